@@ -13,6 +13,7 @@ import click
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.common_knobs import moved_data_root_knob
+from mm.base.markets import USDM
 from mm.cli.completion import runs as run_ids
 from mm.cli.config import Name
 from mm.cli.console import Console
@@ -118,7 +119,7 @@ def shadow(works: Sequence[SymbolRun], watch: bool) -> None:
             parts = day_parts(run, work[Sources], recorder, work.day, clock, market)
             live = ShadowRun(run, strategy_of(work, "a shadow"), work[LiveStore], parts, work.day, clock)
             published = {kind: (venue.bases[0], venue.bases[1]) for kind, venue in MARKETS.items()}
-            live.beside = parts_beside(run, work, recorder, clock, published)
+            live.beside, live.own_views = parts_beside(run, work, recorder, clock, published)
             lives.append(live)
         door = page_door(runs[0], works[0][Recorder])
         limit_s, out_root = works[0][CallLimit].model_call_limit_s, works[0].day.out_root
@@ -151,9 +152,12 @@ def day_parts(
 ) -> "Parts":
     """As `mm record`, but for one day."""
     from mm.market_data.days import DayWindow
-    from mm.market_data.recorder import parts_of
+    from mm.market_data.recorder import contract_streams, parts_of
 
     parts = parts_of(source, recorder, Name(run_id=run.id), run.log, clock, gathers=False, market=market)
+    if market == USDM and recorder.contract_data:
+        contract = contract_streams(source.symbol, recorder, parts.rest.rest, run.log, clock)
+        parts = replace(parts, contract=contract)
     return replace(parts, window=DayWindow.of(parts.window, day.day))
 
 
@@ -169,19 +173,22 @@ def parts_beside(
     clock: Callable[[], int],
     published: Mapping[str, tuple[str, str]],
     apart: Collection[str] = (),
-) -> "dict[str, Parts]":
+) -> "tuple[dict[str, Parts], list[str]]":
     """Return the recordings of the other markets that a strategy sees, except *apart*, by name.
 
-    *published*: addresses by kind of market, for those that name none.
+    *published*: addresses by kind of market, for those that name none. Beside them the names of those that are the
+    run's own market, which is recorded once.
     """
-    from mm.live.run.other_markets import Place, places_of
+    from mm.live.run.other_markets import Place, is_own, places_of
 
     source = Source(symbol=work.day.symbol, data_root=work[Sources].data_root)
-    places = places_of(work[OtherMarkets], Place(source, recorder, work[BinanceMarket].market), published, apart)
-    return {
+    own, others = Place(source, recorder, work[BinanceMarket].market), work[OtherMarkets]
+    places = places_of(others, own, published, apart)
+    parts = {
         name: day_parts(run, place.source, place.recorder, work.day, clock, place.market)
         for name, place in places.items()
     }
+    return parts, [name for name, one in others.declared().items() if is_own(one, own)]
 
 
 @command(ShadowPlaces, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), TRUST])

@@ -265,7 +265,7 @@ def _trades(
         live = TradeRun(run, knobs, parts, work.day, account, job)
         legs = [other.leg.name for other in works if other.leg and other.leg.owner == work.key]
         if strategy.others.others:
-            live.beside = parts_beside(run, work, served, clock, published(trading.venue), legs)
+            live.beside, live.own_views = parts_beside(run, work, served, clock, published(trading.venue), legs)
         lives.append(live)
     return lives, account
 

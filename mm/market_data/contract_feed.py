@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from mm.clock import exchange_ms
+from mm.dayfolder.contract_rows import ContractRow, InterestRow, LiquidationRow, MarkRow
 from mm.dayfolder.layout import LIQUIDATION, MARK, OPEN_INTEREST
 from mm.errors import OffGrid
 from mm.instrument import e8
@@ -68,10 +69,13 @@ class ContractWriter:
 
     Args:
         writer: Returns the files of the current day.
+        heard: Called with each row that a signal may read, once it is written.
     """
 
-    def __init__(self, symbol: str, writer: Callable[[], "DayWriter"]) -> None:
-        self._symbol, self._writer = symbol, writer
+    def __init__(
+        self, symbol: str, writer: Callable[[], "DayWriter"], heard: Callable[[ContractRow], object] = lambda _: None
+    ) -> None:
+        self._symbol, self._writer, self._heard = symbol, writer, heard
         self.last_mark_ms = self._last_id = -1
         self._seen: list[ForceOrder] = []
         self._at_us = 0
@@ -89,7 +93,8 @@ class ContractWriter:
         """Write an open-interest response; raises as `take`, or MsgspecError."""
         told = msgspec.json.decode(body, type=_Interest)
         e8(told.openInterest)
-        self._row(recv_us, told.time, [OPEN_INTEREST, *[""] * 5, told.openInterest, *[""] * 6])
+        at_us = self._row(recv_us, told.time, [OPEN_INTEREST, *[""] * 5, told.openInterest, *[""] * 6])
+        self._heard(InterestRow(at_us, e8(told.openInterest)))
 
     def _mark(self, recv_us: int, mark: MarkPrice) -> None:
         for text in (mark.p, mark.i, mark.r, mark.P):
@@ -97,7 +102,9 @@ class ContractWriter:
         if self.last_mark_ms < mark.E:
             self.last_mark_ms = mark.E
             funding = [mark.r, exchange_ms(mark.T)] if mark.T else ["", ""]
-            self._row(recv_us, mark.E, [MARK, mark.p, mark.i, mark.P, *funding, *[""] * 7])
+            at_us = self._row(recv_us, mark.E, [MARK, mark.p, mark.i, mark.P, *funding, *[""] * 7])
+            paid_ms = exchange_ms(mark.T) if mark.T else None
+            self._heard(MarkRow(at_us, e8(mark.p), e8(mark.i or "0"), e8(mark.r or "0") if mark.T else 0, paid_ms))
 
     def _best(self, recv_us: int, best: BookTicker) -> None:
         cells = [best.b, best.B, best.a, best.A]
@@ -119,11 +126,15 @@ class ContractWriter:
             return
         self._seen = [*self._seen[-_KEPT:], forced]
         side = order.S.lower()
-        self._row(recv_us, forced.E, [LIQUIDATION, *[""] * 6, side, order.p, order.ap, order.q, order.z, order.X])
+        terms = [LIQUIDATION, *[""] * 6, side, order.p, order.ap, order.q, order.z, order.X]
+        at_us = self._row(recv_us, forced.E, terms)
+        self._heard(LiquidationRow(at_us, 1 if side == "buy" else -1, e8(order.z), e8(order.ap)))
 
-    def _row(self, recv_us: int, event_time: int, cells: Sequence[object]) -> None:
-        writer = self._writer()
-        writer.of_contract(writer.folder.contract, self.arrived(recv_us), exchange_ms(event_time), cells)
+    def _row(self, recv_us: int, event_time: int, cells: Sequence[object]) -> int:
+        """Write a row, and return its arrival."""
+        writer, at_us = self._writer(), self.arrived(recv_us)
+        writer.of_contract(writer.folder.contract, at_us, exchange_ms(event_time), cells)
+        return at_us
 
     def arrived(self, recv_us: int) -> int:
         """Return an arrival that is not before the last: rows of several connections share a file."""
@@ -136,11 +147,20 @@ class ContractFeed:
 
     Args:
         writer: Returns the files of the current day.
+        heard: As of a `ContractWriter`.
+        clock: The instant to which the market may have been played, µs: no row arrives before it.
     """
 
-    def __init__(self, symbol: str, writer: Callable[[], "DayWriter"], log: "Logger") -> None:
-        self._symbol, self._writer, self._log = symbol, writer, log
-        self.rows = ContractWriter(symbol, writer)
+    def __init__(
+        self,
+        symbol: str,
+        writer: Callable[[], "DayWriter"],
+        log: "Logger",
+        heard: Callable[[ContractRow], object] = lambda _: None,
+        clock: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._symbol, self._writer, self._log, self._clock = symbol, writer, log, clock
+        self.rows = ContractWriter(symbol, writer, heard)
 
     def connected(self, url: str, conn: int, slot: int) -> None:  # noqa: ARG002 - a listener's
         self._log.info("contract_connected", url=url)
@@ -157,6 +177,7 @@ class ContractFeed:
 
     def message(self, recv_us: int, conn: int, slot: int, raw: bytes) -> None:  # noqa: ARG002
         """Write a message; an unreadable one goes to the quarantine."""
+        recv_us = max(recv_us, self._clock())
         try:
             body = msgspec.json.decode(raw, type=_Envelope).data
             kind = msgspec.json.decode(body, type=_Kind)
@@ -168,6 +189,7 @@ class ContractFeed:
 
     def interest(self, recv_us: int, body: bytes) -> None:
         """Write an open-interest response; an unreadable one goes to the quarantine."""
+        recv_us = max(recv_us, self._clock())
         try:
             self.rows.interest(recv_us, body)
         except _BROKEN as error:
@@ -175,13 +197,29 @@ class ContractFeed:
 
 
 class ContractStreams:
-    """The connections of a contract's further streams, and its requests for open interest."""
+    """The connections of a contract's further streams, and its requests for open interest.
 
-    def __init__(self, symbol: str, streams: Sequence["WsStream"], rest: "RestClient") -> None:
-        self._symbol, self._streams, self._rest = symbol, streams, rest
+    Args:
+        clock: As of a `ContractFeed`, for a market that is played while it is recorded; None for one that is not.
+
+    Attributes:
+        told: The rows so far, oldest first, if the market is played.
+    """
+
+    def __init__(
+        self,
+        symbol: str,
+        streams: Sequence["WsStream"],
+        rest: "RestClient",
+        clock: Callable[[], int] | None = None,
+    ) -> None:
+        self.told: list[ContractRow] = []
+        self._symbol, self._streams, self._rest, self._clock = symbol, streams, rest, clock
 
     def work(self, writer: Callable[[], "DayWriter"], log: "Logger") -> list[Coroutine[Any, Any, None]]:
         feed = ContractFeed(self._symbol, writer, log)
+        if (clock := self._clock) is not None:
+            feed = ContractFeed(self._symbol, writer, log, self.told.append, lambda: clock() + 1)
         return [*(stream.run(feed) for stream in self._streams), self._ask_interest(feed), self._watch(feed)]
 
     async def _watch(self, feed: ContractFeed) -> None:

@@ -81,7 +81,7 @@ class _Monitored:
 
         parts = parts_of(source, recorder, name, log, market=market.market)
         if market.market == "usdm" and recorder.contract_data:
-            parts = replace(parts, contract=_contract_streams(source.symbol, recorder, parts.rest.rest, log))
+            parts = replace(parts, contract=contract_streams(source.symbol, recorder, parts.rest.rest, log))
         self._recording = Recording(parts, log)
         self._monitor = Monitor(Health(source.symbol, parts.days.run_id, parts.rest.rest), parts.rest.rest)
         door = recorder.metrics_door(log.warning) if recorder.metrics_port else None
@@ -283,15 +283,17 @@ def parts_of(  # noqa: PLR0913 - the inputs of all parts
     )
 
 
-def _contract_streams(symbol: str, recorder: Recorder, rest: RestClient, log: "Logger") -> ContractStreams:
-    """The connections share the budget of attempts."""
+def contract_streams(
+    symbol: str, recorder: Recorder, rest: RestClient, log: "Logger", clock: Callable[[], int] | None = None
+) -> ContractStreams:
+    """The connections share the budget of attempts; *clock* is of a market that is played while it is recorded."""
     limits = MARKETS["usdm"].limits
     attempts = _budget("connections", recorder.ws_url, (limits.connections, limits.connections_window_s), log)
     streams = [
         WsStream(url, [Backoff(_CONNECT_DELAY_S, recorder.backoff_max_s)], recorder.ws_max_age_s, attempts)
         for url in addresses(recorder.ws_url, symbol)
     ]
-    return ContractStreams(symbol, streams, rest)
+    return ContractStreams(symbol, streams, rest, clock)
 
 
 def _budget(kind: str, url: str, limit: tuple[float, float], log: "Logger") -> "RateBudget":

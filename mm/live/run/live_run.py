@@ -7,7 +7,7 @@ account count on each, and a kill of one kills all.
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ class LiveRun:
         follows: Whether the end of another symbol ended this one.
         may_rest: Whether orders of it may be open at an exchange.
         beside: Parts of the recordings of the other markets that its strategy sees, by name.
+        own_views: Names by which it sees its own market as another one.
         others: The terms of these markets; set by `learn`.
         switch_watch: What its loop asks for the switch.
         regridded: The error that the exchange has another grid than at the start; None if it has not.
@@ -63,6 +64,7 @@ class LiveRun:
         self.follows = self.may_rest = False
         self.fits = True
         self.beside: Mapping[str, Parts] = {}
+        self.own_views: Collection[str] = ()
         self.others: Mapping[str, ShadowTerms] = {}
         self.failure: BaseException | None = None
         self.strategy, self.clock = strategy, clock
@@ -90,7 +92,12 @@ class LiveRun:
         self.others = {
             name: await learn_terms(one.rest.rest, one.days.symbol, self.day.day, self.run.log)
             for name, one in self.beside.items()
-        }
+        } | dict.fromkeys(self.own_views, self.terms)
+
+    @property
+    def seen_parts(self) -> dict[str, Parts]:
+        """Parts of the recordings of all markets that its strategy sees as others, by name."""
+        return {**dict.fromkeys(self.own_views, self.parts), **self.beside}
 
     def suited(self, terms: ShadowTerms) -> PlayKnobs:  # noqa: ARG002 - a trade reads them
         return self.strategy

@@ -4,7 +4,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mm.cli.task_knobs import Recorder
 from mm.clock import US_PER_MS
@@ -13,6 +14,7 @@ from mm.instrument import e8
 from mm.live.run.play import STEP_S, Follower, PaperPlay
 from mm.market_data.recording import Recording
 from mm.play.knobs import Market, OtherMarkets, Source
+from mm.signals.contract import RecordedContract
 from mm.signals.other_feed import OtherFeed
 from mm.tape.columns import Payment
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from mm.backtest.engine.live_feed import FeedEvent
     from mm.backtest.engine.paper_exchange import PaperExchange
+    from mm.dayfolder.contract_rows import ContractRow
     from mm.instrument import Instrument
     from mm.live._live_engine import LiveEngine
     from mm.live.run.terms import ShadowTerms
@@ -66,7 +69,7 @@ def places_of(
 
     places = {}
     for name, one in others.declared().items():
-        if name in apart:
+        if name in apart or is_own(one, own):
             continue
         kind, root = one.get("market", own.market), own.source.data_root
         source = Source(symbol=one["symbol"], data_root=type(root)(one.get("data_root") or root))
@@ -93,12 +96,35 @@ def places_of(
     return places
 
 
-def feeds_of(terms: "Mapping[str, ShadowTerms]") -> dict[str, OtherFeed]:
-    """Return the feeds of other markets that are fed, on the grids of their *terms*."""
+def is_own(declared: Mapping[str, Any], own: Place) -> bool:
+    """Return whether an other market is the run's own, which it sees as a contract: it is recorded only once."""
+    elsewhere = {"ws_url", "rest_url", "data_root", "orders"} & declared.keys()
+    return (
+        declared["symbol"] == own.source.symbol and declared.get("market", own.market) == own.market and not elsewhere
+    )
+
+
+def feeds_of(terms: "Mapping[str, ShadowTerms]", parts: "Mapping[str, Parts]") -> dict[str, OtherFeed]:
+    """Return the feeds of other markets that are fed, on the grids of their *terms*, recorded by *parts*."""
     openings = {name: term.opening(Market()) for name, term in terms.items()}
     return {
-        name: OtherFeed(opening.instrument, opening=opening, strict_clock=True) for name, opening in openings.items()
+        name: OtherFeed(opening.instrument, opening=opening, strict_clock=True, told=_told_by(parts[name], terms[name]))
+        for name, opening in openings.items()
     }
+
+
+def _told_by(parts: "Parts", terms: "ShadowTerms") -> "Callable[[], Sequence[ContractRow]]":
+    """Return a function that returns the rows of a contract: those of the day before the start, and all that follow."""
+    if (streams := parts.contract) is None:
+        return tuple
+    before = RecordedContract(Path(parts.days.data_root), terms.symbol, (terms.day,))
+
+    def told() -> "list[ContractRow]":
+        if not streams.told:
+            streams.told.extend(before())
+        return streams.told
+
+    return told
 
 
 class OtherTaker:
@@ -196,9 +222,16 @@ def recordings(
 
 
 class PairedPlay:
-    """A paper play that is played only as far as the events of all markets are known, so that none comes too late."""
+    """A paper play that is played only as far as the events of all markets are known, so that none comes too late.
 
-    def __init__(self, play: PaperPlay, takers: Mapping[str, OtherTaker]) -> None:
+    Args:
+        own: Names of the takers of the run's own market.
+    """
+
+    def __init__(self, play: PaperPlay, takers: Mapping[str, OtherTaker], own: Collection[str] = ()) -> None:
+        self._own = [takers[name] for name in own]
+        for taker in self._own:
+            taker.advance(FOREVER_US)
         self.grid, self.played_us = play.grid, 0
         self._play, self._takers = play, takers
         self._waiting: deque[FeedEvent] = deque()
@@ -209,7 +242,10 @@ class PairedPlay:
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
         """Keep events of the own market until the other markets' events are known."""
+        events = tuple(events)
         self._waiting.extend(events)
+        for taker in self._own:
+            taker.feed(events)
 
     def advance(self, until_us: int) -> None:
         """Play everything due up to an instant, or as far as the other markets are known."""

@@ -5,7 +5,7 @@ The orders of a symbol come from its own strategy (`OwnStrategy`), or from the s
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -29,6 +29,7 @@ from mm.live.state.writer import StateWriter
 from mm.live.venues.positions import check_bracket
 from mm.market_data.days import is_of_disk
 from mm.market_data.recording import Recording
+from mm.play.knobs import Market
 
 if TYPE_CHECKING:
     from mm.backtest.engine.live_feed import FeedEvent
@@ -80,13 +81,17 @@ class OwnStrategy:
 
     def __init__(self) -> None:
         self.legs: Mapping[str, LegTrade] = {}
+        self._own: list[Callable[[tuple[FeedEvent, ...]], None]] = []
 
     def play(self, trade: TradeRun, start: TradeStart) -> TradePlay:
-        feeds = feeds_of({**trade.others, **{name: leg.trade.terms for name, leg in self.legs.items()}})
+        terms = {**trade.others, **{name: leg.trade.terms for name, leg in self.legs.items()}}
+        parts = {**trade.seen_parts, **{name: leg.trade.parts for name, leg in self.legs.items()}}
+        feeds = feeds_of(terms, parts)
         play = TradePlay(trade.terms, trade.strategy, start, trade.run, feeds)
         play.engine.manager.take_legs({name: leg.leg for name, leg in self.legs.items()})
         for name, leg in self.legs.items():
             leg.leg.owner = partial(play.engine.feed_other, name)
+        self._own = [partial(play.engine.feed_other, name) for name in trade.own_views]
         return play
 
     def begun(self, play: TradePlay, trader: Trader) -> None:
@@ -94,7 +99,10 @@ class OwnStrategy:
         if self.legs:
             play.engine.manager.allow = trader.allow
 
-    def heard(self, events: "tuple[FeedEvent, ...]") -> None: ...
+    def heard(self, events: "tuple[FeedEvent, ...]") -> None:
+        """Show the strategy its own market as another one, where it sees it so."""
+        for feed in self._own:
+            feed(events)
 
     def decided(self) -> None:
         for leg in self.legs.values():
@@ -246,8 +254,8 @@ class Quoting:
             gateway.attach(trader)
             if trade.stopped:
                 trader.end(trade.stopped)
-            feeds = feeds_of(trade.others)
-            following = {name: OtherFollower(EngineTaker(name, play.engine), feed.grid) for name, feed in feeds.items()}
+            grids = {name: trade.others[name].opening(Market()).instrument for name in trade.beside}
+            following = {name: OtherFollower(EngineTaker(name, play.engine), grid) for name, grid in grids.items()}
             others = self._others = recordings(trade.beside, following, trade.run.log, trade.clock)
             reason, unrecorded = await self._record(trader, follower, others)
         finally:

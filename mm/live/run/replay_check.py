@@ -25,6 +25,7 @@ from mm.live.run.play import PaperPlay
 from mm.live.run.terms import ShadowTerms
 from mm.play.knobs import Market
 from mm.play.setup import PlayKnobs
+from mm.signals.contract import RecordedContract
 from mm.signals.other_feed import OtherFeed
 from mm.tape.columns import ROW_COLUMNS, TOP_COLUMNS
 from mm.tape.load import load_day
@@ -112,7 +113,8 @@ def replay(terms: ShadowTerms, knobs: PlayKnobs, data_root: Path, folder: Path) 
         tape, read = received(replace(seen_by, end_us=FOREVER_US), grid, root)
         if tape is not None:
             tape = replace(tape, meta=replace(tape.meta, funding=seen_by.payments))
-        others[name] = OtherFeed(grid, () if tape is None else (tape,), opening=opening, strict_clock=True)
+        told = RecordedContract(root, seen_by.symbol, (seen_by.day,))
+        others[name] = OtherFeed(grid, () if tape is None else (tape,), opening=opening, strict_clock=True, told=told)
         inputs += tuple((os.path.relpath(root / path, data_root), size, sha256) for path, size, sha256 in read)
     play = PaperPlay(terms, knobs, others=others)
     step, root = knobs.market.qty_step, data_root

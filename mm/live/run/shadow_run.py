@@ -60,7 +60,7 @@ class ShadowRun(LiveRun):
 
     async def learn(self) -> None:
         await super().learn()
-        self._play = PaperPlay(self.terms, self.strategy, self.run, feeds_of(self.others))
+        self._play = PaperPlay(self.terms, self.strategy, self.run, feeds_of(self.others, self.seen_parts))
         for name, path in _named(self.strategy).items():  # for the replay, as a fit may be overwritten
             shutil.copyfile(path, self.run.path(name))
         play, log = self._play, self.run.log
@@ -74,11 +74,12 @@ class ShadowRun(LiveRun):
         self.metrics.legs = [observer.metrics for observer in self._legs.values()]
 
     async def play(self) -> None:
-        takers = {name: OtherTaker() for name in self.beside}
-        paired = PairedPlay(self._play, takers) if takers else self._play
+        takers = {name: OtherTaker() for name in self.others}
+        paired = PairedPlay(self._play, takers, self.own_views) if takers else self._play
         follower = ShadowFollower(paired, self.clock, self._observer.market, self._kill_reason)
         following = {}
-        for name, feed in self._play.rules.others.items():
+        for name in self.beside:
+            feed = self._play.rules.others[name]
             watched = [self._legs[name].market] if name in self._legs else []
             following[name] = OtherFollower(takers[name], feed.grid, *watched)
         others = recordings(self.beside, following, self.run.log, self.clock)
@@ -96,7 +97,9 @@ class ShadowRun(LiveRun):
         self.print_days(recording)
         end_us = paired.played_us if isinstance(paired, PairedPlay) else follower.end_us
         seen = {
-            name: replace(one, rows_run_id=following[name].rows_run_id, payments=tuple(takers[name].payments))
+            name: replace(
+                one, rows_run_id=following.get(name, follower).rows_run_id, payments=tuple(takers[name].payments)
+            )
             for name, one in self.others.items()
         }
         payments = tuple(follower.payments)

@@ -11,9 +11,8 @@ import numpy as np
 
 from mm.backtest.account_text import HEAD, account_rows, diversification_text
 from mm.backtest.metrics.notes import NULL
-from mm.backtest.run_terms import concludes
 from mm.base.arrays import Floats, Ints
-from mm.base.numbers import duration, number, percent, signed
+from mm.base.numbers import duration, number, percent
 from mm.report import figures
 from mm.report.backtest import page as backtest_page
 from mm.report.contents import PAGE, SUMMARY
@@ -25,10 +24,10 @@ from mm.report.frame import (
     card,
     chart,
     document,
+    earnings,
     grid,
     header,
     in_row,
-    interval,
     notes,
     origin,
     quote_asset,
@@ -134,12 +133,10 @@ def account_page(
 
 
 def _tiles(summary: Mapping[str, Any]) -> str:
-    unit, verdict = quote_asset(summary), summary.get("verdict")
-    said = "nothing is concluded" if not concludes(summary) else "no verdict" if verdict is None else verdict["text"]
+    unit = quote_asset(summary)
     gave = summary["diversification"] or {}
     return tiles(
-        tile("PnL of the quoting", signed(summary["pnl_quoting"]), f"after {number(summary['fees'])} fees", unit=unit),
-        tile("Mean PnL of a minute", said, interval(summary.get("sharpe_ci95"), 3)),
+        *earnings(summary),
         tile("Max drawdown", number(summary.get("max_drawdown")), "of the sum", unit=unit),
         tile("Fills", f"{summary['n_fills']:,}", f"of {summary['n_orders']:,} orders", unit="fills"),
         tile("Risk of the sum", percent(gave.get("std_60s_share")), "of the sum of the symbols' risks"),

@@ -97,11 +97,12 @@ def test_report_replays_a_backtest_for_the_sensitivity_block(desk, tmp_path):
         ("other", "queue_prob_power", 0.5, "recorded"),
         ("other", "queue_prob_power", 2, "recorded"),
         ("other", "queue_prob_power", 1, "none"),
+        ("other", "queue_orders", 1, "recorded"),
         ("stressed", "queue_prob_power", 1, "recorded"),
     ]
     assumed = rows[:-1]
     assert rows[1]["pnl_quoting"] == min(row["pnl_quoting"] for row in assumed)
-    assert f"{signed(rows[1]['pnl_quoting'])} under the worst of 6 assumptions (trade_cross)" in words
+    assert f"{signed(rows[1]['pnl_quoting'])} under the worst of 7 assumptions (trade_cross)" in words
     for row in assumed:
         assert f"{row['n_fills']:,}" in words
         assert row["fills"] in words

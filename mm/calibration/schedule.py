@@ -69,7 +69,8 @@ class Segment:
             of *A*, with its weights.
         half_spread_ticks: Half of the mean displayed spread in that window, ticks.
         ci95_A: By blocks where the training window has two.
-        A_shrunk: *A* of its window drawn to the mean of the segments that had ended; not traded with. None below three.
+        A_shrunk: *A* of its window drawn to the mean of the segments that had ended when its training did; not traded
+            with. None below three.
     """
 
     start_us: int

@@ -7,6 +7,7 @@ freedom.
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -231,14 +232,25 @@ def shared_strength(
     """Return what a schedule's segments share, each fitted alone, and the estimates this gives.
 
     The first is None with too few usable segments; the second has a row per segment with the names in `SHRUNK`: its
-    window's estimate drawn to the mean of the segments that had ended before.
+    window's estimate drawn to the mean of the segments that had ended when its training did.
     """
     counted, drawn = NextStretch(), []
+    running: deque[tuple[Window, Stretch | None]] = deque()
     for window, own in zip(windows, fits, strict=True):
+        while running and running[0][0].end_us <= window.train_end_us:
+            _count(counted, *running.popleft(), fit)
         trained = segment_stretch(own)
         drawn.append(shrunk_to(counted.shared(), trained))
-        counted.add(trained, Stretch.of(fit(window.start_us, window.end_us)))
+        running.append((window, trained))
+    for each in running:
+        _count(counted, *each, fit)
     return counted.to_json(), drawn
+
+
+def _count(
+    counted: NextStretch, window: "Window", trained: Stretch | None, fit: Callable[[int, int], PoissonFit]
+) -> None:
+    counted.add(trained, Stretch.of(fit(window.start_us, window.end_us)))
 
 
 def schedule_draws(schedule: "Schedule", count: int, seed: int) -> Iterator["Schedule"]:

@@ -11,6 +11,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -213,20 +214,22 @@ def row_count(path: Path) -> int:
         return int(file.metadata.num_rows)
 
 
-def _parquet(path: Path) -> Any:
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise BrokenFile(f"{path}: not an order log ({_first_line(error)}); {_WAY_OUT}") from error
-    schema = file.schema_arrow
-    if tuple(schema.names) != ORDER_COLUMNS or not all(pa.types.is_int64(kind) for kind in schema.types):
-        named = ", ".join(f"{name} {kind}" for name, kind in zip(schema.names, schema.types, strict=True))
-        file.close()
-        raise BrokenFile(
-            f"{path}: not an order log (the columns are {named}; whole numbers {', '.join(ORDER_COLUMNS)} are needed); "
-            f"{_WAY_OUT}"
-        )
-    return file
+@contextmanager
+def _parquet(path: Path) -> Iterator[Any]:
+    with ExitStack() as held:
+        try:
+            # Opened here: the library cannot open a name that is not UTF-8.
+            file = pq.ParquetFile(held.enter_context(path.open("rb")))
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise BrokenFile(f"{path}: not an order log ({_first_line(error)}); {_WAY_OUT}") from error
+        schema = file.schema_arrow
+        if tuple(schema.names) != ORDER_COLUMNS or not all(pa.types.is_int64(kind) for kind in schema.types):
+            named = ", ".join(f"{name} {kind}" for name, kind in zip(schema.names, schema.types, strict=True))
+            raise BrokenFile(
+                f"{path}: not an order log (the columns are {named}; whole numbers {', '.join(ORDER_COLUMNS)} are "
+                f"needed); {_WAY_OUT}"
+            )
+        yield file
 
 
 def _spans(path: Path, metadata: Mapping[bytes, bytes]) -> list[tuple[int, int]] | None:

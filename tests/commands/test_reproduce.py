@@ -120,7 +120,7 @@ def test_moved_fit_is_found_by_its_content(desk, tmp_path):
     done = command(place, "runs", "reproduce", "own/place")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[1] == "inputs   6 files, unchanged"
+    assert lines[1] == "inputs   7 files, unchanged"
     assert "fill_model=poisson (flag)" in lines[2]
     assert lines[3] == "equal    4 outputs, byte-identical; 1 page not compared"
     assert lines[4].startswith("digest   ")
@@ -221,7 +221,7 @@ def test_changed_or_missing_inputs_are_named_before_playing(desk, tmp_path, spoi
     assert (done.returncode, done.stdout) == (3, "")
     (line,) = done.stderr.splitlines()
     assert message in line
-    assert "1 of its 12 inputs" in line
+    assert "1 of its 14 inputs" in line
 
 
 @pytest.mark.slow
@@ -250,8 +250,8 @@ def other_kind(manifest: dict) -> tuple[int, str]:
 
 
 def other_knob(manifest: dict) -> tuple[int, str]:
-    manifest["knobs"]["leverage"] = {"value": 3, "source": "flag"}
-    return 3, "knobs that this version does not have (leverage)"
+    manifest["knobs"]["moonphase"] = {"value": 3, "source": "flag"}
+    return 3, "knobs that this version does not have (moonphase)"
 
 
 def bad_value(manifest: dict) -> tuple[int, str]:

@@ -166,7 +166,7 @@ def test_way_out_of_a_reset_exchange_keeps_position_and_pnl(tmp_path, symbols):
             assert refused.returncode == 3, refused.stderr
             last = refused.stderr.splitlines()[-1]
             assert "the venue was reset" in last
-            assert "--adopt 1 (ADOPT)" in last
+            assert "--adopt (ADOPT) 1" in last
         for adopt, killed in (("1", True), ("0", True), ("0", False)):
             with box.quoting(symbols, ADOPT=adopt, METRICS_PORT=str(port), **known) as process:
                 ExchangeBooks(box, symbols, before).assert_page(port, process)

@@ -265,7 +265,7 @@ class OrderCanceller:
             if listed and not may():
                 return None
             for symbol, (orders, foreign) in found.items():
-                self._cancel(symbol, [one for one in orders if one.order_id > 0], foreign)
+                self._cancel(symbol, [one for one in orders if one.order_id >= 0], foreign)
                 for one in orders:
                     if one.order_id < 0:
                         self._cancel_stop(one)

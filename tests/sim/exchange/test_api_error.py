@@ -17,7 +17,7 @@ PAGE = (ROOT / "docs" / "exchange.md").read_text(encoding="utf-8")
 def raised(paths: Iterable[Path]) -> set[int]:
     """Return the codes that modules raise."""
     return {
-        int(code) for path in paths for code in re.findall(r"(?:ApiError\(\s*|\}, )(-\d{4})", path.read_text("utf-8"))
+        int(code) for path in paths for code in re.findall(r"(?:ApiError\(\s*|\},\s+)(-\d{4})", path.read_text("utf-8"))
     }
 
 

@@ -8,6 +8,7 @@ import pytest
 from mm.instrument import E8
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import CancelRequest
+from mm.sim.exchange.usdm.exchange import Modification
 from usdm_rig import ALICE, BOB, Pit
 
 BUY, SELL = 1, -1
@@ -152,8 +153,8 @@ def test_refused_modifications_leave_the_order() -> None:
     refused(-4024, pit.modify, ALICE, order, 9_000, 1_000)
     refused(-2019, pit.modify, ALICE, order, 9_990, 300_000_000)
     request = CancelRequest(order_id=order.order_id)
-    refused(-1117, pit.exchange.modify, pit.us, ALICE, request, SELL, 9_991, 1_000)
-    refused(-2013, pit.exchange.modify, pit.us, BOB, request, BUY, 9_991, 1_000)
+    refused(-1117, pit.exchange.modify, pit.us, ALICE, request, Modification(SELL, 9_991, 1_000))
+    refused(-2013, pit.exchange.modify, pit.us, BOB, request, Modification(BUY, 9_991, 1_000))
     assert (order.status, order.request.ticks, order.lots) == ("NEW", 9_990, 1_000)
     pit.exchange.cancel_all(pit.us, ALICE)
     refused(-2013, pit.modify, ALICE, order, 9_991, 1_000)

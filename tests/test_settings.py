@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from msgspec import Meta, Struct
 
-from mm.base.settings import REQUIRED, Setting, Unit, about, convert, settings, wanted
+from mm.base.knobs import REQUIRED, Unit
+from mm.base.settings import about, convert, settings, wanted
 
 Positive = Annotated[float, Meta(gt=0)]
 TICKS = Unit("ticks", -1)
@@ -26,9 +27,9 @@ class Example(Struct, kw_only=True):
 def test_settings_follow_from_annotations():
     """An inner annotation is kept where the outer one says nothing else."""
     mode, depth, seed, models = settings(Example)
-    assert (mode.help, mode.default, mode.annotation) == ("Where: `near`, `far`.", "near", "Literal['near', 'far']")
-    assert (seed.default, seed.by_run, models.annotation) == (REQUIRED, True, "Iterable[object]")
-    assert (depth.annotation, depth.help, depth.unit) == ("float | None", "How deep in the book.", TICKS)
+    assert (mode.help, mode.default, mode.reader.metavar) == ("Where: `near`, `far`.", "near", "Literal['near', 'far']")
+    assert (seed.default, seed.by_run, models.reader.metavar) == (REQUIRED, True, "Iterable[object]")
+    assert (depth.reader.metavar, depth.help, depth.unit) == ("float | None", "How deep in the book.", TICKS)
 
 
 @pytest.mark.parametrize(
@@ -66,4 +67,4 @@ def test_values_become_the_declared_type():
 def test_unchecked_values_are_kept_as_they_are():
     """Objects of the project, and iterables that can be read only once."""
     values = iter([1])
-    assert Setting("models", Any, shown="Iterable[object]").check("mixed", values) is values
+    assert settings(Example)[-1].check("mixed", values) is values

@@ -169,7 +169,8 @@ class Kernel:
         again at its end.
         """
         try:
-            from mm.base.settings import REQUIRED, settings
+            from mm.base.knobs import REQUIRED
+            from mm.base.settings import settings
 
             made = getattr(importlib.import_module(self.module), owner)
         except (ImportError, AttributeError):
@@ -178,7 +179,7 @@ class Kernel:
         if declaration is None:  # a base, which passes on what the classes after it declare
             return []
         found = [
-            f"{one.name}: {one.annotation}" + ("" if one.default is REQUIRED else f" = {one.default!r}")
+            f"{one.name}: {one.reader.metavar}" + ("" if one.default is REQUIRED else f" = {one.default!r}")
             for one in settings(declaration)
         ]
         return ["*", *found] if found else []

@@ -25,7 +25,8 @@ from mm.backtest.parameters import (
     Parameters,
     Volatility,
 )
-from mm.base.settings import Unit, about
+from mm.base.knobs import Unit
+from mm.base.settings import about
 
 # Types with bounds.
 Positive = Annotated[float, Meta(gt=0)]

@@ -12,7 +12,7 @@ from mm.backtest.fills import intensity as drawn
 from mm.backtest.parameters import Parameters, declaration_of
 from mm.backtest.quotes import bounded, curve, distances, simple
 from mm.backtest.quotes import steps as around
-from mm.base.settings import REQUIRED, Setting, Unit
+from mm.base.knobs import REQUIRED, Knob, Unit
 
 price_cross, trade_cross = reached.PriceCross, reached.TradeCross
 queue_prob_log, queue_prob_power = reached.QueueProbLog, reached.QueueProbPower
@@ -79,7 +79,7 @@ def parameter_tables() -> Iterator[str]:
         yield ""
 
 
-def _row(model: str, own: Setting) -> str:
+def _row(model: str, own: Knob) -> str:
     default = "required" if own.default is REQUIRED else "–" if own.default is None else f"`{own.default}`"
     key = f"`{own.name}` ({own.unit.text})" if own.unit else f"`{own.name}`"
     cells = (model, key, default, own.help)

@@ -17,7 +17,8 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from mm.backtest.rules import SigmaMethod
-from mm.base.settings import REQUIRED, Setting, Unit, about, settings
+from mm.base.knobs import REQUIRED, Knob, Unit
+from mm.base.settings import about, settings
 from mm.errors import Sentence, UsageError
 
 AUTO = "auto"
@@ -49,7 +50,7 @@ class Parameters(Struct, kw_only=True):
         cls.name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
 
     @classmethod
-    def of_user(cls) -> tuple[Setting, ...]:
+    def of_user(cls) -> tuple[Knob, ...]:
         every = (*settings(cls), *(settings(cls.volatility) if cls.volatility else ()))
         return tuple(key for key in every if not key.by_run)
 
@@ -88,7 +89,7 @@ def declares(parameters: type[Parameters]) -> Callable[[Made], Made]:
                     setting.name,
                     keyword,
                     default=empty if setting.default is REQUIRED else setting.default,
-                    annotation=setting.annotation,
+                    annotation=setting.reader.metavar,
                 )
                 for setting in settings(parameters)
             ]

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from mm.base.markets import MARKETS, SPOT
 from mm.base.paths import is_pipe
 from mm.clock import has_zones, next_day, parse_day, plain_days, zone_of
-from mm.errors import OffGrid, UsageError, parameter
+from mm.errors import OffGrid, Sentence, UsageError, parameter
 from mm.instrument import e8, short_text
 
 REQUIRED = dataclasses.MISSING
@@ -33,41 +33,54 @@ _LONGEST = timedelta(days=3660)
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Converts the text of a knob into its value.
+    """Converts what a user gives, of a command's knob its text, into the value.
 
     Attributes:
-        metavar: Placeholder in the help.
+        metavar: Placeholder in the help; of a model's parameter its type.
+        parse: Raises ValueError with what the value must be.
         words: The allowed values, if few.
         completes: Kind of shell completion in ``mm/cli/completion.py``.
     """
 
     metavar: str
-    parse: Callable[[str], Any]
+    parse: Callable[[Any], Any]
     words: tuple[str, ...] = ()
     completes: str = ""
 
 
+class Unit(NamedTuple):
+    """The unit of a parameter: its name, and the power of the tick size that converts a price to it."""
+
+    text: str
+    power: int
+
+
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """One field of a knob dataclass.
+    """One parameter that a user may set: of a command, a model, a market's scenario or a fault.
 
     Attributes:
+        flag: If it differs from the name with dashes.
         matters: Whether a result depends on it; then the digest covers it.
         joined: Separator of repeated flags' texts; None: given only once.
         common: Its line in ``--help``; without one, ``--help-all`` lists it.
+        alias: A second flag.
         argument: The Python argument that takes its value, by which that object's errors name it.
+        by_run: Of a model: set by the run, not the user (``seed``, ``intensity``).
     """
 
-    name: str
     reader: Reader
-    help: str
-    flag: str
-    default: Any
-    matters: bool
+    default: Any = REQUIRED
+    help: str = ""
+    name: str = ""
+    flag: str = ""
+    matters: bool = True
     joined: str | None = None
     common: str = ""
     alias: str | None = None
     argument: str | None = None
+    unit: Unit | None = None
+    by_run: bool = False
 
     @property
     def variable(self) -> str:
@@ -85,29 +98,18 @@ class Knob:
         except ValueError as error:
             raise UsageError("{} was {!r}: it must be {}", parameter(self.name), text, error) from error
 
+    def check(self, owner: Sentence | str, value: Any) -> Any:
+        """Return a Python *value* as the parameter's type (1 as 1.0); UsageError with *owner*, name and value."""
+        try:
+            return self.reader.parse(value)
+        except ValueError as error:
+            unit = f", in {self.unit.text}" if self.unit and self.unit.power else ""
+            raise UsageError("{}: {} is {!r}; it must be {}{}", owner, self.name, value, error, unit) from None
 
-def knob(  # noqa: PLR0913 - each is an attribute of Knob
-    default: Any,
-    reader: Reader,
-    text: str,
-    *,
-    flag: str | None = None,
-    matters: bool = True,
-    joined: str | None = None,
-    common: str = "",
-    alias: str | None = None,
-    argument: str | None = None,
-) -> Any:
-    """Declare a field of a knob dataclass; further arguments as in `Knob`.
 
-    Args:
-        default: Or ``REQUIRED``.
-        text: Its meaning in one sentence, for help and docs.
-        flag: If it differs from the field name with dashes.
-        alias: A second flag.
-    """
-    declared = Knob("", reader, text, flag or "", default, matters, joined, common, alias, argument)
-    return dataclasses.field(default=default, metadata={_KEY: declared})
+def knob(default: Any, reader: Reader, text: str, **others: Any) -> Any:
+    """Declare a field of a knob dataclass; *others* as in `Knob`."""
+    return dataclasses.field(default=default, metadata={_KEY: Knob(reader, default, text, **others)})
 
 
 def knobs(group: type) -> tuple[Knob, ...]:
@@ -367,6 +369,7 @@ def _zone(text: str) -> str:
     return text
 
 
+TEXT = Reader("TEXT", str)
 SWITCH = Reader("0|1", _switch, ("0", "1"))
 JSON = "JSON"  # the metavar of JSON values
 JSON_OBJECT = Reader(JSON, _json_object)

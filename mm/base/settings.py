@@ -1,4 +1,4 @@
-"""Settings: the fields of a class, whose types, bounds, units and meanings are their annotations.
+"""The parameters of a model, whose types, bounds, units and meanings are annotations of a class's fields.
 
 ``horizon_s: Annotated[float, Meta(gt=0), about("Time left.", unit=SECONDS)] = 30.0`` is read from Python, JSON or text
 by msgspec; error, help and documentation follow from it.
@@ -8,16 +8,13 @@ import math
 from collections.abc import Mapping
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import NODEFAULT, Meta
 
-from mm.base.knobs import span
-from mm.errors import Sentence, UsageError
+from mm.base.knobs import REQUIRED, Knob, Reader, Unit, span
 
-REQUIRED = NODEFAULT
-"""The default of a setting that must be given."""
 WORDS = "{words}"  # in a meaning: replaced by the words that the type allows
 _NAMES: Mapping[Any, str] = {
     float: "a number",
@@ -31,64 +28,31 @@ _NAMES: Mapping[Any, str] = {
 _CONTENTS: Mapping[Any, str] = {float: " of numbers", str: " of texts"}
 
 
-class Unit(NamedTuple):
-    """The unit of a setting: its name, and the power of the tick size that converts a price to it."""
-
-    text: str
-    power: int
-
-
-class Setting(NamedTuple):
-    """One field.
-
-    Attributes:
-        kind: With msgspec's bounds.
-        by_run: Set by the run, not the user (``seed``, ``intensity``).
-        shown: Type as source text, if `kind` does not say it; values are then unchecked here.
-    """
-
-    name: str
-    kind: Any
-    help: str = ""
-    default: Any = REQUIRED
-    unit: Unit | None = None
-    by_run: bool = False
-    shown: str = ""
-
-    @property
-    def annotation(self) -> str:
-        return self.shown or _source(self.kind)
-
-    def check(self, owner: Sentence | str, value: Any) -> Any:
-        """Return *value* as the setting's type (1 as 1.0, numpy scalars as numbers); UsageError with *owner*, name and
-        value.
-        """
-        if self.shown:
-            return value
-        try:
-            return convert(value, self.kind)
-        except ValueError as error:
-            unit = f", in {self.unit.text}" if self.unit and self.unit.power else ""
-            raise UsageError("{}: {} is {!r}; it must be {}{}", owner, self.name, value, error, unit) from None
-
-
 def about(meaning: str, unit: Unit | None = None, **others: Any) -> Meta:
-    """The last meaning of a type counts."""
+    """Describe a parameter: the last meaning of a type counts; *others* as in `Knob`.
+
+    ``shown`` is the type as source text, if the annotation does not say it; values are then unchecked here.
+    """
     return Meta(description=meaning, extra=({} if unit is None else {"unit": unit}) | others)
 
 
 @cache
-def settings(group: type[msgspec.Struct]) -> tuple[Setting, ...]:
+def settings(group: type[msgspec.Struct]) -> tuple[Knob, ...]:
     hints = get_type_hints(group, include_extras=True)
-    return tuple(_setting(field.name, hints[field.name], field.default) for field in msgspec.structs.fields(group))
+    return tuple(
+        _setting(field.name, hints[field.name], REQUIRED if field.default is NODEFAULT else field.default)
+        for field in msgspec.structs.fields(group)
+    )
 
 
-def _setting(name: str, kind: Any, default: Any) -> Setting:
+def _setting(name: str, kind: Any, default: Any) -> Knob:
     meaning, others = "", dict[str, Any]()
     for meta in getattr(kind, "__metadata__", ()):
         meaning, others = meta.description or meaning, others | (meta.extra or {})
     words = ", ".join(f"`{word}`" for word in get_args(get_args(kind)[0])) if WORDS in meaning else ""
-    return Setting(name, kind, meaning.replace(WORDS, words), default, **others)
+    shown = others.pop("shown", None)
+    reader = Reader(shown, lambda value: value) if shown else Reader(_source(kind), lambda value: convert(value, kind))
+    return Knob(reader, default, meaning.replace(WORDS, words), name, **others)
 
 
 def convert(value: Any, kind: Any) -> Any:

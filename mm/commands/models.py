@@ -3,21 +3,16 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from mm.backtest.parameters import VOLATILITY
 from mm.backtest.rules import Execution
-from mm.base.knobs import closest, knobs, shown
-from mm.base.settings import REQUIRED
+from mm.base.knobs import REQUIRED, Knob, closest, knobs, shown
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.errors import UnknownModel
-
-if TYPE_CHECKING:
-    from mm.base.settings import Setting
-
 
 _NAME = click.Argument(["name"], required=False, metavar="[MODEL]")
 
@@ -33,7 +28,7 @@ _LATENCY: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("feed_latency",),
     ),
 }
-_VOLATILITY = {
+_VOLATILITY: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "rolling": ("The changes within a window, equally weighted.", ("sigma_window_s",)),
     "ewma": ("Exponential weights: older changes count less.", ("sigma_half_life_s",)),
     "two_scale": ("A window on two scales, which removes bid-ask bounce.", ("sigma_window_s",)),
@@ -117,23 +112,8 @@ def every_model() -> Iterator[Listed]:
     for name, (text, names) in _VOLATILITY.items():
         yield Listed("volatility", name, text, tuple(_row(by_name[setting]) for setting in names))
     of_orders = {knob.name: knob for knob in knobs(Execution)}
-    for name, (text, flags) in _LATENCY.items():
-        rows = [of_orders[flag] for flag in flags]
-        yield Listed(
-            "latency",
-            name,
-            text,
-            tuple(
-                {
-                    "name": knob.flag,
-                    "unit": "ms" if knob.name.endswith("_ms") else None,
-                    "default": shown(knob.default) or None,
-                    "required": False,
-                    "meaning": knob.help,
-                }
-                for knob in rows
-            ),
-        )
+    for name, (text, names) in _LATENCY.items():
+        yield Listed("latency", name, text, tuple(_row(of_orders[knob], of_orders[knob].flag) for knob in names))
 
 
 def lines(model: Listed) -> Iterator[str]:
@@ -156,17 +136,14 @@ def _text(build: Callable[..., Any]) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _row(setting: "Setting") -> dict[str, Any]:
-
-    required = setting.default is REQUIRED
-    unit = None if setting.unit is None or setting.unit.text == "–" else setting.unit.text
-    default = None if required else setting.default
+def _row(knob: Knob, flag: str = "") -> dict[str, Any]:
+    unit = "ms" if knob.name.endswith("_ms") else knob.unit.text if knob.unit else None
     return {
-        "name": setting.name,
-        "unit": unit,
-        "default": default,
-        "required": required,
-        "meaning": setting.help.replace("`", ""),
+        "name": flag or knob.name,
+        "unit": None if unit == "–" else unit,
+        "default": None if knob.default is REQUIRED else knob.default,
+        "required": knob.default is REQUIRED,
+        "meaning": knob.help.replace("`", ""),
     }
 
 

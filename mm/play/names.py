@@ -11,13 +11,14 @@ from typing import Any
 from mm.backtest.fills.base import FillModel
 from mm.backtest.parameters import declaration_of
 from mm.backtest.quotes.base import QuoteModel
-from mm.base.knobs import closest
-from mm.base.settings import REQUIRED, Setting, settings, wanted
+from mm.base.knobs import REQUIRED, Knob, Reader, closest
+from mm.base.settings import settings
 from mm.base.user_code import USER_ERRORS, load_class, one_line, place_of, place_of_code, require_plain
 from mm.errors import MMError, ModelError, UnknownModel, UsageError, parameter
 from mm.signals.signal_set import Signal
 
 Registry = Mapping[str, Callable[..., Any]]
+_ANY = Reader("Any", lambda value: value)
 QUOTE_HOOKS = ("quote", "on_event")
 FILL_HOOKS = ("on_rest", "on_trade", "on_book", "on_level")
 _QUOTES, _FILLS, _SIGNALS = (QuoteModel, QUOTE_HOOKS), (FillModel, FILL_HOOKS), (Signal, ("on_book",))
@@ -69,10 +70,10 @@ def _or(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def _example(accepted: Sequence[Setting], missing: Sequence[str]) -> str:
+def _example(accepted: Sequence[Knob], missing: Sequence[str]) -> str:
     """Return meanings and units of *missing* parameters and an example, unless one is not a number."""
     asked = [setting for setting in accepted if setting.name in missing]
-    if not all(wanted(setting.kind).startswith(("a number", "a whole number")) for setting in asked):
+    if not all(setting.reader.metavar.startswith(("float", "int")) for setting in asked):
         return ""
     meanings = [
         f"{setting.help.rstrip('.')}{f', in {setting.unit.text}' if setting.unit else ''}"
@@ -155,7 +156,7 @@ def require_signature(owner: object, method: str, n_args: int) -> None:
     require_plain(hook, f"{model.__module__}:{model.__qualname__}.{method}")
 
 
-def accepted_by(build: Callable[..., Any]) -> tuple[tuple[Setting, ...], bool]:
+def accepted_by(build: Callable[..., Any]) -> tuple[tuple[Knob, ...], bool]:
     """Return the parameters that a user may give, and whether others are accepted.
 
     Our models declare them; a user's class has its constructor's; a compiled class may list them in ``__signature__``,
@@ -175,6 +176,6 @@ def accepted_by(build: Callable[..., Any]) -> tuple[tuple[Setting, ...], bool]:
     ]
     free = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     return tuple(
-        Setting(parameter.name, Any, default=REQUIRED if parameter.default is parameter.empty else parameter.default)
+        Knob(_ANY, REQUIRED if parameter.default is parameter.empty else parameter.default, name=parameter.name)
         for parameter in named
     ), free

@@ -6,7 +6,7 @@ from typing import Any
 
 from mm.backtest.models import QUOTE_MODELS
 from mm.backtest.parameters import VOLATILITY
-from mm.base.settings import REQUIRED
+from mm.base.knobs import REQUIRED
 from mm.errors import Sentence, UsageError, parameter
 from mm.play.names import accepted_by, resolve
 

@@ -98,7 +98,7 @@ def test_settle_applies_defaults_and_checks_values():
         "q_max": 0.5,
         "mode": "near",
     }
-    assert [one.annotation for one in settings(Mine)] == ["float", "float | None", "Literal['near', 'far']"]
+    assert [one.reader.metavar for one in settings(Mine)] == ["float", "float | None", "Literal['near', 'far']"]
     for params, message in (
         ({"horizon_s": 0}, "mine: horizon_s is 0; it must be a number between 1e-06 and 1000000000"),
         ({"horizon_s": math.nan}, "mine: horizon_s is nan; it must be a number between 1e-06 and 1000000000"),

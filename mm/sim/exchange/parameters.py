@@ -32,7 +32,10 @@ _UNWANTED = {
 
 
 class Parameter(NamedTuple):
-    """A declared parameter: a function of its name and text that returns the value, and the value if it is not sent."""
+    """A declared parameter: a function of its name and text that returns the value, and the value if it is not sent.
+
+    No `Knob`: its errors are the exchange's, with a code of their own for each kind of mistake.
+    """
 
     read: Callable[[str, str], Any]
     default: Any = None

@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
+from mm.base.knobs import TEXT, Knob, integer, number, one_of
 from mm.clock import MS_BELOW, US_PER_MS
 from mm.sim.exchange.truth import MarketTruth, UnknownId
-from mm.sim.wire.faults.fault import OTHER_SYMBOL, Fault, FaultContext, FaultKind, FaultParameter
+from mm.sim.wire.faults.fault import OTHER_SYMBOL, Fault, FaultContext, FaultKind
 from mm.sim.wire.faults.message_faults import all_when_over, hold
 from mm.sim.wire.faults.request_faults import status_of_request
 from mm.sim.wire.http_messages import Request, Response, json_bytes, json_response
@@ -187,28 +188,28 @@ def _edited(response: Response, edit: Callable[[Any], Any], *, also_errors: bool
     return replace(response, body=json_bytes(edit(content)))
 
 
-def _answer(answer: Any, *, effect: Any = None, **own: FaultParameter) -> FaultKind:
+def _answer(answer: Any, *, effect: Any = None, **own: Knob) -> FaultKind:
     """Return a fault kind for the responses to the next ``n`` requests of a path, 0 for all further requests."""
 
     def has_path(fault: Fault, request: Request) -> bool:
         verb, _, path = str(fault["path"]).rpartition(" ")
         return request.path.startswith(path or DEPTH_PATHS) and verb in ("", request.method)
 
-    parameters = {"n": FaultParameter(1), "path": FaultParameter("")} | own
+    parameters = {"n": Knob(integer(0), 1), "path": Knob(TEXT, "")} | own
     return FaultKind.of_function(answer, parameters=parameters, applies=has_path, answer=answer, effect=effect)
 
 
-def _snapshot(answer: Any, **own: FaultParameter) -> FaultKind:
+def _snapshot(answer: Any, **own: Knob) -> FaultKind:
     """Return a fault kind for the next ``n`` snapshots, 0 for all further snapshots."""
     return FaultKind.of_function(
         answer,
-        parameters={"n": FaultParameter(1)} | own,
+        parameters={"n": Knob(integer(0), 1)} | own,
         applies=lambda _, request: request.path in DEPTH_PATHS,
         answer=answer,
     )
 
 
-def _exchange_info(answer: Any, parameters: dict[str, FaultParameter], **more: Any) -> FaultKind:
+def _exchange_info(answer: Any, parameters: dict[str, Knob], **more: Any) -> FaultKind:
     return FaultKind.of_function(
         answer,
         parameters=parameters,
@@ -222,26 +223,26 @@ ANSWER_FAULTS = (
     _answer(
         status,
         effect=status_of_request,
-        code=FaultParameter(503),
-        retry_after=FaultParameter(0),
-        undone=FaultParameter(0),
+        code=Knob(integer(0), 503),
+        retry_after=Knob(integer(0), 0),
+        undone=Knob(integer(0), 0),
     ),
-    _answer(slow, delay_s=FaultParameter(20.0)),
-    _answer(cut_body, share=FaultParameter(0.5)),
+    _answer(slow, delay_s=Knob(number(0), 20.0)),
+    _answer(cut_body, share=Knob(number(0), 0.5)),
     _answer(reset_request),
     _answer(broken_body),
-    _snapshot(empty_sides, side=FaultParameter("both", choices=("bids", "asks", "both"))),
+    _snapshot(empty_sides, side=Knob(one_of("bids", "asks", "both"), "both")),
     _answer(wrong_symbol),
     _snapshot(
         snapshot,
-        where=FaultParameter("old", choices=("old", "before", "inside", "newer")),
-        of=FaultParameter("first", choices=("first", "last")),
-        back=FaultParameter(1, least=1),
+        where=Knob(one_of("old", "before", "inside", "newer"), "old"),
+        of=Knob(one_of("first", "last"), "first"),
+        back=Knob(integer(1), 1),
     ),
     # Messages of every connection are held for the same time.
     _exchange_info(
         halt,
-        {"status": FaultParameter("BREAK"), "for_s": FaultParameter(5.0)},
+        {"status": Knob(TEXT, "BREAK"), "for_s": Knob(number(0), 5.0)},
         of="any",
         later=True,
         edit=hold,

@@ -1,12 +1,12 @@
 """Faults: a kind from the table with parameter values, its context, and its state on one connection."""
 
 import inspect
-import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from mm.base.knobs import Knob, integer, number, shown, typed
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 from mm.sim.exchange.api_error import ApiError
@@ -97,26 +97,7 @@ def begins(name: str, path: str) -> bool:
     return name.startswith(path) if "/" in path else name == path or name.startswith(f"{path}.")
 
 
-@dataclass(frozen=True, slots=True)
-class FaultParameter:
-    """One parameter of a fault kind; default None: an optional number; without *choices* any text is allowed."""
-
-    default: Any
-    least: float = 0
-    choices: tuple[str, ...] = ()
-
-    @property
-    def type(self) -> type:
-        return float if self.default is None else type(self.default)
-
-    def check(self, name: str, value: Any) -> None:
-        if self.choices and value not in self.choices:
-            raise BadScript(f"{name}={value}: it must be {', '.join(self.choices)}")
-        if isinstance(value, int | float) and not self.least <= value < math.inf:
-            raise BadScript(f"{name}={value}: it must be a number of at least {self.least}")
-
-
-COUNT, FOR_S = FaultParameter(1, least=1), FaultParameter(None)
+COUNT, FOR_S = Knob(integer(1), 1), Knob(number(0), None)
 """The parameters ``n`` and ``for_s`` of most faults."""
 
 
@@ -144,7 +125,7 @@ class FaultKind:
 
     name: str
     help: str
-    parameters: Mapping[str, FaultParameter]
+    parameters: Mapping[str, Knob]
     _: KW_ONLY
     edit: "Callable[[Message, ActiveFault, FaultContext], list[Out] | None] | None" = None
     due: "Callable[[ActiveFault, FaultContext], list[Out]] | None" = None
@@ -174,10 +155,14 @@ class FaultKind:
         return self.begin is not None or self.end is not None
 
     def make(self, **values: Any) -> "Fault":
-        """Return a fault of this kind; raises BadScript if a parameter has an invalid value."""
+        """Return a fault of this kind, from values or their texts; BadScript for an invalid one; None: the default."""
+        made = {name: parameter.default for name, parameter in self.parameters.items()}
         for name, value in values.items():
-            self.parameters[name].check(name, value)
-        return Fault(self, {name: parameter.default for name, parameter in self.parameters.items()} | values)
+            try:
+                made[name] = made[name] if value is None else self.parameters[name].reader.parse(typed(value))
+            except ValueError as error:
+                raise BadScript(f"{name}={value}: it must be {error}") from error
+        return Fault(self, made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +179,7 @@ class Fault:
         parts = [self.kind.name]
         for name, parameter in self.kind.parameters.items():
             if self.values[name] != parameter.default:
-                parts.append(f"{name}={shlex.quote(str(self.values[name]))}")
+                parts.append(f"{name}={shlex.quote(shown(self.values[name]))}")
         return " ".join(parts)
 
     @property

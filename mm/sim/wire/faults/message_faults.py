@@ -7,6 +7,7 @@ the next message. Faults do not change the true data, and the log of sent messag
 from collections.abc import Mapping
 from typing import Any
 
+from mm.base.knobs import TEXT, Knob, integer, number, one_of
 from mm.instrument import decimal_text
 from mm.market_data.local_orderbook import Level
 from mm.sim.exchange.truth import UnknownId
@@ -20,7 +21,6 @@ from mm.sim.wire.faults.fault import (
     Damaged,
     FaultContext,
     FaultKind,
-    FaultParameter,
     Out,
     micros,
 )
@@ -232,39 +232,39 @@ def _with_bid(message: Message, level: Level) -> Message:
     return message.changed(event)
 
 
-def _message(edit: Any, parameters: Mapping[str, FaultParameter], **more: Any) -> FaultKind:
+def _message(edit: Any, parameters: Mapping[str, Knob], **more: Any) -> FaultKind:
     return FaultKind.of_function(edit, parameters=parameters, edit=edit, **more)
 
 
-def _next(edit: Any, **own: FaultParameter) -> FaultKind:
+def _next(edit: Any, **own: Knob) -> FaultKind:
     """Return a fault kind for the next ``n`` messages of a kind."""
     of = _OF_ALL if edit in _ALSO_USERS else _OF
     return _message(edit, {"n": COUNT, "of": of} | own, reads=edit in _READERS, per_n=2 if edit is swap else 1)
 
 
-def _next_depth(edit: Any, **own: FaultParameter) -> FaultKind:
+def _next_depth(edit: Any, **own: Knob) -> FaultKind:
     return _message(edit, {"n": COUNT} | own, reads=True)
 
 
-_OF, _OF_ANY = (FaultParameter(default, choices=MARKET_KINDS) for default in ("depth", "any"))
+_OF, _OF_ANY = (Knob(one_of(*MARKET_KINDS), default) for default in ("depth", "any"))
 _OF_ALL, _OF_ANY_ALL = (
-    FaultParameter(default, choices=tuple(kind for kind in KINDS if kind != "line")) for default in ("depth", "any")
+    Knob(one_of(*(kind for kind in KINDS if kind != "line")), default) for default in ("depth", "any")
 )
-_OF_LINE = FaultParameter("line", choices=tuple(KINDS))
+_OF_LINE = Knob(one_of(*KINDS), "line")
 _ALSO_USERS = (drop, duplicate, swap)
 _READERS = (missing_field, extra_field, non_ascii, foreign_symbol)
 MESSAGE_FAULTS = (
     _next(drop),
     _next(duplicate),
-    _next(stale, back=FaultParameter(3, least=1)),
-    _next_depth(overlap, by=FaultParameter(5, least=1)),
-    _next_depth(wrong_id, by=FaultParameter(50, least=1)),
+    _next(stale, back=Knob(integer(1), 3)),
+    _next_depth(overlap, by=Knob(integer(1), 5)),
+    _next_depth(wrong_id, by=Knob(integer(1), 50)),
     _next(swap),
-    _message(burst, {"n": FaultParameter(100, least=1), "of": _OF_ANY, "for_s": FOR_S}, due=all_when_over),
-    _message(lag, {"delay_s": FaultParameter(0.25), "of": _OF_ANY_ALL, "for_s": FOR_S}, due=lagged, due_us=lag_due_us),
+    _message(burst, {"n": Knob(integer(1), 100), "of": _OF_ANY, "for_s": FOR_S}, due=all_when_over),
+    _message(lag, {"delay_s": Knob(number(0), 0.25), "of": _OF_ANY_ALL, "for_s": FOR_S}, due=lagged, due_us=lag_due_us),
     _message(
         delay,
-        {"delay_s": FaultParameter(6.0), "grow_s": FaultParameter(0.0), "of": _OF_LINE, "for_s": FOR_S},
+        {"delay_s": Knob(number(0), 6.0), "grow_s": Knob(number(0), 0.0), "of": _OF_LINE, "for_s": FOR_S},
         due=delayed,
         due_us=delay_due_us,
         late_us=_delay_us,
@@ -274,13 +274,13 @@ MESSAGE_FAULTS = (
     _next(bad_json),
     _next(bad_utf8),
     _next(unknown_event),
-    _next(missing_field, field=FaultParameter("u")),
-    _next(extra_field, field=FaultParameter("zz")),
-    _next(non_ascii, text=FaultParameter("Ω市場🦄")),
+    _next(missing_field, field=Knob(TEXT, "u")),
+    _next(extra_field, field=Knob(TEXT, "zz")),
+    _next(non_ascii, text=Knob(TEXT, "Ω市場🦄")),
     _next(binary),
-    _next(huge, size=FaultParameter(2 * 1024 * 1024)),
+    _next(huge, size=Knob(integer(0), 2 * 1024 * 1024)),
     _next(foreign_symbol),
-    _next_depth(crossed, ticks=FaultParameter(1)),
+    _next_depth(crossed, ticks=Knob(integer(0), 1)),
     _next_depth(off_tick),
     _next_depth(capped_qty),
 )

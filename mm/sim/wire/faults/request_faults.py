@@ -8,10 +8,11 @@ import math
 from contextlib import suppress
 from typing import Any
 
+from mm.base.knobs import TEXT, Knob, integer, number
 from mm.clock import US_PER_S
 from mm.sim.exchange.api_error import BAD_REQUEST, TEAPOT, TOO_MANY, UNAUTHORIZED, ApiError
 from mm.sim.exchange.orders import UserOrder
-from mm.sim.wire.faults.fault import Fault, FaultKind, FaultParameter, RequestEffect, UserRequest, micros
+from mm.sim.wire.faults.fault import Fault, FaultKind, RequestEffect, UserRequest, micros
 
 _INTERNAL, _OVERLOADED, _TIMED_OUT = 500, 503, 504
 REVOKED = -2015
@@ -123,17 +124,17 @@ def _target_order(arrival: UserRequest) -> UserOrder | None:
     return order if order and ids_match and order.is_open else None
 
 
-def _request(effect: Any, **own: FaultParameter) -> FaultKind:
+def _request(effect: Any, **own: Knob) -> FaultKind:
     """Return a fault kind for the next ``n`` requests of a path, 0 for all further requests."""
-    parameters = {"n": FaultParameter(1), "path": FaultParameter("")} | own
+    parameters = {"n": Knob(integer(0), 1), "path": Knob(TEXT, "")} | own
     return FaultKind.of_function(effect, parameters=parameters, effect=effect)
 
 
-_UNDONE = {"undone": FaultParameter(0)}
+_UNDONE = {"undone": Knob(integer(0), 0)}
 REQUEST_FAULTS = (
     _request(ack_lost, **_UNDONE),
-    _request(ack_late, delay_s=FaultParameter(1.0), **_UNDONE),
-    _request(error, code=FaultParameter(-1007, least=-math.inf), **_UNDONE),
-    _request(fill_on_cancel, share=FaultParameter(1.0)),
-    FaultKind.of_function(revoke, parameters={"n": FaultParameter(0)}, effect=revoke),
+    _request(ack_late, delay_s=Knob(number(0), 1.0), **_UNDONE),
+    _request(error, code=Knob(integer(), -1007), **_UNDONE),
+    _request(fill_on_cancel, share=Knob(number(0), 1.0)),
+    FaultKind.of_function(revoke, parameters={"n": Knob(integer(0), 0)}, effect=revoke),
 )

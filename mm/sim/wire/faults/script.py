@@ -17,7 +17,6 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mm.base.knobs import closest
 from mm.sim.wire.faults.fault import BadScript, Fault
@@ -139,26 +138,17 @@ def _fault(words: list[str]) -> Fault:
     if name not in FAULTS:
         raise BadScript(f"unknown fault {name!r}; known: {', '.join(FAULTS)}{closest(name, FAULTS)}")
     kind = FAULTS[name]
-    given: dict[str, Any] = {}
+    given: dict[str, str] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or key not in kind.parameters:
             known = ", ".join(kind.parameters) or "no parameter"
             raise BadScript(f"{name} has no parameter {setting!r}; it has {known}")
-        given[key] = _value(kind.parameters[key].type, key, value)
+        given[key] = value
     return kind.make(**given)
 
 
-def _value(kind: type, key: str, text: str) -> Any:
-    if kind is str:
-        return text
-    number = _number(text, key)
-    if kind is int and not isinstance(number, int):
-        raise BadScript(f"{key}={text}: it must be a whole number")
-    return number
-
-
-def _number(text: str, key: str = "") -> float:
+def _number(text: str) -> float:
     if text.removeprefix("-").isdecimal():
         return int(text)
     try:
@@ -166,5 +156,5 @@ def _number(text: str, key: str = "") -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise BadScript(f"{key}{'=' if key else ''}{text}: it must be a number")
+        raise BadScript(f"{text}: it must be a number")
     return number

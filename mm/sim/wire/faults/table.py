@@ -1,16 +1,15 @@
 """The table of all faults by name, and the faults of connections and of the exchange as a whole."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from mm.base.knobs import TEXT, Knob, integer, number, one_of
 from mm.sim.wire.faults.answer_faults import ANSWER_FAULTS
 from mm.sim.wire.faults.fault import (
     COUNT,
     FOR_S,
     Fault,
     FaultKind,
-    FaultParameter,
     micros,
 )
 from mm.sim.wire.faults.message_faults import MESSAGE_FAULTS
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     from mm.sim.wire.faults.fault import Connection
 
 
-_OF = {"of": FaultParameter("market", choices=("market", "user", "both"))}
-_RETRY = {"retry_after": FaultParameter(0)}
+_OF = {"of": Knob(one_of("market", "user", "both"), "market")}
+_RETRY = {"retry_after": Knob(integer(0), 0)}
 
 
 def _half_open(_: Fault, connection: "Connection", __: int) -> None:
@@ -58,7 +57,7 @@ _CONNECTION_FAULTS = (
     FaultKind(
         "close",
         "The connection is closed with `code` and `reason`; 1006, which no frame can carry, ends it without a frame.",
-        {"code": FaultParameter(1000, least=1000), "reason": FaultParameter("")} | _OF,
+        {"code": Knob(integer(1000), 1000), "reason": Knob(TEXT, "")} | _OF,
         begin=lambda fault, connection, _: connection.close(fault["code"], fault["reason"]),
     ),
     FaultKind(
@@ -79,7 +78,7 @@ _CONNECTION_FAULTS = (
     FaultKind(
         "shutdown",
         "The connection is sent ``serverShutdown``, and closed with 1001 after `lead_s` seconds.",
-        {"lead_s": FaultParameter(10.0)} | _OF,
+        {"lead_s": Knob(number(0), 10.0)} | _OF,
         begin=lambda _, connection, now_us: connection.write(connection.shutdown_frame(now_us)),
         end_us=_after("lead_s"),
         end=_close_old,
@@ -87,7 +86,7 @@ _CONNECTION_FAULTS = (
     FaultKind(
         "age",
         "Current and later connections are closed with `code` when they are `max_s` seconds old.",
-        {"max_s": FaultParameter(60.0), "code": FaultParameter(GOING_AWAY, least=1000)} | _OF,
+        {"max_s": Knob(number(0), 60.0), "code": Knob(integer(1000), GOING_AWAY)} | _OF,
         later=True,
         end_us=lambda fault, opened_us, _: opened_us + (micros(fault["max_s"]) or 0),
         end=_close_old,
@@ -95,7 +94,7 @@ _CONNECTION_FAULTS = (
     FaultKind(
         "storm",
         "The next `n` connections are accepted, and closed at once with `code`.",
-        {"n": FaultParameter(5, least=1), "code": FaultParameter(ABNORMAL, least=1000)} | _OF,
+        {"n": Knob(integer(1), 5), "code": Knob(integer(1000), ABNORMAL)} | _OF,
         begin=lambda fault, connection, _: connection.close(fault["code"], ""),
         now=False,
         later=True,
@@ -103,7 +102,7 @@ _CONNECTION_FAULTS = (
     FaultKind(
         "phase",
         "The next connection has its depth batches end `ms` after each whole second (of 100 ms streams: modulo 100).",
-        {"ms": FaultParameter(50)},
+        {"ms": Knob(integer(0), 50)},
         begin=_set_phase,
         now=False,
         later=True,
@@ -126,7 +125,7 @@ _CONNECTION_FAULTS = (
     FaultKind(
         "refuse_handshake",
         "The next `n` handshakes are answered with `status`, and Retry-After of `retry_after` seconds if not 0.",
-        {"n": COUNT, "status": FaultParameter(503, least=300)} | _RETRY,
+        {"n": COUNT, "status": Knob(integer(300), 503)} | _RETRY,
         refusal=_refused,
     ),
     FaultKind(
@@ -150,25 +149,25 @@ _EXCHANGE_FAULTS = (
         "clock_offset",
         "The clock by which all is stamped and requests are judged is shifted by `ms`, negative to earlier times; past "
         "trades and orders keep their times; several offsets add up.",
-        {"ms": FaultParameter(1_300, least=-math.inf)},
+        {"ms": Knob(integer(), 1_300)},
     ),
     FaultKind(
         "filters",
         "Users' orders, and exchangeInfo, have these filters from now on: `tick` and `step` are multiples of the "
         "market's steps, `up` and `down` of the mean (mark) price, `bracket` the largest notional of a contract's "
         "position; what is omitted stays, and open orders too.",
-        dict.fromkeys(_FILTERS, FaultParameter("")),
+        dict.fromkeys(_FILTERS, Knob(TEXT, "")),
     ),
     FaultKind(
         "symbol",
         "The symbol has the status `status` from now on: orders are refused unless it is TRADING. With `listed=0` it "
         "is delisted: open orders of users expire, and no request knows it any more.",
-        {"status": FaultParameter("TRADING"), "listed": FaultParameter(1)},
+        {"status": Knob(TEXT, "TRADING"), "listed": Knob(integer(0), 1)},
     ),
     FaultKind(
         "restart",
         "All connections are reset and refused for `for_s` seconds; users' open orders are `books`: kept or lost.",
-        {"books": FaultParameter("kept", choices=("kept", "lost")), "for_s": FaultParameter(5.0)},
+        {"books": Knob(one_of("kept", "lost"), "kept"), "for_s": Knob(number(0), 5.0)},
     ),
 )
 FAULTS: Mapping[str, FaultKind] = {

@@ -16,14 +16,14 @@ WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), m
 @st.composite
 def faults(draw: st.DrawFn) -> Fault:
     kind = draw(st.sampled_from(list(FAULTS.values())))
-    values = {}
+    values: dict[str, object] = {}
     for name, one in kind.parameters.items():
-        if one.choices:
-            values[name] = draw(st.sampled_from(one.choices))
-        elif one.type is str:
+        if one.reader.words:
+            values[name] = draw(st.sampled_from(one.reader.words))
+        elif isinstance(one.default, str):
             values[name] = draw(WORDS)
-        elif one.type is int:
-            values[name] = draw(st.integers(max(one.least, -9_999), 10**9))
+        elif isinstance(one.default, int):
+            values[name] = draw(st.integers(1_000, 10**9))
         else:
             values[name] = draw(st.none() | st.floats(0, 99)) if one.default is None else draw(st.floats(0, 10**6))
     return kind.make(**values)
@@ -71,12 +71,12 @@ def test_comments_and_empty_lines_are_ignored(tmp_path: Path) -> None:
         ("at id 7 do dorp", "unknown fault 'dorp'; known: drop, duplicate"),
         ("at id 7 do drop m=3", "drop has no parameter 'm=3'; it has n, of"),
         ("at id 7 do drop n", "drop has no parameter 'n'"),
-        ("at id 7 do drop n=0", "n=0: it must be a number of at least 1"),
+        ("at id 7 do drop n=0", "n=0: it must be a whole number of at least 1"),
         ("at id 7 do drop n=1.5", "n=1.5: it must be a whole number"),
-        ("at id 7 do drop n=inf", "n=inf: it must be a number"),
-        ("at id 7 do drop of=book", "of=book: it must be depth, trade, any"),
+        ("at id 7 do drop n=inf", "n=inf: it must be a whole number"),
+        ("at id 7 do drop of=book", "of=book: it must be one of depth, trade, any"),
         ("at id 7 do lag delay_s=-1", "delay_s=-1: it must be a number of at least 0"),
-        ("at id 7 do snapshot where=there", "where=there: it must be old, before, inside, newer"),
+        ("at id 7 do snapshot where=there", "where=there: it must be one of old, before, inside, newer"),
         ("at id 7 on newest do storm", "on newest: storm affects connections that open later"),
         ("at id 7 do close 'x", "No closing quotation"),
     ],

@@ -39,8 +39,8 @@ def box(tmp_path_factory):
         yield found
 
 
-def test_account_of_contracts_has_its_own_rates_in_manifest_and_models(box):
-    """Nothing was set: the run's fees are the account's, and a model's fee is that rate in ticks of the first book."""
+def test_account_of_contracts_has_its_own_rates_and_the_quotes_of_its_backtest(box):
+    """Nothing was set: the run's fees are the account's; the model quotes by what it was given, as in its backtest."""
     params = {"A": 1.0, "k": 0.5, "adverse_ticks": 0.0}
     text = traded(box, QUOTE_MODEL="expected_value", QUOTE_PARAMS_JSON=json.dumps(params), **UNSET)
     assert "fee_differs" not in text
@@ -49,10 +49,8 @@ def test_account_of_contracts_has_its_own_rates_in_manifest_and_models(box):
         "maker": Decimal("0.0002"),
         "taker": Decimal("0.0005"),
     }
-    assert {shown[name]["source"] for name in ("maker_fee_rate", "taker_fee_rate", "quote_params_json")} == {"account"}
-    ticks = json.loads(shown["quote_params_json"]["value"])["fee_ticks"]
-    price = Decimal(box.account()["trades"][0]["price"])
-    assert abs(Decimal(str(ticks)) - price * Decimal("0.0002") / Decimal("0.01")) < Decimal("0.1")
+    assert {shown[name]["source"] for name in ("maker_fee_rate", "taker_fee_rate")} == {"account"}
+    assert json.loads(shown["quote_params_json"]["value"]) == params
 
 
 def test_configured_fee_that_differs_is_said_and_kept(box):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from mm.backtest.run_terms import FEE_RATE
 from mm.base.audit_chain import audit_folder, audit_path
 from mm.errors import DataError, MMError, TryLater
-from mm.instrument import E8, Instrument, e8, from_exchange_info, short_text
+from mm.instrument import Instrument, e8, from_exchange_info, short_text
 from mm.live.account.check import AccountCheck
 from mm.live.account.exchange import ExchangeAccount
 from mm.live.account.kill_switch import note_none_open
@@ -32,7 +32,6 @@ from mm.live.run.terms import ShadowTerms, UnlistedSymbol
 from mm.live.run.trader import KILL
 from mm.live.state.stores import StateStores
 from mm.market_data.recording import Parts
-from mm.play.fee_ticks import with_fee_ticks
 from mm.play.setup import PlayKnobs
 
 if TYPE_CHECKING:
@@ -376,21 +375,9 @@ class TradeRun(LiveRun):
                 log.warning(
                     "fee_differs", knob=name.upper(), configured=getattr(given, name), account=own[name], note=note
                 )
-        models = self.strategy.models
-        if self.job.quotes:  # a flatten reads no knob of the grid
-            models = with_fee_ticks(models, self._fee_ticks(gateway.fees_e8[0]))
-        params = models.quote_params_json
-        if params != self.strategy.models.quote_params_json:
-            self.run.set_knobs(ACCOUNT_FEES, quote_params_json=params)
         self.run.set_knobs(ACCOUNT_FEES, **unset)
-        self.strategy = replace(self.strategy, account=replace(given, **unset), models=models)
+        self.strategy = replace(self.strategy, account=replace(given, **unset))
         log.info("account_fees", maker=own["maker_fee_rate"], taker=own["taker_fee_rate"], in_bnb=rates.burns)
-
-    def _fee_ticks(self, rate_e8: int) -> float:
-        """Return a commission in ticks, at the mid of the first book; 0 without one."""
-        prices = [e8(price) for price in (self.terms.best_bid, self.terms.best_ask) if price]
-        tick_e8 = self.terms.opening(self.strategy.market).instrument.tick_e8
-        return round(rate_e8 * sum(prices) / len(prices) / (E8 * tick_e8), 6) if prices else 0.0
 
     async def unless_stopped(self, work: Coroutine[Any, Any, _Found]) -> _Found:
         """Return the result of a part of the start; raises if the trade is stopped or killed before its end."""

@@ -62,16 +62,7 @@ def backtest(
 
     check_names(models)
     markets = opened(run, day, market, others)
-    setup = Setup(
-        day=day,
-        market=market,
-        execution=execution,
-        account=account,
-        margin=margin,
-        models=models,
-        risk=risk,
-        others=others,
-    )
+    setup = Setup.of(day, market, execution, account, margin, models, risk, others)
     play = Play.of(setup, markets, sensitivity=sensitivity)
     note_setup(run, play)
     note_play(run, play)
@@ -102,16 +93,7 @@ def _backtest_account(run: Run, by_symbol: Mapping[str, Knobs], limits: AccountL
             run.log.warning("symbol_absent", name=symbol, days=list(missing))
         markets = opened(run, day, own[Market], own[OtherMarkets])
         counted = {name: count + run.timings[name] for name, count in counted.items()}
-        setup = Setup(
-            day=day,
-            market=own[Market],
-            execution=own[Execution],
-            account=own[Account],
-            margin=own[Margin],
-            models=own[Models],
-            risk=own[Risk],
-            others=own[OtherMarkets],
-        )
+        setup = Setup.of(day, *(group for kind, group in own.items() if kind is not Day))
         plays[symbol] = Play.of(setup, markets)
         note_setup(run, plays[symbol])
         note_play(run, plays[symbol])

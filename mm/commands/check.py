@@ -107,16 +107,7 @@ def check_lookahead(
         damaged=checked.damaged,
         open_held_out=checked.open_held_out,
     )
-    setup = Setup(
-        day=day,
-        market=market,
-        execution=execution,
-        account=account,
-        margin=margin,
-        models=models,
-        risk=risk,
-        others=others,
-    )
+    setup = Setup.of(day, market, execution, account, margin, models, risk, others)
     watch, skip = file_watch(setup, model, checked.past()), set((checked.check_skip or "").split(","))
     with watch.watching():
         signal = named_signal(model)

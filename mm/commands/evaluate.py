@@ -69,16 +69,7 @@ def evaluate(
     from mm.trials.on_record import Recording
 
     check_names(models)
-    setup = Setup(
-        day=days,
-        market=market,
-        execution=execution,
-        account=account,
-        margin=margin,
-        models=models,
-        risk=risk,
-        others=others,
-    )
+    setup = Setup.of(days, market, execution, account, margin, models, risk, others)
     recording = Recording(days.out_root, run.kind)
     with run.timing("load"), run.progress("days read", len(days.played())) as step:
         works = read_days(setup, days, workers, recording, run, step)

@@ -118,16 +118,7 @@ def walkforward(
     check_names(models)
     markets = opened(run, day, market, others)
     tapes = markets.tapes
-    setup = Setup(
-        day=day,
-        market=market,
-        execution=execution,
-        account=account,
-        margin=margin,
-        models=unfitted(models),
-        risk=risk,
-        others=others,
-    )
+    setup = Setup.of(day, market, execution, account, margin, unfitted(models), risk, others)
     play = Play.of(setup, markets, sensitivity=sensitivity)
     note_setup(run, play)
     rules = replace(play.market_rules, others={}, legs={})

@@ -62,16 +62,7 @@ def sweep(
     from mm.sweep.work import Work, check, engine, fits, shared_inputs
     from mm.trials.on_record import Recording
 
-    setup = Setup(
-        day=day,
-        market=market,
-        execution=execution,
-        account=account,
-        margin=margin,
-        models=models,
-        risk=risk,
-        others=others,
-    )
+    setup = Setup.of(day, market, execution, account, margin, models, risk, others)
     if sweep.search is not None:
         _search(run, setup, sweep, workers)
         return

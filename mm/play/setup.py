@@ -75,6 +75,14 @@ class Setup(PlayKnobs):
     day: Day
     margin: Margin = field(default_factory=Margin)
 
+    @classmethod
+    def of(cls, *groups: object) -> Self:
+        """Return the setup of groups of knobs, each of a kind of its own, in any order."""
+        named: dict[str, Any] = {
+            name: each for name, kind in GROUPS_BY_NAME.items() for each in groups if isinstance(each, kind)
+        }
+        return cls(**named)
+
     def command(self, named: Collection[str] | None, *, places: bool, fit: Path | None = None) -> list[str]:
         """Return the command line, for any shell.
 

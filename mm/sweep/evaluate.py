@@ -61,16 +61,7 @@ def evaluate(
     days, market, execution, account, margin, models, risk, others, workers = made
     days = replace(days, **ManyDays.resolved(vars(days)))
     check_names(models)
-    setup = Setup(
-        day=days,
-        market=market,
-        execution=execution,
-        account=account,
-        margin=margin,
-        models=models,
-        risk=risk,
-        others=others,
-    )
+    setup = Setup.of(days, market, execution, account, margin, models, risk, others)
     recording = Recording(days.out_root, KIND)
     works = read_days(setup, days, workers, recording)
     works.play(engine(workers), step or (lambda _played: None))

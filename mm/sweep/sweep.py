@@ -100,16 +100,7 @@ def sweep(
     named = {"symbol": symbol, "day": day, "grid": ";".join(map(_axis, grid.items()))}
     made = groups_of(_GROUPS, {**named, **settings}, "mm.sweep")
     days, market, execution, account, margin, models, risk, others, sweep_knobs, workers = made
-    setup = Setup(
-        day=days,
-        market=market,
-        execution=execution,
-        account=account,
-        margin=margin,
-        models=models,
-        risk=risk,
-        others=others,
-    )
+    setup = Setup.of(days, market, execution, account, margin, models, risk, others)
     axes = axes_for(sweep_knobs.grid, models)
     points = points_of(axes, setup, sweep_knobs.grid_unfit)
     markets = Markets.open(days, market, others)

@@ -1,6 +1,7 @@
 """A clean environment for every test; helpers that tests import are in support.py."""
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,11 @@ __all__ = ["ROOT", "SHARED", "pytest_terminal_summary", "pytest_testnodedown"]
 # Shells start background jobs with SIGINT ignored, and child processes inherit that, so the default is restored.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A loop without an end fails where it is, with a MemoryError, instead of taking the memory of the machine and with it
+# the tests beside it. On macOS the limit has no effect.
+MAX_DATA_BYTES = 8 << 30
+resource.setrlimit(resource.RLIMIT_DATA, (MAX_DATA_BYTES, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 SHARE = 20  # one of so many slow tests runs in `make test`
 SHARE_OFTEN = 4  # the same of those in `OFTEN`

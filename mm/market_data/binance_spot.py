@@ -1,8 +1,4 @@
-"""Binance Spot as a `MarketVenue`: addresses, weights, limits, and the decoder of stream payloads and REST responses.
-
-Messages of futures are refused: their update ids follow another rule (`pu`), and a book built by the rule of
-Spot would be silently wrong. The common code of both markets is here; `binance_usdm` overrides the differences.
-"""
+"""Binance Spot as a `MarketVenue`: addresses, weights, limits, and the decoder of payloads and REST responses."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -159,15 +155,7 @@ _SHUTDOWN = ServerShutdown()
 
 
 class Messages:
-    """Decodes the messages of one symbol; other markets override the methods whose names begin with ``_own``.
-
-    Args:
-        grid: Checks every price and quantity of the symbol.
-        packs: Whether a kernel may parse the levels of updates.
-
-    Attributes:
-        symbols: Number of messages by symbol, of the kinds that a day folder stores.
-    """
+    """Decodes the messages of one symbol; other markets override the methods whose names begin with ``_own``."""
 
     def __init__(self, symbol: str, grid: Grid, *, packs: bool = False) -> None:
         self.symbols: Counter[str] = Counter()
@@ -346,7 +334,6 @@ def _unpacked(packed: PackedDepth) -> DepthUpdate | None:
 
 
 def check_spot_host(url: str) -> None:
-    """Raise Futures if the host of *url* serves futures."""
     host = urlsplit(url).netloc
     if any(name in host for name in _FUTURES_HOSTS):
         raise Futures(f"host {host!r}")
@@ -377,11 +364,7 @@ class _Time(msgspec.Struct):
 
 
 class BinanceSpot:
-    """Binance Spot, or an exchange with the same API.
-
-    The limits are 6,000 of weight per minute and 300 connection attempts in five minutes; a fifth of the weight and ten
-    attempts are left to other programs at the same address.
-    """
+    """Binance Spot, or an exchange with the same API."""
 
     name = SPOT
     bases = "wss://stream.binance.com:9443", "https://api.binance.com"
@@ -392,7 +375,6 @@ class BinanceSpot:
         return Messages(symbol, grid, packs=packs)
 
     def check_address(self, url: str) -> None:
-        """Raise Futures if *url* serves futures, whose update ids follow another rule."""
         check_spot_host(url)
 
     def stream_url(self, base: str, symbol: str, trade_stream: str) -> str:

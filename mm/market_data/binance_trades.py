@@ -46,7 +46,6 @@ class SingleTrades:
     """Single trades of Spot by id; hosts that serve only market data lack this endpoint."""
 
     def request(self, missing: MissingIds) -> RestRequest:
-        """Return the request for the first 1,000 missing trades."""
         return _from_id(HISTORICAL, missing, _HISTORICAL_WEIGHT)
 
     def page(self, body: bytes) -> TradePage:
@@ -80,7 +79,6 @@ class SpannedTrades(Aggregates):
         return RestRequest(self._path, params | {"limit": str(MOST_ROWS)}, self._weight)
 
     def page(self, body: bytes) -> TradePage:
-        """Return the trades and the request for the next page."""
         aggregates = _AGGREGATES.decode(body)
         trades = [(IdRange(row.f, row.l), _aggregate(row, row.f)) for row in aggregates]
         after = {"fromId": str(aggregates[-1].a + 1), "limit": str(MOST_ROWS)} if aggregates else None

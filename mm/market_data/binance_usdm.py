@@ -113,18 +113,13 @@ class UsdmMessages(Messages):
 
 
 def check_usdm_host(url: str) -> None:
-    """Raise WrongMarket if the host of *url* serves Spot or coin-margined contracts."""
     host = urlsplit(url).netloc
     if host.partition(":")[0] in _SPOT_HOSTS or host.startswith(_COIN_M):
         raise WrongMarket(f"host {host!r}")
 
 
 class BinanceUsdm(BinanceSpot):
-    """Binance USD-M futures, or an exchange with the same API.
-
-    The limits are 2,400 of weight per minute and 300 connection attempts in five minutes; a fifth of the weight and ten
-    attempts are left to other programs at the same address.
-    """
+    """Binance USD-M futures, or an exchange with the same API."""
 
     name = USDM
     bases = "wss://fstream.binance.com", "https://fapi.binance.com"
@@ -167,7 +162,6 @@ class BinanceUsdm(BinanceSpot):
         return Aggregates(_AGGREGATES, _AGGREGATES_WEIGHT).last()
 
     def refuses_symbol(self, answer: Answer, symbol: str) -> bool:
-        """Return True if *answer* lists symbols, but not *symbol*."""
         try:
             listed = msgspec.json.decode(answer.body, type=_Listing).symbols
         except (ValueError, msgspec.MsgspecError):
@@ -291,7 +285,6 @@ class FundingState:
         return [FundingDoubt(ms, _NO_MARKS) for ms in due if ms % period]
 
     def _least_ms(self, possible: Collection[int]) -> int:
-        """Return the observed interval if it is *possible*, else the shortest possible one."""
         return self._interval_ms if self._interval_ms in possible else min(possible, default=_HOUR_MS)
 
     def new(self, payments: Sequence[Funding]) -> list[Funding]:
@@ -308,7 +301,6 @@ class FundingState:
 
 
 def _intervals_ms(mark: MarkPrice) -> set[int]:
-    """Return the possible payment intervals, counted from midnight UTC, that give the next payment of *mark*."""
     lengths = (hours * _HOUR_MS for hours in _INTERVALS_H)
     return {length for length in lengths if (mark.E // length + 1) * length == mark.T - mark.T % 1_000}
 

@@ -79,7 +79,6 @@ class OrderMarket:
 
     Attributes:
         rows: The order log, ten numbers per row, prices and quantities in 1e-8.
-        ends: Number of log rows up to each message of the book; the first message has id 1.
         unmatched: Trades without a matching order; the best prices give their side.
         corrected: Levels corrected by the venue's book, after the first correction.
         bookless: Whether the capture lacks the venue's book, so that the orders alone make the book.
@@ -148,7 +147,6 @@ class OrderMarket:
         return RestingOrder(self._last_number, side, price_e8, amount_e8)
 
     def _end(self, us: int, name: int, order: RestingOrder) -> None:
-        """Remove a deleted order once none of its reductions waits for a print."""
         if order.ends and order.waits <= 0:
             self._remove(us, order)
             self._orders.pop(name, None)
@@ -171,7 +169,6 @@ class OrderMarket:
         self._level_row(us, order)
 
     def _settle(self, us: int) -> None:
-        """Add held orders to the book once they are no longer marketable."""
         for order in list(self._held.values()):
             self._place(us, order)
 
@@ -398,7 +395,6 @@ class DayRows:
         self._resting: dict[int, tuple[int, int, int]] = {}  # number: side, ticks, lots; in the order of arrival
 
     def until(self, us: int) -> Iterator[tuple[int, ...]]:
-        """Yield the remaining rows before *us*, after the resting orders."""
         width, (tick_e8, lot_e8) = len(ORDER_COLUMNS), self._steps
         first_us = self._rows[self._at] if self._at < len(self._rows) else 0
         totals: Counter[tuple[int, int]] = Counter()

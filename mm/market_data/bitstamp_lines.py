@@ -102,7 +102,6 @@ class TradeOrders(NamedTuple):
 
 
 def book_of(line: OrderMessage) -> _Book:
-    """Return the levels of an ``order_book`` message; raises msgspec.MsgspecError without levels."""
     return msgspec.json.decode(line.body, type=_Book)
 
 
@@ -145,7 +144,6 @@ def _is_table(text: bytes) -> bool:
 
 
 def _row(path: Path, number: int, text: bytes, grid: Grid, *, in_e8: bool) -> OrderMessage:
-    """*in_e8*: the volumes are whole numbers of 1e-8."""
     cells = text.replace(b'"', b"").strip().split(b",")
     try:
         name, stamp, _, price, volume, action, direction = cells
@@ -231,11 +229,7 @@ class _Loss(NamedTuple):
 
 
 def matched(lines: Sequence[OrderMessage]) -> dict[int, TradeOrders]:
-    """Return the orders of each trade among *lines*, by the position of the trade.
-
-    A trade reduces both orders by its quantity within `MATCH_US`; the later order is the taker. Of several candidates
-    the nearest in time count; a message belongs to one trade only.
-    """
+    """Return the orders of each trade among *lines*, by the position of the trade."""
     lost = _losses(lines)
     used: set[int] = set()
     fills = {}

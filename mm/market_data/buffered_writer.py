@@ -1,10 +1,4 @@
-"""Append-only files, and writers that buffer rows and write only complete ones, so that files survive a crash.
-
-One thread adds rows; after `RowWriter.gather` any thread may write the rows added so far while further rows are added;
-a flush does both. One write is whole lines of CSV or one gzip member of NDJSON, so written rows stay readable whatever
-happens to the bytes after them. A failed write leaves the file unchanged and the rows in memory, so that the caller can
-write again; `write_together` does so for several files at once.
-"""
+"""Append-only files, and writers that buffer rows and write only complete ones, so that files survive a crash."""
 
 import ctypes
 import errno
@@ -48,9 +42,6 @@ class AppendFile:
     Args:
         good_bytes: Bytes to keep; the next `append` truncates the rest. None keeps all.
 
-    Attributes:
-        torn: Whether the file has further bytes, which the next `append` truncates.
-
     Raises:
         BrokenFile: If the file exists in its other form (packed or unpacked), to which nothing can be appended.
     """
@@ -71,18 +62,13 @@ class AppendFile:
 
     @property
     def in_place(self) -> bool:
-        """Whether the path still names the open file."""
         return is_at(self._fd, self._path)
 
     def keep_room(self) -> None:
-        """Reserve disk space for later appends, where the file system supports it."""
         self._safe_bytes = _keep_room(self._fd, self.size)
 
     def append(self, data: bytes) -> None:
-        """Write all of *data*; on OSError (no space, no quota) the file is truncated to its former size.
-
-        If the truncation fails too, the next `append` does it first, even without data.
-        """
+        """Write all of *data*; on OSError (no space, no quota) the file is truncated to its former size."""
         if self.torn:
             self.cut(self.size)
         if not data:
@@ -157,7 +143,6 @@ class AppendFile:
 
 
 def require_appendable(path: Path) -> None:
-    """Raise BrokenFile if *path* exists in its other form (packed or unpacked), to which nothing can be appended."""
     present = existing(path)
     if present not in (None, path):
         raise BrokenFile(
@@ -166,7 +151,6 @@ def require_appendable(path: Path) -> None:
 
 
 def is_at(fd: int, path: Path) -> bool:
-    """Return whether the open file *fd* is the one at *path*."""
     try:
         at_path = path.stat()
     except OSError:
@@ -175,11 +159,7 @@ def is_at(fd: int, path: Path) -> bool:
 
 
 def _keep_room(fd: int, size: int) -> int:
-    """Reserve `ROOM_BYTES` after the *size* bytes of a file, and return the size up to which it can certainly grow.
-
-    Without space or support, this is *size*. Python has no call that allocates blocks after the end of a file without
-    changing its size; Linux has one.
-    """
+    """Reserve `ROOM_BYTES` after the *size* bytes of a file, and return the size up to which it can certainly grow."""
     if sys.platform != "linux":
         return size
     allocate = ctypes.CDLL(None).fallocate
@@ -214,7 +194,6 @@ class RowWriter:
 
     @property
     def room(self) -> int:
-        """Number of bytes with which the rows in memory are so many that they are written; at most 0: they are."""
         return FLUSH_BYTES - self._added_bytes
 
     def flush(self, *, sync: bool = False) -> None:
@@ -235,15 +214,12 @@ class RowWriter:
             self.file.sync()
 
     def written(self) -> tuple[int, int]:
-        """Return data rows and bytes of the file; only the writing thread calls this."""
         return self._rows_before + self._written_rows, self.file.size
 
     def add_rows(self, text: bytes, rows: int) -> None:
-        """Add *rows* rows, complete lines; the caller writes them once there is no `room`."""
         raise NotImplementedError
 
     def tail(self) -> FileTail:
-        """Return the file's summary after a flush, without reading all of it."""
         raise NotImplementedError
 
     def make_ready(self) -> None:
@@ -269,7 +245,6 @@ def flush_together(writers: Sequence[RowWriter]) -> None:
 
 
 def write_together(writers: Sequence[RowWriter]) -> None:
-    """Write the gathered rows of all *writers*, in order; on OSError no file has any of them."""
     done: list[tuple[RowWriter, int]] = []
     try:
         for writer in writers:
@@ -331,7 +306,6 @@ class CsvWriter(RowWriter):
             )
 
     def add(self, line: str) -> None:
-        """Add a line with its newline."""
         self._lines.append(line)
         self.rows += 1
         self._added_bytes += len(line)
@@ -339,7 +313,6 @@ class CsvWriter(RowWriter):
             self._on_full()
 
     def add_rows(self, text: bytes, rows: int) -> None:
-        """Add rows of text."""
         self._lines.append(text.decode())
         self.rows += rows
         self._added_bytes += len(text)
@@ -387,7 +360,6 @@ class NdjsonWriter(RowWriter):
             self._on_full()
 
     def add_rows(self, text: bytes, rows: int) -> None:
-        """Add objects as lines of JSON."""
         self._lines += text
         self._last = msgspec.Raw(text[text.rfind(b"\n", 0, -1) + 1 : -1])
         self.rows += rows

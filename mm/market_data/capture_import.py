@@ -1,8 +1,4 @@
-"""Import of raw captured streams into day folders.
-
-Every day is written to ``<DATA_ROOT>/<SYMBOL>/<YYYYMMDD>.partial`` and renamed once the whole import is done; a failed
-import leaves nothing.
-"""
+"""Import of raw captured streams into day folders."""
 
 import json
 import shutil
@@ -70,11 +66,6 @@ class Staging:
         self._made = [path for path in (home, *home.parents) if not path.exists()]
 
     def open(self, day: str) -> DayWriter:
-        """Return the writer of *day* in its temporary folder; the previous writer must be closed.
-
-        Raises:
-            RunExists: If the day folder or its temporary folder exists.
-        """
         place = DayFolder(self._root, self._symbol, day).path
         if dead := dead_link(place):
             raise UsageError("{data_root} {}: {}; create that folder, or remove the link", self._root, dead)
@@ -96,7 +87,6 @@ class Staging:
         return self._writer
 
     def publish(self, instrument_json: str | None) -> list[Path]:
-        """Write ``instrument.json`` and manifests, rename the folders, and return them in order."""
         if instrument_json is not None:
             for folder in self.folders:
                 write_atomic(folder.instrument, instrument_json.encode(), durable=True)
@@ -127,7 +117,6 @@ Progress = Callable[[int], None]
 
 
 def steps(advance: Callable[[int], None]) -> Progress:
-    """Return a function that takes the bytes done and advances a progress bar by the difference."""
     before = 0
 
     def report(done: int) -> None:
@@ -143,9 +132,7 @@ class CaptureForm:
     """A capture format, and the properties of the imported days.
 
     Attributes:
-        zone: Time zone of the days.
         opened: Returns the captures in reading order, from files, symbol, grid and progress.
-        nothing: Error message for files without a message.
     """
 
     name: str
@@ -163,7 +150,6 @@ class ImportOptions:
     Attributes:
         tick_size: Price step, a decimal. None takes it from exchangeInfo in the capture, else infers it from the
             prices.
-        qty_step: Quantity step, in the same form.
         min_notional: Minimum notional of an order, a decimal; None takes it from exchangeInfo, else 0.
         trade_stream: ``trade`` or ``aggTrade``, if a capture has both; None takes the first.
     """
@@ -260,7 +246,6 @@ class _Import:
     def run(
         self, paths: Sequence[Path], captures: Sequence[CaptureLike], staging: Staging, run_id: str
     ) -> ImportReport:
-        """Read *captures*, opened from *paths*, into *staging* and publish it."""
         report = ImportReport(self.symbol, run_id)
         given = {key: value for key, value in asdict(self.options).items() if value is not None}
         knobs = {
@@ -334,7 +319,6 @@ class _Import:
                 self._note(recv_us, message, capture, session)
 
     def _take(self, recv_us: int, message: MarketMessage, where: str, session: ImportSession) -> None:
-        """Pass a message to *session*, after the funding doubts that its time raises."""
         if self.form.venue == BINANCE_USDM.name:
             if session.ends_us is not None and recv_us >= session.ends_us:
                 self._fund(session.last_us, self._funding.ended(session.ends_us - 1), session)
@@ -415,7 +399,6 @@ class _Import:
 
     @staticmethod
     def _goes_with_partial(capture: CaptureLike, line: int, message: MarketMessage) -> bool:
-        """Return whether to use a message where partial books are the book; changes are refused."""
         if isinstance(message, DepthUpdate):
             raise BrokenFile(
                 "{}:{}: changes of the book begin after whole books of the best levels (depthN); import the file in "
@@ -432,10 +415,7 @@ class _Import:
             yield f"funding due at {at} is not known exactly: {why}"
 
     def _check_alone(self, capture: CaptureLike, bare_snapshot: str, captures: Sequence[CaptureLike]) -> None:
-        """Refuse snapshots without a symbol if another symbol occurs more than once (once may be a damaged line).
-
-        A capture of such snapshots alone belongs to all others.
-        """
+        """Refuse snapshots without a symbol if another symbol occurs more than once (once may be a damaged line)."""
         seen = capture.symbols or sum((other.symbols for other in captures), Counter[str]())
         if any(count > 1 for name, count in seen.items() if name != self.symbol):
             if self.symbol not in seen:
@@ -548,7 +528,6 @@ class _Import:
             )
 
     def _write_orders(self, report: ImportReport, staging: Staging, captures: Sequence[CaptureLike]) -> None:
-        """Write the order log of each day if every order is known; all captures share a market."""
         if report.instrument is None:
             return
         ticks = gcd(report.instrument.tick_e8, self.grid.seen_tick_e8)

@@ -1,13 +1,4 @@
-"""Reads raw captures of Binance Spot and USD-M, line by line, as typed messages with their receive times.
-
-Two formats are supported, each plain or gzip, and detected per file:
-
-- stamped lines: ``<stamp> <JSON>``, the stamp in s (with a fraction), ms, µs or ns; the JSON is a combined-stream
-  message (``{"stream", "data"}``), a bare payload, or a REST response. A line ``wss://… <-> <stamp>`` records a
-  connection; a REST response may follow its address: ``https://… -> <stamp>: <JSON>``.
-- JSON lines that begin with ``{"t":"header", …}``: ``t``, ``ts`` and the raw text in ``data``. Messages of a connection
-  are in order, but REST responses may precede all of them; they are held back until the stream reaches their time.
-"""
+"""Reads raw captures of Binance Spot and USD-M, line by line, as typed messages with their receive times."""
 
 import mmap
 import re
@@ -68,8 +59,6 @@ class CaptureLines:
 
     Attributes:
         cut: Whether the line has no newline and so may be a fragment: at the end of the file, or in a damaged stretch.
-        lost_bytes: Bytes of the file that could not be decompressed.
-        ends_early: Whether a gzip file ended in the middle of a member.
     """
 
     def __init__(self, path: Path, progress: Callable[[int], None] = lambda _done: None) -> None:
@@ -118,7 +107,6 @@ class CaptureLines:
             self._progress(min(at + CHUNK_BYTES, len(data)))
 
     def _gunzip(self, data: mmap.mmap) -> Iterator[bytes | None]:
-        """Yield the content of the gzip members; None marks a damaged stretch."""
         start = 0
         while 0 <= start < len(data):
             inflate, at = zlib.decompressobj(GZIP_FORMAT), start
@@ -143,7 +131,6 @@ class CaptureLines:
 
 
 def refuse_folder(path: Path) -> None:
-    """Raise BrokenFile, naming a file inside, if *path* is a folder."""
     if path.is_dir():
         inside = sorted(entry for entry in path.iterdir() if entry.is_file())
         example = f", such as {inside[0]}" if inside else ""
@@ -231,11 +218,7 @@ class CapturedMessage(NamedTuple):
 
 @dataclass
 class FilePlace:
-    """Position of a reader in a file that is used completely or not at all; attributes as in `CaptureLines`.
-
-    Attributes:
-        number: The last row or line, from 1, headers included.
-    """
+    """Position of a reader in a file that is used completely or not at all; attributes as in `CaptureLines`."""
 
     path: Path
     number: int = 0
@@ -454,7 +437,6 @@ def _us_of(line: _CaptureLine) -> int | None:
 
 
 def _split_stamped(line: bytes) -> _Packet:
-    """Parse ``[URL <->|->] <stamp>[:] [JSON]``."""
     url = ""
     if not line[:1].isdigit():
         address, arrow, line = line.partition(b"-> ")
@@ -469,7 +451,6 @@ def _split_stamped(line: bytes) -> _Packet:
 
 
 def _split_record(line: bytes) -> _Packet:
-    """Parse a line of the JSON format; records other than connections and messages are empty."""
     record = _RECORD.decode(line)
     if record.t == "connect":
         return _Packet(_stamp_us(bytes(record.ts)), record.addr, "")
@@ -479,7 +460,6 @@ def _split_record(line: bytes) -> _Packet:
 
 
 def _stamp_us(text: bytes) -> int:
-    """Return a Unix stamp of any unit in µs, floored."""
     whole, _, fraction = text.partition(b".")
     if not whole.isdigit() or (fraction and not fraction.isdigit()):
         raise Unreadable(f"{text[:40].decode(errors='replace')!r} is not a receive stamp")

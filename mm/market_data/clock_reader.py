@@ -17,7 +17,6 @@ class ClockReader:
         self._monotonic_us = monotonic_us
 
     async def read(self) -> RoundTrip | None:
-        """Return the shortest of `ROUND_TRIPS` requests; None without a usable response."""
         trips = [await self._round_trip() for _ in range(ROUND_TRIPS)]
         return offset_of(trip for trip in trips if trip)
 

@@ -1,8 +1,5 @@
 """A contract's data beside book and trades: mark and index price, next funding, liquidations, best prices, open
 interest.
-
-They use connections of their own, since the exchange serves them under other paths: a lost one leaves a hole in these
-files and nothing else.
 """
 
 import asyncio
@@ -90,7 +87,6 @@ class ContractWriter:
             self._forced(recv_us, message)
 
     def interest(self, recv_us: int, body: bytes) -> None:
-        """Write an open-interest response; raises as `take`, or MsgspecError."""
         told = msgspec.json.decode(body, type=_Interest)
         e8(told.openInterest)
         at_us = self._row(recv_us, told.time, [OPEN_INTEREST, *[""] * 5, told.openInterest, *[""] * 6])
@@ -131,7 +127,6 @@ class ContractWriter:
         self._heard(LiquidationRow(at_us, 1 if side == "buy" else -1, e8(order.z), e8(order.ap)))
 
     def _row(self, recv_us: int, event_time: int, cells: Sequence[object]) -> int:
-        """Write a row, and return its arrival."""
         writer, at_us = self._writer(), self.arrived(recv_us)
         writer.of_contract(writer.folder.contract, at_us, exchange_ms(event_time), cells)
         return at_us
@@ -176,7 +171,6 @@ class ContractFeed:
         return True
 
     def message(self, recv_us: int, conn: int, slot: int, raw: bytes) -> None:  # noqa: ARG002
-        """Write a message; an unreadable one goes to the quarantine."""
         recv_us = max(recv_us, self._clock())
         try:
             body = msgspec.json.decode(raw, type=_Envelope).data
@@ -188,7 +182,6 @@ class ContractFeed:
             self._writer().quarantine(self.rows.arrived(recv_us), _STREAM, str(error), raw)
 
     def interest(self, recv_us: int, body: bytes) -> None:
-        """Write an open-interest response; an unreadable one goes to the quarantine."""
         recv_us = max(recv_us, self._clock())
         try:
             self.rows.interest(recv_us, body)

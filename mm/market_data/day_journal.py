@@ -39,11 +39,7 @@ class DayReport:
 
     Attributes:
         first_us: Receive time of the first message, or begin of the recording.
-        path: The folder; empty until an import is done.
-        duplicate_trades: Repeated trades, not stored again.
-        quarantined: Messages that could not be read, kept raw.
         clock_offset_us: Median of receive time minus the exchange's stamp; None if not measured.
-        clock_offset_p99_us: Its 99th percentile.
     """
 
     day: str
@@ -63,11 +59,9 @@ class DayReport:
 
     @property
     def synced(self) -> bool:
-        """Whether the day ever had a valid book."""
         return self.book.epochs > 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values, the book's counts at the same level."""
         record = asdict(self)
         book = record.pop("book")
         return {**record, **book, "anomalies": dict(self.book.anomalies), "synced": self.synced}
@@ -99,11 +93,7 @@ _Numbered = tuple[Stamp, DepthUpdate | None, LocalOrderBook | None]
 class DayJournal:
     """Writes the events of a market into the open day.
 
-    Args:
-        source: Origin of trades, written into their rows, such as ``ws``.
-
     Attributes:
-        epoch_id: Last epoch opened; 0 before the first.
         off_since: Arrival (µs) and number of the first report of rows off the grid; None without one.
         then: Called with each event after its numbering.
     """
@@ -150,7 +140,6 @@ class DayJournal:
         return self.writer.last_seq
 
     def depth_seq(self, number: int) -> int:
-        """Return the row number of a depth message: the last row, or a row that waits for a snapshot."""
         last, stamp = self._last
         return (stamp if number == last else self._waiting[number]).recv_seq
 
@@ -181,7 +170,6 @@ class DayJournal:
         self._anomaly(events.Anomaly(at_us, "quarantined", {"stream": stream, "reason": reason}))
 
     def snapshot_failed(self, at_us: int, cause: str, http_status: int | None) -> None:
-        """Write that a requested snapshot is missing or unusable."""
         self.report.book.snapshots_refused += 1
         self.event(at_us, "snapshot_failed", {"cause": cause, "http_status": http_status})
 

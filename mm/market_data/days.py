@@ -1,9 +1,4 @@
-"""The days of a recorder: the recording window, and the folder of each day, new or continued.
-
-Local times become instants once and are compared as such. In the night of a clock change a window begins with the first
-and ends with the second occurrence of a repeated time. A skipped time shifts by the clock change; durations are elapsed
-time.
-"""
+"""The days of a recorder: the recording window, and the folder of each day, new or continued."""
 
 import asyncio
 import errno
@@ -36,11 +31,7 @@ _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
 
 @dataclass(frozen=True, slots=True)
 class RecordingWindow:
-    """One span of recording.
-
-    Attributes:
-        day: ``YYYYMMDD``, the local date of its start.
-    """
+    """One span of recording."""
 
     day: str
     start_us: int
@@ -54,7 +45,6 @@ class WindowRule:
     Attributes:
         start: ``HH:MM``, or ``always`` for complete days.
         end: ``HH:MM`` up to ``24:00``; at or before *start* it is on the next day. Unused with ``always``.
-        zone: Time zone of window and day.
     """
 
     start: str
@@ -63,7 +53,6 @@ class WindowRule:
 
     @property
     def endless(self) -> bool:
-        """Whether windows join, so that recording continues."""
         return self.start == ALWAYS
 
     def of_day(self, day: str) -> RecordingWindow:
@@ -80,7 +69,6 @@ class WindowRule:
         return next(window for window in windows if window.end_us > now_us)
 
     def _instants(self, day: date, text: str) -> tuple[int, int]:
-        """Return both instants of a local time that may occur twice."""
         hours, minutes = map(int, text.split(":"))
         local = datetime.combine(day + timedelta(days=hours // 24), time(hours % 24, minutes), zone_of(self.zone))
         first, second = (int(local.replace(fold=fold).timestamp()) * US_PER_S for fold in (0, 1))
@@ -95,12 +83,10 @@ class DayWindow(WindowRule):
 
     @classmethod
     def of(cls, rule: WindowRule, day: str) -> "DayWindow":
-        """The window of *rule* on *day*; for an endless rule, the complete day."""
         start, end = ("00:00", "24:00") if rule.endless else (rule.start, rule.end)
         return cls(start, end, rule.zone, day)
 
     def at(self, now_us: int) -> RecordingWindow:  # noqa: ARG002 - it is the same at every instant
-        """Return the window even after its end."""
         return self.of_day(self.day)
 
 
@@ -112,13 +98,7 @@ async def sleep_until(us: int, clock: Callable[[], int]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Days:
-    """Settings of the recorded days.
-
-    Attributes:
-        own_id: Whether the user chose *run_id*; other ids get ``_2``, ``_3`` … if the day has them.
-        flush_interval_s: Maximum time until a row is on disk: the loss by a crash.
-        min_free_mb: Disk space to leave free, in 10⁶ bytes.
-    """
+    """Settings of the recorded days."""
 
     data_root: Path
     symbol: str
@@ -135,7 +115,6 @@ class Days:
     made: list[Path] = field(default_factory=list)
 
     def check_space(self) -> None:
-        """Raise OSError (ENOSPC) if less than `min_free_mb` is free."""
         existing = next(path for path in (self.data_root, *self.data_root.absolute().parents) if path.exists())
         free_mb = shutil.disk_usage(existing).free / 1e6
         if free_mb < self.min_free_mb:
@@ -173,8 +152,6 @@ class Days:
     def open_again(self, writer: DayWriter, at_us: int, instrument: str | None) -> DayWriter:
         """Return a new writer for a day whose files were removed or replaced, or whose recorded ids the exchange gives
         again.
-
-        What is left of the folder moves to ``damaged``. *writer* is neither flushed nor closed.
         """
         files = ", ".join(path.name for path in writer.missing())
         cause = f"removed while it was recorded: {files}" if files else "the exchange gives recorded ids again"
@@ -349,7 +326,6 @@ class Disk:
             await asyncio.shield(self._writing)
 
     async def look(self, writer: DayWriter) -> bool:
-        """Reopen the day if its files were removed; return whether they were."""
         removed = bool(await self.missing(writer))
         if removed:
             await self._removed()
@@ -376,7 +352,6 @@ class Disk:
                     raise
 
     async def opened(self, open_day: Callable[[], DayWriter]) -> DayWriter:
-        """Call *open_day* in the thread, again each interval while there is no space."""
         writer = await self._retried(open_day, "day")
         self.take(writer)
         return writer
@@ -404,7 +379,6 @@ class Disk:
         return error, True
 
     def seal(self, writer: DayWriter, *, whole: bool = True) -> None:
-        """Seal and close *writer* in the thread; if not *whole*, only close it and drop its queued rows."""
         writer.write_behind(None)
         self._leaving.add(writer)
         self._sealing.append(asyncio.create_task(self._seal(writer, whole)))
@@ -413,7 +387,6 @@ class Disk:
         return await self._in_thread(partial(self._days.withdraw, writer))
 
     def end(self) -> None:
-        """Stop retrying: the recording ends."""
         self._ending.set()
 
     async def sealed(self) -> list[BaseException]:
@@ -453,7 +426,6 @@ class Disk:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _tolerate(self, error: OSError, failures: int, what: str) -> None:
-        """Report missing space for *what*; raise any other *error*, or one too many."""
         if error.errno not in NO_SPACE or failures > MOST_FAILURES or self._ending.is_set():
             raise error
         if not self._full:
@@ -474,5 +446,4 @@ class Disk:
 
 
 def is_of_disk(error: BaseException | None) -> TypeGuard[OSError]:
-    """Return True if *error* means that the disk is not writable."""
     return isinstance(error, OSError) and error.errno in _DISK_ERRORS

@@ -30,7 +30,6 @@ Sequenced = DepthUpdate | TradePrint | AggTrade
 
 
 def ids_of(message: Sequenced) -> tuple[int, int]:
-    """Return the first and the last id of a message."""
     if isinstance(message, DepthUpdate):
         return message.U, message.u
     number = message.t if isinstance(message, TradePrint) else message.a
@@ -38,18 +37,11 @@ def ids_of(message: Sequenced) -> tuple[int, int]:
 
 
 def is_far(known_id: int | None, first_id: int, last_id: int) -> bool:
-    """Return whether ids are far ahead of *known_id*, or as far back as a reset."""
     return known_id is not None and (first_id - known_id > FAR_IDS or went_back(known_id, last_id))
 
 
 class Doubted(NamedTuple):
-    """A message whose ids are far from the feed's.
-
-    Attributes:
-        conn: None if there is a single source.
-        until_s: End of the hold, in s of a monotonic clock.
-        first: Whether nothing else has arrived on any connection since its own opened.
-    """
+    """A message whose ids are far from the feed's."""
 
     recv_us: int
     conn: int | None
@@ -60,12 +52,7 @@ class Doubted(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """The decision about doubtful messages.
-
-    Attributes:
-        held: Whether the current message is held itself, or refused.
-        again: Whether it shows that the exchange gives known ids again.
-    """
+    """The decision about doubtful messages."""
 
     right: tuple[Doubted, ...] = ()
     wrong: tuple[Doubted, ...] = ()
@@ -86,23 +73,19 @@ class Doubts:
         self._again: tuple[int | None, int] | None = None  # connection and last id of the first message of known ids
 
     def opened(self, conn: int, known_id: int | None, sent_ms: int) -> None:
-        """Register *conn*, opened while the feed was at *known_id*, sent at *sent_ms*."""
         self._opened_at[conn] = known_id, sent_ms
 
     def forget(self) -> None:
-        """Forget all ids: the next message counts as the first."""
         self.held = self._refused_id = self._again = None
         self._opened_at = dict.fromkeys(self._opened_at, (None, 0))
 
     def closed(self, conn: int) -> Settled:
-        """Decide about the held message of an ended connection."""
         self._opened_at.pop(conn, None)
         return self._give_up() if self.held and self.held.conn == conn else _NOTHING
 
     def take(
         self, recv_us: int, message: Sequenced, conn: int | None, now_s: float, raw: bytes, known_id: int | None
     ) -> Settled:
-        """Process a message of a feed at *known_id*."""
         held, (first_id, last_id) = self.held, ids_of(message)
         far = is_far(known_id, first_id, last_id)
         if not (far and isinstance(message, DepthUpdate)) and self._is_known(message, last_id, conn, known_id):
@@ -130,7 +113,6 @@ class Doubts:
         return self._give_up() if self.held and self.held.until_s <= now_s else _NOTHING
 
     def rest(self) -> Settled:
-        """Decide: nothing more will arrive."""
         return self._give_up() if self.held else _NOTHING
 
     def _is_known(self, message: Sequenced, last_id: int, conn: int | None, known_id: int | None) -> bool:

@@ -1,8 +1,4 @@
-"""Downloads from a public server with published sha256 sums: resumed, limited in size, verified.
-
-An incomplete file is ``<name>.part`` until its bytes match the published sha256. A range request continues an earlier
-part. A complete file is verified, not loaded again: files may be copied there by hand.
-"""
+"""Downloads from a public server with published sha256 sums: resumed, limited in size, verified."""
 
 import re
 import time
@@ -64,8 +60,6 @@ class Downloads:
 
     Args:
         folder: It must exist, and belong to this process.
-        most_bytes: Maximum size of a file.
-        pause: Waits for a number of seconds.
         instead: What to do where the server cannot be reached; ``{name}`` is the file.
     """
 

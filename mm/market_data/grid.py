@@ -26,22 +26,7 @@ NO_MIN_NOTIONAL = Sentence(
 
 
 class Grid:
-    """Prices and quantities in 1e-8, cached by their text, since the same few thousand recur.
-
-    Resting orders keep the grid of their time: prices valid earlier in a day may occur after a change.
-
-    Args:
-        derives_steps: Whether to cache each quantity; otherwise quantities are checked in batches.
-
-    Attributes:
-        tick_e8: Price step of the exchange or a report; 0 before.
-        lot_e8: Quantity step, likewise.
-        seen_tick_e8: Greatest common divisor of all prices so far; 0 before any.
-        seen_step_e8: The same for quantities.
-        off: Whether an unreported price or quantity is off these steps.
-        price: Returns 1e-8; raises OffGrid unless the text is a decimal above zero.
-        qty: Returns 1e-8; raises OffGrid unless the text is a decimal of at least zero.
-    """
+    """Prices and quantities in 1e-8, cached by their text, since the same few thousand recur."""
 
     def __init__(self, *, derives_steps: bool = True) -> None:
         self.tick_e8 = self.lot_e8 = 0
@@ -61,7 +46,6 @@ class Grid:
         self.passed(0, 0)
 
     def next_day(self) -> None:
-        """Keep only the exchange's last steps; report prices off them again."""
         self.tick_e8, self.lot_e8 = self._named
         self.passed(0, 0)
 
@@ -78,7 +62,6 @@ class Grid:
         return finer
 
     def check(self, levels: Collection[Level]) -> None:
-        """Raise OffGrid if `price` or `qty` would refuse a value of *levels*."""
         if not levels:
             return
         prices, qtys = zip(*levels, strict=True)
@@ -158,7 +141,7 @@ def rounded_qty(text: str, contract_size: Decimal | None = None) -> tuple[str, b
 
 
 class _Texts(dict[str, int]):
-    """Whole numbers (1e-8, at least *least*) by their text; *note* gets each new one."""
+    """Whole numbers (1e-8, at least *least*) by their text."""
 
     def __init__(self, least: int, note: Callable[[int], None]) -> None:
         super().__init__()

@@ -1,7 +1,4 @@
-"""Grid changes that a source does not report: stretches whose levels all lie on a coarser step.
-
-Stretches have a thousand levels: a quiet hour or a few repeated prices prove nothing.
-"""
+"""Grid changes that a source does not report: stretches whose levels all lie on a coarser step."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -50,7 +47,6 @@ class GridStretches:
         self._stretches: list[_Stretch] = []
 
     def add(self, us: int, values: Sequence[int]) -> None:
-        """Add one message's prices, or quantities above zero, in 1e-8."""
         if not values:
             return
         if not self._stretches or self._stretches[-1].count >= STRETCH:
@@ -64,7 +60,6 @@ class GridStretches:
             now.distinct.update(values)
 
     def add_columns(self, batch: MessageBatch, *, prices: bool) -> None:
-        """Add the prices, or the quantities, of the messages of *batch* that were taken."""
         columns, at, upto = batch.columns, 0, batch.columns.at
         while at < upto:
             now = self._stretches[-1] if self._stretches else None
@@ -90,7 +85,6 @@ class GridStretches:
 
 
 def _leading_coarse(stretches: Sequence[_Stretch]) -> tuple[int, int, int] | None:
-    """Return the number of stretches before a finer step, their step and the finer one; None without proof."""
     fine_e8 = gcd(*(one.step_e8 for one in stretches))
     coarse_e8, count, distinct, levels = 0, 0, set[int](), 0
     for one in stretches:
@@ -117,6 +111,5 @@ class BookStretches:
         self.quantities.add(us, [qty_e8 for _, qty in levels if 0 < (qty_e8 := self._qty(qty)) < MOST_SHOWN_E8])
 
     def add_columns(self, batch: MessageBatch) -> None:
-        """Add the levels of the messages of *batch* that were taken."""
         self.prices.add_columns(batch, prices=True)
         self.quantities.add_columns(batch, prices=False)

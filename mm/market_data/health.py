@@ -36,10 +36,8 @@ class StreamHealth(msgspec.Struct, frozen=True):
     """The health of one stream.
 
     Attributes:
-        rate_per_s: Over recent messages.
         latency_us: Arrival minus the exchange's stamp of the last message; None before the first.
         median_us: Median since its last ledger entry.
-        p99_us: 99th percentile, likewise.
     """
 
     messages: int = 0
@@ -51,30 +49,7 @@ class StreamHealth(msgspec.Struct, frozen=True):
 
 
 class HealthReport(msgspec.Struct, frozen=True):
-    """The health of one recording at one instant.
-
-    Attributes:
-        pid: Process id on *host*.
-        state: ``waiting`` (for the window), ``connecting``, ``syncing``, ``synced`` or ``ended``.
-        interval_s: Time until the next report.
-        path: The day folder; None before the window.
-        last_error: The last trouble; None without any.
-        last_message_us: Arrival of the last message; None before the first.
-        lag_s: Time since the last message.
-        book_age_s: Age of the last depth message that left the book in sync, by its arrival or the exchange's clock,
-            whichever is more; None before the first.
-        events: Ledger events of this run and day, by type: gaps, resyncs, stalls …
-        levels: Levels in the book, bids and asks.
-        compiled: Whether a kernel keeps the book; None in a report of an older version.
-        used_weight: The exchange's last count of weight per minute.
-        free_mb: Free disk space, in 10⁶ bytes.
-        offset_us: Our clock minus the exchange's; None before it was measured.
-        clock_steps: Number of times the wall clock was set.
-        unsynced_s: Time inside the window without a valid book.
-        depth_late_s: Time since the first trade that no depth message has followed; 0 if one has.
-        refusals: Failed snapshots since the last loaded one.
-        quarantined_lately: In the last minute.
-    """
+    """The health of one recording at one instant."""
 
     symbol: str
     run_id: str
@@ -114,19 +89,11 @@ class WatchedRecording(Protocol):
     def session(self) -> LiveSession | None: ...
 
     @property
-    def trouble(self) -> str:
-        """Why there is no connection, or empty."""
+    def trouble(self) -> str: ...
 
 
 class Health:
-    """Reports the health of a recording.
-
-    Args:
-        run_id: The id until a day is open.
-
-    Attributes:
-        trip: The round trip that measured the clock offset.
-    """
+    """Reports the health of a recording."""
 
     def __init__(self, symbol: str, run_id: str, rest: RestClient) -> None:
         self.trip: RoundTrip | None = None
@@ -173,7 +140,6 @@ class Health:
         return self._open_before + _opened(ledger)
 
     def write(self, report: HealthReport) -> None:
-        """Write *report* with the free disk space; call it in a thread, since a disk may be slow."""
         if report.path:
             self.free_mb = round(shutil.disk_usage(report.path).free / 1e6, 1)
         write_health(msgspec.structs.replace(report, free_mb=self.free_mb))
@@ -243,7 +209,6 @@ class Health:
         return streams
 
     def _count(self, counts: dict[str, int], at_us: int) -> None:
-        """Update the rates if the last are old enough, however often a report is made."""
         before_us, before = self._counted
         passed_s = (at_us - before_us) / US_PER_S
         if 0 <= passed_s < RATE_S:
@@ -275,7 +240,6 @@ def _last_trouble(ledger: LedgerWriter) -> str | None:
 
 
 def write_health(report: HealthReport) -> None:
-    """Write *report* next to its day through a temporary file; nothing before the window opens."""
     if report.path is None:
         return
     path = DayFolder.at(Path(report.path)).health
@@ -319,7 +283,6 @@ def trouble_of(report: HealthReport, now_us: int, *, alive: bool | None) -> str 
 
 
 def trouble_inside(report: HealthReport) -> str | None:
-    """Return the market trouble that a running process reports."""
     if report.unsynced_s > UNSYNCED_S:
         return f"{report.state} for {report.unsynced_s:.0f} s: there is no valid book; see the last trouble"
     if report.depth_late_s > UNSYNCED_S:
@@ -335,7 +298,6 @@ _KEPT = {True: "compiled", False: "plain Python", None: "unknown kernel"}
 
 
 def health_text(report: HealthReport, now_us: int, trouble: str | None) -> str:
-    """Return *report* as text, with the trouble at the end."""
     lines = [
         f"{report.symbol}  {report.state}, {(now_us - report.at_us) / US_PER_S:.0f} s ago; "
         f"run {report.run_id}, process {report.pid} on {report.host}",

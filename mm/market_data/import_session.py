@@ -28,14 +28,7 @@ from mm.market_data.venue import AggTrade, BookTicker, DepthSnapshot, DepthUpdat
 
 
 class TickerCheck:
-    """Compares each `bookTicker` with the book of the same update id, whichever of the two arrives first.
-
-    Only the latest ticker waits for its book: depth updates combine many ids, so the book skips most tickers.
-
-    Attributes:
-        compared: Tickers compared with a book of their id.
-        agreed: Tickers that matched in both prices and quantities.
-    """
+    """Compares each `bookTicker` with the book of the same update id, whichever of the two arrives first."""
 
     def __init__(self, grid: Grid) -> None:
         self.compared = 0
@@ -68,7 +61,6 @@ class TickerCheck:
 
     @property
     def waits(self) -> bool:
-        """Whether a ticker waits for its book."""
         return self._waiting is not None
 
     def _equal(self, our: tuple[str, str] | None, their: tuple[str, str]) -> bool:
@@ -90,9 +82,7 @@ class CaptureReport:
 
     Attributes:
         cut_lines: Fragments at the end or next to a damaged part; they are in the quarantine.
-        lost_bytes: Bytes that could not be decompressed.
         unread_lines: Lines that could not be parsed, with fragments; they are in the quarantine.
-        unread: File, line and reason of the first few.
     """
 
     name: str
@@ -104,7 +94,6 @@ class CaptureReport:
     unread: list[str] = field(default_factory=list)
 
     def quarantine(self, reason: str, *, cut: bool) -> None:
-        """*reason* begins with file and line."""
         self.unread_lines += 1
         self.cut_lines += cut
         if len(self.unread) < UNREAD_NAMED:
@@ -120,10 +109,7 @@ class ImportReport:
     """The result of an import.
 
     Attributes:
-        compared: bookTicker messages compared with a book of their update id.
-        agreed: Matches in both prices and both quantities.
         inferred: Parts of the grid inferred from the capture: ``tick size``, ``quantity step``.
-        read_as: How the files were read, if that had to be inferred.
     """
 
     symbol: str
@@ -138,7 +124,6 @@ class ImportReport:
     read_as: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values; *path* is the folder of the symbol's last day."""
         record = asdict(self) | {"days": [day.to_json() for day in self.days]}
         if self.instrument:
             instrument = self.instrument
@@ -163,7 +148,6 @@ class ImportReport:
 
     @property
     def losses(self) -> list[str]:
-        """What was lost or not read, a sentence each."""
         return [
             *(_loss_line(capture) for capture in self.captures if not capture.whole),
             *(_unread_line(capture) for capture in self.captures if capture.unread),
@@ -234,23 +218,7 @@ class OpenDay:
 
 
 class ImportSession:
-    """Processes messages in sequence and writes the days that they belong to.
-
-    A message belongs to the day of its receive time in *zone*. A past day is never reopened: after a clock was set
-    back, rows stay in the open day with their stamps, and the ledger has a `clock_step`.
-
-    Args:
-        run_start: Details of each day's first event.
-        trade_stream: Stream of the stored trades; None uses the capture's first.
-        zone: Time zone of the days.
-
-    Attributes:
-        trade_stream: ``trade`` or ``aggTrade``: one of them, since both carry the same trades.
-        left_out: Trades of the other stream.
-        book_step_e8: Step that the first book's quantities suggest; 0 before it. Only this is known of the order step
-            before the first decision: later rows must not change a strategy's unit.
-        stretches: Steps of the levels over time.
-    """
+    """Processes messages in sequence and writes the days that they belong to."""
 
     def __init__(  # noqa: PLR0913 - most have a default
         self,
@@ -282,7 +250,6 @@ class ImportSession:
         self._contract: ContractWriter | None = None
 
     def contract(self, recv_us: int, message: ContractMessage) -> None:
-        """Write a contract's data beside book and trades, if its day is open."""
         today = self._open
         if today is None or not today.from_us <= recv_us < today.to_us:
             return
@@ -383,7 +350,6 @@ class ImportSession:
 
     @property
     def ends_us(self) -> int | None:
-        """End of the open day; None before the first message."""
         return self._open.to_us if self._open else None
 
     def write_notes(self) -> None:
@@ -391,7 +357,6 @@ class ImportSession:
             self._write_notes(self._open)
 
     def back_warnings(self) -> list[str]:
-        """Return the warning about messages far earlier than previous ones."""
         return self._back.raised()
 
     def finish(self) -> None:

@@ -1,8 +1,4 @@
-"""Statistics of message latencies, and the error of the clock; no socket, no timer, no clock.
-
-A latency is arrival by our clock minus the exchange's stamp: it includes transmission and our clock's error, and may be
-negative. A `RoundTrip` measures the clock's error alone, to within half its duration.
-"""
+"""Statistics of message latencies, and the error of the clock; no socket, no timer, no clock."""
 
 from array import array
 from collections.abc import Iterable
@@ -25,10 +21,7 @@ class Spread(NamedTuple):
 
 
 class LatencyHistogram:
-    """Counts latencies in buckets whose width grows with the value: each is accurate to 3 %, and memory is bounded.
-
-    Some 960 buckets per sign cover 64 bits.
-    """
+    """Counts latencies in buckets whose width grows with the value: each is accurate to 3 %, and memory is bounded."""
 
     __slots__ = ("_buckets", "count", "last_us", "sum_us")
 
@@ -77,12 +70,7 @@ class LatencyHistogram:
 
 
 class StreamLatencies:
-    """The latencies of each stream.
-
-    Attributes:
-        before: Latencies before the current period.
-        arrived: Arrival (µs) of each stream's last message, as of the last evaluation.
-    """
+    """The latencies of each stream."""
 
     def __init__(self) -> None:
         self.before: dict[str, LatencyHistogram] = {}
@@ -99,7 +87,6 @@ class StreamLatencies:
 
     @property
     def recent(self) -> dict[str, LatencyHistogram]:
-        """Latencies since the last report, by stream."""
         for stream, times in self._times.items():
             if times:
                 self.arrived[stream] = times[-2]
@@ -117,12 +104,10 @@ class StreamLatencies:
         return {stream: spread for stream, histogram in recent.items() if (spread := histogram.spread())}
 
     def last_us(self, stream: str) -> int | None:
-        """None without a latency."""
         histogram = self.recent.get(stream) or self.before.get(stream)
         return histogram.last_us if histogram else None
 
     def totals(self, stream: str) -> tuple[int, int]:
-        """Return number and sum (µs) of all latencies."""
         parts = [histogram for histogram in (self.before.get(stream), self.recent.get(stream)) if histogram]
         return sum(part.count for part in parts), sum(part.sum_us for part in parts)
 
@@ -133,7 +118,6 @@ class RoundTrip:
 
     Attributes:
         took_us: Duration by a monotonic clock.
-        answered_us: Arrival of the response by our wall clock.
     """
 
     took_us: int

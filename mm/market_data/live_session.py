@@ -1,8 +1,4 @@
-"""Writes one symbol's live messages from the venue into its day folders.
-
-A `LiveSession` has no socket, timer or clock: messages, responses and times go in, rows come out. `MarketState`
-interprets messages, as for an import; `DayJournal` and `TradeBackfill` subscribe to it.
-"""
+"""Writes one symbol's live messages from the venue into its day folders."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -55,12 +51,7 @@ _BROKEN = (ValueError, RecursionError, Futures, OffGrid, msgspec.MsgspecError)
 
 
 class Received(NamedTuple):
-    """The type and the effect of a stream message.
-
-    Attributes:
-        kind: None if unusable.
-        advanced: Whether it has ids that no connection had delivered before.
-    """
+    """The type and the effect of a stream message."""
 
     kind: type[Message] | None
     ids_missing: bool = False
@@ -75,8 +66,6 @@ class LiveSession:
 
     Attributes:
         instrument: The venue's entry of the symbol, JSON text; None while unknown.
-        latencies: Arrival minus the exchange's stamp, by stream.
-        clock: Last measurement of the clocks' offset; None before one.
     """
 
     def __init__(
@@ -151,19 +140,16 @@ class LiveSession:
 
     @property
     def wants_refresh(self) -> bool:
-        """Whether the book may soon outgrow its snapshot's depth, so that another is needed."""
         return self.market.book.running_out
 
     @property
     def off_grid(self) -> bool:
-        """Whether rows were off all reported grids."""
         grids, grid = self._grids, self._grid
         named = gcd(*(change.tick_e8 for change in grids)), gcd(*(change.lot_e8 for change in grids))
         return bool(grids) and named != (grid.tick_e8, grid.lot_e8)
 
     @property
     def grid(self) -> dict[str, str]:
-        """Last reported steps, as text."""
         return {
             name: short_text(step_e8)
             for grid in self._grids[-1:]
@@ -178,7 +164,6 @@ class LiveSession:
         self.market.opened(conn)
 
     def disconnected(self, at_us: int, conn: int, code: int | None, reason: str) -> None:
-        """Write the end of a connection; after the last one, missing ids get the cause `DISCONNECTED`."""
         self.market.closed(conn, at_us)
         self.event(at_us, "ws_disconnected", {"conn": conn, "code": code, "reason": reason})
         if not self.market.arbiter.open:
@@ -194,7 +179,6 @@ class LiveSession:
             self.report.clock_steps += 1
 
     def clock_offsets(self, at_us: int, trip: RoundTrip | None = None) -> None:
-        """Write each stream's latencies since the last time, and the clock offset if measured."""
         if self._ended:
             return
         for stream, spread in self.latencies.take().items():
@@ -262,7 +246,6 @@ class LiveSession:
         self.event(at_us, "snapshot_request", {"attempt": attempt})
 
     def snapshot_answered(self, answer: Answer) -> bool:
-        """Load the response as the book, and return whether that worked; otherwise the ledger says why."""
         taken = self._take_snapshot(self._in_order(answer))
         self._attempt = None
         return taken
@@ -282,7 +265,6 @@ class LiveSession:
         return self.market.snapshot(answer.recv_us, message)
 
     def failed(self, at_us: int, reason: str) -> None:
-        """Write that processing a response failed; the book is no longer trusted."""
         at_us = max(at_us, self._last_us)
         self._journal.event(at_us, "anomaly", {"kind": "internal", "reason": reason})
         if self._attempt is not None:
@@ -292,7 +274,6 @@ class LiveSession:
         self.market.needs_snapshot = self.market.book_id is None
 
     def trades_answered(self, answer: Answer) -> int:
-        """Write the missing trades of a REST response; return their number."""
         answer = self._in_order(answer)
         self.market.book.carry_over(answer.recv_us)
         try:
@@ -304,7 +285,6 @@ class LiveSession:
         return self.market.trades.fetched(answer.recv_us, trades)
 
     def trades_lost(self, at_us: int, first_id: int, last_id: int) -> None:
-        """Write that no connection will deliver these trades; REST fetches them."""
         self.market.trades_lost(max(at_us, self._last_us), first_id, last_id)
 
     def learn(self, answer: Answer) -> str | None:
@@ -334,7 +314,6 @@ class LiveSession:
         return status
 
     def _take_grid(self, at_us: int, named: Instrument) -> None:
-        """Use the exchange's grid beside the day's earlier ones."""
         steps, before = (named.tick_e8, named.lot_e8), self._grids
         self._grid.use(*steps)
         if not before:
@@ -418,9 +397,6 @@ class StreamListener:
     Args:
         silences: Stall detectors of depth messages, one per connection.
         clock: Time for written events (µs): no later than undelivered messages.
-
-    Attributes:
-        trouble: Why there is no connection; empty with one.
     """
 
     def __init__(
@@ -493,7 +469,6 @@ class StreamListener:
         return self._session.market.arbiter.joined(conn)
 
     def unreachable(self, reason: str) -> None:
-        """Log a failed attempt, once per reason."""
         if reason != self.trouble:
             self.trouble = reason
             self._log.warning("ws_unreachable", reason=reason)

@@ -1,8 +1,4 @@
-"""Order book of one symbol: levels ordered by integer keys, with the exchange's original decimal texts.
-
-Recorder and import use it; tests compare the backtest's compiled book with it. Sides are plain Python, or compiled if a
-kernel is available.
-"""
+"""Order book of one symbol: levels ordered by integer keys, with the exchange's original decimal texts."""
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Sequence
@@ -28,16 +24,7 @@ with suppress(ImportError):
 
 
 class LocalOrderBook:
-    """Price levels of both sides.
-
-    Reading the best levels costs the same at any depth; a change nearly so.
-
-    Args:
-        key: Price text to integer sort key: 1e-8 of the quote asset, or ``Instrument.ticks``. Equal prices need equal
-            keys. Its exceptions propagate, and the level is not applied.
-        in_e8: Whether *key* is in 1e-8 and a kernel may keep the sides: fast if a kernel parsed the levels and they are
-            written as `cells`.
-    """
+    """Price levels of both sides."""
 
     def __init__(self, key: Callable[[str], int] = e8, *, in_e8: bool = False) -> None:
         side, self._cells = _PLAIN
@@ -51,7 +38,6 @@ class LocalOrderBook:
     def of(
         cls, bids: Sequence[Level], asks: Sequence[Level], key: Callable[[str], int] = e8, *, in_e8: bool = False
     ) -> "LocalOrderBook":
-        """Return the book of a snapshot, its levels in any order."""
         book = cls(key, in_e8=in_e8)
         book.change(bids, asks)
         return book
@@ -72,7 +58,6 @@ class LocalOrderBook:
         self.change(*((level, ()) if side > 0 else ((), level)))
 
     def change(self, bids: Sequence[Level], asks: Sequence[Level]) -> bool:
-        """Set the levels of an update; return whether the book is now crossed."""
         try:
             self._bids.change(bids)
             self._asks.change(asks)
@@ -83,12 +68,10 @@ class LocalOrderBook:
         return bid is not None and ask is not None and bid >= -ask
 
     def best(self) -> tuple[int | None, int | None]:
-        """Keys of best bid and ask; None for an empty side."""
         ask = self._asks.best
         return self._bids.best, None if ask is None else -ask
 
     def top(self, n: int) -> tuple[list[Level], list[Level]]:
-        """Up to *n* levels per side, bids and asks, best first."""
         return self._bids.top(n), self._asks.top(n)
 
     def cells(self, n: int) -> str:
@@ -97,7 +80,6 @@ class LocalOrderBook:
         return level_cells(*self.top(n), n) if text is None else text
 
     def levels(self) -> tuple[list[Level], list[Level]]:
-        """All levels, bids and asks, best first."""
         return self.top(len(self))
 
     def sizes(self) -> tuple[int, int]:
@@ -108,7 +90,6 @@ class LocalOrderBook:
         return self._bids.qty_at(key) if side > 0 else self._asks.qty_at(-key)
 
     def levels_to(self, side: int, key: int) -> int:
-        """Number of levels from the best to *key*, both included."""
         return self._bids.count_to(key) if side > 0 else self._asks.count_to(-key)
 
     def crossed(self) -> bool:
@@ -142,11 +123,7 @@ class LocalOrderBook:
 
 
 class PlainSide:
-    """Levels of one side by ascending keys: integer prices, negative for asks, so that the best is last.
-
-    Keys are in a sorted list, cheap to change near the best price, levels in a dictionary; `Side` is the compiled
-    version.
-    """
+    """Levels of one side by ascending keys: integer prices, negative for asks, so that the best is last."""
 
     __slots__ = ("_keys", "_levels", "_number", "_sign")
 
@@ -227,11 +204,7 @@ _LEAST_SHARE = 10
 
 @dataclass(frozen=True, slots=True)
 class SnapshotDepth:
-    """Depth of a snapshot, bids and asks: beyond its last level a book has only levels that changed later.
-
-    Attributes:
-        edges: Sort key of the last price; None without levels.
-    """
+    """Depth of a snapshot, bids and asks: beyond its last level a book has only levels that changed later."""
 
     levels: tuple[int, int] = (0, 0)
     edges: tuple[int | None, int | None] = (None, None)

@@ -54,7 +54,6 @@ class DepthArrived(Struct, gc=False):
     """Any arriving depth message.
 
     Attributes:
-        number: Counts depth messages from 1; `BookChanged` refers to it.
         verdict: Effect on the book; may change later for a buffered message.
         book: The valid book after applying it; else None (see `BookChanged` for buffered messages).
     """
@@ -103,14 +102,7 @@ class BookLost(Struct, gc=False):
 
 
 class StatusReported(Struct, gc=False):
-    """The venue has reported the symbol's status.
-
-    Attributes:
-        status: The venue's word, such as ``TRADING``.
-        traded: Whether the symbol trades under it.
-        last_update_id: Of the book; 0 without one.
-        book: None if not valid.
-    """
+    """The venue has reported the symbol's status."""
 
     recv_us: int
     status: str
@@ -127,7 +119,7 @@ class SnapshotRefused(Struct, gc=False):
 
 
 class DepthMissing(Struct, gc=False):
-    """Update ids are missing; *cause* is the reason."""
+    """Update ids are missing."""
 
     recv_us: int
     missing: MissingIds
@@ -135,7 +127,7 @@ class DepthMissing(Struct, gc=False):
 
 
 class TradesMissing(Struct, gc=False):
-    """Trade ids are missing; *cause* is the reason."""
+    """Trade ids are missing."""
 
     recv_us: int
     missing: MissingIds
@@ -143,7 +135,7 @@ class TradesMissing(Struct, gc=False):
 
 
 class TradeArrived(Struct, gc=False):
-    """A trade to store; *verdict* is NEW, GAP, RESET or LATE."""
+    """A trade to store."""
 
     recv_us: int
     trade: TradeMessage
@@ -183,7 +175,6 @@ class ClockRead(Struct, gc=False):
 
     @property
     def least_us(self) -> int:
-        """Least offset that fits."""
         return self.offset_us - self.within_us
 
 
@@ -217,10 +208,8 @@ Subscriber = Callable[[MarketEvent], None]
 
 
 def trade_id_of(trade: TradeMessage) -> int:
-    """Return the id that counts a trade or an aggregate."""
     return trade.t if isinstance(trade, TradePrint) else trade.a
 
 
 def stream_of(trade: TradeMessage) -> str:
-    """Return ``trade`` or ``aggTrade``."""
     return "trade" if isinstance(trade, TradePrint) else "aggTrade"

@@ -65,7 +65,6 @@ class Lane(Generic[Item]):
         hold_s: Longest wait for missing ids, in s.
 
     Attributes:
-        last_id: Last id passed on; None before the first.
         alone: The single connection, whose messages need only `note`; None with several.
     """
 
@@ -86,7 +85,6 @@ class Lane(Generic[Item]):
         self._passed[conn] = None
 
     def closed(self, conn: int) -> list[Item]:
-        """Remove an ended connection; return messages that need not wait any more."""
         self._passed.pop(conn, None)
         self._behind_reset.discard(conn)
         if self.alone == conn:
@@ -132,7 +130,6 @@ class Lane(Generic[Item]):
         return [item, *self._released()]
 
     def start_again(self) -> list[Item]:
-        """Forget all ids; return the waiting messages."""
         before = self.rest()
         self.last_id, self._passed = None, dict.fromkeys(self._passed)
         self._behind_reset.clear()
@@ -146,7 +143,6 @@ class Lane(Generic[Item]):
         return self._released(self._held[-1].first_id) if self._held else []
 
     def _reset(self, conn: int, last_id: int, item: Item) -> list[Item]:
-        """Pass *item* on, and drop later messages of other connections with ids before the reset."""
         before = self.rest()
         self._behind_reset = {other for other, passed in self._passed.items() if other != conn and passed is not None}
         self._skipped = IdRanges()
@@ -209,7 +205,6 @@ class Arbiter:
             doubts.opened(conn, lane.last_id, sent_ms)
 
     def closed(self, conn: int) -> Passing:
-        """Remove an ended connection; return what to pass on."""
         self._open.discard(conn)
         return [*self._updates.closed(conn), *self._trades.closed(conn)]
 
@@ -219,7 +214,6 @@ class Arbiter:
 
     @property
     def doubts(self) -> list[Doubts]:
-        """The `Doubts` about updates and trades; empty without such checks."""
         return list(self._doubts.values())
 
     @property
@@ -227,7 +221,6 @@ class Arbiter:
         return self._trades.last_id
 
     def joined(self, conn: int) -> bool:
-        """Return True if *conn* has continued the others' updates."""
         return self._updates.joined(conn)
 
     def start_again(self) -> Passing:
@@ -298,14 +291,7 @@ class Arbiter:
 
 @dataclass(frozen=True)
 class PreviousRun:
-    """Final state of an earlier run, so that ids missing since are reported.
-
-    Attributes:
-        update_id: Its last update id; None without one.
-        update_sent: When the exchange sent it, ms or µs.
-        missing_trades: May still arrive.
-        cause: Cause of missing ids until the first message.
-    """
+    """Final state of an earlier run, so that ids missing since are reported."""
 
     update_id: int | None = None
     update_us: int = 0
@@ -335,8 +321,6 @@ class MarketState:
     """Processes one symbol's messages in sequence.
 
     Args:
-        grid: Has checked all decimals.
-        subscribers: Get each event, in this order.
         trade_subscribers: Get only trade events, after the others.
         top_n: Levels per side that must be within the horizon.
         keeps_late: Whether trades behind later ones pass, as in an import.
@@ -382,7 +366,6 @@ class MarketState:
 
     @property
     def book_id(self) -> int | None:
-        """None without a valid book."""
         return self.book.book_id
 
     def opened(self, conn: int) -> None:
@@ -406,12 +389,10 @@ class MarketState:
         self._pass_on(self.arbiter.closed(conn))
 
     def all_closed(self) -> None:
-        """From now on missing ids get the cause `DISCONNECTED`."""
         self._depth_cause = self._trade_cause = DISCONNECTED
         self.needs_snapshot = False
 
     def arrived(self, recv_us: int) -> None:
-        """Record an arrival that `take` does not process, or a day's first."""
         self._last_us = recv_us
         if self.book.carries:
             self.book.carry_over(recv_us)
@@ -423,14 +404,7 @@ class MarketState:
     def take(
         self, recv_us: int, message: Sequenced, conn: int | None = None, now_s: float = 0.0, raw: bytes = b""
     ) -> Taken:
-        """Process a depth message or trade.
-
-        Args:
-            recv_us: Arrival, µs.
-            conn: None if there is a single source.
-            now_s: A monotonic clock, s.
-            raw: For the quarantine.
-        """
+        """Process a depth message or trade."""
         if self.ids_again:
             return Taken(ids_missing=False, advanced=False, late=False)
         self._last_us = recv_us
@@ -471,10 +445,7 @@ class MarketState:
         return Taken(_is_gap(verdict), advanced, verdict is TradeVerdict.LATE)
 
     def _settle(self, settled: Settled, now_s: float = 0.0) -> bool:
-        """Process or refuse doubtful messages at their arrival times; return whether ids were missing.
-
-        After a late event loop the time is raised: rows of a file may step back only a little.
-        """
+        """Process or refuse doubtful messages at their arrival times; return whether ids were missing."""
         last_us, missing = self._last_us, False
         for doubted in settled.wrong:
             self._emit(MessageRefused(max(last_us, self._passed_us), doubted.recv_us, doubted.message, doubted.raw))
@@ -485,7 +456,6 @@ class MarketState:
         return missing
 
     def snapshot(self, recv_us: int, snapshot: DepthSnapshot) -> bool:
-        """Return whether the snapshot became the book."""
         recv_us = max(recv_us, self._passed_us)
         self.report_grid(recv_us)
         loaded = self.book.snapshot(recv_us, snapshot)
@@ -502,7 +472,6 @@ class MarketState:
         return len(batch.us) if follows else int(batch.trade_at[0])
 
     def took_columns(self, batch: MessageBatch) -> None:
-        """Note the messages of *batch* that were applied to the book and written."""
         columns = batch.columns
         self._last_us = int(batch.us[columns.at - 1])
         updates, last_us, sent = columns.latest(False)
@@ -517,10 +486,7 @@ class MarketState:
         self.arbiter.took_columns(self.book_id, self.trades.last_id)
 
     def status(self, recv_us: int, status: str) -> None:
-        """Report the symbol's status after the messages that have arrived.
-
-        A tape has only its instant, so it must be later than theirs. A halt is reported once.
-        """
+        """Report the symbol's status after the messages that have arrived."""
         if status == self._status and status in NOT_TRADED:
             return
         self._status, traded, book_id = status, status not in NOT_TRADED, self.book_id
@@ -547,11 +513,9 @@ class MarketState:
         self._pass_on(self.arbiter.overdue(now_s))
 
     def trades_lost(self, at_us: int, first_id: int, last_id: int) -> None:
-        """No connection will deliver these trades."""
         self.trades.lost(at_us, first_id, last_id, self._trade_cause)
 
     def flush(self, at_us: int = 0) -> None:
-        """Pass on everything that waits: nothing more will arrive."""
         self._last_us = max(self._last_us, at_us)
         for doubts in self.arbiter.doubts:
             self._settle(doubts.rest())

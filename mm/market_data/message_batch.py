@@ -1,7 +1,4 @@
-"""Consecutive depth messages and trades of a source that numbers nothing, as columns.
-
-A consumer takes as many of them as lead to nothing but rows and a changed book, and gets the others one by one.
-"""
+"""Consecutive depth messages and trades of a source that numbers nothing, as columns."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +10,6 @@ class MessageBatch:
 
     Attributes:
         columns: ``mm.market_data._levels.MessageColumns``; its attribute *at* tells how many were taken.
-        us: Arrival of each message, int64, in µs.
-        trade_at: Indices of the trades.
-        update_id, trade_id: Ids of the first depth message and of the first trade.
     """
 
     columns: Any

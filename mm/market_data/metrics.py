@@ -32,7 +32,6 @@ class MetricFamily:
 
     Attributes:
         name: In base units; counters end in ``_total``.
-        kind: ``gauge``, ``counter``, ``summary`` or ``histogram``.
     """
 
     name: str
@@ -107,20 +106,7 @@ async def metrics_served(
     health: Callable[[], Mapping[str, object]] | None = None,
     door: Door | None = None,
 ) -> AsyncIterator[int]:
-    """Serve ``/metrics``, ``/health/live`` and ``/health/ready`` until the block ends; yield the port.
-
-    ``/health/live`` needs no token: it says only that the process answers.
-
-    Args:
-        port: 0 for a free one.
-        why_not_ready: Reason for a 503 of ``/health/ready``; empty for 200.
-        health: Content of ``/health``, JSON; None: no such page.
-        door: Decides who may call; None for this machine only.
-
-    Raises:
-        UsageError: If the address cannot be bound.
-        SafetyError: If other machines could call it without a token.
-    """
+    """Serve ``/metrics``, ``/health/live`` and ``/health/ready`` until the block ends; yield the port."""
     guard = door or Door(host)
 
     def page() -> str:

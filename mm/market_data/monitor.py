@@ -29,7 +29,6 @@ STATES = ("waiting", "connecting", "syncing", SYNCED, ENDED)
 
 
 def page(report: HealthReport) -> str:
-    """Return the metrics page, in seconds and bytes as Prometheus requires."""
     counts = {stream: health.messages for stream, health in report.streams.items()}
     shared = market_families(report.book_age_s, report.events.get("gap", 0), counts) if report.path else []
     own = [(MetricFamily(f"mm_recorder_{name}", kind, text), filled) for name, kind, text, filled in _families(report)]

@@ -1,4 +1,4 @@
-"""Streams that repeat the best 5, 10 or 20 levels (``@depth20``): telling them from changes, and using them as changes.
+"""Streams that repeat the best 5, 10 or 20 levels (``@depth20``), told from changes and used as changes.
 
 On USD-M they have the event and ids of changes, on Spot the form of a REST response; only combined streams and
 connection addresses name them. Otherwise: each lists equally many levels a side and removes none.
@@ -45,13 +45,7 @@ _PEEKED = msgspec.json.Decoder(Peeked)
 
 @dataclass
 class BookContent:
-    """What a capture's first messages say about a symbol's book.
-
-    Attributes:
-        levels: Levels of a partial-book stream; 0 without one.
-        bare_updates, bare_answers: Whether its messages lack a stream name, by their form.
-        mixed: Whether both kinds lack a name and share a form.
-    """
+    """What a capture's first messages say about a symbol's book."""
 
     levels: int = 0
     bare_updates: bool = False
@@ -106,7 +100,6 @@ def _judge(found: BookContent, named: set[int], updates: Sequence[int], answers:
 
 
 def _depth(bids: Sequence[Level] | None, asks: Sequence[Level] | None) -> int:
-    """Return the levels a side; 0 if it cannot be a partial book."""
     if not bids or not asks or len(bids) != len(asks) or len(bids) not in DEPTHS:
         return 0
     return len(bids) if all(level[1].strip("0.") for level in (*bids, *asks)) else 0
@@ -143,6 +136,5 @@ class PartialBooks:
 
 
 def difference(before: Mapping[int, Level], after: Mapping[int, Level]) -> list[Level]:
-    """Return the changes from *before* to *after*, both by price."""
     gone = [(price, "0") for key, (price, _) in before.items() if key not in after]
     return gone + [level for key, level in after.items() if before.get(key) != level]

@@ -1,10 +1,4 @@
-"""Request limits of a venue: the address's budget, shared by its recorders, and delays between attempts.
-
-The spending is a small file per host and kind in the system's temporary folder, shared by the user's processes; a lock
-guards it for microseconds, and a process that meets the lock tries again a moment later. In an event loop a thread
-reads and writes it; while its disk stalls each process counts its own spending. Where processes cannot share it
-(containers), the exchange's count still covers the others.
-"""
+"""Request limits of a venue: the address's budget, shared by its recorders, and delays between attempts."""
 
 import asyncio
 import fcntl
@@ -29,11 +23,7 @@ EARLY_MOST_S = 8.0
 
 
 class Backoff:
-    """Delays that double from *first_s* to *most_s*, each shortened at random by up to a half.
-
-    In the first minute of trouble none exceeds 8 s. After a success, or a minute without an attempt, the next attempt
-    is immediate, and the delays start again.
-    """
+    """Delays that double from *first_s* to *most_s*, each shortened at random by up to a half."""
 
     def __init__(self, first_s: float, most_s: float, draw: Callable[[], float] = random.random) -> None:
         self._first_s = first_s
@@ -65,10 +55,7 @@ SHORT_BAN_S = 120.0
 
 
 def retry_after_s(header: str | None) -> float:
-    """Return the delay of a ``Retry-After`` header, in s; 0 without one or unless whole seconds.
-
-    No exchange bans for over three days: a longer time is an error and counts as two minutes.
-    """
+    """Return the delay of a ``Retry-After`` header, in s; 0 without one or unless whole seconds."""
     if not (header and header.isascii() and header.isdigit()):
         return 0.0
     seconds = float(header[:20])
@@ -121,9 +108,6 @@ class RateBudget:
 
     Args:
         path: File shared by processes; None: this process only.
-        now_s: A clock that cannot be set, the same for all sharing processes.
-        wall_s: Wall clock.
-        waits: Gets each wait of a second or more.
     """
 
     def __init__(
@@ -264,7 +248,6 @@ class RateBudget:
 
 
 def _freed_s(state: _Spent, amount: float) -> float:
-    """Return the time of the entry by which *amount* was spent; the last if all is less."""
     for at_s, spent in state.spent:
         amount -= spent
         if amount <= 0:

@@ -1,8 +1,4 @@
-"""``mm record``: one symbol's depth and trades, from the exchange into day folders, until the window closes.
-
-``SYMBOL=ETHUSDT python -m mm.market_data.recorder`` is the same command. Several symbols run in parallel,
-`SYMBOLS_PER_PROCESS` per process.
-"""
+"""``mm record``: one symbol's depth and trades, from the exchange into day folders, until the window closes."""
 
 import asyncio
 import json
@@ -93,7 +89,6 @@ class _Monitored:
             await self._recording.run()
 
     def stop(self, reason: str) -> None:
-        """May be called at any time."""
         self._recording.stop(reason)
 
     def report(self, console: Console) -> dict[str, Any]:
@@ -105,8 +100,6 @@ class _Monitored:
 
 
 def _until_signal(work: Coroutine[Any, Any, _Ended], stop: Callable[[str], object]) -> _Ended:
-    """Run *work*; SIGTERM and Ctrl-C call *stop*."""
-
     async def run() -> _Ended:
         at_ending_signals(stop)
         return await work
@@ -123,8 +116,6 @@ def _record(console: Console, source: Source, market: BinanceMarket, recorder: R
 
 
 def _record_several(console: Console, source: Source, market: BinanceMarket, recorder: Recorder, name: Name) -> None:
-    """Record several symbols in this process; the exit code is the worst."""
-
     symbols, started = source.symbol.split(","), dict[str, _Monitored]()
 
     def begin(symbol: str, start: int) -> _Monitored:
@@ -158,8 +149,6 @@ def _print_status(console: Console, source: Source) -> None:
 
 
 def _supervise(console: Console, source: Source, market: BinanceMarket, recorder: Recorder, name: Name) -> None:
-    """Run as many processes as the symbols need; the exit code is the worst."""
-
     symbols = source.symbol.split(",")
     lists = {",".join(share): share for share in shares(symbols, recorder.symbols_per_process)}
 
@@ -297,8 +286,6 @@ def contract_streams(
 
 
 def _budget(kind: str, url: str, limit: tuple[float, float], log: "Logger") -> "RateBudget":
-    """*limit* is the maximum of a kind and its window in s; long waits are logged."""
-
     def waits(wait_s: float) -> None:
         log.warning(f"{kind}_awaited", wait_s=round(wait_s, 1), limit=limit[0], window_s=limit[1])
 

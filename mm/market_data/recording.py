@@ -1,9 +1,4 @@
-"""A running recording: the tasks around one `LiveSession`, from the window's opening to the sealed manifest.
-
-Every deadline has its own timer, so that window end, stalls and flushes work without messages. The loop never waits for
-the disk: a thread opens, writes, forces and seals files, and messages that arrive while a new day opens wait with their
-stamps.
-"""
+"""A running recording: the tasks around one `LiveSession`, from the window's opening to the sealed manifest."""
 
 import asyncio
 import random
@@ -83,11 +78,7 @@ class SymbolRefused(UsageError):
 class Recording:
     """Records one symbol until its window is over, it is stopped, or there is no space.
 
-    Args:
-        clock: Wall clock, µs.
-
     Attributes:
-        reports: Each day, in order.
         reason: Why it ended normally: a signal, ``window_end``, …; empty before.
     """
 
@@ -107,7 +98,6 @@ class Recording:
 
     @property
     def trouble(self) -> str:
-        """Empty with a connection."""
         return self._open.listener.trouble if self._open else ""
 
     @property
@@ -156,7 +146,6 @@ class Recording:
         return window
 
     async def _check_symbol(self) -> None:
-        """Raise SymbolRefused if the exchange lacks the symbol; a slow response delays nothing."""
         symbol = self._parts.days.symbol
         refusal = await self._parts.rest.rest.refusal(symbol)
         if refusal:
@@ -193,8 +182,6 @@ class Recording:
                 session.clock_offsets(self._clock(), await ClockReader(self._parts.rest.rest).read())
 
     async def _opened(self, day: str, at_us: int) -> "DayWriter":
-        """Open the first day in a thread: the loop may have other work."""
-
         def opened() -> "DayWriter":
             self._parts.days.check_space()
             return self._parts.days.open(day, at_us)
@@ -278,7 +265,6 @@ class _OpenRecording:
         self._report_day()
 
     def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        """The tasks beside the stream, each without end."""
         watches = (self._let_through(), self._watch_depth(), self._watch_trades(), self._watch_ids())
         parts = self._parts
         follower = [parts.follower.follow(self.session.market, parts.stream.settled_us)] if parts.follower else []
@@ -314,17 +300,12 @@ class _OpenRecording:
         await asyncio.shield(self._turning)
 
     async def turned(self) -> None:
-        """Wait for a folder being opened, with at most one more attempt."""
         self.disk.end()
         if self._turning:
             await self._turning
 
     async def end(self, error: Exception | None, reason: str) -> None:
-        """Write the last events, seal, and raise *error* if there is one.
-
-        If rows are lost because the disk refused them, the run has crashed: it is neither ended nor sealed. If the
-        exchange refuses the symbol, no new empty day is left behind.
-        """
+        """Write the last events, seal, and raise *error* if there is one."""
         session = self.session
         with suppress(OSError, MMError):  # of the disk, as below
             if error is None:
@@ -407,7 +388,6 @@ class _OpenRecording:
             await self._turn(self._replace_day)
 
     async def _replace_day(self) -> None:
-        """Continue in a new folder of the day: its files are gone, or its ids are given again."""
         session, at_us = self.session, self._parts.stream.reached_us()
         before, again = session.writer, session.market.ids_again
         if not (again or await self.disk.missing(before)):
@@ -467,7 +447,6 @@ class _OpenRecording:
 
     @property
     def _waiting(self) -> bool:
-        """While messages wait unprocessed, missing ones cannot be detected."""
         return self._parts.stream.behind_s() > LAG_S
 
     def _stalled(self, stream: str, silent_s: float) -> None:

@@ -1,7 +1,4 @@
-"""Recorded captures that others have published: source, terms, download and import.
-
-Each file is pinned by its sha256, so a copy in the user's folder (``MM_SAMPLES``), plain or compressed, serves as well.
-"""
+"""Recorded captures that others have published: source, terms, download and import."""
 
 import bz2
 import gzip
@@ -43,10 +40,7 @@ class Sample:
     """A recorded market.
 
     Attributes:
-        what: Venue, symbol, span.
-        source: Repository and commit that published it.
         flags: Arguments of ``mm data import`` after the files; empty for a table.
-        files: In recording order.
     """
 
     name: str
@@ -168,7 +162,6 @@ SAMPLES = {sample.name: sample for sample in _LISTED}
 
 
 def sample_of(name: str) -> Sample:
-    """Return the sample *name*; raises UsageError with the known ones."""
     if name not in SAMPLES:
         raise UsageError(f"there is no sample {name!r}; NAME is one of {', '.join(SAMPLES)}")
     return SAMPLES[name]

@@ -1,7 +1,4 @@
-"""REST: the client of one venue, and the schedule of a recording's requests.
-
-Nothing here ends a recording: failed requests are retried with growing delays, never before ``Retry-After``.
-"""
+"""REST: the client of one venue, and the schedule of a recording's requests."""
 
 import asyncio
 import zlib
@@ -44,7 +41,6 @@ class RestClient:
 
     Args:
         weight: The budget; None: this process only.
-        clock: Wall clock, µs.
 
     Attributes:
         used_weight: The venue's count of the last minute's weight; None before a response.
@@ -70,11 +66,9 @@ class RestClient:
         self._transport = httpx.AsyncHTTPTransport(verify=trusted(), trust_env=False)
 
     async def depth(self, symbol: str, limit: int) -> Answer:
-        """`until_depth` has counted the weight."""
         return await self._send(self.venue.depth(symbol, limit))
 
     async def until_depth(self, symbol: str, limit: int) -> None:
-        """Wait until *limit* levels may be requested, and count their weight."""
         weight = self.venue.depth(symbol, limit).weight
         self._kept = KEPT_SNAPSHOTS * weight
         await self._weight.granted(weight)
@@ -177,12 +171,7 @@ _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 30.0
 
 @dataclass(frozen=True)
 class RestParts:
-    """Parts for requests.
-
-    Attributes:
-        snapshot_backoff: Delays after failed snapshots, kept from one need to the next.
-        info_backoff: Delays between requests for filters and status.
-    """
+    """Parts for requests."""
 
     symbol: str
     rest: RestClient
@@ -239,7 +228,6 @@ class RestTasks:
                 await asyncio.sleep(LEAST_PAUSE_S + self._task_backoff.delay(asyncio.get_running_loop().time()))
 
     async def last_trade_id(self) -> int | None:
-        """None if REST does not return it."""
         return self._session.backfill.last_id(await self._rest.trades(self._symbol, self._rest.venue.last_trade()))
 
     async def _load_snapshots(self) -> None:
@@ -249,7 +237,6 @@ class RestTasks:
             self.snapshot_wanted.clear()
 
     async def load_snapshot(self) -> None:
-        """Pass snapshots to the session while it needs one."""
         loop, attempt = asyncio.get_running_loop(), 0
         while self.needs_snapshot:
             await asyncio.sleep(self._snapshot_backoff.delay(loop.time()))
@@ -265,11 +252,7 @@ class RestTasks:
                 self._snapshot_backoff.succeeded()
 
     def _answered(self, answer: Answer, losses: int) -> bool:
-        """Process a snapshot; return whether the next may be requested at once.
-
-        It may if the snapshot became the book or waits for updates to reach it; or if the book was lost (more often
-        than *losses*) during transit, the only reason why it was too old.
-        """
+        """Process a snapshot; return whether the next may be requested at once."""
         book = self._session.market.book
         overtaken = answer.cause is None and book.losses != losses
         if self._session.snapshot_answered(answer):
@@ -280,11 +263,7 @@ class RestTasks:
         return True
 
     async def _learn(self) -> None:
-        """Fetch filters and status: at the start, in a new day, after a stall, every quarter of an hour.
-
-        Every ten seconds while the symbol does not trade, since the day has no market until the end of the halt is
-        reported. If rows are off all known grids: at once, then with growing delays, until a response has their grid.
-        """
+        """Fetch filters and status: at the start, in a new day, after a stall, every quarter of an hour."""
         loop, failed, pause_s = asyncio.get_running_loop(), False, INFO_FIRST_S
         while True:
             self.status_wanted.clear()
@@ -306,7 +285,6 @@ class RestTasks:
             await happened(self.status_wanted, pause_s if self._session.off_grid else every_s)
 
     async def _fill(self) -> None:
-        """Fetch missing trades one request at a time; after a response without trades the next waits."""
         loop, backfill, pause_s = asyncio.get_running_loop(), self._session.backfill, FILL_EVERY_S
         failed = False
         while True:
@@ -335,11 +313,7 @@ class RestTasks:
             await asyncio.sleep(FUNDING_EVERY_S)
 
     async def note_last_funding(self, end_us: int) -> None:
-        """Write, at the end, the payments due before *end_us*.
-
-        An exchange that does not answer soon is given up: payments due since its last response are doubts until the
-        day's next run asks again.
-        """
+        """Write, at the end, the payments due before *end_us*."""
         with suppress(TimeoutError, msgspec.MsgspecError):
             async with asyncio.timeout(LAST_FUNDING_S):
                 await self._ask_funding(end_us)
@@ -363,7 +337,6 @@ class RestTasks:
 
     @property
     def wants_filters(self) -> bool:
-        """Whether rows off the grid were reported since the last request."""
         return self._session.report.book.anomalies[GRID] != self._grid_reports
 
     @property

@@ -21,12 +21,7 @@ HEALTHY_S = 60.0
 
 
 class StallDetector:
-    """Measures silence by a monotonic clock, in s.
-
-    Attributes:
-        limit_s: Silence that counts as a stall.
-        arrivals_s: Arrivals of plain messages, evaluated when the silence is measured.
-    """
+    """Measures silence by a monotonic clock, in s."""
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
@@ -107,12 +102,7 @@ class _Watched:
 
 
 class TradeWatch:
-    """Watches the trades of all connections.
-
-    Args:
-        last_id: Id of the last trade on any connection; None before.
-        ask: Id of the last trade by REST; None without a response.
-    """
+    """Watches the trades of all connections."""
 
     def __init__(
         self,

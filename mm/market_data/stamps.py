@@ -1,8 +1,4 @@
-"""Receive times of rows: single times far from their neighbours, and times that step back.
-
-One wrong stamp must not move other rows. A time is far if it exceeds most of the following rows' times by more than
-`FAR_US`, or precedes the row before it while the following ones do not; or if the first row is a day before the others.
-"""
+"""Receive times of rows: single times far from their neighbours, and times that step back."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -23,18 +19,13 @@ Row = TypeVar("Row")
 
 @dataclass
 class Moved:
-    """Rows whose time was changed by more than `FAR_US`.
-
-    Attributes:
-        first: File, row and own time of the first.
-    """
+    """Rows whose time was changed by more than `FAR_US`."""
 
     count: int = 0
     most_us: int = 0
     first: str = ""
 
     def note(self, where: str, own_us: int, us: int) -> None:
-        """A row's time *own_us* became *us*."""
         if not self.count:
             self.first = f"{where} with {iso(own_us)}"
         self.count += 1
@@ -81,7 +72,6 @@ class Steady(Generic[Row]):
 
     @property
     def last_us(self) -> int | None:
-        """The last time; None before the first, and while rows are held."""
         return None if self._held else self._last
 
     def passed(self, us: int) -> None:
@@ -89,7 +79,6 @@ class Steady(Generic[Row]):
         self._last = us
 
     def _follows(self, row: Row) -> bool:
-        """Return True if *row* has no time, or a time closely after the last."""
         us = self._us_of(row)
         if us is None:
             return True
@@ -103,7 +92,6 @@ class Steady(Generic[Row]):
         return sorted(us for us in map(self._us_of, self._held) if us is not None and us != first)
 
     def _released(self) -> Iterator[Row]:
-        """Yield the first held row and those that follow it closely."""
         following = self._others()
         row: Row | None = self._held.popleft()
         us = self._us_of(row) if row is not None else None

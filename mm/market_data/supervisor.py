@@ -1,7 +1,4 @@
-"""Several symbols in parallel: recordings in one process, and processes with several recordings.
-
-Each ends on its own and is restarted where that may help: full disk, crash, killed process.
-"""
+"""Several symbols in parallel: recordings in one process, and processes with several recordings."""
 
 import asyncio
 import signal
@@ -30,7 +27,6 @@ class Restarts:
     """Runs several recorders until all have ended for good.
 
     Args:
-        names: Names for the log: symbols.
         due: Whether there is still something to record, so that a failed one is restarted.
         spread_s: Time between starts, so that not all connect at once.
     """
@@ -43,7 +39,6 @@ class Restarts:
         self._stopping = asyncio.Event()
 
     async def run(self) -> dict[str, int]:
-        """Return each one's last exit code after all have ended."""
         codes = await asyncio.gather(*(self._keep(name, at * self._spread_s) for at, name in enumerate(self._names)))
         return dict(zip(self._names, codes, strict=True))
 
@@ -62,7 +57,6 @@ class Restarts:
         raise NotImplementedError
 
     async def _stopped_within(self, wait_s: float) -> bool:
-        """Wait; return whether a stop was requested meanwhile."""
         return await happened(self._stopping, wait_s)
 
 
@@ -93,7 +87,6 @@ class Supervisor(Restarts):
         self._processes: dict[str, Process] = {}
 
     def stop(self, name: str) -> None:
-        """Forward the signal *name* to every process, and start no more."""
         self._log.info("supervisor_stopping", signal=name, processes=len(self._processes))
         self._stopping.set()
         for process in self._processes.values():
@@ -132,17 +125,11 @@ class Stoppable(Protocol):
 
     async def run(self) -> None: ...
 
-    def stop(self, reason: str) -> None:
-        """May be called at any time."""
+    def stop(self, reason: str) -> None: ...
 
 
 class InProcessRecordings(Restarts):
-    """Records several symbols in this process; each ends on its own.
-
-    Args:
-        begin: Returns a symbol's recording, for its first start (1), its second …
-        as_error: Turns any exception into one with an exit code.
-    """
+    """Records several symbols in this process; each ends on its own."""
 
     def __init__(
         self,
@@ -158,7 +145,6 @@ class InProcessRecordings(Restarts):
         self._recordings: dict[str, Stoppable] = {}
 
     def stop(self, reason: str) -> None:
-        """End all in order, and start no more; *reason* goes into their ledgers."""
         self._stopping.set()
         for recording in self._recordings.values():
             recording.stop(reason)
@@ -184,6 +170,5 @@ def shares(symbols: Sequence[str], most: int) -> list[Sequence[str]]:
 
 
 def worst(codes: dict[str, int]) -> int:
-    """Return the most severe exit code."""
     known = (code if code in _SEVERITY else 1 for code in codes.values())
     return max(known, key=_SEVERITY.index, default=0)

@@ -35,7 +35,6 @@ class Bridge(Generic[Update]):
 
     Attributes:
         verdict: APPLY, RESET, STALE or TOO_OLD.
-        updates: Buffered updates to apply, in order; empty unless the snapshot became the book.
     """
 
     verdict: Verdict
@@ -49,16 +48,10 @@ class SyncEngine(Generic[Update]):
     use it.
 
     Args:
-        seen_id: Last id before the first update here; None without one.
         venue: The market. The first update after a snapshot ends beyond its id; on USD-M at its id or beyond.
-        limit: Most buffered updates (an hour at 100 ms). The oldest are dropped, and snapshots that need them are too
-            old.
 
     Attributes:
         least: How far beyond a snapshot's id an update must end to change it.
-        book_id: Last id in the book; None without a valid book.
-        seen_id: Last id processed, with or without a book; None before any. A snapshot may be ahead of it: updates up
-            to the book's id are then stale on arrival, which is normal.
     """
 
     def __init__(self, seen_id: int | None = None, *, venue: str = SPOT, limit: int = BUFFERED_DIFFS) -> None:
@@ -102,10 +95,7 @@ class SyncEngine(Generic[Update]):
         return Verdict.BUFFER
 
     def snapshot(self, last_update_id: int) -> Bridge[Update]:
-        """Process a snapshot's ``lastUpdateId``; APPLY and RESET make it the book, STALE and TOO_OLD do not.
-
-        A snapshot that is not older replaces a valid book.
-        """
+        """Process a snapshot's ``lastUpdateId``; APPLY and RESET make it the book, STALE and TOO_OLD do not."""
         known = self.known_id
         begins = self._buffer[0][0] - 1 if self._buffer else known  # the id to reach, for any length of the buffer
         if begins is not None and went_back(begins, last_update_id):
@@ -126,7 +116,6 @@ class SyncEngine(Generic[Update]):
         return Bridge(Verdict.APPLY, updates)
 
     def start_again(self) -> None:
-        """Forget all ids: the next update is the first."""
         self._buffer.clear()
         self.book_id = self.seen_id = self._fresh_id = None
 
@@ -135,7 +124,6 @@ class SyncEngine(Generic[Update]):
         self.book_id = self.seen_id = last_id
 
     def lose(self) -> None:
-        """Declare the book invalid without missing ids (crossed, unreadable): a snapshot is needed."""
         self.book_id = None
 
     def _start_again(self, first_id: int, last_id: int, update: Update, verdict: Verdict) -> Verdict:
@@ -168,12 +156,9 @@ class BookState:
 
     Args:
         top_n: Levels per side that must be within the horizon.
-        seen_id: Last update id of an earlier run, so that ids missing since are reported.
 
     Attributes:
-        book: Valid only while `book_id` is not None.
         limit: Requested levels per side of snapshots; None: unknown, without a horizon.
-        losses: How often the book was dropped.
     """
 
     def __init__(
@@ -208,12 +193,10 @@ class BookState:
 
     @property
     def book_id(self) -> int | None:
-        """None without a valid book."""
         return self.ids.book_id
 
     @property
     def snapshot_waits(self) -> bool:
-        """Whether a snapshot waits for updates to reach its id."""
         return self._ahead is not None
 
     def next_day(self, recv_us: int, *, carry: bool, cause: str = "days_missing") -> None:
@@ -240,7 +223,6 @@ class BookState:
 
         Args:
             one_of_many: Whether connections batch ids differently, so that an overlap is no anomaly.
-            cause: Why ids before it may be missing.
         """
         if self._ahead:
             self._load_if_reached(recv_us, update, self._ahead)
@@ -282,7 +264,6 @@ class BookState:
         return follows and not waits and self.book.takes_columns
 
     def took_columns(self, count: int, last_us: int) -> None:
-        """Note *count* messages of one id each that were applied to the book, the last at *last_us*."""
         if count and self.ids.book_id is not None:
             last_id = self.ids.book_id + count
             self.ids.advance(last_id)
@@ -312,7 +293,6 @@ class BookState:
         return False
 
     def _impossible(self, last_id: int) -> bool:
-        """A requested snapshot cannot belong to the current book: only updates reset ids."""
         known = self.ids.known_id
         return known is not None and (went_back(known, last_id) or last_id - known >= RESET_IDS)
 
@@ -324,10 +304,7 @@ class BookState:
         self._drop_ahead(recv_us, "not_reached")
 
     def start_again(self, recv_us: int, update: DepthUpdate, seen: tuple[int, int]) -> None:
-        """Forget all ids before *update*, which began inside *seen*, the previous ids of its connection.
-
-        Either id may be wrong, so updates may be missing unnoticed.
-        """
+        """Forget all ids before *update*, which began inside *seen*, the previous ids of its connection."""
         self.carry_over(recv_us)
         self.anomaly(recv_us, OVERLAP, first_id=update.U, last_id=update.u, seen_first_id=seen[0], seen_id=seen[1])
         self.ids.start_again()
@@ -341,10 +318,7 @@ class BookState:
             self._drop(recv_us, cause)
 
     def miss(self, recv_us: int, cause: str) -> None:
-        """The source lost messages before *recv_us*: declare the next id missing, and drop the book.
-
-        Such a source numbers nothing, so one id stands for all lost messages; a snapshot with that id must follow.
-        """
+        """The source lost messages before *recv_us*: declare the next id missing, and drop the book."""
         if self.book_id is not None:
             missing = MissingIds(self.book_id + 1, self.book_id + 1, self._last_us, recv_us)
             self._emit(events.DepthMissing(recv_us, missing, cause))
@@ -363,7 +337,6 @@ class BookState:
 
     @staticmethod
     def _collect(kept: list[DepthUpdate], update: DepthUpdate, verdict: Verdict) -> None:
-        """Keep an update while a snapshot is in transit; after missing ids the *kept* ones are useless."""
         if verdict is Verdict.APPLY:
             kept.append(update)
         elif verdict in (Verdict.GAP, Verdict.RESET):
@@ -468,7 +441,6 @@ class BookState:
             self._lost = None
 
     def _change(self, update: DepthUpdate) -> int | None:
-        """Apply an update; return the fault: 0 crossed, +1 or -1 for the side beyond its horizon, None without one."""
         crossed = self.book.change(update.b, update.a)
         beyond = self._beyond() if self._horizons else 0
         return 0 if crossed else beyond or None
@@ -489,7 +461,6 @@ class BookState:
         self._drop(recv_us, HORIZON if fault else "crossed")
 
     def _note_ids(self, recv_us: int, seen: int, update: DepthUpdate, one_of_many: bool) -> None:
-        """Report anomalies in the ids of an update that follows *seen* without a gap."""
         step = follow(seen, update.U, update.u)
         if step is Follow.CONTINUES:
             return

@@ -1,8 +1,4 @@
-"""One symbol's trade sequence: events from trades, requests for missing ones; no I/O.
-
-Ids are consecutive, so a jump means lost trades, and a known id is not a new trade. Only missing ids are stored; this
-module decides which to request next, through the venue's `PastTrades`.
-"""
+"""One symbol's trade sequence: events from trades, requests for missing ones; no I/O."""
 
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -33,15 +29,7 @@ from mm.market_data.venue import (
 
 
 class TradeIds:
-    """Processes trade ids one by one.
-
-    Args:
-        last_id: Highest id before the first one here.
-
-    Attributes:
-        missing: Ids that may still arrive.
-        hole: Missing ids of the last GAP.
-    """
+    """Processes trade ids one by one."""
 
     def __init__(self, last_id: int | None = None) -> None:
         self.missing = IdRanges()
@@ -109,7 +97,6 @@ class TradeState:
         keeps_late: Whether a late trade is a `TradeArrived`: an import's rows are in order of arrival, a stream's in
             order of ids.
         ids_skip: Whether the venue skips ids, so that a missing id need not be a trade.
-        missing: Trades of earlier runs that may still arrive.
     """
 
     def __init__(
@@ -133,15 +120,12 @@ class TradeState:
 
     @property
     def last_id(self) -> int | None:
-        """None before the first."""
         return self._ids.last_id
 
     def next_day(self) -> None:
-        """No id has occurred in the new day yet."""
         self._today_id = None
 
     def forget_ids(self) -> None:
-        """The next trade is the first."""
         self._ids, self._of_last, self._today_id = TradeIds(), None, None
 
     def took_columns(self, count: int, last_us: int) -> None:
@@ -189,16 +173,12 @@ class TradeState:
         return later and (self._today_id is None or events.trade_id_of(trade) > self._today_id)
 
     def lost(self, recv_us: int, first_id: int, last_id: int, cause: str) -> None:
-        """No connection will deliver these ids: count the unreceived ones as missing.
-
-        If *last_id* is far ahead, the response may be wrong: nothing is counted, and the next trade reveals the gap.
-        """
+        """No connection will deliver these ids: count the unreceived ones as missing."""
         known = self._ids.last_id
         if (known is None or last_id - known <= FAR_IDS) and self._ids.skip(first_id, last_id):
             self._report_missing(recv_us, cause)
 
     def fetched(self, recv_us: int, trades: Sequence[tuple[IdRange, Trade]]) -> int:
-        """Return the number of REST trades that were still missing."""
         filled = [(ids, trade) for ids, trade in trades if self._ids.fill(*ids)]
         if filled:
             ids = IdRange(filled[0][0].first, filled[-1][0].last)
@@ -241,7 +221,6 @@ class FillPlan:
             self._fills.append(_Fill(missing))
 
     def clear(self) -> None:
-        """Drop all gaps: they belong to another day."""
         self._fills.clear()
 
     @property
@@ -255,7 +234,6 @@ class FillPlan:
         return fill.more or self._interfaces[self._selected].request(fill.missing)
 
     def refused(self, refusal: RestRefusal) -> None:
-        """Use another interface, or repeat the request."""
         if refusal is not RestRefusal.STAYS:
             return
         if self._selected + 1 < len(self._interfaces):

@@ -1,9 +1,4 @@
-"""A venue's interface: message types, addresses, limits, decoder.
-
-Another venue is one module that implements `MarketVenue`. Its decoder returns updates that follow the rule of `mm.ids`:
-where a venue sends the last id of the previous update (`pu` of futures), the update covers the ids from there on.
-Prices and quantities stay the exchange's text.
-"""
+"""A venue's interface: message types, addresses, limits, decoder."""
 
 import ssl
 from collections import Counter
@@ -231,12 +226,7 @@ def trusted() -> ssl.SSLContext:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The result of one request.
-
-    Attributes:
-        status: HTTP status; None without a response.
-        cause: Why it is unusable; None if usable.
-    """
+    """The result of one request."""
 
     recv_us: int
     url: str
@@ -261,7 +251,6 @@ class TradePage:
     """Past trades, from one response.
 
     Attributes:
-        trades: In the response's order, each with its range of ids, in the used numbering.
         more: The next request; None if their ids determine it.
     """
 
@@ -281,12 +270,7 @@ class PastTrades(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """A venue's limits for one address, slightly below its own figures.
-
-    Attributes:
-        weight: REST weight per *weight_window_s* seconds.
-        connections: Connection attempts per *connections_window_s* seconds.
-    """
+    """A venue's limits for one address, slightly below its own figures."""
 
     weight: float
     weight_window_s: float
@@ -314,12 +298,10 @@ class MarketVenue(Protocol):
     """An exchange and one of its markets."""
 
     @property
-    def name(self) -> str:
-        """As in ``schema.json``."""
+    def name(self) -> str: ...
 
     @property
-    def bases(self) -> tuple[str, str]:
-        """Default base URLs of streams and REST."""
+    def bases(self) -> tuple[str, str]: ...
 
     @property
     def limits(self) -> Limits: ...
@@ -341,8 +323,7 @@ class MarketVenue(Protocol):
     def levels(self, wanted: int) -> int:
         """Return the levels per side to request in a snapshot if *wanted* are needed."""
 
-    def exchange_info(self, symbol: str) -> RestRequest:
-        """Return the request for *symbol*'s filters and status."""
+    def exchange_info(self, symbol: str) -> RestRequest: ...
 
     def trade_history(self, *, aggregates: bool) -> Sequence[PastTrades]:
         """Return the interfaces, best first; *aggregates*: ids number aggregates."""
@@ -358,8 +339,7 @@ class MarketVenue(Protocol):
     def refuses_symbol(self, answer: Answer, symbol: str) -> bool:
         """Return True if `exchange_info`'s response says that the venue lacks *symbol*."""
 
-    def funding(self) -> RestRequest | None:
-        """Request the last payments, without the symbol; None if the market has none."""
+    def funding(self) -> RestRequest | None: ...
 
     def payments(self, body: bytes) -> Sequence[Funding]:
         """Return the payments in order; raises msgspec.MsgspecError without any."""
@@ -373,5 +353,4 @@ class MarketVenue(Protocol):
 
 
 def with_symbol(request: RestRequest, symbol: str) -> RestRequest:
-    """Return *request* for one symbol."""
     return RestRequest(request.path, {"symbol": symbol, **request.params}, request.weight)

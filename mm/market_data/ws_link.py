@@ -1,8 +1,4 @@
-"""A WebSocket connection, and the common inbox, which receives each message with its arrival time.
-
-Messages are taken and stamped when bytes are read from the socket, before any processing. The library's queue stays
-empty, so reading never pauses, and pings are answered whatever the inbox's length.
-"""
+"""A WebSocket connection, and the common inbox, which receives each message with its arrival time."""
 
 import asyncio
 from collections import deque
@@ -60,13 +56,10 @@ class Inbox:
     """Undelivered messages of all connections, in the order of arrival.
 
     Args:
-        clock_ns: Wall clock.
         gather_s: Time to gather messages before delivery; 0: none.
 
     Attributes:
         held: Set while `hold_from` suspends delivery.
-        links: Connections being opened, or whose end was not delivered.
-        numbers: Connections, from 1, whose opening was delivered and end was not.
     """
 
     def __init__(self, clock_ns: Callable[[], int] = time_ns, gather_s: float = GATHER_S) -> None:
@@ -84,11 +77,7 @@ class Inbox:
         self._error: Exception | None = None
 
     def put(self, link: "Link", raws: list[bytes], recv_us: int) -> bool:
-        """Add arrived messages; return whether *link* may continue: memory is bounded.
-
-        Without gathering they are delivered here, without an iteration of the event loop. Messages beyond
-        `MOST_WAITING_BYTES` are dropped.
-        """
+        """Add arrived messages; return whether *link* may continue: memory is bounded."""
         if self._bytes > MOST_WAITING_BYTES:
             return False
         self.waiting.extend([(recv_us, link, raw) for raw in raws])
@@ -113,11 +102,7 @@ class Inbox:
         self.filled.set()
 
     async def hand_out(self, listener: Listener, stopping: Callable[[], bool]) -> None:
-        """Deliver until *stopping*, and the last connection has ended.
-
-        Gathering briefly makes a batch cheaper per message; all keep their arrival stamps. The event loop runs after
-        each time slice, so that sockets are served regularly.
-        """
+        """Deliver until *stopping*, and the last connection has ended."""
         self._direct_listener = None if self._gather_s else listener
         try:
             while self.links or self.waiting or not stopping():
@@ -135,7 +120,6 @@ class Inbox:
             self._direct_listener = None
 
     def _deliver_slice(self, listener: Listener) -> None:
-        """Deliver for one time slice."""
         waiting, ends_s = self.waiting, perf_counter() + SLICE_S
         while waiting:
             recv_us, link, raw = waiting[0]

@@ -1,8 +1,4 @@
-"""Limits over all markets of one account, in a replay and in a trade; docs/trading.md specifies them.
-
-A market's guard is shown what the others use of them before each of its steps, and refuses orders as for its own
-limits. The loss is the sum of the losses of the markets since the day began; above its limit all trading ends.
-"""
+"""Limits over all markets of one account, in a replay and in a trade; docs/trading.md specifies them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,11 +43,8 @@ class AccountBounds:
 
     @classmethod
     def of(cls, limits: AccountLimits, risk: Sequence[Risk]) -> Self:
-        """Return the bounds; without one of its own, the loss is the largest of those of all symbols, if each has one.
-
-        Args:
-            limits: The limits of the account.
-            risk: Those of each symbol.
+        """Return the bounds; without one of its own, the loss is the largest of those of all symbols, if each
+        has one.
         """
         losses = [one.max_daily_loss for one in risk if one.max_daily_loss is not None]
         loss = limits.account_max_daily_loss or (max(losses, key=e8) if len(losses) == len(risk) > 0 else None)
@@ -64,10 +57,8 @@ class AccountBounds:
 
     @property
     def limited(self) -> bool:
-        """Whether there is a limit."""
         return any(bound is not None for bound in (self.loss_e8, self.notional_e8, self.orders))
 
     @property
     def judges_money(self) -> bool:
-        """Whether a limit is on money, which needs a mid of each symbol."""
         return self.loss_e8 is not None or self.notional_e8 is not None

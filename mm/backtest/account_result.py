@@ -35,7 +35,6 @@ TABLES = ("orders", "fills", "state", "breaches")
 
 
 def name_of(symbols: Sequence[str]) -> str:
-    """Return the name of an account in folders and files: ``BTCUSDT+ETHUSDT``."""
     return JOIN.join(symbols)
 
 
@@ -57,12 +56,10 @@ class AccountResult:
 
     @property
     def symbol(self) -> str:
-        """The name of the account."""
         return name_of(tuple(self.results))
 
     @property
     def terms(self) -> RunTerms:
-        """The terms of the first market, with the days and the caution of all."""
         each = [result.terms for result in self.results.values()]
         known = [terms.trials for terms in each if terms.trials is not None]
         return replace(
@@ -73,16 +70,12 @@ class AccountResult:
 
     @cached_property
     def accounts(self) -> dict[str, EquitySeries]:
-        """The exact money of each market that had a price."""
         series = {symbol: account_of(result.journal, result.terms) for symbol, result in self.results.items()}
         return {symbol: account for symbol, account in series.items() if account.valid.any()}
 
     @cached_property
     def series(self) -> EquitySeries | None:
-        """The exact money of all markets together, in the time in which any of them had a market; None without any.
-
-        Where a market has no price, it counts at its last one.
-        """
+        """The exact money of all markets together, in the time in which any of them had a market."""
         if not self.accounts:
             return None
         series = together(list(self.accounts.values()))
@@ -91,7 +84,6 @@ class AccountResult:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """The numbers of ``summary.json`` of the account, with those of each market under ``symbols``."""
         symbols = {symbol: result.summary for symbol, result in self.results.items()}
         each, terms, series = list(symbols.values()), self.terms, self.series
         knows = all(result.terms.knows_next_move for result in self.results.values())
@@ -130,7 +122,6 @@ class AccountResult:
         return {name: series.quote(value) for name, value in worth.items()}
 
     def balances(self) -> dict[str, dict[str, str]]:
-        """Return the balance of each asset at the start and at the end, as exact decimals."""
         held: dict[str, list[int]] = {}
         for result in self.results.values():
             grid, state, terms = result.terms.instrument, result.journal.state, result.terms
@@ -191,7 +182,6 @@ class AccountResult:
         return {"limits": limits, "breaches": breaches, "killed": killed}
 
     def _notes(self) -> list[str]:
-        """Return what must be known of the account."""
         notes = [
             f"{symbol} has no data on {', '.join(days)}: it is absent there, and the other symbols play"
             for symbol, days in self.absent.items()
@@ -215,7 +205,6 @@ class AccountResult:
         return notes
 
     def lines(self) -> Iterator[str]:
-        """Yield the account in a few lines."""
         yield from str(self).splitlines()
 
     def __str__(self) -> str:
@@ -225,17 +214,14 @@ class AccountResult:
 
     @property
     def orders(self) -> "pl.DataFrame":
-        """The order rows of all markets, with a column ``symbol``."""
         return self._joined("orders")
 
     @property
     def fills(self) -> "pl.DataFrame":
-        """The fills of all markets, with a column ``symbol``."""
         return self._joined("fills")
 
     @property
     def state(self) -> "pl.DataFrame":
-        """The state rows of all markets, each of its own account, with a column ``symbol``."""
         return self._joined("state")
 
     def _joined(self, name: str) -> "pl.DataFrame":
@@ -304,7 +290,6 @@ def _models(each: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _changes(account: EquitySeries, begins: Any) -> "Floats":
-    """Return the quoting PnL of a market in each period that begins then, in the quote asset."""
     first, last = (
         np.maximum(np.searchsorted(account.us, us, side="right") - 1, 0) for us in (begins, begins + PERIOD_US)
     )

@@ -10,7 +10,6 @@ OF_SUM = "sum"
 
 
 def account_rows(summary: Mapping[str, Any]) -> list[list[Any]]:
-    """Return a row of each symbol and of the sum: name, PnL and its parts, fills, volume and drawdown; None unknown."""
     named = {**summary["symbols"], OF_SUM: summary}
     keys = ("pnl_quoting", "pnl_spread_capture", "pnl_inventory", "fees", "n_fills")
     return [
@@ -20,7 +19,6 @@ def account_rows(summary: Mapping[str, Any]) -> list[list[Any]]:
 
 
 def account_text(summary: Mapping[str, Any]) -> str:
-    """Return a *summary* as a table of the symbols and their sum, with the effect of the diversification."""
     quote, models = summary["quote_asset"], summary["models"]
     head = f"{summary['symbol']} {', '.join(summary['days'])}, one account in {quote}: "
     lines = [head + f"{models['quote']} quotes, {models['fill']} fills"]
@@ -35,13 +33,11 @@ def account_text(summary: Mapping[str, Any]) -> str:
 
 
 def held_text(summary: Mapping[str, Any]) -> str:
-    """Return the balances in words."""
     held = [f"{ends['start']} to {ends['end']} {asset}" for asset, ends in summary["balances"].items()]
     return f"balances: {', '.join(held)}"
 
 
 def diversification_text(summary: Mapping[str, Any]) -> str:
-    """Return what diversification gave in words; empty where it is not known."""
     gave = summary["diversification"]
     if not gave or gave["std_60s_share"] is None:
         return ""

@@ -18,12 +18,7 @@ from mm.tape.tape import DEPTH, KEYFRAME, SNAPSHOT, TRADE, Tape
 
 @dataclass(frozen=True)
 class RecordedOrder:
-    """One of our orders, as the exchange had it.
-
-    Attributes:
-        left_e8: From which exchange instants (µs) how much was left, 1e-8; 0 from its end on.
-        fills: Exchange instant and trade id.
-    """
+    """One of our orders, as the exchange had it."""
 
     side: int
     price_e8: int

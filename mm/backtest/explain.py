@@ -39,10 +39,7 @@ class BookEvent:
     """One event of the tape, and the book after it.
 
     Attributes:
-        us: Of receipt, or when it happened.
         what: ``depth``, ``print …``, ``snapshot``, ``gap``.
-        bid_ticks: Best bid after it, 0 for none.
-        ask_ticks: Best ask after it, 0 for none.
         lots: Displayed lots after it at the requested price and side.
     """
 
@@ -114,7 +111,6 @@ def causing_prints(tape: "Tape", fill: Row, together: Sequence[Row]) -> list[int
 
 
 def _reaching(tape: "Tape", fill: Row) -> Iterator[tuple[int, int]]:
-    """With sizes in 1e-8."""
     us, side, ticks = int(fill["recv_us"]), 1 if fill["side"] == "BUY" else -1, tape.instrument.ticks(fill["price"])
     for event in range(*np.searchsorted(tape.event_us, (us, us + 1)).tolist()):
         if tape.kind[event] == TRADE:
@@ -182,7 +178,6 @@ def _line(tape: "Tape", seen: BookEvent, us: int) -> str:
 
 
 def _came_first(fill: Row, orders: Sequence[Row]) -> bool:
-    """The order took liquidity on arrival at that instant."""
     return fill["reason"] == TAKEN and bool(orders) and orders[0]["recv_us"] != fill["recv_us"]
 
 

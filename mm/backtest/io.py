@@ -177,7 +177,6 @@ def fill_columns(grid: "Instrument", reasons: Sequence[str]) -> Columns:
 
 
 def state_columns(terms: "RunTerms") -> Columns:
-    """Return the columns of the state file."""
     at, grid = STATE_COLUMNS.index, terms.instrument
     inventory, cash_tl, fees, mid2 = map(at, ("inventory_lots", "cash_tl", "fees_e8", "mid2_ticks"))
     cash_unit, places = _fewest_places(grid.tick_lot_e16, 16)
@@ -208,7 +207,6 @@ def _mid(grid: "Instrument", column: int) -> Amount:
 
 
 def orders_path(folder: Path, symbol: str) -> Path:
-    """In either format; the CSV path if there is none."""
     parquet = folder / f"orders_{symbol}.{PARQUET}"
     return parquet if parquet.exists() else parquet.with_suffix(f".{CSV}")
 

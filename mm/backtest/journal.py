@@ -105,26 +105,7 @@ LONG = 1 << 20  # number of state rows above which they are moved to a file
 
 @dataclass(frozen=True)
 class Journal:
-    """The tables of one run, over one or more tapes.
-
-    Attributes:
-        orders: int64[rows, 14], ``ORDER_COLUMNS``, codes for words. Empty if played without order rows.
-        fills: int64[rows, 9], ``FILL_COLUMNS``; reason indexes *fill_reasons*.
-        state: int64[rows, 6], ``STATE_COLUMNS``; ``cash_tl`` is the signed sum of fill notionals in tick·lots (buys
-            negative), ``fees_e8`` the sum of fees: cash = initial cash + cash_tl·tick·lot − fees, exactly.
-        mids: int64[rows, 2], instant and ``mid2_ticks`` (bid + ask) at every change; 0: no valid book from there.
-        spans: int64[rows, 2], begin and end of time with a market: valid book, and quoting allowed (open market,
-            training over). Disjoint, not touching; read in parts, one that begins where the last ended continues it.
-        fill_reasons: By code ("trade_cross:trade").
-        decisions: int64[rows, 10], ``DECISION_COLUMNS``, per requote; lots -1: no quote. None unless the rules ask.
-        counters: Kernel totals: durations in µs, expected fills, events (docs/engine.md).
-        breaches: int64[rows, 5], ``BREACH_COLUMNS``: index into ``mm.backtest.risk.LIMITS``, actual and allowed in 1e-8
-            of the knob's unit, side (0: both); None without limits.
-        killed: Instant and reason.
-        order_counts: int64[16, 64], order rows by action and reject reason; None counts *orders*.
-        placed_lots: Of all orders sent, as far as floats are exact; None sums *orders*.
-        lives: If rows were handed over by tape; None derives them from *orders*.
-    """
+    """The tables of one run, over one or more tapes."""
 
     orders: "Table"
     fills: "Table"

@@ -31,9 +31,6 @@ class Latencies:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a CSV with ``order_ms``, optionally ``cancel_ms`` (default: as orders) and ``rate_per_s``; raises
-        BrokenFile.
-        """
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
                 table = csv.DictReader(file)

@@ -31,15 +31,7 @@ class ForcedFill(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Liquidation:
-    """One liquidation; amounts in 1e-8 of the quote asset.
-
-    Attributes:
-        side: -1 closes a long position.
-        equity_e8: Margin balance behind the position before.
-        maintenance_e8: Needed.
-        bankrupt_ticks: Price of the forced order, at which nothing is left.
-        fills: The last one costs what goes to the insurance fund, below 0 if the fund pays.
-    """
+    """One liquidation; amounts in 1e-8 of the quote asset."""
 
     us: int
     symbol: str
@@ -107,7 +99,6 @@ class MarginAccount:
         """Add a contract.
 
         Args:
-            terms: Leverage, margin type, brackets, liquidation fee.
             orders: Returns the contract's open orders.
             start_lots: Opened at the first mark price.
         """
@@ -125,13 +116,7 @@ class MarginAccount:
         self._held[symbol] = _Held(contract, terms, grid, start_lots)
 
     def watch(self, symbol: str, ask_mark: Callable[[int], int], set_bounds: Callable[[int, int], None]) -> None:
-        """Have a contract watched.
-
-        Args:
-            symbol: The contract.
-            ask_mark: Returns the mark price in force before an instant, which is not before earlier ones; -1 for none.
-            set_bounds: Is told new `bounds`.
-        """
+        """Have a contract watched."""
         held = self._held[symbol]
         held.ask_mark, held.set_bounds = ask_mark, set_bounds
 
@@ -142,7 +127,6 @@ class MarginAccount:
         return self._held[symbol].terms
 
     def mark(self, symbol: str, price_e8: int) -> None:
-        """The first mark opens a start position."""
         held = self._held[symbol]
         if price_e8 <= 0:
             return
@@ -156,7 +140,6 @@ class MarginAccount:
                 contract.wallet_e8 += abs(cost_e8) // contract.leverage
 
     def look(self, us: int) -> None:
-        """Set the mark prices of all watched contracts to those in force before an instant."""
         for symbol, held in self._held.items():
             if held.ask_mark is not None:
                 self.mark(symbol, held.ask_mark(us))
@@ -172,7 +155,6 @@ class MarginAccount:
         return realised_e8
 
     def funding(self, us: int, symbol: str, paid_e8: int) -> None:
-        """Book funding that a contract paid, negative if it was received."""
         self.look(us)
         self.wallet.fund(us, self.contract(symbol), paid_e8)
         self.rebound()
@@ -194,7 +176,6 @@ class MarginAccount:
         return self.wallet.is_due(self.contract(symbol))
 
     def ratio(self, symbol: str) -> float:
-        """Maintenance margin over margin balance; 1 liquidates, 0 without a position."""
         contract = self.contract(symbol)
         if not contract.lots:
             return 0.0

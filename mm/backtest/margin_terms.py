@@ -48,13 +48,7 @@ class Margin:
 
 @dataclass(frozen=True, kw_only=True)
 class MarginTerms:
-    """Terms of the margin of one contract.
-
-    Attributes:
-        isolated: Has a margin of its own.
-        clearance_rate_e8: Liquidation fee, of the notional.
-        brackets_from: Their source, in words.
-    """
+    """Terms of the margin of one contract."""
 
     leverage: int = FIRST_LEVERAGE
     isolated: bool = False
@@ -132,10 +126,7 @@ def _bracket(row: Mapping[str, Any]) -> Bracket:
 
 
 def _fault(brackets: Sequence[Bracket]) -> str:
-    """Return why brackets are not a table; empty if they are.
-
-    Maintenance margin must not jump: liquidation prices are searched between brackets.
-    """
+    """Return why brackets are not a table; empty if they are."""
     if not brackets:
         return "there is no bracket"
     first = brackets[0]

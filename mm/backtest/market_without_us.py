@@ -21,13 +21,7 @@ Price = tuple[int, int]
 
 @dataclass(slots=True)
 class OwnShown:
-    """What a book shows of one of our orders.
-
-    Attributes:
-        lots: When sent.
-        steps: From which exchange ms how many lots are left; 0 at the end.
-        leaving: A request that may end it is under way.
-    """
+    """What a book shows of one of our orders."""
 
     side: int
     ticks: int
@@ -58,11 +52,7 @@ class OwnShown:
 
 
 class MarketWithoutUs:
-    """Takes our orders and trades off a market.
-
-    Args:
-        single_trades: Each print is one trade with its id; aggregates stay whole, others' lots among them.
-    """
+    """Takes our orders and trades off a market."""
 
     def __init__(self, *, single_trades: bool = True) -> None:
         self._trade_ids: set[int] = set()
@@ -76,7 +66,6 @@ class MarketWithoutUs:
 
     @property
     def alone(self) -> bool:
-        """No book from now on shows a known order of ours."""
         return not self._orders
 
     # our orders
@@ -86,7 +75,6 @@ class MarketWithoutUs:
         self._others.setdefault((side, ticks), self._levels.get((side, ticks), 0))
 
     def leaving(self, order_id: int) -> None:
-        """After this request it may no longer be in the book."""
         if order_id in self._orders:
             self._orders[order_id].leaving = True
 
@@ -99,13 +87,11 @@ class MarketWithoutUs:
         return self._correction()
 
     def stays(self, order_id: int) -> FeedEvent | None:
-        """The request that might have ended it failed; return a correction."""
         if order_id in self._orders:
             self._orders[order_id].leaving = False
         return self._correction()
 
     def never(self, order_id: int) -> FeedEvent | None:
-        """It never was in the book; return a correction."""
         order = self._orders.get(order_id)
         if order is None:
             return None
@@ -151,7 +137,6 @@ class MarketWithoutUs:
         return event._replace(rows=rows)
 
     def _correction(self) -> FeedEvent | None:
-        """Prices at which reports changed what is known."""
         last, rows = self._last, [(*price, lots) for price, lots in self._changes()]
         self._forget()
         if not rows or last is None or last.kind == GAP:

@@ -1,8 +1,4 @@
-"""Registries of fill models, quote models and steps, by name; the models are Python functions as well.
-
-``fixed_spread(delta_ticks=2)`` makes QUOTE_MODEL=fixed_spread. A new model is a class that declares its parameters
-(``mm/backtest/declarations.py``), and its name here.
-"""
+"""Registries of fill models, quote models and steps, by name; the models are Python functions as well."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any

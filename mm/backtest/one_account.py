@@ -1,9 +1,4 @@
-"""Several markets on one clock whose orders the balances of one account cover; docs/engine.md, *One account*.
-
-Each market has its own strategy, engine and journal, as alone. What they share is cash and inventory, the counts of the
-exchange's order limits, the limits over the account, and the clock: whatever happens in any of them happens in the
-order of its instants, and at one instant in the order of the markets.
-"""
+"""Several markets on one clock whose orders the balances of one account cover; docs/engine.md, *One account*."""
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +39,6 @@ class AccountMarket:
 
     @property
     def instrument(self) -> Instrument:
-        """Its market."""
         return self.tapes[0].instrument
 
 
@@ -77,11 +71,7 @@ def check_markets(tapes: Mapping[str, Tape]) -> None:
 
 
 def shared(markets: Mapping[str, AccountMarket], cash_e8: int, bounds: AccountBounds) -> dict[str, AccountMarket]:
-    """Return *markets* whose accounts begin with equal shares of *cash_e8*; the first has what does not divide.
-
-    The shares only say to which market the cash counts, so that the accounts of the markets add up to that of all; an
-    order of any is covered by all of it. Equity, as limits judge it, is of all the cash, as in a trade.
-    """
+    """Return *markets* whose accounts begin with equal shares of *cash_e8*; the first has what does not divide."""
     share, rest = divmod(cash_e8, len(markets))
     owned = {}
     for place, (symbol, market) in enumerate(markets.items()):
@@ -104,11 +94,8 @@ def backtest_account(
     """Play several markets of one account.
 
     Args:
-        markets: By symbol, in the order in which they play at one instant.
         cash_e8: The account's cash at the start, 1e-8 of the quote asset.
         bounds: The limits over all markets.
-        step: Called with the µs of tape played since the last call, of all markets together.
-        keeps_orders: As of `mm.backtest.replay.backtest`.
 
     Raises:
         Mismatch: If the days of a market do not follow each other on one grid.
@@ -175,7 +162,6 @@ class _Account:
         return AccountResult(results, self.bounds, self.killed)
 
     def _next_us(self) -> int:
-        """Return the next instant at which a tape ends, one is about to begin, or an hour has passed."""
         ends = [tape.end_us for tape in self.playing.values()]
         starts = [
             tapes[0].start_us - 1 for symbol, tapes in self.coming.items() if tapes and symbol not in self.playing
@@ -183,7 +169,6 @@ class _Account:
         return max(min([*ends, *starts, self.us + STRIDE_US]), self.us)
 
     def _begin(self, us: int) -> None:
-        """Begin the tapes that start by an instant in the markets without one."""
         for symbol, tapes in self.coming.items():
             if symbol not in self.playing and tapes and tapes[0].start_us <= us:
                 tape = self.playing[symbol] = tapes.popleft()
@@ -194,7 +179,6 @@ class _Account:
         self._tell_ends()
 
     def _end(self, symbol: str) -> None:
-        """End the tape of a market."""
         tape = self.playing.pop(symbol)
         self.replays[symbol].ended(tape)
         if len(self.markets[symbol].tapes) > 1 and not tape.keep_mapped:
@@ -206,7 +190,6 @@ class _Account:
         self.together.begin(ends_us, self.us)
 
     def _play_to(self, until_us: int) -> None:
-        """Play everything up to and including an instant, with the actions that the tapes schedule."""
         while True:
             due_us = min((self.exchanges[symbol].due_us for symbol in self.playing), default=NEVER)
             stop_us = min(until_us, max(due_us, self.us))
@@ -234,7 +217,6 @@ class _Account:
         return found[0]
 
     def _act(self, us: int, why: int) -> None:
-        """Do what the account asks for at an instant that has been played."""
         for symbol in self.playing:  # those after the market that asks have played less
             self.exchanges[symbol].advance(us)
         if why & (KILLS | LOSES):

@@ -34,13 +34,7 @@ TICKS_PER_ROOT_S, TICKS_PER_CLIP_S = Unit("ticks/√s", -1), Unit("ticks/(clip·
 
 
 class Parameters(Struct, kw_only=True):
-    """Base of declarations: a field is one argument of a model.
-
-    Attributes:
-        name: In registries and results: the class's, in snake case.
-        bias: Of a fill model, one sentence.
-        volatility: Volatility settings of the run that its keys may include.
-    """
+    """Base of declarations: a field is one argument of a model."""
 
     name: ClassVar[str]
     bias: ClassVar[str | None] = None
@@ -78,8 +72,6 @@ class Parameters(Struct, kw_only=True):
 
 
 def declares(parameters: type[Parameters]) -> Callable[[Made], Made]:
-    """Return the decorator that declares the parameters of a function."""
-
     def declare(function: Made) -> Made:
         keyword, empty = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.empty
         function.declared = parameters  # type: ignore[attr-defined]
@@ -106,7 +98,6 @@ def declaration_of(build: object) -> type[Parameters] | None:
 
 
 def name_of(kind: type) -> str:
-    """Declared name, or the class's."""
     declaration = getattr(kind, "declared", None)
     return declaration.name if isinstance(declaration, type) and issubclass(declaration, Parameters) else kind.__name__
 
@@ -167,7 +158,6 @@ def refuse_other_units(model: str, params: Mapping[str, object], known: Mapping[
 
 
 def _unit_words(key: str, name: str) -> set[str]:
-    """Without the unit in the parameter's own name."""
     stem = name.removesuffix("_ticks").removesuffix("_s")
     return set(key.removeprefix(f"{stem}_").lower().split("_")) if key.startswith(f"{stem}_") else set()
 

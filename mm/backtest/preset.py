@@ -92,8 +92,6 @@ class Preset:
     Attributes:
         market: Scenario parameters: tick, quantity step, first price, sizes.
         multiplier: Value of one unit per price of 1, quote asset.
-        may_short: A position may be below zero.
-        days_a_year: Open days.
     """
 
     market: Mapping[str, str] = field(default_factory=dict)

@@ -51,9 +51,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     Models that read only best prices and trades visit nothing else: equal results, faster.
 
     Args:
-        step: Called with the µs of tape played since the last call.
         intensity: Predicts fills; None uses a Poisson model's.
-        keeps_orders: Order rows are most of the memory.
         on_orders: Gets each hour's order rows, which the journal then lacks.
 
     Raises:
@@ -86,9 +84,6 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
 class Replay:
     """A backtest of one market, day by day: its paper exchange, and what a reader must know of the days.
 
-    Args:
-        quotes, fills, rules, intensity, keeps_orders: As of `backtest`.
-
     Raises:
         UsageError: If the target inventory is beyond the bound of the quotes.
     """
@@ -114,7 +109,6 @@ class Replay:
         self._sums = np.zeros(4, np.int64)  # lost lines, raised times, time without trades, all time
 
     def begin(self, day: Tape) -> None:
-        """Check the next day before it plays; raises Mismatch if it, or a predictor, is of another market."""
         if self._first is None:
             self._first, self._predictors = day, _predictors(day, *self._models[:2])
         require_symbol(self._first, day, "backtest")
@@ -122,7 +116,6 @@ class Replay:
         self._spans.append((day.start_us, day.end_us))
 
     def ended(self, day: Tape) -> None:
-        """Take what a reader must know of a day that has played."""
         exchange, rules = self.exchange, self.exchange.rules
         feed = exchange.feeds[-1] if exchange.feeds else None
         if self._predicting is not None and self._predicting.reference != "mid":
@@ -171,7 +164,6 @@ class Replay:
 
 
 def _feed_notes(tape: Tape, feed: "Feed | None", rules: Rules, *, is_first: bool) -> Iterator[str]:
-    """What must be known of a day's exchange times."""
     if feed is None:
         if is_first and rules.feed_why.startswith(NO_FEED):
             yield f"{rules.feed_why}; orders meet the market when we receive it, although the exchange was ahead of us"
@@ -183,7 +175,6 @@ def _feed_notes(tape: Tape, feed: "Feed | None", rules: Rules, *, is_first: bool
 
 
 def leg_results(exchange: PaperExchange, run: RunTerms) -> dict[str, Result]:
-    """By market name; the models are *run*'s."""
     return {name: _leg_result(leg, exchange.rules.others[name], run) for name, leg in exchange.legs.items()}
 
 
@@ -196,7 +187,6 @@ def _leg_result(leg: "Leg", feed: "OtherFeed", run: RunTerms) -> Result:
 
 
 def with_funding(terms: RunTerms, tape: Tape, exchange: PaperExchange) -> RunTerms:
-    """For a perpetual."""
     if tape.meta.venue != USDM:
         return terms
     return replace(
@@ -209,7 +199,6 @@ def with_funding(terms: RunTerms, tape: Tape, exchange: PaperExchange) -> RunTer
 
 
 def with_margin(terms: RunTerms, exchange: PaperExchange) -> RunTerms:
-    """Return the terms of a run with how its margin was used, if it has any."""
     if exchange.margin is None:
         return terms
     report = exchange.margin.report()
@@ -251,7 +240,6 @@ def _predicting(fills: object, intensity: Intensity | None) -> Intensity | None:
 
 
 def _predictors(tape: Tape, *models: object) -> "list[Artefact]":
-    """They must be of this market."""
     folders = any(
         hasattr(model, "predictor_folder") or "/" in "".join(getattr(model, "signals", ())) for model in models
     )
@@ -272,13 +260,11 @@ def _reference_offsets(reference: str, tape: Tape, feed: "Feed | None") -> Ints:
 
 
 def model_name(model: object) -> str:
-    """Return the name of a model in results: its ``name``, or its class's."""
     name = getattr(model, "name", None)
     return name if isinstance(name, str) else type(model).__name__
 
 
 def _check_target(quotes: object, rules: Rules) -> None:
-    """Raise UsageError if the target is farther from the initial inventory than the quotes' bound."""
     bound, away = bound_clips(quotes), (rules.start_lots - rules.target) / rules.quote_lots
     if bound is not None and abs(away) > bound:
         where = "below" if away > 0 else "above"

@@ -64,7 +64,6 @@ class Result(Shown):
 
     Attributes:
         journal: The engine's tables: numpy arrays of integers, exact.
-        terms: Their units, and the run's terms.
         tapes: The played tapes, for the charts of the market; empty if they were not kept, as in a live market.
         legs: The results of the strategy's orders in other markets, by the name of the market.
     """
@@ -116,7 +115,6 @@ class Result(Shown):
         return {**summary, **self._of_legs(summary)} if self.legs else summary
 
     def _of_legs(self, summary: dict[str, Any]) -> dict[str, Any]:
-        """Return the numbers of the other markets with orders, and of all together, for a *summary*."""
         legs = {name: {key: leg.summary[key] for key in OF_A_LEG} for name, leg in self.legs.items()}
         for name, leg in self.legs.items():
             end = leg.journal.state[-1, 1] if len(leg.journal.state) else leg.terms.target_lots
@@ -130,11 +128,7 @@ class Result(Shown):
         return {"legs": legs, **together}
 
     def all_legs(self, summary: Mapping[str, Any]) -> dict[str, Any]:
-        """PnL, verdict and ratios of all legs, the own market's beside, and warnings; empty without legs.
-
-        ``own_market`` has the same keys, of the run's own market alone. It is None, and the summary the own market's,
-        if a leg's money has no sum, or another quote asset.
-        """
+        """PnL, verdict and ratios of all legs, the own market's beside, and warnings; empty without legs."""
         if not self.legs:
             return {}
         series, each = self.series, (self, *self.legs.values())
@@ -163,7 +157,7 @@ class Result(Shown):
 
     @property
     def pnl_all_legs(self) -> float | None:
-        """PnL of all legs, quote asset, exact; None as `series`."""
+        """PnL of all legs, quote asset, exact."""
         series = self.series
         return None if series is None else series.quote(series.equity[-1] - series.equity[0])
 
@@ -337,7 +331,6 @@ class Result(Shown):
         return {name: rows}
 
     def _fill_columns(self) -> dict[str, Any]:
-        """Return the first columns of every frame of fills."""
         us, order_id, side, ticks, lots, _, _, mid2, _ = self.journal.fills.T
         price = floats(ticks, self.terms.instrument.tick_e8)
         first = {"time": instants(us), "order_id": order_id, "side": sides(side)}
@@ -347,12 +340,10 @@ class Result(Shown):
         return floats(lots, self.terms.instrument.lot_e8)
 
     def _mid(self, mid2: "NDArray[np.int64]") -> "NDArray[np.float64]":
-        """NaN without a valid book."""
         return np.where(mid2 > 0, floats(mid2, self.terms.instrument.tick_e8, 2 * E8), np.nan)
 
 
 def _breach_lines(breaches: "NDArray[np.int64]") -> Iterator[str]:
-    """Values are in the unit of the limit's knob."""
     for us, limit, value_e8, bound_e8, side in breaches.tolist():
         yield f"{us},{BREACHES[limit]},{SIDES[side % 3]},{decimal_text(value_e8)},{decimal_text(bound_e8)}\n"
 
@@ -364,7 +355,6 @@ def _with_text(table: "pl.DataFrame") -> "pl.DataFrame":
 
 
 def _sums(summary: Mapping[str, Any], legs: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-    """Exact sums of decimals; None where a leg has none."""
     sums: dict[str, float | None] = {}
     for name in PARTS:
         values = [one[name] for one in (summary, *legs) if name in summary]

@@ -1,8 +1,4 @@
-"""Risk limits: their knobs, their bounds in the engine's units, and their names; docs/trading.md.
-
-Compiled code (``_risk.pyx``) in the order manager applies them, so replay, shadow and trader share them. None is no
-limit.
-"""
+"""Risk limits: their knobs, their bounds in the engine's units, and their names; docs/trading.md."""
 
 import json
 from collections.abc import Mapping
@@ -155,21 +151,14 @@ class RiskLimits:
     """The limits of one run, in the engine's units; None is no limit.
 
     Attributes:
-        max_position_e8: From the target, base asset.
-        max_order_notional_e8: Quote asset.
-        max_open_orders: Per side.
         max_leverage_e8: Position times mid over equity.
         max_daily_loss_e8: Ends trading, quote asset.
         max_drawdown_e8: Ends trading, share of the peak equity.
-        price_band_e8: Distance of a price from the mid, as its share.
         max_move_e8: Of the mid within 1 s, as its share.
-        max_orders_per_s: Sent.
         feed_stale_us: Age of the market: since its last message's arrival, or by the exchange's clock.
-        slow_ack_us: From sending to acceptance.
         widen_bands: Shares of *max_position_e8*, ascending, and the factor of the distance from there.
         added_equity_e8: Outside the engine's cash and inventory, quote asset.
         day_equity_e8: At the day's start, for a resumed run; None: at the first requote.
-        peak_equity_e8: Likewise, highest so far.
     """
 
     max_position_e8: int | None = None
@@ -210,14 +199,9 @@ class RiskStanding:
     """State that the limits check in addition to an order: clock, market and account.
 
     Attributes:
-        mid2_ticks: Best bid + ask, 0 for none.
         low2_ticks: Least in the last second; *high2_ticks* the greatest.
         market_us: Receipt of the last message, less its lateness by the exchange's clock.
         ack_us: Slowest acknowledgement since the last check, or longest pending.
-        target_lots: *max_position_e8* and *widen_bands* count from it.
-        open_buy_lots: Remaining.
-        sent: Within the last second.
-        equity_e8: At the mid, quote asset.
     """
 
     us: int = 0
@@ -286,7 +270,6 @@ def ramped_lots(quote_lots: int, step_lots: int, size_ramp: str | None, day: int
 
 
 def day_end_us(us: int) -> int:
-    """Of the Berlin day, µs."""
     return midnight_us(next_day(day_of(us)))
 
 
@@ -295,6 +278,5 @@ def _e8(text: str | None) -> int | None:
 
 
 def _decimals(text: str | None) -> list[Any]:
-    """Parse JSON with numbers as text."""
     values: list[Any] = [] if text is None else json.loads(text, parse_float=str, parse_int=str)
     return values

@@ -30,31 +30,18 @@ class RunTerms:
     """Terms of a run: units of the journal's integers, and a description of models and data.
 
     Attributes:
-        instrument: The tape's grid: tick of the prices, lot of the recorded quantities.
-        days: The days played, ``YYYYMMDD``, in order.
         knows_next_move: Whether its fills come with the moves of the price that cause them; without, nothing is
             concluded from the PnL: no verdict, interval or rank.
-        initial_cash_e8: Cash at the start, in 1e-8 of the quote asset.
-        strategy: The quote model, the steps around it, and their effective parameters.
         gammas: Each gamma that quotes were made with, in 1/(tick·clip), and the number of quotes, float64[gammas, 2];
             None for a model without gamma.
-        seed: Seed of the bootstrap of the Sharpe ratio.
         starts_us: Start of each day; empty if the days are reported as one.
-        days_a_year: Days on which the market is open in a year, by which ratios are annualised.
         between_days_us: Total time between the end of a day's window and the start of the next.
-        intensity: Intensity that predicts the fills; None without one.
         offsets: Distance of the mid from the intensity's reference price over the run, as
             `mm.backtest.metrics.order_lives.mid_offsets` returns it; None if that is the mid, or unknown.
         fit: Description of the run's fit or schedule: ``path`` (the file's name), ``status``, ``reason``,
             ``warnings``, ``A``, ``k``, ``min_delta_ticks``, ``max_delta_ticks``, ``lacks``, ``day``, and ``in_sample``
             (whether it uses the played data or later data); None without one.
-        fill_bias: The known bias of the fill model, one sentence; None if unknown.
-        target_lots: Target inventory; quotes, bounds and risk use the deviation from it.
         bound_clips: Inventory at which quotes stop on one side, in clips; None if no bound is known.
-        sensitivity: Results of the same strategy under other assumptions; None if not requested.
-        played_once: Why the models were played only once, without a sensitivity; None otherwise.
-        pnl_band: Range of the PnL over draws of A and k from the fit's distribution; None if not requested.
-        lost_lines: Number of recorded lines lost to damage in the days' files, as far as known.
         clock_raised: Number of messages whose receive time was raised, because the recorder's clock had stepped back.
         untraded: Share of the days' time in stretches without a trade longer than half a day's window; 1 without any
             trade, None if unknown.
@@ -62,28 +49,15 @@ class RunTerms:
             None for a replay.
         unvalued_fees: Commissions paid in assets without a known price, amount by asset; the journal's fees contain
             their largest value, and the summary gives no net result.
-        predictors: Descriptions of the fitted predictors that the models use: ``target``, ``model``,
-            ``horizon``, ``days``, ``hash``, ``usable``, ``does_not_beat``, ``in_sample``.
-        agent_days: Days of the run on which a trained agent of the quote model was trained.
-        funding_e8: Funding paid for a position in a perpetual (below 0: received), 1e-8 of the quote asset; else None.
         target_funding: Instant, µs, and funding of the target inventory alone, 1e-8 of the quote asset, by payment.
         funding_doubts: Payments on a position whose rate or mark price was not received at their time: instant, µs,
             whether it was paid at what was known around it, and why.
-        spot_fees: Fee knobs left at their defaults, the fees of Spot, although a perpetual was played.
-        implausible_fees: Fee knobs with rates that no exchange has, and these rates, 1e-8.
-        maker_fees_e8: Maker fee, 1e-8: share of the notional, and per unit of the base asset.
         others: Each other market that the strategy saw, by name: ``symbol``, ``days``, ``notes``, and
             ``feed_latency_ms`` if its events were placed by exchange time; None without any.
         feed: How the exchange's messages reach us: ``kind`` as in `Rules.feed_kind`, ``why``, and ``median_ms`` after
             they happened; of a recorded feed also the 99th percentile and the offset of the clocks.
-        day_notes: What must be known of the days: the warnings of each, and those on its exchange times.
-        excluded: The spans of the days in which nothing is played, each with the reason.
-        model_notes: What must be known of the models: what they assume, and what their agents were trained for.
-        trials: The trials on record of the days; None without a ledger.
         fifo_consistency: Share of the executed lots of the order logs whose order was the first of its queue; None
             unless the fill model plays them.
-        margin: How a contract's margin was used; None where none is played.
-        liquidated_us: When its position was liquidated, µs; None if it was not.
     """
 
     instrument: "Instrument"
@@ -159,12 +133,10 @@ def fraction_of(knob: str, rate_e8: int) -> str:
 
 
 def of_all_legs(summary: Mapping[str, Any]) -> Mapping[str, Any]:
-    """In older summaries of the own market alone."""
     return summary.get("all_legs") or summary
 
 
 def own_market_of(summary: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """None without orders in other markets."""
     return summary.get(OWN_MARKET) or (summary if summary.get("all_legs") else None)
 
 

@@ -33,10 +33,7 @@ def bound_clips(model: object) -> float | None:
 
 
 def gammas_of(model: object) -> Floats | None:
-    """Gammas used by a played model and its inner models, with numbers of quotes: float64[gammas, 2].
-
-    A model without counts, as in Python, gives its attribute ``gamma``.
-    """
+    """Gammas used by a played model and its inner models, with numbers of quotes: float64[gammas, 2]."""
     counted = [part.gammas() for part in _each(model) if hasattr(part, "gammas")]
     if any(len(rows) for rows in counted):
         return np.concatenate(counted)
@@ -57,7 +54,6 @@ def strategy_of(model: object) -> dict[str, Any]:
 
 
 def trained_on(model: object) -> frozenset[tuple[str, str]]:
-    """Symbol and day that a model and inner ones state (``trained_on``)."""
     return frozenset(day for part in _each(model) for day in getattr(part, "trained_on", ()))
 
 

@@ -26,7 +26,6 @@ _LEAST_UNITS = 25  # an amount of fewer units of its last decimal has three digi
 
 
 def describe(summary: Mapping[str, Any]) -> str:
-    """Return a *summary* in a few lines: models and days, the PnL and its parts, and the warnings."""
     inventory = summary["inventory"]
     base, quote = (f" {summary[asset]}".rstrip() for asset in ("base_asset", "quote_asset"))
     risk, legs = of_all_legs(summary), summary.get("legs") or {}
@@ -66,7 +65,6 @@ def _drawdown(account: Mapping[str, Any]) -> str:
 
 
 def excluded_s(summary: Mapping[str, Any]) -> float:
-    """Seconds without a valid book within the days."""
     outside: float = summary["seconds_excluded"] - summary.get("seconds_between_days", 0.0)
     return max(outside, 0.0)
 
@@ -77,7 +75,6 @@ def _between(summary: Mapping[str, Any]) -> str:
 
 
 def text_of(summary: Mapping[str, Any]) -> str:
-    """Return the headline numbers of a summary as a small table; undefined values are dashes."""
     (first, whole), *rows = [
         (figure.line, _LINES.get(figure.key, _plain)(summary, figure))
         for figure in NUMBERS
@@ -105,7 +102,6 @@ def text_of(summary: Mapping[str, Any]) -> str:
 
 
 def _has(summary: Mapping[str, Any], key: str) -> bool:
-    """Numbers that only some runs have get no line if undefined."""
     return (
         bool(summary.get(key))
         if key in ("feed", "risk", "margin")
@@ -155,7 +151,6 @@ _LINES: Mapping[
 
 
 def _margin(margin: Mapping[str, Any]) -> str:
-    """Return how a run used its margin."""
     used = "used up" if margin["ratio_max"] is None else f"at most {percent(margin['ratio_max'])} used"
     return (
         f"{margin['margin_type']}, leverage {margin['leverage']}; {used} "
@@ -164,7 +159,6 @@ def _margin(margin: Mapping[str, Any]) -> str:
 
 
 def feed_text(feed: Mapping[str, Any]) -> str:
-    """Return how the exchange's messages reached the run."""
     kind, late = feed.get("kind", "recorded"), feed["median_ms"]
     if kind != "recorded" or "p99_ms" not in feed:
         return f"{kind}: {feed['why']}"
@@ -188,7 +182,6 @@ def _limits(block: Mapping[str, Any]) -> str:
 
 
 def sensitivity(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Range of the PnL over fill models, latencies and feeds."""
     ranges = []
     own = [row for row in rows if row["role"] == "headline"]
     by_latency = [row for row in rows if row["latency"] != 1]
@@ -208,7 +201,6 @@ def assumed_rows(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def stressed(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the worst minute on record would leave of the PnL."""
     return [
         f"{signed(quoting_of(row))} with the symbol's worst minute on record ({signed(100 * row['move'], 3)} %) at the "
         f"largest inventory ({signed(row['inventory'])})"
@@ -233,10 +225,6 @@ def worst(summary: Mapping[str, Any], before: str = "") -> str:
 
 
 def assumptions(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Most important first; the fit with its number of warnings.
-
-    Without a fit, its entries are left out.
-    """
     name, value = summary["reference"], summary["reference_why"]
     legs = summary.get("legs") or {}
     rows = [
@@ -253,7 +241,6 @@ def assumptions(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def exponent(summary: Mapping[str, Any]) -> str:
-    """The queue model's exponent, the symbol's estimate, and the PnL at both."""
     estimate = (summary.get("sensitivity") or {}).get("queue_exponent")
     if not estimate:
         return ""
@@ -266,7 +253,6 @@ def exponent(summary: Mapping[str, Any]) -> str:
 
 
 def assumed(summary: Mapping[str, Any]) -> list[str]:
-    """Return the assumptions of the run and their checks, as lines."""
     rows = assumptions(summary)
     if summary["gamma"] is not None:
         rows.insert(2, ("gamma", f"{number(summary['gamma'])} per tick and clip"))
@@ -276,7 +262,6 @@ def assumed(summary: Mapping[str, Any]) -> list[str]:
 
 
 def curve(summary: Mapping[str, Any]) -> str:
-    """Return the intensity that the run uses, with its status and the number of its warnings."""
     fit = summary["fit"]
     if fit is None:
         return "no fit was given (FILL_PARAMS_FILE), so there are no predicted fills"
@@ -291,7 +276,6 @@ def curve(summary: Mapping[str, Any]) -> str:
 
 
 def outside(summary: Mapping[str, Any]) -> str:
-    """Return the share of the order time at distances outside the fitted range."""
     fit, share = summary["fit"] or {}, summary["share_outside_fit"]
     if share is None:
         unknown = fit and summary["reference"] != "mid"
@@ -303,7 +287,6 @@ def outside(summary: Mapping[str, Any]) -> str:
 
 
 def quoted_distance(summary: Mapping[str, Any]) -> str:
-    """Quantiles of the distance at which orders rested, ticks."""
     ticks = summary["quoted_half_spread_ticks"]
     if ticks["p50"] is None:
         return NONE
@@ -311,10 +294,7 @@ def quoted_distance(summary: Mapping[str, Any]) -> str:
 
 
 def by_distance(summary: Mapping[str, Any], most: int = 6) -> list[str]:
-    """Actual and predicted fills at the distances with the most of either.
-
-    Nearest first: ``97 up to 0.5 ticks from the mid (135 expected)``, ``106 at 1 (294 expected)``.
-    """
+    """Actual and predicted fills at the distances with the most of either."""
     rows = [row for row in summary["fills_by_distance"] if row.get("predicted") is not None]
     nearest, farthest = (rows[0], rows[-1]) if len(rows) > 1 else (None, None)
     largest = sorted(rows, key=lambda row: -max(row["predicted"], row["fills"]))[:most]
@@ -330,7 +310,6 @@ def by_distance(summary: Mapping[str, Any], most: int = 6) -> list[str]:
 
 
 def tree(summary: Mapping[str, Any]) -> list[str]:
-    """The eight most important numbers."""
     trips, wait, asset = summary["round_trips"], summary["order_to_fill_s"], f" {summary['quote_asset']}".rstrip()
     branches = [
         ("PnL of quoting", _number(quoting_of(summary), 4, asset)),
@@ -350,10 +329,7 @@ def tree(summary: Mapping[str, Any]) -> list[str]:
 
 
 def sharpe(summary: Mapping[str, Any]) -> str:
-    """Return the Sharpe ratio with its interval; below `SHARPE_DAYS` days the verdict on the PnL's sign.
-
-    Over a few hours the ratio is mean over deviation times a large root, without meaning.
-    """
+    """Return the Sharpe ratio with its interval; below `SHARPE_DAYS` days the verdict on the PnL's sign."""
     days, numbers = days_of(summary), of_all_legs(summary)
     ends = numbers["sharpe_ci95"]
     if days >= SHARPE_DAYS:
@@ -363,15 +339,11 @@ def sharpe(summary: Mapping[str, Any]) -> str:
 
 
 def days_of(summary: Mapping[str, Any]) -> int:
-    """Return the number of days of a run."""
     return len(summary.get("daily") or summary["days"])
 
 
 def sign_of_mean(summary: Mapping[str, Any]) -> str:
-    """The verdict on the quoting PnL, its days and interval; or that there is none.
-
-    Also how many such days would decide an undecided one.
-    """
+    """The verdict on the quoting PnL, its days and interval; or that there is none."""
     verdict = of_all_legs(summary).get("verdict")
     if verdict is None:
         return "without a verdict"
@@ -385,10 +357,7 @@ def sign_of_mean(summary: Mapping[str, Any]) -> str:
 
 
 def tried(trials: Any, bound: float | None) -> str:
-    """How many designs were tried on the days, and the lower *bound* that allows for them.
-
-    *trials* is the result's entry; empty for a version without a ledger.
-    """
+    """How many designs were tried on the days, and the lower *bound* that allows for them."""
     if not isinstance(trials, Mapping):
         return ""
     if trials["on_these_days"] > 1:
@@ -405,16 +374,12 @@ def tried(trials: Any, bound: float | None) -> str:
 
 
 def tried_of(summary: Mapping[str, Any]) -> str:
-    """Return `tried` of a backtest."""
     verdict = of_all_legs(summary).get("verdict") or {}
     return tried(summary.get("trials"), verdict.get("lower95"))
 
 
 def told_sign(summary: Mapping[str, Any]) -> str:
-    """The sign that colours a PnL: the verdict's, unless the worst assumption denies it.
-
-    A sensitivity row denies "above 0" by a PnL of 0 or less, or a verdict that does not say it.
-    """
+    """The sign that colours a PnL: the verdict's, unless the worst assumption denies it."""
     verdict = of_all_legs(summary).get("verdict") or {}
     sign = sign_of(verdict.get("lower95"), verdict.get("upper95"))
     rows = assumed_rows(summary)

@@ -34,7 +34,6 @@ class TradingTime:
         return us >= self.begins_us and not self.is_closed(us)
 
     def turns(self, from_us: int, to_us: int) -> list[int]:
-        """In (from, to], in order."""
         turns = set() if self.hours is None else set(self.hours.borders(from_us, to_us))
         if from_us < self.begins_us <= to_us:
             turns.add(self.begins_us)

@@ -36,11 +36,7 @@ class MarginReport:
     """How a run used its margin; amounts in the quote asset.
 
     Attributes:
-        liquidated: The liquidation; None without one.
-        initial: Largest initial margin of the position at a mark price.
-        maintenance: Largest maintenance margin.
         ratio: Largest maintenance margin over margin balance; 1 liquidates.
-        leverage: Largest notional of the position over the margin balance.
         marks: Number of mark prices that were looked at, and how many of them were recorded.
     """
 
@@ -53,7 +49,6 @@ class MarginReport:
     marks: tuple[int, int]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as in the summary."""
         marks, recorded = self.marks
         clearance = {} if self.liquidated is None else {"clearance_fee": self.liquidated.clearance_e8 / E8}
         return {
@@ -71,13 +66,6 @@ class MarginReport:
 
 class ContractMargin:
     """The margin of a paper exchange's position.
-
-    Args:
-        exchange: The paper exchange.
-        account: The account, which may have further contracts.
-        symbol: The contract, which is added to the account.
-        terms: Its terms.
-        alone: Whether the account has no other contract.
 
     Attributes:
         liquidated: The liquidation, after which nothing is played; None without one.
@@ -111,7 +99,6 @@ class ContractMargin:
     # the tape
 
     def begin(self, tape: "Tape", feed: "Feed | None") -> None:
-        """Take the marks of a tape that is played next, in the order of a *feed*."""
         self._count_peaks()
         self._tape, self._feed = tape, feed
         marks = marks_of(tape, feed)
@@ -130,7 +117,6 @@ class ContractMargin:
     # what the kernel asks
 
     def filled(self, us: int, side: int, ticks: int, lots: int, fee_e8: int) -> None:
-        """Book a fill."""
         self.account.book(us, self.symbol, side, (ticks, lots), fee_e8)
         self._note(us)
 
@@ -141,7 +127,6 @@ class ContractMargin:
         return _REASONS[self.account.can_open(us, self.symbol, OpenOrder(side, ticks, lots), (bid, ask))]
 
     def due(self, us: int) -> None:
-        """Look at the marks of an instant, after the funding that is due then; liquidate what has no margin."""
         self._exchange.book_payments(us)
         if self.liquidated is None:
             self.look(us)
@@ -158,7 +143,6 @@ class ContractMargin:
             self.look(us)
 
     def look(self, us: int) -> None:
-        """Liquidate the position if its margin is used up at the marks up to and including an instant."""
         self.account.look(us + 1)
         if not self.account.is_due(self.symbol):
             self.account.rebound()
@@ -190,7 +174,6 @@ class ContractMargin:
     # the report
 
     def _raise(self, initial: float, maintenance: float, equity: float) -> None:
-        """Raise the peaks by one look."""
         ratios = (maintenance / equity, initial * self._terms.leverage / equity) if equity > 0 else (np.inf, np.inf)
         for number, value in enumerate((initial, maintenance, *ratios)):
             self._peaks[number] = max(self._peaks[number], value)
@@ -201,7 +184,6 @@ class ContractMargin:
         self._changes.extend((us, contract.lots, apart_e8))
 
     def _count_peaks(self) -> None:
-        """Raise the peaks by the marks so far."""
         if not len(self._us) or not len(self._changes):
             return
         changes = np.frombuffer(self._changes, np.float64).reshape(-1, 3)
@@ -228,7 +210,6 @@ class ContractMargin:
         self._e8 = self._e8[stop:]
 
     def report(self) -> MarginReport:
-        """Return how the run used its margin so far."""
         self._count_peaks()
         initial, maintenance, ratio, leverage = self._peaks
         marks, recorded = self._marks
@@ -244,7 +225,6 @@ class ContractMargin:
 
 
 def _maintenance(terms: MarginTerms, notional: Floats) -> Floats:
-    """Return the maintenance margin of each notional."""
     caps = np.array([bracket.cap_e8 / E8 for bracket in terms.brackets])
     at = np.minimum(np.searchsorted(caps, notional), len(caps) - 1)
     rates = np.array([bracket.rate_e8 / E8 for bracket in terms.brackets])
@@ -256,11 +236,7 @@ def _maintenance(terms: MarginTerms, notional: Floats) -> Floats:
 def offers_at(
     tape: "Tape", feed: "Feed | None", us: int, side: int, limit: int, taken: Sequence[tuple[int, ...]]
 ) -> list[tuple[int, int]]:
-    """Return the levels, ticks and lots, best first, that an order of a side can take up to a price.
-
-    Those of the book after all events up to an instant, less what prints of that side and our own orders (*taken*,
-    ticks and lots) have taken since its last event; a level better than the price of such a print is gone.
-    """
+    """Return the levels, ticks and lots, best first, that an order of a side can take up to a price."""
     stop = int(np.searchsorted(tape.event_us if feed is None else feed.clock_us, us, side="right"))
     order: Ints = np.arange(stop) if feed is None else feed.sequence[:stop]
     kinds = tape.kind[order]
@@ -289,7 +265,6 @@ def offers_at(
 
 
 def _rows_of(tape: "Tape", events: Ints) -> Ints:
-    """Return the positions of the rows of events, in their order."""
     first, size = tape.first_row[events], tape.first_row[events + 1] - tape.first_row[events]
     begins = np.cumsum(size) - size
     return np.repeat(first - begins, size) + np.arange(int(size.sum()))

@@ -43,10 +43,8 @@ class FeedEvent(NamedTuple):
 
     Attributes:
         recv_seq: Keys the random draws of ``poisson`` and ``hawkes``.
-        event_id: Trade id, or a book's last update id; 0 for a gap.
         rows: One for a trade, none for a gap, the whole book for a snapshot, changed levels for a depth message.
         exch_us: 0 if unknown. Trades of one side and stamp are one aggressive order.
-        late_us: By the exchange's clock (`mm.market_data.lateness`).
     """
 
     kind: int
@@ -82,20 +80,11 @@ class EventTaker(Protocol):
 
     def feed(self, events: "Iterable[FeedEvent]") -> None: ...
 
-    def advance(self, until_us: int) -> None:
-        """No event up to *until_us* will follow."""
+    def advance(self, until_us: int) -> None: ...
 
 
 class LiveFeed:
-    """Subscribes to a market and feeds a paper exchange.
-
-    Trades out of order or by REST are left out: no strategy could have acted on them in time. So are levels off the
-    tick, and the book during a halt, as in a tape.
-
-    Args:
-        numbers: Has already written and numbered each event; None counts them.
-        strict: The market is late until the clocks' offset is measured.
-    """
+    """Subscribes to a market and feeds a paper exchange."""
 
     def __init__(
         self, exchange: EventTaker, instrument: Instrument, numbers: RowNumbers | None = None, *, strict: bool = False
@@ -133,7 +122,6 @@ class LiveFeed:
                 self._feed(TRADE, event.recv_us, trade_id_of(trade), (row,), exch_us=stamp_us)
 
     def _arrived(self, event: DepthArrived) -> None:
-        """Keep it while it may still be applied to the book."""
         self._us = max(self._us, event.recv_us)
         self._applying = event.verdict is Verdict.APPLY
         if event.verdict is Verdict.STALE:
@@ -148,7 +136,6 @@ class LiveFeed:
             del self._waiting[next(iter(self._waiting))]
 
     def _lost(self, event: BookLost) -> None:
-        """As a tape does: after all messages being applied, unless crossed."""
         if self._applying and event.cause != CROSSED:
             for number, update in self._waiting.items():
                 self._depth(number, update)
@@ -179,12 +166,10 @@ class LiveFeed:
         return self._us
 
     def advance(self, until_us: int) -> None:
-        """Later events get later instants."""
         self._us = max(self._us, until_us + 1)
         self._exchange.advance(until_us)
 
     def _depth(self, number: int, update: "DepthUpdate") -> None:
-        """One that waited for a snapshot gets its instant."""
         seq = None if self._numbers is None else self._numbers.depth_seq(number)
         stamp_us = exchange_ms(update.E) * US_PER_MS
         self._feed(DEPTH, self._us, update.u, self._levels(update.b, update.a), seq, stamp_us)

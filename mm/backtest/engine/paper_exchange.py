@@ -46,18 +46,11 @@ class PaperExchange:
     Args:
         quotes: Compiled, or any object with ``quote(view)``.
         fills: Compiled, or any object with ``on_trade`` or ``on_book``.
-        rules: Latencies, fees, balances and limits of our orders.
         keeps_orders: Whether order rows are written to the journal, most of its size.
-        account: The margin account, if several contracts share it; else one of its own.
-        symbol: Name of the contract in that account.
 
     Attributes:
-        legs: The other markets to which the strategy sends orders, by name.
         feeds: Clock offset and feed latency per tape, if the rules use the recorded feed.
-        funding_e8: Total funding paid for our perpetual position, 1e-8 of the quote asset.
         target_funding: Instant and funding of the target inventory alone, by payment.
-        funding_doubts: Payments on a position whose rate or mark price was not received at their time.
-        margin: The margin of the position, if the rules have its terms; events that are fed have none.
     """
 
     def __init__(
@@ -119,7 +112,6 @@ class PaperExchange:
 
     @property
     def quoted(self) -> tuple[int, int]:
-        """Prices in ticks of our best resting bid and ask; 0 for none."""
         return self._engine.manager.quoted
 
     @property
@@ -298,14 +290,7 @@ class PaperExchange:
         return self._engine.manager.cancel(order_id)
 
     def amend(self, order_id: int, lots: int) -> bool:
-        """Request to reduce an order's total quantity to *lots*; it keeps its queue position.
-
-        It takes effect an order latency later, unless as many lots have filled by then.
-
-        Returns:
-            False if no such order is open, *lots* is not a whole number of steps between filled and placed quantity,
-            the filters forbid it, or a request is pending.
-        """
+        """Request to reduce an order's total quantity to *lots*; it keeps its queue position."""
         return self._engine.manager.amend(order_id, lots)
 
     def pull(self, reason: str) -> None:
@@ -313,7 +298,6 @@ class PaperExchange:
         self._engine.manager.pull(reason)
 
     def resume(self) -> None:
-        """Allow quotes again, from the next requote on."""
         self._engine.manager.resume()
 
     def hold(self, reason: str) -> None:
@@ -322,7 +306,6 @@ class PaperExchange:
         self.pull(reason)
 
     def release(self) -> None:
-        """End a `hold`: quotes are allowed again, while the market is open."""
         self._held = False
         if not self._closed:
             self.resume()
@@ -362,8 +345,6 @@ class PaperExchange:
             tape: As for `attach`. Memory is released after every hour, or quarter of an hour above `MANY_EVENTS`
                 events; not with *best*.
             step: Called with the µs of tape played, at the same intervals.
-            kill: The instant within the tape at which all trading ends, and the reason; None for none.
-            best: As for `attach`.
         """
         self.begin(tape, kill, best=best)
         us, stride_us = tape.start_us, STRIDE_US if len(tape) <= MANY_EVENTS else STRIDE_US // 4
@@ -392,7 +373,6 @@ class PaperExchange:
         return [f"{day}: {log} from {iso(begin)} to {iso(end)}" for begin, end in self._dark]
 
     def end_legs(self, us: int) -> None:
-        """Play the other markets with orders up to the instant at which the run ends."""
         for leg in self.legs.values():
             leg.play_to(us)
 
@@ -405,7 +385,6 @@ class PaperExchange:
         self._turn(tape.start_us)
 
     def play_to(self, us: int) -> None:
-        """Play everything up to and including an instant, with funding, sessions and the kill of the tape."""
         while self._due and self._due[0][0] <= us:
             at_us = self._due[0][0]
             self.advance(at_us)
@@ -421,7 +400,6 @@ class PaperExchange:
     def _scheduled(
         self, tape: "Tape", paid_us: int, kill: tuple[int, str] | None
     ) -> "list[tuple[int, Callable[[], None]]]":
-        """With funding after *paid_us*, sessions, and *kill*."""
         payments = (payment for payment in tape.meta.funding if paid_us < payment.us <= tape.end_us)
         due = [(payment.us, partial(self.book, payment)) for payment in payments]
         turns = {*self._time.turns(tape.start_us, tape.end_us), *(us for dark in self._dark for us in dark)}
@@ -430,10 +408,7 @@ class PaperExchange:
         return sorted(due, key=itemgetter(0))
 
     def book(self, payment: "Payment") -> None:
-        """Book funding at the current instant: quantity times mark price times rate, rounded half to even.
-
-        A short position receives it.
-        """
+        """Book funding at the current instant: quantity times mark price times rate, rounded half to even."""
         held = self._held_at(payment.due_us) if payment.due_us else self._engine.inventory_lots
         away = held - self.rules.target
         if payment.doubt and held:
@@ -447,7 +422,6 @@ class PaperExchange:
             self.margin.funding(self._engine.now_us, paid_e8)
 
     def book_payments(self, us: int) -> None:
-        """Book the payments that are due at an instant, before the margin is looked at."""
         self.looks_at_margin = True
         for entry in [entry for entry in self._due if entry[0] <= us]:
             if isinstance(entry[1], partial) and entry[1].func == self.book:
@@ -486,16 +460,13 @@ class LegOrders(Protocol):
     """The orders of a strategy in another market, on paper or at an exchange."""
 
     @property
-    def orders(self) -> Orders:
-        """As from ``orders.at(name)``."""
+    def orders(self) -> Orders: ...
 
-    def begin(self, us: int) -> None:
-        """Open them to a call of the strategy."""
+    def begin(self, us: int) -> None: ...
 
     def finish(self) -> None: ...
 
-    def kill(self, us: int, reason: str) -> None:
-        """Send nothing afterwards."""
+    def kill(self, us: int, reason: str) -> None: ...
 
 
 class Leg:

@@ -28,7 +28,6 @@ class Clustering(NamedTuple):
 
     Attributes:
         mu: Baseline intensity, in 1/s.
-        mean: 1/s; the fill rate is the curve's times the intensity over its mean.
         sweeps: Whether prints of one side and trade time are one order.
     """
 
@@ -73,7 +72,6 @@ class Clustering(NamedTuple):
 
 
 def _stationary(mu: Pair, kernels: tuple[Kernel, ...]) -> Pair:
-    """m = mu + n·m, n the branching matrix summed over kernels."""
     n = [[sum(kernel.branching[i][j] for kernel in kernels) for j in (0, 1)] for i in (0, 1)]
     det = (1 - n[0][0]) * (1 - n[1][1]) - n[0][1] * n[1][0]
     if not (max(n[0][0], n[1][1]) < 1 and det > 0):

@@ -7,16 +7,11 @@ class IntensityPiece(NamedTuple):
     """λ(δ) in ``[start_us, end_us)``, with other results of its fit.
 
     Attributes:
-        A_bid: Fills per second at distance 0.
-        k_bid: 1/tick.
-        sigma_ticks: Over the calibration window, ticks/√s.
-        min_delta_ticks: Of the fit.
         curve: Points (ticks, fills per second) on both sides; none if A·exp(-k·δ). ln λ is linear between points,
             constant before the first, extrapolated after the last.
         adverse_ticks: Mean adverse move after a fill, measured in the window.
         mean_bid_per_s: Hawkes intensity of orders that hit bids at which the fill rate is λ(δ); None: the process'
             mean.
-        half_spread_ticks: Half of the mean spread: mean distance of best prices from the mid.
     """
 
     start_us: int

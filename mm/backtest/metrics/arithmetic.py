@@ -12,31 +12,23 @@ MOST_CODES, TABLE_PER_ROW = 2**63 - 1, 4
 
 
 def dot(first: Numbers, second: Numbers) -> float:
-    """Return the sum of the products.
-
-    Not ``first @ second``: BLAS sums in an order that depends on machine and cores, so last digits would differ
-    elsewhere, and its idle threads spin for longer than a summary takes.
-    """
+    """Return the sum of the products."""
     return float((first * second).sum())
 
 
 def greatest(values: Numbers) -> int:
-    """Return the greatest absolute value of whole numbers, 0 without any."""
     return max(int(values.max(initial=0)), -int(values.min(initial=0)))
 
 
 def whole_sum(values: Numbers) -> int:
-    """Even beyond 64 bits."""
     return int(values.sum()) if greatest(values) * len(values) < 2**63 else sum(values.tolist())
 
 
 def quotient(over: float, under: float) -> float | None:
-    """Return over/under, or None if *under* is 0."""
     return over / under if under else None
 
 
 def quantiles(values: Numbers, shares: Sequence[float]) -> list[float]:
-    """Return the quantiles of *values* at *shares*, linearly interpolated."""
     at_shares: list[float] = np.quantile(values, shares).tolist()
     return at_shares
 
@@ -57,7 +49,6 @@ def ratio_interval(count: float, expected: float, ends: Ends) -> tuple[float | N
 
 
 def mean_interval(count: float) -> tuple[float, float]:
-    """Return Garwood's exact 95 % interval of the mean of a Poisson *count*."""
     from mm.base.special import gammaincinv
 
     tail = (1 - LEVEL) / 2
@@ -85,10 +76,7 @@ def changes(values: Numbers) -> Rows:
 
 
 def distinct(rows: Numbers) -> tuple[Ints, Rows]:
-    """Return the distinct *rows* of whole numbers, in order, and the index among them of each row.
-
-    Like ``np.unique`` by axis, but each row is encoded as one integer, looked up in a table if there are few.
-    """
+    """Return the distinct *rows* of whole numbers, in order, and the index among them of each row."""
     if not len(rows):
         return rows.astype(np.int64), np.empty(0, np.intp)
     whole = rows.astype(np.int64, copy=False).T

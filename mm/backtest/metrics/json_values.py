@@ -8,7 +8,6 @@ from typing import Any
 
 
 def finite(value: Any) -> Any:
-    """None for a number that is not finite, lists for tuples, objects for records."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

@@ -1,8 +1,4 @@
-"""Confidence intervals of bursty counts.
-
-Orders excite each other, so fills come in bursts, and Poisson intervals are too narrow. These use residuals (observed
-minus expected fills) of five-minute blocks, and their autocorrelation.
-"""
+"""Confidence intervals of bursty counts."""
 
 import math
 
@@ -36,14 +32,7 @@ def fill_intervals(fills: Floats, expected: Floats) -> list[Ends]:
 
 
 def stretch_intervals(fills: Floats, expected: Floats, stretch: Ints, hour: Ints) -> list[Ends]:
-    """Return each stretch's 95 % interval of the mean fill count, for bursty fills.
-
-    A stretch has too few blocks to estimate the size of bursts, so the variance per fill is pooled within hours: a
-    level that changes between hours does not widen the intervals. None if no hour has two blocks.
-
-    Args:
-        stretch: The number of each block's stretch, from 0 on.
-    """
+    """Return each stretch's 95 % interval of the mean fill count, for bursty fills."""
     if not len(hour):
         return []
     place = np.arange(len(hour)) - np.searchsorted(hour, hour)
@@ -57,7 +46,6 @@ def stretch_intervals(fills: Floats, expected: Floats, stretch: Ints, hour: Ints
 
 
 def _variances(fills: Floats, expected: Floats) -> tuple[Floats, Ints, Floats]:
-    """Return each column's variance of the fill count, degrees of freedom, and total fills."""
     used = (fills > 0) | (expected > 0)
     degrees = np.array([cosines(blocks) for blocks in used.sum(axis=0).tolist()], np.int64)
     total, mean = fills.sum(axis=0), expected.sum(axis=0)
@@ -68,15 +56,6 @@ def _variances(fills: Floats, expected: Floats) -> tuple[Floats, Ints, Floats]:
 
 
 def count_interval(fills: float, size: float, degrees: int) -> Ends:
-    """Return the 95 % interval of a count's mean, as of independent bursts of *size* fills.
-
-    The number of bursts has a Poisson interval (Byar's approximation: Breslow and Day, Statistical Methods in Cancer
-    Research II (1987), 69), times their size; never narrower than for single fills. None without degrees of freedom.
-
-    Args:
-        size: Variance of the count over its mean.
-        degrees: Of freedom of *size*; Student's t replaces the normal quantile.
-    """
     if degrees == 0:
         return None, None
     low, high = mean_interval(fills)

@@ -56,7 +56,6 @@ class GroupMeans:
     """Quantity-weighted means over groups of fills, in quote asset per unit of the base asset.
 
     Attributes:
-        count: Fills used, by group.
         moved: Without an interval below ``LEAST_BLOCKS`` effective blocks or ``LEAST_FILLS`` fills.
         blocks: Effective, (Σw)²/Σw² of their lots w.
         left: Move plus half-spread captured at the fill; its error is not the move's, since what was captured varies
@@ -70,7 +69,6 @@ class GroupMeans:
     left: list[Estimate]
 
     def mean(self) -> Mean:
-        """Over all fills."""
         return self._of_all(self.moved[0])
 
     def realised(self) -> Mean:
@@ -137,10 +135,7 @@ def just_after(journal: "Journal") -> Ints:
 
 
 def moves(journal: "Journal", horizon_s: float) -> "Moved":
-    """Return the change of bid + ask over the horizon, 0 if unknown, and whether it is known.
-
-    Unknown: the data end first, or the book is invalid at either instant.
-    """
+    """Return the change of bid + ask over the horizon, 0 if unknown, and whether it is known."""
     later_us, mid2 = journal.fills[:, 0] + round(horizon_s * US_PER_S), journal.fills[:, 7]
     later = mid2_at(journal.mids, later_us)
     known = (mid2 > 0) & (later > 0) & (later_us <= journal.counters["last_us"])
@@ -148,7 +143,6 @@ def moves(journal: "Journal", horizon_s: float) -> "Moved":
 
 
 def mid2_at(mids: "Table", us: Ints) -> Ints:
-    """0 before the first row."""
     if not len(mids):
         return np.zeros(len(us), np.int64)
     row = np.searchsorted(mids[:, 0], us, side="right") - 1
@@ -157,11 +151,7 @@ def mid2_at(mids: "Table", us: Ints) -> Ints:
 
 
 def markouts(after: Mapping[int, GroupMeans]) -> list[dict[str, Any]]:
-    """Return a row per group and horizon of `half_spreads`, except all fills.
-
-    Rows are weighted by quantity over fills known at the horizon; a block's fills are one draw, and a short run's
-    blocks depend on each other; ``realised`` is the realised half-spread. A group without such fills has no row.
-    """
+    """Return a row per group and horizon of `half_spreads`, except all fills."""
     return [
         {
             "fills": name,
@@ -184,10 +174,6 @@ def markouts(after: Mapping[int, GroupMeans]) -> list[dict[str, Any]]:
 
 
 def cells_of(side: Ints, unwinds: Mask, earned: Ints) -> Ints:
-    """Return a number below `CELLS` for each fill's band, inventory change and side.
-
-    *earned*: half ticks captured at the fill.
-    """
     band = np.searchsorted(2 * np.array(BANDS_TICKS), earned, side="right")
     return (2 * band + unwinds) * 2 + (side < 0)
 

@@ -123,7 +123,6 @@ def basis(terms: "RunTerms") -> dict[str, Any]:
 
 
 def _gamma(gammas: Floats | None) -> dict[str, Any]:
-    """In 1/(tick·clip), with quantiles unless constant."""
     if gammas is None:
         return {"gamma": None}
     values, counts = gammas[np.argsort(gammas[:, 0])].T
@@ -133,7 +132,6 @@ def _gamma(gammas: Floats | None) -> dict[str, Any]:
 
 
 def notes(counts: Ints, summary: Mapping[str, Any], *, reached: bool) -> list[str]:
-    """Return notes on orders and fit of a *summary*; arguments as of `why_no_orders`."""
     texts = [reason] if (reason := why_no_orders(counts, reached=reached)) else []
     if summary["n_rejects"] > MANY_REJECTS * summary["n_orders"]:
         share = f"{100 * summary['n_rejects'] / summary['n_orders']:.1f} %" if summary["n_orders"] else "more than all"
@@ -150,7 +148,6 @@ def notes(counts: Ints, summary: Mapping[str, Any], *, reached: bool) -> list[st
 
 
 def data_notes(summary: Mapping[str, Any]) -> list[str]:
-    """Return those `notes` of a sweep's point that are on its days and fits."""
     predictors = _of_predictors(summary.get("predictors", ()))
     return [*_of_the_days(summary), *_in_sample(summary["fit"] or {}), *predictors]
 
@@ -171,7 +168,6 @@ def _of_the_days(summary: Mapping[str, Any]) -> list[str]:
 
 
 def one_sided(summary: Mapping[str, Any]) -> list[str]:
-    """Note low two-sided uptime: time at the inventory bound, unsent orders by reason."""
     uptime, skips = summary["two_sided_uptime"], summary["skips"]
     if uptime is None or uptime >= LITTLE_UPTIME:
         return []
@@ -191,7 +187,6 @@ def one_sided(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _why_crossing(summary: Mapping[str, Any]) -> str:
-    """Return why many orders crossed on arrival, and the way out."""
     if summary["rejects"].get("would_cross", 0) <= MANY_CROSSING * summary["n_orders"]:
         return ""
     half = summary["quoted_half_spread_ticks"]["p50"]
@@ -235,7 +230,6 @@ def _span(seconds: float) -> str:
 
 
 def left_out(summary: Mapping[str, Any]) -> list[str]:
-    """Note PnL outside 60 s periods beyond the verdict's half-width."""
     verdict, lost = summary["verdict_alone"] or {}, summary["returns"]["pnl_left_out"]
     if verdict.get("lower95") is None or 2 * abs(lost) <= verdict["upper95"] - verdict["lower95"]:
         return []
@@ -247,7 +241,6 @@ def left_out(summary: Mapping[str, Any]) -> list[str]:
 
 
 def no_plain_queue(terms: "RunTerms") -> list[str]:
-    """Note if the log's orders were not executed first in, first out."""
     share = terms.fifo_consistency
     if share is None or share >= TOO_LITTLE:
         return []
@@ -259,7 +252,6 @@ def no_plain_queue(terms: "RunTerms") -> list[str]:
 
 
 def without_trades(terms: "RunTerms") -> list[str]:
-    """Note if most of a run has no trades that could fill an order."""
     if terms.untraded is None or terms.untraded <= MOST_UNTRADED:
         return []
     when = "all" if terms.untraded == 1 else f"{100 * terms.untraded:.0f} %"
@@ -271,7 +263,6 @@ def without_trades(terms: "RunTerms") -> list[str]:
 
 
 def unearned_fee(journal: "Journal", terms: "RunTerms", summary: Mapping[str, Any]) -> list[str]:
-    """Note if the median quoted half-spread is below the maker fee."""
     if (short := short_of_fee(journal, terms, summary["quoted_half_spread_ticks"]["p50"])) is None:
         return []
     half, fee = short
@@ -294,7 +285,6 @@ def short_of_fee(journal: "Journal", terms: "RunTerms", half: float | None) -> t
 
 
 def fee_above_capture(summary: Mapping[str, Any]) -> list[str]:
-    """Note fees above the spread that the fills captured."""
     fees, captured = summary["fees"], summary["pnl_spread_capture"]
     if fees is None or captured is None or not summary["n_fills"] or fees <= max(captured, 0.0):
         return []
@@ -310,7 +300,6 @@ def fee_above_capture(summary: Mapping[str, Any]) -> list[str]:
 
 
 def implausible_fees(terms: "RunTerms") -> list[str]:
-    """Note each implausible fee rate, with the probable one."""
     texts = []
     for knob, rate_e8 in terms.implausible_fees.items():
         share = f"{'a rebate of ' if rate_e8 < 0 else ''}{short_text(100 * abs(rate_e8))} %"
@@ -321,7 +310,6 @@ def implausible_fees(terms: "RunTerms") -> list[str]:
 
 
 def filters_not_applied(terms: "RunTerms") -> list[str]:
-    """Note the exchange's filters that the backtest does not apply."""
     names = terms.instrument.filters.not_applied
     return (
         [f"filters of instrument.json that are not applied: {names}; the exchange may reject orders by them"]
@@ -331,7 +319,6 @@ def filters_not_applied(terms: "RunTerms") -> list[str]:
 
 
 def paid_as_on_spot(journal: "Journal", terms: "RunTerms") -> list[str]:
-    """Note perpetual fills at Spot's default fees, with the knobs."""
     reasons = journal.fill_reasons
     took = journal.fills[:, 6] == (reasons.index(TAKEN) if TAKEN in reasons else -1)
     filled = {"MAKER_FEE_RATE": not took.all(), "TAKER_FEE_RATE": took.any()}
@@ -363,7 +350,6 @@ def liquidated(terms: "RunTerms") -> list[str]:
 
 
 def doubtful_funding(terms: "RunTerms") -> list[str]:
-    """Note payments on a position with uncertain rate or price."""
     texts = []
     for known in (False, True):
         some = [(iso(us), why) for us, of, why in terms.funding_doubts if of is known]
@@ -415,7 +401,6 @@ def _nothing_filled(summary: Mapping[str, Any]) -> str:
 
 
 def _of_predictors(predictors: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Each begins with the log warning's key."""
     texts = []
     for predictor in predictors:
         name = f"the {predictor['model']} of {predictor['target']} over {predictor['horizon']:g} s"
@@ -483,7 +468,6 @@ def given_text(summary: Mapping[str, Any]) -> str:
 
 
 def _other_level(summary: Mapping[str, Any], fit: Mapping[str, Any]) -> list[str]:
-    """With possible reasons in the fit."""
     value, low, high = (summary["fills_ratio"][name] for name in ("value", "low", "high"))
     if not value or low is None or low <= 1 <= high or 1 / OTHER_LEVEL <= value <= OTHER_LEVEL:
         return []

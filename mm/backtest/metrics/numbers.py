@@ -1,8 +1,4 @@
-"""Every number of ``summary.json``: its unit, its meaning, and why it can be undefined.
-
-docs/results.md's table, pages, tear sheets, the terminal's lines and the reasons for nulls come from this list. A new
-number is a line here, and its function.
-"""
+"""Every number of ``summary.json``: its unit, its meaning, and why it can be undefined."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,10 +25,8 @@ class SummaryNumber:
     """A summary's number, or several that belong together.
 
     Attributes:
-        key: In ``summary.json``; a member has a dot.
         meaning: Markdown; empty if the key says it.
         null: When it is undefined.
-        group: Heading among all numbers of a page; empty if it stands elsewhere.
         line: In the terminal.
         compared: Values in a tear sheet, for an asterisk: ``*``, ``*.rms``.
     """
@@ -439,7 +433,6 @@ def unit_of(key: str, member: str = "") -> str:
 
 
 def groups() -> Iterator[tuple[str, list[str]]]:
-    """Yield each heading of all numbers on a page, and the keys under it."""
     for heading in dict.fromkeys(number.group for number in NUMBERS if number.group):
         yield heading, [number.key for number in NUMBERS if number.group == heading]
 
@@ -453,7 +446,6 @@ def table() -> Iterator[str]:
 
 
 def value_at(summary: Mapping[str, Any], name: str) -> Any:
-    """None if undefined or absent."""
     value: Any = summary
     for part in name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None

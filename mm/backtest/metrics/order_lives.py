@@ -59,7 +59,6 @@ class Lives:
 
     Attributes:
         active_us: Arrival, perhaps after the end of the data.
-        side: +1 buy, -1 sell.
         end_us: Cancellation, complete fill, expiry or rejection; -1 while open.
     """
 
@@ -78,7 +77,6 @@ class Lives:
 
     @cached_property
     def rested(self) -> Mask:
-        """It arrived and was not rejected."""
         arrived: Mask = (self.active_us <= self.last_us) | (self.end_us != NEVER)
         return arrived & ~self.rejected
 
@@ -193,21 +191,7 @@ def fill_rates(
     intensity: "Intensity | None",
     offsets: "Table | None" = None,
 ) -> tuple[dict[str, Any], float | None]:
-    """Return fills, time at rest and predicted fills by distance and by hour; and all predicted fills.
-
-    ``fills_by_distance``: rows of equal width (ticks; the outermost two open) with mean distance, order-seconds, fills
-    (at the order's distance just before), fills per second with 95 % interval, and with an intensity predicted fills,
-    ratio, its interval, and the count's quantile in the predicted distribution (``pit``). Intervals are `long_run`'s:
-    valid for clustered fills, None below two blocks of five minutes. ``fills_by_hour``: the same by hours of UTC; empty
-    without intensity. ``share_outside_fit``: share of order time outside the fit's distances; None if unknown.
-    ``fills_ratio``: over all fills; None without intensity, or if over a fifth of the time was outside the fit.
-    ``quoted_half_spread_ticks``: 10, 50 and 90 % quantiles of the distance over time at rest. Time without a valid book
-    is excluded.
-
-    Args:
-        intensity: Predicts fills by distance from its reference price.
-        offsets: From `mid_offsets`; None: distances from the mid.
-    """
+    """Return fills, time at rest and predicted fills by distance and by hour; and all predicted fills."""
     pieces = [] if intensity is None else intensity.rows()
     cells = TimeCells.of(Spans.of(journal.spans), int(journal.mids[0, 0]) if len(journal.mids) else 0)
     borders = _borders(journal, cells, pieces)
@@ -272,8 +256,6 @@ class RestSums(NamedTuple):
     """Time at rest and predicted fills.
 
     Attributes:
-        time: Order-seconds by distance.
-        half_ticks: The distances.
         grid: First distance, width and number of rows, half ticks; the outermost two are open.
         rows: float64[cells, rows, 2], order-seconds and predicted fills.
     """
@@ -290,7 +272,6 @@ class RestSums(NamedTuple):
         return row
 
     def summed(self, us: Ints, half_ticks: Ints, values: Ints | Floats | None = None) -> Floats:
-        """None sums their number; float64[cells, rows]."""
         cells, rows, _ = self.rows.shape
         if not cells * rows:
             return np.zeros((cells, rows))
@@ -366,7 +347,6 @@ def stretches(begin_us: Ints, end_us: Ints, cuts: Ints, valid: Mask) -> "Iterato
 
 
 def _rates(intensity: "Intensity", states: "Table") -> Floats:
-    """By piece (-1: none), side, and distance in eighths of a tick."""
     pieces = intensity.rows()
     different, into = distinct(states)
     rates = [
@@ -377,7 +357,6 @@ def _rates(intensity: "Intensity", states: "Table") -> Floats:
 
 
 def _quoted(spent: RestSums) -> dict[str, float | None]:
-    """A bin counts as its nearest end."""
     time = np.cumsum(spent.time)
     if not len(time) or not time[-1] > 0:
         return dict.fromkeys(QUOTED)
@@ -407,7 +386,6 @@ def mid_offsets(reference: str, us: Ints, prices: "Sequence[Ints]", lots: "Seque
 
 
 def _path(journal: "Journal", borders: Ints, offsets: "Table | None") -> "Path":
-    """Cut at *borders* and where *offsets* change."""
     if offsets is None or not len(offsets) or not len(journal.mids):
         return *_cut_at(journal.mids, borders), np.empty((0, 2), np.int64)
     moved_us = offsets[offsets[:, 0] > journal.mids[0, 0], 0]
@@ -427,7 +405,6 @@ def _cut_at(mids: "Table", instants: Ints) -> tuple[Ints, Ints]:
 
 
 def _borders(journal: "Journal", cells: TimeCells, pieces: "list[IntensityPiece]") -> Ints:
-    """Where one of *cells* begins, or one of *pieces* begins or ends."""
     mids, last_us = journal.mids, journal.counters["last_us"]
     first_us = int(mids[0, 0]) if len(mids) else last_us
     ends = (at for piece in pieces for at in (piece.start_us, piece.end_us))
@@ -435,7 +412,6 @@ def _borders(journal: "Journal", cells: TimeCells, pieces: "list[IntensityPiece]
 
 
 def _pieces_at(pieces: "list[IntensityPiece]", us: Ints) -> Ints:
-    """-1 between and outside all *pieces*."""
     if not pieces:
         return np.full(len(us), -1)
     piece = np.searchsorted(np.array([piece.start_us for piece in pieces]), us, side="right") - 1
@@ -464,7 +440,6 @@ def _by_distance(spent: RestSums, seen: Floats, *, predicted: bool) -> list[dict
 
 
 def _grid(half_ticks: Ints, seconds: Floats) -> tuple[int, int, int]:
-    """In half ticks, containing nearly all time at rest."""
     if not len(seconds):
         return 0, 1, 0
     time, tail = np.cumsum(seconds), (1 - COMMON) / 2

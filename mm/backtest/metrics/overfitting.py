@@ -1,8 +1,4 @@
-"""Selection bias of Sharpe ratios: probabilistic and deflated Sharpe ratio, and probability of backtest overfitting.
-
-Sharpe ratios and their variance over trials are per period here, not annualised. Kurtosis is the raw fourth moment, 3
-for a normal distribution. Undefined results are None.
-"""
+"""Selection bias of Sharpe ratios: probabilistic and deflated Sharpe ratio, and probability of backtest overfitting."""
 
 import math
 from itertools import combinations
@@ -103,10 +99,6 @@ def backtest_overfitting(performance: Floats, blocks: int = 16) -> float | None:
 
 
 def _half_sharpes(means: Floats, squares: Floats, halves: Ints, length: int) -> Floats:
-    """Return each trial's Sharpe ratio over each half's blocks.
-
-    Without variation 0 if the mean is 0, else infinite.
-    """
     inside = means[halves]
     mean = inside.mean(axis=1)
     variance = squares[halves].sum(axis=1) + length * ((inside - mean[:, None]) ** 2).sum(axis=1)

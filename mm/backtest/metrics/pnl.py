@@ -1,8 +1,4 @@
-"""The account at every state row, the parts of the PnL, and round trips.
-
-Amounts are integers of the largest unit that divides a half tick·lot and 1e-8 of the quote asset; each becomes a float
-once, at the end. So total = quoting + hold and quoting = spread + inventory − fees hold exactly.
-"""
+"""The account at every state row, the parts of the PnL, and round trips."""
 
 import math
 from dataclasses import dataclass
@@ -112,10 +108,6 @@ def together(accounts: "Sequence[EquitySeries]") -> EquitySeries:
 
 
 def account_of(journal: "Journal", terms: "RunTerms") -> AccountSeries:
-    """At the state rows its metrics need: nights have few.
-
-    A span that begins without a row, as after an outage, gets one with that instant's mid.
-    """
     spans = Spans.of(journal.spans)
     paid_us = np.array([at_us for at_us, _ in terms.target_funding], np.int64)
     edges_us = (spans.periods, spans.periods + PERIOD_US, spans.begin_us, spans.end_us)
@@ -127,7 +119,6 @@ def account_of(journal: "Journal", terms: "RunTerms") -> AccountSeries:
 
 
 def _with_begins(state: "Table", begin_us: Ints, mids: "Table") -> "Table":
-    """A copied row gets its own instant's mid."""
     row = np.searchsorted(state[:, 0], begin_us, side="right") - 1
     at = np.searchsorted(mids[:, 0], begin_us, side="right") - 1
     known = (row >= 0) & (at >= 0)
@@ -139,10 +130,7 @@ def _with_begins(state: "Table", begin_us: Ints, mids: "Table") -> "Table":
 
 
 def telling_rows(state: "Table", also_us: Ints) -> Rows:
-    """Return the rows around each change, and around each of *also_us* (ascending).
-
-    Step functions of the rows keep values, extremes and durations.
-    """
+    """Return the rows around each change, and around each of *also_us* (ascending)."""
     kept = np.zeros(len(state), np.bool_)
     kept[:1] = kept[-1:] = True
     for begin, piece in in_pieces(state, 1):
@@ -191,7 +179,6 @@ def account_series(
 
 
 def _columns(state: "Table") -> list[Ints]:
-    """Without open orders; a mapped table is read in pieces."""
     columns = [np.empty(len(state), np.int64) for _ in range(5)]
     for begin, piece in in_pieces(state):
         for column, values in zip(columns, piece.T, strict=False):
@@ -200,7 +187,6 @@ def _columns(state: "Table") -> list[Ints]:
 
 
 def _carried(mid2: Ints) -> Ints:
-    """Without a valid book, the last row's before, else after."""
     known = np.flatnonzero(mid2)
     if len(known) in (0, len(mid2)):
         return mid2
@@ -259,7 +245,6 @@ def split(fills: "Table", account: "AccountSeries", terms: "RunTerms | None" = N
 
 
 def fill_marks(fills: "Table", account: "AccountSeries") -> Ints:
-    """Return bid + ask (ticks) at each fill; the account's mark if its book was invalid."""
     marks2 = fills[:, 7].copy()
     if (marks2 > 0).all():
         return marks2
@@ -279,7 +264,6 @@ class Pairs:
 
     @property
     def closing(self) -> Ints:
-        """The later fill."""
         return np.maximum(self.buy, self.sell)
 
 
@@ -299,18 +283,13 @@ def pairs(fills: "Table") -> Pairs:
 
 
 def realised(fills: "Table", matched: Pairs, account: "AccountSeries") -> int:
-    """Before fees, in the account series' units."""
     moves = fills[matched.sell, 3] - fills[matched.buy, 3]
     whole = np.int64 if greatest(moves) * greatest(matched.lots) * len(moves) < SAFE else object
     return 2 * account.half_tl * int((moves.astype(whole) * matched.lots).sum())
 
 
 def round_trip_stats(fills: "Table", matched: Pairs, instrument: "Instrument") -> dict[str, Any]:
-    """Return the round trips of *matched* lots; money in the quote asset, after the fees of both ends.
-
-    A fill that reduces the position ends one trip of all lots it closes; it begins at their mean opening instant;
-    ``holding_s`` is the median duration. A win has a PnL above 0; without trips all but ``n`` are None.
-    """
+    """Return the round trips of *matched* lots; money in the quote asset, after the fees of both ends."""
     if len(matched.lots) == 0:
         return {"n": 0, **dict.fromkeys(("win_rate", "mean", "median", "best", "worst", "holding_s"))}
     result, held_us = round_trips(fills, matched, instrument.tick_lot_e16 / (E8 * E8))

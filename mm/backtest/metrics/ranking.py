@@ -26,15 +26,7 @@ def block_periods(periods: int) -> int:
 def mean_ends(
     pnl: Floats, counts: Sequence[int], comparisons: float = 1.0, tail: float | None = None
 ) -> tuple[Floats, Floats]:
-    """Return the ends of each column's 95 % interval (Student's t) of the mean PnL per block; NaN below two.
-
-    The mean over periods in blocks, times a block's length; other lengths (`PeriodBlocks`) count by their periods.
-
-    Args:
-        pnl: Periods by trials.
-        comparisons: Independent intervals that hold at once in 95 % of cases.
-        tail: PnL of one more, short block, from `worst_block`.
-    """
+    """Return the ends of each column's 95 % interval (Student's t) of the mean PnL per block; NaN below two."""
     length = block_periods(len(pnl))
     blocks = PeriodBlocks.of(counts, length)
     sums, sizes = blocks.sums(pnl), blocks.sizes.astype(np.float64)
@@ -47,10 +39,7 @@ def mean_ends(
 
 
 def worst_block(pnl: Floats, counts: Sequence[int]) -> float | None:
-    """Return any column's least PnL of a short block; NaN is not played.
-
-    Who chooses among designs may choose one whose rare loss has not come yet; another's may come to it.
-    """
+    """Return any column's least PnL of a short block; NaN is not played."""
     blocks = PeriodBlocks.of(counts, SHORT)
     rates = blocks.sums(pnl) / np.maximum(blocks.sizes, 1)[:, None]
     known = rates[np.isfinite(rates)]
@@ -76,28 +65,21 @@ def are_tied(pnl: Floats, counts: Sequence[int], first: Floats) -> list[bool]:
 
 
 def tie_of(row: Mapping[str, Any]) -> str:
-    """Return whether a row is of the first design, tied with it or not, in a word."""
     if row["rank"] == 1:
         return "first"
     return "–" if row["tied"] is None else "yes" if row["tied"] else "no"
 
 
 def assumption_of(row: Mapping[str, Any], axes: Sequence[Any]) -> tuple[str, ...]:
-    """Return the values of a row on the axes of the fill model."""
     return tuple(row[axis.name] for axis in axes if axis.fills)
 
 
 def design_of(row: Mapping[str, Any], axes: Sequence[Any]) -> tuple[str, ...]:
-    """Return the values of a row on all axes but the fill model's."""
     return tuple(row[axis.name] for axis in axes if not axis.fills)
 
 
 def rank(rows: list[Row], axes: Sequence[Any], rank_by: str) -> None:
-    """Sort *rows* by their designs' least value over fill assumptions, worst assumption first.
-
-    A design's rows share its rank; one with a failed or undefined point has none. Points without a conclusion count
-    only where none allows one.
-    """
+    """Sort *rows* by their designs' least value over fill assumptions, worst assumption first."""
     concludes = any(row.get("knows_next_move") is not False for row in rows if row["status"] == "ok")
     sign = -1.0 if rank_by.startswith("max_drawdown") else 1.0
     values: dict[tuple[str, ...], list[float]] = {}

@@ -47,11 +47,7 @@ def sharpe(changes: Floats, per_year: float) -> float | None:
 
 
 def sharpe_autocorr(changes: Floats, per_year: float) -> float | None:
-    """Return the annualised Sharpe ratio, corrected for autocorrelation: Lo, FAJ 58(4), 2002.
-
-    √q becomes √(q / (1 + 2·Σ ρ_j)), q the periods per year, as in `inflation`: Lo's q / √(q + 2·Σ (q − j)·ρ_j) for a
-    year of many more periods than lags.
-    """
+    """Return the annualised Sharpe ratio, corrected for autocorrelation: Lo, FAJ 58(4), 2002."""
     ratio = _ratio(changes)
     if ratio is None:
         return None
@@ -118,20 +114,12 @@ def sharpe_ci95(changes: Floats, per_year: float, seed: int) -> list[float] | No
 
 
 def _block_sums(scaled: Floats, length: int) -> Floats:
-    """[periods, 2], from cumulative sums."""
     rows = np.column_stack((scaled, scaled**2))
     sums = np.concatenate([np.zeros((1, 2)), np.cumsum(np.concatenate([rows, rows[:length]]), axis=0)])
     return np.ascontiguousarray(sums[length : length + len(scaled)] - sums[: len(scaled)])
 
 
 def _draw_ratios(drawn: Floats, lengths: Ints, centre: float) -> Floats:
-    """From the influence of its blocks; 0 without variation.
-
-    Args:
-        drawn: float64[draws, blocks, 2], sums of values and squares.
-        lengths: Of each block, periods.
-        centre: Added to a draw's mean.
-    """
     periods = lengths.sum()
     values, squares = drawn[:, :, 0], drawn[:, :, 1]
     mean = values.sum(axis=1, keepdims=True) / periods
@@ -187,15 +175,7 @@ def calmar(gain: float, drawdown: float, years: float) -> float | None:
 
 
 class Drawdowns(NamedTuple):
-    """Drawdown figures of an equity series.
-
-    Attributes:
-        deepest: In equity's unit.
-        longest_us: From a peak, the last row before a fall, to the first row at least as high, or the end. Constant
-            equity does not count.
-        below_us: Time below the highest value so far.
-        unrecovered: Below the peak at the end.
-    """
+    """Drawdown figures of an equity series."""
 
     deepest: Any = None
     longest_us: int | None = None
@@ -211,7 +191,6 @@ class Drawdowns(NamedTuple):
 
 
 def drawdowns_of(us: Ints, equity: Numbers) -> Drawdowns:
-    """Return the drawdown figures of the *equity* rows of a run, whose instants are *us*."""
     if len(us) == 0:
         return Drawdowns()
     highest = np.maximum.accumulate(equity)
@@ -244,7 +223,6 @@ def inventory_moments(us: Ints, inventory: Ints, target: int = 0) -> dict[str, f
 
 
 def share_beyond(us: Ints, inventory: Ints, bound: float, target: int = 0) -> float | None:
-    """Share of time *bound* or more from *target*; None if no time passed."""
     at = arithmetic.changes(inventory)  # much fewer than rows
     held = np.diff(us[at], append=us[-1:])
     total = int(held.sum())
@@ -266,11 +244,7 @@ def half_life_s(us: Ints, inventory: Ints) -> float | None:
 
 
 def moments(changes: Floats, per_year: float) -> dict[str, Any]:
-    """Return the distribution figures of the *changes* of 60 s periods, in their own unit.
-
-    ``std`` has ddof 1; ``skew`` and ``kurtosis`` are m₃/m₂^1.5 and m₄/m₂² (3 if normal); ``sharpe_per_period`` is mean
-    over std, ``autocorr_inflation`` its `inflation`; ratios scale by ``periods_per_year``. Undefined figures are None.
-    """
+    """Return the distribution figures of the *changes* of 60 s periods, in their own unit."""
     names = ("mean", "std", "median", "worst", "best", "gained", "lost")
     terms = {"periods": len(changes), "period_s": PERIOD_US // US_PER_S, "periods_per_year": per_year}
     figures: dict[str, Any] = {**terms, **dict.fromkeys(names)}
@@ -314,11 +288,7 @@ def psr(changes: Floats) -> float | None:
 
 
 def undone_by(changes: Floats, text: str | None, period_s: int = PERIOD_US // US_PER_S) -> dict[str, Any] | None:
-    """Return the loss that would undo a verdict above 0 (*text*) from few losing periods, fewer than ``FEW_LOSSES``.
-
-    ``loss``: the sum of *changes*, quote asset; ``times_the_largest`` loss so far; ``once_in_s``: the rate of unseen
-    events that the periods exclude at 95 %.
-    """
+    """Return the loss that would undo a verdict above 0 (*text*) from few losing periods, fewer than ``FEW_LOSSES``."""
     losing = int(np.count_nonzero(changes < 0))
     if text != ABOVE or losing >= FEW_LOSSES:
         return None
@@ -399,6 +369,5 @@ def daily(account: "AccountSeries", terms: "RunTerms", fill_us: Ints) -> dict[st
 
 
 def sharpe_of_days(pnl: Floats, days_a_year: float) -> float | None:
-    """None below two days, or if all are equal."""
     ratio = _ratio(pnl)
     return None if ratio is None else ratio * days_a_year**0.5

@@ -1,8 +1,4 @@
-"""Time with a market: valid book, quoting allowed.
-
-All that is per time takes it: periods and blocks lie within one stretch, durations count covered time, ratios scale by
-a mean day's covered time.
-"""
+"""Time with a market: valid book, quoting allowed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,16 +91,12 @@ class Spans:
 
     @cached_property
     def periods(self) -> Ints:
-        """Begins of 60 s periods from a span's begin; a last part has none."""
         counts = self.period_counts
         first = np.repeat(np.cumsum(counts) - counts, counts)
         return np.repeat(self.begin_us, counts) + PERIOD_US * (np.arange(len(first)) - first)
 
     def blocks(self, length_us: int) -> Blocks:
-        """As `block_sizes` divides the spans; a span too short for one is one.
-
-        They weigh as much as what happens in them, so a short one does no harm.
-        """
+        """As `block_sizes` divides the spans; a span too short for one is one."""
         begins, ends = list[int](), list[int]()
         for begin, end in zip(self.begin_us.tolist(), self.end_us.tolist(), strict=True):
             at = begin

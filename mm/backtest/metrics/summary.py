@@ -132,7 +132,6 @@ def strategy_summary(series: EquitySeries, terms: "RunTerms", *, knows: bool) ->
 
 
 def _before_fees(summary: dict[str, Any], unvalued: Mapping[str, str]) -> dict[str, Any]:
-    """Without results net of fees of unknown value."""
     paid = ", ".join(f"{amount} {asset}" for asset, amount in unvalued.items())
     caution = (
         f"fees of {paid} have no known price in {summary['quote_asset']}: the parts of the PnL are before them, net "
@@ -170,7 +169,6 @@ def point_summary(journal: "Journal", terms: "RunTerms", account: AccountSeries)
 
 
 def headline(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
-    """Return a sensitivity row's numbers, as `summarise`, computed alone."""
     account = account_of(journal, terms)
     pnl = split(journal.fills, account, terms)
     rms = risk.inventory_moments(account.clock, account.inventory, terms.target_lots)["rms"]
@@ -189,13 +187,11 @@ def headline(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
 
 
 def verdict_text(account: EquitySeries) -> str | None:
-    """None if nothing varied."""
     verdict = risk.verdict(account.changes / account.per_quote)
     return None if verdict is None else str(verdict["text"])
 
 
 def _sharpe_of_row(account: EquitySeries, terms: "RunTerms") -> float | None:
-    """Withheld where the run's own is: few days, or fills that know nothing."""
     if len(set(terms.days)) < SHARPE_DAYS or not terms.knows_next_move:
         return None
     return risk.sharpe(account.changes, _per_year(account, terms))
@@ -212,10 +208,7 @@ def _setup(terms: "RunTerms") -> dict[str, Any]:
 
 
 def _parts(pnl: Pnl | None, account: AccountSeries) -> dict[str, float | None]:
-    """Return the parts of the PnL in the quote asset.
-
-    Nearest floats of exact decimals, so printed parts add up to the printed total.
-    """
+    """Return the parts of the PnL in the quote asset."""
     if pnl is None:
         return dict.fromkeys(PARTS)
     units = (pnl.quoting, pnl.hold, pnl.total, pnl.spread, pnl.inventory, pnl.fees)
@@ -254,7 +247,6 @@ def _spreads(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
 
 
 def _realised_ends(effective: float | None, moved: Mean, left: Mean) -> list[float] | None:
-    """The interval is over all fills, its error over the known ones."""
     if effective is None or moved.value is None or left.value is None or left.ci95 is None:
         return None
     off = effective + moved.value - left.value
@@ -277,7 +269,6 @@ def _activity(journal: "Journal", sent: Lives, counts: "Table", fill_ratio: floa
 def _volume(
     journal: "Journal", account: AccountSeries, terms: "RunTerms", summary: dict[str, Any], traded: int
 ) -> dict[str, Any]:
-    """With share of time at the inventory bound, turnover, and break-even fees."""
     grid, volume = terms.instrument, traded_volume(journal, terms, traded)
     quantity, notional, mean_size = volume["base"], volume["quote"], summary["inventory_from_target"]["abs_mean"]
     gross = None if summary["pnl_quoting"] is None else summary["pnl_quoting"] + summary["fees"]
@@ -296,7 +287,6 @@ def _volume(
 
 
 def traded_volume(journal: "Journal", terms: "RunTerms", traded: int) -> dict[str, float]:
-    """Return the volume of our fills, of *traded* lots in all, in the base and the quote asset."""
     grid = terms.instrument
     notional = dot(journal.fills[:, 3].astype(np.float64), journal.fills[:, 4]) * grid.tick_lot_e16 / E8 / E8
     return {"base": traded * grid.lot_e8 / E8, "quote": notional}
@@ -309,7 +299,6 @@ def _at_bound(account: AccountSeries, terms: "RunTerms") -> float | None:
 
 
 def _predicted(journal: "Journal", terms: "RunTerms", sent: Lives) -> dict[str, Any]:
-    """If the intensity's reference price is known."""
     intensity, offsets = terms.intensity, terms.offsets
     if intensity is not None and intensity.reference != "mid" and offsets is None:
         intensity = None
@@ -342,7 +331,6 @@ def _per_year(account: EquitySeries, terms: "RunTerms") -> float:
 
 
 def _risk(account: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[str, Any]:
-    """Without conclusions if fills do not *know* the next move."""
     changes = account.changes
     bootstrap = {
         "draws": risk.DRAWS,
@@ -392,7 +380,6 @@ def _marked(account: EquitySeries, money: Numbers) -> tuple[Ints, Numbers]:
 
 
 def _account(account: AccountSeries) -> dict[str, float | None]:
-    """The drawdown's share is of the peak."""
     clock_us, equity = _marked(account, account.equity)
     drawdowns = risk.drawdowns_of(clock_us, equity)
     if drawdowns.deepest is None or drawdowns.longest_us is None:
@@ -417,7 +404,6 @@ def _coverage(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
 
 
 def scale(terms: "RunTerms") -> dict[str, Any]:
-    """Return what is known before the run: tick size, quote quantity, assets."""
     instrument = terms.instrument
     return {
         "tick_size": instrument.tick_e8 / E8,
@@ -456,7 +442,6 @@ def _limits(journal: "Journal") -> dict[str, Any]:
 
 
 def _why_null(summary: dict[str, Any]) -> list[str]:
-    """One sentence per reason."""
     names: dict[str, list[str]] = {}
     for key, value in summary.items():
         for name in missing(key, value, NULLS):
@@ -465,7 +450,6 @@ def _why_null(summary: dict[str, Any]) -> list[str]:
 
 
 def _cautions(journal: "Journal", terms: "RunTerms") -> list[str]:
-    """Return caveats on the data and the models, of a run and of a sweep's point alike."""
     cautions = liquidated(terms)
     cautions += [f"the run ended early: {terms.ended['why']}"] if terms.ended and terms.ended["why"] else []
     if terms.played_once:

@@ -42,9 +42,6 @@ class AgentTerms:
     """The observations of an agent, and the meaning of its actions.
 
     Attributes:
-        tick_e8: Unit of distances.
-        means, scales: Each signal becomes (value - mean) / scale.
-        step_s: Between decisions.
         episode_s: Time after which ``time_left`` restarts at 1.
         max_offset_ticks: Ticks that an offset of 1 adds to a quote's distance.
         distance_ticks: Distance from the mid of a quote without offset; None is one tick behind the touch.
@@ -75,7 +72,6 @@ class AgentTerms:
 
     @property
     def outputs(self) -> int:
-        """Three, or one per discrete action."""
         return CHOICES if self.discrete else 3
 
     @classmethod
@@ -94,7 +90,6 @@ class AgentTerms:
         return terms
 
     def check_tick(self, tick_e8: int) -> None:
-        """Raise Mismatch unless the tick is the training's."""
         if tick_e8 != self.tick_e8:
             raise Mismatch(
                 f"the agent (QUOTE_MODEL=rl) was trained on {self.symbol} with ticks of {short_text(self.tick_e8)}, "
@@ -111,7 +106,6 @@ class SavedAgent:
 
     Attributes:
         about: JSON description of the training.
-        sha256: Of the file; empty before writing.
     """
 
     terms: AgentTerms

@@ -36,10 +36,6 @@ class Alternative:
     """One fitted curve.
 
     Attributes:
-        name: ``exponential``, ``two_exponentials`` or ``monotone``.
-        parameters: Fitted ones, with the height; for the monotone curve, its steps.
-        loglik: Log-likelihood, without the factorials of the counts.
-        aic: Akaike's criterion.
         unseen: Out-of-sample gain in nats per fill over the exponential; None without blocks.
         unseen_se: Its standard error, from the blocks.
     """
@@ -55,7 +51,6 @@ class Alternative:
 
     @property
     def rates(self) -> Floats:
-        """Rate of each row in 1/s: of a cell, or λ of a resting order."""
         return np.exp(self.fitted.log_gain)
 
 
@@ -96,9 +91,8 @@ class _Rows:
         return cls(Cells(sample.shape, scale), exposure, fills)
 
     def tables(self) -> tuple[Floats, Floats]:
-        """Return exposure and fills of all blocks, then of even and of odd ones, to which curves are fitted separately.
-
-        The halves are left out below four blocks, or if one has no fills.
+        """Return exposure and fills of all blocks, then of even and of odd ones, to which curves are fitted
+        separately.
         """
         parts = [slice(None)]
         if len(self.fills) >= LEAST_BLOCKS and all(self.fills[parity::2].any() for parity in (0, 1)):
@@ -139,7 +133,6 @@ def compare(points: Points) -> CurveComparison | None:
 
 
 def fitted_as(name: str, points: Points) -> tuple[FittedCurve, Sample] | None:
-    """Return the curve of a shape on other *points*, with their rows; None where no exponential can be fitted."""
     sample = Sample.of(points)
     table = sample.table()
     exponential = maximum_likelihood(table)
@@ -171,7 +164,6 @@ def _alternative(rows: _Rows, family: Family | None, curve: FittedCurve, gains: 
 
 
 def gain_of(gains: Floats, fills: float) -> tuple[float, float]:
-    """Return the mean gain over blocks, in nats per fill, and its standard error."""
     return float(gains.sum()) / fills, math.sqrt(gains.size) * float(gains.std(ddof=1)) / fills
 
 
@@ -257,7 +249,6 @@ def chosen_curve(
 
 
 def rates_on(line: Line, delta_ticks: Floats) -> Floats:
-    """Return λ in 1/s at distances, interpolated in a `PoissonFit.line`; 0 at an infinite distance."""
     place, rate = np.ascontiguousarray(np.array(line).T)
     log_rate = np.log(rate)
     fall = (log_rate[-1] - log_rate[-2]) / (place[-1] - place[-2])

@@ -48,12 +48,10 @@ class SpreadState(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The spread in ticks, as in ``lambda_curve``."""
         return str(self.low) if self.low == self.high else f"{self.low}-{self.high}"
 
 
 def spread_states(calibrator: Calibrator) -> tuple[SpreadState, ...]:
-    """Return each spread state that occurred, of 1, 2, 3-4, 5-8, … ticks; measured by marks for every method."""
     days = list(zip(calibrator.marks, calibrator.days, strict=True))
     seconds = sum((_us_by_number(marks, *day) for marks, day in days), np.zeros(NUMBERS))
     first, total = first_blocks(calibrator.days), seconds[1:].sum()
@@ -67,7 +65,6 @@ def spread_states(calibrator: Calibrator) -> tuple[SpreadState, ...]:
 
 
 def _number(spread: Ints) -> Ints:
-    """Return the number of the state of each spread in ticks: 1 for 1, 2 for 2, 3 for 3 and 4, …; 0 without a book."""
     number: Ints = np.where(spread > 0, np.frexp(np.maximum(spread - 1, 0))[1] + 1, 0)
     return number
 
@@ -93,11 +90,7 @@ def _points_of(marks: DepthCounts, day: tuple[int, int]) -> Callable[[int], Poin
 
 
 def by_spread(calibrator: Calibrator, states: Iterable[SpreadState]) -> list[dict[str, Any]]:
-    """Return the fit of each of *states*; measured by marks for every method.
-
-    ``from_ticks`` and ``to_ticks`` bound the spread, ``share`` is its share of the time with a valid book; the other
-    keys are the fit's, where ``n_fills`` counts sweeps.
-    """
+    """Return the fit of each of *states*; measured by marks for every method."""
     names = ("A", "k", "se_logA", "se_k", "n_fills", "exposure_s", "status")
     rows = []
     for state in states:
@@ -108,7 +101,6 @@ def by_spread(calibrator: Calibrator, states: Iterable[SpreadState]) -> list[dic
 
 
 def large_tick(states: Sequence[SpreadState], reference: str) -> tuple[str, ...]:
-    """Return a warning if the spread is mostly a single tick, else nothing; distances count from *reference*."""
     narrow = next((state.share for state in states if state.high == 1), 0.0)
     if narrow < LARGE_TICK_SHARE:
         return ()
@@ -128,11 +120,8 @@ class CalibrationResult:
     """A fit with its points.
 
     Attributes:
-        calibrator: Measures windows of the days and runs of simulated orders.
-        states: The states of the spread, by marks, for every method.
         curves: The shapes of λ(δ) compared on those points; None if no exponential could be fitted.
         k_by_reference: Decay per tick by the marks from each reference price.
-        alone: The fit of each day, of three or more.
     """
 
     fit: PoissonFit
@@ -358,7 +347,6 @@ def old_book(reference: str, decays: Mapping[str, float | None]) -> tuple[str, .
 
 
 def _by_day(calibration: CalibrationResult) -> list[dict[str, Any]]:
-    """Return each day's fit, alone and drawn to the mean of all; empty for a single day."""
     calibrator = calibration.calibrator
     if len(calibrator.tapes) == 1:
         return []

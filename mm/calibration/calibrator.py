@@ -118,7 +118,6 @@ class CalibrationConfig:
 
     @property
     def distances(self) -> tuple[float, ...]:
-        """Distances of ``ladder`` and ``fixed``, in ticks: as given, or the defaults for the reference."""
         if self.deltas is not None:
             return self.deltas
         if self.fills is None:
@@ -137,7 +136,6 @@ class Measured:
         fitted: Points of the fit: disjoint cells of ``marks``, else independent points. Under a fill model, orders of
             the nearest quotes with a late cancel count at that distance; orders of other quotes do not.
         shown: Points of ``calibration_points.csv``: cumulative for ``marks``.
-        notes: Remarks on the measurement, which become warnings of the fit.
     """
 
     fitted: Points
@@ -149,7 +147,6 @@ class Calibrator:
     """Measures any window of one or more days; simulated orders are run once for all windows.
 
     Attributes:
-        reference_choice: None if the reference was given.
         played: The simulated runs by name (``ladder``, ``ladder_<n>``, ``delta_<d>``).
     """
 
@@ -165,15 +162,7 @@ class Calibrator:
         marks: "Sequence[DepthCounts]" = (),
         choice: ReferenceChoice | None = None,
     ) -> None:
-        """Prepare the days, in chronological order.
-
-        Args:
-            keep: Returns a run by name, calling the function if it is not cached.
-            held: Most days in memory at once, others only as sums; None: no limit.
-            learn_us: Length of the first part, whose flow sets the largest default distance under a fill model, so that
-                later windows have no look-ahead; None uses all days.
-            marks: Each day's marks, if already counted.
-        """
+        """Prepare the days, in chronological order."""
         self.tapes = known_at_end(tapes_given(tape, "the calibration"))
         self.config, self.reference_choice = config, choice
         # Rates are of the market by one clock: reference, states, prints and simulated orders are as it was received.
@@ -224,7 +213,6 @@ class Calibrator:
 
     @property
     def order_qty(self) -> float | None:
-        """In the base asset; None with the hit rule."""
         if self.config.fills is None:
             return None
         lot_e8 = self.tapes[0].instrument.lot_e8
@@ -248,7 +236,6 @@ class Calibrator:
 
     @cached_property
     def marks(self) -> "DayMarks":
-        """Available for every method."""
         return DayMarks(self.tapes, self.depth_options, self._held, self._found)
 
     @property
@@ -318,10 +305,7 @@ class Calibrator:
         return PER_TICK[self.config.reference]
 
     def _late(self, rows: OrderRows) -> Points:
-        """Under a fill model, orders nearer than the nearest quotes count at their distance.
-
-        They were waiting for their cancels; in runs of other quotes they are left out.
-        """
+        """Under a fill model, orders nearer than the nearest quotes count at their distance."""
         points = rows.points(self._per_tick)
         if self.config.fills is None:
             return points
@@ -349,12 +333,10 @@ class Calibrator:
         return self._reaches[span]
 
     def sigma_ticks(self, start_us: int, end_us: int) -> float | None:
-        """Volatility of the mid, ticks/√s; None if unknown."""
         known = self.known_at(end_us)
         return sigma_of([known.marks.moves(*part) for part in known.parts(start_us, end_us)])
 
     def half_spread_ticks(self, start_us: int, end_us: int) -> float | None:
-        """Half of the mean displayed spread, ticks; None without a valid book."""
         known = self.known_at(end_us)
         times = [known.marks.spread_time(*part) for part in known.parts(start_us, end_us)]
         ticks, seconds = map(sum, zip(*times, strict=True))
@@ -390,10 +372,7 @@ class Calibrator:
         return replace(with_block_errors(fit), sides=Sides(bid=bid, ask=ask))
 
     def fit_window(self, points: Points) -> PoissonFit:
-        """Fit as `fit_points`, but compute only what a schedule's segment or a piece of a day needs.
-
-        Intervals are by blocks, or naive without two blocks.
-        """
+        """Fit as `fit_points`, but compute only what a schedule's segment or a piece of a day needs."""
         ladders, options = self.ladders, self._options(self.ladders)
         fit = fit_window(points, replace(options, intervals="block")).times(ladders)
         return fit if fit.by_blocks or not fit.usable else fit_window(points, options).times(ladders)
@@ -402,7 +381,6 @@ class Calibrator:
         return self.fit_window(self.points(start_us, end_us))
 
     def fit_single(self, points: Points) -> PoissonFit:
-        """Fit one run of a ladder, or marks, for every method."""
         return fit_poisson(points, **asdict(replace(self._options(1), intervals="profile")))
 
     def _options(self, ladders: int) -> FitOptions:
@@ -442,6 +420,5 @@ class Calibrator:
 
 
 def first_blocks(stretches: Iterable[Sequence[int]]) -> list[int]:
-    """Return each part's first block (…, start, end in µs); an incomplete block counts."""
     lengths = [-((start_us - end_us) // BLOCK_US) for *_, start_us, end_us in stretches]
     return [0, *accumulate(lengths[:-1])]

@@ -1,10 +1,4 @@
-"""Simulated orders of a day: time at rest and fills of all runs by block, of which any window is a cut.
-
-Windows whose starts are whole blocks apart share their blocks: a day's orders are counted once, in rows by run, side
-and block, and a window takes a range of blocks. Only an incomplete last block is counted from the orders. Nothing at or
-after a window's end is in its rows: time is cut at block ends, and a fill at the very end of the last block is taken
-out.
-"""
+"""Simulated orders of a day: time at rest and fills of all runs by block, of which any window is a cut."""
 
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
@@ -32,7 +26,6 @@ class OrderRows(NamedTuple):
 
     Attributes:
         distance: From the reference, in steps.
-        us: Time at rest.
     """
 
     run: Ints
@@ -126,10 +119,6 @@ class DayOrders:
         self._tables = OrderedDict[int, _BlockTable]()
 
     def fills_between(self, start_us: int, end_us: int) -> tuple[Ints, Floats]:
-        """Return distances (steps) of the fills and the moves of the mid (`later`) after them.
-
-        The window includes the later instant, with a valid book until then; moves are in ticks, against the order.
-        """
         us, distance, move = self._moves
         known = slice(*np.searchsorted(us, (start_us, end_us - SETTLED_S * US_PER_S + 1)))
         return distance[known], move[known]
@@ -169,7 +158,6 @@ class DayOrders:
         return OrderRows.of([run.between(self._path, start_us, end_us, BLOCK_US) for run in self._runs])
 
     def _table(self, phase_us: int, length_us: int) -> _BlockTable | None:
-        """The table of windows that start at *phase_us* within a block; None while they cover little."""
         self._asked[phase_us] += length_us
         if self._asked[phase_us] <= ALONE * (self._span[1] - self._span[0]):
             return None

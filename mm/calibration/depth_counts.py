@@ -49,15 +49,7 @@ Cells = dict[int, "tuple[Floats, Floats]"]  # per side of a window: exposure in 
 
 @dataclass(frozen=True, slots=True)
 class DepthOptions:
-    """Definition of hits and of the cells.
-
-    Attributes:
-        reference: ``mid``, ``micro``, ``best`` or ``sweep``.
-        rule: Condition for a sweep to hit a probe.
-        max_delta_ticks: Distance of the last, open cell; None for the reach of the flow of a window
-            (`DepthCounts.reach`).
-        block_s: Length of the blocks, counted from the start of the window.
-    """
+    """Definition of hits and of the cells."""
 
     reference: str = "mid"
     rule: HitRule = field(default_factory=HitRule)
@@ -79,9 +71,7 @@ class SweepCounts:
 
     Attributes:
         sweeps: Aggressive orders: prints of one side and trade time.
-        counted: In a cell.
         unreachable: Reached no exposed probe: prints inside the spread of an older book, or too small for the rule.
-        beyond: Touch beyond the largest distance.
         no_book: Without a valid book.
         unexposed: Their cell has no exposure in its block (two events at one instant).
     """
@@ -103,7 +93,6 @@ class DepthPoints:
         cells: Disjoint cells by side and block, including empty ones, for the fit.
         cumulative: By side, hits at or beyond each distance, for display; rows share sweeps, so their errors are
             dependent.
-        valid_s: Seconds with a valid book; *excluded_s*: without one.
     """
 
     cells: Points
@@ -147,11 +136,9 @@ class DepthCounts:
 
     @cached_property
     def summed(self) -> Tallies:
-        """Tallies of the whole span by block, shared by many windows that begin with it."""
         return {side: tally.summed() for side, tally in self._direct(*self.span).items()}
 
     def hits(self, side: int, start_us: int, end_us: int) -> tuple[Reached, Ints]:
-        """Return the sweeps that hit a probe, and their touch in steps."""
         reached = self.sweeps[side].between(start_us, end_us)
         touch = self.path.touch[side][reached.row]
         hit = (touch != CLOSED) & (reached.depth >= touch)
@@ -179,10 +166,7 @@ class DepthCounts:
         return tallies
 
     def _from_sums(self, start_us: int, end_us: int) -> Tallies:
-        """Return the tallies of a window that begins with the span, its whole blocks from `summed`.
-
-        Nothing at or after the end is used: a block with a sweep that the end cuts is counted from its events.
-        """
+        """Return the tallies of a window that begins with the span, its whole blocks from `summed`."""
         cuts = [cut_us for sweeps in self.sweeps.values() if (cut_us := sweeps.cut_at(end_us)) is not None]
         whole = (min([end_us, *cuts]) - start_us) // self.block_us
         rest_us = start_us + whole * self.block_us
@@ -195,7 +179,6 @@ class DepthCounts:
         return tallies
 
     def blocks(self, start_us: int, end_us: int) -> int:
-        """The last block may be incomplete."""
         start_us, end_us = within(self.span, start_us, end_us)
         return max(-((start_us - end_us) // self.block_us), 1)
 
@@ -230,18 +213,15 @@ class DepthCounts:
         return tallied_points(self.grid_of(tallies, reach), tallies, self.blocks(start_us, end_us))
 
     def grid_of(self, tallies: Tallies, reach: float | None = None) -> DistanceGrid:
-        """*reach* is in ticks; None: as in the options, or the flow of *tallies*."""
         given, per_tick = self.options.max_delta_ticks if reach is None else reach, self.path.per_tick
         return DistanceGrid.of(reach_of(list(tallies.values()), per_tick) if given is None else given, per_tick)
 
 
 def tallied_points(grid: DistanceGrid, tallies: Tallies, blocks: int) -> Points:
-    """Return the cells of tallies of a window with this number of blocks."""
     return points_of(grid, {side: grid.cells(tally, blocks) for side, tally in tallies.items()})
 
 
 def points_of(grid: DistanceGrid, cells: Cells) -> Points:
-    """Return the points of a window, from exposure in µs and sweeps of each side by block and column of *grid*."""
     tables = []
     for side, (exposure_us, fills) in cells.items():
         block, column = np.nonzero(exposure_us)
@@ -271,7 +251,6 @@ def _counts(grid: DistanceGrid, tally: Tally, cells: tuple[Floats, Floats], prin
 
 
 def _cumulative(grid: DistanceGrid, side: int, tally: Tally) -> Points:
-    """Return a probe's exposure at the start of each column, and the sweeps that hit it."""
     counted = (tally.touch != CLOSED) & (tally.depth >= tally.touch) & (tally.touch <= grid.last)
     begin_us = grid.at_begin(tally.stood, tally.us)
     begun = np.flatnonzero(begin_us)
@@ -298,13 +277,7 @@ ALONE = 3  # windows that begin with a day are counted from its events up to thi
 
 @dataclass(frozen=True, slots=True)
 class DaySums:
-    """A whole day by block: all that later windows need.
-
-    Attributes:
-        blocks: Number of blocks; the last may be incomplete.
-        tallies: Tallies of each side, with equal rows merged.
-        moves: Moves of the mid, for the volatility.
-    """
+    """A whole day by block: all that later windows need."""
 
     blocks: int
     tallies: Tallies
@@ -338,7 +311,6 @@ class DayMarks(Sequence[DepthCounts]):
         self._begun = Counter[int]()  # windows that begin with a day, and end in it
 
     def ending(self, tapes: "Sequence[Tape]") -> "DayMarks":
-        """Return these days up to the last of *tapes*, which was read in another way."""
         ending, last = DayMarks(tapes, self._options, self._held), len(tapes) - 1
         ending._whole.update((day, marks) for day, marks in self._whole.items() if day < last)
         ending._sums.update((day, sums) for day, sums in self._sums.items() if day < last)
@@ -371,11 +343,9 @@ class DayMarks(Sequence[DepthCounts]):
         return self._sums[day]
 
     def _is_past(self, day: int, start_us: int, end_us: int) -> bool:
-        """A whole day of several needs only its sums."""
         return len(self._tapes) > 1 and (start_us, end_us) == self._spans[day]
 
     def tallies(self, day: int, start_us: int, end_us: int) -> Tallies:
-        """Parts that begin with the day share its sums."""
         if self._is_past(day, start_us, end_us):
             return self.sums(day).tallies
         first = start_us == self._spans[day][0]
@@ -383,7 +353,6 @@ class DayMarks(Sequence[DepthCounts]):
         return self[day].tallies(start_us, end_us, shared=first and self._begun[day] > ALONE)
 
     def depths(self, day: int, start_us: int, end_us: int) -> "list[Tally]":
-        """Return `reach_of`'s input for a part of a day."""
         return list(self.tallies(day, start_us, end_us).values())
 
     def points(self, day: int, start_us: int, end_us: int, reach: float) -> "Points":

@@ -1,7 +1,4 @@
-"""Point estimates of A and k: maximum likelihood, Firth, and the log-linear regression.
-
-They never raise on a table: without an estimate they return the reason.
-"""
+"""Point estimates of A and k: maximum likelihood, Firth, and the log-linear regression."""
 
 import math
 from collections.abc import Callable
@@ -26,7 +23,6 @@ class Estimate:
     At the pivot, intensity and k are uncorrelated; all errors follow from theirs.
 
     Attributes:
-        logA: Ln of A, A in fills per second.
         pivot_delta: The pivot, in ticks: the distance with the smallest error of the intensity.
         var_pivot: Variance of ln of the intensity there.
     """
@@ -39,7 +35,6 @@ class Estimate:
 
     @property
     def A(self) -> float:
-        """Fills per second, side and resting order, at distance 0."""
         return math.exp(self.logA)
 
     @property
@@ -60,7 +55,6 @@ class Estimate:
 
     @property
     def lambda_at_pivot(self) -> float:
-        """Intensity at the pivot, in 1/s."""
         return math.exp(min(self.logA - self.k * self.pivot_delta, LARGEST_LOG))
 
     @property
@@ -70,13 +64,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class NoEstimate:
-    """The reason for a missing estimate.
-
-    Attributes:
-        status: ``no_fills``, ``too_few_deltas``, ``boundary_k_pos`` or ``boundary_k_neg``.
-        reason: As a sentence.
-        edge: Position of the maximum of the likelihood, in units of the table's span; may be infinite.
-    """
+    """The reason for a missing estimate."""
 
     status: str
     reason: str
@@ -98,13 +86,11 @@ def estimate(
 
 
 def maximum_likelihood(table: Table, highest: float | NoEstimate | None = None) -> Estimate | NoEstimate:
-    """Return the maximum-likelihood estimate; *highest* is its `likelihood_peak`, if known."""
     peak = likelihood_peak(table) if highest is None else highest
     return peak if isinstance(peak, NoEstimate) else at_peak(table, peak, table.total)
 
 
 def firth(table: Table) -> Estimate | NoEstimate:
-    """Return the maximum of likelihood times Jeffreys prior; finite even with very few fills."""
     absent = _unidentified(table)
     if absent:
         return absent

@@ -62,9 +62,7 @@ class Anchors:
     """The anchors of quotes, in chronological order.
 
     Attributes:
-        us: Instant from which it applies to sent orders.
         steps: By side, the reference price of its orders, in steps.
-        per_tick: Steps of distance in one tick.
     """
 
     us: Ints
@@ -80,7 +78,6 @@ class Anchors:
         return cls(us.astype(np.int64), steps, per_tick)
 
     def distances(self, us: Ints, side: Ints, ticks: Ints) -> Ints:
-        """In steps, never below 0."""
         at = np.searchsorted(self.us, us, side="right") - 1
         anchor = np.where(side == 1, self.steps[1][at], self.steps[-1][at])
         distance: Ints = np.maximum(side * (anchor - self.per_tick * ticks), 0)
@@ -109,7 +106,6 @@ class RestingOrders:
     Attributes:
         end_us: End of exposure; far in the future while open.
         filled: Whether a fill ended it; empty if all fills count.
-        mid2: Best bid plus best ask at the first fill; empty if all fills count.
         distance: From the anchor, in steps; None: from the current reference.
         fills: int64[3, fills], the row of the order, the instant, and bid plus ask before every fill, in chronological
             order; None if first fills count.
@@ -181,7 +177,6 @@ class RestingOrders:
         return np.flatnonzero(self.filled)
 
     def _distances(self, orders: Ints, path: ReferencePath, rows: Ints) -> Ints:
-        """In steps; ``CLOSED`` while not exposed."""
         side, ticks = self.side[orders], self.ticks[orders]
         reference = np.where(side == 1, path.reference[1][rows], path.reference[-1][rows])
         touch = np.where(side == 1, path.touch[1][rows], path.touch[-1][rows])
@@ -191,7 +186,6 @@ class RestingOrders:
         return np.where((touch != CLOSED) & (current >= least), counted, CLOSED)
 
     def _first_fills(self, path: ReferencePath, window: tuple[int, int, int]) -> "_Places":
-        """Place each first fill in the *window* by the book before the print."""
         start_us, end_us, block_us = window
         us = self.end_us[self._ended_by_fills]
         begun = np.maximum(self.start_us[self._ended_by_fills], start_us) < us
@@ -201,7 +195,6 @@ class RestingOrders:
         return _Places(us, self.side[hit], (us - 1 - start_us) // block_us, distance)
 
     def _every_fill(self, fills: Ints, path: ReferencePath, window: tuple[int, int, int]) -> "_Places":
-        """Place every fill in the *window* by the book before it."""
         start_us, end_us, block_us = window
         order, us, mid2 = fills[:, slice(*np.searchsorted(fills[1], (start_us + 1, end_us)))]
         begun = np.maximum(self.start_us[order], start_us)
@@ -245,10 +238,7 @@ def pooled_rates(points: Points) -> Line:
 
 
 def _often_sent(distance: Floats, seconds: Floats) -> Mask:
-    """Return where orders were often sent, given order time in *seconds* at half-tick *distance*s.
-
-    Elsewhere orders rest only while the spread is unusual: such fills do not measure a quote that is always there.
-    """
+    """Return where orders were often sent, given order time in *seconds* at half-tick *distance*s."""
     often = np.empty(len(distance), np.bool_)
     for parity in (0, 1):  # prices are whole ticks: neighbours are an even number of half ticks apart
         own = np.flatnonzero(distance % 2 == parity)
@@ -276,10 +266,7 @@ def _pooled(delta: Floats, seconds: Floats, fills: Floats) -> Line:
 
 
 def _filled(whole: Line, half: Line) -> Line:
-    """Return rates at *whole* ticks and *half* a tick off, with interpolated ones.
-
-    Near the mid each half tick gets a rate: if not measured, log-linear between neighbours of its kind.
-    """
+    """Return rates at *whole* ticks and *half* a tick off, with interpolated ones."""
     line = dict(sorted((*whole, *half)))
     for own, other in ((whole, half), (half, whole)):
         beside = np.array([at for at, _ in other])
@@ -294,11 +281,7 @@ def _filled(whole: Line, half: Line) -> Line:
 
 @dataclass(frozen=True)
 class Played:
-    """One run of simulated orders, with the data that windows need.
-
-    Attributes:
-        result: Without rows of orders and state unless asked for; None if restored from an earlier attempt.
-    """
+    """One run of simulated orders, with the data that windows need."""
 
     resting: RestingOrders
     result: "Result | None" = None
@@ -310,8 +293,6 @@ def is_repetition(name: str) -> bool:
 
 
 def runs_of(first: "Tape", config: "CalibrationConfig") -> "Iterator[tuple[str, object]]":
-    """Yield name (``ladder``, ``ladder_<n>``, ``delta_<d>``) and quotes of each run that *config* needs."""
-
     threshold = config.mid_move_threshold_ticks if config.fills is None else 0.0
     reference = config.reference
     if config.method == "ladder":
@@ -390,15 +371,6 @@ THREADS = 2  # of simulated runs
 def played(
     runs: "Iterable[tuple[str, Callable[[], Played]]]", config: "CalibrationConfig", keep: Keep | None
 ) -> dict[str, Played]:
-    """Return runs of simulated orders by name, without their results.
-
-    A replay holds no interpreter lock, so two threads halve the time. A user's fill model runs in the calling thread
-    alone.
-
-    Args:
-        keep: Returns a run by name, calling the function if it is not cached; in the thread that plays it.
-    """
-
     def result_of(name: str, play: Callable[[], Played]) -> Played:
         played_run = replace(keep(name, play) if keep else play(), result=None)
         trim_heap()  # the tables of each run are large, and threads do not reuse each other's

@@ -140,13 +140,11 @@ class _Task:
 
     @cached_property
     def missed(self) -> str:
-        """A distance with many fills whose rate the estimate misses, in words; or empty."""
         fault = None if isinstance(self.chosen, NoEstimate) else misfit(self.table, self.chosen)
         return f"at {fault[0]:g} ticks A and k predict {fault[1]:,.0f} of {fault[2]:,.0f} fills" if fault else ""
 
 
 def _select(points: Points, options: FitOptions) -> tuple[Sample, tuple[str, str] | None]:
-    """Drop distances too large or with too little exposure; return status and reason if too few remain."""
     limit, min_exposure_s, least = options.max_delta_ticks, options.min_exposure_s, max(options.min_usable_deltas, 2)
     exposed = Sample.of(points, np.inf if limit is None else limit)
     kept = exposed.waited(min_exposure_s)
@@ -252,7 +250,6 @@ def _estimated(fit_method: str, table: Table, peak: float | NoEstimate) -> Estim
 def _warnings(
     task: _Task, chosen: Estimate, checks: tuple[float | None, float | None, float | None], ends: Intervals
 ) -> Iterator[str]:
-    """*checks*: goodness p, dispersion, p of equal sides."""
     goodness_p, spread, side_lr_p = checks
     n_fills = task.table.total
     if n_fills < FEW_FILLS:

@@ -34,7 +34,6 @@ class Rates:
     """A further estimate; all None if there is none.
 
     Attributes:
-        A: Fills per second at distance 0.
         ci95_A_block: 95 % interval by blocks; None without two blocks, and for the regression.
     """
 
@@ -116,14 +115,7 @@ class ShapeChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceChoice:
-    """The reference price whose λ predicts best out of sample, and its gain.
-
-    Attributes:
-        chosen: ``mid``, ``best`` or ``micro``; the fit's own is *reference*.
-        gain_nats_per_fill: Gain over the mid, by reference; None if not compared (``sweep``).
-        se: Standard error, from the blocks, of the largest gain over the mid.
-        compared: ``exponential`` if A exp(-k δ) was compared, ``curve`` if the best shape from each was.
-    """
+    """The reference price whose λ predicts best out of sample, and its gain."""
 
     chosen: str
     gain_nats_per_fill: dict[str, float | None]
@@ -252,11 +244,6 @@ class PoissonFit(Shown):
 
     @property
     def line(self) -> Line:
-        """The points of λ(δ) if another shape than the exponential was chosen; else empty.
-
-        ln λ is linear between points, constant before the first, extrapolated linearly after the last. A flat end is
-        cut, so that the last two points decrease.
-        """
         if self.shape is None or self.shape.chosen == EXPONENTIAL:
             return ()
         line = [(row.delta_ticks, row.lambda_per_s) for row in self.lambda_curve if row.spread_state == ANY_SPREAD]
@@ -299,7 +286,6 @@ class PoissonFit(Shown):
 
     @property
     def by_blocks(self) -> bool:
-        """Whether both 95 % intervals are by blocks, valid for bursts; otherwise the headline has naive ones."""
         return self.ci95_A_block is not None and self.ci95_k_block is not None
 
     def headline_ci95(self, name: str) -> Interval | None:
@@ -311,7 +297,6 @@ class PoissonFit(Shown):
         return interval
 
     def summary(self) -> str:
-        """Return a table of estimates, checks and the other estimators' results."""
         where = "  ".join(text for text in (self.symbol, self.day, self.method, self.fit_method) if text)
         error_a = None if self.A is None or self.se_logA is None else self.A * self.se_logA
         at_pivot, error = self.lambda_at_pivot, self.se_log_lambda_at_pivot
@@ -340,13 +325,11 @@ class PoissonFit(Shown):
         return "\n".join(row.rstrip() for row in rows)
 
     def verdict(self) -> list[str]:
-        """Return the status with its reason, and the warnings, one per line."""
         status = f"{'usable' if self.usable else 'not usable'}: {self.status}"
         first = f"{status} – {self.reason}" if self.reason else status
         return [first, *(f"warning: {warning}" for warning in self.warnings)]
 
     def __str__(self) -> str:
-        """Return a box with the headline and the status."""
         lines = [self.headline(), *self.verdict()]
         width = max(map(len, lines))
         rule = "─" * (width + 2)
@@ -366,16 +349,7 @@ class PoissonFit(Shown):
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], source: str) -> Self:
-        """Return the fit from *content*.
-
-        Args:
-            content: A ``poisson_fit.json`` as read; unknown keys are ignored.
-            source: Its file, for the message of an error.
-
-        Raises:
-            BrokenFile: If a key is missing or has an invalid value.
-            Mismatch: If it has another schema or other units.
-        """
+        """Return the fit from *content*."""
         _check_head(content, source)
         known = {name: value for name, value in content.items() if name in _BRIEF}
         fit = converted(known, cls, source, REMEDY)
@@ -408,7 +382,6 @@ def _check_head(content: Mapping[str, Any], source: str) -> None:
 
 
 def _rates_fault(fit: PoissonFit) -> str:
-    """Return the fault in a read fit's rates; empty without one."""
     for point in fit.lambda_curve:
         if not point.lambda_per_s > 0:
             return f"lambda_curve has λ({point.delta_ticks}) = {point.lambda_per_s}; rates must be above 0"
@@ -420,7 +393,6 @@ def _rates_fault(fit: PoissonFit) -> str:
 
 
 def are_rates(line: Line) -> bool:
-    """Return whether the distances of *line* increase and its rates are above 0; it may be empty."""
     return all(near[0] < far[0] for near, far in pairwise(line)) and all(rate > 0 for _, rate in line)
 
 
@@ -428,11 +400,7 @@ Record = TypeVar("Record")
 
 
 def converted(content: Any, record: type[Record], source: str, remedy: str) -> Record:
-    """Return JSON *content* as a dataclass; unknown keys are ignored.
-
-    Raises:
-        BrokenFile: With *source*, the key, its value and the *remedy*, if a value has another type.
-    """
+    """Return JSON *content* as a dataclass; unknown keys are ignored."""
     try:
         json_values.check(content)
         return msgspec.convert(content, record, str_keys=True)
@@ -462,10 +430,6 @@ def _range(interval: "Interval | None") -> str:
 
 
 def _measured(value: float, interval: Interval | None) -> str:
-    """Return *value* ± half the width of *interval*, both to the third digit of that.
-
-    Where ± reaches 0, the interval itself is shown, since the value is above 0.
-    """
     if interval is not None and interval[1] - interval[0] >= 2 * value:
         return f"{_text(value)} ({_range(interval)})"
     error = 0.0 if interval is None else (interval[1] - interval[0]) / 2

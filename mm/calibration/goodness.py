@@ -37,12 +37,9 @@ class Goodness:
     """Goodness of fit of an estimate to its rows.
 
     Attributes:
-        loglik: With the factorials of the counts.
         deviance: Twice the log-likelihood lost against a rate per pooled row.
-        pearson_chi2: Sum of (fills - expected)² / expected over all rows.
         df_resid: Pooled rows less two; at least 0.
         goodness_p: Of the deviance; None without a degree of freedom.
-        aic: Akaike's information criterion.
     """
 
     loglik: float
@@ -115,11 +112,7 @@ def pools(expected: Floats, least: float = LEAST_EXPECTED) -> Ints:
 
 
 def dispersion(sample: Sample, estimate: Estimate) -> float | None:
-    """Return the variance of a block's fills over their expectation, per side: 1 for Poisson flow.
-
-    Each side's fills are distributed over blocks by *estimate* and exposure; so it measures bursts only, not a wrong
-    curve or unequal sides. None without two blocks.
-    """
+    """Return the variance of a block's fills over their expectation, per side: 1 for Poisson flow."""
     if sample.n_blocks < 2:
         return None
     points, means, squares, poisson = sample.points, sample.expected(estimate), 0.0, 0.0
@@ -261,7 +254,6 @@ def _log_rate(table: Table, estimate: Estimate) -> Floats:
 
 
 def _highest_loglik(table: Table, peak: float | NoEstimate) -> float:
-    """Maximum log-likelihood without factorials, even if the best A or k is infinite."""
     if table.total == 0:
         return 0.0
     k = peak.edge if isinstance(peak, NoEstimate) else peak
@@ -271,14 +263,7 @@ def _highest_loglik(table: Table, peak: float | NoEstimate) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Residuals:
-    """Rows of one distance each, nearest first.
-
-    Attributes:
-        delta_ticks: Distance from the reference price, in ticks; of a cell, its near edge.
-        width_ticks: Width of the cell; inf for resting orders.
-        exposure_s: Order-seconds.
-        expected: Fills expected by the fit; NaN without a fit.
-    """
+    """Rows of one distance each, nearest first."""
 
     delta_ticks: Floats
     width_ticks: Floats
@@ -300,7 +285,6 @@ class Residuals:
         return np.sign(self.fills - self.expected) * np.sqrt(np.maximum(2 * (logs - self.fills + self.expected), 0.0))
 
     def rates(self) -> tuple[Floats, Floats, Floats]:
-        """Return fills per second of each row, and the ends of its exact 95 % Poisson interval (Garwood 1936)."""
         from mm.base.special import gammaincinv
 
         low = np.where(self.fills > 0, gammaincinv(np.maximum(self.fills, 1e-12), 0.025), 0.0)
@@ -325,7 +309,6 @@ def residuals(points: Points, A: float | None, k: float | None, side: int = 0) -
 
 
 def table(points: Points, fit: "PoissonFit", most: int = 20) -> str:
-    """Return the rows as a table; rows beyond *most* are only counted."""
     rows = residuals(points, fit.A, fit.k)
     relevant = np.flatnonzero((rows.fills > 0) | (rows.expected >= LEAST_SHOWN))
     shown = slice(min(most, relevant[-1] + 1 if len(relevant) else most))
@@ -347,7 +330,6 @@ def table(points: Points, fit: "PoissonFit", most: int = 20) -> str:
 
 
 def steadiness(calibrator: "Calibrator") -> list[tuple[int, int, "PoissonFit"]]:
-    """Return first instant, end and fit of each piece of the days: at most 28 pieces, at round times."""
     return [
         (start_us, end_us, calibrator.fit_alone(start_us, end_us))
         for start_us, end_us in equal_pieces(calibrator.start_us, calibrator.end_us)
@@ -355,7 +337,6 @@ def steadiness(calibrator: "Calibrator") -> list[tuple[int, int, "PoissonFit"]]:
 
 
 def equal_pieces(start_us: int, end_us: int) -> list[tuple[int, int]]:
-    """Return the pieces of ``[start_us, end_us)``; an end shorter than half a piece is left out."""
     span_s = (end_us - start_us) / US_PER_S
     step_us = next((step for step in PIECES_S if span_s / step <= MOST), PIECES_S[-1]) * US_PER_S
     edges = [start_us, *range(-(-(start_us + 1) // step_us) * step_us, end_us, step_us), end_us]

@@ -64,7 +64,6 @@ class Excitation:
 
     @property
     def matrix(self) -> Floats:
-        """Mean number of orders of i directly excited by one of j, over all kernels, float64[2, 2]."""
         matrix: Floats = self.branching.sum(axis=2)
         return matrix
 
@@ -90,7 +89,6 @@ class Excitation:
 
     @property
     def logs(self) -> Floats:
-        """Logarithms of all parameters, in the order of ``_hawkes``."""
         values = np.concatenate((self.mu, self.branching.ravel(), self.beta))
         return np.clip(np.log(np.maximum(values, 1e-300)), LEAST, GREATEST)
 
@@ -102,14 +100,7 @@ class Excitation:
 
 @dataclass(frozen=True)
 class ArrivalFlow:
-    """Order arrivals and exposure time.
-
-    Attributes:
-        at_s: float64[n], nondecreasing, from any origin.
-        kind: int8[n], 0 hits bids, 1 hits asks; ``BEGIN`` and ``END`` bound the exposure.
-        clock: ``exchange`` or ``receive``.
-        sweeps: Whether prints of one side and trade time are one order.
-    """
+    """Order arrivals and exposure time."""
 
     at_s: Floats
     kind: "Bytes"
@@ -130,7 +121,6 @@ class ArrivalFlow:
 
     @property
     def counted(self) -> Mask:
-        """The rows that are orders within the exposure."""
         exposed = np.cumsum((self.kind == BEGIN).astype(int) - (self.kind == END).astype(int)) > 0
         counted: Mask = exposed & (self.kind < BEGIN)
         return counted
@@ -145,7 +135,6 @@ class ArrivalFlow:
         return int((kinds == 0).sum()), int((kinds == 1).sum())
 
     def waits(self, law: Excitation) -> list[Floats]:
-        """Return, per side, the integrated intensity between consecutive counted orders."""
         counted = self.counted
         if not law.beta.size:
             law = Excitation(law.mu, np.zeros((2, 2, 1)), np.ones(1))
@@ -153,7 +142,6 @@ class ArrivalFlow:
         return [np.diff(clock[counted & (self.kind == side), side], prepend=0.0) for side in (0, 1)]
 
     def mean_of(self, law: Excitation) -> tuple[float, float]:
-        """Return the mean intensity per side under *law* over the exposure, in 1/s."""
         if not law.beta.size:
             return float(law.mu[0]), float(law.mu[1])
         clock = rescaled(self.at_s, self.kind, law.mu, np.ascontiguousarray(law.branching), law.beta)
@@ -161,10 +149,7 @@ class ArrivalFlow:
         return bid, ask
 
     def thinned(self) -> "ArrivalFlow":
-        """Return the flow with at most about ``MOST_EVENTS`` counted orders, in evenly spaced spans.
-
-        Orders in an equally long period before each span are its history.
-        """
+        """Return the flow with at most about ``MOST_EVENTS`` counted orders, in evenly spaced spans."""
         rows = np.flatnonzero(self.counted)
         if rows.size <= MOST_EVENTS:
             return self
@@ -181,7 +166,6 @@ class ArrivalFlow:
 
 
 def flow_of(tapes: "Sequence[Tape]", grouped: bool, until_us: int | None = None) -> ArrivalFlow:
-    """Return the days' sweeps before *until_us* (None: all), and the time with a valid book."""
     days = [sweeps_of(tape, grouped, until_us) for tape in tapes if until_us is None or tape.start_us < until_us]
     zero_us = tapes[0].start_us
     orders = [(np.concatenate([day[0][side] for day in days]) - zero_us) / US_PER_S for side in (0, 1)]
@@ -222,13 +206,10 @@ class HawkesFit:
         status: ``ok``; ``few_events`` (fewer than ``FEWEST`` per side) and ``no_exposure`` have no numbers;
             ``not_stationary`` (branching ratio of 1 or more) has numbers for description, not prediction.
         se: Standard errors, in the same form; NaN at a bound.
-        se_ratio: Of the branching ratio, by the delta method; None for Poisson flow.
-        gain: Log-likelihood over Poisson flow with two rates, nats per order.
         bic: BIC by number of kernels, from 0.
         ks: Kolmogorov-Smirnov distance of each side's rescaled waits.
         ks_p: p-value, biased towards a good fit since the parameters are from the same data.
         ks_poisson: The distances for Poisson flow.
-        mean: Mean conditional intensity per side over the whole exposure, unfitted spans included, 1/s.
     """
 
     status: str
@@ -249,7 +230,6 @@ class HawkesFit:
     mean: tuple[float, float] | None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the block ``clustering`` of ``poisson_fit.json``; rows of a matrix are the excited sides."""
         head: dict[str, Any] = {"status": self.status, "reason": self.reason}
         tail: dict[str, Any] = {
             "n_events": dict(zip(NAMES, self.events, strict=True)), "exposure_s": self.exposure_s, "clock": self.clock,
@@ -295,7 +275,6 @@ class HawkesFit:
 
 
 def sentence(block: Mapping[str, Any]) -> str:
-    """Return the result of a fit in JSON form as a sentence."""
     status, reason = block["status"], block["reason"]
     if block["branching_ratio"] is None:
         return f"clustering: not fitted ({status}: {reason})"
@@ -363,7 +342,6 @@ def _none(status: str, reason: str, flow: ArrivalFlow) -> HawkesFit:
 
 
 def _with_one_more(flow: ArrivalFlow, law: Excitation) -> tuple[Excitation, float]:
-    """Try several initial decay rates, then converge."""
     if law.beta.size:
         logs = np.sort(np.log(law.beta))
         betas = np.exp(np.concatenate((logs[:1] - 2.5, (logs[1:] + logs[:-1]) / 2, logs[-1:] + 1.5)))

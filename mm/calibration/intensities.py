@@ -74,8 +74,6 @@ def _piece(
     ask: tuple[float, float],
     curve: Line = (),
 ) -> "IntensityPiece":
-    """*bid* and *ask* are A and k of each side, *curve* is common."""
-
     return IntensityPiece(
         start_us=span[0],
         end_us=span[1],

@@ -28,11 +28,7 @@ HALF = 0.5  # fills added, so that the logarithm of an empty period is finite
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """Intervals of an estimate; None if unbounded.
-
-    Attributes:
-        A: Fills per second; taken on the log scale.
-    """
+    """Intervals of an estimate; None if unbounded."""
 
     A: Interval | None
     k: Interval | None
@@ -72,11 +68,7 @@ def profile(table: Table, estimate: Estimate, *, penalised: bool) -> Intervals:
 def _end(
     height: Callable[[float], tuple[float, float]], top: float, step: float, limit: float, floor: float = -math.inf
 ) -> float:
-    """Return where, on one side of *top*, a profile likelihood has fallen by *limit*; NaN if nowhere.
-
-    Args:
-        top, step: The peak, and where its normal approximation has fallen by the limit, relative to it.
-    """
+    """Return where, on one side of *top*, a profile likelihood has fallen by *limit*."""
     sign, least = math.copysign(1.0, step), height(top)[0] - limit
 
     def above(outward: float) -> tuple[float, float]:
@@ -109,7 +101,6 @@ def _slope_at_fixed_a(table: Table, log_a: float, k: float, *, penalised: bool) 
 
 
 def wald(estimate: Estimate) -> Intervals:
-    """Return estimate ± 1.96 standard errors, on the log scale for A."""
     return around(estimate.logA, estimate.k, NORMAL * estimate.se_logA, NORMAL * estimate.se_k)
 
 
@@ -134,11 +125,7 @@ def block_robust(sample: Sample, estimate: Estimate) -> Intervals:
 
 
 def drift_half_life(sample: Sample, estimate: Estimate) -> float:
-    """Return the half-life of the rate's drift, in blocks: 0 without drift, infinite if it does not return.
-
-    From the autocorrelation between neighbouring blocks of fills beyond expectation, without the noise of their counts,
-    corrected for the bias of short series (Kendall, Biometrika 41 (1954) 403-404).
-    """
+    """Return the half-life of the rate's drift, in blocks: 0 without drift, infinite if it does not return."""
     blocks = sample.n_blocks
     if blocks < LEAST_DRIFT_BLOCKS:
         return 0.0
@@ -176,7 +163,6 @@ def drift_warning(clustering: Mapping[str, Any] | None, window_s: float) -> str 
 
 
 def with_drift(fit: PoissonFit, window_s: float) -> PoissonFit:
-    """Return *fit* with a warning if its clustering returns too slowly, unless its fills already have one."""
     slow, known = drift_warning(fit.clustering, window_s), any(DRIFTS in line for line in fit.warnings)
     return fit if slow is None or known else replace(fit, warnings=(*fit.warnings, slow))
 
@@ -192,7 +178,6 @@ def with_block_errors(fit: PoissonFit) -> PoissonFit:
 
 
 def around(log_a: float, k: float, half_log_a: float, half_k: float) -> Intervals:
-    """Return intervals symmetric around ln A and k; None if unbounded."""
     return Intervals(A=_exp((log_a - half_log_a, log_a + half_log_a)), k=_finite((k - half_k, k + half_k)))
 
 

@@ -37,12 +37,7 @@ TINY = 1e-290  # smaller variances underflow
 
 @dataclass(frozen=True)
 class Shape:
-    """Distances of rows, without counts: g(k) of every row, and its derivative.
-
-    Attributes:
-        delta: Distance, or the cell's near edge.
-        width: Width of its cell; inf for an order resting at delta.
-    """
+    """Distances of rows, without counts: g(k) of every row, and its derivative."""
 
     delta: Floats
     width: Floats
@@ -59,7 +54,6 @@ class Shape:
         return gain
 
     def steepness(self, k: float) -> Floats:
-        """-d ln g / dk: for a plain row, its delta."""
         if not self.closed.any():
             return self.delta
         steep = self.delta.copy()
@@ -70,15 +64,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of distinct (delta, width) with exposure, in units of their span.
-
-    Attributes:
-        near: In ticks.
-        span: From nearest to farthest row, ticks; 0 for a single distance.
-        shape: Scaled distances of the rows: (delta - near) / span.
-        exposure_s: Order-seconds, above 0.
-        cells: Whether any row is a cell of finite width.
-    """
+    """Rows of distinct (delta, width) with exposure, in units of their span."""
 
     near: float
     span: float
@@ -90,7 +76,6 @@ class Table:
 
     @classmethod
     def of(cls, delta: Floats, width: Floats, exposure_s: Floats, fills: Floats) -> Self:
-        """Sum rows of equal distance and width; omit those without exposure."""
         first, groups = group(delta, width)
         count = len(first)
         return cls.of_sums(delta[first], width[first], sum_by(groups, exposure_s, count), sum_by(groups, fills, count))
@@ -133,7 +118,6 @@ class Table:
         return LEAST_K if self.cells else -np.inf
 
     def at(self, k: Any) -> "At":
-        """*k* is one or an array, in units of the span."""
         return At(self, k)
 
 
@@ -144,12 +128,8 @@ class At:
 
     Attributes:
         log_mass: Ln of the sum of exposure · g(k).
-        log_likelihood: Multinomial log-likelihood of the fills with shares p, without factorials.
         mean: Mean depth under p.
         seen: Mean depth of the fills.
-        variance: Variance of the depths under p: the information of one fill.
-        inner: Mean spread under p.
-        seen_inner: Mean spread of the fills.
     """
 
     @np.errstate(all="ignore")
@@ -189,7 +169,6 @@ class At:
 
     @property
     def penalised_log_likelihood(self) -> Any:
-        """Plus half of ln of the information of one fill."""
         return self.log_likelihood + np.log(np.maximum(self.variance, TINY)) / 2
 
     @property
@@ -220,11 +199,7 @@ def within_cells(z: Floats) -> tuple[Floats, Floats, Floats]:
 
 @dataclass(frozen=True)
 class Sample:
-    """Points with exposure, each with its row index; points of equal distance and width form one row.
-
-    Attributes:
-        shape: In ticks, ascending.
-    """
+    """Points with exposure, each with its row index; points of equal distance and width form one row."""
 
     points: Points
     shape: Shape

@@ -38,16 +38,7 @@ SIDES = (("bid", (1,)), ("ask", (-1,)), ("both", (1, -1)))
 
 @dataclass(frozen=True, slots=True)
 class AdverseMove:
-    """The mean adverse move of the mid after hits of probes at one distance.
-
-    Attributes:
-        horizon_s: From the hit to the later mid.
-        hits: With the later mid in the same epoch.
-        mean_move_ticks: From the mid before the sweep; above 0 is against the order.
-        se_ticks: By blocks of five minutes; None below two.
-        kept_ticks: Delta less the move: what remains before fees.
-        low_ticks, high_ticks: 95 % interval; None below `LEAST_BLOCKS` blocks.
-    """
+    """The mean adverse move of the mid after hits of probes at one distance."""
 
     delta_ticks: float
     side: str
@@ -105,7 +96,6 @@ class Hits(NamedTuple):
 
 
 def adverse_selection(calibrator: Calibrator) -> list[AdverseMove]:
-    """Return the moves at every distance that was hit, by the marks of all days, for every method."""
     hits: dict[int, list[Hits]] = {1: [], -1: []}
     for marks, day, first in zip(calibrator.marks, calibrator.days, first_blocks(calibrator.days), strict=True):
         for side, of_days in hits.items():
@@ -133,7 +123,6 @@ def _table(moves: tuple[Floats, Floats], delta: Floats, side: str, horizon_s: in
 
 
 def write_adverse_selection(path: Path, rows: list[AdverseMove]) -> None:
-    """Write ``adverse_selection.csv``; an empty ``se_ticks`` is unknown."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         names = [field.name for field in fields(AdverseMove)]
@@ -142,10 +131,6 @@ def write_adverse_selection(path: Path, rows: list[AdverseMove]) -> None:
 
 
 def moves_between(calibrator: Calibrator, start_us: int, end_us: int) -> Line:
-    """Return distance and mean adverse move 5 s after orders were hit there in ``[start, end)``, in ticks.
-
-    From marks, or from fills under a fill model; of many days the last two are used.
-    """
     known = calibrator.known_at(end_us)
     parts = known.parts(start_us, end_us)[-DAYS:]
     if known.config.fills is None:
@@ -185,5 +170,4 @@ def move_of_best_distance(
 
 
 def offset_ticks(reference: str | None, half_spread_ticks: float | None) -> float:
-    """Return the mean distance of the mid from a reference price, in ticks, for this mean half-spread."""
     return half_spread_ticks or 0.0 if reference in OWN_BEST else 0.0

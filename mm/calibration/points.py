@@ -59,16 +59,13 @@ class Points:
 
     @property
     def columns(self) -> tuple[Numbers, ...]:
-        """All columns, in the order of the attributes."""
         return self.delta_ticks, self.width_ticks, self.exposure_s, self.fills, self.side, self.block
 
     @cached_property
     def groups(self) -> tuple[Ints, Ints]:
-        """The groups of rows of equal distance and width, as by `group`."""
         return group(self.delta_ticks, self.width_ticks)
 
     def weighed(self, weights: Floats) -> Self:
-        """Return the points with exposure and fills multiplied by *weights*, one per row, all above 0."""
         return replace(self, exposure_s=self.exposure_s * weights, fills=self.fills * weights)
 
     @classmethod
@@ -106,7 +103,6 @@ class Points:
         )
 
     def where(self, rows: ArrayLike) -> Self:
-        """Return the points selected by *rows* (a mask or row indices)."""
         picked = np.asarray(rows)
         return type(self)(*(column[picked] for column in self.columns))
 
@@ -235,7 +231,6 @@ def _eighths(key: NDArray[np.generic]) -> Ints | None:
 
 
 def sum_by(groups: Ints, values: Floats | Ints, count: int) -> Floats:
-    """Return the sums of *values* over each of *count* groups."""
     return np.bincount(groups, values, count).astype(np.float64, copy=False)
 
 
@@ -261,10 +256,7 @@ def read_points(path: Path | str) -> Points:
 
 
 def write_points(path: Path, points: Points) -> None:
-    """Write ``calibration_points.csv``: rows summed over blocks, by distance, then bid before ask.
-
-    An empty ``side`` means both or unknown; an empty ``lambda_per_s``, no exposure.
-    """
+    """Write ``calibration_points.csv``: rows summed over blocks, by distance, then bid before ask."""
     first, groups = group(points.delta_ticks, -points.side)
     exposure = sum_by(groups, points.exposure_s, len(first))
     fills = sum_by(groups, points.fills, len(first))
@@ -300,7 +292,6 @@ def dependent_rows(points: Path) -> str | None:
 
 
 def _check_header(path: Path, header: list[str]) -> None:
-    """Raise BrokenFile if one of the three columns is missing or stands twice."""
     for name in COLUMNS:
         if header.count(name) != 1:
             raise BrokenFile(

@@ -30,7 +30,6 @@ BEFORE_ALL = -(1 << 62)
 
 
 def check_reference(reference: str) -> str:
-    """Return *reference*; raises UsageError if it is not in ``PER_TICK``."""
     if reference == AUTO:
         raise UsageError(
             "{reference} is {}, which mm calibrate chooses on whole days; for windows choose one of {}",
@@ -49,11 +48,8 @@ class ReferencePath:
     Row 0 is the time before the first book. A book that is one-sided, empty or crossed has no reference.
 
     Attributes:
-        per_tick: Steps of distance in one tick.
-        event: Tape event after which the row holds.
         reference: By side (+1 buys, -1 sells), in steps.
         touch: By side, distance of the own best price in steps; ``CLOSED`` without a book.
-        spread: Best ask less best bid, in ticks; 0 without a book.
         first_print: Whether sweeps' depths count from their first print instead of the displayed best price.
     """
 
@@ -67,7 +63,6 @@ class ReferencePath:
     first_print: bool = False
 
     def row_before_event(self, events: Ints) -> Ints:
-        """Return the row in force just before each event, in tape order."""
         rows: Ints = np.searchsorted(self.event, events) - 1
         return rows
 
@@ -105,14 +100,7 @@ class ReferencePath:
         return sums
 
     def segments(self, start_us: int, end_us: int, block_us: int | None = None) -> tuple[Ints, Ints, Ints]:
-        """Return the rows in force, split at rows and blocks (None: one block).
-
-        An end that is not after the start gives one empty segment.
-
-        Returns:
-            ``(edges, rows, blocks)``: segment i is ``[edges[i], edges[i+1])`` with its row and block number; blocks
-            count from *start_us*.
-        """
+        """Return the rows in force, split at rows and blocks (None: one block)."""
         block_us = end_us - start_us + 1 if block_us is None else block_us
         rows = self.rows(start_us, end_us)
         first, last = rows.start, rows.stop
@@ -138,7 +126,6 @@ def later(path: ReferencePath, us: Ints, row: Ints, after_s: int = SETTLED_S) ->
 
 
 def book_spans(tape: "Tape", end_us: int) -> Ints:
-    """Return the spans from the start of *tape* to an instant with a valid book, in µs, int64[n, 2]."""
     valid = (tape.top_bid_ticks > 0) & (tape.top_bid_ticks < tape.top_ask_ticks)
     changes = np.flatnonzero(np.diff(valid.astype(np.int8), prepend=0, append=0))
     us = tape.event_us[tape.top_event[changes[changes < len(valid)]]]
@@ -148,20 +135,17 @@ def book_spans(tape: "Tape", end_us: int) -> Ints:
 
 
 def span_of(tape: "Tape") -> tuple[int, int]:
-    """Return the instants ``[start, end)`` that *tape* covers, its last event included."""
     last_us = int(tape.event_us[-1]) + 1 if tape.event_us.size else tape.end_us
     return tape.start_us, max(tape.end_us, last_us)
 
 
 def block_length_us(block_s: float) -> int:
-    """Return the length of a block in whole µs; raises UsageError if that is below 1 µs or too long."""
     if not 1 <= block_s * US_PER_S < 1e15:
         raise UsageError(f"blocks of {block_s} s cannot be counted; give a length above 0")
     return round(block_s * US_PER_S)
 
 
 def within(span: tuple[int, int], start_us: int, end_us: int) -> tuple[int, int]:
-    """Return the part of ``[start_us, end_us)`` within *span*; empty if there is none."""
     start_us = max(start_us, span[0])
     return start_us, max(min(end_us, span[1]), start_us)
 

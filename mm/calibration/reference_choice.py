@@ -1,18 +1,4 @@
-"""Choice of the reference price: shapes of λ from each, compared out of sample on the same fills.
-
-An aggressive order's distance depends on the reference (mid, own best price, micro-price), but the depth at which it
-ends, in ticks beyond the best price it hit, does not. A reference's curve predicts how often orders end in each such
-cell: λ(t + j) - λ(t + j + w) for a touch at distance t. So all references are compared by the likelihood of the same
-fills in the same cells, cross-validated over blocks of odd and even index as in `alternatives`.
-
-`sweep`, the price of an order's first print, has no path: it predicts the cells by the distribution of that print's
-distance from the displayed price, convolved with a curve of the ticks beyond it. It is compared, and its k shows how
-stale the displayed book is; ``auto`` does not choose it, because resting orders also fill by the price move before the
-first print.
-
-Exponentials are compared first. If none improves on the mid's, the references' best shapes are compared; if no
-reference fits an exponential, the exponential does not decide.
-"""
+"""Choice of the reference price: shapes of λ from each, compared out of sample on the same fills."""
 
 import math
 from collections.abc import Sequence
@@ -57,7 +43,6 @@ class EndCells:
     Attributes:
         shape: Start and width of each row's cell; the width is inf for the last cell of a state.
         exposure_s: Seconds with the row's touch, by block and row.
-        ends: Number of cells per state; rows are ordered by state, then by cell.
     """
 
     shape: Shape
@@ -129,10 +114,6 @@ class SpanCells(EndCells):
     The first print is at the best price of that instant; the displayed price is older. So the depth beyond the
     displayed price is the first print's distance from it, distributed as in the other blocks, plus the ticks swept from
     there, distributed as in the curve.
-
-    Attributes:
-        offset: First print beyond the displayed best price, ticks.
-        span: From there to the deepest print, ticks.
     """
 
     begins: Ints
@@ -175,7 +156,6 @@ class SpanCells(EndCells):
 
 
 def numbered(touches: list[Ints]) -> tuple[Ints, list[Ints]]:
-    """Return the distinct distances of the touch, ascending, and the index of each row's one; -1 without a book."""
     touch = np.concatenate(touches)
     first, number = group(touch)
     known = touch[first]
@@ -196,12 +176,10 @@ def end_cells(days: "Sequence[DepthCounts]") -> Ints:
 
 
 def by_reference(calibrator: Calibrator, block_us: int = BLOCK_US) -> dict[str, EndCells]:
-    """Return the fills of whole days by reference, in the same cells, in blocks of *block_us*."""
     return _cells_of(marks_by_reference(calibrator), block_us)
 
 
 def marks_by_reference(calibrator: Calibrator) -> dict[str, list[DepthCounts]]:
-    """Return the marks of whole days by reference; the prints of a day are shared."""
     options = replace(calibrator.depth_options, reference="mid")
     by_mid = [DepthCounts(tape, options) for tape in calibrator.tapes]
     others = [reference_paths(tape, [name for name in PER_TICK if name != "mid"]) for tape in calibrator.tapes]
@@ -233,12 +211,7 @@ def _lacking(mid: EndCells, block_us: int) -> str:
 
 
 def _compared(marks: dict[str, list[DepthCounts]]) -> tuple[ReferenceChoice | None, str]:
-    """Return the choice, or None and why the data are insufficient.
-
-    Another reference than the mid is chosen if its exponential gains more than a thousandth of a nat per fill and one
-    standard error, or, if none does, if its best shape gains more than two standard errors over the mid's. Under four
-    blocks of five minutes the recording is cut into 24 blocks, and needs 100 fills and two standard errors.
-    """
+    """Return the choice, or None and why the data are insufficient."""
     spans = [day.span[1] - day.span[0] for day in marks["mid"]]
     short = sum(-(-span // BLOCK_US) for span in spans) < LEAST_BLOCKS
     block_us = max(-(-sum(spans) // SHORT_BLOCKS), 1) if short else BLOCK_US
@@ -321,18 +294,12 @@ def k_by_reference(
 
 
 def decay_of(calibrator: Calibrator) -> float | None:
-    """Return k per tick by the marks of whole days; None if no decreasing curve fits."""
     estimate = maximum_likelihood(Table.of_points(calibrator.marked(calibrator.start_us, calibrator.end_us)))
     return None if isinstance(estimate, NoEstimate) or estimate.k <= 0 else estimate.k
 
 
 class Resolved(NamedTuple):
-    """A config with a reference price, and the comparison behind the choice.
-
-    Attributes:
-        choice: None with too few data.
-        notes: Why ``auto`` could not choose.
-    """
+    """A config with a reference price, and the comparison behind the choice."""
 
     config: CalibrationConfig
     choice: ReferenceChoice | None
@@ -341,11 +308,7 @@ class Resolved(NamedTuple):
 
 
 def resolved(tapes: "Sequence[Tape]", config: CalibrationConfig) -> Resolved:
-    """Return the config with ``auto`` replaced by the chosen reference, and the comparison.
-
-    With too few data ``auto`` is the mid, with a note. So it is under a fill model, because quotes are measured from
-    the mid.
-    """
+    """Return the config with ``auto`` replaced by the chosen reference, and the comparison."""
     given = QUOTED_FROM if config.reference == AUTO and config.fills is not None else config.reference
     marks = marks_by_reference(Calibrator(tapes, replace(config, method="marks", reference="mid", fills=None)))
     choice, lacking = _compared(marks)

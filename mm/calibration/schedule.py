@@ -41,37 +41,7 @@ REMEDY = "create it again with `mm schedule`"
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A time span and its parameters: λ(δ) = A exp(-k δ); unknown values are None.
-
-    Attributes:
-        train_start_us: First instant of its training data.
-        train_end_us: First instant after them; before *start_us* by the order latency.
-        A: Fills per second, per side and resting order, at distance 0; None if unusable.
-        k: Decay per tick.
-        se_k: By blocks where the training window has two.
-        n_fills: In its own training data (``ewma``: weighted), whether or not the fit is usable.
-        status: Of its own fit (``ok``, ``few_fills``, ``no_fills``, ...).
-        source: ``fitted``, ``carried`` from an earlier segment, ``default``, or ``none``.
-        age_s: Age of the data of *A* and *k* relative to a fresh fit's; None if not from a fit.
-        reason: Why the fit is not ``ok``, then the fallback.
-        sigma_ticks: Volatility of the mid in its training window, ticks/√s.
-        predictive_low: Lower end of the 95 % predictive interval of fills, both sides, in one step, from its own
-            training data.
-        min_delta_ticks: Nearest distance of the fit of *A* and *k*.
-        shape: Shape that describes the fills best; *A* and *k* are the ``exponential``. None if unusable or in an older
-            file.
-        lambda_curve: For another shape, distance (ticks) and fills per second.
-        adverse_ticks: Mean adverse move of the mid in the 5 s after fills, at the distance of the highest expected
-            profit, in the training window of *A* and *k*; None with too few fills.
-        measured_rates: Distance (ticks) and fills per second of orders under a fill model in that window, pooled to 20
-            fills; empty for the hit rule.
-        mean_bid_per_s: Mean intensity, by the schedule's *clustering*, of orders that hit bids in the training window
-            of *A*, with its weights.
-        half_spread_ticks: Half of the mean displayed spread in that window, ticks.
-        ci95_A: By blocks where the training window has two.
-        A_shrunk: *A* of its window drawn to the mean of the segments that had ended when its training did; not traded
-            with. None below three.
-    """
+    """A time span and its parameters: λ(δ) = A exp(-k δ); unknown values are None."""
 
     start_us: int
     end_us: int
@@ -112,12 +82,7 @@ class Schedule(Shown):
     """The segments of one or more days, in order, without overlaps or gaps.
 
     Attributes:
-        tick_size: Price step, the unit of distance; None if unknown.
         fallback_policy: Treatment of windows without a usable fit (one of ``POLICIES``).
-        segments: The segments; empty if the day is not longer than the training window.
-        reference: Reference price of distances: ``mid``, ``micro`` or ``best``.
-        mode: Training mode of the windows (one of ``MODES``).
-        half_life_min: Half-life of the weights of data, in min, in the modes with weights; None in others.
         max_age_s: Maximum age of carried parameters, in s; None without a limit.
         calib_fills: The fill model under which the windows were measured; None for the hit rule.
         clustering: Excitation in the first training window (`HawkesFit.to_json`); None if not fitted.
@@ -143,7 +108,6 @@ class Schedule(Shown):
     shared: dict[str, Any] | None = None
 
     def lines(self) -> Iterator[str]:
-        """Yield the windows, the number of segments by source, and the ranges of A and k."""
         span = f"windows of {self.train_window_min:g} min, every {self.step_min:g} min, {self.mode}"
         yield f"schedule of {self.symbol} {self.day}: {span}, {self.fallback_policy}"
         yield self.counted()
@@ -154,24 +118,20 @@ class Schedule(Shown):
 
     @property
     def sources(self) -> dict[str, int]:
-        """Number of segments by `source`; only fitted ones have their own window's parameters."""
         sources = [segment.source for segment in self.segments]
         return {name: sources.count(name) for name in SOURCES}
 
     @property
     def oldest_s(self) -> float | None:
-        """Greatest age of carried parameters, s; None without any."""
         ages = [segment.age_s for segment in self.segments if segment.source == "carried" and segment.age_s is not None]
         return max(ages, default=None)
 
     def counted(self) -> str:
-        """Return the number of segments, by source, and the greatest age of carried parameters."""
         counts = ", ".join(f"{count} {name}" for name, count in self.sources.items() if count)
         age = "" if self.oldest_s is None else f"; carried parameters are up to {duration(self.oldest_s)} old"
         return f"{len(self.segments)} segments" + (f": {counts}{age}" if counts else "")
 
     def plot(self) -> Picture:
-        """Draw A and k of every segment over time, with 95 % intervals where they were fitted."""
         return picture_of(self)
 
     def at(self, us: int) -> Segment | None:
@@ -182,7 +142,6 @@ class Schedule(Shown):
         return self.segments[number]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the content of ``poisson_schedule.json``."""
         names = [field.name for field in fields(Segment)]
         segments = [{name: getattr(segment, name) for name in names} for segment in self.segments]
         plan = {field.name: getattr(self, field.name) for field in fields(self)} | {"segments": segments}
@@ -279,11 +238,7 @@ def calibrator_of(
     rules: "Rules | None" = None,
     **memory: Any,
 ) -> tuple[Calibrator, tuple[str, ...]]:
-    """Return the calibrator of a plan's windows, and notes on its reference price, chosen before the first segment.
-
-    Args:
-        memory: ``keep`` and ``held`` of `Calibrator`.
-    """
+    """Return the calibrator of a plan's windows, and notes on its reference price, chosen before the first segment."""
     tapes = tapes_given(tape, "the schedule")
     given = config or CalibrationConfig()
     chosen, choice, notes = chosen_before(tapes, given, tapes[0].start_us + plan.first_us)
@@ -298,7 +253,6 @@ def schedule_of(
     clustering: WindowClustering | None,
     shared: tuple[dict[str, Any] | None, Sequence[Mapping[str, Any]]],
 ) -> Schedule:
-    """Return the schedule of a plan's segments; *shared* comes from `shared_strength`."""
     return Schedule(
         symbol=calibrator.tapes[0].symbol,
         day=calibrator.day,
@@ -418,12 +372,10 @@ def _means_fault(segment: Segment, clustered: bool) -> str:
 
 
 def broken(source: str, what: str) -> BrokenFile:
-    """Return the error with the problem *what* in *source*."""
     return BrokenFile(f"{source}: {what}; {REMEDY}")
 
 
 def why_unusable(schedule: Schedule) -> Sentence:
-    """Return why a schedule has no usable segment, and the remedy."""
     if not schedule.segments:
         return Sentence(
             "no segment, because the day is not longer than the training window of {:g} minutes; take a shorter "

@@ -1,9 +1,4 @@
-"""Shapes of λ(δ), each fitted to the rows of a fit by maximum likelihood.
-
-A row is an order resting at its distance, with rate λ(δ), or a cell ``[δ, δ + w)`` of the depth of aggressive orders,
-with rate λ(δ) - λ(δ + w). Given their number, fills are multinomial over the rows; the height is profiled out, which
-leaves a curve's shape.
-"""
+"""Shapes of λ(δ), each fitted to the rows of a fit by maximum likelihood."""
 
 import math
 from collections.abc import Callable
@@ -34,7 +29,6 @@ class Family:
     """A kind of curve with a few parameters.
 
     Attributes:
-        starts: Initial shapes of the search.
         curve: Returns its logarithm at distances beyond the nearest in units of 1/k of the exponential, and its slopes
             by parameter, in the last axis; for several shapes, a row each.
         named: Converts height, shape, smallest distance and unit (ticks) to the parameters of the formula.
@@ -61,12 +55,10 @@ class Cells:
 
     @cached_property
     def spans(self) -> tuple[Ints, Ints]:
-        """Start and end edge of each row, as indices; an open row ends at the number of edges."""
         far = self.shape.delta + self.shape.width
         return np.searchsorted(self.edges, self.shape.delta), np.searchsorted(self.edges, far)
 
     def units(self, delta: Floats) -> Floats:
-        """In units beyond the nearest row."""
         units: Floats = (delta - self.shape.delta[0]) / self.scale
         return units
 
@@ -176,10 +168,7 @@ def fitted(family: Family | None, cells: Cells, exposure_s: Floats, fills: Float
 
 @np.errstate(all="ignore")
 def search(family: Family, cells: Cells, exposure_s: Floats, fills: Floats) -> list[FittedCurve]:
-    """Return the maximum-likelihood curves of a family, by damped Fisher scoring from the best of its starts.
-
-    Arguments as in `fitted`.
-    """
+    """Return the maximum-likelihood curves of a family, by damped Fisher scoring from the best of its starts."""
     tables, count = len(fills), len(family.starts)
     starts, tiled = np.tile(np.array(family.starts), (tables, 1)), np.repeat(np.arange(tables), count)
     shapes, heights = _climbed(family, cells, starts, (exposure_s[tiled], fills[tiled]))

@@ -33,11 +33,7 @@ STEPS = 60  # of the bisection
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """A normal distribution of a parameter over stretches of time.
-
-    Attributes:
-        sd: Between stretches, beyond their errors.
-    """
+    """A normal distribution of a parameter over stretches of time."""
 
     mean: float
     sd: float
@@ -45,7 +41,6 @@ class Shared:
 
     @classmethod
     def of(cls, values: Sequence[float], errors: Sequence[float]) -> Self | None:
-        """None below `LEAST` values."""
         if len(values) < LEAST:
             return None
         x, squares = np.asarray(values, np.float64), np.asarray(errors, np.float64) ** 2
@@ -103,7 +98,6 @@ class Stretch(NamedTuple):
 
     @classmethod
     def of(cls, fit: PoissonFit) -> Self | None:
-        """None unless the fit is usable and has errors."""
         own = with_block_errors(fit)
         known = (fit.logA, fit.k, fit.se_logA, fit.se_k, own.se_logA, own.se_k, fit.cov_logA_k)
         if not fit.usable or None in known or not fit.se_logA or not fit.se_k:
@@ -114,7 +108,6 @@ class Stretch(NamedTuple):
         return cls(log_a, k, *errors, together / (naive_a * naive_k), _wide(fit.ci95_k_block, by_blocks_k))
 
     def error_at(self, ticks: float) -> float:
-        """Standard error of ln λ at a distance."""
         together = self.correlation * self.error_log_a * self.error_k
         return math.sqrt(max(self.error_log_a**2 - 2 * ticks * together + (ticks * self.error_k) ** 2, 0.0))
 
@@ -132,11 +125,7 @@ def log_rate_half(whole: PoissonFit, alone: Sequence[PoissonFit]) -> float | Non
 
 
 class NextStretch:
-    """Counts how often A and k of the next stretch fell into the interval that a window gave.
-
-    The interval is about the window's estimate, shrunk to the mean of the stretches that had ended; its variance adds
-    the estimate's error, the difference between stretches, and the next stretch's own error.
-    """
+    """Counts how often A and k of the next stretch fell into the interval that a window gave."""
 
     def __init__(self) -> None:
         self._past: list[Stretch] = []
@@ -144,7 +133,6 @@ class NextStretch:
         self._inside = {"A": 0, "k": 0}
 
     def add(self, window: Stretch | None, after: Stretch | None) -> None:
-        """Count *after* by what is known when it begins, and keep it."""
         if after is None:
             return
         shared = self.shared()
@@ -169,7 +157,7 @@ class NextStretch:
         return None if a is None or k is None else {"A": a, "k": k}
 
     def to_json(self) -> dict[str, Any] | None:
-        """Return ``shared`` of a schedule: ``A`` (of ln A), ``k``, and ``next``; None with too few."""
+        """Return ``shared`` of a schedule."""
         shared = self.shared()
         if shared is None:
             return None
@@ -179,7 +167,6 @@ class NextStretch:
 
 
 def shrunk_to(shared: Mapping[str, Shared] | None, alone: Stretch | None) -> dict[str, Any]:
-    """Return A and k drawn to the mean of all, with intervals, by the names in `SHRUNK`."""
     if shared is None or alone is None:
         return dict.fromkeys(SHRUNK)
     a = shared["A"].estimate(alone.log_a, alone.error_log_a, alone.wide)
@@ -214,7 +201,6 @@ def _covered(spans: Sequence[tuple[int, int]]) -> int:
 
 
 def segment_stretch(segment: "Segment | WindowFit") -> Stretch | None:
-    """Return A and k of a segment or of a window with their errors; None if some are unknown."""
     A, k, error_log_a, error_k = segment.A, segment.k, segment.se_logA, segment.se_k
     if not A or not k or error_log_a is None or error_k is None:
         return None
@@ -284,7 +270,6 @@ def schedule_draws(schedule: "Schedule", count: int, seed: int) -> Iterator["Sch
 
 
 def _drawn(segment: "Segment", shared: Sequence[Shared], together: Floats, apart: Floats) -> "Segment":
-    """*together* and *apart* are standard normal, for ln A and k."""
     own = segment_stretch(segment)
     if own is None:
         return segment
@@ -301,11 +286,7 @@ def _drawn(segment: "Segment", shared: Sequence[Shared], together: Floats, apart
 
 
 def sentence(shared: Mapping[str, Any], stretches: str, drawn: Sequence[Mapping[str, Any]] = ()) -> str:
-    """Say what stretches share, the *drawn* estimates of each, and how well windows predicted the next.
-
-    Args:
-        stretches: Their name: segments of 15 min, days.
-    """
+    """Say what stretches share, the *drawn* estimates of each, and how well windows predicted the next."""
     a, k, after = shared["A"], shared["k"], shared["next"]
     text = (
         f"{a['n']} {stretches} alone: A {number(math.exp(a['mean']), 3)} /s, differing by "
@@ -324,7 +305,6 @@ def sentence(shared: Mapping[str, Any], stretches: str, drawn: Sequence[Mapping[
 
 
 def told(schedule: Mapping[str, Any]) -> str:
-    """Return the `sentence` of a ``poisson_schedule.json``, or empty."""
     if schedule.get("shared") is None:  # an earlier version made it, or there are too few
         return ""
     drawn = [{"A_shrunk": None, "k_shrunk": None, **segment} for segment in schedule["segments"]]

@@ -58,7 +58,6 @@ class HitRule:
             )
 
     def lots(self, lot_e8: int) -> int:
-        """Return the minimum lots of a sweep, 1 or more."""
         return max(-(-self.order_e8 // lot_e8), 1)
 
     @property
@@ -68,10 +67,7 @@ class HitRule:
 
 
 class Displayed:
-    """The lots displayed on one side just before any event, at given prices.
-
-    Rows are sorted once, by price and event; a lookup is a binary search.
-    """
+    """The lots displayed on one side just before any event, at given prices."""
 
     def __init__(self, tape: "Tape", side: int, ticks: Ints) -> None:
         event = np.repeat(np.arange(len(tape)), np.diff(tape.first_row))
@@ -105,8 +101,6 @@ class Reached:
     """The sweeps of a window, in the order of the tape.
 
     Attributes:
-        us: First print of each in the window.
-        row: Reference path's row just before.
         depth: Deepest hit price, in steps; far below 0 for none.
     """
 
@@ -141,7 +135,6 @@ class Sweeps:
 
     @cached_property
     def _deepest_of_all(self) -> Ints:
-        """Deepest price hit by each whole sweep, in signed ticks, for every reference."""
         return self._deepest(self._opens, 0, len(self._us)) if len(self._us) else self._opens
 
     @cached_property
@@ -164,7 +157,6 @@ class Sweeps:
         return slice(int(self._opens.searchsorted(first)), int(self._opens.searchsorted(last)))
 
     def between(self, start_us: int, end_us: int) -> Reached:
-        """Each sweep is cut to its prints in the window."""
         first, last = self._us.searchsorted((start_us, end_us)).tolist()
         begun, stops = self.begun(start_us, end_us), self._stops
         tail = first < min(stops[begun.start], last)
@@ -293,7 +285,6 @@ class _Prints:
         return int(self._first[np.searchsorted(self._ids, trade_id)])
 
     def ahead(self, side: int, ticks: int, event: int) -> float:
-        """Lots ahead of an order in the book before the sweep that begins with *event*."""
         if not self._share:
             return 0.0
         return self._share * int(self._displayed[side].lots(np.array([ticks]), np.array([event]))[0])

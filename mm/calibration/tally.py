@@ -22,13 +22,7 @@ class Tally:
     """Time at each touch, and sweeps, of one side of a window; rows with equal keys add up.
 
     Attributes:
-        stood: int64[n], distance of the own best price (touch), steps; ``CLOSED`` without a book.
-        stood_block: int64[n].
-        us: int64[n], time at this touch.
-        touch: int64[m], just before the sweeps, steps.
         depth: int64[m], deepest price hit, steps.
-        block: int64[m], where they began.
-        count: int64[m].
     """
 
     stood: Ints
@@ -48,7 +42,6 @@ class Tally:
         return np.flatnonzero((self.touch != CLOSED) & (self.depth >= self.touch))
 
     def summed(self) -> Self:
-        """Sum equal rows, in block order, without sweeps that hit nothing."""
         stood, into = group(self.stood_block, self.stood)
         us = np.bincount(into, self.us, len(stood)).astype(np.int64)
         touch, depth, block, count = (getattr(self, name)[self.hit] for name in _NAMES[3:])
@@ -70,10 +63,7 @@ _NAMES = tuple(field.name for field in fields(Tally))
 
 
 def reach_of(tallies: "Sequence[Tally]", per_tick: int) -> float:
-    """Return the reach of the trade flow, whole ticks: the `REACHED` quantile of sweep depths.
-
-    It is at least `LEAST_TICKS` beyond the median distance of the best price.
-    """
+    """Return the reach of the trade flow, whole ticks: the `REACHED` quantile of sweep depths."""
     hits = [tally.hit for tally in tallies]
     touch, depth, count = (
         np.concatenate([getattr(tally, name)[hit] for tally, hit in zip(tallies, hits, strict=True)])
@@ -136,12 +126,10 @@ class DistanceGrid:
 
     @property
     def columns(self) -> int:
-        """Cells over all fractions of a tick."""
         return len(self.begin) * self.per_tick
 
     @cached_property
     def near(self) -> Ints:
-        """In steps."""
         near: Ints = (self.begin[:, None] * self.per_tick + np.arange(self.per_tick)).ravel()
         return near
 
@@ -173,7 +161,6 @@ class DistanceGrid:
         return cell
 
     def column(self, steps: Ints) -> Ints:
-        """Beyond the limit, the open column of the fraction; negative if none."""
         ticks = steps >> (self.per_tick.bit_length() - 1)
         if self._cell is None:
             cell = np.searchsorted(self.begin, ticks, side="right") - 1

@@ -89,7 +89,6 @@ def per_s(moves: Floats, step_s: float) -> float:
 
 
 def _two_scale(fast: float, slow: float) -> float:
-    """Return σ² from variances per second at both scales: the bounce in *slow* is a 60th of *fast*'s."""
     share = FAST_S / SLOW_S
     return (slow - share * fast) / (1 - share)
 

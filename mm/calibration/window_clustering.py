@@ -1,11 +1,4 @@
-"""Clustering of a schedule: one Hawkes process for all segments, and its mean over the training data of each.
-
-Excitation changes slowly: the process is fitted once, to the first training window, which precedes every segment.
-Activity changes with the hour, which A already covers. So A and k give a segment's fill rate while the intensity is at
-its mean over their training data, with the same weights.
-
-Means use receive times, as fills do: exchange times would need the day's median delay, known only at its end.
-"""
+"""Clustering of a schedule: one Hawkes process for all segments, and its mean over the training data of each."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -30,16 +23,11 @@ Memory = Callable[..., Any]  # like `Checkpoint.value`: takes a name and a funct
 
 
 class WindowClustering:
-    """The process of the first training window of a plan, and its means over all training windows.
-
-    Attributes:
-        block: As `HawkesFit.to_json`, or why there is none; None if the plan has no window.
-    """
+    """The process of the first training window of a plan, and its means over all training windows."""
 
     def __init__(
         self, calibrator: "Calibrator", plan: WindowPlan, memory: Memory = lambda _, make, *__: make()
     ) -> None:
-        """Fit the process; *memory* returns a stored value by name, or else calls the function."""
         self._calibrator, self._plan = calibrator, plan
         windows = plan.over(calibrator.days)
         self._cuts = np.unique([us for window in windows for us in (window.train_start_us, window.train_end_us)])
@@ -80,10 +68,6 @@ class WindowClustering:
         return self._reached_in(self._process, self._calibrator)
 
     def _reached_in(self, process: Clustering, calibrator: "Calibrator") -> tuple[Ints, Floats]:
-        """Return the instants at which windows or blocks begin and end, and the integrals up to them.
-
-        Integrals of both sides' intensities, and of the time with a valid book.
-        """
         rows = [self._rows(tape, calibrator.config.rule.grouped) for tape in calibrator.tapes]
         at_us, kind = map(np.concatenate, zip(*rows, strict=True))
         at_s = (at_us - calibrator.start_us) / US_PER_S
@@ -96,7 +80,6 @@ class WindowClustering:
         return at_us[probe], np.column_stack((clock[probe], exposed_s[probe]))
 
     def _rows(self, tape: "Tape", grouped: bool) -> tuple[Ints, Any]:
-        """Return instants (µs) and kinds of a day's orders, book spans and window borders, in order."""
         start_us, end_us = span_of(tape)
         grid = np.arange(start_us, end_us, BLOCK_US if self._plan.mode in WEIGHING else end_us)
         inside = self._cuts[(self._cuts > start_us) & (self._cuts < end_us)]

@@ -1,9 +1,4 @@
-"""Fits of a schedule's windows in order of time: A, k, the curve of λ(δ), and the predictions for a segment.
-
-Comparing shapes of λ(δ) takes ten times as long as a fit, and shapes change more slowly than rates. So shapes are
-compared once per hour; windows until then keep the curve's shape and scale it to their own fills. A window uses only
-its own training data and earlier windows', which ended before.
-"""
+"""Fits of a schedule's windows in order of time: A, k, the curve of λ(δ), and the predictions for a segment."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -36,12 +31,7 @@ PointsOf = Callable[[int, int], Points]
 
 @dataclass(frozen=True)
 class WindowFits:
-    """Fits windows in order of time, on demand.
-
-    Attributes:
-        points: Points of ``[start, end)``, µs; None: the calibrator's, the last of which are cached.
-        clustering: Means of its process; None without clustering.
-    """
+    """Fits windows in order of time, on demand."""
 
     calibrator: "Calibrator"
     plan: WindowPlan
@@ -51,7 +41,6 @@ class WindowFits:
     clustering: WindowClustering | None = None
 
     def each(self, windows: Sequence[Window]) -> Iterator[WindowFit]:
-        """In order of time; windows with the same training span share a fit."""
         points = self.points or lru_cache(maxsize=1)(self.calibrator.points)
         per_hour = max(round(SHAPE_MIN / self.plan.step_min), 1)
         known: dict[tuple[int, int], WindowFit] = {}
@@ -107,7 +96,6 @@ def _as_json(own: WindowFit) -> dict[str, Any]:
 
 
 def _from_json(kept: dict[str, Any], lead: Lead) -> WindowFit:
-    """A kept curve is *lead*'s."""
     level = kept["level"]
     return WindowFit(
         **{name: kept[name] for name in KEPT}
@@ -133,7 +121,6 @@ def level_of(points: Points, line: Line) -> float:
 
 
 def reached(points: Points, line: Line) -> Floats:
-    """Return each row's rate, 1/s: λ(δ), for a cell minus λ at its far end."""
     first, row = points.groups
     near = points.delta_ticks[first]
     rate = rates_on(line, np.concatenate((near, near + points.width_ticks[first])))

@@ -1,9 +1,4 @@
-"""Training windows over a day, and the fit of each.
-
-Modes: ``rolling`` (last window length), ``expanding`` (all data so far), ``static`` (first window only), ``ewma`` (all
-data, older data with lower weights), ``pooled_k`` (k from all data, A from the weighted ones: within a day k hardly
-changes, A does).
-"""
+"""Training windows over a day, and the fit of each."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -43,7 +38,6 @@ class WindowPlan:
     """Partition of a time span into segments with training windows.
 
     Attributes:
-        train_window_min: Length of a training window; the first segment starts this long after the start.
         latency_us: Training ends this long before its segment starts, so that an order sent at its end rests in time.
         half_life_min: Half-life of the weights of data (``ewma``, ``pooled_k``), in minutes of recording.
         clustered: Whether segments have the clustering of aggressive orders, used by the fill model ``hawkes``.
@@ -80,15 +74,10 @@ class WindowPlan:
         return round(self.train_window_min * US_PER_MIN) - self.latency_us
 
     def windows(self, start_us: int, end_us: int) -> tuple[Window, ...]:
-        """Return the windows of ``[start_us, end_us)``; the last segment is cut to it, and there may be none."""
         return self.over([(start_us, end_us)])
 
     def over(self, days: Sequence[tuple[int, int]]) -> tuple[Window, ...]:
-        """Return the windows of recorded spans ``[start, end)`` in order of time.
-
-        A training window is recorded time: before a day's start it continues at the previous day's end. A day's last
-        segment lasts until the next day's first.
-        """
+        """Return the windows of recorded spans ``[start, end)`` in order of time."""
         clock = _Clock(days)
         train_us, step_us = round(self.train_window_min * US_PER_MIN), round(self.step_min * US_PER_MIN)
         first_us = clock.instant(train_us)
@@ -124,12 +113,10 @@ class _Clock:
         return self.days[0][0]
 
     def recorded_us(self, us: int) -> int:
-        """Negative before the first day."""
         later = sum(min(us, end_us) - start_us for start_us, end_us in self.days[1:] if start_us < us)
         return min(us, self.days[0][1]) - self.start_us + later
 
     def instant(self, recorded_us: int) -> int:
-        """After the last day, as if it continued."""
         for start_us, end_us in self.days[:-1]:
             if recorded_us < end_us - start_us:
                 return start_us + recorded_us
@@ -150,16 +137,11 @@ class WindowFit:
     """A training window's fit; A, k and errors are None if unusable.
 
     Attributes:
-        A: Fills per second, per side and resting order, at distance 0.
         se_k: By blocks if the window has two.
         fit: ``ewma``: of weighted counts; ``pooled_k``: of all data so far.
-        sigma_ticks: Volatility of the mid, ticks/√s.
-        half_spread_ticks: Half of the mean displayed spread, ticks; None without a valid book.
         predicted: 95 % predictive interval of fills, both sides, in the next segment.
         moves: Mean adverse moves of the mid after fills, by distance, ticks.
-        measured: Distance and fills per second under a fill model; empty without one.
         mean_per_s: Mean intensity of the Hawkes process, orders that hit bids and asks.
-        ci95_A: By blocks if the window has two.
     """
 
     A: float | None
@@ -194,7 +176,6 @@ class WindowFit:
 
     @property
     def line(self) -> Line:
-        """Points of λ(δ) at A's level, if another shape was chosen."""
         if self.A is None or self.fit.A is None:
             return ()
         line, _, height = self.curve or (self.fit.line, "", 1.0)
@@ -212,9 +193,7 @@ class WindowFitter:
     """Fits training windows in the mode of a plan.
 
     Attributes:
-        points: Points of ``[start, end)``, µs, from no data outside.
         length_s: Recorded seconds, as the points' blocks count them; None if all is recorded.
-        plain: Fits points without their curve; None: *fit*.
     """
 
     points: Callable[[int, int], Points]
@@ -247,10 +226,7 @@ def weights_of(block: Ints, length_s: float, half_life_min: float) -> Floats:
 def _recent(
     points: Points, weights: Floats, fit: Callable[[Points], PoissonFit], plain: Callable[[Points], PoissonFit]
 ) -> WindowFit:
-    """Fit weighted counts and exposure.
-
-    Errors are the weighted score's, and exceed independent fills' errors as blocks show without weights.
-    """
+    """Fit weighted counts and exposure."""
     fitted = fit(points.weighed(weights))
     if fitted.A is None or fitted.k is None or fitted.se_k is None or fitted.se_logA is None:
         return WindowFit.of(fitted)
@@ -261,7 +237,6 @@ def _recent(
 
 
 def _clustered(fit: PoissonFit) -> tuple[float, float]:
-    """Return the errors of ln A and k by blocks over those for independent fills."""
     own = with_block_errors(fit)
     ratios = [
         1.0 if not naive or error is None else error / naive
@@ -271,14 +246,12 @@ def _clustered(fit: PoissonFit) -> tuple[float, float]:
 
 
 def _effective_blocks(points: Points, weights: Floats) -> float:
-    """Return (Σw)²/Σw² of the weights of the blocks of *points*."""
     _, first = np.unique(points.block, return_index=True)
     of_block = weights[first]
     return float(of_block.sum()) ** 2 / float((of_block**2).sum())
 
 
 def _pooled(points: Points, weights: Floats, fit: Callable[[Points], PoissonFit]) -> WindowFit:
-    """Fit k to all points, then A to the weighted ones with that k."""
     fitted = fit(points)
     if fitted.k is None or fitted.se_k is None:
         return WindowFit.of(fitted)
@@ -303,13 +276,7 @@ def _total(first: Floats, second: Floats) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """Replacement of a window's fit that is not usable.
-
-    Attributes:
-        policy: ``carry_forward`` (last usable fit), ``global_default`` (fixed A and k) or ``skip_segment`` (no quotes).
-        max_age_s: Of carried parameters.
-        default: A (1/s) and k (1/tick) of ``global_default``.
-    """
+    """Replacement of a window's fit that is not usable."""
 
     policy: str = "carry_forward"
     max_age_s: float = math.inf

@@ -102,7 +102,6 @@ class EventColumns:
 
     Attributes:
         start, size: The rows of event e are the ``size[e]`` rows from ``start[e]`` on in `RecordedRows`.
-        folder: Where the columns are stored, also replaced ones; None: in memory.
     """
 
     event_us: Ints
@@ -125,7 +124,6 @@ class EventColumns:
             setattr(self, name, stored(how(name, getattr(self, name)), self.folder))
 
     def void(self, crossed: list[int], kept: NDArray[np.bool_]) -> list[EventName]:
-        """Turn *crossed* events into gaps, drop those not *kept*, and return the crossed ones' names."""
         names = [self.name(at) for at in crossed]
         own = {"kind": GAP, "event_id": 0, "event_exch_us": 0, "size": 0}
 
@@ -148,12 +146,6 @@ class TapeBuilder:
 
     Events that leave the book crossed or locked become GAPs, events up to the next SNAPSHOT are left out (except
     trades), and KEYFRAMEs are inserted.
-
-    Args:
-        keyframe_after: 1 for each event to be followed by a KEYFRAME if the book is valid.
-
-    Attributes:
-        crossed: The events that left the book crossed.
     """
 
     def __init__(self, events: EventColumns, rows: RecordedRows, keyframe_after: NDArray[np.uint8]) -> None:
@@ -193,10 +185,6 @@ class TapeBuilder:
         return trades[contrary & ((total >= least) & (against > share * total))[quarter]], far
 
     def first_book_lots(self) -> tuple[int, int]:
-        """Return the greatest divisor of the first book's quantities, in lots, and their number; 0 without one.
-
-        This is what a run could know of the order step before its first decision.
-        """
         first = np.flatnonzero(self.events.kind == SNAPSHOT)[:1]
         _, _, lots = self._rows.ordered(self.events.start[first], self.events.size[first])
         return (int(np.gcd.reduce(lots)), len(lots)) if len(lots) else (0, 0)
@@ -292,11 +280,6 @@ def merged(day: "SyncedDay", folder: Path | None) -> tuple[EventColumns, Recorde
 
 
 def _changes(day: "SyncedDay", snapshot_rows: Sequence[int]) -> tuple[Ints, Ints]:
-    """Return the events of epoch changes, and their keys.
-
-    Columns: kind, instant, exchange's instant, number, id, first row, number of rows. Messages buffered for a snapshot
-    come after it, at its instant.
-    """
     events, keys = [], []
     book = day.book
     for change, buffered in day.events.changes:
@@ -353,7 +336,6 @@ def _rows_of(event: tuple[Any, ...]) -> list[tuple[int, int, int]]:
 
 
 def quarter_hours(event_us: Ints) -> NDArray[np.uint8]:
-    """Return a flag per event: 1 for the last one before a full quarter of an hour (UTC)."""
     last = np.zeros(len(event_us), np.uint8)
     for begin, stamps in in_pieces(event_us, 1):
         last[begin : begin + len(stamps) - 1] = np.diff(stamps // KEYFRAME_US) > 0
@@ -361,7 +343,6 @@ def quarter_hours(event_us: Ints) -> NDArray[np.uint8]:
 
 
 def windows(first_row: Ints) -> Iterator[tuple[int, int]]:
-    """Yield the bounds of successive groups of events with at most `WINDOW_ROWS` rows, but at least one event."""
     begin, events = 0, len(first_row) - 1
     while begin < events:
         stop = int(np.searchsorted(first_row, first_row[begin] + WINDOW_ROWS, "right")) - 1

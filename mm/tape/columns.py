@@ -44,7 +44,6 @@ PIECE = 1 << 20
 
 
 def none() -> Ints:
-    """Return a column without items."""
     return np.empty(0, np.int64)
 
 
@@ -95,9 +94,6 @@ class TapeMeta:
     """The origin of a tape.
 
     Attributes:
-        inputs: Path (relative to the data root), bytes and sha256 of each file.
-        counts: Findings and repairs: gaps, stale updates, duplicate trades, …
-        excluded: Excluded parts of the day, as sentences.
         last_update_id: Of the book at the end; None without a valid book.
         carried_from: Id of the snapshot carried over from the previous day.
         hindsight: Spans (start, end, µs) that the tape has as known from their end on: a gap begins at the last message
@@ -146,7 +142,6 @@ def ahead(parts: Generator[_Part, None, None]) -> Generator[_Part, None, None]:
 
 
 def bounds(size: Ints) -> Ints:
-    """Return the start of each of several runs of *size* items, and the end of the last one."""
     ends = np.zeros(len(size) + 1, np.int64)
     np.cumsum(size, out=ends[1:])
     return ends
@@ -165,11 +160,7 @@ def _mapped(file: IO[bytes]) -> mmap.mmap:
 
 
 class Growing:
-    """Columns to which items are appended, in memory or in files.
-
-    Args:
-        files: A file per column, nameless; None for memory.
-    """
+    """Columns to which items are appended, in memory or in files."""
 
     def __init__(self, dtypes: Mapping[str, Any], files: Sequence[IO[bytes]] | None) -> None:
         self._dtypes = {name: np.dtype(dtype) for name, dtype in dtypes.items()}
@@ -177,7 +168,6 @@ class Growing:
         self._parts: list[list[Column]] = [[] for _ in dtypes]
 
     def add(self, *parts: Column) -> None:
-        """Raises OSError if the items cannot be written."""
         for place, (part, dtype) in enumerate(zip(parts, self._dtypes.values(), strict=True)):
             if self._files is None:
                 self._parts[place].append(part.astype(dtype))
@@ -185,7 +175,6 @@ class Growing:
                 self._files[place].write(np.ascontiguousarray(part, dtype).view(np.uint8).data)
 
     def whole(self) -> dict[str, Column]:
-        """Return the columns, once, read-only if in files; raises OSError if the files cannot be written."""
         if self._files is None:  # the parts of a column are freed before the next one is joined
             return {
                 name: np.concatenate([np.empty(0, self._dtypes[name]), *self._parts.pop(0)]) for name in self._dtypes
@@ -200,10 +189,7 @@ class Growing:
 
 @contextmanager
 def growing(dtypes: Mapping[str, Any], folder: Path | None) -> Iterator[Growing]:
-    """Yield empty columns, in memory, or in files in *folder* that are deleted with them.
-
-    A day that will be kept needs the disk space anyway; in files, columns take memory only while used.
-    """
+    """Yield empty columns, in memory, or in files in *folder* that are deleted with them."""
     with ExitStack() as held:
         yield Growing(dtypes, [held.enter_context(TemporaryFile(dir=folder)) for _ in dtypes] if folder else None)
 
@@ -226,10 +212,7 @@ def in_memory(column: Column) -> Column:
 
 
 def release(column: Column) -> None:
-    """Release a mapped column's pages; the system reads them again on use.
-
-    Pages that reach beyond the column, and unmapped columns, are kept.
-    """
+    """Release a mapped column's pages; the system reads them again on use."""
     base: Any = column
     while isinstance(base, np.ndarray | memoryview):
         base = base.base if isinstance(base, np.ndarray) else base.obj
@@ -243,10 +226,7 @@ def release(column: Column) -> None:
 
 
 def in_pieces(column: Column, more: int = 0) -> Iterator[tuple[int, Column]]:
-    """Yield the position and the items of each piece of a column, and release a piece before the next one.
-
-    A table's items are its rows. A piece includes the first *more* items of the next.
-    """
+    """Yield the position and the items of each piece of a column, and release a piece before the next one."""
     most = max(PIECE * len(column) // max(column.size, 1), 1)
     for begin in range(0, len(column), most):
         piece = column[begin : begin + most + more]
@@ -264,7 +244,5 @@ def gathered(column: Column, places: Ints) -> Column:
 
 
 def trim_heap() -> None:
-    """Return freed memory to the system, if the C library supports it (glibc)."""
-
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)

@@ -25,11 +25,7 @@ NEEDED = ("us", "kind", "order_id", "other_id", "side", "ticks", "lots")
 
 @dataclass(frozen=True, slots=True)
 class DayOrders:
-    """The orders of a day, made from its order log on first use.
-
-    Attributes:
-        unit: Price and quantity step of the log, 1e-8; *wanted*: of the tape.
-    """
+    """The orders of a day, made from its order log on first use."""
 
     log: Path
     unit: tuple[int, int]
@@ -46,12 +42,7 @@ class DayOrders:
         return cls(day.order_log, unit, (grid.tick_e8, grid.lot_e8), folder)
 
     def open(self) -> OrderIndex:
-        """Open or make the index.
-
-        Raises:
-            BrokenFile: If the log is damaged or its times decrease.
-            Mismatch: If its steps are no multiples of the tape's.
-        """
+        """Open or make the index."""
         (ticks, odd_ticks), (lots, odd_lots) = map(divmod, self.unit, self.wanted)
         if odd_ticks or odd_lots:
             raise Mismatch(
@@ -74,14 +65,6 @@ class DayOrders:
 
 
 def kept_orders(tape: "Tape") -> tuple[Path, tuple[int, int]] | None:
-    """Return the file of *tape*'s orders, made if need be, and the price and quantity step of its log, 1e-8.
-
-    None if its day has no order log.
-
-    Raises:
-        BrokenFile: If the log is damaged.
-        Mismatch: If its steps are no multiples of the tape's.
-    """
     if tape.orders is None or tape.order_log is None:
         return None
     own = instrument_of(DayFolder.at(tape.order_log.parent)) or tape.instrument
@@ -103,7 +86,6 @@ def open_kept_orders(path: Path, unit: tuple[int, int], wanted: Instrument) -> O
 
 
 def without_orders(day: DayFolder) -> str:
-    """Return in words that *day* has no order log, and which days of its symbol have one."""
     folders = (DayFolder(day.root, day.symbol, other) for other in days_of(day.root, day.symbol))
     others = [folder.day for folder in folders if folder.order_log.is_file()]
     known = f"days of {day.symbol} with one: {', '.join(others)}" if others else f"no day of {day.symbol} has one"
@@ -114,7 +96,6 @@ def without_orders(day: DayFolder) -> str:
 
 
 def read_log(path: Path) -> "tuple[dict[str, Ints], Sequence[tuple[int, int]] | None]":
-    """Return an order log's columns and spans; raises BrokenFile if the file is none."""
     from mm.dayfolder.order_log import OrderLog  # imported here: most runs read no log
 
     log, empty = OrderLog.open(path), np.empty(0, np.int64)
@@ -123,6 +104,5 @@ def read_log(path: Path) -> "tuple[dict[str, Ints], Sequence[tuple[int, int]] | 
 
 
 def instrument_of(day: DayFolder) -> Instrument | None:
-    """Return the instrument of ``instrument.json``; None without that file."""
     path = existing(day.instrument)
     return None if path is None else from_exchange_info(exchange_entry(read_small(path)[0], str(path)), str(path))

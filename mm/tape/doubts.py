@@ -45,7 +45,6 @@ class BookDoubts(NamedTuple):
 
     Attributes:
         contrary: A sentence if most trades have the side contrary to the book.
-        notes: Sentences about time in which the book stands still, and about trades far from it.
         standing: Spans (µs) without a market, as trades print through the book.
     """
 
@@ -99,13 +98,7 @@ class StillBook(NamedTuple):
 
 
 class Doubts(NamedTuple):
-    """What a tape's messages put in doubt; `Tape.doubts` keeps it for the next run.
-
-    Attributes:
-        still: Spans in which the book stands still although trades go on.
-        untraded_us: A stretch without trades longer than half the window, else 0.
-        window_us: Length of the window, without bookless time if there is such a stretch.
-    """
+    """What a tape's messages put in doubt; `Tape.doubts` keeps it for the next run."""
 
     still: list[StillBook]
     untraded_us: int
@@ -113,16 +106,11 @@ class Doubts(NamedTuple):
 
 
 def doubts_of(tape: "Tape") -> Doubts:
-    """Return what the messages of *tape* put in doubt."""
     return Doubts(still_books(tape), *untraded_us(tape))
 
 
 def still_books(tape: "Tape") -> list[StillBook]:
-    """Return the spans in which a valid book has no message for long, although trades go on.
-
-    Every trade takes quantity from the book, so the stream has ended, or a message has the time of another hour. A
-    quiet market is silent in both, and where whole books come once a minute, that is the usual pause.
-    """
+    """Return the spans in which a valid book has no message for long, although trades go on."""
     long = [
         StillBook(begin_us, end_us, int(np.count_nonzero(tape.kind[last + 1 : following] == TRADE)))
         for last, following, begin_us, end_us in _silences(tape.kind, tape.event_us, (tape.start_us, tape.end_us))
@@ -154,10 +142,7 @@ def silent_books(kind: "NDArray[np.uint8]", event_us: Ints, end_us: int) -> Iter
 def _silences(
     kind: "NDArray[np.uint8]", event_us: Ints, window_us: tuple[int, int]
 ) -> Iterator[tuple[int, int, int, int]]:
-    """Yield the events between which the book has no message for long, and their instants in the window.
-
-    The first is -1 at the window's start, the second the number of events at its end.
-    """
+    """Yield the events between which the book has no message for long, and their instants in the window."""
     start_us, end_us = window_us
     last, last_us = -1, start_us
     for begin, kinds in in_pieces(kind):
@@ -198,7 +183,6 @@ def _with_book_us(kind: "NDArray[np.uint8]", event_us: Ints, span_us: tuple[int,
 
 
 def _first_trade(kinds: "NDArray[np.uint8]") -> int | None:
-    """The first `NEAREST` are searched first."""
     width = NEAREST
     while not (is_trade := kinds[:width] == TRADE).any():
         if width >= len(kinds):

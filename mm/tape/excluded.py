@@ -39,7 +39,6 @@ class Losses(NamedTuple):
 
 
 def sentences(spans: Sequence[Span], end_us: int) -> list[str]:
-    """Return *spans* as sentences: the first few of each reason, and a total of the rest."""
     lines = []
     for prefix in dict.fromkeys(span.why.partition(":")[0] for span in spans):
         group = [span for span in spans if span.why.partition(":")[0] == prefix]
@@ -51,7 +50,6 @@ def sentences(spans: Sequence[Span], end_us: int) -> list[str]:
 
 
 def trade_runs(events: EventColumns) -> Iterator[ConsecutiveIds]:
-    """Yield a day's trades in order, as runs of consecutive ids."""
     trades = np.flatnonzero(events.kind == TRADE)
     if not len(trades):
         return
@@ -63,11 +61,7 @@ def trade_runs(events: EventColumns) -> Iterator[ConsecutiveIds]:
 
 
 def trade_spans(day: RecordedDay, events: EventColumns, last_us: int, *, as_received: bool) -> list[Span]:
-    """Return the spans, until *last_us*, in which trades are missing from *events*, between their neighbours.
-
-    Such a span has no market: nobody knows whether an order would have filled. *as_received* keeps those that the
-    ledger declares: a live program heard of them at their end.
-    """
+    """Return the spans, until *last_us*, in which trades are missing from *events*, between their neighbours."""
     out = IdRanges((n, n) for n in day.trades.ids_out.tolist())
     declared = explained_ids(day.ledger, "trade_gap") | out
     excused = declared if as_received else excused_trades(day.ledger) | out
@@ -86,7 +80,6 @@ def trade_spans(day: RecordedDay, events: EventColumns, last_us: int, *, as_rece
 
 
 def halted_spans(day: RecordedDay) -> list[Span]:
-    """Return the spans in which the exchange reported a halt."""
     name = day.sources.ledger.name
     return [
         Span(from_us, to_us, f"{name}: the exchange reports the status {status} (exchange_info)")
@@ -95,11 +88,7 @@ def halted_spans(day: RecordedDay) -> list[Span]:
 
 
 def standing_spans(day: RecordedDay, events: EventColumns, rows: RecordedRows, last_us: int) -> list[Span]:
-    """Return the spans, until *last_us*, whose book is not the market's: trades print through it.
-
-    A book may be silent for a minute; but where twenty trades print beyond its best prices and no message removes
-    these, messages are missing. Trades at its best prices prove nothing.
-    """
+    """Return the spans, until *last_us*, whose book is not the market's: trades print through it."""
     silent = list(silent_books(events.kind, events.event_us, last_us)) if len(events) else []
     if not silent:
         return []
@@ -123,11 +112,7 @@ def standing_spans(day: RecordedDay, events: EventColumns, rows: RecordedRows, l
 
 
 def trades_revealed(day: RecordedDay, events: EventColumns) -> list[tuple[int, int]]:
-    """Return the spans in which trades were missing at first, from the trade before to the last news of them.
-
-    News are the next trade, the missing trades if late, and the ledger's rows about them; for trades from REST see
-    `place_fetched`.
-    """
+    """Return the spans in which trades were missing at first, from the trade before to the last news of them."""
     sequence, last_us = IdSequence(), 0
     fetched = frozenset(events.event_id[np.isin(events.recv_seq, day.trades.fetched)].tolist())
     holes: list[tuple[int, ...]] = []  # first and last id, and the instants around them
@@ -191,14 +176,7 @@ def exclude(events: EventColumns, rows: RecordedRows, spans: Sequence[Span]) -> 
 
 
 def place_fetched(events: EventColumns, rows: RecordedRows, fetched: Ints) -> set[tuple[int, int]]:
-    """Move trades *fetched* by REST (sequence numbers) to their trade times, where there is no valid book.
-
-    They arrived with the response, so no order could have filled by them, and the book of their instant is unknown.
-    Those outside bookless time exclude the time between their neighbours by id.
-
-    Returns:
-        For each, the instant of the trade before, and the later of the trade after and its own arrival.
-    """
+    """Move trades *fetched* by REST (sequence numbers) to their trade times, where there is no valid book."""
     if not len(fetched):
         return set()
     trades = events.kind == TRADE
@@ -224,7 +202,6 @@ def place_fetched(events: EventColumns, rows: RecordedRows, fetched: Ints) -> se
 
 
 def _places_without_book(events: EventColumns, us: Ints) -> Ints:
-    """Return the position of each trade among the events without a valid book; -1 if there is one."""
     kind, stamps = events.kind, events.event_us
     books = np.flatnonzero(kind == SNAPSHOT)
     firsts = np.concatenate(([-1], np.flatnonzero(kind == GAP)))
@@ -250,9 +227,6 @@ def _joined(spans: Sequence[Span]) -> Iterator[tuple[int, int]]:
 
 
 def _replay(events: EventColumns, rows: RecordedRows, places: Ints) -> tuple[TapeReplay, NDArray[np.bool_]]:
-    """Replay the day; return the replay with the book before each of *places*, and a mask of the events that stay where
-    books crossed.
-    """
     requested, kept = np.zeros(len(events), np.uint8), np.ones(len(events), np.uint8)
     requested[places[places > 0] - 1] = 1
     replay = TapeReplay()

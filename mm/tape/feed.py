@@ -1,13 +1,4 @@
-"""A tape in the order of the exchange's clock.
-
-Messages carry the exchange's and our receive timestamp; the clocks' offset is estimated at each message from those
-received by then: the least difference in the last ten minutes, minus an assumed latency of the fastest message
-(`QUICKEST_US`). It converts exchange timestamps to our clock; the remaining difference is a message's feed latency.
-Nothing that is received later changes it.
-
-A timestamp can be wrong, and a clock can be set. The median of the last messages tells both: a difference more than
-`STRAY_US` from it is left out, and where it moves by more, the ten minutes begin anew.
-"""
+"""A tape in the order of the exchange's clock."""
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -41,7 +32,6 @@ class Feed:
         clock_us: Their exchange times on our clock, ascending, int64[n].
         by_event: The same in tape order.
         offset_us: Our clock minus the exchange's, median; None for a constant delay.
-        median_us: Feed latency of stamped messages.
         stray: What is known of timestamps left out for the offset; empty if none.
     """
 
@@ -54,18 +44,12 @@ class Feed:
     stray: str = ""
 
     def to_dict(self) -> dict[str, float]:
-        """As in the summary, ms."""
         offset = {} if self.offset_us is None else {"clock_offset_ms": self.offset_us / US_PER_MS}
         return offset | {"median_ms": self.median_us / US_PER_MS, "p99_ms": self.p99_us / US_PER_MS}
 
 
 def feed_of(tape: "Tape") -> Feed:
-    """Return *tape* in the exchange's order.
-
-    Depth messages and trades have an exchange timestamp. Events without a usable one are at their receive time: a
-    snapshot after a gap is not available earlier. Only gaps and keyframes are at the time of the book event before.
-    Book events keep their recorded order, and so do trades; no event of the window is before its start.
-    """
+    """Return *tape* in the exchange's order."""
     stamped = _is_message(tape) & (tape.event_exch_us > 0)
     recv_us, late_us = tape.event_us[stamped], (tape.event_us - tape.event_exch_us)[stamped]
     offset_us, stray = _offsets(recv_us, late_us)
@@ -76,7 +60,6 @@ def feed_of(tape: "Tape") -> Feed:
 
 
 def strays(tape: "Tape") -> NDArray[np.bool_]:
-    """Return which events' exchange times do not count for the offset, bool[n]."""
     stamped = _is_message(tape) & (tape.event_exch_us > 0)
     stray = np.zeros(len(tape), bool)
     stray[stamped] = _offsets(tape.event_us[stamped], (tape.event_us - tape.event_exch_us)[stamped])[1]
@@ -99,16 +82,12 @@ def feed_in(tape: "Tape", feed: "Mapping[str, Any] | None") -> Feed | None:
 
 
 def instants(tape: "Tape", feed: "Mapping[str, Any] | None") -> Ints:
-    """Return when each event happened in a run, int64[n]; *feed* is the run summary's."""
     delayed = feed_in(tape, feed)
     return tape.event_us if delayed is None else delayed.by_event
 
 
 def happened(tape: "Tape", feed: Feed, begin_us: int, end_us: int) -> "Tape":
-    """Return the events that happened in ``[begin_us, end_us)`` at the exchange, in that order.
-
-    They begin with the last complete book before; cached best prices are left out.
-    """
+    """Return the events that happened in ``[begin_us, end_us)`` at the exchange, in that order."""
     first, stop = np.searchsorted(feed.clock_us, (begin_us, end_us)).tolist()
     kinds = tape.kind[feed.sequence[: first + 1]]
     books = np.flatnonzero((kinds == SNAPSHOT) | (kinds == KEYFRAME))
@@ -129,10 +108,7 @@ def happened(tape: "Tape", feed: Feed, begin_us: int, end_us: int) -> "Tape":
 
 
 def why_no_feed(tape: "Tape") -> str:
-    """Return why *tape*'s exchange order is unknown, or an empty text.
-
-    Books and trades need exchange timestamps finer than a second, and receive times of their own.
-    """
+    """Return why *tape*'s exchange order is unknown, or an empty text."""
     stamped = tape.event_exch_us > 0
     for name, kind in (("books", DEPTH), ("trades", TRADE)):
         those = tape.kind == kind
@@ -208,11 +184,7 @@ def _moved(median_us: Ints, first: int) -> int:
 
 
 def _least(us: Ints, late_us: Ints) -> Ints:
-    """Return the least of *late_us* in the `WINDOW_US` up to each of the ascending *us*.
-
-    A window is the end of one stretch of that length and the beginning of the next, so the least values from both sides
-    of their border suffice.
-    """
+    """Return the least of *late_us* in the `WINDOW_US` up to each of the ascending *us*."""
     block = (us - us[0]) // WINDOW_US
     borders = [0, *(np.flatnonzero(np.diff(block)) + 1).tolist(), len(us)]
     least, before = np.empty_like(late_us), np.empty(0, np.int64)  # before: least from each place to its border
@@ -230,7 +202,6 @@ def _least(us: Ints, late_us: Ints) -> Ints:
 
 
 def _carried(happened: Ints, behind: NDArray[np.bool_]) -> Ints:
-    """Events *behind* another get its instant."""
     rows = np.flatnonzero(behind)
     begins = np.diff(rows, prepend=-1) != 1  # a stretch of such events has the instant before it
     begins[:1] = True

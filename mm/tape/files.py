@@ -51,12 +51,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FileRead:
-    """The result of reading a file to its end.
-
-    Attributes:
-        cut_off: Whether a gzip file ends in the middle of a member.
-        lines: Complete lines, header included.
-    """
+    """The result of reading a file to its end."""
 
     path: Path
     bytes: int
@@ -67,11 +62,7 @@ class FileRead:
 
 
 class FileText:
-    """The text of a file (plain, or gzip with many members), hashed as it is read.
-
-    Attributes:
-        read: The result, without lines; complete after the last piece.
-    """
+    """The text of a file (plain, or gzip with many members), hashed as it is read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -113,9 +104,6 @@ class ParsedFile:
         self.read = self._text.read
 
     def __iter__(self) -> Iterator[None]:
-        """Yield after each parsed piece, for the caller to take the rows; raises BrokenFile for an empty or damaged
-        file or a bad line.
-        """
         path, parser = self._text.path, self._parser
         with closing(ahead(iter(self._text))) as pieces:  # no thread may continue reading after a rejected line
             for piece in pieces:
@@ -133,13 +121,11 @@ class ParsedFile:
 
 
 def parse_table(path: Path, parser: "TableParser") -> tuple[Ints, FileRead]:
-    """Return all rows of a table, and the result of reading its file."""
     parsed = ParsedFile(path, parser)
     return np.concatenate([parser.take() for _ in parsed]), parsed.read
 
 
 def read_small(path: Path) -> tuple[bytes, FileRead]:
-    """Return all bytes of a small file, decompressed, and the result of reading it."""
     text = FileText(path)
     data = b"".join(text)
     return data, replace(text.read, lines=data.count(b"\n"))
@@ -162,22 +148,7 @@ class FileSteps:
 
 @dataclass(slots=True)
 class DiffStream:
-    """A file's messages in row order.
-
-    Attributes:
-        recv_seq: Within the day; -1 if the file has none.
-        run: Position in *runs*; -1 if the file has none.
-        exchange_us: 0 if unknown.
-        start, size: Message m has the ``size[m]`` rows from ``start[m]``.
-        rows: Side, price and quantity of levels or trades, in 1e-8.
-        first_id, last_id: Update ids of a depth message or frame; both are a trade's id.
-        repeats: Whether a frame repeats the previous book.
-        key: Sort key in the day's order (`mm.tape.sync`); empty before.
-        left_out, first_left_out: Levels or trades left out off the tick, and the first's line.
-        ids_out: Ids of such trades, which are not missing.
-        fetched: Sequence numbers of trades from REST, received with the response; an id may have arrived before as a
-            message.
-    """
+    """A file's messages in row order."""
 
     read: FileRead
     steps: FileSteps
@@ -217,7 +188,7 @@ class DiffStream:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A complete book, bids first; *rows* and *left_out* as in `DiffStream`."""
+    """A complete book, bids first."""
 
     read: FileRead
     steps: FileSteps
@@ -252,10 +223,8 @@ def read_diffs(path: Path, steps: FileSteps, folder: Path | None, *, lenient: bo
 
 
 def steps_of(parser: "LineParser") -> FileSteps:
-    """Return the given or inferred steps of a parser."""
     return FileSteps(parser.tick_e8, parser.lot_e8)
 
 
 def exchange_us(stamps: Ints) -> Ints:
-    """Return exchange timestamps, in ms or µs, converted to µs; 0 if there is none."""
     return np.where(stamps < MS_BELOW, np.maximum(stamps, 0) * US_PER_MS, stamps)

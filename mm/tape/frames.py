@@ -30,11 +30,6 @@ EXACT = 2**53
 
 
 def floats(units: "Column", step: int = 1, per: int = E8) -> "NDArray[np.float64]":
-    """Return ``units · step / per`` as the nearest floats, equal to ``float()`` of the decimal text.
-
-    Args:
-        per: Parts of one: a divisor of a power of ten up to 10**22, which a float holds exactly, or twice one.
-    """
     common = math.gcd(step, per)
     step, per = step // common, per // common
     limit = EXACT // step
@@ -49,7 +44,6 @@ def floats(units: "Column", step: int = 1, per: int = E8) -> "NDArray[np.float64
 
 
 def instants(us: "Column") -> "pl.Series":
-    """Instants in µs as UTC datetimes; null for negative ones."""
     import polars as pl
 
     known = pl.Series(us, dtype=pl.Int64)
@@ -57,7 +51,6 @@ def instants(us: "Column") -> "pl.Series":
 
 
 def words(names: Sequence[str], codes: "Column") -> "pl.Series":
-    """Return the name of each code, as an Enum of *names*; null for a code below 0."""
     import polars as pl
 
     places = pl.Series(codes, dtype=pl.Int64)
@@ -65,19 +58,16 @@ def words(names: Sequence[str], codes: "Column") -> "pl.Series":
 
 
 def sides(side: "Column") -> "pl.Series":
-    """Return ``BUY`` for +1 and ``SELL`` for -1; null for 0."""
     return words(SIDES, np.where(side == 0, -1, side < 0))
 
 
 def numbers(values: "Column", there: "NDArray[np.bool_]") -> "pl.Series":
-    """Return whole numbers as a series, null where *there* is False."""
     import polars as pl
 
     return pl.Series(values, dtype=pl.Int64).set(pl.Series(~there), None)
 
 
 def frame(columns: "Mapping[str, Any]") -> "pl.DataFrame":
-    """Return *columns* as a frame; NaN is null."""
     import polars as pl
 
     return pl.DataFrame(dict(columns), nan_to_null=True)
@@ -178,12 +168,10 @@ def book_at(tape: "Tape", us: int, levels: int | None) -> "pl.DataFrame":
 
 
 def _first(tape: "Tape") -> int:
-    """Earlier events only build the book."""
     return int(np.searchsorted(tape.event_us, tape.start_us))
 
 
 def _rows(tape: "Tape", stop: int) -> "Rows":
-    """Return the book before event *stop*, bids then asks, best first; empty if invalid."""
     kind = tape.kind[:stop]
     turns = np.flatnonzero((kind == SNAPSHOT) | (kind == KEYFRAME) | (kind == GAP))
     begin = int(turns[-1]) if len(turns) and kind[turns[-1]] != GAP else stop
@@ -199,7 +187,6 @@ def _rows(tape: "Tape", stop: int) -> "Rows":
 
 
 def _price(tape: "Tape", ticks: "Ints") -> "NDArray[np.float64]":
-    """In the quote asset; NaN for 0, no price."""
     return np.where(ticks == 0, np.nan, floats(ticks, tape.instrument.tick_e8))
 
 

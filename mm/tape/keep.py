@@ -1,10 +1,4 @@
-"""Tapes kept as files of .npy arrays, which are memory-mapped and not copied when opened.
-
-Arrays follow one another as `numpy.save` writes them; last comes the entry, JSON after its checksum: the tape's other
-attributes, the arrays' names and checksums, and the origin: options, inputs and code. If one has changed, the tape is
-built again. Checksums and invariants are verified once per identity of the file; after a violation the tape is built
-again, with a note.
-"""
+"""Tapes kept as files of .npy arrays, which are memory-mapped and not copied when opened."""
 
 import hashlib
 import json
@@ -64,10 +58,6 @@ class KeptTape:
         return cls(folder / f"{day.symbol}_{day.day}_{name}{SUFFIX}", json.dumps([options, files]))
 
     def read(self, notes: list[str]) -> Tape | None:
-        """Map the tape; None if missing, stale or damaged.
-
-        *notes* gets a line for each damaged file.
-        """
         tape = self._read(DTYPES, partial(_tape, self.path), notes)
         if tape is None:
             _code()  # digest of the code that builds it, taken before an edit can change the code
@@ -113,7 +103,6 @@ class KeptTape:
         )
 
     def orders(self, made: Callable[[], OrderIndex]) -> OrderIndex:
-        """Return the kept orders, or those *made*, kept if possible."""
         with _MAKING:
             kept = self.open_orders([])
             if kept is None:
@@ -128,7 +117,6 @@ class KeptTape:
         return kept or index
 
     def open_orders(self, notes: list[str]) -> OrderIndex | None:
-        """Map the kept orders; as `read`."""
         return self._read(order_index.KEPT, OrderIndex.kept, notes)
 
     def _read(
@@ -176,10 +164,7 @@ def _code() -> Json:
 
 
 def _is_ours(code: Json) -> bool:
-    """Return True if *code* is this process's.
-
-    If size and time are unchanged, nothing is hashed: hashing takes longer than opening a tape.
-    """
+    """Return True if *code* is this process's."""
     return bool(_stats(code["files"]) == code["files"] or code["digest"] == _code()["digest"])
 
 
@@ -202,7 +187,6 @@ class KeptColumns:
     sums: dict[str, int]
 
     def wrong_sums(self) -> Iterator[str]:
-        """Yield a sentence per wrong checksum; pages are released meanwhile."""
         for name, column in self.columns.items():
             checksum = 0
             for _, piece in in_pieces(column):
@@ -212,9 +196,6 @@ class KeptColumns:
 
 
 def read_columns(path: Path, dtypes: Mapping[str, Any]) -> KeptColumns:
-    """Map a file with the columns of *dtypes*; raises OSError, or ValueError if it is no such file or its entry is
-    damaged.
-    """
     memory, arrays = mapped(path), []
     while memory.tell() < len(memory):
         if npy.read_magic(memory) != (1, 0):
@@ -236,7 +217,6 @@ def read_columns(path: Path, dtypes: Mapping[str, Any]) -> KeptColumns:
 
 
 def write_columns(path: Path, entry: Json, columns: Mapping[str, Column]) -> None:
-    """Write *columns*, whose memory is released, and *entry*; raises OSError."""
     sums = {}
     with path.open("wb") as file:
         for name in sorted(columns, key=lambda name: -_alignment(columns[name])):  # so that each is aligned

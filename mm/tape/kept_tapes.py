@@ -26,11 +26,7 @@ class FileSize(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KeptDay:
-    """The kept files of one day.
-
-    Attributes:
-        used_s: When one of them was last written or, if the file system records it, read; Unix seconds.
-    """
+    """The kept files of one day."""
 
     symbol: str
     day: str
@@ -42,14 +38,12 @@ class KeptDay:
         return sum(file.size for file in self.files)
 
     def remove(self) -> None:
-        """The tape's own file goes first, so nothing uses the others; missing files are ignored; raises OSError."""
         for file in sorted(self.files, key=lambda file: len(file.path.name)):
             VerifiedFiles(file.path.parent).forget(file.path)
             file.path.unlink(missing_ok=True)
 
 
 def kept_days(folder: Path) -> list[KeptDay]:
-    """Return the kept tapes in *folder*, which need not exist, in the order of last use."""
     kept: dict[str, tuple[str, str, list[FileSize], list[float]]] = {}
     for path in folder.glob("*_*"):
         name = _NAME.fullmatch(path.name)

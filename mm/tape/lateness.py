@@ -38,7 +38,6 @@ def lateness(tape: "Tape", *, strict: bool = False) -> Ints | None:
 
 
 def _measured_before(tape: "Tape") -> Ints:
-    """-1 for none."""
     seqs = tape.recv_seq
     # A trade that was fetched later, or a message that waited for a snapshot, has another number than its place.
     of_books = np.where((tape.kind == TRADE) | (seqs < 0), np.iinfo(np.int64).max, seqs)

@@ -52,8 +52,6 @@ class LevelIndex:
         change: `CHANGE`[n]: position of the event in the whole tape, ascending within a level, and lots after it; of
             several in one event the last applies. Reads are mostly cache misses.
         mark: Event of each `EVERY`-th change, int32: small enough for the CPU cache, searched first.
-        fresh: Events before whose rows the book is empty, int64[m].
-        base: Position of the window's first event in the whole tape.
     """
 
     page: Ints
@@ -102,7 +100,6 @@ class LevelIndex:
         release(self.change)
 
     def in_lots(self, times: int) -> Self:
-        """Return the changes in lots *times* as fine."""
         change = self.change.copy()
         change["lots"] *= times
         return replace(self, change=change)
@@ -140,7 +137,6 @@ def level_changes(tape: "Tape", folder: Path | None = None) -> LevelIndex:
 
 
 def _pages(tape: "Tape") -> tuple[Ints, Callable[[Ints], Ints]]:
-    """Return the pages with rows, and the function from ticks to their slots."""
     ends = [end for _, ticks in in_pieces(tape.row_ticks) for end in (int(ticks.min()), int(ticks.max()))]
     least, most = min(ends, default=0) // PAGE, max(ends, default=-PAGE) // PAGE
     if most - least >= MOST_PAGES:

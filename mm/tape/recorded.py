@@ -285,7 +285,6 @@ def read_folder(folder: DayFolder, grid: KnownGrid, ledger: list[Event], work: P
 
 
 def _snapshot_paths(folder: DayFolder, ledger: Sequence[Event]) -> list[tuple[int, Path, int | None]]:
-    """Return event id, file and last update id (from the ledger) of each snapshot to read."""
     files_by_event = _snapshot_files(folder)
     if not ledger:
         return [(event_id, path, None) for event_id, path in files_by_event.items()]
@@ -390,7 +389,6 @@ class DayFindings:
         )
 
     def _at(self, name: str) -> str:
-        """In one clause; places in another file than the first name it."""
         places = self.places.get(name)
         if not places:
             return ""
@@ -400,10 +398,7 @@ class DayFindings:
 
 
 def lost_lines(folder: DayFolder, reads: Sequence[FileRead]) -> tuple[int, list[str]]:
-    """Return the number of lost lines in damaged files, and a warning per file.
-
-    The manifest has each file's number of rows; without it, at least the torn line is lost.
-    """
+    """Return the number of lost lines in damaged files, and a warning per file."""
     damaged = [read for read in reads if read.cut_off or read.torn_lines]
     manifest = read_manifest(folder) if damaged else None
     rows = {entry.path: entry.rows for entry in manifest.files} if manifest else {}

@@ -20,20 +20,13 @@ NO_PRICE = np.iinfo(np.int64).max
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """Events of a tape, in order.
-
-    Attributes:
-        event: Position in the tape, ascending, int64[n].
-        recv_us: Of receipt, int64[n].
-        us: At the exchange, int64[n]; equals *recv_us* without a recorded feed.
-    """
+    """Events of a tape, in order."""
 
     event: Ints
     recv_us: Ints
     us: Ints
 
     def at_exchange(self, feed: "Feed | None") -> Self:
-        """Return the stream with a recorded feed's instants; the last one is kept."""
         if feed is None:
             return self
         ordered = self._ordered.get(feed)
@@ -73,11 +66,6 @@ class TradesBetween:
     """Trades between each book and the one before, int64[n] each.
 
     Most reach no order of ours, which these prices tell at once.
-
-    Attributes:
-        stop: Number of trades before the book.
-        low_ticks: Lowest price with a selling aggressor; above all prices without one.
-        high_ticks: Highest price with a buying aggressor; 0 without one.
     """
 
     stop: Ints
@@ -105,13 +93,11 @@ class TradesBetween:
 
 
 def stream_of(tape: "Tape", event: Ints) -> Stream:
-    """Return the events of *tape* at the positions *event*."""
     recv_us = gathered(tape.event_us, event)
     return Stream(event, recv_us, recv_us)
 
 
 def trades_of(tape: "Tape") -> Trades:
-    """Return the trades of *tape*."""
     stream = stream_of(tape, tape.trades)
     return Trades(stream.event, stream.recv_us, stream.us, tape.trade_side, tape.trade_ticks, tape.trade_lots)
 
@@ -135,7 +121,6 @@ def best_prices(tape: "Tape", *, lots: bool) -> BestPrices:
 
 
 def books_of(tape: "Tape") -> Stream:
-    """A KEYFRAME counts only at the beginning."""
     books: NDArray[np.bool_] = (tape.kind != TRADE) & (tape.kind != KEYFRAME)
     books[:1] |= tape.kind[:1] == KEYFRAME
     return stream_of(tape, np.flatnonzero(books))

@@ -1,8 +1,4 @@
-"""Orders the messages of a day, and selects those that form a valid book.
-
-Order is by run and `recv_seq`, or by receive time in a day without `recv_seq`. The sync engine gets messages with
-consecutive ids as one update, others one at a time; tests compare both.
-"""
+"""Orders the messages of a day, and selects those that form a valid book."""
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -60,16 +56,7 @@ class DayOrder:
 
 @dataclass(frozen=True, slots=True)
 class EpochChange:
-    """A point where a book may begin or end.
-
-    Attributes:
-        key: Sort key; precedes messages with an equal key.
-        recv_us: Or AS_BEFORE.
-        recv_seq: -1 without one.
-        kind: ``gap``, ``hole`` (a gap that began after the previous message), ``run``, ``anew`` (the sequence of ids
-            begins again) or ``snapshot``.
-        snapshot: Index of the loaded snapshot.
-    """
+    """A point where a book may begin or end."""
 
     key: int
     recv_us: int
@@ -80,13 +67,7 @@ class EpochChange:
 
 @dataclass(frozen=True, slots=True)
 class SyncedEvents:
-    """The depth messages or frames that form a valid book.
-
-    Attributes:
-        applied: Whether each message is applied to a valid book on arrival.
-        changes: In order, each snapshot that becomes the book, with the buffered messages applied after it, and each
-            end of a valid book.
-    """
+    """The depth messages or frames that form a valid book."""
 
     applied: NDArray[np.bool_]
     changes: list[tuple[EpochChange, tuple[int, ...]]] = field(default_factory=list)
@@ -94,12 +75,7 @@ class SyncedEvents:
 
 @dataclass(frozen=True, slots=True)
 class SyncedDay:
-    """A day's ordered messages, and the selection that forms a valid book.
-
-    Attributes:
-        book: Depth messages or, with *whole_books*, frames.
-        hindsight: From the message before each end of a valid book to the next one, which may have revealed it, µs.
-    """
+    """A day's ordered messages, and the selection that forms a valid book."""
 
     book: DiffStream
     whole_books: bool
@@ -113,7 +89,6 @@ class SyncedDay:
 
     @property
     def carried_from(self) -> int | None:
-        """Id of the book carried over from the previous day, if the day begins with it."""
         first = self.events.changes[0][0] if self.events.changes else None
         if first is None or first.kind != "snapshot" or self.snapshots[first.snapshot].tag != "carried":
             return None
@@ -181,7 +156,6 @@ def sync_day(
 
 
 def _revealed(book: DiffStream, ends: Sequence[EpochChange]) -> list[tuple[int, int]]:
-    """Return the instants of the messages around each of the *ends*; 0 or _END if none."""
     if not ends:
         return []
     received = np.concatenate(([0], np.maximum.accumulate(book.recv_us), [_END]))
@@ -190,7 +164,6 @@ def _revealed(book: DiffStream, ends: Sequence[EpochChange]) -> list[tuple[int, 
 
 
 def in_order(ledger: Sequence[Event], book: DiffStream, trades: DiffStream) -> DayOrder:
-    """Return the messages of a day in order."""
     seqs = np.array([row.at.seq for row in ledger], np.int64)
     by_time = any(len(seq) and seq.min() < 0 for seq in (book.recv_seq, trades.recv_seq, seqs))
     ranks = _run_ranks(ledger, book, trades)
@@ -209,7 +182,6 @@ def in_order(ledger: Sequence[Event], book: DiffStream, trades: DiffStream) -> D
 
 
 def _run_ranks(ledger: Sequence[Event], *streams: DiffStream) -> dict[str, int]:
-    """Return each run's rank: by the ledger, then by first arrival; empty without runs."""
     if any(len(stream) and stream.run.min() < 0 for stream in streams):
         return {}
     runs = list(dict.fromkeys(row.at.run_id for row in ledger))
@@ -349,7 +321,6 @@ class _SyncRun:
         self._taken = stop
 
     def _end_book(self, at: int) -> None:
-        """Ids before message *at* are missing: the book ends after the message or snapshot before it."""
         book = self._book
         gap = EpochChange(self.events.changes[-1][0].key, AS_BEFORE, -1, "gap")
         if self._as_received:
@@ -401,5 +372,4 @@ def sync_frames(book: DiffStream, changes: Sequence[EpochChange], findings: DayF
 
 
 def _after(book: DiffStream, at: int) -> EpochChange:
-    """Return the gap directly after the message before *at*."""
     return EpochChange(int(book.key[at - 1]) + 1, int(book.recv_us[at - 1]), -1, "gap")

@@ -38,11 +38,7 @@ _TRADE_NUMBERS = ("recv_us", "recv_seq", "run", "exchange_us", "last_id")
 
 
 def read_trades(path: Path, steps: FileSteps, folder: Path | None, *, lenient: bool = False) -> DiffStream:
-    """Read the trades, by the aggressor's side; *lenient* leaves out those off the tick.
-
-    Cells become columns (stored in *folder*) one piece of the file at a time: eleven cells take more memory than a
-    trade in the tape.
-    """
+    """Read the trades, by the aggressor's side."""
     parser = TableParser(str(path), _TRADE_CELLS, 0 if lenient else steps.tick_e8, steps.lot_e8)
     parsed = ParsedFile(path, parser)
     line, lines_out, ids_out, fetched = 2, list[int](), list[int](), list[int]()
@@ -160,11 +156,6 @@ def read_snapshot(path: Path, steps: FileSteps, known_id: int | None, *, lenient
 
 
 def _arrivals(path: Path, first_line: int, cell: dict[str, Column]) -> Ints:
-    """Return receive times in µs; older files have only milliseconds. Rows begin at *first_line*.
-
-    Raises:
-        BrokenFile: If a time is invalid or missing.
-    """
     micros, millis = cell["recv_time_us"], cell["recv_time_ms"]
     for wrong, what in (
         ((micros < 0) & (millis >= MS_BELOW), "recv_time_ms {} is not a time in ms"),

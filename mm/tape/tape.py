@@ -146,13 +146,11 @@ class Tape(Shown):
 
     @classmethod
     def from_parts(cls, facts: TapeFacts, arrays: Mapping[str, Any]) -> "Tape":
-        """Return the tape of *facts* and *arrays*, one for each name of `ARRAYS`; it is not checked."""
         own = {fact.name: getattr(facts, fact.name) for fact in fields(facts)}
         return Tape(symbol=facts.instrument.symbol, **own, **arrays)
 
     @classmethod
     def built(cls, facts: TapeFacts, arrays: Mapping[str, Any]) -> "Tape":
-        """Return the tape of *facts* and *arrays*, checked; raises BrokenFile if an invariant is violated."""
         tape = Tape.from_parts(facts, arrays)
         tape.check()
         return tape
@@ -183,15 +181,12 @@ class Tape(Shown):
         return self._with(keep_mapped=True)
 
     def with_reader(self, read_again: Callable[..., "Tape"]) -> Self:
-        """Return a copy with this `read_again`."""
         return self._with(read_again=read_again)
 
     def with_warnings(self, notes: Sequence[str]) -> Self:
-        """Return a copy with *notes* appended to its warnings."""
         return self._with(meta=replace(self.meta, warnings=(*self.meta.warnings, *notes)))
 
     def _with(self, **attributes: Any) -> Self:
-        """Return a copy with the same columns and other *attributes*; one by `replace` loses `levels` and `orders`."""
         tape = copy(self)
         for name in ("levels", "orders"):
             tape.__dict__.pop(name, None)
@@ -200,23 +195,17 @@ class Tape(Shown):
 
     @cached_property
     def levels(self) -> "LevelIndex | None":
-        """The changes of each price level (`mm.tape.level_changes`); None where computing them does not pay.
-
-        Computing takes as long as a few replays, so a tape built in this run has none, unless it stays mapped. A
-        `dataclasses.replace` copy has its own rows' changes.
-        """
+        """The changes of each price level (`mm.tape.level_changes`); None where computing them does not pay."""
         if self._open_levels and (self.keep_mapped or self.meta.cache != "miss"):
             return self._open_levels()
         return level_changes(self) if self.keep_mapped else None
 
     @property
     def has_orders(self) -> bool:
-        """Whether its day has an order log."""
         return self._open_orders is not None
 
     @property
     def no_orders(self) -> str:
-        """Why it has no `orders`, and which days have."""
         return self._why_no_orders() if self._why_no_orders else "this tape has no order log; mm.load_day reads one"
 
     @cached_property
@@ -230,22 +219,18 @@ class Tape(Shown):
 
     @cached_property
     def trades(self) -> NDArray[np.intp]:
-        """Positions of the TRADE events."""
         return np.flatnonzero(self.kind == TRADE)
 
     @property
     def trade_rows(self) -> Ints:
-        """The row of each TRADE event, parallel to `trades`."""
         return self.first_row[self.trades]
 
     @cached_property
     def trade_side(self) -> NDArray[np.int8]:
-        """The aggressor's side of each TRADE event, parallel to `trades`."""
         return gathered(self.row_side, self.trade_rows)
 
     @cached_property
     def trade_ticks(self) -> Ints:
-        """The price of each TRADE event in ticks, parallel to `trades`."""
         return gathered(self.row_ticks, self.trade_rows)
 
     @cached_property
@@ -255,12 +240,10 @@ class Tape(Shown):
 
     @cached_property
     def trade_stream(self) -> Trades:
-        """The trades, with their instants."""
         return trades_of(self)
 
     @cached_property
     def books(self) -> Stream:
-        """All books, with their instants."""
         return books_of(self)
 
     @cached_property
@@ -275,12 +258,10 @@ class Tape(Shown):
 
     @cached_property
     def no_feed(self) -> str:
-        """Why the order of the exchange's clock cannot be told; empty if it can."""
         return why_no_feed(self)
 
     @cached_property
     def feed(self) -> "Feed":
-        """The order of the exchange's clock, for a recorded feed."""
         return feed_of(self)
 
     def delayed(self, late_us: int) -> "Feed":
@@ -335,7 +316,6 @@ class Tape(Shown):
         release(self.event_us)  # the search may have read any part of it
 
     def release_memory(self) -> None:
-        """Drop the cached streams, and release the memory of all events and levels; both are loaded again on use."""
         for name in ("trades", "trade_side", "trade_ticks", "trade_lots", *_STREAMS):
             self.__dict__.pop(name, None)
         if levels := self.__dict__.get("levels"):

@@ -24,7 +24,6 @@ class VenueUrls(NamedTuple):
 
 
 def account_name(venue: str, market: str) -> str:
-    """Return the name of an account's venue in audit logs: each market has a ledger of its own."""
     return venue if market == SPOT else f"{venue}-{market}"
 
 

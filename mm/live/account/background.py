@@ -18,7 +18,6 @@ class BackgroundTasks:
         task.add_done_callback(self._ended)
 
     async def end(self) -> None:
-        """Cancel all tasks, and wait until they have ended."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -26,15 +26,7 @@ FOUND, ADOPTED = "reconcile", "adopted"
 
 
 class SharedBalances:
-    """The balances of assets that several symbols of this process trade: they follow the fills of all.
-
-    No log has all fills of such an asset, so the balance found at the start counts, once two comparisons agree on it:
-    one may be ahead of the report of a fill. Nothing is found before each symbol has asked for its fills. Transfers are
-    of the whole account: each symbol books each of them.
-
-    Attributes:
-        elsewhere: Returns whether another process trades on the account too, so that the balances cannot be known.
-    """
+    """The balances of assets that several symbols of this process trade: they follow the fills of all."""
 
     def __init__(self, symbols: Collection[str] = ()) -> None:
         self._symbols = frozenset(symbols)
@@ -47,11 +39,9 @@ class SharedBalances:
         self._known: dict[tuple[str, int, int], None] = {}
 
     def follow(self, asset: str, moved_e8: Callable[[], int]) -> None:
-        """Count the fills of a symbol: *moved_e8* returns by how much they changed the balance, in 1e-8."""
         self._moves.setdefault(asset, []).append(moved_e8)
 
     def due_e8(self, asset: str, held_e8: int) -> int:
-        """Return the balance that an asset must have, in 1e-8; the exchange's own balance while it is not known."""
         moved_e8 = sum(moved() for moved in self._moves[asset]) + self._moved_e8.get(asset, 0)
         begin_e8 = held_e8 - moved_e8
         if not self.whole:
@@ -77,12 +67,10 @@ class SharedBalances:
 
     @property
     def whole(self) -> bool:
-        """Whether each symbol has asked for its fills since its connection was lost, or since the start."""
         return all(check.asked for check in self.checks) and self._symbols <= {check.symbol for check in self.checks}
 
     @property
     def missed(self) -> bool:
-        """Whether an event may have been lost on every connection, and nobody else has traded."""
         return all(check.missed and not check.strangers for check in self.checks)
 
 
@@ -140,7 +128,6 @@ class AccountCheck:
         return bool(self._last) and not self.why
 
     def filled(self, fill: AccountFill, order_id: int = 0) -> None:
-        """Book a fill of our order *order_id*, 0 for an order of an earlier run, and expect the balances after it."""
         self._ledger.book(fill, order_id)
 
     def disconnected(self) -> None:
@@ -165,7 +152,6 @@ class AccountCheck:
         self.shared.transfer(found)
 
     def pay(self, found: PositionIncome) -> None:
-        """Book a payment for the position that the exchange has listed; a payment that is booked changes nothing."""
         if found.asset == self._assets[1] and self._ledger.pay(found.id, found.amount_e8, found.us):
             self.paid(found)
 
@@ -179,7 +165,6 @@ class AccountCheck:
             self.booked(found)
 
     def compare(self, balances: Balances) -> None:
-        """Compare the balances that the exchange reports with the expected ones, after all fills before are booked."""
         self.asked = True
         held_e8 = [sum(map(e8, balances.get(asset, ("0", "0")))) for asset in self._assets]
         moved_e8 = self._ledger.moved_e8()
@@ -235,13 +220,9 @@ class AccountCheck:
         return "find out why, then start with --adopt 1 (ADOPT) to accept the account"
 
     def _of_position(self, differs: tuple[int, ...]) -> bool:
-        """Return whether it is the position in a contract that differs, which no transfer changes."""
         return self._ledger.contract and bool(differs[0])
 
     def _may_be_transfers(self, differs: tuple[int, ...]) -> bool:
-        """Return whether events of transfers may have been lost; an asset of several symbols needs a loss on each
-        connection.
-        """
         if self._of_position(differs):
             return False
         shared = any(by and asset in self._shared for asset, by in zip(self._assets, differs, strict=True))

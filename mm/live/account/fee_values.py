@@ -1,8 +1,4 @@
-"""The value of commissions that the exchange takes in an asset other than base and quote, such as BNB.
-
-A fill carries the price of that asset as of the last reconcile. Without a price it carries the largest value that the
-commission can have by the account's commission rate, which the limits on losses use.
-"""
+"""The value of commissions that the exchange takes in an asset other than base and quote, such as BNB."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -37,7 +33,6 @@ class FeeValues:
 
     @property
     def asks(self) -> bool:
-        """Whether an asset has been paid in since prices were last asked for."""
         return not self._assets <= self._asked
 
     def trade(self, instrument: Instrument) -> None:

@@ -1,9 +1,4 @@
-"""The kill switch of a symbol: a file that survives the process, a restart and a reboot.
-
-If anything exists at its path, the switch is triggered: also an empty or damaged file, and one that cannot be checked.
-The file is written completely next to its path and linked there, so that the first trigger wins and no reader gets a
-partial file.
-"""
+"""The kill switch of a symbol: a file that survives the process, a restart and a reboot."""
 
 import errno
 import os
@@ -42,7 +37,6 @@ class KillSwitch:
     """The switch of one symbol.
 
     Args:
-        out_root: Folder of results; the switch is ``risk/<SYMBOL>.kill`` below it.
         in_folder: Whether the folder differs from the command's, so that a remedy must name it.
     """
 
@@ -52,7 +46,6 @@ class KillSwitch:
 
     @property
     def triggered(self) -> bool:
-        """Whether it is triggered; checks the file each time, which takes a few µs."""
         try:
             os.lstat(self.path)
         except (FileNotFoundError, NotADirectoryError):
@@ -83,13 +76,7 @@ class KillSwitch:
         return None if found is None else found.reason
 
     def trigger(self, reason: str, us: int) -> bool:
-        """Trigger it; return False if it was triggered before, in which case the first reason stays.
-
-        On a full disk the file stays empty, which counts as triggered.
-
-        Raises:
-            OSError: If the file cannot be created at all.
-        """
+        """Trigger it; return False if it was triggered before, in which case the first reason stays."""
         folder = self.path.parent
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = self.path.with_name(f"{self.path.name}.{os.getpid()}.{get_ident()}.partial")
@@ -126,7 +113,6 @@ class KillSwitch:
         return found
 
     def status(self) -> dict[str, Any]:
-        """Return ``{"symbol", "killed", "reason", "since"}``; reason and since (µs) are None if it is not triggered."""
         found = self.read()
         reason, since = (None, None) if found is None else (found.reason, found.since_us)
         return {"symbol": self.symbol, "killed": found is not None, "reason": reason, "since": since}
@@ -174,7 +160,6 @@ class SwitchWatch:
 
 
 def none_open_path(out_root: Path, symbol: str) -> Path:
-    """Return the file that says when the exchange last listed no open order of ours, beside the kill switch."""
     return out_root / "risk" / f"{symbol}.none_open"
 
 
@@ -187,7 +172,6 @@ def note_none_open(out_root: Path, symbol: str, us: int) -> None:
 
 
 def none_open_us(out_root: Path, symbol: str) -> int:
-    """Return when the exchange last listed no open order of ours, in µs; 0 if that was never noted."""
     try:
         return int(none_open_path(out_root, symbol).read_bytes()[:20])
     except (OSError, ValueError):
@@ -195,7 +179,6 @@ def none_open_us(out_root: Path, symbol: str) -> int:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file, and force it to the disk."""
     opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
         os.write(opened, content)

@@ -67,7 +67,6 @@ class PnlParts:
     Attributes:
         realized: Profit of closed quantity, before fees.
         unrealized: Profit of the open position at the mid.
-        fees: Value of the commissions at the time of their fills, without *unvalued*.
         total: Change of cash and of the position at the mid, minus the value of commissions in other assets.
         unvalued: Commissions in assets without a given price, in 1e-8 of each asset; they are in no other part.
         paid: Funding and other payments of a contract; negative if they cost.
@@ -82,7 +81,6 @@ class PnlParts:
 
 
 def amounts(fees_e8: Mapping[str, int]) -> str:
-    """Return amounts of assets as text: ``0.05 BNB``."""
     return ", ".join(f"{short_text(paid)} {asset}" for asset, paid in sorted(fees_e8.items()))
 
 
@@ -107,13 +105,7 @@ def day_at(us: int) -> str:
 
 
 class Held(NamedTuple):
-    """What the book has at one moment, in 1e-8; money in the quote asset.
-
-    Attributes:
-        cash_e8: Quote asset received minus paid.
-        other_e8: Value of commissions paid in other assets.
-        most_e8: Largest value of the commissions without a known price.
-    """
+    """What the book has at one moment, in 1e-8; money in the quote asset."""
 
     position_e8: int = 0
     cash_e8: int = 0
@@ -128,11 +120,7 @@ def half_even(value: int, unit: int) -> int:
 
 
 def fee_e8(fill: AccountFill, instrument: Instrument) -> int | None:
-    """Return the value of a fill's commission in 1e-8 of the quote asset, rounded half to even.
-
-    Returns:
-        The value; None if the asset is another and its price is not known.
-    """
+    """Return the value of a fill's commission in 1e-8 of the quote asset, rounded half to even."""
     paid_e8 = e8(fill.commission)
     if not paid_e8 or fill.commission_asset == instrument.quote_asset:
         return paid_e8
@@ -141,12 +129,7 @@ def fee_e8(fill: AccountFill, instrument: Instrument) -> int | None:
 
 
 def most_fee_e8(fill: AccountFill, account_rate_e8: int | None = None) -> int:
-    """Return the largest value of a commission without a known price, in 1e-8 of the quote asset; 0 for a rebate.
-
-    Args:
-        account_rate_e8: The account's commission rate, in 1e-8 of the notional; the larger of it and `STANDARD_RATE_E8`
-            counts.
-    """
+    """Return the largest value of a commission without a known price, in 1e-8 of the quote asset; 0 for a rebate."""
     if fill.most_e8 is not None or e8(fill.commission) <= 0:
         return fill.most_e8 or 0
     notional_e16 = e8(fill.price) * e8(fill.qty)
@@ -172,17 +155,10 @@ class Ledger:
         contract: Whether it is of a contract, whose account has a position and a wallet instead of two assets.
 
     Attributes:
-        wallet_e8: Change of the wallet by realized profits, commissions and payments, in 1e-8 of the quote asset.
-        paid_e8: Payments that are no trades, such as funding, in 1e-8 of the quote asset; negative if they cost.
-        paid_us: Instant of the latest payment, µs; 0 before the first.
-        fees_e8: Commissions paid, in 1e-8 of each asset.
-        last_trade_id: Largest booked trade id; None before the first.
-        other_e8: Value of commissions paid in other assets than base and quote, in 1e-8 of the quote asset.
         most_e8: Largest value of the commissions without a known price, in 1e-8 of the quote asset.
         opened_e8: Of a contract, what the open position was bought for as the exchange counts it, in 1e-8 of the quote
             asset; negative if it is short.
         unvalued: Commissions without a known price by asset, in 1e-8 of each.
-        transfers_e8: Deposits less withdrawals by asset, in 1e-8 of each.
         run_fills: What this run has booked, by trade id, in the order of the exchange's reports; their position and
             cash count from the start of the ledger.
 
@@ -217,12 +193,10 @@ class Ledger:
 
     @property
     def booked(self) -> Mapping[int, int]:
-        """The `trade_mark` of each booked trade, by trade id; 0 for a trade whose terms are not known."""
         return self._booked
 
     @property
     def assets(self) -> tuple[str, str]:
-        """The names of the two balances: base and quote asset, or of a contract its symbol and the quote asset."""
         grid = self._instrument
         return grid.symbol if self.contract else grid.base_asset, grid.quote_asset
 
@@ -231,7 +205,6 @@ class Ledger:
         return Held(self.position_e8, self.cash_e8, self.other_e8, self.most_e8)
 
     def begin_run(self) -> Held:
-        """Begin a run, and return what it begins with; fills that are booked from now on belong to it."""
         self.run_fills.clear()
         return self.held
 
@@ -240,18 +213,15 @@ class Ledger:
         return None if self._day is None or self._day[0] != day else self._day[1:]
 
     def moved_e8(self) -> tuple[int, int]:
-        """Return the change of the balances of base and quote asset since the start of the ledger, in 1e-8."""
         base_e8, quote_e8 = (self.transfers_e8.get(asset, 0) for asset in self.assets)
         return self.position_e8 - self._first_e8 + base_e8, self.earned_e8 + quote_e8
 
     @property
     def earned_e8(self) -> int:
-        """Change of the quote asset by fills and payments, in 1e-8: of a contract, its wallet's."""
         return self.wallet_e8 if self.contract else self.cash_e8
 
     @property
     def entry_e8(self) -> int:
-        """Mean price at which the position of a contract was opened, in 1e-8 of the quote asset; 0 without one."""
         held_e8 = self.position_e8
         sign = 1 if held_e8 > 0 else -1
         return half_even(sign * self.opened_e8 * E8, abs(held_e8)) if self.contract and held_e8 else 0
@@ -274,19 +244,14 @@ class Ledger:
         return True
 
     def transfer(self, asset: str, amount_e8: int) -> None:
-        """Book an amount of an asset that came into the account without a trade; negative if it went."""
         self.transfers_e8[asset] = self.transfers_e8.get(asset, 0) + amount_e8
 
     def forget_trades(self) -> None:
-        """Forget the ids of the booked trades, which an exchange that was reset gives again; the totals stay."""
         self._booked.clear()
         self.last_trade_id = None
 
     def lose_position(self) -> None:
-        """Book the end of a contract's position that went with an exchange that was reset, at its entry price.
-
-        The wallet keeps what was realized; the difference to the exchange's new wallet is a transfer.
-        """
+        """Book the end of a contract's position that went with an exchange that was reset, at its entry price."""
         self._move(self.entry_e8, -self.position_e8)
         self.cash_e8 += self.opened_e8
         self.opened_e8 = 0

@@ -39,7 +39,6 @@ class NothingQuotable(UsageError):
 
     @property
     def knobs(self) -> tuple[str, ...]:
-        """Names of these knobs: those that the sentence names."""
         return Sentence(*self.args).parameters
 
 
@@ -51,14 +50,9 @@ class AccountSymbol:
 
     @property
     def priced(self) -> bool:
-        """Whether there was a requote with a mid, by which amounts of money are judged."""
         return self.engine.manager.guard.equities_e8() is not None
 
     def used(self) -> tuple[int, int]:
-        """Return notional, in 1e-8 of the quote asset and rounded up, and number of open orders.
-
-        Before it is `priced` the notional is 0.
-        """
         return self.engine.manager.guard.used_of_account()
 
     def loss_e8(self) -> int:
@@ -86,7 +80,6 @@ class TradedAccount:
             await exchange.session.close()
 
     def check_assets(self, quote_assets: Sequence[str]) -> None:
-        """Raise SafetyError if the symbols have different quote assets: amounts of them have no sum."""
         if len(set(quote_assets)) > 1:
             named = ", ".join(f"{symbol} in {asset}" for symbol, asset in zip(self.symbols, quote_assets, strict=True))
             raise SafetyError(f"limits of an account need one quote asset: {named}; trade each with its own command")
@@ -104,14 +97,12 @@ class TradedAccount:
             )
 
     async def join(self, symbol: str, one: AccountSymbol) -> None:
-        """Add a symbol, and wait until all are known: before, the limits do not count what the others hold."""
         self._joined[symbol] = one
         if len(self._joined) == len(self.symbols):
             self._complete.set()
         await self._complete.wait()
 
     def unpriced(self) -> list[str]:
-        """Return the symbols without a mid so far, because of which no limit on money can be judged."""
         return [name for name in self.symbols if name not in self._joined or not self._joined[name].priced]
 
     def allow(self, symbol: str) -> str:
@@ -157,7 +148,6 @@ class TradedAccount:
         }
 
     def filled(self) -> list[FilledFamily]:
-        """Return the families of metrics; the account's families have no symbol."""
         found = self.standing()
         known = {name: used for name, (used, _) in found.items() if used is not None}
         bounds = {name: bound for name, (_, bound) in found.items() if bound}

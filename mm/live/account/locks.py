@@ -1,8 +1,4 @@
-"""Who trades a symbol on an account: a trader holds files for it, which it loses with its end, however it ends.
-
-One file belongs to this host and user, so that it is found whatever the folders are; one is below OUT_ROOT, so that a
-container with the same folder finds it.
-"""
+"""Who trades a symbol on an account: a trader holds files for it, which it loses with its end, however it ends."""
 
 import hashlib
 import os
@@ -39,7 +35,6 @@ class TraderLocks:
         return any(_is_held(path) for path in self.paths(symbol))
 
     def symbols(self) -> set[str]:
-        """Return the symbols that were traded on this account: by this user, or with this OUT_ROOT."""
         found = [(path, start) for start in self._starts for path in start.parent.glob(f"{start.stem}*{start.suffix}")]
         return {path.stem.removeprefix(start.stem) for path, start in found}
 

@@ -1,8 +1,4 @@
-"""The session of an account at an exchange: one connection pair, clock, limits and balances for all of its symbols.
-
-Each symbol's gateway joins it and gets the events of its orders, decoded once. What one symbol learns of the exchange
-holds for all: a time without requests, a clock that is off, a key that is no longer accepted.
-"""
+"""The session of an account at an exchange: one connection pair, clock, limits and balances for all of its symbols."""
 
 import asyncio
 from typing import TYPE_CHECKING, Protocol
@@ -37,21 +33,17 @@ class SessionMember(Protocol):
     def symbol(self) -> str: ...
 
     @property
-    def check(self) -> AccountCheck | None:
-        """The check of the account's balances, which books transfers; None without one."""
+    def check(self) -> AccountCheck | None: ...
 
-    def connected(self) -> None:
-        """The connection is logged on, and gets the account's events."""
+    def connected(self) -> None: ...
 
-    def disconnected(self, why: str) -> None:
-        """The connection was lost, or failed; another attempt follows."""
+    def disconnected(self, why: str) -> None: ...
 
     def events_lost(self, kind: str, why: str) -> None: ...
 
     def order_event(self, found: OrderEvent, us: int) -> None: ...
 
-    def payments_due(self, us: int) -> None:
-        """The exchange has paid or charged something without a trade at *us*: it must be asked what."""
+    def payments_due(self, us: int) -> None: ...
 
     def margin_called(self, found: MarginCalled) -> None: ...
 
@@ -64,8 +56,7 @@ class SessionMember(Protocol):
     def review(self) -> None:
         """The exchange forbids requests for a time."""
 
-    def task_failed(self, error: BaseException) -> None:
-        """The work of a task for the account is not done."""
+    def task_failed(self, error: BaseException) -> None: ...
 
 
 class AccountSession:
@@ -118,16 +109,13 @@ class AccountSession:
 
     @property
     def refused(self) -> MMError | None:
-        """The error that the exchange no longer accepts the key; None while it does."""
         return self.ws.failure or self._rest_refused
 
     @property
     def rest_refused(self) -> bool:
-        """Whether REST, too, no longer accepts the key: nothing can be cancelled with it."""
         return self._rest_refused is not None
 
     def key_answered(self, refusal: str = "") -> None:
-        """Note that REST has accepted the key, or with which words it has refused it."""
         self._refusals = self._refusals + 1 if refusal else 0
         if self._refusals >= _REFUSED_FOR_GOOD:
             self._rest_refused = key_refused(self._credentials, refusal)
@@ -142,12 +130,10 @@ class AccountSession:
             member.connected()
 
     def leave(self, member: SessionMember) -> None:
-        """Send no more events to a symbol; the connection stays open, since others may join or need it."""
         if member in self._members:
             self._members.remove(member)
 
     async def close(self) -> None:
-        """Close the connections permanently."""
         self.ws.close()
         await self._tasks.end()
         await self.rest.close()
@@ -155,7 +141,6 @@ class AccountSession:
     # the clock
 
     async def measure(self, api: OrderApi | None = None) -> None:
-        """Measure the exchange's clock, by *api* or by the best available one, if it answers."""
         await measure((api or self.api).request, self.clock, self.venue.time(), self.venue.time_us)
 
     def _measure_soon(self) -> None:
@@ -174,19 +159,16 @@ class AccountSession:
     # the connection
 
     def connected(self) -> None:
-        """Tell each symbol: it reconciles before it sends anything."""
         self.connections += 1
         for member in list(self._members):
             member.connected()
 
     def disconnected(self, why: str) -> None:
-        """Tell each symbol: it sends no orders until the next connection was reconciled."""
         self.holdings.interrupted()
         for member in list(self._members):
             member.disconnected(why)
 
     def event(self, kind: str, body: bytes, us: int) -> None:
-        """Hand an event of the account to the symbols that it concerns; a reconcile finds what cannot be read."""
         try:
             found = self.venue.event(kind, body)
         except msgspec.MsgspecError as error:

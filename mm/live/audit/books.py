@@ -68,13 +68,10 @@ class AuditOrder:
     """One of our orders, according to the log.
 
     Attributes:
-        order_id: The exchange's order id; None before the acknowledgement.
-        price: Limit, a decimal; empty for a market order.
         qty: Quantity, a decimal; after an amendment, the latest one.
         booked_e8: Sum of its fills, in 1e-8 of the base asset.
         reported_e8: Executed quantity that the exchange reported at its end, in 1e-8.
         status: PENDING_NEW until the exchange acknowledged it, then the exchange's status.
-        us: Instant of the last row that changed it.
     """
 
     client_id: str
@@ -104,10 +101,7 @@ class Changes:
     """The changes of some rows of one log: the latest state of each order, every fill and every configuration.
 
     Attributes:
-        fills: Executions with the run that booked them.
-        configs: Rows of the table ``configs``: new versions, which count from 1 and are never changed.
         position: Columns of the table ``positions`` after the last start or fill; None without either.
-        position_us: Instant of that row; None without one.
     """
 
     fills: list[tuple[AccountFill, str]] = field(default_factory=list)
@@ -126,13 +120,10 @@ class AuditBooks:
     Attributes:
         ledger: Position, cash, fees and booked trade ids at the venue of the log that is read; each venue has one of
             its own. None before the first start that names both assets.
-        knobs: The knobs of the latest start; None before it.
         traded: The knobs `SIZING` of the latest trade that has sent an order; empty before it.
         orders: By client id: the open ones, and the latest that ended.
-        runs: Names of the runs, as their client ids have them; the oldest first.
         matched_us: When the account last matched these totals, µs: before the first order of a log, and at a transfer
             that a comparison found; 0 if it is not known.
-        begun_us: When the first log began, µs; 0 before it, and if it is not known.
     """
 
     def __init__(self, symbol: str, venue: str | None = None) -> None:
@@ -165,11 +156,7 @@ class AuditBooks:
         }
 
     def take(self, row: Mapping[str, Any], changes: Changes) -> None:
-        """Apply the next row, and add its changes to *changes*.
-
-        Raises:
-            BrokenFile: If the row lacks a field of its type.
-        """
+        """Apply the next row, and add its changes to *changes*."""
         take = self._takes.get(row["type"])
         if take is None or not (self._counts or row["type"] == "start"):
             return
@@ -182,17 +169,14 @@ class AuditBooks:
             ) from error
 
     def note_position(self, changes: Changes) -> None:
-        """Add the position to *changes*, once all of their rows are taken."""
         if changes.position_us is not None:
             changes.position = self.position_row(changes.position_us)
 
     def open_orders(self) -> list[AuditOrder]:
-        """Return the orders that may still be open at the exchange, oldest first."""
         return [order for order in self.orders.values() if order.is_open]
 
     @property
     def position_e8(self) -> int:
-        """Base asset held: own fills since the ledger began, on top of INITIAL_INVENTORY, in 1e-8."""
         return self._inventory_e8 + (self.ledger.position_e8 if self.ledger else 0)
 
     def position_row(self, us: int) -> tuple[Any, ...]:
@@ -211,7 +195,6 @@ class AuditBooks:
         )
 
     def _of_contract(self) -> tuple[Any, ...]:
-        """Return the columns of the table ``positions`` that only a contract has; what is not known is None."""
         ledger = self.ledger
         if ledger is None or not ledger.contract:
             return (None, None, *_NOT_SEEN)
@@ -382,7 +365,6 @@ class AuditBooks:
         changes.orders[order.client_id] = order
 
     def _touch(self, order: AuditOrder, row: Mapping[str, Any], changes: Changes) -> None:
-        """Record a change of an order; drop the oldest of the ended ones."""
         order.us = row["us"]
         self._put(order, changes)
         if not order.is_open:
@@ -395,7 +377,6 @@ _VALUES = {"rate_e8": "commission_rate", "most_e8": "commission_most"}
 
 
 def _fill_of(row: Mapping[str, Any]) -> AccountFill:
-    """Return the execution of a row; its instant is the exchange's if the row has it."""
     return AccountFill(
         trade_id=row["trade_id"],
         order_id=row.get("order_id") or 0,
@@ -414,7 +395,6 @@ def _fill_of(row: Mapping[str, Any]) -> AccountFill:
 
 
 def sizing(knobs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the knobs of a start that `SIZING` names."""
     return {name: knobs.get(name) for name in SIZING}
 
 

@@ -1,8 +1,4 @@
-"""Copies of audit logs kept elsewhere: shipping, restoring, retention, and records of how far a log was written.
-
-A copy only grows: rows are appended once their hashes are checked. What was shipped is compared byte by byte with the
-log, so a log that was changed or cut since then is found, and its copy stays as it is.
-"""
+"""Copies of audit logs kept elsewhere: shipping, restoring, retention, and records of how far a log was written."""
 
 import filecmp
 import os
@@ -60,9 +56,6 @@ def append_copy(log: Path, copy: Path, *, shrinks: bool = False) -> Witness:
 
 
 def _compared(source: BinaryIO, copy: Path) -> tuple[int, int, bool]:
-    """Return the bytes of a copy, the bytes of its complete rows, and whether both files are equal as far as both
-    go.
-    """
     had = complete = 0
     if not copy.exists():
         return 0, 0, True
@@ -77,7 +70,6 @@ def _compared(source: BinaryIO, copy: Path) -> tuple[int, int, bool]:
 
 
 def _append(copy: Path, skip: int, rows: Iterator[tuple[bytes, Witness]]) -> Witness:
-    """Append rows to a copy, but for the first *skip* bytes of an incomplete row that it has."""
     end = end_of(copy) if copy.exists() else Witness(copy.name, 0, ZEROS)
     try:
         opened = os.open(copy, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -108,7 +100,6 @@ class LogHead(msgspec.Struct, frozen=True):
         return msgspec.json.encode(self) + b"\n"
 
     def witness(self, source: str) -> Witness:
-        """Return the record for `verify_lines`."""
         return Witness(self.file, self.rows, self.hash, source, grows=True)
 
 
@@ -197,7 +188,6 @@ def removable(folder: Path, archive: Path, before_us: int) -> Iterator[tuple[Pat
 
 
 def _why_kept(log: Path, copy: Path, witness: Witness) -> str:
-    """Return why a log must stay, by its copy; empty if it may go."""
     if not copy.exists():
         return f"{copy} is missing: it was not shipped"
     if not filecmp.cmp(log, copy, shallow=False):
@@ -254,7 +244,6 @@ def verify_series(
 
 
 def has_hash(log: Path, text: str) -> bool:
-    """Return whether a row of a log has a hash."""
     ending = f'"hash":"{text}"}}\n'.encode()
     with log.open("rb") as lines:
         return any(line.endswith(ending) for line in lines)

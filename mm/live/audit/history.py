@@ -34,13 +34,7 @@ MARKS_EVERY_US = 5 * US_PER_S
 
 @dataclass(frozen=True)
 class LedgerBegin:
-    """The account at the start of the ledger.
-
-    Attributes:
-        base_e8: Base asset, free plus locked, in 1e-8.
-        quote_e8: Quote asset, free plus locked, in 1e-8.
-        mid_e8: The mid at that time, in 1e-8 of the quote asset.
-    """
+    """The account at the start of the ledger."""
 
     base_e8: int
     quote_e8: int
@@ -48,19 +42,15 @@ class LedgerBegin:
 
     @property
     def worth_e8(self) -> int:
-        """Value of both at that mid, in 1e-8 of the quote asset."""
         return self.quote_e8 + self.base_e8 * self.mid_e8 // E8
 
     def added_e8(self, inventory_e8: int) -> int:
-        """Return the equity besides the quote asset and a position that started with *inventory_e8*, in 1e-8."""
         return (self.base_e8 - inventory_e8) * self.mid_e8 // E8
 
     def cash_e8(self, held: Held) -> int:
-        """Return the cash that limits count with what the ledger had, in 1e-8: an unknown fee at its largest."""
         return self.quote_e8 + held.cash_e8 - held.other_e8 - held.most_e8
 
     def equity_e8(self, held: Held, inventory_e8: int, price_e8: int) -> int:
-        """Return the equity with what the ledger had at a price, without transfers, in 1e-8 of the quote asset."""
         worth_e8 = (inventory_e8 + held.position_e8) * price_e8 // E8
         return self.cash_e8(held) + self.added_e8(inventory_e8) + worth_e8
 
@@ -83,7 +73,6 @@ class EquityMarks(msgspec.Struct):
     transfers_e8: int = 0
 
     def moved(self, transfers_e8: int) -> "EquityMarks":
-        """Return the marks with transfers of that value, which are no profit and no loss."""
         more_e8, equity_e8, peak_e8 = transfers_e8 - self.transfers_e8, self.equity_e8, self.peak_equity_e8
         known = equity_e8 > 0 and equity_e8 + more_e8 > 0
         peak_e8 += more_e8 * peak_e8 // equity_e8 if known else more_e8
@@ -110,10 +99,7 @@ class RunHistory:
     """The state left by earlier runs of a symbol at a venue.
 
     Attributes:
-        books: Their totals; the ledger is None before the first run.
-        begin: The account at the start of the ledger; None before the first run.
         days: By day with a log, whether it was without a breach.
-        us: The current instant, µs.
         held: What the ledger had then: this process books its fills into the same ledger.
         mark: The equity marks of the last day with any; None without.
     """
@@ -127,7 +113,6 @@ class RunHistory:
 
     @property
     def begin_e8(self) -> tuple[int, int] | None:
-        """Balances of base and quote asset at the start of the ledger, in 1e-8; None before the first run."""
         return None if self.begin is None else (self.begin.base_e8, self.begin.quote_e8)
 
     @property
@@ -145,7 +130,6 @@ class RunHistory:
 
     @property
     def booked(self) -> Mapping[int, int]:
-        """The `trade_mark` of each booked trade, by trade id."""
         return self.books.ledger.booked if self.books.ledger else {}
 
     @property
@@ -154,15 +138,7 @@ class RunHistory:
 
 
 def read_history(folder: Path, symbol: str, venue: str, us: int, written: Witness | None = None) -> RunHistory:
-    """Return the totals of the logs in a symbol's folder: the totals in row 1 of the latest, and its own rows.
-
-    Args:
-        us: The current instant, µs; the current day does not count as a day without a breach.
-        written: A record, kept elsewhere, of how far a log was written; that log must be there.
-
-    Raises:
-        DataError: If a log that counts cannot be read, was changed, or ends before *written*.
-    """
+    """Return the totals of the logs in a symbol's folder: the totals in row 1 of the latest, and its own rows."""
     starts = {path: row for path, row in starts_of(folder).items() if row.get("venue") == venue}
     if written and written.file not in {path.name for path in starts}:
         raise BrokenFile(_missing(folder / written.file, written.source))
@@ -186,7 +162,6 @@ def read_history(folder: Path, symbol: str, venue: str, us: int, written: Witnes
 
 
 def _verify(path: Path, written: Witness | None) -> None:
-    """Raise BrokenFile if a log was changed; one of a killed run may end anywhere after *written*."""
     witnesses = [replace(one, grows=True) for one in (*witnesses_of(path), written) if one and one.file == path.name]
     with path.open("rb") as lines:
         found = verify_lines(lines, open_end=True, witnesses=witnesses)
@@ -201,7 +176,6 @@ def _verify(path: Path, written: Witness | None) -> None:
 
 
 def missing_log(out_root: Path, symbol: str) -> str:
-    """Return that the audit log is missing which the marks of equity name, and the way out; empty if it is there."""
     path = equity_path(out_root, symbol)
     try:
         name = msgspec.json.decode(path.read_bytes(), type=EquityMarks).log
@@ -223,7 +197,6 @@ def _way_out(symbol: str) -> str:
 
 
 def _disqualifies(row: Mapping[str, Any]) -> bool:
-    """Return whether a row excludes its day from a size ramp."""
     return row["type"] == "kill" or (row["type"] == "breach" and row.get("limit") != PACING)
 
 
@@ -239,15 +212,7 @@ def _begin_of(account: Any, path: Path) -> LedgerBegin:
 def marks_at(
     history: RunHistory, file: EquityMarks | None, begin: LedgerBegin, inventory_e8: int, transfers_e8: int
 ) -> tuple[int | None, int | None]:
-    """Return the equity at the start of the current day, and the peak, with which a run goes on, in 1e-8.
-
-    They come from the file, else from the audit log; without any of this day, the equity before the first fill of the
-    day, at its price. None without a fill: the day begins with the first requote.
-
-    Args:
-        inventory_e8: INITIAL_INVENTORY, in 1e-8.
-        transfers_e8: Value of all transfers so far, in 1e-8 of the quote asset.
-    """
+    """Return the equity at the start of the current day, and the peak, with which a run goes on, in 1e-8."""
     today, ledger = day_of(history.us), history.books.ledger
     known = [one.moved(transfers_e8) for one in (file, history.mark) if one is not None and one.day_equity_e8]
     day_e8 = next((one.day_equity_e8 for one in known if one.day == today), None)
@@ -258,19 +223,11 @@ def marks_at(
 
 
 def equity_path(out_root: Path, symbol: str) -> Path:
-    """Return the path of a symbol's marks of equity."""
     return out_root / "risk" / f"{symbol}.equity.json"
 
 
 class EquityFile:
-    """Stores the equity marks of a symbol, and how far its audit log was written, across restarts.
-
-    While a run trades, a thread writes them: a slow disk holds up no order.
-
-    Attributes:
-        written: How far the log of the last run was written; None if unknown.
-        marks: As read; None if there are none.
-    """
+    """Stores the equity marks of a symbol, and how far its audit log was written, across restarts."""
 
     def __init__(self, out_root: Path, symbol: str, venue: str) -> None:
         self._path, self._venue = equity_path(out_root, symbol), venue
@@ -306,10 +263,6 @@ class EquityFile:
     def keep(self, us: int, marks: EquityMarks, end: Witness, *, at_once: bool = False) -> None:
         """Write changed marks, at most every few seconds; *end* is how far the log is written.
 
-        Args:
-            marks: The marks.
-            at_once: Whether they are on disk when this returns; otherwise a thread writes them.
-
         Raises:
             OSError: If the disk refuses them, or has refused those before.
         """
@@ -326,21 +279,18 @@ class EquityFile:
             self._writing = self._thread.submit(self._write, named, durable=False)
 
     def log_ended(self, end: Witness) -> None:
-        """Write the last marks with the end of the log, if there are marks."""
         self._settle()
         if self._kept is not None:
             marks = msgspec.structs.replace(self._kept, log=end.file, rows=end.rows, hash=end.hash)
             self._write(marks, durable=True)
 
     def _is_idle(self) -> bool:
-        """Return whether the thread has written what it was given; raises OSError if it could not."""
         if self._writing is None or not self._writing.done():
             return self._writing is None
         self._settle()
         return True
 
     def _settle(self) -> None:
-        """Wait for the thread; raises OSError if it could not write."""
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
@@ -360,11 +310,6 @@ class DayMarks:
         self._day = ""  # whose mark is in the audit log
 
     def keep(self, us: int, marks: tuple[int, int, int, int], observed_us: int, *, at_once: bool = False) -> None:
-        """Keep the marks of a requote; raises OSError as `EquityFile.keep`.
-
-        Args:
-            marks: Equity, equity at the start of the day, peak, and value of all transfers, in 1e-8.
-        """
         (equity_e8, day_e8, peak_e8, moved_e8), day = marks, day_of(observed_us)
         found = EquityMarks(self._venue, day, day_e8, peak_e8, equity_e8=equity_e8, transfers_e8=moved_e8)
         if day != self._day and self._audit.failure is None:

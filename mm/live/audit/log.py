@@ -35,11 +35,6 @@ _CHUNK, _LAST_BYTES = 1 << 20, 1 << 12
 
 
 def first_row(path: Path) -> dict[str, Any] | None:
-    """Return row 1 of a log; None if it is incomplete.
-
-    Raises:
-        BrokenFile: If it is not a row, or was changed.
-    """
     with path.open("rb") as file:
         text = file.readline()
     if not text.endswith(b"\n"):
@@ -51,7 +46,6 @@ def first_row(path: Path) -> dict[str, Any] | None:
 
 
 def logs_of(folder: Path) -> list[Path]:
-    """Return the logs in a folder in order of their start; see `starts_of`."""
     return list(starts_of(folder))
 
 
@@ -85,7 +79,6 @@ def earlier_logs(path: Path) -> list[dict[str, Any]]:
 
 
 def witnesses_of(path: Path) -> list[Witness]:
-    """Return the entries about *path* in row 1 of the other logs in its folder; logs that were changed are left out."""
     found = []
     for other in sorted(path.parent.glob(f"*{SUFFIX}")):
         if other == path:
@@ -152,15 +145,7 @@ class AuditLog:
         return self.append(START, **own, **fields, earlier=earlier_logs(self.path))
 
     def append(self, type: str, /, **fields: object) -> int:
-        """Append a row of a type, and return its number; the row's *us* is the instant of the call.
-
-        A field *side* of +1 or -1 is written as BUY or SELL, and a field *us*, the instant of the reported event, as
-        *exchange_us*.
-
-        Raises:
-            ValueError: If the log has its stop or was closed, or a field has the name of a member that the log writes.
-            TypeError: If a value is not JSON.
-        """
+        """Append a row of a type, and return its number; the row's *us* is the instant of the call."""
         if self._ended:
             raise ValueError(f"{self.path}: a row {type!r} after the log ended")
         if not OWN.isdisjoint(fields):
@@ -196,7 +181,6 @@ class AuditLog:
 
     @property
     def error(self) -> MMError | None:
-        """The error that the log cannot be written any more; None while it can."""
         if isinstance(self.failure, LogLost):
             return BrokenFile(f"{self.path}: {self.failure}")
         if self.failure is not None:
@@ -204,12 +188,7 @@ class AuditLog:
         return None
 
     def close(self) -> None:
-        """Write the queued rows and close the file; write a log back that somebody has removed.
-
-        Raises:
-            TryLater: If rows could not be written.
-            BrokenFile: If somebody has removed, replaced or cut the file meanwhile.
-        """
+        """Write the queued rows and close the file; write a log back that somebody has removed."""
         if self._closed:
             return
         self._ended = self._closed = True
@@ -228,7 +207,6 @@ class AuditLog:
             )
 
     def _write_behind(self) -> None:
-        """Write queued rows, all waiting ones in one write, until None arrives (in the writer's thread)."""
         ended = False
         while not ended:
             try:
@@ -244,7 +222,6 @@ class AuditLog:
                     self._loop.call_soon_threadsafe(self._wake)
 
     def _write(self, batch: list[bytes]) -> None:
-        """Write the rows that failed before, then *batch*; rows that fail now are kept."""
         self._unwritten += batch
         self._look()
         if not self._unwritten or self._cut or (self._retry_at and time.monotonic() < self._retry_at):
@@ -269,7 +246,6 @@ class AuditLog:
         self._unwritten.clear()
 
     def _look(self) -> None:
-        """Look whether the file is there, and has its rows; an error of the disk does not count as a loss."""
         if time.monotonic() < self._look_at:
             return
         self._look_at = time.monotonic() + LOOK_S
@@ -313,7 +289,6 @@ class AuditLog:
         return f"it is written back, whole ({self._end[0]} rows): find out who did it, then start again"
 
     def _write_all(self, data: bytes) -> None:
-        """Write *data* after the last row: a second attempt writes the same bytes to the same offset."""
         done = 0
         while done < len(data):
             count = os.pwrite(self._fd, data[done:], self._size + done)
@@ -322,7 +297,6 @@ class AuditLog:
             done += count
 
     def _wake(self) -> None:
-        """Wake the callers whose rows are on disk; all of them after a failure (in the loop's thread)."""
         failed, written = self.failure is not None, self._end[0]
         still = []
         for seq, waiter in self._waiters:

@@ -28,14 +28,10 @@ class GatewayRun:
 
     Attributes:
         earlier: Orders of earlier runs that may be open, from the audit log.
-        booked: Trades that earlier runs have booked: `trade_mark` by trade id.
         last_trade_id: The largest booked trade id; None if the ledger has no trade: trades before the start are not
             counted.
         matched_us: When the account last matched the ledger, µs; 0 if it is not known.
-        begun_us: When the ledger begins, µs: payments before it are not ours; 0 if it is not known.
-        contract: What is asked of a contract; None for a symbol with balances.
         account: Books our fills and transfers, and compares the balances with them at each reconcile; None does not.
-        ids: Makes the client ids; None makes them of *run_id*.
     """
 
     symbol: str
@@ -66,11 +62,9 @@ class ClientIds:
         self._count = 0
 
     def next(self, side: int) -> str:
-        """Return the next client id; at most 36 characters for the first 10**19 orders."""
         self._count += 1
         return f"{self.run}-{self._count}{'b' if side > 0 else 's'}"
 
     def next_stop(self) -> str:
-        """Return the next client id of an order that waits at the exchange to close the position."""
         self._count += 1
         return f"{self.run}-p{self._count}"

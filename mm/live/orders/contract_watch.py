@@ -72,7 +72,6 @@ class ContractWatch:
 
     @property
     def sent_ids(self) -> Collection[int]:
-        """The exchange's ids of orders that our protective stops have sent."""
         return self.stop.sent_ids if self.stop else ()
 
     async def check(self) -> None:
@@ -89,7 +88,6 @@ class ContractWatch:
         self.position = self._requests.position_of(await self._must(self._requests.position()))
 
     async def look_at_setup(self) -> None:
-        """Ask how the account is set up now, unless that was just asked, and say what has changed by hand."""
         now_s = asyncio.get_running_loop().time()
         if not self.setup_due and now_s < self._setup_s + SETUP_S:
             return
@@ -128,7 +126,6 @@ class ContractWatch:
                 raise self._session.refused
 
     def begin(self, tasks: BackgroundTasks, grid: Instrument) -> None:
-        """Keep countdown, position, margin, rules and the protective stop up to date from now on."""
         if self.stop:
             self.stop.grid = grid
         tasks.spawn(self._keep_counting())
@@ -136,7 +133,6 @@ class ContractWatch:
         tasks.spawn(self._keep_rules())
 
     async def end(self, *, killed: bool = False) -> None:
-        """End the countdown: nothing is open; end the protective stop where it is not needed."""
         if self.stop:
             await self._ask_position()
             await self.stop.end(self.position, killed=killed)
@@ -174,7 +170,6 @@ class ContractWatch:
                 await asyncio.sleep(max(AGAIN_S, self._session.limits.silence_s))
 
     def margin_called(self) -> None:
-        """Ask for position and margin at once."""
         self._called.set()
 
     async def _keep_position(self, asset: str) -> None:
@@ -204,7 +199,6 @@ class ContractWatch:
             await happened(self.rules_due, RULES_S - AGAIN_S)
 
     def _say_rules(self, found: Sequence[RuleSeen]) -> None:
-        """Say which rules are nearly broken, broken, and kept again; tell all."""
         now: dict[tuple[str, str], str] = {}
         for one in found:
             key = one.whose, one.name

@@ -81,9 +81,7 @@ class Gateway:
     """Orders of one symbol, on one account.
 
     Attributes:
-        ready: Whether orders can be sent: connected, logged on, reconciled, not silenced, not killed.
         killed: Whether `cancel_all` was called: nothing is placed any more.
-        instrument: Grid and filters of the symbol at the exchange; after `start`.
     """
 
     def __init__(
@@ -155,12 +153,10 @@ class Gateway:
 
     @property
     def setup(self) -> ContractSetup | None:
-        """How the account is set up for a contract, as of the start; None for a symbol with balances."""
         return self._contract.setup if self._contract else None
 
     @property
     def fee_rates(self) -> FeeRates | None:
-        """The account's commission rates, as of the last reconcile; None if the exchange does not give them."""
         return self._fees.rates
 
     @property
@@ -170,12 +166,10 @@ class Gateway:
 
     @property
     def open_orders(self) -> int:
-        """Number of orders not known to have ended, including orders of earlier runs and orders of unknown outcome."""
         return len(self._states.open)
 
     @property
     def reset(self) -> Mismatch | None:
-        """The error that the exchange is not the one of the audit logs; None if it is."""
         why = self._states.reset
         if not why:
             return None
@@ -186,22 +180,18 @@ class Gateway:
 
     @property
     def refused(self) -> MMError | None:
-        """The error that the exchange no longer accepts the key; None while it does."""
         return self._session.refused
 
     @property
     def failure(self) -> TryLater | None:
-        """The error that a task for the orders has failed, so that they are not followed; None if none has."""
         return TryLater(f"{self._failure}; start it again") if self._failure else None
 
     @property
     def contested(self) -> TryLater | None:
-        """The error that another trader has orders of the symbol on this account; None while none is known."""
         return self._others.error
 
     @property
     def differs(self) -> Mismatch | None:
-        """The error that the next start will end with, since account or setup differ now; None if they do not."""
         account = self._run.account
         if account is not None and account.why and account.lasts:
             by = f"; of another trader is {self._others.before}" if self._others.before else ""
@@ -210,12 +200,10 @@ class Gateway:
 
     @property
     def regridded(self) -> TryLater | None:
-        """The error that the exchange has other filters than at the start; None if it has not."""
         return self._regridded
 
     @property
     def left(self) -> tuple[str, ...]:
-        """The orders that may be open at the exchange, as text: client id, side, quantity and price."""
         return () if self._empty else self._unended()
 
     def _unended(self) -> tuple[str, ...]:
@@ -231,10 +219,7 @@ class Gateway:
     # the engine's calls
 
     def place(self, order_id: int, side: int, price: str, qty: str, kind: str, *, reduces: bool = False) -> None:
-        """Send an order; if it is refused here, the listener is called in the next iteration of the event loop.
-
-        *reduces* is whether it may only reduce the position of a contract.
-        """
+        """Send an order; if it is refused here, the listener is called in the next iteration of the event loop."""
         reason = self._reason(side, price, qty, kind, reduces=reduces)
         if reason:
             self._refuse(order_id, side, reason)
@@ -261,10 +246,7 @@ class Gateway:
             self._states.want_cancel(order)
 
     def amend(self, order_id: int, qty: str) -> None:
-        """Lower an open order to *qty* in all, in its place; one that is not known to be open yet, as soon as it is.
-
-        If it is refused here, the listener is called.
-        """
+        """Lower an open order to *qty* in all, in its place; one that is not known to be open yet, as soon as it is."""
         order = self._orders.get(order_id)
         if order is None or order.ended:
             return
@@ -275,10 +257,6 @@ class Gateway:
             self._act_soon()
 
     def replace(self, old_id: int, new_id: int, side: int, price: str, qty: str, kind: str) -> None:
-        """Cancel an order and send another in one request; if the cancel fails, nothing is placed.
-
-        Where no request does both, the cancel is sent first, and the order behind it.
-        """
         if not self._venue.can_replace:
             self.cancel(old_id)
             self.place(new_id, side, price, qty, kind)
@@ -369,10 +347,6 @@ class Gateway:
             raise TryLater(f"the exchange is not ready after {START_S:g} s: {self._why()}; check WS_API_URL")
 
     async def _look_for_other(self) -> None:
-        """Note another trader whose fills the account has instead of ours, though it may have no order open now.
-        Without a ledger, all that is there is another trader's; with a ledger the other trader may be dead, and a sign
-        of life is waited for.
-        """
         with suppress(Unanswered):
             await self._queries.note_last_trade()
         if self._others.before and self._run.last_trade_id is None:
@@ -385,9 +359,8 @@ class Gateway:
                         await self._changed.wait()
 
     async def _end_halted(self) -> None:
-        """Cancel what earlier runs have left in a symbol that does not trade, again if it is refused; raise TryLater.
-
-        The end cancels a last time.
+        """Cancel what earlier runs have left in a symbol that does not trade, again if it is refused; raise
+        TryLater.
         """
         self._cancel_round(_ROUND_S)
         with suppress(TimeoutError):
@@ -436,7 +409,6 @@ class Gateway:
                     await asyncio.sleep(_COMPARED_LOOK_S)
 
     async def _close_position(self) -> None:
-        """Close the position after a kill that wants it, by one order that may only reduce it; what is left stays."""
         closing = await self._contract.closing(self.instrument) if self._contract and self.killed else None
         if closing is None:
             return
@@ -455,11 +427,7 @@ class Gateway:
         await self._none_open(CLOSED_S)
 
     async def _none_open(self, within_s: float) -> bool:
-        """Return whether no order is open, as soon as that is known; False after a time, or if it is hopeless.
-
-        The exchange's own list counts as well: of an order whose end it does not tell, nothing is open, once no request
-        can still arrive.
-        """
+        """Return whether no order is open, as soon as that is known; False after a time, or if it is hopeless."""
         loop = asyncio.get_running_loop()
         ends_s = loop.time() + within_s
         settled_s = self._run.access.recv_window_ms / 1_000 + _LATEST_S
@@ -481,7 +449,6 @@ class Gateway:
         return not self._states.open
 
     def _all_arrived(self) -> bool:
-        """Return whether no request of an order was still on its way when the exchange last listed nothing."""
         return all(one.exchange_id > 0 or one.proves_absence(self._none_ms) for one in self._states.open.values())
 
     def _hopeless(self) -> bool:
@@ -568,7 +535,6 @@ class Gateway:
     async def _leave_synced(
         self, seq: int, orders: tuple[LiveOrder, ...], send: Callable[..., None], *, places: bool
     ) -> None:
-        """Send them; *places* is told, since the order may be withdrawn before this task begins."""
         order, loop = orders[-1], asyncio.get_running_loop()
         begin_s = loop.time()
         try:
@@ -592,7 +558,6 @@ class Gateway:
         self._act()
 
     def _keep_back(self, order: LiveOrder, why: str) -> None:
-        """Report that an order or an amendment is not sent; cancel what the order was to replace."""
         old, order.leaving, order.replaces = order.replaces, False, None
         self._sender.unsent(order, self._clock.now_us(), why)
         if old is not None and not old.ended and old.state is OrderState.PENDING_REPLACE:
@@ -603,7 +568,6 @@ class Gateway:
         asyncio.get_running_loop().call_soon(self._act)
 
     def _cancel(self, order: LiveOrder) -> None:
-        """Send a cancel; while the exchange forbids requests, send it afterwards."""
         silence_s = self._limits.silence_s
         if silence_s:
             asyncio.get_running_loop().call_later(silence_s + _SILENCE_MARGIN_S, self._cancel_later, order)
@@ -666,7 +630,6 @@ class Gateway:
         self._act()
 
     def _ask_filters(self) -> None:
-        """Ask for the filters and the mean price, by which an order was refused, here or there."""
         now_s = asyncio.get_running_loop().time()
         if self._regridded is None and now_s >= self._filters_s:
             self._filters_s = now_s + _FILTERS_EVERY_S
@@ -702,12 +665,10 @@ class Gateway:
     # the connection
 
     def connected(self) -> None:
-        """Reconcile before anything is sent."""
         self._log.info("gateway_connected", connections=self._session.connections)
         self._due.set()
 
     def disconnected(self, why: str) -> None:
-        """Send no orders until the next connection was reconciled."""
         self._log.warning("gateway_disconnected", why=why)
         self._reconciled = 0
         if self._started:
@@ -719,7 +680,6 @@ class Gateway:
         self._due.set()
 
     def events_lost(self, kind: str, why: str) -> None:
-        """Reconcile, which finds the content of an event that could not be read."""
         self._log.warning("event_unreadable", kind=kind, why=why)
         self._due.set()
 
@@ -727,7 +687,6 @@ class Gateway:
         self._report_balances()
 
     def payments_due(self, us: int) -> None:
-        """Reconcile, which asks what the exchange has paid or charged at *us*."""
         self._queries.announce_payment(us)
         self._due.set()
 
@@ -744,7 +703,6 @@ class Gateway:
             self._due.set()
 
     def stop_event(self, found: StopSeen) -> None:
-        """Process an event of an order of the symbol that waits for a price."""
         if self._contract and self._contract.stop:
             self._contract.stop.heard(found)
             if found.order_id:
@@ -769,14 +727,13 @@ class Gateway:
             self._due.set()  # the reconcile reads the price
 
     def _forced_by(self, found: OrderEvent) -> str:
-        """Return what has closed our position by an order without an intent: the exchange, or our protective stop."""
         if self._others.has_written(found.client_ids[0]):
             return ""
         sent = self._contract is not None and found.exchange_id in self._contract.sent_ids
         return found.forced or ("protective stop" if sent else "")
 
     def _forced(self, found: OrderEvent, what: str) -> LiveOrder:
-        """Return an order by which our position is closed, which is new; *what* has sent it."""
+        """Return an order by which our position is closed, which is new."""
         own_id = forced_id(found.client_ids[0], found.exchange_id)
         side, qty = found.side, short_text(found.seen(own_id, 0).qty_e8)
         order = LiveOrder(EARLIER, own_id, side, "", qty, "IOC", exchange_id=found.exchange_id)
@@ -787,7 +744,6 @@ class Gateway:
         return order
 
     def _report_balances(self, *, current: bool = True) -> None:
-        """Report balances; *current* is whether no order has ended since, whose lock they may contain."""
         held = self._session.holdings.balances
         if current:
             funds_e8 = self._venue.ours_e8(self.instrument, held, self._states.open.values())
@@ -795,7 +751,6 @@ class Gateway:
         self._reports.tell(lambda listener: listener.balances(held))
 
     async def _keep_reconciled(self) -> None:
-        """Reconcile at the start, after each change of the connection, and every RECONCILE_INTERVAL_S."""
         said = ""
         while True:
             interval_s = self._run.access.reconcile_interval_s
@@ -842,7 +797,6 @@ class Gateway:
         self._reports.tell(lambda listener: listener.fee_rates(*now))
 
     async def _compare_setup(self) -> None:
-        """Look at the setup of a contract, and report if it differs from the setup of the start."""
         if self._contract is None:
             return
         try:
@@ -884,7 +838,6 @@ class Gateway:
         )
 
     def review(self) -> None:
-        """Report a change of readiness; check again when a silence ends."""
         why = self._why()
         if self.ready == bool(why):
             self.ready = not why
@@ -916,7 +869,6 @@ class Gateway:
             self._do_all(steps)
 
     def _note(self, step: OrderReport) -> None:
-        """Ask for what a refusal may come from, and pause the side of a refused order."""
         side = step.order.side
         if isinstance(step, Accepted):
             self._pauses.accepted(side)

@@ -16,15 +16,7 @@ COPIED_US = 60 * US_PER_S
 
 
 class OtherTraders:
-    """Tells our orders from another trader's.
-
-    Args:
-        runs: Names of this run and of its predecessors, as `run_of` returns them.
-
-    Attributes:
-        begun_us: When this run began, by the exchange's clock, µs; 0 before.
-        before: The latest trade of another trader before this run began, as text; empty without one.
-    """
+    """Tells our orders from another trader's."""
 
     def __init__(self, symbol: str, runs: Iterable[str]) -> None:
         self._symbol, self._runs = symbol, frozenset(runs)

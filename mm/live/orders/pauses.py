@@ -1,8 +1,4 @@
-"""Pauses of new orders after refusals: the same order would be refused again, and an overloaded exchange is spared.
-
-The first refusal waits for the next requote, each further one longer; an accepted order of the side ends the pause.
-Cancels do not wait.
-"""
+"""Pauses of new orders after refusals: the same order would be refused again, and an overloaded exchange is spared."""
 
 from typing import TYPE_CHECKING
 

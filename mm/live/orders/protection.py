@@ -40,14 +40,6 @@ class ProtectiveStop:
     """The protective stop of one contract.
 
     Args:
-        symbol: Upper case.
-        requests: The requests of the symbol.
-        session: The account's connections.
-        ids: Makes its client ids.
-        others: Tells our orders from those of another trader.
-        audit: Receives a row before each is sent.
-        log: The logger.
-        share: Its distance from the mark price, as a share; None for none, which ends one of an earlier run.
         told: Called with its trigger price, 1e-8, after each change; 0 without one, while there is a position.
 
     Attributes:
@@ -91,7 +83,6 @@ class ProtectiveStop:
         self._tell(found)
 
     async def end(self, found: PositionSeen, *, killed: bool) -> None:
-        """End it at the end of a kill, and where no position is left; else it stays, and that is said."""
         self._ended = killed or not found.qty_e8
         if not self._ended and self._share_e8 is not None:
             await self.keep(found)
@@ -109,7 +100,6 @@ class ProtectiveStop:
         self._tell(found)
 
     def heard(self, found: StopSeen) -> None:
-        """Take an event of an order that waits for a price: it may be ours, and have been sent."""
         if not is_ours(found.client_id):
             return
         if found.order_id and not self._others.has_written(found.client_id):

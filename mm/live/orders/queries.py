@@ -62,8 +62,6 @@ class OrderQueries:
         forgot: Called with the reason when the exchange was reset and that is accepted (ADOPT), before trades are read.
 
     Attributes:
-        foreign_orders: Open orders of others in the last list.
-        payments_due: Whether payments for the position may be missing.
         stop_ids: The exchange's ids of orders that our protective stops have sent.
         recognised: Whether the exchange is known to have the newest booked trades; a new connection may be to another.
         checked_id: All trades of the account up to this id have been checked; None before the first reconcile of a new
@@ -127,7 +125,6 @@ class OrderQueries:
         asyncio.get_running_loop().call_later(delay_s, self.ask, order)
 
     def fetch(self, order: LiveOrder) -> None:
-        """Query the trades of *order* until its executions are booked; pending events are processed first."""
         if not order.fetching:
             order.fetching = True
             asyncio.get_running_loop().call_later(GRACE_S, self._fetch, order, AGAIN_S)
@@ -157,10 +154,7 @@ class OrderQueries:
     # all of them
 
     async def reconcile(self) -> None:
-        """Update orders, fills and balances from the exchange; raises Unanswered if it cannot be queried.
-
-        Nothing is read from an exchange that does not have the newest booked trades.
-        """
+        """Update orders, fills and balances from the exchange; raises Unanswered if it cannot be queried."""
         if not self.recognised:
             self.recognised = True
             try:
@@ -182,7 +176,6 @@ class OrderQueries:
         await self.mean_price()
 
     async def mean_price(self) -> None:
-        """Ask for the reference of the band of prices. Raises Unanswered."""
         self._filters.average_e8 = e8(self._exchange.price(await self._answer(self._venue.mean_price())))
 
     async def listed(self, api: OrderApi | None = None) -> tuple[list[LiveOrder], int]:
@@ -209,9 +202,6 @@ class OrderQueries:
         return [self._states.by_client[one.client_id] for one in seen], foreign
 
     async def _listing(self, api: OrderApi | None) -> Sequence[ListedOrder]:
-        """Return the open orders; of a symbol that the exchange no longer lists, the orders of ours that it still
-        has.
-        """
         answer = await answer_of((api or self._api()).request, self._venue.open_orders())
         if answer.why is not Why.SYMBOL or answer.outcome is Outcome.DONE:
             return self._venue.listed_all(_done(self._venue.open_orders(), answer))
@@ -278,7 +268,6 @@ class OrderQueries:
                 await self._order_of(trade)
 
     async def _older_id(self) -> int:
-        """Return the id of the last trade of an account that has none in the span of an answer; -1 without one."""
         last_id, full = -1, bool(self._venue.span_us)
         while full:
             trades = self._venue.trades(await self._answer(self._venue.trades_from(last_id + 1)))
@@ -306,7 +295,6 @@ class OrderQueries:
         self._states.fill(order, replace(trade, client_id=order.client_id))
 
     async def _order_of(self, trade: AccountFill) -> ListedOrder | None:
-        """Return the order of a trade; None if it is a stranger's, or so old that the exchange does not know it."""
         call = self._venue.order_of_id(trade.order_id)
         answer, client_id = await answer_of(self._api().request, call), ""
         if answer.outcome is not Outcome.REFUSED or answer.why is not Why.NO_ORDER:
@@ -319,7 +307,6 @@ class OrderQueries:
         return None
 
     def _note_stranger(self, trade: AccountFill, client_id: str = "") -> None:
-        """Tell the check of the account about a trade of somebody else, once; *client_id* is of its order."""
         if self._others.has_written(client_id):
             self._others.sees_trade(client_id, trade.trade_id, trade.us)
         if self._run.account and trade.trade_id > self._stranger_id:
@@ -365,7 +352,6 @@ class OrderQueries:
                 await self._search_strangers()
 
     async def _search_strangers(self) -> None:
-        """Look for a trade of somebody else since the account last matched: one before our last is not read again."""
         matched_us = self._run.matched_us + self._clock.offset_us  # the log has times of our clock
         ours, since_us, by_id = set[int](), matched_us, False
         call = self._venue.trades_since(since_us)
@@ -389,7 +375,6 @@ class OrderQueries:
                 return
 
     async def _fee_rates(self) -> None:
-        """Read the account's commission rates, not too often; if the exchange does not give them, known ones stay."""
         now_s = asyncio.get_running_loop().time()
         if self._fees.rates is not None and now_s < self._rates_s:
             return
@@ -401,7 +386,6 @@ class OrderQueries:
             self._rates_s = now_s + RATES_S
 
     async def _fee_prices(self) -> None:
-        """Read the prices of assets in which commissions are paid; one that the exchange does not give is not known."""
         for asset, quote in self._fees.needed():
             answer = await answer_of(self._api().request, self._exchange.price_of(asset, quote))
             if answer.outcome is Outcome.DONE:
@@ -410,15 +394,12 @@ class OrderQueries:
                     self._fees.prices_e8[asset] = price_e8
 
     def forced(self, client_id: str) -> str:
-        """Return what the exchange has done by an order of its own; empty if it is not one of these."""
         return self._venue.contract.forced(client_id) if self._venue.contract else ""
 
     def _is_ours(self, client_id: str) -> bool:
-        """Return whether an order changes our position: one of this trader, or of the exchange."""
         return not self._others.has_written(client_id) and (is_ours(client_id) or bool(self.forced(client_id)))
 
     def _new_order(self, found: ListedOrder) -> LiveOrder:
-        """Return an order for an unknown one of the exchange: it is not in the audit log."""
         client_id, forced = found.seen.client_id, self.forced(found.seen.client_id)
         own_id = forced_id(client_id, found.seen.exchange_id) if forced else client_id
         order = LiveOrder(EARLIER, own_id, found.side, found.price, found.qty, found.kind)
@@ -431,7 +412,6 @@ class OrderQueries:
 
 
 def _done(call: Call, answer: ApiAnswer) -> ApiAnswer:
-    """Return the answer of a request that was executed; raises Unanswered for any other."""
     if answer.outcome is not Outcome.DONE:
         raise Unanswered(call[0].name, answer)
     return answer
@@ -443,5 +423,4 @@ def forced_id(client_id: str, exchange_id: int) -> str:
 
 
 def _complete(order: LiveOrder) -> bool:
-    """Return whether there is nothing to fetch for *order*."""
     return order.ended or order.exchange_id <= 0 or (order.booked_e8 >= order.executed_e8 and not order.presumed)

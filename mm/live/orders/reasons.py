@@ -15,7 +15,6 @@ _REASONS = {
 
 
 def reason_of(refusal: Refusal, side: int) -> str:
-    """Return the journal's reason for a rejection of an order of *side*, +1 or -1."""
     if refusal.message in REJECT_REASONS:
         return refusal.message
     if refusal.why is Why.FUNDS:

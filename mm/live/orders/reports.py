@@ -31,42 +31,33 @@ if TYPE_CHECKING:
 
 
 class OrderListener:
-    """The reports of a gateway, in order; *order_id* is the caller's, `EARLIER` for an order of an earlier run.
-
-    A subclass ignores what it does not override.
-    """
+    """The reports of a gateway, in order; *order_id* is the caller's, `EARLIER` for an order of an earlier run."""
 
     def accepted(self, order_id: int, us: int, exchange_id: int) -> None: ...
 
     def in_book(self, order_id: int, exchange_us: int, left_e8: int) -> None:
         """The exchange's book has *left_e8* of an order, in 1e-8, from *exchange_us* on; reports may come twice."""
 
-    def rejected(self, order_id: int, us: int, side: int, refusal: Refusal) -> None:
-        """An order of *side* was never open."""
+    def rejected(self, order_id: int, us: int, side: int, refusal: Refusal) -> None: ...
 
     def paused(self, side: int, seconds: float) -> None:
         """No order of *side* is to be sent for a time: the last one would be refused again."""
 
-    def filled(self, order_id: int, fill: AccountFill) -> None:
-        """A fill, once."""
+    def filled(self, order_id: int, fill: AccountFill) -> None: ...
 
     def closed(self, order_id: int, us: int, status: str) -> None:
         """An order has ended unfilled or partly filled: CANCELED or EXPIRED."""
 
-    def cancel_failed(self, order_id: int, us: int, code: int) -> None:
-        """An order is still open."""
+    def cancel_failed(self, order_id: int, us: int, code: int) -> None: ...
 
     def amended(self, order_id: int, us: int, qty: str) -> None:
         """An order has the smaller total quantity *qty*; if this is filled already, it has ended."""
 
-    def amend_failed(self, order_id: int, us: int, refusal: Refusal) -> None:
-        """The quantity of an order is unchanged."""
+    def amend_failed(self, order_id: int, us: int, refusal: Refusal) -> None: ...
 
-    def transferred(self, found: Transfer) -> None:
-        """An amount has come into the account without a trade, or has gone; it is booked."""
+    def transferred(self, found: Transfer) -> None: ...
 
-    def paid(self, found: PositionIncome) -> None:
-        """The exchange has paid or charged an amount for the position, such as funding; it is booked."""
+    def paid(self, found: PositionIncome) -> None: ...
 
     def position(self, found: PositionSeen) -> None: ...
 
@@ -87,14 +78,12 @@ class OrderListener:
     def protective_stop(self, trigger_e8: int | None) -> None:
         """The trigger price, 1e-8, of the stop that rests for the position; 0: none rests; None: none is needed."""
 
-    def balances(self, held: Balances) -> None:
-        """The balances by asset, all known ones."""
+    def balances(self, held: Balances) -> None: ...
 
     def fee_rates(self, maker_e8: int, taker_e8: int) -> None:
         """The account's commission rates, in 1e-8 of the notional, at first and after each change."""
 
     def caught_up(self) -> bool:
-        """Return whether an order that has waited may leave now, after what had arrived was read."""
         return True
 
     def untraded(self) -> None:
@@ -135,7 +124,6 @@ class OrderReports:
         self._held: list[Report] = []
 
     def attach(self, listener: OrderListener) -> None:
-        """Forward the held reports, and from now on every report at once; of orders of earlier runs only fills."""
         while self._held:  # including reports that the listener causes meanwhile
             self._held.pop(0)(listener)
         self._listener = listener
@@ -144,7 +132,6 @@ class OrderReports:
         return self._listener is None or self._listener.caught_up()
 
     def tell(self, report: Report) -> None:
-        """Forward a report without a row."""
         if self._listener is None:
             self._held.append(report)
         else:
@@ -176,7 +163,6 @@ class OrderReports:
         self.tell(lambda listener: listener.position(found))
 
     def forget_trades(self, why: str) -> None:
-        """Write that an exchange that was reset is accepted, and forget the ids of its former trades."""
         closed = self._account.forget_trades() if self._account else {}
         self._audit.append("adopt", what=VENUE_RESET, why=why, **closed)
         if self._log:

@@ -12,12 +12,7 @@ from mm.live.venues.venue import ApiAnswer, OrderApi, Outcome, SymbolVenue
 
 
 class OrderSender:
-    """Sends requests by one of two APIs, and processes the responses.
-
-    Args:
-        apis: The API for orders, and the fallback for cancels while that API is down.
-        audit: Receives the intent of each cancel.
-    """
+    """Sends requests by one of two APIs, and processes the responses."""
 
     def __init__(
         self,
@@ -36,7 +31,6 @@ class OrderSender:
         self._answered = answered
 
     def place(self, order: LiveOrder) -> None:
-        """Send an order whose intent is written."""
         order.window_ms = self._window_ms
         order.sent_ms = self._primary.request(*self._venue.place(order), partial(self._placed, order))
 
@@ -55,7 +49,6 @@ class OrderSender:
         order.amend_until_ms = stamp_ms + self._window_ms
 
     def unsent(self, order: LiveOrder, us: int, why: str) -> None:
-        """Handle a request with a written intent, to place or amend *order*, that is not sent."""
         if order.amend_qty:
             self._states.amend_refused(order, order.amend_qty, us, unsent(why))
         else:
@@ -69,7 +62,6 @@ class OrderSender:
         api.request(*self._venue.cancel(order), partial(self._cancelled, order))
 
     def cancel_symbol(self, orders: Sequence[LiveOrder]) -> None:
-        """Write the intents, and cancel all open orders of the symbol in one request; *orders* are all of them."""
         for order in orders:
             self._cancelling(order)
         done = partial(self._symbol_cancelled, orders)

@@ -49,10 +49,6 @@ _MOST_CANCELS = 5
 class OrderStates:
     """All orders of a run, and orders of earlier runs that may be open.
 
-    Args:
-        kept: Minimum number of ended orders to keep.
-        codes: The exchange's code of each refusal that is inferred here, for the audit log.
-
     Attributes:
         open: Orders that have not ended, by client id, oldest first.
         reset: Why the exchange is not the one whose trades are booked, such as one that was wiped; empty otherwise.
@@ -81,7 +77,6 @@ class OrderStates:
             yield from steps
 
     def forget_trades(self) -> None:
-        """Forget the trades that earlier runs have booked: the exchange was reset, and gives their ids again."""
         self._booked.clear()
         self._earlier = frozenset()
 
@@ -89,7 +84,6 @@ class OrderStates:
         return {one: self._booked[one] for one in nlargest(count, self._booked)}
 
     def of_exchange(self, exchange_id: int) -> LiveOrder | None:
-        """Return the order with the exchange's id; None if it is not ours, or not known yet."""
         return self._by_exchange.get(exchange_id)
 
     def in_doubt(self, side: int) -> bool:
@@ -98,7 +92,6 @@ class OrderStates:
     # requests
 
     def add(self, order: LiveOrder) -> None:
-        """Add an order with a written intent, or one of an earlier run."""
         self.by_client[order.client_id] = self.open[order.client_id] = order
         if order.exchange_id > 0:
             self._by_exchange[order.exchange_id] = order
@@ -123,7 +116,6 @@ class OrderStates:
             order.state = OrderState.PENDING_REPLACE if replacing else OrderState.PENDING_CANCEL
 
     def want_cancel(self, order: LiveOrder) -> None:
-        """Cancel *order* at once if it is known to be open, else as soon as it is."""
         if order.ended:
             return
         self._forget_amendment(order)
@@ -137,7 +129,6 @@ class OrderStates:
             self._steps.append(AmendFailed(order, order.us, unsent("the order is cancelled instead")))
 
     def amend_denied(self, order: LiveOrder, us: int, refusal: Refusal) -> None:
-        """Handle an amendment that is refused before its intent is written."""
         self._steps.append(AmendFailed(order, us, refusal))
 
     def amending(self, order: LiveOrder, qty: str) -> None:
@@ -146,7 +137,6 @@ class OrderStates:
     # answers
 
     def refused(self, order: LiveOrder, us: int, refusal: Refusal) -> None:
-        """Handle an order that was refused by the exchange, or never sent."""
         if order.ended or order.exchange_id > 0:
             return
         if refusal.why is Why.DUPLICATE:
@@ -184,7 +174,6 @@ class OrderStates:
         self.seen(seen)
 
     def amend_refused(self, order: LiveOrder, qty: str, us: int, refusal: Refusal) -> None:
-        """Handle an amendment to *qty* that was refused by the exchange, or never sent."""
         if order.amend_qty != qty:
             return
         self._amend_failed(order, us, refusal)
@@ -192,10 +181,7 @@ class OrderStates:
             self._steps.append(Ask(order))
 
     def amend_unknown(self, order: LiveOrder, qty: str, *, judged: bool = False) -> None:
-        """Handle an amendment to *qty* with an unknown outcome; without effect if the outcome is known otherwise.
-
-        *judged*: it was refused for its timestamp.
-        """
+        """Handle an amendment to *qty* with an unknown outcome; without effect if the outcome is known otherwise."""
         if order.amend_qty == qty:
             order.amend_until_ms = 0 if judged else order.amend_until_ms
             order.amend_doubt = True
@@ -305,13 +291,11 @@ class OrderStates:
     # fills
 
     def fill(self, order: LiveOrder, fill: AccountFill) -> None:
-        """Book a fill that a query has found, unless it is booked."""
         self._book(order, fill)
         if not order.ended:
             self._settle(order)
 
     def fetched(self, order: LiveOrder) -> None:
-        """Handle that all trades of *order* up to now were passed to `fill`."""
         if order.ended:
             return
         if order.presumed and order.ending:
@@ -321,7 +305,6 @@ class OrderStates:
     # internals
 
     def _accept(self, order: LiveOrder, seen: OrderSeen) -> bool:
-        """Return whether this is the first information that the exchange has accepted the order."""
         if order.exchange_id > 0 or seen.exchange_id <= 0:
             return False
         order.exchange_id = seen.exchange_id
@@ -380,7 +363,6 @@ class OrderStates:
             self._steps.append(Contradiction(order, what))
 
     def _settle(self, order: LiveOrder) -> None:
-        """Close an order whose end and fills are complete; fetch missing fills."""
         if order.booked_e8 < order.executed_e8:
             self._steps.append(Fetch(order))
         elif order.ending is not None:
@@ -393,7 +375,6 @@ class OrderStates:
         self._steps.append(Rejected(order, us, refusal))
 
     def _inferred(self, why: Why, message: str = "") -> Refusal:
-        """Return a refusal that no answer of the exchange has told."""
         return Refusal(self._codes.get(why, NOT_SENT), message, why)
 
     def _finish(self, order: LiveOrder, end: OrderState) -> None:
@@ -412,7 +393,6 @@ class OrderStates:
             del self._ended[: self._kept]
 
     def _shown_again(self, order: LiveOrder, seen: OrderSeen, *, firm: bool) -> None:
-        """Handle an ended order that the exchange reports as open, or with more executed."""
         if not firm:
             if order.presumed or order.state is OrderState.REJECTED or seen.executed_e8 > order.booked_e8:
                 self._steps.append(Ask(order))
@@ -426,5 +406,4 @@ class OrderStates:
 
 
 def _resting(order: LiveOrder) -> OrderState:
-    """Return the state of an order that is known to be open, without a cancel in flight."""
     return OrderState.PENDING_AMEND if order.amend_qty else OrderState.LIVE

@@ -1,8 +1,4 @@
-"""Runs of one strategy side by side: a replay, a shadow, a trade, over the time that all of them cover.
-
-All numbers come from the files of the run folders, so that a replay (without a connection) and a trade (without a
-fill model) are measured in the same way. The first run is the reference.
-"""
+"""Runs of one strategy side by side: a replay, a shadow, a trade, over the time that all of them cover."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -39,8 +35,6 @@ class RunData:
     """The data of one run.
 
     Attributes:
-        target: Target inventory, base asset, as in the summary.
-        orders: Columns of the orders file that are needed here.
         decisions_us: Instants of its decisions; None without a file of them.
         feed: How the exchange's messages reached it: ``kind`` of ``feed`` in the summary; None of an older version.
     """
@@ -67,15 +61,10 @@ class RunFigures:
     """The numbers of one run over the common span, in quote or base asset, or in ticks (names with ``_ticks``).
 
     Attributes:
-        decisions: Requotes; None if they were not recorded.
-        rejects: Rejected orders, by reason.
         quoted_share: Share of time with an order on each side: buy, sell, both.
-        quantity: Base asset traded.
         fill_ratio: Traded over placed quantity.
         half_spread_ticks: Mean distance of fills from the mid at the fill, weighted by quantity.
         markout_ticks: Mean gain of a fill at the mid after each horizon in seconds, weighted by quantity.
-        pnl_quoting: PnL of the quoting: the PnL without the target inventory's.
-        fees: Fees paid; None if the value of one is not known, and then there is no PnL either.
         ack_ms: Quantiles of the time from sending an order to its acceptance, of accepted orders.
         cancel_ms: Quantiles of the time from sending a cancel to its effect.
     """
@@ -106,14 +95,9 @@ class Agreement:
 
     Attributes:
         equal_quotes: Share of seconds with equal prices, of those in which both had an order on a side.
-        quote_gap_ticks: Mean distance of the two prices in those seconds.
         one_sided: Share of seconds in which one of them had an order on a side and the other had none.
         matched_fills: Fills of the reference with a fill of this run of the same side within `MATCH_US`.
-        unmatched_fills: Fills of the reference without such a fill.
-        extra_fills: Fills of this run without a match.
         slippage_ticks: Mean by which its matched fills have a worse price than the reference's; negative is better.
-        fills_difference: Its fills minus the reference's.
-        pnl_difference: Its quoting PnL minus the reference's.
         fills_ci95, pnl_ci95: Their 95 % intervals, by blocks of three minutes or more; None below five of them.
     """
 
@@ -144,12 +128,7 @@ class RunComparison:
 
 
 def read_run(run: "RunFolder") -> RunData:
-    """Read the files of a run.
-
-    Raises:
-        UsageError: If it is not a run with orders and fills.
-        BrokenFile: If a file is missing or cannot be read.
-    """
+    """Read the files of a run."""
     import polars as pl
 
     kind, symbol = run.manifest["kind"], run.manifest["symbol"]
@@ -184,10 +163,6 @@ def compare(*names: str | Path, out_root: str | Path = "out") -> RunComparison:
     Args:
         names: Folders or RUN_IDs of the runs; the first is the reference.
         out_root: Folder of the runs, in which RUN_IDs are searched.
-
-    Raises:
-        DataError: If there is no such run.
-        UsageError: If one is not a run with orders and fills.
     """
     from mm.runs.find import open_run
 
@@ -230,7 +205,6 @@ def compare_runs(runs: Sequence[RunData]) -> RunComparison:
 
 
 def figures_of(run: RunData, span: tuple[int, int]) -> RunFigures:
-    """Return the numbers of a run over a span of time."""
     fills, held, orders = _within(run.columns.fills, span), _within(run.columns.state, span), _within(run.orders, span)
     side = np.array([SIDES[name] for name in fills["side"]], np.int64)
     qty, price = (np.asarray(fills[name], np.float64) for name in ("qty", "price"))
@@ -269,7 +243,6 @@ def figures_of(run: RunData, span: tuple[int, int]) -> RunFigures:
 def agreement_of(
     first: RunData, other: RunData, span: tuple[int, int], pnl: tuple[float | None, float | None]
 ) -> Agreement:
-    """Return the agreement of *other* with *first*; *pnl* is the quoting PnL of each."""
     grid = np.arange(span[0], span[1], US_PER_S)
     edges = np.linspace(*span, max((span[1] - span[0]) // BLOCK_US, 1) + 1).astype(np.int64)
     gaps: list[Floats] = []
@@ -305,7 +278,6 @@ def _interval(totals: "Floats | Instants") -> list[float] | None:
 
 
 def _fills_at(run: RunData, us: "Instants") -> "Instants":
-    """Return the number of fills up to each instant; one at the first instant comes after it."""
     fills_us = np.asarray(run.columns.fills["recv_us"], np.int64)
     found: Instants = np.searchsorted(fills_us, us, side="right")
     found[0] = np.searchsorted(fills_us, us[0])
@@ -313,7 +285,6 @@ def _fills_at(run: RunData, us: "Instants") -> "Instants":
 
 
 def _quoting_at(run: RunData, us: "Instants") -> "Floats":
-    """Return the quoting PnL at each instant, by the last known one; NaN without a valid book."""
     equity, mid = (np.asarray(run.columns.state[name], np.float64) for name in ("equity", "mid"))
     known = ~np.isnan(equity)
     if not known.any() or np.isnan(np.asarray(run.columns.fills["fee"], np.float64)).any():
@@ -324,10 +295,7 @@ def _quoting_at(run: RunData, us: "Instants") -> "Floats":
 
 
 def _matched(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[int, float | None]:
-    """Return the number of fills with a match of their side within `MATCH_US`, and its mean price disadvantage.
-
-    Each fill has at most one match: the nearest free one in time, assigned in order of time.
-    """
+    """Return the number of fills with a match of their side within `MATCH_US`, and its mean price disadvantage."""
     free = {side: _of_side(theirs, side) for side in SIDES}
     pairs, worse = 0, 0.0
     for side, sign in SIDES.items():
@@ -360,7 +328,6 @@ def _inside(us: "Instants", span: tuple[int, int]) -> "NDArray[np.bool_]":
 
 
 def _price_at(standing: Standing, grid: "Instants") -> "Floats":
-    """Return the price of the newest order that rests at each instant, NaN if none does."""
     row = np.searchsorted(standing.us, grid, side="right") - 1
     found = np.full(len(grid), np.nan)
     for back in range(3):  # the newest may have ended while an older one still rests
@@ -384,7 +351,6 @@ def _mean(values: "Floats", weights: "Floats") -> float | None:
 
 
 def _acknowledgements(orders: Mapping[str, Any], run: RunData) -> dict[str, float | None]:
-    """Return quantiles of the time from sending an order to its acceptance, in ms, of accepted orders."""
     refused = run.orders["order_id"][run.orders["action"] == "REJECT"]
     sent, active = (np.asarray(orders[name], np.float64) for name in ("recv_us", "active_recv_us"))
     placed = (orders["action"] == "PLACE") & ~np.isin(orders["order_id"], refused)
@@ -393,7 +359,6 @@ def _acknowledgements(orders: Mapping[str, Any], run: RunData) -> dict[str, floa
 
 
 def _cancels(orders: Mapping[str, Any]) -> dict[str, float | None]:
-    """Return quantiles of the time from a cancel to its effect, in ms."""
     requested_us: dict[int, int] = {}
     found = []
     rows = zip(orders["action"].tolist(), orders["order_id"].tolist(), orders["recv_us"].tolist(), strict=True)

@@ -18,7 +18,6 @@ _EQUITY = "Change since the start of the common time; equal lines overlap."
 
 
 def _p(found: dict[str, float | None]) -> str:
-    """Return latencies as median / 90 % / 99 %."""
     if found["p50"] is None:
         return "–"
     return " / ".join(number(found[name], 3) for name in ("p50", "p90", "p99")) + " ms"
@@ -63,7 +62,6 @@ AGREEMENT: tuple[tuple[str, Callable[[Agreement], str]], ...] = (
 
 
 def _rows(runs: Sequence[RunFigures]) -> list[list[str]]:
-    """Return the rows of the numbers, with one for each reason of rejects below their sum."""
     rows = [[name, *(cell(run) for run in runs)] for name, cell in ROWS]
     reasons = dict.fromkeys(reason for run in runs for reason in run.rejects)
     below = 1 + next(at for at, row in enumerate(rows) if row[0] == "rejected")
@@ -72,7 +70,6 @@ def _rows(runs: Sequence[RunFigures]) -> list[list[str]]:
 
 
 def comparison_text(found: RunComparison) -> str:
-    """Return the comparison for a terminal."""
     head = ["", *(f"{run.kind} {run.run_id}" for run in found.runs)]
     second = [[name, "reference", *(cell(one) for one in found.agreement)] for name, cell in AGREEMENT]
     rows = [head, *_rows(found.runs), *second]
@@ -84,7 +81,6 @@ def comparison_text(found: RunComparison) -> str:
 
 
 def comparison_page(found: RunComparison, runs: Sequence[RunData]) -> str:
-    """Return the comparison as one HTML file."""
     names = [f"{run.kind} {run.run_id}" for run in found.runs]
     terms = {"symbol": found.symbol, "base_asset": "", "quote_asset": ""}
     base, quote = base_asset(terms), quote_asset(terms)
@@ -119,7 +115,6 @@ def comparison_page(found: RunComparison, runs: Sequence[RunData]) -> str:
 
 
 def equity_figure(found: RunComparison, runs: Sequence[RunData]) -> Figure | None:
-    """Return the equity of the runs over their common time; None if no run has a valid book."""
     traces = list[Trace]()
     for run, shown, colour in zip(runs, found.runs, SERIES, strict=False):
         us = np.asarray(run.columns.state["recv_us"], np.int64)

@@ -53,9 +53,6 @@ class ContractMetrics:
     """The metrics of one contract, set by the observer that follows it.
 
     Attributes:
-        paid_e8: Payments since the start of the ledger, in 1e-8 of the quote asset.
-        paid_us: When the last one was due, µs; 0 before the first.
-        forced: Orders by which the exchange has closed our position, by `FORCES`.
         rules: The exchange's trading rules, as last seen.
         stop_e8: Trigger price of the protective stop, 1e-8; 0: a position without one; None: none is needed.
         countdown_us: When the exchange cancels all orders, µs; 0 if it does not; None before the first request.
@@ -72,7 +69,6 @@ class ContractMetrics:
 
     @property
     def ratio(self) -> float | None:
-        """Maintenance margin over equity; None while it is not known; without equity infinite."""
         margin = self.margin
         if margin is None:
             return None
@@ -133,6 +129,5 @@ class ContractMetrics:
         return shown
 
     def at_mark_e8(self, position_e8: int, mid_e8: int) -> int:
-        """Return by how much a position is worth more at the mark price than at a mid, in 1e-8 of the quote asset."""
         mark_e8 = self.position.mark_e8 if self.position else 0
         return position_e8 * (mark_e8 - mid_e8) // E8 if mark_e8 else 0

@@ -1,7 +1,4 @@
-"""The metrics of a shadow and of a trader, for Prometheus; text is generated only when the page is read.
-
-The market families are the same as every recorder's (`mm.market_data.metrics`).
-"""
+"""The metrics of a shadow and of a trader, for Prometheus; text is generated only when the page is read."""
 
 import re
 from bisect import bisect_left
@@ -79,11 +76,7 @@ ACK_FILL_BUCKETS_S = (0.001, 0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 30
 
 
 class BucketCounts:
-    """A histogram: the number of observations up to each of *bounds*, their total number, and their sum.
-
-    Attributes:
-        bounds: Upper bounds, ascending, in s.
-    """
+    """A histogram: the number of observations up to each of *bounds*, their total number, and their sum."""
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
@@ -106,7 +99,6 @@ class BucketCounts:
         return below_s if self.count else None  # beyond the last bound it is that bound
 
     def samples(self) -> list[MetricSample]:
-        """Return the samples of its family; bucket counts are cumulative."""
         names = [*map(repr, self.bounds), "+Inf"]
         counts = zip(names, accumulate(self._counts), strict=True)
         buckets: list[MetricSample] = [("_bucket", {"le": name}, count) for name, count in counts]
@@ -121,28 +113,15 @@ class TradingMetrics:
         book_us: Instant of the last update of a synced book, less how late it was, µs; out of sync its age increases.
         late_us: How late the last message of the book was by the exchange's clock, µs; None before that was measured.
         clock_within_us: Largest error of the measured offset of the clocks, µs.
-        account_us: Instant of the last report of the account: a fill, balances, a reconcile; µs.
-        gaps: Gaps of the book since the start.
-        messages: Messages since the start, by stream.
-        position_e8: Position, in 1e-8 of the base asset.
-        equity_e8: Value of the account, in 1e-8 of the quote asset.
         pnl_e8: Parts of the PnL by `PARTS`, in 1e-8 of the quote asset.
         unvalued_e8: Commissions without a known value, in 1e-8 of their assets; while there is any, no net result is
             shown.
-        fees_e8: The account's commission rates of maker and taker, in 1e-8 of the notional; None if not known.
-        orders: Sent requests, by ``place``, ``cancel``, ``replace`` or ``amend``.
-        fills: Executions: +1 bought, -1 sold.
-        rejects: Refused orders, by a limit's knob, a filter, or the exchange's code.
         ack: Time from sending a request to its acknowledgement.
         ack_fill: Time from an order's acknowledgement to its first fill.
         used: Used share of each limit, by its knob; 1 is all of it.
         distances: Distance of our best quote from the mid in ticks, by side: +1 buy, -1 sell; set by `quotes`.
-        killed: Whether the kill switch is triggered.
         unjudged: Whether a trade has no mid by which limits on money are judged; None for a shadow.
-        transfers_e8: Deposits less withdrawals by asset, in 1e-8 of each asset.
         transferred_us: When the last was booked in this run, µs; None without one.
-        writer: Rows waiting for the state store, and the age of the oldest, in s.
-        contract: Metrics of a contract; None for a symbol whose assets the account holds.
     """
 
     def __init__(self, symbol: str, clock: Callable[[], int] = now_us) -> None:
@@ -227,14 +206,10 @@ class TradingMetrics:
         return "the kill switch is triggered" if self.killed else self.why_not_ready
 
     def known_pnl_e8(self) -> dict[str, int]:
-        """Return the parts of the PnL that are known, in 1e-8: without fees and total if a fee has no known value."""
         parts = PARTS[:2] if self.unvalued_e8 else PARTS
         return {part: self.pnl_e8[part] for part in parts if part in self.pnl_e8}
 
     def pnl_all_legs_e8(self) -> int | None:
-        """Return the total PnL of the symbol and its legs, in 1e-8; None if one is unknown, or fees have no known
-        value.
-        """
         each = (self, *self.legs)
         if any("total" not in one.pnl_e8 or one.unvalued_e8 for one in each):
             return None
@@ -264,7 +239,6 @@ class TradingMetrics:
 
 
 def _lasting(why: str) -> str:
-    """Return a reason without the times in it, which change with each look: each text is a series of its own."""
     return _TIME.sub("… s", why)[:_MOST_REASON]
 
 

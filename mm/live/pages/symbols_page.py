@@ -19,7 +19,6 @@ class SymbolsPage:
     """The page of one process.
 
     Args:
-        account: The limits over all of them; None for paper accounts, which are one for each symbol.
         door: Decides who may read it; None for this machine only.
     """
 
@@ -29,7 +28,6 @@ class SymbolsPage:
         self._symbols, self._account, self._door = symbols, account, door
 
     def page(self) -> str:
-        """Return the page in the text format of Prometheus: each family once, labelled by symbol."""
         filled: dict[MetricFamily, list[MetricSample]] = {}
         for symbol in self._symbols:
             for family, samples in symbol.filled():
@@ -38,7 +36,6 @@ class SymbolsPage:
         return exposition("", [*filled.items(), *(self._account.filled() if self._account else [])])
 
     def why_not_ready(self) -> str:
-        """Return why a symbol is not quoted; empty if all are."""
         if len(self._symbols) == 1:
             return str(self._symbols[0].health()["why"])
         found = {symbol.symbol: symbol.health()["why"] for symbol in self._symbols}
@@ -65,13 +62,8 @@ class SymbolsPage:
 
     @asynccontextmanager
     async def served(self, host: str, port: int) -> AsyncIterator[int]:
-        """Serve ``/metrics``, ``/health``, ``/health/live`` and ``/health/ready`` until the block ends; yield the port.
-
-        If *port* is 0, nothing is served.
-
-        Raises:
-            UsageError: If *host* and *port* cannot be bound.
-            SafetyError: If other machines could call it without a token.
+        """Serve ``/metrics``, ``/health``, ``/health/live`` and ``/health/ready`` until the block ends; yield
+        the port.
         """
         if not port:
             yield 0

@@ -30,13 +30,6 @@ _USUAL = os.terminal_size((80, 40))
 
 
 def view(found: TradingMetrics, at_us: int, size: os.terminal_size = _USUAL) -> str:
-    """Return the screen, without control characters: lines that fit a terminal, one fewer than its height.
-
-    If there are too many lines, empty ones are dropped first, then those at the end.
-
-    Args:
-        size: Columns and lines of the terminal.
-    """
     why = found.why_not_ready
     state = "KILLED" if found.killed else f"not quoting: {why}" if why else "quoting"
     lines = [
@@ -67,11 +60,7 @@ async def watch(draw: Callable[[], str], write: Callable[[str], object], interva
 
 @asynccontextmanager
 async def serving(page: "SymbolsPage", host: str, port: int, *, watched: bool) -> AsyncIterator[None]:
-    """Serve a page on *host* and *port* (0: not at all), and draw them on the terminal if *watched*.
-
-    Raises:
-        UsageError: If the address cannot be bound.
-    """
+    """Serve a page on *host* and *port* (0: not at all), and draw them on the terminal if *watched*."""
 
     def draw() -> str:
         return page.view(shutil.get_terminal_size())
@@ -91,7 +80,6 @@ async def serving(page: "SymbolsPage", host: str, port: int, *, watched: bool) -
 
 
 def frame(text: str) -> str:
-    """Return *text* with the control characters that draw it over the previous screen."""
     return _HOME + "".join(f"{line}{_CLEAR_LINE}\r\n" for line in text.split("\n")) + _CLEAR_BELOW
 
 
@@ -121,7 +109,6 @@ def _money(found: TradingMetrics) -> list[str]:
 
 
 def _quotes(amounts_e8: Sequence[int]) -> list[str]:
-    """Return amounts of the quote asset; where all are small, as of BTC, they have eight places."""
     places = 8 if 0 < max(map(abs, amounts_e8), default=0) < _SMALL_E8 else 4
     return [f"{value_e8 / E8:+,.{places}f}" for value_e8 in amounts_e8]
 

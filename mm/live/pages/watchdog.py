@@ -1,9 +1,4 @@
-"""The watchdog: the state of traders and shadows, read from the files that outlive them.
-
-A killed trader ends within a second, and a process that died answers nobody: what a scrape of the process cannot show
-is read here, from kill switches, run logs, audit logs and health files. Nothing is kept between two looks that the
-files do not contain, so a watchdog may be restarted at any time.
-"""
+"""The watchdog: the state of traders and shadows, read from the files that outlive them."""
 
 import os
 import shutil
@@ -88,7 +83,6 @@ class WatchedSymbol:
     """The state of one symbol.
 
     Attributes:
-        running: The kinds of which a process runs.
         orders_left: Client ids of orders that may be open while no trader runs.
         report_age_s: Age of the last health report of a recording that has not ended, in s; None without one.
         offset_us: Our clock minus the exchange's, in µs; None if unknown.
@@ -171,12 +165,7 @@ def _samples(one: WatchedSymbol) -> Iterator[tuple[MetricFamily, dict[str, str],
 
 
 class Watchdog:
-    """Reads the files of traders and shadows.
-
-    Args:
-        data_root: Folder of the recorded days, with health files; it need not exist.
-        symbols: The symbols; empty for all with a file.
-    """
+    """Reads the files of traders and shadows."""
 
     def __init__(self, out_root: Path, data_root: Path, log_root: Path, symbols: Iterable[str] = ()) -> None:
         self._out_root, self._data_root, self._log_root = out_root, data_root, log_root
@@ -190,7 +179,6 @@ class Watchdog:
             raise DataError("{out_root} {}: there is no such folder; create it, or give another", self._out_root)
 
     def look(self) -> WatchdogLook:
-        """Read what has changed; what cannot be read is named in the result."""
         self._unreadable = [] if self._out_root.is_dir() else [f"{self._out_root}: there is no such folder"]
         symbols = self._given or self._symbols()
         found = tuple(self._look_at(symbol) for symbol in sorted(symbols))
@@ -221,7 +209,6 @@ class Watchdog:
         )
 
     def _runs(self, kind: str, symbol: str) -> tuple[bool, RunEnd | None]:
-        """Return whether a process of the kind runs, and its last end, from the run logs of the latest days."""
         running, ends = False, list[RunEnd]()
         for day in self._children(self._log_root / kind / symbol)[-_RECENT_DAYS:]:
             for folder in self._children(day):
@@ -282,7 +269,6 @@ class Watchdog:
         return {name: shutil.disk_usage(path).free for name, path in folders if path.is_dir()}
 
     def _children(self, folder: Path) -> list[Path]:
-        """Return what is in a folder, by name; nothing if there is none."""
         try:
             return sorted(folder / name for name in os.listdir(folder) if not name.startswith("."))
         except FileNotFoundError:
@@ -293,7 +279,6 @@ class Watchdog:
 
 
 def _logged_end(log: Path) -> RunEnd | None:
-    """Return the end that a run wrote as the last whole line of its log; None if it wrote none."""
     with log.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
         lines = file.read().split(b"\n")
@@ -312,11 +297,7 @@ def _logged_end(log: Path) -> RunEnd | None:
 
 
 class AuditOrders:
-    """The orders of a symbol that may be open, according to its audit logs, which are read as they grow.
-
-    Attributes:
-        last_name: Day and run id of the latest log.
-    """
+    """The orders of a symbol that may be open, according to its audit logs, which are read as they grow."""
 
     def __init__(self, folder: Path, symbol: str) -> None:
         self.open: tuple[AuditOrder, ...] = ()

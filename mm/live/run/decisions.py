@@ -1,4 +1,4 @@
-"""The decision of a strategy at each requote, and its lag: ``decisions_<SYMBOL>.csv``."""
+"""The decision of a strategy at each requote, and its lag."""
 
 from array import array
 from collections.abc import Callable, Sequence
@@ -37,14 +37,12 @@ QUANTILES = (0.5, 0.9, 0.99)
 
 
 def decisions_of(journal: "Journal") -> "Table":
-    """Return the decisions of a journal; raises ValueError if its rules did not request them."""
     if journal.decisions is None:
         raise ValueError("a journal without decisions: its rules do not record them")
     return journal.decisions
 
 
 def decisions_name(symbol: str) -> str:
-    """Return the name of the file of a symbol's decisions."""
     return f"decisions_{symbol}.csv"
 
 
@@ -57,7 +55,6 @@ class DecisionLags:
         self._until, self._at_us = array("q"), array("q")
 
     def note(self) -> None:
-        """Record the time of the decisions made since the last call."""
         made = self._made()
         if made != self._seen:
             self._seen = made
@@ -72,11 +69,7 @@ class DecisionLags:
 
 
 def write_decisions(path: Path, table: "Table", lags_us: Sequence[int], grid: Instrument) -> int:
-    """Write a journal's decisions, and return their number.
-
-    Args:
-        lags_us: Lag of each row; empty for a replay, which has an empty column.
-    """
+    """Write a journal's decisions, and return their number."""
     text = cache(short_text)  # prices and quantities repeat often
 
     def wanted(ticks: int, lots: int) -> str:
@@ -95,7 +88,6 @@ def write_decisions(path: Path, table: "Table", lags_us: Sequence[int], grid: In
 
 
 def action_text(acted: int) -> str:
-    """Return the actions of a requote on a side: ``cancel place``, ``amend``, ``skip min_notional``, or empty."""
     words = [word for bit, word in _WORDS if acted & bit]
     if acted & SKIPPED:
         words += ["skip", REJECT_REASONS[acted >> SKIP_SHIFT & SKIP_BITS]]

@@ -1,8 +1,5 @@
-"""Flatten: close the position of our own fills, at a cost that is stated before and bounded by the orders themselves.
-
-The cost is measured against the mid, with the taker fee: as a walk through the displayed book gives it, and at most, if
-all fills have the worst price of the walk. The order is an immediate-or-cancel limit, at a price at which even the
-worst fill keeps to the consent; what the book does not offer stays as a position.
+"""Flatten: close the position of our own fills, at a cost that is stated before and bounded by the orders
+themselves.
 """
 
 import asyncio
@@ -31,9 +28,6 @@ class FlattenPlan:
     """How a position is closed; money in 1e-8 of the quote asset.
 
     Attributes:
-        side: Of the order: +1 buy, -1 sell; 0 if nothing can be closed.
-        qty_e8: Quantity of the order, in 1e-8 of the base asset.
-        price_e8: Its limit: the worst price, on the exchange's step, beyond one that rests off it from before.
         slippage_e8: Expected cost against the mid.
         most_e8: The largest cost, fee included: the cost of a fill at *price_e8* alone.
         left_e8: What stays of the position: below a step or the minimum notional, not offered within the band, or a
@@ -58,7 +52,6 @@ class FlattenPlan:
         return self.slippage_e8 + self.fees_e8
 
     def limit_e8(self, budget_e8: int, fee_rate_e8: int, band_e8: int | None, tick_e8: int) -> int:
-        """Return the price of the order with which it costs at most *budget_e8*, which is *most_e8* or more."""
         per_unit_e8 = budget_e8 * E8 // self.qty_e8
         limit_e8 = (self.mid_e8 + self.side * per_unit_e8) * E8 // (E8 + self.side * fee_rate_e8)
         if band_e8 is not None:
@@ -85,15 +78,7 @@ def plan(
     *,
     contract: bool = False,
 ) -> FlattenPlan:
-    """Return how a position is closed in a book.
-
-    Args:
-        grid: Steps and filters of the exchange; its prices are bounds of the order.
-        fee_rate_e8: Taker fee, as a share in 1e-8.
-        band_e8: Largest distance of a price from the mid, as a share in 1e-8; None is no limit.
-        contract: Whether the position is in a contract: an order that only reduces has no least notional, and all fees
-            are in the quote asset.
-    """
+    """Return how a position is closed in a book."""
     side = -1 if position_e8 > 0 else 1
     levels = [(e8(price), e8(qty)) for price, qty in (book.asks if side > 0 else book.bids)]
     best = [e8(levels[0][0]) for levels in (book.bids, book.asks) if levels]
@@ -127,14 +112,7 @@ def plan(
 
 
 class FlattenCost:
-    """The cost of closing all positions of a command, stated in the order of the symbols, and the consent to it.
-
-    Args:
-        max_cost: Most that it may cost, in the quote asset; None without a consent.
-
-    Attributes:
-        total_e8: What the plans so far cost at most, in 1e-8.
-    """
+    """The cost of closing all positions of a command, stated in the order of the symbols, and the consent to it."""
 
     def __init__(self, symbols: int, max_cost: str | None) -> None:
         self.total_e8, self._symbols, self._complete = 0, symbols, asyncio.Event()
@@ -144,12 +122,6 @@ class FlattenCost:
     async def consented(self, place: int, most_e8: int, state: Callable[[], None]) -> int | None:
         """Add the largest cost of a symbol, wait for the costs of all symbols, and return what it may cost; None
         without consent.
-
-        Args:
-            state: Prints its cost; called when all costs are known, as the books arrive in any order.
-
-        Raises:
-            SafetyError: If all may cost more than the consent.
         """
         self._states[place], self.total_e8 = state, self.total_e8 + most_e8
         if len(self._states) == self._symbols:
@@ -209,19 +181,15 @@ class Flatten:
         self._fills: Sequence[AccountFill] = ()
 
     def stop(self, reason: str) -> bool:  # noqa: ARG002 - the protocol's
-        """Return False: the order has a time limit, and what precedes it is stopped by the trade."""
         return False
 
     def follows(self, why: str) -> bool:
-        """Go on when another symbol is flat; end if it failed before any order."""
         return why != "ended"
 
     def log_unwritten(self, error: MMError) -> None:
-        """Fail, since the audit log lacks its last rows, or was lost."""
         raise error
 
     async def work(self, opened: OpenTrade) -> None:
-        """State the cost; with the consent to it, send the order."""
         trade, ledger, gateway, outcome = opened.trade, opened.ledger, opened.gateway, _Outcome()
         gateway.attach(outcome)  # orders of earlier runs have ended: it gets what they have filled since the log
         self._position_e8 = ledger.position_e8
@@ -303,7 +271,6 @@ class Flatten:
         self._check_missing(trade)
 
     def _check_missing(self, trade: TradeRun) -> None:
-        """Raise Incomplete if a part was to be closed that no order could."""
         if self._wants and self._plan.missing_e8:
             raise Incomplete(
                 f"{trade.symbol}: {short_text(self._plan.missing_e8)} stay open: the book does not offer them within "

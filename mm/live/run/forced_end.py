@@ -24,13 +24,7 @@ RELEASE_S, LOOK_S = 2.0, 0.005
 
 @dataclass(frozen=True)
 class GuardedRun:
-    """One run of the process.
-
-    Attributes:
-        audit: Folder of the symbol's audit logs; empty for a shadow.
-        key: What tells the symbol from others of the process.
-        out_root: Folder with its kill switch.
-    """
+    """One run of the process."""
 
     symbol: str
     run_id: str
@@ -65,7 +59,6 @@ def _failed(run: GuardedRun, code: int, why: str, us: int) -> bytes:
 
 
 def _stop(path: Path, why: str, us: int) -> None:
-    """Append the stop of a run to its audit log, unless it has one, or ends in the middle of a row."""
     end, last = end_of(path), _last_line(path)
     if not last.endswith(b"\n"):
         return
@@ -81,7 +74,6 @@ def _last_line(path: Path) -> bytes:
 
 
 def _append(path: Path, line: bytes) -> None:
-    """Append a line to a file that is there, in one write."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
     try:
         os.write(descriptor, line)
@@ -102,10 +94,7 @@ def _locked(descriptor: int, *, last: bool) -> bool:
 
 @contextmanager
 def _held(locks: Sequence[Path]) -> Iterator[bool]:
-    """Hold the locks of traders, and yield whether nobody else holds one.
-
-    A thread that writes when its process ends holds them until its write is done.
-    """
+    """Hold the locks of traders, and yield whether nobody else holds one."""
     descriptors: list[int] = []
     until_s = time.monotonic() + RELEASE_S
     try:

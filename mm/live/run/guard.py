@@ -43,11 +43,9 @@ class RunGuard(Protocol):
 
     def start(self) -> None: ...
 
-    async def keep(self) -> None:
-        """Show that the event loop runs, until it is cancelled."""
+    async def keep(self) -> None: ...
 
-    def close(self, *, empty: bool) -> None:
-        """End; *empty*: nothing of the runs is open at the exchange."""
+    def close(self, *, empty: bool) -> None: ...
 
 
 class GuardianProcess:
@@ -60,11 +58,7 @@ class GuardianProcess:
         self._memory: mmap.mmap | None = None
 
     def start(self) -> None:
-        """Start the guardian, and wait until it is ready.
-
-        Raises:
-            TryLater: If it cannot be started.
-        """
+        """Start the guardian, and wait until it is ready."""
         memory_fd = _memory_file()
         try:
             self._memory = mmap.mmap(memory_fd, SHARED_BYTES)
@@ -103,7 +97,6 @@ class GuardianProcess:
             signal.set_wakeup_fd(here.fileno(), warn_on_full_buffer=False)
 
     async def keep(self) -> None:
-        """Show that the event loop runs; start another guardian if this one has died."""
         while True:
             beat()
             await asyncio.sleep(BEAT_S)
@@ -149,11 +142,6 @@ class GuardianProcess:
 
 
 def guarded_run(run: "Run", key: str, out_root: Path, market: str = "") -> GuardedRun:
-    """Return what a guardian is told of a run.
-
-    Args:
-        market: ``spot`` or ``usdm``; empty for a shadow, which has no audit log.
-    """
     root = out_root.resolve()
     return GuardedRun(
         symbol=run.symbol,
@@ -170,11 +158,7 @@ def guarded_run(run: "Run", key: str, out_root: Path, market: str = "") -> Guard
 def guarded_exchange(
     at: "ExchangeAccount", window_ms: int, locks: Sequence[Path], runs: Sequence[str]
 ) -> GuardedExchange:
-    """Return what a guardian is told of the exchange.
-
-    Args:
-        at: The account; its key goes to the guardian over a socket.
-    """
+    """Return what a guardian is told of the exchange."""
     url = at.urls.rest
     quiet = quiet_file(url)
     return GuardedExchange(
@@ -201,6 +185,5 @@ def _memory_file() -> int:
 
 
 def _places() -> list[str]:
-    """Return where the guardian finds this package, before the places of the environment."""
     own = str(Path(mm.__file__).resolve().parent.parent)
     return [own, *(place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place)]

@@ -51,7 +51,6 @@ class GuardedExchange:
     """Where orders of a trader are.
 
     Attributes:
-        key: The key of the account, as `Credentials.handed` gives it.
         quiet_file: Where the processes of this host note until when the exchange refuses requests; empty for none.
         box: Whether the exchange is a box on this machine: it is gone if it cannot be reached for `BOX_GONE_S`.
         runs: Names of the runs whose orders are the trader's, as `run_of` returns them.
@@ -95,9 +94,7 @@ class GuardedOrders:
     """The orders of a trader at one exchange, until none is listed.
 
     Attributes:
-        next_s: When the next sweep is due, in s of the monotonic clock.
         empty_s: Since when the exchange has listed nothing; 0 while it lists some, or is not known to list none.
-        refused: The error that the key is not accepted; None while it is.
     """
 
     def __init__(self, told: GuardedExchange) -> None:
@@ -155,7 +152,6 @@ class GuardedOrders:
         return 0
 
     def _is_wanted(self, client_id: str) -> bool:
-        """Return whether an order is the trader's: one of another host may have taken over."""
         return run_of(client_id) in self._told.runs
 
     def is_of(self, run: GuardedRun) -> bool:
@@ -200,7 +196,6 @@ class Guardian:
             self._look()
 
     def _received(self) -> bytes:
-        """Return what the process has sent, after at most `LOOK_S`."""
         select.select([self._channel], [], [], LOOK_S)
         try:
             found = self._channel.recv(64)
@@ -242,7 +237,6 @@ class Guardian:
             self._end_process(str(there["label"]), call_s)
 
     def _end_process(self, label: str, call_s: float) -> None:
-        """End the process, whose model holds the interpreter, say why, and write it into the logs."""
         if self._killed == signal.SIGUSR1.name:
             for switch in self._switches:
                 try:
@@ -268,10 +262,7 @@ class Guardian:
             )
 
     def _empty(self, *, alone: bool) -> int:
-        """Cancel until each exchange has listed nothing for a while; return the exit code.
-
-        *alone*: the trader is gone.
-        """
+        """Cancel until each exchange has listed nothing for a while; return the exit code."""
         left, code = list(self._orders), 0
         while left:
             now_s, gone = time.monotonic(), alone or self._gone()
@@ -289,7 +280,6 @@ class Guardian:
 
 
 def say(text: str) -> None:
-    """Write a line to the standard error of the process, if that is still there."""
     try:
         os.write(2, f"{text}\n".encode())
     except OSError:
@@ -297,7 +287,6 @@ def say(text: str) -> None:
 
 
 def main(channel_fd: int, memory_fd: int) -> int:
-    """Read what to guard, report that it is ready, and watch."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)  # of the whole session or service: it ends after the process
     parent = os.getppid()

@@ -1,8 +1,4 @@
-"""``mm trade --venue api``: the strategy of a trade as a client of the trading interface that `mm sim api` serves.
-
-The market arrives over one WebSocket, notices of fills over another; orders go over HTTP, one request at a time.
-There is no recording, audit log or kill switch, because the market is simulated.
-"""
+"""``mm trade --venue api``: the strategy of a trade as a client of the trading interface that `mm sim api` serves."""
 
 import asyncio
 import json
@@ -143,11 +139,9 @@ class InterfaceGateway:
         self._work.put_nowait(partial(self._place, order_id, price, qty, kind))
 
     def cancel(self, order_id: int) -> None:
-        """Send a cancel when the requests before it are answered."""
         self._work.put_nowait(partial(self._cancel, order_id))
 
     def amend(self, order_id: int, qty: str) -> None:  # noqa: ARG002 - the protocol's
-        """Refuse: the interface cannot amend orders, so the trader replaces them."""
         refusal = Refusal(-1, "no amendments")
         asyncio.get_running_loop().call_soon(self.trader.amend_failed, order_id, self._clock(), refusal)
 
@@ -206,7 +200,6 @@ class InterfaceGateway:
             self.trader.closed(order_id, self._clock(), "CANCELED")
 
     async def _book(self) -> None:
-        """Report the fills that were not reported yet, in order; each is reported once."""
         came_s = perf_counter()
         for fill in await self._client.call("GET", f"/fills/{self._client.at.client_id}"):
             order_id = self._by_number.get(fill["order_id"])
@@ -235,11 +228,7 @@ class InterfaceGateway:
 
 
 class BookReader:
-    """Converts pushed books into market events: the first as a full book, then only the changes.
-
-    Args:
-        multiplier: Contract multiplier: quantities are counted in units of the underlying.
-    """
+    """Converts pushed books into market events: the first as a full book, then only the changes."""
 
     def __init__(self, grid: Instrument, multiplier: int) -> None:
         self._grid, self._multiplier = grid, multiplier
@@ -346,7 +335,6 @@ class InterfaceTrade:
             await asyncio.sleep(AWAY_S)
 
     async def _announced(self, client: TradingInterfaceClient, gateway: InterfaceGateway) -> None:
-        """Fetch fills at each notice and at each new connection."""
         while True:
             async with _connected(client, f"/ws/fills/{client.at.client_id}") as socket:
                 gateway.fills_came()
@@ -357,7 +345,6 @@ class InterfaceTrade:
 
 @asynccontextmanager
 async def _connected(client: TradingInterfaceClient, path: str) -> AsyncIterator[AsyncIterator[str | bytes]]:
-    """Yield the messages of a WebSocket until the connection is lost; raises TryLater if it cannot be opened."""
     url = f"{client.ws_url}{path}"
     try:
         socket = await connect(url, additional_headers=client.headers, ssl=client.tls, proxy=None)

@@ -11,7 +11,6 @@ from mm.runs.trusted import KEPT, KEPT_INDEX
 
 
 def keep_models(run: Run, models: Models) -> None:
-    """Copy the agents and predictors of the models' parameters into *run*, because a later fit may overwrite them."""
     kept: dict[str, str] = {}
     for text in artefacts([models.quote_params(), models.fill_params()]):
         source, place = Path(text), f"{KEPT}/{len(kept)}"

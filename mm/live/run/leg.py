@@ -1,8 +1,4 @@
-"""A leg of a trade: the orders that the strategy of another symbol of the account sends in this one.
-
-It is a symbol of the account like any other, with its own gateway, audit log, ledger, limits, recording and run; only
-its orders come from another symbol's strategy, in the steps of that symbol.
-"""
+"""A leg of a trade: the orders that the strategy of another symbol of the account sends in this one."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -18,12 +14,7 @@ if TYPE_CHECKING:
 
 
 class LiveLeg:
-    """The orders of a strategy in another symbol, at an exchange: an `OrderSource`.
-
-    Attributes:
-        owner: Called with the events of the symbol: the strategy sees them.
-        waits: Returns why the strategy's own symbol cannot be traded: nobody would look after the orders here.
-    """
+    """The orders of a strategy in another symbol, at an exchange: an `OrderSource`."""
 
     is_leg = True
 
@@ -41,7 +32,6 @@ class LiveLeg:
         return TradePlay(trade.terms, trade.strategy, start, trade.run, leg=self._model)
 
     def begun(self, play: TradePlay, trader: "Trader") -> None:
-        """Allow orders, which *trader* sends, each within the limits of the account; before, each is refused."""
         play.engine.manager.allow = trader.allow
         self._play, self._trader = play, trader
 
@@ -63,7 +53,6 @@ class LiveLeg:
         self._model.begin(us if play is None else max(us, play.engine.now_us))
 
     def finish(self) -> None:
-        """End the call; what it has sent leaves with `send`."""
         self._model.finish()
         self._called = True
 
@@ -71,7 +60,6 @@ class LiveLeg:
         """Do nothing: the kill of a symbol kills all of its account."""
 
     def send(self) -> None:
-        """Send the orders and cancels of the last call, after the strategy's own."""
         if self._called and self._trader is not None:
             self._called = False
             self._trader.act()

@@ -1,8 +1,5 @@
-"""The runner of shadows and trades: each symbol learns its terms, plays while its market is recorded, and is written.
-
-`LiveRun` is what a shadow and a trade share; they differ in where orders go, a paper exchange or a gateway. Several
-symbols run in one process, one event loop and one thread. The end of one ends all in order, since the limits of their
-account count on each, and a kill of one kills all.
+"""The runner of shadows and trades: each symbol learns its terms, plays while its market is recorded, and is
+written.
 """
 
 import asyncio
@@ -37,14 +34,10 @@ class LiveRun:
 
     Attributes:
         announce: Called with the reason, and whether it is a kill, as soon as nothing more is sent.
-        follows: Whether the end of another symbol ended this one.
         may_rest: Whether orders of it may be open at an exchange.
         beside: Parts of the recordings of the other markets that its strategy sees, by name.
-        own_views: Names by which it sees its own market as another one.
-        others: The terms of these markets; set by `learn`.
         switch_watch: What its loop asks for the switch.
         regridded: The error that the exchange has another grid than at the start; None if it has not.
-        fits: Whether it has a strategy of its own, with what was fitted for it.
     """
 
     def __init__(
@@ -96,14 +89,12 @@ class LiveRun:
 
     @property
     def seen_parts(self) -> dict[str, Parts]:
-        """Parts of the recordings of all markets that its strategy sees as others, by name."""
         return {**dict.fromkeys(self.own_views, self.parts), **self.beside}
 
     def suited(self, terms: ShadowTerms) -> PlayKnobs:  # noqa: ARG002 - a trade reads them
         return self.strategy
 
     async def close(self) -> None:
-        """Close the connections of a run that does not begin."""
         for one in (self.parts, *self.beside.values()):
             await one.rest.rest.close()
 
@@ -111,31 +102,25 @@ class LiveRun:
         raise NotImplementedError
 
     def stop(self, reason: str) -> None:
-        """End in order; *reason* is a signal's name. May be called at any time."""
         raise NotImplementedError
 
     def kill(self, reason: str) -> None:
-        """Stop all sending, by hand or since another symbol was killed. May be called at any time."""
         raise NotImplementedError
 
     def write(self) -> None:
-        """Write the results, and raise if it did not end regularly."""
         raise NotImplementedError
 
     def finish(self) -> None:
-        """Write the results; raise the error that ended the play."""
         if self.failure is not None:
             raise self.failure
         self.write()
 
     def follow(self, symbol: str, why: str, killed: bool) -> None:
-        """End, since another symbol has."""
         if not self.follows:
             self.follows = True
             (self.kill if killed else self.stop)(f"{symbol}: {why}")
 
     async def record_market(self, recording: Recording, others: Sequence[Recording]) -> None:
-        """Record, the other markets beside; each with its clock measured, and a health file next to its day's files."""
         async with AsyncExitStack() as watching:
             for one, parts in zip((recording, *others), (self.parts, *self.beside.values()), strict=True):
                 rest = parts.rest.rest
@@ -149,7 +134,6 @@ class LiveRun:
             self.run.print(report.path)
 
     def grid_changed(self) -> bool:
-        """Return whether the exchange has another grid than at the start; `regridded` is the error for it."""
         if self.regridded is None:
             self.regridded = self.terms.regridded(self.recording.session if self.recording else None)
         return self.regridded is not None
@@ -231,7 +215,6 @@ async def _run(
 
 
 async def _play(one: LiveRun) -> None:
-    """Play a symbol to its end; an error is kept for its run, and ends the others."""
     try:
         await one.play()
     except (Exception, asyncio.CancelledError) as error:  # raised by `finish`, after the others have ended in order
@@ -254,7 +237,6 @@ def _announce_to(others: Sequence[LiveRun], one: LiveRun) -> Callable[[str, bool
 async def _learn(
     lives: Sequence[LiveRun], signals: "TradeSignals", account: "TradedAccount | None", kill: Callable[[str], None]
 ) -> None:
-    """Learn the terms of all symbols; an unknown one, a signal or a limit that cannot hold ends all."""
     learning = [asyncio.ensure_future(live.learn()) for live in lives]
     whole = asyncio.gather(*learning)
     signals.direct(lambda _: whole.cancel(), kill)

@@ -1,8 +1,4 @@
-"""The public view of a shadow or a trade: metrics, the state store, warnings, rows of breaches; it never blocks.
-
-Both read the order manager of their engine. A trader reports its orders and fills as they happen (`TradeObserver`),
-while a paper exchange's are read from its journal (`ShadowObserver`).
-"""
+"""The public view of a shadow or a trade: metrics, the state store, warnings, rows of breaches; it never blocks."""
 
 import asyncio
 from collections import Counter
@@ -56,7 +52,6 @@ class ThrottledWarnings:
         self._unshown: dict[tuple[str, str], int] = {}
 
     def warn(self, us: int, event: str, kind: str, **fields: object) -> None:
-        """Log *event* of a *kind* at an instant, unless one of the kind was logged within a minute."""
         key = event, kind
         if us < self._next_us.get(key, us):
             self._unshown[key] = self._unshown.get(key, 0) + 1
@@ -67,11 +62,7 @@ class ThrottledWarnings:
 
 
 class Observer:
-    """Follows a run: a subscriber of its market, whose `refresh` updates metrics and state store.
-
-    Args:
-        is_leg: Whether the strategy of another market sends its orders, which may be none for long.
-    """
+    """Follows a run: a subscriber of its market, whose `refresh` updates metrics and state store."""
 
     def __init__(  # noqa: PLR0913 - what it shows, and where
         self,
@@ -153,7 +144,6 @@ class Observer:
             self._show_money(us, mid2 * self._rules.tick_e8 // 2)
 
     def _why_not_quoting(self, us: int, mid2: int) -> str:
-        """Return why no order of ours rests; empty if one does, or did a moment ago."""
         manager = self.engine.manager
         if not mid2:
             return "no valid book"
@@ -169,7 +159,6 @@ class Observer:
         return f"no quotes: {', '.join(reasons) or 'the model gives none, or they are not open yet'}"
 
     def _lateness_text(self) -> str:
-        """Return how late the market is by the exchange's clock, to be added to a reason; empty if it is in time."""
         late_us, within_us = self._lateness.late_us, self.metrics.clock_within_us
         if within_us is None:
             return "; the clock was not measured against the exchange's, so the market's age is not known"
@@ -193,7 +182,6 @@ class Observer:
             self._audit.append("breach", **shown, at_us=at_us)
 
     def _count_rows(self, requests: dict[str, str], refusals: tuple[str, ...]) -> None:
-        """Count requests and orders that were not sent since the last call, by their rows in the journal."""
         rows, metrics = self.engine.manager.order_rows, self.metrics
         now = Counter({name: rows(ACTIONS.index(action), 0) for name, action in requests.items()})
         for action in refusals:
@@ -235,12 +223,7 @@ class Observer:
 
 
 class ShadowObserver(Observer):
-    """Follows a shadow.
-
-    Args:
-        exchange: The paper exchange of the strategy, or of its leg in another market.
-        leg: Name of a leg among the metrics; None for a run's own market.
-    """
+    """Follows a shadow."""
 
     def __init__(
         self,
@@ -296,11 +279,7 @@ class ShadowObserver(Observer):
 
 
 class TradeObserver(Observer):
-    """Follows a trader, which reports to it.
-
-    Attributes:
-        tick_e8: The engine's tick, in 1e-8 of the quote asset.
-    """
+    """Follows a trader, which reports to it."""
 
     def __init__(  # noqa: PLR0913 - what it shows, and where
         self,
@@ -325,7 +304,6 @@ class TradeObserver(Observer):
     # ------------------------------------------------------------------ what the trader reports
 
     def order(self, action: str, order_id: int, us: int) -> None:
-        """Count a sent request; record the acceptance time of an order until its first fill."""
         if action in ("place", "cancel", "replace", "amend"):
             self.metrics.orders[action] += 1
             if action in ("place", "replace"):
@@ -337,7 +315,6 @@ class TradeObserver(Observer):
             self._accepted_us[order_id] = us
 
     def filled(self, fill: AccountFill, order_id: int, us: int) -> None:
-        """Count a fill; show the account again at the next update."""
         self._next_us = min(self._next_us, us)
         self.metrics.account_us = us
         self.metrics.fills[fill.side] += 1
@@ -358,22 +335,18 @@ class TradeObserver(Observer):
             self.metrics.ack_fill.observe(0.0 if accepted_us is None else max(0, us - accepted_us) / US_PER_S)
 
     def transferred(self, us: int) -> None:
-        """Show the account with a transfer, which was booked now, at the next update."""
         self.metrics.transferred_us, self._next_us = us, 0
 
     @property
     def contract(self) -> ContractMetrics:
-        """The metrics of a contract; there are some from the first report of one on."""
         if self.metrics.contract is None:
             self.metrics.contract = ContractMetrics()
         return self.metrics.contract
 
     def paid(self, found: PositionIncome, us: int) -> None:
-        """Show the account with a payment for the position, which was booked now, at the next update."""
         self.contract.paid_us, self.metrics.account_us, self._next_us = found.us, us, 0
 
     def rejected(self, reason: str, code: int, message: str) -> None:
-        """Count a rejection; warn of the first of its kind within a minute."""
         self.metrics.rejects[reason] += 1
         self._rejects += 1
         self._warnings.warn(self._us, "order_rejected", reason, reason=reason, code=code, message=message)
@@ -418,7 +391,6 @@ class TradeObserver(Observer):
         return self.account.position_e8
 
     def _pnl(self, mid_e8: int) -> PnlParts:
-        """Return the result since the start of the ledger, including the change of the initial inventory."""
         found = self.account.ledger.pnl_e8(mid_e8)
         carried = (self.account.position_e8 - self.account.ledger.position_e8) * (mid_e8 - self._begin.mid_e8) // E8
         unrealized, total = found.unrealized + carried, found.total + carried

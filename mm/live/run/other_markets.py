@@ -55,16 +55,7 @@ class Place(NamedTuple):
 def places_of(
     others: OtherMarkets, own: Place, published: Mapping[str, tuple[str, str]], apart: Collection[str] = ()
 ) -> dict[str, Place]:
-    """Return where each other market is recorded from and to, by name.
-
-    Args:
-        others: The other markets. A market without an address has the own market's if it is of the same kind, else the
-            published one.
-        apart: Names of the markets with a recording of their own.
-
-    Raises:
-        UsageError: If an address is missing or of another kind of market, or two markets have one folder.
-    """
+    """Return where each other market is recorded from and to, by name."""
     from mm.market_data.recorder import of_market
 
     places = {}
@@ -97,7 +88,6 @@ def places_of(
 
 
 def is_own(declared: Mapping[str, Any], own: Place) -> bool:
-    """Return whether an other market is the run's own, which it sees as a contract: it is recorded only once."""
     elsewhere = {"ws_url", "rest_url", "data_root", "orders"} & declared.keys()
     return (
         declared["symbol"] == own.source.symbol and declared.get("market", own.market) == own.market and not elsewhere
@@ -114,7 +104,6 @@ def feeds_of(terms: "Mapping[str, ShadowTerms]", parts: "Mapping[str, Parts]") -
 
 
 def _told_by(parts: "Parts", terms: "ShadowTerms") -> "Callable[[], Sequence[ContractRow]]":
-    """Return a function that returns the rows of a contract: those of the day before the start, and all that follow."""
     if (streams := parts.contract) is None:
         return tuple
     before = RecordedContract(Path(parts.days.data_root), terms.symbol, (terms.day,))
@@ -132,7 +121,6 @@ class OtherTaker:
 
     Attributes:
         settled_us: The instant up to which all its events are known.
-        payments: Its funding payments, each as of the instant at which it is booked.
     """
 
     def __init__(self) -> None:
@@ -149,19 +137,16 @@ class OtherTaker:
         self.settled_us = max(self.settled_us, until_us)
 
     def until(self, us: int) -> "list[FeedEvent]":
-        """Return, once, the events up to an instant."""
         found = []
         while self._events and self._events[0].us <= us:
             found.append(self._events.popleft())
         return found
 
     def pay(self, payment: "Payment") -> None:
-        """Keep a payment, which is later than all events so far."""
         self._due.append(payment)
         self.payments.append(payment)
 
     def paid_until(self, us: int) -> "list[Payment]":
-        """Return, once, the payments up to an instant."""
         found = []
         while self._due and self._due[0].us <= us:
             found.append(self._due.popleft())
@@ -179,11 +164,9 @@ class OtherFollower(Follower):
         self._due: list[Funding] = []
 
     def paid(self, payment: "Funding") -> None:
-        """Keep a payment until it can be booked."""
         self._due.append(payment)
 
     async def follow(self, market: "MarketState", settled_us: Callable[[], int]) -> None:
-        """Tell up to when nothing more can arrive."""
         while self._feed is not None:
             await asyncio.sleep(STEP_S)
             until_us = settled_us()
@@ -194,7 +177,6 @@ class OtherFollower(Follower):
             self._feed.advance(until_us)
 
     def ended(self) -> None:
-        """Handle the end: no more events follow."""
         self._taker.advance(FOREVER_US)
 
 
@@ -217,16 +199,11 @@ class EngineTaker:
 def recordings(
     parts: "Mapping[str, Parts]", followers: "Mapping[str, OtherFollower]", log: "Logger", clock: Callable[[], int]
 ) -> "list[Recording]":
-    """Return the recordings of other markets, by name their *parts*, which feed *followers*."""
     return [Recording(replace(part, follower=followers[name]), log, clock) for name, part in parts.items()]
 
 
 class PairedPlay:
-    """A paper play that is played only as far as the events of all markets are known, so that none comes too late.
-
-    Args:
-        own: Names of the takers of the run's own market.
-    """
+    """A paper play that is played only as far as the events of all markets are known, so that none comes too late."""
 
     def __init__(self, play: PaperPlay, takers: Mapping[str, OtherTaker], own: Collection[str] = ()) -> None:
         self._own = [takers[name] for name in own]
@@ -241,7 +218,6 @@ class PairedPlay:
         return self._play.exchange
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
-        """Keep events of the own market until the other markets' events are known."""
         events = tuple(events)
         self._waiting.extend(events)
         for taker in self._own:

@@ -60,8 +60,6 @@ class TradeStart:
     """The initial account of an engine, in 1e-8.
 
     Attributes:
-        cash_e8: Cash of the engine's account.
-        added_e8: Equity other than these two, in the quote asset.
         day_e8: Equity at the start of the day; None: the equity at the first requote.
         peak_e8: The highest equity so far; None: the equity at the first requote.
         clean_days: Days without a breach, for SIZE_RAMP.
@@ -81,9 +79,6 @@ class LivePlay:
     Args:
         run: Records the read files; None if another run has recorded them.
         start: The initial account; None for the account of the knobs.
-
-    Attributes:
-        grid: Grid of prices and quantities; its lot divides the exchange's step.
 
     Raises:
         NothingQuotable: If SIZE_RAMP makes orders smaller than the exchange accepts.
@@ -120,7 +115,6 @@ class LivePlay:
 
 
 def _check_ramp(terms: ShadowTerms, grid: Instrument, ramp: str, clip: int, whole: tuple[int, int]) -> None:
-    """Raise NothingQuotable if *clip* lots of the ramp are worth less than the minimum notional, at the first book."""
     prices = [e8(price) for price in (terms.best_bid, terms.best_ask) if price]
     quote_lots, step_lots = whole
     if not prices or clip * grid.lot_e8 * max(prices) // E8 >= grid.min_notional_e8:
@@ -143,11 +137,7 @@ def _check_ramp(terms: ShadowTerms, grid: Instrument, ramp: str, clip: int, whol
 
 
 class PaperPlay(LivePlay):
-    """The strategy of a run on a paper exchange.
-
-    Attributes:
-        exchange: The paper exchange; its journal has the decisions.
-    """
+    """The strategy of a run on a paper exchange."""
 
     def __init__(
         self,
@@ -179,7 +169,6 @@ class PaperPlay(LivePlay):
                 self._best.extend((event.us, *found))
 
     def advance(self, until_us: int) -> None:
-        """Play everything due up to an instant."""
         self.exchange.advance(until_us)
 
     def result(self, ended: Mapping[str, Any] | None = None) -> Result:
@@ -247,11 +236,7 @@ def paid_rate_e8(journal: "Journal", grid: Instrument) -> int | None:
 
 
 class Follower:
-    """Feeds a strategy with the market that is being recorded.
-
-    Attributes:
-        rows_run_id: The run of the rows of the day; empty before the first.
-    """
+    """Feeds a strategy with the market that is being recorded."""
 
     def __init__(self, player: "EventTaker", grid: Instrument, watch: "Subscriber") -> None:
         self.rows_run_id = ""
@@ -259,7 +244,6 @@ class Follower:
         self._feed: LiveFeed | None = None
 
     def take(self, journal: "DayJournal") -> "Subscriber":
-        """Return the subscriber of market events, which handles each one after *journal* has numbered it."""
         self.rows_run_id = journal.writer.run_id
         feed, watch = LiveFeed(self._player, self._grid, journal, strict=True), self._watch
         self._feed = feed
@@ -271,8 +255,7 @@ class Follower:
 
         return take
 
-    def moved(self, to: str | None) -> None:
-        """Go on in the other files."""
+    def moved(self, to: str | None) -> None: ...
 
     def paid(self, payment: "Funding") -> None:
         """Do nothing: only a paper account pays what the market is told to."""
@@ -286,12 +269,10 @@ class TradeFollower(Follower):
         self._trader = trader
 
     async def follow(self, market: "MarketState", settled_us: Callable[[], int]) -> None:  # noqa: ARG002 - the protocol's
-        """Run the trader until trading ends; the recording continues until it is stopped."""
         await self._trader.run()
         await asyncio.Event().wait()
 
     def ended(self) -> None:
-        """Stop trading at the end of the recording's window, unless it has ended before."""
         self._trader.end("window_end")
 
 
@@ -304,8 +285,6 @@ class ShadowFollower(Follower):
 
     Attributes:
         killed: Since when a manual kill stopped all sending, µs, and why; None without one.
-        payments: Funding payments, each booked when it became known, for the position at its own instant.
-        end_us: The instant up to which it was played, µs; 0 before the end.
         moved_to: Where the files of what it has played were set aside; empty: they are gone; None: they were not moved.
     """
 
@@ -353,12 +332,10 @@ class ShadowFollower(Follower):
             self.lags.note()
 
     def paid(self, payment: "Funding") -> None:
-        """Keep a payment of the market until it can be booked; one from before the start is not ours."""
         if payment.paid_ms * US_PER_MS > self._begun_us:
             self._due.append(payment)
 
     def _pay(self) -> None:
-        """Book the payments that have become known, after everything that happened up to now."""
         due, self._due = self._due, []
         for one in due:
             found = self._play.exchange.pay(e8(one.rate), e8(one.mark_price), one.paid_ms * US_PER_MS)
@@ -370,7 +347,6 @@ class ShadowFollower(Follower):
         self._feed, self.moved_to = None, self.moved_to or to or ""
 
     def ended(self) -> None:
-        """Process everything due at the last instant; no more events follow."""
         if self._feed is not None:
             self.end_us = self._feed.now_us
             self._feed.advance(self.end_us)

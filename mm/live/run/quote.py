@@ -1,8 +1,4 @@
-"""The job of quoting: a strategy sends orders in one symbol until a signal, a kill, or the end of its window.
-
-The orders of a symbol come from its own strategy (`OwnStrategy`), or from the strategy of another symbol of the account
-(`mm.live.run.leg.LiveLeg`).
-"""
+"""The job of quoting: a strategy sends orders in one symbol until a signal, a kill, or the end of its window."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -51,12 +47,7 @@ class LegTrade(NamedTuple):
 
 
 class OrderSource(Protocol):
-    """What decides about the orders of a symbol.
-
-    Attributes:
-        is_leg: Whether it is the strategy of another symbol.
-        legs: Other symbols to which it sends orders, by their names in the strategy.
-    """
+    """What decides about the orders of a symbol."""
 
     is_leg: bool
     legs: Mapping[str, LegTrade]
@@ -65,13 +56,11 @@ class OrderSource(Protocol):
 
     def begun(self, play: TradePlay, trader: Trader) -> None: ...
 
-    def heard(self, events: "tuple[FeedEvent, ...]") -> None:
-        """Hear the events of the market, before the engine has them."""
+    def heard(self, events: "tuple[FeedEvent, ...]") -> None: ...
 
     def decided(self) -> None: ...
 
-    def waits(self) -> str:
-        """Return why orders must wait for another symbol of the strategy; empty if they need not."""
+    def waits(self) -> str: ...
 
 
 class OwnStrategy:
@@ -95,12 +84,10 @@ class OwnStrategy:
         return play
 
     def begun(self, play: TradePlay, trader: Trader) -> None:
-        """Let a strategy with legs ask before each order what the limits of the account allow."""
         if self.legs:
             play.engine.manager.allow = trader.allow
 
     def heard(self, events: "tuple[FeedEvent, ...]") -> None:
-        """Show the strategy its own market as another one, where it sees it so."""
         for feed in self._own:
             feed(events)
 
@@ -109,7 +96,6 @@ class OwnStrategy:
             leg.leg.send()
 
     def waits(self) -> str:
-        """Return which leg cannot be traded: what is quoted could not be hedged."""
         lost = ((leg.trade.key, leg.quote.lost) for leg in self.legs.values())
         return next((f"leg {key}: {why}" for key, why in lost if why), "")
 
@@ -145,7 +131,6 @@ class Quote:
         return {"position": decimal_text(observer.account.position_e8), "cash": decimal_text(observer.account.cash_e8)}
 
     def stop(self, reason: str) -> bool:
-        """End in order, for a signal or `KILL`; return whether there is a trader."""
         trader = self._quoting.trader if self._quoting else None
         if trader:
             trader.end(reason)
@@ -267,12 +252,7 @@ class Quoting:
         return TradeEnd(reason, killed, self._refused(unrecorded), play, account, trader, lags)
 
     async def _join(self, play: TradePlay, position_e8: int) -> None:
-        """Join the other symbols of the account: none begins before all are known.
-
-        Raises:
-            NothingQuotable: If a limit is below one order.
-            TryLater: If it is, but was not when the same limit was traded with.
-        """
+        """Join the other symbols of the account: none begins before all are known."""
         trade = self._trade
         prices = [e8(price) for price in (trade.terms.best_bid, trade.terms.best_ask) if price]
         with trade.under_changed_rules():
@@ -331,7 +311,6 @@ class Quoting:
         return self.observer
 
     def _begin_ledger(self) -> LedgerBegin:
-        """Write a row with the account at the start of the ledger, which a killed run may have begun without one."""
         base_e8, quote_e8 = self._opened.check.begin_e8 or (0, 0)
         terms = self._trade.terms
         prices = [e8(price) for price in (terms.best_bid, terms.best_ask) if price]
@@ -343,7 +322,6 @@ class Quoting:
         return begin
 
     def _note_changed_knobs(self) -> None:
-        """Write a row for knobs that have changed since the last start."""
         before, now = self._opened.history.books.knobs, self._trade.given()
         if before is None:
             return
@@ -357,11 +335,9 @@ class Quoting:
             self._trade.run.log.info("knobs_changed", knobs=sorted(changed))
 
     def _announce_end(self, why: str) -> None:
-        """End the other symbols too: at a kill they are killed in this very step."""
         self._trade.announce(self._killed_for() if why == KILL else why, why == KILL)
 
     def _is_unread(self) -> bool:
-        """Return whether messages of the symbol, of markets that its strategy sees, or of the account wait."""
         trades = [self._trade, *(leg.trade for leg in self._source.legs.values())]
         markets = [*self._others, *(one.recording for one in trades if one.recording)]
         return any(one.at.session.unread for one in trades) or any(one.unread for one in markets)
@@ -403,7 +379,6 @@ class Quoting:
         return reason, None
 
     def _kill(self) -> None:
-        """Cancel everything and place nothing any more; the switch stays triggered."""
         reason = self._killed_for()
         if self.observer:
             self.observer.update(self._trade.clock())
@@ -421,7 +396,6 @@ class Quoting:
         return by_limit or self._trade.switch_watch.why or self._trade.killed_by or MANUAL
 
     def _watch(self, us: int, observer: TradeObserver) -> str | None:
-        """Return why trading must end; called many times per second."""
         trade, gateway = self._trade, self._gateway
         if trade.switch_watch.triggered:
             return KILL
@@ -446,9 +420,8 @@ class Quoting:
         return REGRIDDED if trade.grid_changed() else None
 
     def _margin_breach(self, observer: TradeObserver) -> tuple[str, int, int] | None:
-        """Return the limit of a contract that is broken at the mark price, its value and its bound, in 1e-8; or None.
-
-        The strategy's own guard judges the daily loss at the mid.
+        """Return the limit of a contract that is broken at the mark price, its value and its bound, in 1e-8;
+        or None.
         """
         wanted, found = self._trade.knobs.contracts, observer.metrics.contract
         if wanted is None or found is None:
@@ -466,7 +439,6 @@ class Quoting:
         return (MAX_DAILY_LOSS, lost_e8, e8(loss)) if lost_e8 > e8(loss) else None
 
     def _refused(self, unrecorded: OSError | None) -> MMError | None:
-        """Return why it cannot continue: rows that the disk refused, including later ones, or another grid."""
         audit = self._audit
         if audit.error is not None:
             return audit.error
@@ -484,7 +456,6 @@ class Quoting:
             self._trade.run.log.warning("equity_not_kept", error=str(error), note=note)
 
     def _keep_marks(self, *, at_once: bool = False) -> None:
-        """Keep the marks of equity, once there is an equity; the marks of a new day go into the audit log too."""
         observer = self.observer
         equities_e8 = observer and observer.engine.manager.guard.equities_e8()
         if not observer or not equities_e8:

@@ -42,12 +42,7 @@ Inputs = tuple[tuple[str, int, str], ...]  # path, bytes and sha256 of each file
 
 @dataclass(frozen=True, slots=True)
 class RowsSeen:
-    """The rows of a day that a run has received live.
-
-    Attributes:
-        fetched: First and last number of trades that were fetched by REST, after they happened.
-        synced: Whether a snapshot was loaded; without one the day may have no valid book.
-    """
+    """The rows of a day that a run has received live."""
 
     first_seq: int
     last_seq: int
@@ -67,7 +62,6 @@ class RowsSeen:
         return cls(min(seqs, default=0), max(seqs, default=-1), fetched, synced)
 
     def of_tape(self, tape: Tape) -> "NDArray[np.bool_]":
-        """Return which events of a tape of the day these are, bool[events]."""
         seqs = tape.recv_seq
         seen: NDArray[np.bool_] = (seqs >= self.first_seq) & (seqs <= self.last_seq) & (tape.kind != KEYFRAME)
         for first, last in self.fetched:
@@ -99,11 +93,7 @@ def as_it_was(tape: Tape, seen: "NDArray[np.bool_]", end_us: int) -> Tape:
 
 
 def replay(terms: ShadowTerms, knobs: PlayKnobs, data_root: Path, folder: Path) -> Inputs:
-    """Play the recorded day as the shadow did, and write the tables into *folder*.
-
-    Returns:
-        The files of the day that were read: path, bytes and sha256 of each.
-    """
+    """Play the recorded day as the shadow did, and write the tables into *folder*."""
     others, inputs = dict[str, OtherFeed](), Inputs()
     for name, one in knobs.others.declared().items():
         seen_by = terms.others[name]
@@ -225,11 +215,7 @@ def compare(live: Path, again: Path, symbol: str, late_us: int) -> ReplayCompari
 def compare_with_replay(
     terms: ShadowTerms, knobs: PlayKnobs, data_root: Path, live: Path
 ) -> tuple[ReplayComparison, Any]:
-    """Replay the day that a shadow recorded, and compare the tables in its folder *live* with the replay's.
-
-    Returns:
-        The comparison, and the files of the day that were read: path, bytes and sha256 of each.
-    """
+    """Replay the day that a shadow recorded, and compare the tables in its folder *live* with the replay's."""
     with tempfile.TemporaryDirectory(prefix="mm-reconcile-") as scratch:
         inputs = replay(terms, knobs, data_root, Path(scratch))
         found = compare(live, Path(scratch), terms.symbol, us_from_ms(knobs.execution.order_latency_ms))
@@ -237,12 +223,10 @@ def compare_with_replay(
 
 
 def _rows(path: Path) -> list[str]:
-    """Return the lines of a table below its header; no cell of these has a quote or a line break."""
     return path.read_text(encoding="utf-8").splitlines()[1:]
 
 
 def _rows_of(folder: Path, name: str, symbol: str) -> list[str]:
-    """Return the rows of a table of a run, then its legs' rows, each after the leg's name."""
     legs = sorted(folder.glob(f"{LEGS}/*/{name}_*.csv"))
     own = _rows(folder / f"{name}_{symbol}.csv")
     return own + [f"{path.parent.name}:{row}" for path in legs for row in _rows(path)]

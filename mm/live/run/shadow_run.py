@@ -54,7 +54,6 @@ class ShadowRun(LiveRun):
         return [self.metrics, *self.metrics.legs]
 
     def check(self) -> None:
-        """Raise SafetyError if the kill switch is triggered; remove what killed shadows have left."""
         super().check()
         _take_back_killed(self.run)
 
@@ -108,7 +107,6 @@ class ShadowRun(LiveRun):
         self.terms, self._lags = replace(known, rows_run_id=follower.rows_run_id), follower.lags
 
     async def _keep(self, recording: Recording, follower: ShadowFollower) -> None:
-        """Keep the metrics up to date; end the recording once the exchange has another grid, or the day other files."""
         while True:
             await asyncio.sleep(REFRESH_S)
             for observer in (self._observer, *self._legs.values()):
@@ -124,7 +122,6 @@ class ShadowRun(LiveRun):
             self.recording.stop(reason)
 
     def kill(self, reason: str) -> None:
-        """Stop all sending; the recording continues."""
         self._killed_by = self._killed_by or reason
 
     def _kill_reason(self) -> str | None:
@@ -165,7 +162,6 @@ class ShadowRun(LiveRun):
 
 
 def _take_back_killed(run: "Run") -> None:
-    """Lock the run's folder, and remove the folders of killed shadows, whose recordings are in their days."""
     for folder in run.folder.parent.glob("*.partial"):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -182,13 +178,11 @@ def _take_back_killed(run: "Run") -> None:
 
 
 def _named(knobs: PlayKnobs) -> dict[str, Path]:
-    """Return the files in the knobs, by the name of their copy in the run."""
     named = {"fill_params_file": knobs.models.fill_params_file, "latency_file": knobs.execution.latency_file}
     return {COPIES[knob]: path for knob, path in named.items() if path is not None}
 
 
 def with_copies(knobs: PlayKnobs, folder: Path) -> PlayKnobs:
-    """Return *knobs* with the copies in a run's *folder* instead of the files."""
     copies = {name: folder / name for name in _named(knobs)}
     models = replace(kept_models(knobs.models, folder), fill_params_file=copies.get(COPIES["fill_params_file"]))
     execution = replace(knobs.execution, latency_file=copies.get(COPIES["latency_file"]))

@@ -59,21 +59,7 @@ class UnlistedSymbol(UsageError):
 
 @dataclass(frozen=True)
 class ShadowTerms:
-    """The data known at the start of a shadow, and its rows of the day: all that its replay needs.
-
-    Attributes:
-        entry: The exchange's entry of the symbol with its filters.
-        best_bid: The best bid of the first book, as text; None if there was none.
-        best_ask: The best ask, in the same form.
-        book_tick: The step that divides all prices of that book and the exchange's own; empty: the exchange's own.
-        book_step: The same of its quantities.
-        moved_to: Where the files of the day are that it has played, if they were set aside; empty if they are gone.
-        rows_run_id: The run whose rows of the day the shadow received; empty before the first.
-        end_us: The instant up to which it was played, µs; 0 before the end.
-        killed: Since when a manual kill stopped all sending, µs, and why; None without one.
-        micro_price: The fit of the signal ``micro_price`` to the previous days, as JSON; None if no model reads it.
-        payments: Funding payments, each at the instant at which the shadow booked it.
-    """
+    """The data known at the start of a shadow, and its rows of the day: all that its replay needs."""
 
     symbol: str
     day: str
@@ -119,7 +105,6 @@ class ShadowTerms:
         return TryLater(f"the exchange has changed the grid of {self.symbol}: {', '.join(changes)}; start it again")
 
     def fitted(self, knobs: PlayKnobs, day: Day, run: "Run") -> "ShadowTerms":
-        """Return the terms with the micro-price of the previously recorded days, if the quote model reads it."""
         opening = self.opening(knobs.market)
         if not self._play(knobs, opening).reads_micro_price:
             return self
@@ -128,7 +113,6 @@ class ShadowTerms:
         return replace(self, micro_price=found.fit.to_json() if found.fit else None)
 
     def play(self, knobs: PlayKnobs, run: "Run | None") -> Play:
-        """Return the strategy on the market as it is received, with its rules except its limits."""
         play = self._play(knobs, self.opening(knobs.market))
         if run is not None:
             log_notes(run.log, play.notes)
@@ -165,12 +149,7 @@ class ShadowTerms:
 
 
 async def learn_terms(rest: "RestClient", symbol: str, day: str, log: "Logger") -> ShadowTerms:
-    """Return the exchange's current terms of *symbol*; queries are retried without limit until there is a response.
-
-    Raises:
-        UnlistedSymbol: If it does not have the symbol.
-        SafetyError: If its certificate is not trusted.
-    """
+    """Return the exchange's current terms of *symbol*; queries are retried without limit until there is a response."""
     entry = await _until(rest, symbol, log, lambda: rest.exchange_info(symbol), ExchangeInfo)
     us, book = await book_of(rest, symbol, log, _BOOK_LEVELS)
     bid, ask = (side[0][0] if side else None for side in (book.bids, book.asks))
@@ -185,7 +164,6 @@ async def learn_terms(rest: "RestClient", symbol: str, day: str, log: "Logger") 
 
 
 def _finer(step_e8: int, texts: Iterable[str]) -> str:
-    """Return the step that divides decimals and *step_e8*, as text; empty if that is *step_e8* itself."""
     seen_e8 = gcd(step_e8, *map(e8, texts))
     return "" if seen_e8 == step_e8 else short_text(seen_e8)
 

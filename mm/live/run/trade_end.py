@@ -27,10 +27,8 @@ class TradeEnd:
     Attributes:
         reason: Why it ended: ``kill``, ``audit``, ``disk``, ``grid``, ``venue_reset``, ``key``, ``gateway``, a signal,
             the end of another symbol, or ``window_end``.
-        killed_for: Why it was killed; None if it was not.
         refused: The disk's error for rows of the audit log or the day, or the error of a changed grid, a reset venue, a
             revoked key or a failed gateway; None if it could have continued.
-        trader: Has the acceptance time of each order.
     """
 
     reason: str
@@ -69,7 +67,6 @@ def write_trade(run: "Run", end: TradeEnd, legs: Mapping[str, TradeEnd]) -> None
 
 
 def _write_account(run: "Run", end: TradeEnd, folder: str = "") -> None:
-    """Write fills and state as the exchange and the ledger have them, over the engine's."""
     journal, grid, fills = end.result.journal, end.play.grid, end.account.fills
     payments = end.account.payments
     names = [f"{folder}{table}_{grid.symbol}.csv" for table in ("fills", "state")]

@@ -1,8 +1,4 @@
-"""The run folder of a trade: the files of a backtest, with the account of the exchange.
-
-Orders have the instants of their acceptance by the exchange, fills its own text and trade ids, and the state has the
-ledger's position and cash, exact to 1e-8. Summary and page are a backtest's, from the engine's journal.
-"""
+"""The run folder of a trade: the files of a backtest, with the account of the exchange."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -32,10 +28,7 @@ _ID, _ACTIVE, _US = (ORDER_COLUMNS.index(name) for name in ("order_id", "active_
 
 
 def with_acceptances(journal: Journal, accepted_us: Mapping[int, int]) -> Journal:
-    """Return a journal whose orders rest from the instants of their acceptance by the exchange.
-
-    An order that was not accepted, or whose outcome is unknown, rests from after the end, that is, never.
-    """
+    """Return a journal whose orders rest from the instants of their acceptance by the exchange."""
     orders = journal.orders.copy()
     if len(orders):
         known = np.full(int(orders[:, _ID].max()) + 1, journal.counters["last_us"] + 1, np.int64)
@@ -98,5 +91,4 @@ def write_state(
 
 
 def _mid(mid2: int, grid: Instrument) -> str:
-    """Return a mid as text; half a tick may need a ninth decimal, which is truncated as in a backtest's files."""
     return decimal_text(mid2 * grid.tick_e8 // 2) if mid2 else ""

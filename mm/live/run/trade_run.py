@@ -77,43 +77,34 @@ class TradeJob(Protocol):
     """What a trade does with its gateway: `Quote` or `Flatten`."""
 
     @property
-    def quotes(self) -> bool:
-        """Whether it quotes, which a triggered kill switch prevents, and which the knobs of quotes must allow."""
+    def quotes(self) -> bool: ...
 
     @property
-    def fits(self) -> bool:
-        """Whether it reads what was fitted for the strategy."""
+    def fits(self) -> bool: ...
 
     @property
-    def ended(self) -> str | None:
-        """Why it has ended; None before, or without a reason of its own."""
+    def ended(self) -> str | None: ...
 
     @property
     def position(self) -> Mapping[str, str]:
         """Position and cash for the last row of the audit log, as text; empty if they are not known."""
 
-    async def work(self, opened: OpenTrade) -> None:
-        """Do it; its orders end after it, in any case."""
+    async def work(self, opened: OpenTrade) -> None: ...
 
     def stop(self, reason: str) -> bool:
         """End in order, for a signal or `KILL`; return whether something could end."""
 
-    def follows(self, why: str) -> bool:
-        """Return whether it ends with another symbol, which has ended for *why*."""
+    def follows(self, why: str) -> bool: ...
 
     def log_unwritten(self, error: MMError) -> None: ...
 
-    def write(self, trade: "TradeRun") -> None:
-        """Write the results, and raise if it did not end regularly."""
+    def write(self, trade: "TradeRun") -> None: ...
 
 
 class TradeRun(LiveRun):
     """A trade of one symbol at one venue.
 
     Attributes:
-        locks: The files that it holds, alone.
-        stopped: Why it was stopped; empty if it was not.
-        killed_by: Why it was killed by hand or by another symbol; empty if it was not.
         unthrown: The end of a message that names a kill switch which could not be written.
     """
 
@@ -143,7 +134,6 @@ class TradeRun(LiveRun):
 
     @property
     def sync(self) -> bool:
-        """Whether an order waits until its intent is on disk."""
         trading = self.knobs.trading
         return trading.venue != "box" if trading.audit_sync is None else trading.audit_sync
 
@@ -153,7 +143,6 @@ class TradeRun(LiveRun):
         self.job.stop(reason)
 
     def kill(self, reason: str) -> None:
-        """End the trade, and trigger its kill switch: after the cancels, once there are orders."""
         self.killed_by = self.killed_by or reason
         self._stop_wanted.set()
         if not self.job.stop(KILL):
@@ -166,12 +155,10 @@ class TradeRun(LiveRun):
             self._throwing.start()
 
     async def thrown(self) -> None:
-        """Wait until the kill switch is on disk, if it was to be triggered."""
         if self._throwing is not None:
             await asyncio.to_thread(self._throwing.join)
 
     def _throw(self, reason: str) -> None:
-        """Trigger the kill switch, also on a disk that refuses it: then the trade ends as killed all the same."""
         try:
             self.switch.trigger(reason, self.clock())
         except OSError as error:
@@ -198,11 +185,7 @@ class TradeRun(LiveRun):
             ) from error
 
     def suited(self, terms: ShadowTerms) -> PlayKnobs:
-        """Return the strategy with a QUOTE_QTY on the quantity step, which may have been raised since it was traded.
-
-        Raises:
-            TryLater: If it is below the step now.
-        """
+        """Return the strategy with a QUOTE_QTY on the quantity step, which may have been raised since it was traded."""
         models, step_e8 = self.strategy.models, from_exchange_info(terms.entry, "exchangeInfo").lot_e8
         if models.quote_qty is None or self.strategy.market.qty_step is not None or not self.job.quotes:
             return self.strategy
@@ -246,11 +229,9 @@ class TradeRun(LiveRun):
             ) from error
 
     def alone(self) -> AbstractContextManager[None]:
-        """Exclude other traders from the same symbol and account until the block ends; raises TryLater if one runs."""
         return self.locks.alone(self.symbol)
 
     def runs_known(self) -> set[str]:
-        """Return the names of this run and of its predecessors, whose orders are this trader's."""
         with suppress(DataError, OSError):  # the start says what is wrong with a log
             return {self.ids.run, *runs_in(audit_folder(self.day.out_root, self.symbol))}
         return {self.ids.run}
@@ -286,7 +267,6 @@ class TradeRun(LiveRun):
             super().check()
 
     def follow(self, symbol: str, why: str, killed: bool) -> None:
-        """End since another symbol has, unless the job goes on."""
         if self.job.follows(why):
             super().follow(symbol, why, killed)
 
@@ -352,7 +332,6 @@ class TradeRun(LiveRun):
             self.run.log.warning("equity_not_kept", error=str(error), note="the end of the audit log is not in it")
 
     async def _ready(self, gateway: Gateway) -> None:
-        """Start the gateway, and wait for the end of earlier runs' orders: no limit counts these."""
         await gateway.start()
         for _ in range(round(START_S / SETTLE_S)):
             if not gateway.open_orders or gateway.reset:
@@ -361,7 +340,6 @@ class TradeRun(LiveRun):
         raise TryLater(f"{self.symbol}: {gateway.open_orders} orders of earlier runs have not ended; start it again")
 
     def _take_fees(self, gateway: Gateway) -> None:
-        """Use the account's commission rates for what was not set, and say where a set one differs."""
         log, given, rates = self.run.log, self.strategy.account, gateway.fee_rates
         if gateway.fees_e8 is None or rates is None:
             shown = {"maker": given.maker_fee_rate, "taker": given.taker_fee_rate}

@@ -56,23 +56,13 @@ class OrderGateway(Protocol):
 
     def cancel(self, order_id: int) -> None: ...
 
-    def amend(self, order_id: int, qty: str) -> None:
-        """Send an amendment to a smaller total quantity."""
+    def amend(self, order_id: int, qty: str) -> None: ...
 
-    def replace(self, old_id: int, new_id: int, side: int, price: str, qty: str, kind: str) -> None:
-        """Send an order in place of another; if that one cannot be cancelled, nothing is placed."""
+    def replace(self, old_id: int, new_id: int, side: int, price: str, qty: str, kind: str) -> None: ...
 
 
 class BookedPayment(NamedTuple):
-    """A payment for the position in this run.
-
-    Attributes:
-        us: When it was reported to the engine, µs.
-        paid_e8: What it cost, in 1e-8 of the quote asset; below 0 it was received.
-        of_target_e8: The part of it for the target inventory.
-        state_row: Index of its row in the engine's state table.
-        cash_e8: Cash after it, in 1e-8 of the quote asset.
-    """
+    """A payment for the position in this run."""
 
     us: int
     paid_e8: int
@@ -86,11 +76,7 @@ class TradeAccount:
 
     Args:
         ledger: Has each fill, once: the gateway has booked it, or it is booked here.
-        begin_e8: Position and cash at the start of the ledger, in 1e-8 of their assets.
         price_e8: The price that the base asset of transfers counts at, in 1e-8 of the quote asset.
-
-    Attributes:
-        start_e8: Position and cash at the start of this run, in 1e-8 of their assets.
     """
 
     def __init__(
@@ -114,12 +100,10 @@ class TradeAccount:
 
     @property
     def cash_e8(self) -> int:
-        """Current cash less the value of commissions in other assets, in 1e-8 of the quote asset."""
         return self._begin_e8[1] + self.ledger.cash_e8 - self.ledger.other_e8
 
     @property
     def fills(self) -> list[BookedFill]:
-        """The fills of this run that the engine has, with position and cash of the account."""
         base_e8, quote_e8 = self._begin_e8
         return [
             replace(run_fill, position_e8=base_e8 + run_fill.position_e8, cash_e8=quote_e8 + run_fill.cash_e8)
@@ -129,11 +113,9 @@ class TradeAccount:
 
     @property
     def transfers_e8(self) -> int:
-        """Value of deposits less withdrawals since the start of the ledger, in 1e-8 of the quote asset."""
         return transfers_value_e8(self.ledger, self._price_e8)
 
     def transferred(self) -> None:
-        """Let the limits count the transfers that were booked since the last call: no profit, and no loss."""
         more_e8, self._counted_e8 = self.transfers_e8 - self._counted_e8, self.transfers_e8
         self._engine.manager.guard.transfer(more_e8)
 
@@ -178,15 +160,12 @@ class TraderParts:
     """The parts of a trader.
 
     Attributes:
-        grid: The engine's grid: tick, and a lot that may be finer than the exchange's step.
         watch: Called at least every `MAX_WAIT_S` seconds; returns why trading must end, else None.
         allow: Called before each step of the engine: sets what the account's limits allow; returns why quotes must
             wait, or an empty text.
-        ended: Called once with the end reason, before anything else happens.
         ask_status: Called once the exchange says that the symbol does not trade.
         unread: Returns whether messages of the market or of the account wait to be read.
         single_trades: Whether each print of the market is one trade, not an aggregate.
-        target_lots: What the strategy would hold without quoting.
     """
 
     engine: LiveEngine
@@ -240,7 +219,6 @@ class Trader(OrderListener):
         self.act()
 
     def _show(self, events: "tuple[FeedEvent, ...]") -> None:
-        """Show the strategy, and those that see this market as another one, events without our orders."""
         try:
             self._heard(events)
             self._step(self._engine.feed, events)
@@ -249,7 +227,6 @@ class Trader(OrderListener):
             raise
 
     def _correct(self, event: "FeedEvent | None") -> None:
-        """Show a correction of the book, if a report of our orders brings one."""
         if event is not None:
             with suppress(Exception):  # as for fills: `run` raises it
                 self._show((event,))
@@ -305,7 +282,6 @@ class Trader(OrderListener):
         return self._held_us is None or self.ended is not None
 
     def _step(self, play: Callable[[_Given], _Found], given: _Given) -> _Found:
-        """Call the engine; its time counts as a call of the strategy's model, which may be compiled."""
         begin_step(self._model)
         try:
             found = play(given)
@@ -316,7 +292,6 @@ class Trader(OrderListener):
         return found
 
     async def run(self) -> str:
-        """Keep the clock running until trading ends; return why. Raises what a model raised at a fill."""
         loop, look_s = asyncio.get_running_loop(), 0.0
         while self.ended is None:
             us, now_s = self._clock(), loop.time()
@@ -342,7 +317,6 @@ class Trader(OrderListener):
 
     @property
     def lost(self) -> str:
-        """Why no order can be sent now that the market would answer; empty if one can."""
         why = self._lost or self._late or self._engine.closed_for  # silence is no trouble of a closed market
         if why or not any(self._engine.best):
             return why or "no valid book"
@@ -360,7 +334,6 @@ class Trader(OrderListener):
             self._announce(why)
 
     def _fail(self, error: Exception) -> None:
-        """End at once, so that the cancels do not wait until an error has ended the recording; `run` raises it."""
         self._failure = self._failure or error
         self.end(FAILED)
 
@@ -408,7 +381,6 @@ class Trader(OrderListener):
         self._notify("accepted", order_id, us)
 
     def in_book(self, order_id: int, exchange_us: int, left_e8: int) -> None:
-        """Handle what the exchange's book has of an order: the market is the book without it."""
         self._correct(self._market.known(order_id, exchange_us, left_e8 // self._grid.lot_e8))
 
     def rejected(self, order_id: int, us: int, side: int, refusal: Refusal) -> None:
@@ -423,7 +395,6 @@ class Trader(OrderListener):
         self._engine.hold(side, self._clock() + round(seconds * US_PER_S))
 
     def filled(self, order_id: int, fill: AccountFill) -> None:
-        """Handle a fill; one of an earlier run has no order of ours."""
         us = self._clock()
         self._market.traded(fill.trade_id)
         if not self._account.book(order_id, fill, us):
@@ -490,12 +461,10 @@ class Trader(OrderListener):
             self._observer.contract.forced[what] += 1
 
     def trading_rules(self, found: Sequence[RuleSeen]) -> None:
-        """Show the exchange's trading rules."""
         if self._observer is not None:
             self._observer.contract.rules = found
 
     def protective_stop(self, trigger_e8: int | None) -> None:
-        """Show the stop that rests for the position."""
         if self._observer is not None:
             self._observer.contract.stop_e8 = trigger_e8
 
@@ -508,7 +477,6 @@ class Trader(OrderListener):
             self._observer.metrics.account_us = self._clock()
 
     def ready_changed(self, ready: bool, why: str) -> None:
-        """Cancel the quotes while the gateway is not ready."""
         if ready:
             self._log.info("gateway_ready")
         else:
@@ -520,7 +488,6 @@ class Trader(OrderListener):
         self.act()
 
     def allow(self) -> None:
-        """Ask what the limits of the account allow, and pull the quotes while it does not allow any."""
         why = self._allow()
         if why != self._waits:
             self._waits = why

@@ -80,13 +80,7 @@ class LogSeries:
 
 
 class AuditFollower:
-    """Reads a symbol's logs and passes the resulting changes to one store.
-
-    A batch that a store refuses is kept, and passed again by the next `step`.
-
-    Attributes:
-        stored: Number of stored rows of each log read so far, by its name.
-    """
+    """Reads a symbol's logs and passes the resulting changes to one store."""
 
     def __init__(self, folder: Path, symbol: str, backend: StateBackend) -> None:
         self._folder, self._symbol, self._backend = folder, symbol, backend
@@ -125,7 +119,6 @@ class AuditFollower:
         self._books = AuditBooks(self._symbol)
 
     def _first_needed(self, starts: Mapping[Path, Mapping[str, Any]]) -> int:
-        """Return the index of that log; totals are of one venue, so with several all logs are read."""
         logs = list(starts)
         whole = [self.stored.get(log.name, 0) >= end_of(log).rows for log in logs[:-1]]
         usable = len({row.get("venue") for row in starts.values()}) <= 1
@@ -135,7 +128,6 @@ class AuditFollower:
         return 0
 
     def _next(self, most: int) -> StateBatch | None:
-        """Return the changes of the next rows that are not stored; None if there is no new row."""
         books = self._books
         assert books is not None
         while found := self._logs.take(most):
@@ -154,12 +146,7 @@ class AuditFollower:
 
 
 def bring_up(backend: StateBackend, folder: Path, symbol: str) -> int:
-    """Update a connected store from the logs in a folder, and return the number of stored rows.
-
-    Raises:
-        StoreUnavailable: If the store refuses them or is unavailable.
-        DataError: If a log cannot be read, or is not one.
-    """
+    """Update a connected store from the logs in a folder, and return the number of stored rows."""
     follower = AuditFollower(folder, symbol, backend)
     before: dict[str, int] = backend.progress(symbol)
     while follower.step():

@@ -63,17 +63,12 @@ class PostgresState(SqlState):
         connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_SYMBOL_LOCK, symbol))
 
     def _insert(self, connection: Any, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Insert rows as one list per column; an empty decimal, as the price of a market order, becomes None."""
         kinds = TABLES[table].columns.values()
         columns = zip(kinds, zip(*rows, strict=True), strict=True)
         values = [[one or None if kind == "decimal" else one for one in column] for kind, column in columns]
         connection.execute(INSERTS[table], values)
 
     def _lacking(self, connection: "psycopg.Connection") -> list[str]:
-        """Return the statements for the missing columns, missing tables included.
-
-        Without any, a user who may not create or change tables may still write rows.
-        """
         found = connection.execute(
             "SELECT name, attname FROM unnest(%s::text[]) AS name JOIN pg_attribute ON attrelid = to_regclass(name)",
             (list(TABLES),),

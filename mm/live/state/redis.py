@@ -69,7 +69,6 @@ class RedisState:
         return answers[-1] is not None  # None: another process has written since WATCH
 
     def forget(self, symbol: str) -> None:
-        """Remove the stored data of a symbol that comes from the audit logs; live documents and ticks stay."""
         with self._reconnecting():
             client = self._connected()
             for key in client.scan_iter("orders:*", count=1_000):
@@ -103,11 +102,7 @@ class RedisState:
 
     @contextmanager
     def _connection(self) -> Iterator[Callable[[list[bytes]], list[Any]]]:
-        """Yield a function that sends commands on one connection, and returns their replies, errors included.
-
-        A pipeline of the client waits for a server that hangs twice as long: it takes back its WATCH on a new
-        connection, before it tells that the old one was lost.
-        """
+        """Yield a function that sends commands on one connection, and returns their replies, errors included."""
         import redis
 
         pool = self._connected().connection_pool
@@ -174,6 +169,5 @@ def _packed(*words: str) -> bytes:
 
 
 def _texts(table: str, row: Sequence[Any]) -> list[str]:
-    """Return a row as alternating names and values; a missing value is empty."""
     pairs = zip(TABLES[table].columns, row, strict=True)
     return [text for name, value in pairs for text in (name, "" if value is None else str(value))]

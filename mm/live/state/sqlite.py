@@ -1,7 +1,4 @@
-"""The state store without a server: one SQLite file, by default ``out/state.sqlite``; and what all SQL stores share.
-
-Any process may read it while a run writes; several runs may write to it, each in short transactions.
-"""
+"""The state store without a server: one SQLite file, by default ``out/state.sqlite``; and what all SQL stores share."""
 
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -64,7 +61,6 @@ class SqlState:
                 connection.execute(f"DELETE FROM {table} WHERE symbol = {self.mark}", (symbol,))
 
     def read(self, table: str, symbol: str | None) -> list[dict[str, Any]]:
-        """Return the rows of a table, of all symbols if *symbol* is None; decimals and JSON as text."""
         columns = TABLES[table].columns
         texts = [f"CAST({name} AS TEXT)" if kind in ("decimal", "json") else name for name, kind in columns.items()]
         where = f"WHERE symbol = {self.mark}" if symbol else ""
@@ -84,11 +80,9 @@ class SqlState:
         return dict(found.fetchall())
 
     def _transaction(self, *, writes: bool = True) -> AbstractContextManager[Any]:
-        """Yield the connection in a transaction, which is rolled back if the block raises."""
         raise NotImplementedError
 
-    def _lock(self, connection: Any, symbol: str) -> None:
-        """Wait for other processes that write rows of the symbol."""
+    def _lock(self, connection: Any, symbol: str) -> None: ...
 
     def _insert(self, connection: Any, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
         raise NotImplementedError

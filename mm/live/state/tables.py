@@ -1,10 +1,4 @@
-"""The content of the state store, and the interface of a store.
-
-Fills, orders, positions and configurations come only from the audit logs (`mm.live.audit.books`), in batches: the
-changes of some rows of one log. With each batch, in the same transaction, a store records its position in the log, and
-refuses a batch that does not begin there. So each row counts once, despite interruptions, retries or two writing
-processes, and a store that was unavailable continues at its position.
-"""
+"""The content of the state store, and the interface of a store."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +29,6 @@ class StateTable:
 
 
 def _columns(text: str) -> dict[str, str]:
-    """Return the columns of a text, each with its type after a colon unless it is ``text``."""
     return {name: kind or "text" for name, _, kind in (word.partition(":") for word in text.split())}
 
 
@@ -70,13 +63,7 @@ TABLES: Mapping[str, StateTable] = {
 
 @dataclass(frozen=True, slots=True)
 class StateBatch:
-    """The changes of some rows of one log.
-
-    Attributes:
-        first: Number of its rows stored before.
-        last: Number of its rows stored after.
-        total: Number of rows stored before, over all logs of the symbol: a store that was emptied has fewer.
-    """
+    """The changes of some rows of one log."""
 
     symbol: str
     file: str
@@ -100,7 +87,6 @@ class StateBatch:
 
 
 def fill_row(fill: AccountFill, symbol: str, run_id: str) -> tuple[Any, ...]:
-    """Return the columns of the table ``fills``."""
     side = SIDE_NAMES[fill.side]
     head = (fill.trade_id, symbol, fill.order_id, fill.client_id, side, fill.price, fill.qty)
     return (*head, fill.commission, fill.commission_asset, fill.us, run_id)
@@ -141,5 +127,4 @@ class StateBackend(Protocol):
 
 
 def place_of(url: str) -> str:
-    """Return the address of a URL, without user and password."""
     return ServerUrl(url).place

@@ -51,16 +51,13 @@ class _Live:
         return len(self._documents) + len(self._inbox) + len(self._unsent)
 
     def put(self, key: str, text: Callable[[], str]) -> None:
-        """Replace a document; its text is generated when it is sent."""
         with self._lock:
             self._documents[key] = text
 
     def tick(self, us: int, fields: Mapping[str, str]) -> None:
-        """Append a tick; the oldest one is dropped if the stream would not keep it."""
         self._inbox.append((us, fields))
 
     def resume(self) -> None:
-        """Continue after the last tick in the store."""
         self._last = max(self._last, self.backend.last_tick(self._stream))
 
     def send(self) -> bool:
@@ -83,7 +80,6 @@ class _Live:
         return True
 
     def _ticks(self, inbox: Sequence[tuple[int, Mapping[str, str]]]) -> list[Tick]:
-        """Assign ids of the stream to ticks: the instant in ms, and a number if the clock does not advance."""
         found = []
         for us, fields in inbox:
             ms, number = self._last
@@ -129,7 +125,6 @@ class _Lane:
         return self.rows_missing + (0 if self.live is None else len(self.live))
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the end of the thread; give up after a timeout, and return False."""
         self._thread.join(max(0.0, timeout_s))
         self.given_up.set()
         return not self._thread.is_alive()
@@ -167,7 +162,6 @@ class _Lane:
         return self._follow() or sent
 
     def _expects_rows(self) -> bool:
-        """Whether the log's own thread has rows left to write that this store can take."""
         return self.rows_missing > 0 and self.broken is None and self._audit is not None and not self._audit.failure
 
     def _follow(self) -> bool:
@@ -196,7 +190,6 @@ class StateWriter:
     """Feeds the stores of one run; no method except `close` waits for a store.
 
     Args:
-        backends: The stores; at most one of them accepts live state.
         audit: The run's log, whose folder also has the earlier ones; None for no log.
         report: Called with ``state_store_away``, ``state_store_back`` and ``state_log_unreadable``, once per change,
             from the threads of the stores.
@@ -232,7 +225,6 @@ class StateWriter:
         self._put("model", {"symbol": self._symbol, **state, "us": us})
 
     def position(self, us: int, position: str, **more: object) -> None:
-        """Set ``position:<SYMBOL>`` of a run without an audit log; with one it is derived from the log."""
         if not self._has_log:
             self._put("position", {"symbol": self._symbol, "position": position, **more, "us": us})
 
@@ -252,10 +244,7 @@ class StateWriter:
         return max((now - lane.current_at for lane in self._lanes if lane.waiting), default=0.0)
 
     def close(self, timeout_s: float = 5.0) -> bool:
-        """Update all stores with all rows that the log can write, and disconnect; False if one was not by then.
-
-        The next run, or ``mm state rebuild``, stores the rows of the audit log that a store lacks.
-        """
+        """Update all stores with all rows that the log can write, and disconnect."""
         for lane in self._lanes:
             lane.closing.set()
         until = time.monotonic() + timeout_s

@@ -7,5 +7,4 @@ from mm.live.venues.venue import AccountVenue
 
 
 def account_of(market: str) -> AccountVenue:
-    """Return an exchange as an account sees it."""
     return SpotAccount() if market == SPOT else UsdmAccount()

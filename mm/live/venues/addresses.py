@@ -101,7 +101,6 @@ def addresses(
 
 
 def published(venue: str) -> dict[str, tuple[str, str]]:
-    """Return the published addresses of streams and REST of a venue, by market; a box has none."""
     by_market = {SPOT: VENUES, USDM: CONTRACT_VENUES}
     return {market: (of[venue].streams, of[venue].rest) for market, of in by_market.items() if venue in of}
 
@@ -118,7 +117,6 @@ def _check_market(name: str, url: str, market: str) -> None:
 
 
 def is_production(url: str) -> bool:
-    """Return whether an address belongs to an exchange with real money."""
     host = (urlsplit(url).hostname or "").lower()
     return _below(host, _PRODUCTION_DOMAINS) and not _below(host, _TESTNET_DOMAINS)
 

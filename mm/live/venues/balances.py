@@ -8,13 +8,7 @@ Balances = Mapping[str, tuple[str, str]]
 
 
 class Transfer(NamedTuple):
-    """An amount that came into the account without a trade, or went.
-
-    Attributes:
-        amount_e8: The amount, in 1e-8; negative if it went.
-        source: The exchange's name of the event that reported it, `FOUND` or `ADOPTED`.
-        us: The exchange's instant, µs; 0 if it is not known.
-    """
+    """An amount that came into the account without a trade, or went."""
 
     asset: str
     amount_e8: int

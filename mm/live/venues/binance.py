@@ -89,7 +89,6 @@ _DUPLICATE = "Duplicate order"
 
 
 def outcome_of(status: int, code: int) -> Outcome:
-    """Return the outcome by the HTTP *status* and the exchange's *code* (0 for none) of an answer."""
     if 200 <= status < 300:
         return Outcome.DONE
     if code == OVERLOADED:
@@ -98,7 +97,6 @@ def outcome_of(status: int, code: int) -> Outcome:
 
 
 def why_of(code: int, message: str) -> Why:
-    """Return what a refusal with a code and a message means."""
     if "immediately match" in message:
         return Why.CROSSES
     if "insufficient balance" in message:
@@ -170,7 +168,6 @@ LIMITS = Decoder(list[ApiLimit])
 
 
 def time_us(answer: ApiAnswer) -> int:
-    """Return the exchange's time of an answer, µs."""
     return exchange_us(SERVER_TIME.decode(answer.result).serverTime)
 
 
@@ -190,7 +187,6 @@ class Signer:
         self.window_ms = window_ms
 
     def stamped(self, parameters: RequestParams) -> dict[str, str | int]:
-        """Return *parameters* with timestamp and receive window, sufficient for a logged-on session."""
         return {**parameters, "recvWindow": self.window_ms, "timestamp": self.clock.timestamp_ms()}
 
     def signed(self, parameters: RequestParams) -> dict[str, str | int]:
@@ -205,5 +201,4 @@ class Signer:
 
 
 def unsigned_query(parameters: RequestParams) -> str:
-    """Return *parameters* as a query, in their order, percent-encoded."""
     return "&".join(f"{name}={quote(str(value), safe='')}" for name, value in parameters.items())

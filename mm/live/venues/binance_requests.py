@@ -30,8 +30,7 @@ class Entry(Protocol):
 class Traded(Protocol):
     """A trade in an answer."""
 
-    def fill(self) -> AccountFill:
-        """Return it as a fill; our client id of its order is not known."""
+    def fill(self) -> AccountFill: ...
 
 
 _Content_co = TypeVar("_Content_co", covariant=True)
@@ -64,11 +63,7 @@ class OrderRoutes(NamedTuple):
 
 
 class AccountRequests:
-    """The part of an `AccountVenue` that both markets share.
-
-    Attributes:
-        weight: The request weight that the exchange allows in a minute.
-    """
+    """The part of an `AccountVenue` that both markets share."""
 
     account_routes: ClassVar[AccountRoutes]
     weight: ClassVar[int]
@@ -150,7 +145,6 @@ class OrderRequests:
         return self.answers[0].decode(answer.result).seen(answer.us)
 
     def trades(self, answer: ApiAnswer) -> Sequence[AccountFill]:
-        """Return the trades of an answer, by id; their client ids are not known."""
         return [entry.fill() for entry in self.answers[2].decode(answer.result)]
 
     def listed(self, answer: ApiAnswer) -> ListedOrder:

@@ -186,7 +186,6 @@ class SpotVenue(OrderRequests):
 
 
 def _refusal(part: msgspec.Raw, answer: ApiAnswer, message: str = "") -> Refusal:
-    """Return the error of one half of a cancel-replace; if it has none, the error of the whole request."""
     found = WS_ERROR.decode(part) if bytes(part) != b"null" else WsError()
     if found.code:
         return Refusal(found.code, found.msg, why_of(found.code, found.msg))

@@ -131,7 +131,6 @@ class UsdmAccount(AccountRequests):
         return ACCOUNT_ANSWER.decode(answer.result).seen()
 
     def price(self, answer: ApiAnswer) -> str:
-        """Return the price of an answer, as text: a mark price where there is one."""
         found = PRICE.decode(answer.result)
         return found.markPrice or found.price
 
@@ -178,19 +177,15 @@ class UsdmVenue(OrderRequests):
     # queries
 
     def order(self, order: LiveOrder) -> Call:
-        """Ask for the state of an order, by its client id; of one of the exchange by its number."""
         return ORDER_STATUS, self._of(order.exchange_id) if self.forced(order.client_id) else self._named(order)
 
     def mean_price(self) -> Call:
-        """Ask for the mark price, the reference of the price band."""
         return MARK_PRICE, {"symbol": self._symbol}
 
     def terms(self) -> Call:
-        """Ask for the terms of all symbols: no request asks for one symbol's."""
         return EXCHANGE_INFO, {}
 
     def fee_rates(self) -> Sequence[Call]:
-        """Ask for the commission rates of the account, and whether they are taken in BNB."""
         return (FEE_RATES, {"symbol": self._symbol}), (FEE_BURN, {})
 
     # answers
@@ -200,7 +195,6 @@ class UsdmVenue(OrderRequests):
         return COMMISSION.decode(rates.result).rates(BURN.decode(burn.result))
 
     def seen_all(self, answer: ApiAnswer) -> list[OrderSeen]:  # noqa: ARG002 - the protocol's
-        """Return none: the answer to a cancel of all names no order."""
         return []
 
     def amended(self, answer: ApiAnswer) -> OrderSeen:
@@ -210,12 +204,7 @@ class UsdmVenue(OrderRequests):
         raise NotImplementedError(f"{self._symbol}: no order was replaced by {answer!r}")
 
     def terms_of(self, answer: ApiAnswer) -> ContractInfo:
-        """Return the terms of the symbol.
-
-        Raises:
-            DataError: If the exchange does not have it.
-            UsageError: If it is no perpetual that is settled in its quote asset.
-        """
+        """Return the terms of the symbol."""
         return ContractInfo(answer.result if answer.outcome is Outcome.DONE else b"{}", self._symbol)
 
     def ours_e8(
@@ -230,7 +219,6 @@ class UsdmVenue(OrderRequests):
     # what only contracts have
 
     def setup(self) -> Sequence[Call]:
-        """Ask how the account is set up: two modes of it, and leverage and margin type of the symbol."""
         return (DUAL_SIDE, {}), (MULTI_ASSETS, {}), (SYMBOL_CONFIG, {"symbol": self._symbol})
 
     def setup_of(self, answers: Sequence[ApiAnswer]) -> ContractSetup:
@@ -262,11 +250,9 @@ class UsdmVenue(OrderRequests):
         return COUNTDOWN, {"symbol": self._symbol, "countdownTime": ms}
 
     def trading_rules(self) -> Call:
-        """Ask for the indicators of the quantitative rules."""
         return TRADING_RULES, {"symbol": self._symbol}
 
     def trading_rules_of(self, answer: ApiAnswer) -> Sequence[RuleSeen]:
-        """Return the rules of an answer."""
         return RULES.decode(answer.result).rules()
 
     def place_stop(self, client_id: str, side: int, trigger: str) -> Call:
@@ -276,19 +262,15 @@ class UsdmVenue(OrderRequests):
         return PLACE_STOP, {**whose, **terms, "triggerPrice": trigger}
 
     def cancel_stop(self, client_id: str) -> Call:
-        """Cancel such an order."""
         return CANCEL_STOP, {"clientAlgoId": client_id}
 
     def stops(self) -> Call:
-        """Ask for the conditional orders of the symbol."""
         return STOPS_OPEN, {"symbol": self._symbol}
 
     def stops_of(self, answer: ApiAnswer) -> Sequence[StopSeen]:
-        """Return those of an answer."""
         return [one.seen() for one in STOPS.decode(answer.result)]
 
     def stop_of(self, answer: ApiAnswer) -> StopSeen:
-        """Return the one that was placed."""
         return STOP.decode(answer.result).seen()
 
     def forced(self, client_id: str) -> str:

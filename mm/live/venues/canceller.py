@@ -1,8 +1,4 @@
-"""Cancels open orders by signed REST, alone: without an audit log, a gateway or an event loop.
-
-`mm trade cancel` and the guardian of a trader use it. It needs little memory and few modules, asks again until nothing
-is open, and waits as long as the exchange demands.
-"""
+"""Cancels open orders by signed REST, alone: without an audit log, a gateway or an event loop."""
 
 import json
 import ssl
@@ -87,7 +83,6 @@ class OpenOrderText(NamedTuple):
 
 
 def named(orders: Iterable[OpenOrderText]) -> str:
-    """Return orders as text, each with client id, side, quantity and price."""
     return ", ".join(map(str, orders)) or "none"
 
 
@@ -108,12 +103,7 @@ class Refused(Exception):
 
 
 class SignedRest:
-    """Signed REST requests, one at a time, over one connection.
-
-    Args:
-        quiet_file: File in which the processes of this host note until when the exchange refuses requests; None without
-            one.
-    """
+    """Signed REST requests, one at a time, over one connection."""
 
     def __init__(
         self, url: str, credentials: Credentials, quiet_file: Path | None = None, market: str = "spot"
@@ -161,7 +151,6 @@ class SignedRest:
             raise NoAnswer(str(error)) from error
 
     def _check_silence(self) -> None:
-        """Raise Unanswered while the exchange refuses requests, to this process or to another one of this host."""
         left_s = self._silent_until_s - time.monotonic()
         if self._quiet_file is not None:
             try:
@@ -228,8 +217,6 @@ class OrderCanceller:
         stops: Whether orders that wait for a price are cancelled too; their ids are negative here.
 
     Attributes:
-        left: The orders that were open, as last listed, and are not known to have ended.
-        ended: What became of orders that were cancelled: the order, and its status at the exchange, by order id.
         unlisted: Symbols that the exchange did not list: their orders are looked for among the account's.
     """
 
@@ -246,14 +233,7 @@ class OrderCanceller:
         self._delay_s = _FIRST_DELAY_S
 
     def sweep(self, may: Callable[[], bool] = lambda: True) -> int | None:
-        """List the open orders and cancel those that are wanted; return how many there were.
-
-        None: *may*, which is asked between listing and cancelling, has forbidden it.
-
-        Raises:
-            Unanswered: If a part was not done; another sweep is to follow after its *wait_s*.
-            KeyRefused: If the exchange has refused the key twice.
-        """
+        """List the open orders and cancel those that are wanted; return how many there were."""
         try:
             found = {symbol: self._listed(symbol) for symbol in self._symbols}
             listed = {order.order_id: order for orders, _ in found.values() for order in orders}
@@ -359,7 +339,6 @@ class OrderCanceller:
             self.ended[one.order_id] = (one, status)
 
     def _refused(self, error: Refused) -> Exception:
-        """Return the error for a refusal: a second one of the key is final."""
         if error.code not in NOT_AUTHORIZED:
             return NoAnswer(str(error), self._delay_s)
         self._refusals += 1
@@ -377,7 +356,6 @@ def _order(row: dict[str, Any]) -> OpenOrderText:
 
 
 def _stop(row: dict[str, Any]) -> OpenOrderText:
-    """Return an order that waits for a price; its id is negative, since it is none of an order's."""
     client_id, side, price, qty = (
         str(row.get(name, "")) for name in ("clientAlgoId", "side", "triggerPrice", "quantity")
     )

@@ -89,7 +89,6 @@ def _check(one: _Contract) -> None:
 
 
 def unlimited(orders: Iterable[LiveOrder]) -> tuple[int, int]:  # noqa: ARG001 - as of a symbol with balances
-    """Return that no balance binds the orders of a contract: its margin does, which the exchange judges."""
     return _MOST_E8, _MOST_E8
 
 

@@ -18,10 +18,6 @@ class AccountFill:
     """One execution of one of our orders, as the exchange's text.
 
     Attributes:
-        trade_id: The exchange's trade id, which is unique within a symbol.
-        commission: Commission, in *commission_asset*; negative for a rebate.
-        us: Time of the trade by the exchange's clock, µs.
-        maker: Whether our order was resting.
         rate_e8: Price of a commission's asset that is neither base nor quote, in 1e-8 of the quote asset; None if it is
             not known.
         most_e8: Without such a price, the largest value of the commission, in 1e-8 of the quote asset; None: by
@@ -47,7 +43,6 @@ class AccountFill:
 
     @property
     def forced(self) -> bool:
-        """Whether it is of an order of the exchange itself: its trade id may be of another series than ours."""
         return OF_EXCHANGE in self.client_id
 
     @property
@@ -57,7 +52,6 @@ class AccountFill:
         return given_e8 or e8(self.price) * e8(self.qty) // E8
 
     def row(self) -> dict[str, Any]:
-        """Return the fields as in files: the side as BUY or SELL, the value of the commission if it needs one."""
         values = {"commission_rate": self.rate_e8, "commission_most": self.most_e8}
         return {
             "trade_id": self.trade_id,

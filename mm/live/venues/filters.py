@@ -15,11 +15,7 @@ _MARKET = "MARKET"
 
 
 class OrderChecks:
-    """The checks of one symbol's orders.
-
-    Attributes:
-        average_e8: Mean price of the last minutes, in 1e-8, the reference of PERCENT_PRICE; 0 while unknown.
-    """
+    """The checks of one symbol's orders."""
 
     def __init__(self, instrument: Instrument, most_orders: int = 0) -> None:
         self.instrument = instrument
@@ -58,10 +54,7 @@ class OrderChecks:
         return low_e8, min(highs_e8, default=0)
 
     def no_amendment(self, order: LiveOrder, qty: str) -> Refusal | None:
-        """Return why the exchange would not amend an order to *qty* in total; None if no reason is known.
-
-        The exchange's limit on the number of amendments is not checked here.
-        """
+        """Return why the exchange would not amend an order to *qty* in total; None if no reason is known."""
         filters = self.instrument.filters
         _, qty_e8, why = self._terms(order.price, qty, order.kind)
         if not filters.amend_allowed:
@@ -119,11 +112,7 @@ def _failed(why: str) -> Refusal:
 
 
 def ours_e8(instrument: Instrument, balances: Balances, orders: Iterable[LiveOrder]) -> tuple[int, int]:
-    """Return what the balances leave to the orders of one symbol: base and quote asset, in 1e-8.
-
-    It is what is free and what *orders* lock themselves. So it changes with fills, and when other symbols or clients
-    lock or release an asset, but not when one of *orders* is placed, cancelled or replaced.
-    """
+    """Return what the balances leave to the orders of one symbol: base and quote asset, in 1e-8."""
     locks_e8 = {-1: 0, 1: 0}
     for order in orders:
         locks_e8[order.side] += _locks_e8(order)

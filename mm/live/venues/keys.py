@@ -26,15 +26,7 @@ _PEM = "-----BEGIN"
 
 
 class Credentials:
-    """One API key with one way to sign; it has no text form.
-
-    Args:
-        secret: For HMAC-SHA256; empty if *private* signs.
-        private: For Ed25519; None if *secret* signs.
-
-    Attributes:
-        variable: The variable that named the key.
-    """
+    """One API key with one way to sign; it has no text form."""
 
     __slots__ = ("_private", "_secret", "key", "kind", "variable")
 
@@ -45,7 +37,6 @@ class Credentials:
         self._private, self._secret = private, secret.encode()
 
     def sign(self, payload: str) -> str:
-        """Return the signature of *payload*: in hex for HMAC, in base64 for Ed25519."""
         if self._private is None:
             return hmac.digest(self._secret, payload.encode(), "sha256").hex()
         return b64encode(self._private.sign(payload.encode())).decode()
@@ -73,16 +64,7 @@ class Credentials:
 def read_credentials(
     environ: Mapping[str, str], *, api_key: str | None = None, api_secret: str | None = None
 ) -> Credentials:
-    """Return the key of an account.
-
-    Args:
-        api_key: Value of the flag; it takes precedence over the variable.
-        api_secret: Value of the flag; it takes precedence over the variables of both ways to sign.
-
-    Raises:
-        UsageError: If a part is missing, given twice, or of the wrong kind.
-        SafetyError: If others may read the file.
-    """
+    """Return the key of an account."""
     key, secret = (api_key or environ.get(KEY, "")).strip(), (api_secret or environ.get(SECRET, "")).strip()
     file = "" if api_secret else environ.get(KEY_FILE, "").strip()
     if not key:
@@ -143,7 +125,6 @@ def _read_private(path: Path) -> "Ed25519PrivateKey":
 
 
 def key_refused(credentials: Credentials, why: str) -> UsageError:
-    """Return the error for a key that the exchange does not accept."""
     return UsageError(
         f"the exchange does not accept the API key and its {credentials.kind} signature ({why}); check "
         f"{credentials.variable}, the secret or key file that belongs to it, its permissions and addresses, and the "
@@ -152,7 +133,6 @@ def key_refused(credentials: Credentials, why: str) -> UsageError:
 
 
 def sorted_payload(parameters: Mapping[str, object]) -> str:
-    """Return the signed payload of a WebSocket API request: its parameters sorted by name."""
     return "&".join(f"{name}={value}" for name, value in sorted(parameters.items()))
 
 

@@ -1,8 +1,4 @@
-"""The latencies to a venue, measured at its public endpoints: nothing is signed, and no order is sent.
-
-A message's delay is its arrival by our clock minus the exchange's stamp, corrected by the offset of the clocks. The
-offset is taken from the shortest request for the exchange's time, with half its duration as the largest error.
-"""
+"""The latencies to a venue, measured at its public endpoints: nothing is signed, and no order is sent."""
 
 import asyncio
 import ssl
@@ -60,16 +56,7 @@ class Quantiles:
 
 @dataclass(slots=True)
 class VenueLatency:
-    """The result of a measurement; durations in µs.
-
-    Attributes:
-        connects: Opening of a TCP connection, the look-up of the name included.
-        handshakes: TLS after it; none for http.
-        first_new: From a request on a new connection to the head of its response.
-        trips: Requests on a kept connection, whose responses have the exchange's time; half of them after the streams.
-        ws_open_us: From the begin to an open WebSocket.
-        delays: Arrival minus the exchange's stamp, by stream, not corrected.
-    """
+    """The result of a measurement; durations in µs."""
 
     connects: list[int] = field(default_factory=list)
     handshakes: list[int] = field(default_factory=list)
@@ -85,7 +72,6 @@ class VenueLatency:
         return best
 
     def drift_us(self) -> int:
-        """Return the change of the clocks' offset from the first half of the requests to the second."""
         half = (len(self.trips) + 1) // 2
         before, after = offset_of(self.trips[:half]), offset_of(self.trips[half:])
         return after.offset_us - before.offset_us if before and after else 0
@@ -102,7 +88,6 @@ class VenueLatency:
         }
 
     def one_way_us(self) -> int:
-        """Return half the median request: the way of an order to the exchange, without its matching engine."""
         found = Quantiles.of([trip.took_us for trip in self.trips])
         return found.p50_us // 2 if found else 0
 
@@ -122,7 +107,6 @@ class _Timed:
         self._at_ns[name] = perf_counter_ns()
 
     def us(self, begin: str, end: str) -> int | None:
-        """Return the time between two events, in µs; None if one did not occur."""
         if begin not in self._at_ns or end not in self._at_ns:
             return None
         return (self._at_ns[end] - self._at_ns[begin]) // 1_000
@@ -188,7 +172,6 @@ class VenueProbe:
             await asyncio.sleep(_PAUSE_S)
 
     async def _ask(self, transport: httpx.AsyncHTTPTransport, request: RestRequest) -> tuple[_Timed, Answer]:
-        """Send one request, within the budget of this machine."""
         await self._within_budget(self._weight, request.weight)
         url, timed = str(httpx.URL(self._urls.rest + request.path, params=dict(request.params))), _Timed()
         get = httpx.Request("GET", url, headers=self._headers, extensions={"trace": timed.note})
@@ -218,7 +201,6 @@ class VenueProbe:
         return timed, answer
 
     async def _within_budget(self, budget: RateBudget, amount: float) -> None:
-        """Wait for the budget, but not longer than for a response."""
         until_s = asyncio.get_running_loop().time() + self._timeout_s
         while (wait_s := budget.spend(amount)) > 0:
             if asyncio.get_running_loop().time() + wait_s > until_s:
@@ -226,7 +208,6 @@ class VenueProbe:
             await asyncio.sleep(wait_s)
 
     async def _listen(self, samples: int, longest_s: float) -> None:
-        """Receive both streams until each has *samples* messages, or *longest_s* have passed."""
         await self._within_budget(self._attempts, 1)
         url = self._venue.stream_url(self._urls.streams, self._symbol, "trade")
         stream = WsStream(url, [Backoff(self._timeout_s, self._timeout_s)], _TOO_OLD_S, gather_s=0.0)
@@ -279,7 +260,6 @@ class _Delays:
         self.answered.set()
 
     def message(self, recv_us: int, conn: int, slot: int, raw: bytes) -> None:  # noqa: ARG002
-        """Record a message's delay; messages that belong to no stream have none."""
         with suppress(msgspec.MsgspecError):
             framed = self._decode(raw)
             kind = framed.stream.partition("@")[2].partition("@")[0]
@@ -294,12 +274,10 @@ class _Delays:
         self.answered.set()
 
     def joined(self, conn: int) -> bool:  # noqa: ARG002
-        """Return True: there is one connection only."""
         return True
 
 
 def _check(answer: Answer) -> None:
-    """Raise the error of a response that is not an answer."""
     status = answer.status or 0
     if status >= _SERVER_ERROR:
         raise TryLater(f"{answer.url} answered {status}: the exchange has a fault; try later")

@@ -48,14 +48,9 @@ class LiveOrder:
 
     Attributes:
         order_id: The caller's number; `EARLIER` for an order without a caller.
-        price: Decimal text; empty for a MARKET order.
-        qty: Decimal text; an amendment lowers it.
         sent_ms: Timestamp of the request that placed it; 0 before it is sent, and for an earlier run.
         window_ms: Time after *sent_ms* in which the exchange accepts the request.
         judged: Whether the request has arrived and was refused for its timestamp: it cannot arrive later.
-        exchange_id: The exchange's order id; 0 while unknown.
-        executed_e8: Executed quantity as far as reported by the exchange, in 1e-8.
-        trade_ids: Ids of the booked fills.
         ending: The final state reported by the exchange; it is applied when the fills are complete.
         doubt: Which request has an unknown outcome.
         cancel_wanted: Whether to cancel it as soon as it is known to be open.
@@ -65,13 +60,7 @@ class LiveOrder:
         amend_qty: Target quantity of an amendment in flight; empty if there is none.
         amend_until_ms: Exchange time until which that amendment may still be accepted.
         amend_doubt: Whether its outcome is unknown.
-        leaving: Whether its intent is not on disk yet, so that it has not left.
-        replaces: The order that it is to replace, while it is leaving.
-        cancel_sent_s: When its last cancel was sent, in s of the event loop; 0 before the first.
-        asked: Whether a query of its state is in flight.
-        fetching: Whether its trades are being fetched.
         reduces: Whether it may only reduce a position, not open or turn one.
-        us: Arrival of the last report, in µs.
         exchange_us: Since when it has been as last reported, by the exchange's clock, in µs; 0 if unknown.
     """
 
@@ -133,13 +122,7 @@ def is_too_late(until_ms: int, query_ms: int) -> bool:
 
 
 class OrderSeen(NamedTuple):
-    """The content of a response, an event or a query about an order.
-
-    Attributes:
-        exchange_id: The exchange's order id; at most 0 if it has none.
-        qty_e8: Its quantity, in 1e-8; 0 if unknown.
-        exchange_us: Since when this has been so, by the exchange's clock, in µs; 0 if unknown.
-    """
+    """The content of a response, an event or a query about an order."""
 
     client_id: str
     exchange_id: int

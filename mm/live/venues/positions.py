@@ -10,12 +10,10 @@ class PositionSeen(NamedTuple):
     """A position, as the exchange shows it; quantities in 1e-8 of the base asset, the rest in 1e-8 of the quote asset.
 
     Attributes:
-        entry_e8: Mean price of its opening, rounded.
         unrealized_e8: Profit of closing it at the mark price.
         liquidation_e8: Mark price at which it is liquidated if nothing else changes; 0 for none.
         maintenance_e8: Margin below which it is liquidated.
         initial_e8: Margin that its size needs at its leverage.
-        us: The instant that it is of, µs; 0 if the exchange does not tell.
     """
 
     qty_e8: int = 0
@@ -30,7 +28,6 @@ class PositionSeen(NamedTuple):
 
     @property
     def margin_e8(self) -> int:
-        """The margin that it binds: its own, or of a cross position what its size needs."""
         return self.own_margin_e8 or self.initial_e8
 
     def row(self) -> dict[str, str]:
@@ -46,12 +43,7 @@ class PositionSeen(NamedTuple):
 
 
 class MarginSeen(NamedTuple):
-    """The margin of one asset, in 1e-8.
-
-    Attributes:
-        equity_e8: Wallet with the unrealized profit of all positions.
-        available_e8: What further orders may use.
-    """
+    """The margin of one asset, in 1e-8."""
 
     equity_e8: int
     maintenance_e8: int
@@ -59,12 +51,7 @@ class MarginSeen(NamedTuple):
 
 
 class PositionIncome(NamedTuple):
-    """A payment that belongs to a position and is no trade: funding, a clearance after a liquidation.
-
-    Attributes:
-        amount_e8: The amount, in 1e-8; negative if it was paid.
-        us: The exchange's instant, µs.
-    """
+    """A payment that belongs to a position and is no trade: funding, a clearance after a liquidation."""
 
     id: str
     symbol: str
@@ -94,9 +81,7 @@ class RuleSeen(NamedTuple):
     """One of the exchange's trading rules by which it judges an account's orders.
 
     Attributes:
-        name: The exchange's name of the rule.
         whose: The symbol, or what else it is of, such as the account.
-        value: What it is now.
         trigger: From where on it is broken.
         until_us: Until when only orders that reduce are accepted since it was broken, µs; 0 if it is not.
     """
@@ -109,18 +94,11 @@ class RuleSeen(NamedTuple):
 
     @property
     def share(self) -> float:
-        """Its value over that which breaks it."""
         return self.value / self.trigger if self.trigger else 0.0
 
 
 class StopSeen(NamedTuple):
-    """An order that waits at the exchange to close a position.
-
-    Attributes:
-        side: +1 buys, which closes a short position; -1 sells.
-        order_id: The exchange's id of the order that was sent; 0 while it waits.
-        waits: Whether it waits still.
-    """
+    """An order that waits at the exchange to close a position."""
 
     symbol: str
     client_id: str
@@ -134,9 +112,7 @@ class ContractSetup(NamedTuple):
     """How an account is set up for a symbol.
 
     Attributes:
-        hedged: Whether long and short positions are apart.
         several_assets: Whether several assets serve as margin of all positions.
-        isolated: Whether the position has a margin of its own.
         leverage: Notional over margin that a position may have.
         most_notional_e8: Largest notional at that leverage, in 1e-8 of the quote asset; 0 for no bound.
     """
@@ -153,10 +129,7 @@ class ContractSetup(NamedTuple):
 
 
 def check_setup(symbol: str, setup: ContractSetup, leverage: int | None, margin_type: str | None) -> None:
-    """Raise Mismatch if an account is not set up for a trader, or not with *leverage* and *margin_type*, if given.
-
-    Nothing is changed: a position of somebody else may depend on it.
-    """
+    """Raise Mismatch if an account is not set up for a trader, or not with *leverage* and *margin_type*, if given."""
     if setup.hedged:
         raise Mismatch(
             f"{symbol}: the account is in hedge mode, in which a sell opens a short beside a long instead of closing "

@@ -46,7 +46,6 @@ class CountWindow:
         self._sent += amount
 
     def used(self, now_s: float) -> int:
-        """Return an upper bound of the current use: the exchange's window may have restarted meanwhile."""
         while self._since and now_s - self._since[0][0] >= self.window_s:
             self._sent -= self._since.popleft()[1]
         counted = self._counted if now_s - self._counted_s < self.window_s else 0
@@ -58,7 +57,6 @@ class OrderLimits:
 
     Args:
         budget: Shared with the other processes of this host; None keeps the limits to this one.
-        attempts: Attempts to connect, shared with the other processes of this host; None does not count them.
     """
 
     def __init__(
@@ -121,7 +119,6 @@ class OrderLimits:
                 known.count(int(text), now_s)
 
     def known(self, limits: Iterable[ApiLimit]) -> None:
-        """Set the limits of exchangeInfo, which have no counts."""
         for limit in limits:
             self._window(limit.rateLimitType, float(_UNITS_S.get(limit.interval, 60) * limit.intervalNum), limit.limit)
 
@@ -135,7 +132,6 @@ class OrderLimits:
             await self._attempts.granted(1)
 
     def not_connected(self, retry_after_s: float) -> None:
-        """Stop attempts to connect, of all processes of this host, for the time that a refusal names."""
         if self._attempts and retry_after_s:
             self._attempts.hold_off(retry_after_s)
 
@@ -168,7 +164,6 @@ class OrderLimits:
         return window
 
     def _share(self, used: int) -> None:
-        """Share the use with other processes, and respect a stop that one of them received."""
         if self._budget is not None:
             self._budget.soon(partial(self._budget.shared, used), self._quiet)
 

@@ -15,7 +15,6 @@ class ExchangeClock:
 
     Attributes:
         offset_us: The exchange's clock less ours, in µs.
-        doubted: Is called when the exchange has rejected a timestamp.
     """
 
     def __init__(self, now_us: Callable[[], int] = now_us) -> None:
@@ -27,19 +26,16 @@ class ExchangeClock:
         return (self.now_us() + self.offset_us) // US_PER_MS
 
     def measured(self, sent_us: int, server_us: int, received_us: int) -> None:
-        """Measure the offset from the exchange's time in an answer, taken to be read at half the round trip."""
         if received_us >= sent_us:
             self.offset_us = server_us - (sent_us + received_us) // 2
 
 
 def unsent(done: Done, clock: ExchangeClock, why: str) -> None:
-    """Call *done* in the next iteration of the event loop, with the answer that the request was not sent."""
     answer = ApiAnswer(Outcome.UNSENT, clock.now_us(), code=NO_CONNECTION, message=why)
     asyncio.get_running_loop().call_soon(done, answer)
 
 
 async def answer_of(send: Send, call: Call) -> ApiAnswer:
-    """Send a request and return its answer."""
     future: asyncio.Future[ApiAnswer] = asyncio.get_running_loop().create_future()
 
     def done(answer: ApiAnswer) -> None:
@@ -51,7 +47,7 @@ async def answer_of(send: Send, call: Call) -> ApiAnswer:
 
 
 async def measure(send: Send, clock: ExchangeClock, time: Call, time_us: Callable[[ApiAnswer], int]) -> None:
-    """Measure the exchange's clock by the request *time*, if it is answered; *time_us* reads the answer."""
+    """Measure the exchange's clock by the request *time*, if it is answered."""
     sent_us = clock.now_us()
     answer = await answer_of(send, time)
     if answer.outcome is Outcome.DONE:

@@ -62,7 +62,6 @@ class RestApi:
 
     @property
     def up(self) -> bool:
-        """Whether a request can be sent now; REST has no connection to lose."""
         return not self._client.is_closed
 
     def request(self, route: Route, parameters: RequestParams, done: Done) -> int:
@@ -134,7 +133,6 @@ class RestApi:
 
 
 def _trusted(url: str) -> ssl.SSLContext:
-    """Return the trust settings for *url*; loading the authorities takes 20 ms, which plain HTTP does not need."""
     secure = url.lower().startswith("https:")
     return ssl.create_default_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts no authority
 

@@ -29,7 +29,6 @@ class OrderEntry(Struct, gc=False):
 
     @property
     def own_id(self) -> str:
-        """Our client id of the order; in the answer to a cancel, the other id belongs to the request."""
         return self.origClientOrderId or self.clientOrderId
 
     def seen(self, us: int) -> OrderSeen:
@@ -54,7 +53,6 @@ class AmendedEntry(Struct, gc=False):
     qty: str = "0"
 
     def seen(self, us: int, since: int) -> OrderSeen:
-        """Return its content; *us* is the time of arrival, *since* the exchange's time of the amendment."""
         executed_e8, qty_e8 = e8(self.executedQty), e8(self.qty)
         since_us = exchange_us(since) if since else 0
         state = STATES.get(self.status, OrderState.LIVE)
@@ -115,7 +113,6 @@ class CommissionRates(Struct, frozen=True, gc=False):
     seller: str = "0"
 
     def role_e8(self) -> tuple[int, int]:
-        """Return the rates of maker and taker, 1e-8, of the side that pays more."""
         side_e8 = max(e8(self.buyer), e8(self.seller))
         return e8(self.maker) + side_e8, e8(self.taker) + side_e8
 
@@ -137,7 +134,6 @@ class CommissionEntry(Struct):
     discount: Discount = Discount()
 
     def rates(self) -> FeeRates:
-        """Return the rates that are paid, without and with the discount, which is of the standard ones alone."""
         standard_e8, others = self.standardCommission.role_e8(), (self.specialCommission, self.taxCommission)
         more_e8 = [sum(rates) for rates in zip(*(one.role_e8() for one in others), strict=True)]
         share_e8 = e8(self.discount.discount)
@@ -207,7 +203,6 @@ class ExecutionEvent(Struct, gc=False):
 
     @property
     def forced(self) -> str:
-        """Empty: Spot has no orders of its own."""
         return ""
 
     def seen(self, client_id: str, us: int) -> OrderSeen:

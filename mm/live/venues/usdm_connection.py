@@ -1,8 +1,4 @@
-"""The connections of an account of USD-M: the WebSocket API for orders, and a stream of events by a listen key.
-
-It is up only while it has both. The key is asked for over the API, kept alive, and asked for anew once it has expired;
-requests that the API lacks go by REST.
-"""
+"""The connections of an account of USD-M: the WebSocket API for orders, and a stream of events by a listen key."""
 
 import asyncio
 from collections.abc import Callable
@@ -74,7 +70,6 @@ class UsdmConnection:
 
     @property
     def up(self) -> bool:
-        """Whether orders can be sent, and their events arrive."""
         return self._api.up and self.listening
 
     @property
@@ -140,7 +135,6 @@ class UsdmConnection:
                 self._lost(self._refused)
 
     async def _ask_key(self) -> str:
-        """Ask for a listen key; return why there is none, or an empty text."""
         answer = await self._ask(START_STREAM)
         try:
             self._key = _key_of(answer)
@@ -154,7 +148,6 @@ class UsdmConnection:
         return await answer_of(self._api.request, call)
 
     async def _once(self) -> str:
-        """Connect, and return why the stream has ended."""
         url = f"{self._base}/private/ws/{self._key}"
         shown = f"{self._base}/private/ws"
         link, self._given_up = self._connect(url, self._take), ""
@@ -203,8 +196,6 @@ class UsdmConnection:
         link.abort()
 
     def _watched(self, done: Done) -> Done:
-        """Return a callback that ends a stream which does not tell of a placed order."""
-
         def answered(answer: ApiAnswer) -> None:
             if answer.outcome is Outcome.DONE:
                 link, sent_us = self._link, answer.us - round(answer.seconds * 1e6)

@@ -188,7 +188,6 @@ class SymbolConfig(Struct, gc=False):
 
 
 def _whole_e8(text: str) -> int:
-    """Return an amount in 1e-8; 0 for the exchange's word for no bound."""
     return e8(text) if text.replace(".", "", 1).isdigit() else 0
 
 
@@ -205,7 +204,6 @@ class CommissionRate(Struct, gc=False):
     takerCommissionRate: str
 
     def rates(self, burn: FeeBurn) -> FeeRates:
-        """Return the rates; the exchange does not tell the discount of commissions in BNB."""
         rates_e8 = e8(self.makerCommissionRate), e8(self.takerCommissionRate)
         return FeeRates(*rates_e8, burn.feeBurn, rates_e8)
 
@@ -226,7 +224,6 @@ class TradingStatus(Struct):
     indicators: dict[str, list[RuleEntry]] = {}
 
     def rules(self) -> list[RuleSeen]:
-        """Return its content."""
         return [
             RuleSeen(
                 *(one.indicator, whose, one.value, one.triggerValue),
@@ -248,7 +245,6 @@ class StopEntry(Struct, gc=False):
     actualOrderId: str = ""
 
     def seen(self) -> StopSeen:
-        """Return its content."""
         terms = self.symbol, self.clientAlgoId, _side(self.side), e8(self.triggerPrice or "0")
         return StopSeen(*terms, int(self.actualOrderId or 0), self.algoStatus == "NEW")
 
@@ -270,7 +266,6 @@ class StopEvent(Struct):
     o: StopUpdate
 
     def read(self) -> StopSeen:
-        """Return its content."""
         one = self.o
         return StopSeen(one.s, one.caid, _side(one.S), e8(one.tp or "0"), int(one.ai or 0), one.X == "NEW")
 
@@ -317,7 +312,6 @@ class OrderUpdate(Struct, gc=False):
 
     @property
     def client_ids(self) -> tuple[str, str]:
-        """The client id of the order, twice: a cancel keeps it."""
         return self.c, self.c
 
     @property
@@ -424,7 +418,6 @@ class ConfigEvent(Struct):
 
 
 def forced_name(client_id: str) -> str:
-    """Return what the exchange has done by an order of this client id, a stop of ours included; empty for any other."""
     if client_id.startswith(ADL):
         return "auto-deleveraging"
     if client_id.startswith(SETTLEMENT):

@@ -1,9 +1,4 @@
-"""What a gateway needs of an exchange, in words of no exchange: requests, answers, events, and what it can do.
-
-An exchange is two classes in a module of its own, such as `binance_spot`: an `AccountVenue` for what an account has in
-common, and a `SymbolVenue` for the orders of one symbol. They make requests and read answers, without I/O or state: a
-transport sends a request (`OrderApi`), and order states, queries and the account get values of this module.
-"""
+"""What a gateway needs of an exchange, in words of no exchange: requests, answers, events, and what it can do."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
@@ -46,7 +41,6 @@ class Route(NamedTuple):
     """How a request is sent, and what it counts.
 
     Attributes:
-        counted: Whether it counts as an order.
         stamped_once: Whether it keeps its first timestamp, which determines until when the exchange accepts it.
         by_rest: Whether only REST has it.
     """
@@ -84,9 +78,6 @@ class ApiAnswer(NamedTuple):
     """The answer to a request, or the absence of one.
 
     Attributes:
-        result: JSON of the result; of a refusal its data.
-        code: Code of a rejection, the exchange's or our own.
-        status: HTTP status; 0 without a response.
         retry_after_s: Time for which the exchange forbids requests, in s; 0 for none.
     """
 
@@ -124,23 +115,14 @@ class OrderApi(Protocol):
 
 
 class Replaced(NamedTuple):
-    """The outcome of a replacement.
-
-    Attributes:
-        cancelled: The old order after its cancel, or why it was not cancelled.
-        placed: The new order, or why it was not placed.
-    """
+    """The outcome of a replacement."""
 
     cancelled: OrderSeen | Refusal
     placed: OrderSeen | Refusal
 
 
 class ListedOrder(NamedTuple):
-    """An order of the account, as a query shows it.
-
-    Attributes:
-        kind: LIMIT_MAKER, LIMIT, IOC, FOK or MARKET, as far as the exchange tells it.
-    """
+    """An order of the account, as a query shows it."""
 
     seen: OrderSeen
     side: int
@@ -150,12 +132,7 @@ class ListedOrder(NamedTuple):
 
 
 class AccountSeen(NamedTuple):
-    """The account, as a query shows it.
-
-    Attributes:
-        us: The instant that they are of, µs; 0 if the exchange does not tell.
-        margins: Margin by asset; None of an account without contracts.
-    """
+    """The account, as a query shows it."""
 
     balances: Balances
     us: int
@@ -191,8 +168,7 @@ class OrderEvent(Protocol):
     def symbol(self) -> str: ...
 
     @property
-    def client_ids(self) -> tuple[str, str]:
-        """The client ids by which it may be ours, the order's own id first."""
+    def client_ids(self) -> tuple[str, str]: ...
 
     @property
     def exchange_id(self) -> int: ...
@@ -206,8 +182,7 @@ class OrderEvent(Protocol):
 
     def seen(self, client_id: str, us: int) -> OrderSeen: ...
 
-    def fill(self, client_id: str) -> AccountFill | None:
-        """Return the execution that it reports of our order *client_id*; None if it reports none."""
+    def fill(self, client_id: str) -> AccountFill | None: ...
 
 
 class BalancesEvent(NamedTuple):
@@ -229,22 +204,18 @@ AccountEvent = OrderEvent | BalancesEvent | Transfer | MarginCalled | SetupChang
 class ApiWatcher(Protocol):
     """Called when the connection changes, and with every user event."""
 
-    def connected(self) -> None:
-        """The connection is logged on, and gets the account's events."""
+    def connected(self) -> None: ...
 
-    def disconnected(self, why: str) -> None:
-        """The connection was lost, or failed; another attempt follows."""
+    def disconnected(self, why: str) -> None: ...
 
-    def event(self, kind: str, body: bytes, us: int) -> None:
-        """An event of the account arrived at *us*: its name, and its JSON."""
+    def event(self, kind: str, body: bytes, us: int) -> None: ...
 
 
 class OrderConnection(OrderApi, Protocol):
     """The connection of an account, for orders and its events: up only while it has both."""
 
     @property
-    def failure(self) -> MMError | None:
-        """Why there will be no connection: the key is rejected, or the exchange was never trusted."""
+    def failure(self) -> MMError | None: ...
 
     @property
     def unread(self) -> bool: ...
@@ -252,8 +223,7 @@ class OrderConnection(OrderApi, Protocol):
     @property
     def trouble(self) -> str: ...
 
-    async def run(self) -> None:
-        """Keep it open until `close`, or until the exchange rejects the key."""
+    async def run(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -265,11 +235,7 @@ class RestTransport(OrderApi, Protocol):
 
 
 class Wiring(NamedTuple):
-    """What the transports of an account are made of.
-
-    Attributes:
-        window_ms: Time after its timestamp in which the exchange accepts a request, ms.
-    """
+    """What the transports of an account are made of."""
 
     urls: "VenueUrls"
     credentials: "Credentials"
@@ -283,12 +249,7 @@ class Wiring(NamedTuple):
 
 
 class OrderFilters(Protocol):
-    """The checks of a symbol's orders before they are sent; each refusal is as the exchange would give it.
-
-    Attributes:
-        average_e8: The reference of a price band, in 1e-8; 0 while unknown.
-        most_orders: Maximum number of open orders; 0 for no limit.
-    """
+    """The checks of a symbol's orders before they are sent; each refusal is as the exchange would give it."""
 
     average_e8: int
     most_orders: int
@@ -312,8 +273,7 @@ class SymbolTerms(Protocol):
     """What an exchange says of a symbol."""
 
     @property
-    def halted(self) -> str:
-        """Its status if it does not trade; empty if it does."""
+    def halted(self) -> str: ...
 
     @property
     def instrument(self) -> Instrument: ...
@@ -326,29 +286,18 @@ class SymbolTerms(Protocol):
 
 
 class ContractRequests(Protocol):
-    """Requests of a symbol that only contracts have, and what their answers say.
-
-    Attributes:
-        countdown_ms: Time after which the exchange cancels our orders unless it is asked again.
-        income_page: The most incomes that an answer has.
-    """
+    """Requests of a symbol that only contracts have, and what their answers say."""
 
     countdown_ms: int
     income_page: int
 
     def setup(self) -> Sequence[Call]: ...
 
-    def setup_of(self, answers: Sequence[ApiAnswer]) -> ContractSetup:
-        """Return how the account is set up, of the answers in their order.
-
-        Raises:
-            DataError: If an answer lacks the symbol.
-        """
+    def setup_of(self, answers: Sequence[ApiAnswer]) -> ContractSetup: ...
 
     def position(self) -> Call: ...
 
-    def position_of(self, answer: ApiAnswer) -> PositionSeen:
-        """Return the position of an answer; one without the symbol has none."""
+    def position_of(self, answer: ApiAnswer) -> PositionSeen: ...
 
     def incomes(self, since_us: int, page: int) -> Call:
         """Ask for the payments of the symbol since an instant, oldest first; pages count from 1."""
@@ -359,26 +308,20 @@ class ContractRequests(Protocol):
     def count_down(self, ms: int) -> Call:
         """Let the exchange cancel all open orders of the symbol in *ms*, unless this is sent again; 0 ends it."""
 
-    def trading_rules(self) -> Call:
-        """Ask how near the account's orders are to break a trading rule."""
+    def trading_rules(self) -> Call: ...
 
-    def trading_rules_of(self, answer: ApiAnswer) -> Sequence[RuleSeen]:
-        """Return the rules of an answer: those to which the exchange has taken note of the account's orders."""
+    def trading_rules_of(self, answer: ApiAnswer) -> Sequence[RuleSeen]: ...
 
     def place_stop(self, client_id: str, side: int, trigger: str) -> Call:
         """Let an order wait that closes the position of the other side once the mark price is at *trigger*."""
 
-    def cancel_stop(self, client_id: str) -> Call:
-        """Cancel such an order."""
+    def cancel_stop(self, client_id: str) -> Call: ...
 
-    def stops(self) -> Call:
-        """Ask for the orders that wait for a price."""
+    def stops(self) -> Call: ...
 
-    def stops_of(self, answer: ApiAnswer) -> Sequence[StopSeen]:
-        """Return those of an answer."""
+    def stops_of(self, answer: ApiAnswer) -> Sequence[StopSeen]: ...
 
-    def stop_of(self, answer: ApiAnswer) -> StopSeen:
-        """Return the one that was placed."""
+    def stop_of(self, answer: ApiAnswer) -> StopSeen: ...
 
     def forced(self, client_id: str) -> str:
         """Return what the exchange has done by an order of its own, or by a stop of ours; empty if it is neither."""
@@ -433,11 +376,9 @@ class SymbolVenue(Protocol):
 
     def trades_since(self, us: int) -> Call: ...
 
-    def last_trade(self) -> Call:
-        """Ask for the account's last trade; one before `span_us` is not found."""
+    def last_trade(self) -> Call: ...
 
-    def mean_price(self) -> Call:
-        """Ask for the reference of the price band, such as a mean price."""
+    def mean_price(self) -> Call: ...
 
     def terms(self) -> Call: ...
 
@@ -479,12 +420,7 @@ class SymbolVenue(Protocol):
 
 
 class AccountVenue(Protocol):
-    """An exchange as an account sees it.
-
-    Attributes:
-        codes: The exchange's code of each refusal that is inferred here.
-        discount_asset: An asset in which commissions may be paid, whatever is traded; empty for none.
-    """
+    """An exchange as an account sees it."""
 
     codes: Mapping[Why, int]
     discount_asset: str

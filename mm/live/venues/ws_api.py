@@ -1,9 +1,4 @@
-"""The WebSocket API: one connection that is logged on and subscribed, and kept open until `close`.
-
-A request has been written to the socket when `WsApi.request` returns: nothing is queued or awaited. With an Ed25519 key
-the session is logged on and requests need no signature; with an HMAC key each request is signed. A request without a
-response in time becomes UNKNOWN, and a connection that has received nothing since is closed.
-"""
+"""The WebSocket API: one connection that is logged on and subscribed, and kept open until `close`."""
 
 import asyncio
 from collections.abc import Callable
@@ -44,8 +39,6 @@ class LogOn(NamedTuple):
         session: Logs on, with a key of Ed25519; the requests after it are not signed.
         subscribe: Subscribes a session to the account's events; None if they come over another connection.
         subscribe_signed: Subscribes without a session; None if they come over another connection.
-        probe: Without *time*, the request that shows whether an idle connection lives.
-        unit: The query that asks for times in µs; empty where there are none.
     """
 
     time: Route | None
@@ -74,8 +67,7 @@ class _Mailbox(Inbox):
             self._take(raw, recv_us)
         return True
 
-    def opened_or_ended(self, link: Link) -> None:
-        """No effect: the caller that opened the link follows it."""
+    def opened_or_ended(self, link: Link) -> None: ...
 
 
 def linked(url: str, take: Take, clock_us: Callable[[], int] = now_us) -> Link:
@@ -98,8 +90,6 @@ class WsApi:
     Attributes:
         failure: Why there will be no connection: the exchange rejects the key, or was never trusted; None while there
             may be one.
-        received_us: Arrival of the last message, in µs.
-        trouble: Why there is no connection, as far as an attempt has shown it.
     """
 
     def __init__(
@@ -166,7 +156,6 @@ class WsApi:
         return int(named.get("timestamp", 0))
 
     def _watch_oldest(self) -> None:
-        """Schedule a check for when the response to the oldest request is due; one timer serves all."""
         if self._timer is None and self._waiting:
             due_s = next(iter(self._waiting.values())).due_s
             self._timer = asyncio.get_running_loop().call_at(due_s, self._give_up)
@@ -223,12 +212,7 @@ class WsApi:
         waiting.done(answer)
 
     def _revoked(self, message: WsMessage) -> int | None:
-        """Handle an answer without an id: it belongs to a session whose key is no longer valid.
-
-        Returns:
-            The request that it answers, if this can be known: while logging on, one request at a time is sent. On an
-            open session the outcome of those without an answer is unknown, and the next log-on decides.
-        """
+        """Handle an answer without an id: it belongs to a session whose key is no longer valid."""
         error = message.error
         if error is None or error.code not in NOT_AUTHORIZED:
             return None
@@ -264,7 +248,6 @@ class WsApi:
             self._watcher.disconnected(self.trouble)
 
     async def _once(self) -> str:
-        """Connect, and return why the connection has ended."""
         link, self._given_up = self._connect(self._url, self._take), ""
         self._link = link
         idle: asyncio.Task[None] | None = None
@@ -289,7 +272,6 @@ class WsApi:
             self._ended(link)
 
     def _ended(self, link: Link) -> None:
-        """Mark every unanswered request as UNKNOWN."""
         link.abort()
         self.up = self._session = False
         self._link = None
@@ -298,7 +280,6 @@ class WsApi:
             one.done(self._nothing(one, f"the connection ended before {one.route.name} was answered"))
 
     async def _log_on(self) -> str:
-        """Measure the clock, log on, subscribe; return the reason of a failure, or an empty text."""
         await self._ask_time()
         subscribe = self._routes.subscribe_signed
         if self._signer.credentials.kind == "ED25519":
@@ -342,7 +323,6 @@ class WsApi:
 
 
 def _expired(answer: ApiAnswer) -> bool:
-    """Return whether a key was rejected, or is required in the request because a session's log-on has expired."""
     return answer.why is Why.KEY or (answer.code == MISSING_PARAMETER and "apiKey" in answer.message)
 
 

@@ -64,6 +64,7 @@ class Result(Shown):
 
     Attributes:
         journal: The engine's tables: numpy arrays of integers, exact.
+        terms: Their units, and the run's terms.
         tapes: The played tapes, for the charts of the market; empty if they were not kept, as in a live market.
         legs: The results of the strategy's orders in other markets, by the name of the market.
     """
@@ -128,7 +129,11 @@ class Result(Shown):
         return {"legs": legs, **together}
 
     def all_legs(self, summary: Mapping[str, Any]) -> dict[str, Any]:
-        """PnL, verdict and ratios of all legs, the own market's beside, and warnings; empty without legs."""
+        """PnL, verdict and ratios of all legs, the own market's beside, and warnings; empty without legs.
+
+        ``own_market`` has the same keys, of the run's own market alone. It is None, and the summary the own market's,
+        if a leg's money has no sum, or another quote asset.
+        """
         if not self.legs:
             return {}
         series, each = self.series, (self, *self.legs.values())
@@ -157,7 +162,7 @@ class Result(Shown):
 
     @property
     def pnl_all_legs(self) -> float | None:
-        """PnL of all legs, quote asset, exact."""
+        """PnL of all legs, quote asset, exact; None as `series`."""
         series = self.series
         return None if series is None else series.quote(series.equity[-1] - series.equity[0])
 

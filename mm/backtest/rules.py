@@ -147,19 +147,48 @@ class Rules:
     """The rules of one backtest, in the engine's units.
 
     Attributes:
+        tick_e8: Price step, 1e-8 of the quote asset.
         lot_e8: The tape's lot, 1e-8 of the base asset; one tick·lot is tick_e8·lot_e8 1e-16 of quote.
+        order_latency_us: Time from sending an order until it arrives.
+        cancel_latency_us: Time from sending a cancel until it takes effect.
+        latencies: Measured latencies to draw from, instead of these two.
         recorded_feed: Whether the exchange acts at exchange time and we receive its messages at receive time; else both
             are receive time.
         feed_us: How much later than they happen we receive all messages; 0 without such a constant delay.
+        feed_why: Why the feed is the one of these two, or neither.
+        requote_on_fill: Whether a requote follows immediately on a fill or a rejection, in addition to the grid.
         ttl_us: Lifetime of an order from its arrival; 0 is good till cancelled.
+        refresh_us: Age from which an unchanged order is replaced; 0 is never.
+        order_amend: Whether a resting order is amended if its quote gets smaller at the same price.
+        state_us: Time between two state rows of the grid.
+        maker_fee_e8: Maker fee rate in 1e-8 (0.001 is 100_000).
+        maker_unit_fee_e8: Maker fee per unit of the base asset, in addition to the rate, 1e-8 of the quote asset.
+        taker_unit_fee_e8: Taker fee per unit, in the same form.
+        multiplier: Contract multiplier: value of one unit of the base asset per price of 1.
+        hours: Trading hours, outside of which quotes are pulled; None is always open.
+        days_a_year: Days on which the market is open in a year.
+        enforce_balances: Whether orders must be covered by cash or inventory.
         own_orders_meet: Whether our orders meet each other, as at the exchange; not those that are only measured.
+        start_cash_e8: Cash at the start, 1e-8 of the quote asset.
         target_lots: Target inventory, lots; quotes, bounds and risk use the deviation from it. None: the initial one.
+        orders_per_10s: New orders that the exchange accepts in each ten seconds of UTC; 0 is no limit.
+        orders_per_day: New orders that it accepts per day of UTC; 0 is no limit.
         quote_lots: The clip: lots of a quote without a quantity.
+        quote_levels: Orders per side: one at the quoted price, the others farther from the mid.
+        level_step_ticks: Distance in ticks between them.
         step_lots: The exchange's quantity step, in lots of the tape.
         step_ticks: Its price step, in ticks of the tape: above one if the day also had a finer grid.
+        min_notional_e8: Minimum notional of an order, 1e-8 of the quote asset.
+        filters: Further filters of the exchange.
+        sigma_method: Estimator of the volatility, one of ``SIGMA_METHODS``; docs/models.md.
+        sigma_window_s: Window of ``rolling`` and ``two_scale``, in seconds.
+        sigma_half_life_s: Half-life of the weights of ``ewma``, in seconds.
         decisions: Whether the journal records every requote, including those without changes.
+        risk: Risk limits; None is none.
         strict_clock: Whether a market is late until our clock was measured against the exchange's, as in a live market.
         micro_price: The fit of the signal ``micro_price``; None if no model reads it.
+        others: The other markets that the strategy sees, by name.
+        legs: The rules of the orders that it sends there, by name of the market.
         margin: The terms of a contract's margin; None plays none, and nothing is liquidated.
     """
 
@@ -255,13 +284,16 @@ class Rules:
 
     @property
     def feed_kind(self) -> str:
+        """How the exchange's messages reach us: ``recorded``, ``constant``, or ``none``, without a delay."""
         return "recorded" if self.recorded_feed else "constant" if self.feed_us else "none"
 
     def without_feed(self) -> "Rules":
+        """Return these rules without a delay of the market's messages."""
         return replace(self, recorded_feed=False, feed_us=0)
 
     @property
     def tick_lot_e16(self) -> int:
+        """Value of one tick of price on one lot, in 1e-16 of the quote asset."""
         return self.tick_e8 * self.lot_e8 * self.multiplier
 
     @property
@@ -281,6 +313,7 @@ class Rules:
 
     @property
     def target(self) -> int:
+        """Target inventory, lots; quotes, bounds and risk use the deviation from it."""
         return self.start_lots if self.target_lots is None else self.target_lots
 
     def _check_sigma(self) -> None:

@@ -118,6 +118,7 @@ class CalibrationConfig:
 
     @property
     def distances(self) -> tuple[float, ...]:
+        """Distances of ``ladder`` and ``fixed``, in ticks: as given, or the defaults for the reference."""
         if self.deltas is not None:
             return self.deltas
         if self.fills is None:

@@ -244,6 +244,11 @@ class PoissonFit(Shown):
 
     @property
     def line(self) -> Line:
+        """The points of λ(δ) if another shape than the exponential was chosen; else empty.
+
+        ln λ is linear between points, constant before the first, extrapolated linearly after the last. A flat end is
+        cut, so that the last two points decrease.
+        """
         if self.shape is None or self.shape.chosen == EXPONENTIAL:
             return ()
         line = [(row.delta_ticks, row.lambda_per_s) for row in self.lambda_curve if row.spread_state == ANY_SPREAD]
@@ -286,6 +291,7 @@ class PoissonFit(Shown):
 
     @property
     def by_blocks(self) -> bool:
+        """Whether both 95 % intervals are by blocks, valid for bursts; otherwise the headline has naive ones."""
         return self.ci95_A_block is not None and self.ci95_k_block is not None
 
     def headline_ci95(self, name: str) -> Interval | None:
@@ -297,6 +303,7 @@ class PoissonFit(Shown):
         return interval
 
     def summary(self) -> str:
+        """Return a table of estimates, checks and the other estimators' results."""
         where = "  ".join(text for text in (self.symbol, self.day, self.method, self.fit_method) if text)
         error_a = None if self.A is None or self.se_logA is None else self.A * self.se_logA
         at_pivot, error = self.lambda_at_pivot, self.se_log_lambda_at_pivot
@@ -325,6 +332,7 @@ class PoissonFit(Shown):
         return "\n".join(row.rstrip() for row in rows)
 
     def verdict(self) -> list[str]:
+        """Return the status with its reason, and the warnings, one per line."""
         status = f"{'usable' if self.usable else 'not usable'}: {self.status}"
         first = f"{status} – {self.reason}" if self.reason else status
         return [first, *(f"warning: {warning}" for warning in self.warnings)]
@@ -349,7 +357,16 @@ class PoissonFit(Shown):
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], source: str) -> Self:
-        """Return the fit from *content*."""
+        """Return the fit from *content*.
+
+        Args:
+            content: A ``poisson_fit.json`` as read; unknown keys are ignored.
+            source: Its file, for the message of an error.
+
+        Raises:
+            BrokenFile: If a key is missing or has an invalid value.
+            Mismatch: If it has another schema or other units.
+        """
         _check_head(content, source)
         known = {name: value for name, value in content.items() if name in _BRIEF}
         fit = converted(known, cls, source, REMEDY)

@@ -59,10 +59,12 @@ class Points:
 
     @property
     def columns(self) -> tuple[Numbers, ...]:
+        """All columns, in the order of the attributes."""
         return self.delta_ticks, self.width_ticks, self.exposure_s, self.fills, self.side, self.block
 
     @cached_property
     def groups(self) -> tuple[Ints, Ints]:
+        """The groups of rows of equal distance and width, as by `group`."""
         return group(self.delta_ticks, self.width_ticks)
 
     def weighed(self, weights: Floats) -> Self:

@@ -82,7 +82,12 @@ class Schedule(Shown):
     """The segments of one or more days, in order, without overlaps or gaps.
 
     Attributes:
+        tick_size: Price step, the unit of distance; None if unknown.
         fallback_policy: Treatment of windows without a usable fit (one of ``POLICIES``).
+        segments: The segments; empty if the day is not longer than the training window.
+        reference: Reference price of distances: ``mid``, ``micro`` or ``best``.
+        mode: Training mode of the windows (one of ``MODES``).
+        half_life_min: Half-life of the weights of data, in min, in the modes with weights; None in others.
         max_age_s: Maximum age of carried parameters, in s; None without a limit.
         calib_fills: The fill model under which the windows were measured; None for the hit rule.
         clustering: Excitation in the first training window (`HawkesFit.to_json`); None if not fitted.
@@ -118,20 +123,24 @@ class Schedule(Shown):
 
     @property
     def sources(self) -> dict[str, int]:
+        """Number of segments by `source`; only fitted ones have their own window's parameters."""
         sources = [segment.source for segment in self.segments]
         return {name: sources.count(name) for name in SOURCES}
 
     @property
     def oldest_s(self) -> float | None:
+        """Greatest age of carried parameters, s; None without any."""
         ages = [segment.age_s for segment in self.segments if segment.source == "carried" and segment.age_s is not None]
         return max(ages, default=None)
 
     def counted(self) -> str:
+        """Return the number of segments, by source, and the greatest age of carried parameters."""
         counts = ", ".join(f"{count} {name}" for name, count in self.sources.items() if count)
         age = "" if self.oldest_s is None else f"; carried parameters are up to {duration(self.oldest_s)} old"
         return f"{len(self.segments)} segments" + (f": {counts}{age}" if counts else "")
 
     def plot(self) -> Picture:
+        """Draw A and k of every segment over time, with 95 % intervals where they were fitted."""
         return picture_of(self)
 
     def at(self, us: int) -> Segment | None:
@@ -142,6 +151,7 @@ class Schedule(Shown):
         return self.segments[number]
 
     def to_json(self) -> dict[str, Any]:
+        """Return the content of ``poisson_schedule.json``."""
         names = [field.name for field in fields(Segment)]
         segments = [{name: getattr(segment, name) for name in names} for segment in self.segments]
         plan = {field.name: getattr(self, field.name) for field in fields(self)} | {"segments": segments}

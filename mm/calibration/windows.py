@@ -38,6 +38,7 @@ class WindowPlan:
     """Partition of a time span into segments with training windows.
 
     Attributes:
+        train_window_min: Length of a training window; the first segment starts this long after the start.
         latency_us: Training ends this long before its segment starts, so that an order sent at its end rests in time.
         half_life_min: Half-life of the weights of data (``ewma``, ``pooled_k``), in minutes of recording.
         clustered: Whether segments have the clustering of aggressive orders, used by the fill model ``hawkes``.
@@ -74,6 +75,7 @@ class WindowPlan:
         return round(self.train_window_min * US_PER_MIN) - self.latency_us
 
     def windows(self, start_us: int, end_us: int) -> tuple[Window, ...]:
+        """Return the windows of ``[start_us, end_us)``; the last segment is cut to it, and there may be none."""
         return self.over([(start_us, end_us)])
 
     def over(self, days: Sequence[tuple[int, int]]) -> tuple[Window, ...]:

@@ -181,6 +181,7 @@ class Tape(Shown):
         return self._with(keep_mapped=True)
 
     def with_reader(self, read_again: Callable[..., "Tape"]) -> Self:
+        """Return a copy with this `read_again`."""
         return self._with(read_again=read_again)
 
     def with_warnings(self, notes: Sequence[str]) -> Self:
@@ -195,17 +196,23 @@ class Tape(Shown):
 
     @cached_property
     def levels(self) -> "LevelIndex | None":
-        """The changes of each price level (`mm.tape.level_changes`); None where computing them does not pay."""
+        """The changes of each price level (`mm.tape.level_changes`); None where computing them does not pay.
+
+        Computing takes as long as a few replays, so a tape built in this run has none, unless it stays mapped. A
+        `dataclasses.replace` copy has its own rows' changes.
+        """
         if self._open_levels and (self.keep_mapped or self.meta.cache != "miss"):
             return self._open_levels()
         return level_changes(self) if self.keep_mapped else None
 
     @property
     def has_orders(self) -> bool:
+        """Whether its day has an order log."""
         return self._open_orders is not None
 
     @property
     def no_orders(self) -> str:
+        """Why it has no `orders`, and which days have."""
         return self._why_no_orders() if self._why_no_orders else "this tape has no order log; mm.load_day reads one"
 
     @cached_property
@@ -219,18 +226,22 @@ class Tape(Shown):
 
     @cached_property
     def trades(self) -> NDArray[np.intp]:
+        """Positions of the TRADE events."""
         return np.flatnonzero(self.kind == TRADE)
 
     @property
     def trade_rows(self) -> Ints:
+        """The row of each TRADE event, parallel to `trades`."""
         return self.first_row[self.trades]
 
     @cached_property
     def trade_side(self) -> NDArray[np.int8]:
+        """The aggressor's side of each TRADE event, parallel to `trades`."""
         return gathered(self.row_side, self.trade_rows)
 
     @cached_property
     def trade_ticks(self) -> Ints:
+        """The price of each TRADE event in ticks, parallel to `trades`."""
         return gathered(self.row_ticks, self.trade_rows)
 
     @cached_property
@@ -240,10 +251,12 @@ class Tape(Shown):
 
     @cached_property
     def trade_stream(self) -> Trades:
+        """The trades, with their instants."""
         return trades_of(self)
 
     @cached_property
     def books(self) -> Stream:
+        """All books, with their instants."""
         return books_of(self)
 
     @cached_property
@@ -258,10 +271,12 @@ class Tape(Shown):
 
     @cached_property
     def no_feed(self) -> str:
+        """Why the order of the exchange's clock cannot be told; empty if it can."""
         return why_no_feed(self)
 
     @cached_property
     def feed(self) -> "Feed":
+        """The order of the exchange's clock, for a recorded feed."""
         return feed_of(self)
 
     def delayed(self, late_us: int) -> "Feed":
@@ -316,6 +331,7 @@ class Tape(Shown):
         release(self.event_us)  # the search may have read any part of it
 
     def release_memory(self) -> None:
+        """Drop the cached streams, and release the memory of all events and levels; both are loaded again on use."""
         for name in ("trades", "trade_side", "trade_ticks", "trade_lots", *_STREAMS):
             self.__dict__.pop(name, None)
         if levels := self.__dict__.get("levels"):

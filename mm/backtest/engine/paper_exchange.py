@@ -46,11 +46,18 @@ class PaperExchange:
     Args:
         quotes: Compiled, or any object with ``quote(view)``.
         fills: Compiled, or any object with ``on_trade`` or ``on_book``.
+        rules: Latencies, fees, balances and limits of our orders.
         keeps_orders: Whether order rows are written to the journal, most of its size.
+        account: The margin account, if several contracts share it; else one of its own.
+        symbol: Name of the contract in that account.
 
     Attributes:
+        legs: The other markets to which the strategy sends orders, by name.
         feeds: Clock offset and feed latency per tape, if the rules use the recorded feed.
+        funding_e8: Total funding paid for our perpetual position, 1e-8 of the quote asset.
         target_funding: Instant and funding of the target inventory alone, by payment.
+        funding_doubts: Payments on a position whose rate or mark price was not received at their time.
+        margin: The margin of the position, if the rules have its terms; events that are fed have none.
     """
 
     def __init__(
@@ -112,6 +119,7 @@ class PaperExchange:
 
     @property
     def quoted(self) -> tuple[int, int]:
+        """Prices in ticks of our best resting bid and ask; 0 for none."""
         return self._engine.manager.quoted
 
     @property
@@ -290,7 +298,14 @@ class PaperExchange:
         return self._engine.manager.cancel(order_id)
 
     def amend(self, order_id: int, lots: int) -> bool:
-        """Request to reduce an order's total quantity to *lots*; it keeps its queue position."""
+        """Request to reduce an order's total quantity to *lots*; it keeps its queue position.
+
+        It takes effect an order latency later, unless as many lots have filled by then.
+
+        Returns:
+            False if no such order is open, *lots* is not a whole number of steps between filled and placed quantity,
+            the filters forbid it, or a request is pending.
+        """
         return self._engine.manager.amend(order_id, lots)
 
     def pull(self, reason: str) -> None:
@@ -298,6 +313,7 @@ class PaperExchange:
         self._engine.manager.pull(reason)
 
     def resume(self) -> None:
+        """Allow quotes again, from the next requote on."""
         self._engine.manager.resume()
 
     def hold(self, reason: str) -> None:
@@ -345,6 +361,8 @@ class PaperExchange:
             tape: As for `attach`. Memory is released after every hour, or quarter of an hour above `MANY_EVENTS`
                 events; not with *best*.
             step: Called with the µs of tape played, at the same intervals.
+            kill: The instant within the tape at which all trading ends, and the reason; None for none.
+            best: As for `attach`.
         """
         self.begin(tape, kill, best=best)
         us, stride_us = tape.start_us, STRIDE_US if len(tape) <= MANY_EVENTS else STRIDE_US // 4
@@ -408,7 +426,10 @@ class PaperExchange:
         return sorted(due, key=itemgetter(0))
 
     def book(self, payment: "Payment") -> None:
-        """Book funding at the current instant: quantity times mark price times rate, rounded half to even."""
+        """Book funding at the current instant: quantity times mark price times rate, rounded half to even.
+
+        A short position receives it.
+        """
         held = self._held_at(payment.due_us) if payment.due_us else self._engine.inventory_lots
         away = held - self.rules.target
         if payment.doubt and held:
@@ -422,6 +443,7 @@ class PaperExchange:
             self.margin.funding(self._engine.now_us, paid_e8)
 
     def book_payments(self, us: int) -> None:
+        """Book the payments that are due at an instant, before the margin is looked at."""
         self.looks_at_margin = True
         for entry in [entry for entry in self._due if entry[0] <= us]:
             if isinstance(entry[1], partial) and entry[1].func == self.book:

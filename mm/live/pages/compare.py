@@ -163,6 +163,10 @@ def compare(*names: str | Path, out_root: str | Path = "out") -> RunComparison:
     Args:
         names: Folders or RUN_IDs of the runs; the first is the reference.
         out_root: Folder of the runs, in which RUN_IDs are searched.
+
+    Raises:
+        DataError: If there is no such run.
+        UsageError: If one is not a run with orders and fills.
     """
     from mm.runs.find import open_run
 

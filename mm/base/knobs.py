@@ -136,11 +136,11 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-def closest(word: str, known: Iterable[str]) -> str:
-    """Return "; did you mean X?" with the closest known name, or empty text."""
+def closest(word: str, known: Iterable[str], most: int = 1) -> str:
+    """Return "; did you mean X?" with the closest known names, at most *most*, or empty text."""
 
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    near = difflib.get_close_matches(word, dict.fromkeys(known), n=most)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def typed(value: Any) -> str:

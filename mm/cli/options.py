@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 
 from mm.base.knobs import REQUIRED, Knob, shown
 from mm.cli.completion import complete
+from mm.cli.settings_file import ENV_FILE
 from mm.errors import UsageError
 
 SHORT_ENOUGH = 14  # options; a command with more has a short help and a whole one
@@ -60,13 +61,18 @@ class KnobOption(click.Option):
         return None if text is None else (text,)
 
     def process_value(self, ctx: click.Context, value: Any) -> Any:
-        """An error about a value from a file names the file."""
+        """An error about a value that was not typed names where it comes from."""
         try:
             return super().process_value(ctx, value)
         except UsageError as error:
-            if ctx.get_parameter_source(self.knob.name) is not ParameterSource.DEFAULT_MAP:
-                raise
-            raise UsageError(f"{ctx.meta.get(FILE, 'the file of settings')}: {error}") from error
+            source = ctx.get_parameter_source(self.knob.name)
+            if source is ParameterSource.DEFAULT_MAP:
+                raise UsageError(f"{ctx.meta.get(FILE, 'the file of settings')}: {error}") from error
+            if source is ParameterSource.ENVIRONMENT:
+                path, names = ctx.meta.get(ENV_FILE, ("", ()))
+                where = path if self.knob.variable in names else "the environment"
+                raise UsageError(f"{where}: {error}") from error
+            raise
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         words = [CompletionItem(word) for word in self.knob.reader.words if word.startswith(incomplete)]

@@ -118,6 +118,8 @@ def env_file(environment: Mapping[str, str]) -> dict[str, str]:
             raise BrokenFile(
                 f"{path}:{number}: {line.strip()!r} does not set a variable; write NAME=value, or {ENV_FILE}={NO_FILE}"
             )
+        if (stripped := value.strip())[:1] in ("'", '"') and stripped.count(stripped[0]) == 1:
+            raise BrokenFile(f"{path}:{number}: the quote of {name.strip()} has no end; close it")
         values[name.strip()] = _unquoted(value)
     return {name: value for name, value in values.items() if not environment.get(name)}
 

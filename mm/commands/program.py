@@ -69,7 +69,7 @@ def _effective(wanted: Any) -> tuple[dict[str, Any], dict[str, str], str | None]
         KnobOption(replace(knob, default=None if knob.default is REQUIRED else knob.default), "") for knob in wanted
     ]
     probe = Command("settings", params=list(options))
-    with probe.make_context("settings", []) as ctx:
+    with probe.make_context("settings", [], parent=click.get_current_context()) as ctx:
         values = {option.knob.name: as_json(ctx.params[option.knob.name]) for option in options}
         return values, {name: source_of(ctx, name) for name in values}, ctx.meta.get(FILE)
 

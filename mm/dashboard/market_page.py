@@ -272,12 +272,12 @@ def _depth(market: LiveMarket, assets: tuple[str, str]) -> None:
             (np.array(column) for column in zip(*levels, strict=True)) if levels else (np.empty(0), np.empty(0))
         )
         shape = {"shape": "vh" if name == "bids" else "hv"}
-        traces.append(line(f"{name}, summed", price, np.cumsum(qty), colour, fill="tozeroy", opacity=0.6, line=shape))
-        traces.append(bars(name, price, qty, colour))
+        traces.append(line(name, price, np.cumsum(qty), colour, fill="tozeroy", opacity=0.6, line=shape))
+        traces.append(bars(name, price, qty, colour, showlegend=False))
     x = numbers_axis(_in("price", assets[1]), tickformat="~r", nticks=5)
     figure = chart(traces, x, 340, title="Quantity", unit=assets[0])
     draw(figure, key="live depth")
-    st.caption("Quantity of each level, and the cumulative quantity from the best price.")
+    st.caption("Bars: quantity of each level; areas: summed from the best price.")
 
 
 def _flow(market: LiveMarket) -> list[Trace] | None:

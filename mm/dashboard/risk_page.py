@@ -137,7 +137,10 @@ def _limits(folders: Folders, symbol: str, metrics: str) -> None:
             "share": pl.String,
             "effect": pl.String,
         }
-        st.dataframe(pl.DataFrame(rows, schema=schema), hide_index=True, column_config=columns, height="content")
+        table = pl.DataFrame(rows, schema=schema)
+        if not metrics:
+            table = table.drop("used", "share")
+        st.dataframe(table, hide_index=True, column_config=columns, height="content")
         if not metrics:
             st.caption(
                 "Current use requires a metrics page: start a shadow or trade with METRICS_PORT, and enter its address."

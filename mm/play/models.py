@@ -428,6 +428,10 @@ def read_fitted(path: Path) -> "Fitted":
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise DataError("{fill_params_file} {}: there is no such file; run mm calibrate", path) from error
+    except IsADirectoryError as error:
+        raise DataError(
+            "{fill_params_file} {}: is a folder; name the poisson_fit.json or poisson_schedule.json in it", path
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise BrokenFile("{fill_params_file} {}: cannot be read ({})", path, error) from error
     try:

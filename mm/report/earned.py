@@ -134,16 +134,14 @@ def by_inventory(run: RunColumns, clip: float) -> tuple[Floats, Floats, Floats]:
 
 
 def rolling_card(days: Sequence[str], pnl: Sequence[float], annual: float | None) -> str:
-    """Return the card of the Sharpe ratio over the last `SHARPE_DAYS` days; empty for one day.
+    """Return the card of the Sharpe ratio over the last `SHARPE_DAYS` days; empty for fewer days.
 
     Args:
         annual: Annualised Sharpe ratio of all days; None if they are equal.
     """
-    if len(days) < 2:
+    if len(days) < SHARPE_DAYS:
         return ""
     title = f"Sharpe over {SHARPE_DAYS} days"
-    if len(days) < SHARPE_DAYS:
-        return card(title, "", chart(None, f"{len(days)} of {SHARPE_DAYS} days: too few for a Sharpe ratio."))
     values = rolling_sharpe(np.array(pnl, np.float64), annual)
     hint = (
         f"Mean over standard deviation of the PnL of the last {SHARPE_DAYS} days, annual; {number(annual, 3)} over all "

@@ -5,6 +5,7 @@ from html import escape
 from typing import Any
 
 from mm.base.numbers import fixed, number, sign_of, signed
+from mm.instrument import assets_of
 from mm.predict.scoring import PNL_HINT
 from mm.report import figures
 from mm.report.figures import BUY, LOSS, Figure
@@ -34,6 +35,7 @@ WHAT = {
     "adverse": "the chance that the mid moves against a fill",
     "fill": "the chance that a resting order fills",
 }
+_SHORT = {"r2": "", "log_loss": "nats"}
 _UNITS = {"r2": "of the variance", "log_loss": "nats per sample"}
 
 
@@ -55,7 +57,7 @@ def predictor_page(content: Mapping[str, Any], about: About) -> str:
                 f"Loss of {METRICS[score['metric']]} out of sample, if a signal is shuffled.",
                 chart(importance_figure(score["importance"])),
             ),
-            card("Score", _hint_of_scores(score), _scores(score)),
+            card("Score", _hint_of_scores(score), _scores(score, assets_of(content["symbol"])[1])),
         ),
         origin(about),
     ]
@@ -125,7 +127,8 @@ def importance_figure(importance: Mapping[str, float]) -> Figure:
     names, values = [name for name, _ in rows], [value for _, value in rows]
     tips = [f"{name}: {fixed(value, 5)}" for name, value in rows]
     trace = figures.bars("importance", values, names, figures.MAIN, tips, orientation="h")
-    return figures.chart([trace], figures.numbers_axis(""), ROW * len(rows) + 10, y={"autorange": "reversed"})
+    y = {"autorange": "reversed", "tickmode": "linear"}  # every name
+    return figures.chart([trace], figures.numbers_axis(""), ROW * len(rows) + 10, y=y)
 
 
 def _tiles(content: Mapping[str, Any]) -> str:
@@ -133,7 +136,12 @@ def _tiles(content: Mapping[str, Any]) -> str:
     verdict = ("usable", "gain") if content["usable"] else ("not usable", "loss")
     shown = [
         tile("Verdict", verdict[0], f"against {score['best_baseline']}, the best baseline", verdict[1]),
-        tile(METRICS[score["metric"]], f"{score['value']:.5f}", f"{score['samples']:,} samples, out of sample"),
+        tile(
+            METRICS[score["metric"]].capitalize(),
+            f"{score['value']:.5f}",
+            f"{score['samples']:,} samples, out of sample",
+            unit=_SHORT[score["metric"]],
+        ),
         tile(
             "Difference",
             fixed(score["difference"], 5),
@@ -145,7 +153,8 @@ def _tiles(content: Mapping[str, Any]) -> str:
     if pnl:
         more = f"{interval(pnl['difference_ci95'], 3)}, beyond {score['best_baseline']}, before fees"
         kind = kind_of(sign_of(*(pnl["difference_ci95"] or (None, None))))
-        shown.append(tile(f"PnL per {pnl['per']}", signed(pnl["difference"], 3), more, kind))
+        asset = assets_of(content["symbol"])[1]
+        shown.append(tile(f"PnL per {pnl['per']}", signed(pnl["difference"], 3), more, kind, asset))
     earned = score.get("trading")
     if earned and earned["trades"]:
         more = f"{earned['trades']:,} trades, net of half a spread"
@@ -153,7 +162,7 @@ def _tiles(content: Mapping[str, Any]) -> str:
     return tiles(*shown)
 
 
-def _scores(score: Mapping[str, Any]) -> str:
+def _scores(score: Mapping[str, Any], asset: str) -> str:
     brier, pnl = score.get("brier"), score.get("pnl")
     head = ["predictions of", METRICS[score["metric"]]]
     columns = [[f"{value:.5f}" for value in (score["value"], *score["baselines"].values())]]
@@ -161,7 +170,7 @@ def _scores(score: Mapping[str, Any]) -> str:
         head.append("Brier score")
         columns.append([f"{value:.5f}" for value in (brier["value"], *brier["baselines"].values())])
     if pnl:
-        head.append(f"PnL per {pnl['per']}")
+        head.append(f"PnL per {pnl['per']}, {asset}")
         columns.append([number(value) for value in (pnl["value"], *pnl["baselines"].values())])
     names = ["the predictor", *map(escape, score["baselines"])]
     return grid(head, list(zip(names, *columns, strict=True)))

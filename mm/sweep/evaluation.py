@@ -15,7 +15,7 @@ from mm.backtest.metrics.notes import undone_text
 from mm.backtest.metrics.risk import sharpe_of_days, undone_by
 from mm.backtest.run_terms import EXCLUDED, OWN_MARKET, QUOTING_OWN_MARKET, concludes, quoting_of
 from mm.base.arrays import Floats, Ints
-from mm.base.estimate import NO_ESTIMATE, estimated
+from mm.base.estimate import estimated
 from mm.base.numbers import number, sign_of
 from mm.clock import US_PER_S
 from mm.errors import Mismatch
@@ -102,12 +102,20 @@ def mean_of(values: Iterable[float], *, knows: bool = True, trials: float = 1.0,
     sample = np.array(list(values), np.float64)
     count = len(sample)
     ends: Row = {}
-    for name, several, more in (("", trials, [] if tail is None or count < 2 else [tail]), ("_alone", 1.0, [])):
-        mean = estimated(np.append(sample, more), comparisons=several, independent=True) if count else NO_ESTIMATE
-        ends |= {f"low{name}": mean.low if knows else None, f"high{name}": mean.high if knows else None}
+    # One more value makes the interval of few days narrower, too, and more trials must not.
+    tails = [[]] if tail is None or count < 2 else [[], [tail]]
+    for name, several, added in (("", trials, tails), ("_alone", 1.0, [[]])):
+        each = [
+            estimated(np.append(sample, more), comparisons=several, independent=True)
+            for more in added
+            if count and knows
+        ]
+        lows = [mean.low for mean in each if mean.low is not None]
+        highs = [mean.high for mean in each if mean.high is not None]
+        ends |= {f"low{name}": min(lows, default=None), f"high{name}": max(highs, default=None)}
     return {
         "days": count,
-        "mean": mean.value,
+        "mean": float(sample.mean()) if count else None,
         **ends,
         "share_above_0": float((sample > 0).mean()) if count else None,
     }

@@ -452,12 +452,12 @@ def _chosen_bound(best: Row, series: Mapping[str, Any], independent: float, tail
     """Return the lower bound of the best row's mean PnL per block, allowing for the choice.
 
     The bounds of as many *independent* trials as were played hold at once, so the chosen one's does; the worst block of
-    any, the *tail*, may come to it. None without a bound of its own.
+    any, the *tail*, may come to it, and never raises the bound. None without a bound of its own.
     """
     if best["pnl_lower95"] is None:
         return None
     pnl, counts = np.array(series["pnl"], np.float64), [count for _, count in series["spans"]]
-    return _known(float(mean_ends(pnl[:, None], counts, independent, tail)[0][0]))
+    return _known(min(float(mean_ends(pnl[:, None], counts, independent, each)[0][0]) for each in {tail, None}))
 
 
 def _allow_for(
@@ -653,8 +653,8 @@ def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, shared: Mappin
     if best is not None and trials > 1:
         if (deflated := content["deflated_sharpe"]) is not None and deflated < ENOUGH:
             lines.append(
-                f"the best of {trials} trials is subject to selection bias: its deflated Sharpe ratio is "
-                f"{deflated:.3f}, and noise alone exceeds {ENOUGH} in one sweep of twenty"
+                f"the best of {trials} trials is subject to selection bias: its deflated Sharpe ratio among "
+                f"these is {deflated:.3f}, and noise alone exceeds {ENOUGH} in one sweep of twenty"
             )
         chosen = best["pnl_lower95_chosen"]
         if chosen is not None and chosen <= 0 < (best["pnl_lower95"] or 0.0):

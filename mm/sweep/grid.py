@@ -39,6 +39,7 @@ _ASSUMED = _FILLS | {
     "SEED",
 }
 MOST_POINTS = 20_000
+NEAREST = 3  # names that a misspelt axis is told
 RANGE = re.compile(r"([-+]?[\d.]+(?:e[-+]?\d+)?)\.\.([-+]?[\d.]+(?:e[-+]?\d+)?)", re.IGNORECASE)
 """Two ends of a range, as a search takes it: ``0.01..1``."""
 
@@ -162,10 +163,11 @@ def _found(name: str, playing: Mapping[str, Mapping[str, Params]]) -> tuple[str,
     parameters = {
         parameter.upper() for models in playing.values() for params in models.values() for parameter in params.names
     }
-    models_text = "; ".join(_listed(kind, models) for kind, models in playing.items())
+    near = closest(name.upper(), [*_SWEPT, *parameters], NEAREST)
+    listing = " and ".join(f"mm models {model}" for models in playing.values() for model in models)
     raise UsageError(
-        f"{FLAG}: {name} is neither a knob nor a parameter{closest(name.upper(), [*_SWEPT, *parameters])}; "
-        f"knobs are {', '.join(_SWEPT)}; {models_text}"
+        f"{FLAG}: {name} is neither a knob nor a parameter of the models{near or ';'} "
+        f"mm backtest --help-all lists knobs, {listing} parameters"
     )
 
 

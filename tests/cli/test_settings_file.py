@@ -150,6 +150,22 @@ def test_env_file_has_comments_behind_values_and_spaces_in_quotes():
     assert env_file({}) == {"A": "0", "B": "a # b", "C": "", "D": "a#b", "E": "a b", "F": "x"}
 
 
+def test_quote_without_an_end_in_env_file_is_refused():
+    """A symbol with a quote before it is nobody's."""
+    Path(".env").write_text("A='\"b'\nSYMBOL=\"BTCUSDT\n")
+    result = show()
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr == "error: .env:2: the quote of SYMBOL has no end; close it\n"
+
+
+def test_invalid_variable_says_where_it_was_set():
+    """Who forgot that it is exported, or in a file, looks for it there."""
+    exported = show(ORDER_LATENCY_MS="abc")
+    assert exported.stderr.startswith("error: the environment: --order-latency-ms (ORDER_LATENCY_MS) was 'abc'")
+    Path(".env").write_text("ORDER_LATENCY_MS=abc\n")
+    assert show().stderr.startswith("error: .env: --order-latency-ms (ORDER_LATENCY_MS) was 'abc'")
+
+
 def test_env_file_ranks_between_environment_and_settings_file():
     """Its variables count as exported, and are gone when the command ends."""
     toml('symbol = "BTCUSDT"\norder_latency_ms = 1')

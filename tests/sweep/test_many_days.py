@@ -60,6 +60,9 @@ def test_mean_of_days_is_students():
     several = mean_of([1, 2, 6], trials=50)
     assert several["low"] < several["low_alone"] == found["low"]
     assert mean_of([])["mean"] is None
+    of_two = mean_of([0.48, -1.1], trials=2.4)
+    assert mean_of([0.48, -1.1], trials=2.4, tail=-1.1) == of_two, "one more value does not narrow the interval"
+    assert mean_of([1, 2, 6], tail=-50.0)["low"] < found["low"]
 
 
 def test_days_are_summed_over_symbols_before_their_interval():

@@ -99,8 +99,9 @@ def test_axis_adds_to_given_parameters():
 @pytest.mark.parametrize(
     ("text", "models", "message"),
     [
-        ("GAMMX=1", {}, "GAMMX is neither a knob nor a parameter; did you mean GAMMA?"),
-        ("ORDER_LATENCY=1", {}, "did you mean ORDER_LATENCY_MS?"),
+        ("GAMMX=1", {}, "GAMMX is neither a knob nor a parameter of the models; did you mean GAMMA"),
+        ("ORDER_LATENCY=1", {}, "did you mean ORDER_LATENCY_MS or "),
+        ("NO_SUCH=1", {"quote_model": "glft"}, "mm models glft and mm models queue_prob_power parameters"),
         ("GAMMA=1;QUOTE.gamma=2", {}, "axis QUOTE.gamma was given twice"),
         ("SEED=1;seed=2", {}, "axis SEED was given twice"),
         ("DAY=20260105,20260106", {}, "DAY cannot be an axis, because all points must use one tape"),
@@ -119,6 +120,11 @@ def test_axis_adds_to_given_parameters():
 def test_invalid_grid_is_rejected(text, models, message):
     """The message names the axis and a valid alternative."""
     assert message in rejection_message(text, **models)
+
+
+def test_unknown_axis_is_not_answered_with_every_knob():
+    """The few nearest, and the commands that list all."""
+    assert sum((knob.variable in rejection_message("ORDER_LATENC=1")) for knob in knobs(Execution)) <= 4
 
 
 @pytest.mark.parametrize(

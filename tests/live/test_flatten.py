@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from trading_box import STILL, venue
 
 from mm.errors import SafetyError
-from mm.instrument import E8, Instrument, e8
+from mm.instrument import E8, Filters, Instrument, e8
 from mm.live.run.flatten import FlattenCost, plan
 from mm.market_data.venue import DepthSnapshot
 
@@ -51,6 +52,31 @@ def test_too_small_a_position_stays(position):
     """Below a step, or the minimum notional."""
     found = plan(e8(position), BOOK, GRID, FEE, None)
     assert (found.side, found.most_e8, found.left_e8) == (0, 0, abs(e8(position)))
+
+
+@pytest.mark.parametrize(
+    ("position", "filters", "expected"),
+    [
+        ("0.3", {"min_qty_e8": e8("0.4")}, (0, 0, "less than the minimum quantity 0.4")),
+        ("-1.3", {"max_qty_e8": e8("1"), "min_qty_e8": e8("0.4")}, ("1", 0, "less than the minimum quantity 0.4")),
+        ("-1.9", {"max_qty_e8": e8("1"), "min_qty_e8": e8("0.4")}, ("1", "0.9", "")),
+        ("1.52", {"max_notional_e8": e8("150")}, ("1.503", 0, "worth less than the minimum notional 5")),
+        ("-3", {"max_notional_e8": e8("150.45")}, ("1.5", "1.5", "")),
+        ("0.0407", {}, (0, 0, "worth less than the minimum notional 5")),
+        ("0.0004", {}, (0, 0, "less than the quantity step 0.001")),
+        ("1.0004", {}, ("1", 0, "less than the quantity step 0.001")),
+        ("1", {}, ("1", 0, "")),
+    ],
+)
+def test_what_no_order_can_close_is_told_from_what_a_later_one_can(position, filters, expected):
+    """By quantities and notionals of the exchange, which the order keeps to at its own price."""
+    found = plan(e8(position), BOOK, replace(GRID, filters=Filters(**filters)), 0, None)
+    qty, missing, why = expected
+    assert (found.qty_e8, found.missing_e8, found.small) == (e8(str(qty)), e8(str(missing)), why)
+    if found.side:
+        limit_e8 = found.limit_e8(e8("1000"), 0, e8("0.9"), GRID.tick_e8)
+        assert limit_e8 * found.qty_e8 <= filters.get("max_notional_e8", 10**18) * E8
+        assert limit_e8 * found.qty_e8 >= GRID.min_notional_e8 * E8
 
 
 def test_empty_book_closes_nothing():

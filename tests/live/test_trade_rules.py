@@ -3,8 +3,11 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 from gateway_rig import ALICE, FollowingListener, MemoryAudit, make_gateway, place_for, trading
@@ -19,13 +22,16 @@ from mm.instrument import E8, Filters, Instrument, e8
 from mm.live.audit.books import AuditOrder
 from mm.live.knobs import OrderAccess
 from mm.live.orders.access import GatewayRun
+from mm.live.orders.gateway import DOUBTED_S
 from mm.live.orders.pauses import LONGEST_S, OrderPauses
 from mm.live.run.flatten import plan
 from mm.live.run.terms import ShadowTerms
 from mm.live.venues.refusals import Refusal, Why
 from mm.market_data.venue import DepthSnapshot
 from mm.play.knobs import Market
+from mm.runs.manifest import write_manifest
 from simulation import inject
+from state_servers import free_port
 
 BOXES = {"spot": venue, "usdm": contract_box}
 BOOK = DepthSnapshot(1, [("99.93", "1"), ("99.81", "2")], [("99.94", "1"), ("100.07", "9")])
@@ -249,6 +255,97 @@ def test_refused_order_leads_to_the_new_rules_and_the_end_leaves_nothing(change,
             assert rig.gateway.left == ()
 
     asyncio.run(scenario())
+
+
+def test_rules_that_keep_every_order_back_are_asked_for_again():
+    """No order is refused by them, here or there; they are asked for at most twice a minute."""
+
+    async def scenario() -> None:
+        async with trading() as rig:
+            rig.gateway.doubt_rules()
+            await asyncio.sleep(0.3)
+            assert rig.gateway.regridded is None
+            inject(rig.box, "at time 0 do filters min_notional=1")
+            rig.gateway.doubt_rules()
+            await asyncio.sleep(0.3)
+            assert rig.gateway.regridded is None
+            rig.gateway._doubted_s -= DOUBTED_S
+            rig.gateway._filters_s = 0.0
+            rig.gateway.doubt_rules()
+            await rig.until(lambda: rig.gateway.regridded)
+            assert "filters of SIMUSDT" in str(rig.gateway.regridded)
+
+    asyncio.run(scenario())
+
+
+def test_order_that_is_refused_here_leads_to_the_new_rules():
+    """Those of the start bounded its price; the exchange has lifted the bound since."""
+
+    async def scenario() -> None:
+        async with trading(faults="at time 0 do filters min_price=95") as rig:
+            rig.gateway.place(1, +1, "90", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(1) == "rejected")
+            assert rig.gateway.regridded is None
+            inject(rig.box, "at time 0 do filters min_price=0.01")
+            rig.gateway._filters_s = 0.0
+            rig.gateway.place(2, +1, "90", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.gateway.regridded)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("market", BOXES)
+def test_start_under_a_rule_that_keeps_its_quotes_back_trades_once_it_is_lifted(market, tmp_path):
+    """It says why it does not quote, and ends with 75 once it may: the next start has the new rules."""
+    change, reason = {"spot": ("min_notional", "min_notional"), "usdm": ("min_qty", "quantity_out_of_range")}[market]
+    with BOXES[market](tmp_path) as box:
+        box.post("/sim/faults", f"at time 0 do filters {change}=400")
+        port = free_port()
+        with box.trader(QUOTE_QTY="1.7", METRICS_PORT=str(port)) as process:
+            box.until(lambda: f"buy {reason}, sell {reason}" in not_ready(port), "a reason", process=process)
+            box.post("/sim/faults", f"at time 0 do filters {change}=1")
+            code, output, _ = ended(process, number=None, seconds=DOUBTED_S + 60)
+        assert code == 75, output
+        assert box.rows("ack") == []
+        with box.trader(QUOTE_QTY="1.7") as process:
+            box.until(lambda: box.rows("ack"), "an order", process=process)
+
+
+@pytest.mark.slow
+def test_shadow_of_knobs_that_it_was_played_with_waits_for_rules_that_allow_them(tmp_path):
+    """A first one with them is a mistake, and so is one that was played with others since."""
+    shadow = {"START_JITTER_S": "0"}
+    with venue(tmp_path) as box:
+        box.post("/sim/faults", "at time 0 do filters step=0.3")
+        assert box.run("shadow", QUOTE_QTY="0.2", **shadow).returncode == 2
+        for number, knobs in enumerate(({"QUOTE_QTY": "0.2"}, {"QUOTE_QTY": "2", "TARGET_INVENTORY": "-1"})):
+            given = {"QUOTE_QTY": None, "TARGET_INVENTORY": None} | knobs
+            known = {name.lower(): {"value": value, "source": "environment"} for name, value in given.items()}
+            folder = tmp_path / "out" / "shadow" / "SIMUSDT" / f"20260105_R{number}"
+            folder.mkdir(parents=True)
+            texts = {"kind": "shadow", "run_id": f"R{number}", "symbol": "SIMUSDT", "day": "20260105"}
+            texts |= dict.fromkeys(("status", "started_at", "finished_at", "version", "digest"), "")
+            write_manifest(folder, {**texts, "knobs": known, "timings": {}, "summary": {}, "inputs": [], "outputs": []})
+        older = box.run("shadow", QUOTE_QTY="0.2", **shadow)
+        assert older.returncode == 2, older.stderr  # it was played with another one since
+        shutil.rmtree(tmp_path / "out" / "shadow" / "SIMUSDT" / "20260105_R1")
+        done = box.run("shadow", QUOTE_QTY="0.2", **shadow)
+        assert (done.returncode, "less than the quantity step 0.3" in done.stderr) == (75, True), done.stderr
+        box.post("/sim/faults", "at time 0 do symbol listed=0")
+        done = box.run("shadow", QUOTE_QTY="0.2", **shadow)
+        assert (done.returncode, "does not list SIMUSDT any more" in done.stderr) == (75, True), done.stderr
+
+
+def not_ready(port):
+    """Return why a trader is not ready; empty if it is, or serves nothing yet."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=30):
+            return ""
+    except urllib.error.HTTPError as answer:
+        return answer.read().decode()
+    except OSError:
+        return ""
 
 
 def test_refusals_pause_a_side_longer_and_longer_and_no_cancel():

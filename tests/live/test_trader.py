@@ -221,3 +221,20 @@ def test_error_of_a_model_at_a_fill_ends_the_trade():
 
     with pytest.raises(ModelError, match="no more"):
         asyncio.run(ended())
+
+
+@pytest.mark.parametrize(("least_e8", "doubted"), [(5 * 10**8, False), (11 * 10**8, True)])
+def test_rules_of_the_start_that_keep_quotes_back_are_doubted(least_e8, doubted):
+    """The exchange may have changed them since, and an order that is never sent is never refused."""
+    asked = []
+    rig = TraderRig(rules={"min_notional_e8": least_e8}, doubt_rules=lambda: asked.append(rig.us))
+
+    async def scenario():
+        running = asyncio.create_task(rig.trader.run())
+        await asyncio.sleep(0.15)
+        rig.trader.end("enough")
+        await running
+
+    asyncio.run(scenario())
+    assert bool(rig.wire.sent) == (not doubted)
+    assert bool(asked) == doubted

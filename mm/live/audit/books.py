@@ -52,7 +52,7 @@ SEEN = ("liquidation_price", "mark_price", "margin", "maintenance_margin")
 """Columns of the table ``positions`` that are as the exchange has last shown them, in their order."""
 _NOT_SEEN = (None,) * (len(SEEN) + 1)
 SIZING = (
-    *("quote_qty", "size_ramp", "tick_size", "qty_step", "min_notional"),
+    *("quote_qty", "target_inventory", "size_ramp", "tick_size", "qty_step", "min_notional"),
     *("max_position", "max_order_notional", "account_max_notional", "leverage"),
 )
 """Knobs with which nothing can be quoted any more once the exchange has other rules, or another price."""

@@ -69,6 +69,8 @@ _STRAY_S = 60.0  # no request is on its way for longer, also where a clock was s
 _ROUND_S, _LONGEST_ROUND_S = 0.25, 4.0
 _AGAIN_S, _SILENCE_MARGIN_S = 0.5, 0.001
 _FILTERS_EVERY_S = 5.0
+DOUBTED_S = 30.0
+"""Time after which filters that keep the strategy's orders back are asked for again, in s."""
 COMPARE_S = 3.0
 """Longest time that an end waits for the last comparison of account and setup, in s."""
 CLOSED_S = 10.0
@@ -113,7 +115,8 @@ class Gateway:
         self._was_ready, self._stop_s = False, 0.0
         self._regridded: TryLater | None = None
         self._halted = ""  # the status of the symbol at the start, if it did not trade
-        self._filters_s = 0.0  # when they were last asked for
+        self._filters_s = 0.0  # until when they are not asked for again
+        self._doubted_s = 0.0
         self._fees_told: tuple[int, int] | None = None
         self._compared, self._comparing = 0, False  # comparisons of account and setup so far; whether one is under way
         self._pauses, self._setup_differed = OrderPauses(run.symbol, log), ""
@@ -504,7 +507,7 @@ class Gateway:
 
     def _refuse(self, order_id: int, side: int, refusal: Refusal) -> None:
         us = self._clock.now_us()
-        if refusal.why is Why.BAND:  # by a mean price that may be old
+        if refusal.why in FILTERS:  # by filters, or a mean price, that may be old
             self._ask_filters()
         self._tell_soon(lambda listener: listener.rejected(order_id, us, side, refusal))
         if pause_s := self._pauses.refused(side, refusal, asyncio.get_running_loop().time()):
@@ -634,6 +637,13 @@ class Gateway:
         if self._regridded is None and now_s >= self._filters_s:
             self._filters_s = now_s + _FILTERS_EVERY_S
             self._tasks.spawn(self._compare_filters())
+
+    def doubt_rules(self) -> None:
+        """Ask for the filters again from time to time, since orders are kept back by those of the start."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._doubted_s + DOUBTED_S:
+            self._doubted_s = now_s
+            self._ask_filters()
 
     async def _compare_filters(self) -> None:
         symbol, before = self._run.symbol, self.instrument

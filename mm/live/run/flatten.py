@@ -30,10 +30,11 @@ class FlattenPlan:
     Attributes:
         slippage_e8: Expected cost against the mid.
         most_e8: The largest cost, fee included: the cost of a fill at *price_e8* alone.
-        left_e8: What stays of the position: below a step or the minimum notional, not offered within the band, or a
-            buyer's commission, which is taken from what was bought.
+        left_e8: What stays of the position: too small for an order, not offered within the band, or a buyer's
+            commission, which is taken from what was bought.
         missing_e8: The part of it that another order could close, once the book offers it within the bounds.
         bound_e8: The exchange's own bound of its limit; 0 for none.
+        small: Why no order could close what the book does not lack; empty if all is closed, or could be.
     """
 
     side: int
@@ -46,6 +47,7 @@ class FlattenPlan:
     left_e8: int
     missing_e8: int = 0
     bound_e8: int = 0
+    small: str = ""
 
     @property
     def cost_e8(self) -> int:
@@ -84,9 +86,10 @@ def plan(
     best = [e8(levels[0][0]) for levels in (book.bids, book.asks) if levels]
     mid_e8 = sum(best) // len(best) if best else 0
     whole_e8 = abs(position_e8) // grid.lot_e8 * grid.lot_e8
-    wanted_e8 = left_e8 = min(whole_e8, grid.filters.max_qty_e8 or whole_e8)
-    bound_e8 = grid.filters.max_price_e8 if side > 0 else grid.filters.min_price_e8
-    price_e8 = paid_e16 = 0
+    filters = grid.filters
+    wanted_e8 = left_e8 = min(whole_e8, filters.max_qty_e8 or whole_e8)
+    bound_e8 = filters.max_price_e8 if side > 0 else filters.min_price_e8
+    price_e8, paid_e16, full = 0, 0, False
     for level_e8, qty_e8 in levels:
         if not left_e8 or (band_e8 is not None and abs(level_e8 - mid_e8) * E8 > band_e8 * mid_e8):
             break
@@ -94,12 +97,27 @@ def plan(
         if bound_e8 and side * (limit_e8 - bound_e8) > 0:
             break
         taken_e8 = min(left_e8, qty_e8 // grid.lot_e8 * grid.lot_e8)
+        if filters.max_notional_e8:  # the whole order counts at its own price
+            room_e8 = filters.max_notional_e8 * E8 // limit_e8 - (wanted_e8 - left_e8)
+            full, taken_e8 = room_e8 < taken_e8, min(taken_e8, room_e8 // grid.lot_e8 * grid.lot_e8)
+            if taken_e8 <= 0:
+                break
         left_e8, price_e8, paid_e16 = left_e8 - taken_e8, limit_e8, paid_e16 + taken_e8 * level_e8
+        if full:
+            break
     qty_e8 = wanted_e8 - left_e8
     least_e8 = 0 if contract else grid.min_notional_e8
-    missing_e8 = whole_e8 - qty_e8 if (whole_e8 - qty_e8) * mid_e8 // E8 >= max(least_e8, 1) else 0
-    if not qty_e8 or qty_e8 * price_e8 // E8 < least_e8:
-        return FlattenPlan(0, 0, 0, mid_e8, 0, 0, 0, abs(position_e8), missing_e8)
+    if qty_e8 < filters.min_qty_e8 or qty_e8 * price_e8 // E8 < least_e8:
+        qty_e8 = 0
+    rest_e8 = whole_e8 - qty_e8
+    small = _too_small(rest_e8 or abs(position_e8) - whole_e8, mid_e8, grid, least_e8)
+    missing_e8 = 0 if small else rest_e8
+    if not qty_e8:
+        return FlattenPlan(0, 0, 0, mid_e8, 0, 0, 0, abs(position_e8), missing_e8, small=small)
+    if side < 0:
+        bound_e8 = max(bound_e8, -(-least_e8 * E8 // qty_e8))
+    elif filters.max_notional_e8:
+        bound_e8 = min(bound_e8 or 2**62, filters.max_notional_e8 * E8 // qty_e8)
     slippage_e8 = -(-side * (paid_e16 - qty_e8 * mid_e8) // E8)
     fees_e8 = -(-paid_e16 * fee_rate_e8 // E8**2)
     most_e8 = -(-qty_e8 * (side * (price_e8 - mid_e8) * E8 + price_e8 * fee_rate_e8) // E8**2)
@@ -108,7 +126,21 @@ def plan(
         -(-qty_e8 * fee_rate_e8 // E8) if of_base else 0
     )  # of a buyer, in the base asset, or less in another
     left_e8 = abs(position_e8) - qty_e8 + commission_e8
-    return FlattenPlan(side, qty_e8, price_e8, mid_e8, slippage_e8, fees_e8, most_e8, left_e8, missing_e8, bound_e8)
+    amounts = (qty_e8, price_e8, mid_e8, slippage_e8, fees_e8, most_e8, left_e8, missing_e8, bound_e8)
+    return FlattenPlan(side, *amounts, small)
+
+
+def _too_small(qty_e8: int, mid_e8: int, grid: Instrument, least_e8: int) -> str:
+    """Return why no order of a quantity is accepted at the mid, *least_e8* the least notional; empty if one is."""
+    if not qty_e8:
+        return ""
+    if qty_e8 < grid.lot_e8:
+        return f"less than the quantity step {short_text(grid.lot_e8)}"
+    if qty_e8 < grid.filters.min_qty_e8:
+        return f"less than the minimum quantity {short_text(grid.filters.min_qty_e8)}"
+    if mid_e8 and qty_e8 * mid_e8 // E8 < least_e8:
+        return f"worth less than the minimum notional {short_text(least_e8)}"
+    return ""
 
 
 class FlattenCost:
@@ -225,8 +257,10 @@ class Flatten:
         made, grid = self._plan, trade.terms.entry
         base, quote = grid["baseAsset"], grid["quoteAsset"]
         held = f"position {short_text(self._position_e8)} {base}"
-        why = "a buyer's commission, too small an order" if made.side > 0 else "too small an order"
-        left = f"; {short_text(made.left_e8)} {base} stay: {why}, or not offered" if made.left_e8 else ""
+        missing = "not offered within PRICE_BAND and the exchange's bounds" if made.missing_e8 else ""
+        commission = "a buyer's commission" if made.left_e8 and made.side > 0 else ""
+        why = ", ".join(filter(None, (commission, made.small, missing)))
+        left = f"; {short_text(made.left_e8)} {base} stay: {why}" if made.left_e8 else ""
         if not made.side:
             return f"{held}: nothing to close{left}"
         verb = "buy" if made.side > 0 else "sell"

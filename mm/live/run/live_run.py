@@ -4,12 +4,15 @@ written.
 
 import asyncio
 import sys
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, nullcontext
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mm.errors import SafetyError, TryLater
+from mm.instrument import e8, from_exchange_info, short_text
 from mm.live.account.kill_switch import KillSwitch, SwitchWatch
+from mm.live.account.limits import NothingQuotable
 from mm.live.pages.metrics import TradingMetrics
 from mm.live.pages.symbols_page import SymbolsPage
 from mm.live.pages.watch import serving
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
     from mm.live.run.guard import RunGuard
     from mm.play.knobs import Day
     from mm.runs.in_progress import Run
+
+
+ROUNDED = "rounded to the step"
+"""The source of a knob, in the manifest, whose quantity an exchange with a raised step no longer accepts."""
 
 
 class LiveRun:
@@ -91,8 +98,64 @@ class LiveRun:
     def seen_parts(self) -> dict[str, Parts]:
         return {**dict.fromkeys(self.own_views, self.parts), **self.beside}
 
-    def suited(self, terms: ShadowTerms) -> PlayKnobs:  # noqa: ARG002 - a trade reads them
-        return self.strategy
+    @property
+    def quotes(self) -> bool:
+        """Whether it quotes, so that the knobs of quotes must allow it."""
+        return True
+
+    def has_traded_with(self, *knobs: str) -> bool:
+        """Return whether the latest earlier run of its kind had the same values of some `SIZING` knobs."""
+        raise NotImplementedError
+
+    def suited(self, terms: ShadowTerms) -> PlayKnobs:
+        """Return the strategy with quantities on the exchange's step, which may have been raised since it was traded.
+
+        Raises:
+            TryLater: If QUOTE_QTY is below the step now.
+        """
+        strategy, step_e8 = self.strategy, from_exchange_info(terms.entry, "exchangeInfo").lot_e8
+        if strategy.market.qty_step is not None or not self.quotes:
+            return strategy
+        models, account = strategy.models, strategy.account
+        qty = self._rounded("quote_qty", models.quote_qty, step_e8)
+        if qty == "0":
+            raise TryLater(
+                "{quote_qty} is {}, less than the quantity step {} of {}, so nothing can be quoted; set a larger one, "
+                "or start it again once the step is smaller",
+                models.quote_qty,
+                short_text(step_e8),
+                self.symbol,
+            )
+        target = self._rounded("target_inventory", account.target_inventory, step_e8)
+        models, account = replace(models, quote_qty=qty), replace(account, target_inventory=target)
+        return replace(strategy, models=models, account=account)
+
+    def _rounded(self, knob: str, qty: str | None, step_e8: int) -> str | None:
+        """Return a quantity that was traded with, rounded toward 0 to the step; another one as it is."""
+        if qty is None:
+            return None
+        rest_e8 = abs(e8(qty)) % step_e8
+        if not rest_e8 or not self.has_traded_with(knob):
+            return qty
+        to = short_text(e8(qty) - rest_e8 if e8(qty) > 0 else e8(qty) + rest_e8)
+        if to != "0" or knob != "quote_qty":
+            step = short_text(step_e8)
+            self.run.log.warning("quantity_rounded", knob=knob.upper(), given=qty, to=to, step_size=step)
+            self.run.set_knobs(ROUNDED, **{knob: to})
+        return to
+
+    @contextmanager
+    def under_changed_rules(self) -> Iterator[None]:
+        """Raise TryLater in place of a NothingQuotable whose knobs have traded: the exchange has changed, not they."""
+        try:
+            yield
+        except NothingQuotable as error:
+            if not self.has_traded_with(*error.knobs):
+                raise
+            raise TryLater(
+                f"{error}; it has traded with the same before: it can be started again, and trades once the exchange's "
+                f"rules and price allow it"
+            ) from error
 
     async def close(self) -> None:
         for one in (self.parts, *self.beside.values()):

@@ -227,6 +227,7 @@ class Quoting:
             decided=lambda: self._decided(lags),
             ended=self._announce_end,
             ask_status=self._ask_status,
+            doubt_rules=gateway.doubt_rules,
             clock=trade.clock,
             unread=self._is_unread,
             single_trades=trade.parts.days.trade_stream == "trade",

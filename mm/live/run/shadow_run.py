@@ -5,26 +5,28 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mm.backtest.summary_text import text_of
-from mm.errors import Incomplete, TryLater
+from mm.errors import BrokenFile, Incomplete, TryLater
 from mm.live.pages.metrics import TradingMetrics
 from mm.live.run.decisions import decisions_name, decisions_of, write_decisions
 from mm.live.run.kept_models import kept_models
-from mm.live.run.live_run import LiveRun
+from mm.live.run.live_run import ROUNDED, LiveRun
 from mm.live.run.observer import ShadowObserver
 from mm.live.run.other_markets import OtherFollower, OtherTaker, PairedPlay, feeds_of, recordings
 from mm.live.run.play import PaperPlay, ShadowFollower
 from mm.live.run.replay_check import RECONCILE, compare_with_replay
-from mm.live.run.terms import DAY_REPLACED, REGRIDDED
+from mm.live.run.terms import DAY_REPLACED, REGRIDDED, UnlistedSymbol
 from mm.live.state.stores import LiveStore
 from mm.market_data.recording import Parts, Recording
 from mm.play.setup import PlayKnobs
 from mm.report.backtest import page
 from mm.report.run_columns import columns_of
+from mm.runs.manifest import MANIFEST, read_manifest
 from mm.runs.trusted import COPIES
 
 if TYPE_CHECKING:
@@ -57,9 +59,32 @@ class ShadowRun(LiveRun):
         super().check()
         _take_back_killed(self.run)
 
+    def has_traded_with(self, *knobs: str) -> bool:
+        now = self.run.about.knobs
+        for path in sorted(self.run.folder.parent.glob(f"*/{MANIFEST}"), reverse=True):
+            with suppress(BrokenFile):
+                before = [read_manifest(path.parent)["knobs"].get(name, {}) for name in knobs]
+                if all(one.get("source") != ROUNDED for one in before):  # else an older one has what was given
+                    return all(one.get("value") == now[name]["value"] for name, one in zip(knobs, before, strict=True))
+        return False
+
     async def learn(self) -> None:
-        await super().learn()
-        self._play = PaperPlay(self.terms, self.strategy, self.run, feeds_of(self.others, self.seen_parts))
+        """Ask the exchange for the terms, and prepare the run; nothing is recorded yet.
+
+        Raises:
+            TryLater: If the exchange does not list the symbol any more, or has other rules than it was played with.
+            UsageError: If it does not list it, and it was never played.
+        """
+        try:
+            with self.under_changed_rules():
+                await super().learn()
+                self._play = PaperPlay(self.terms, self.strategy, self.run, feeds_of(self.others, self.seen_parts))
+        except UnlistedSymbol as error:
+            if not self.has_traded_with():
+                raise
+            raise TryLater(
+                f"the exchange does not list {self.symbol} any more, which was played before; stop its unit"
+            ) from error
         for name, path in _named(self.strategy).items():  # for the replay, as a fit may be overwritten
             shutil.copyfile(path, self.run.path(name))
         play, log = self._play, self.run.log

@@ -5,8 +5,8 @@ gateway, which reconciles; the job. An end is in reverse order, without placing 
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Coroutine, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -19,7 +19,7 @@ from mm.live.account.check import AccountCheck
 from mm.live.account.exchange import ExchangeAccount
 from mm.live.account.kill_switch import note_none_open
 from mm.live.account.ledger import Ledger
-from mm.live.account.limits import NothingQuotable, TradedAccount
+from mm.live.account.limits import TradedAccount
 from mm.live.account.locks import TraderLocks
 from mm.live.audit.books import BOOKS, CLIENT_IDS, runs_in, sizing
 from mm.live.audit.history import EquityFile, RunHistory, read_history
@@ -28,7 +28,7 @@ from mm.live.knobs import Contracts, OrderAccess, Trading, account_name
 from mm.live.orders.access import ClientIds, GatewayRun
 from mm.live.orders.gateway import START_S, Gateway
 from mm.live.run.live_run import LiveRun
-from mm.live.run.terms import ShadowTerms, UnlistedSymbol
+from mm.live.run.terms import UnlistedSymbol
 from mm.live.run.trader import KILL
 from mm.live.state.stores import StateStores
 from mm.market_data.recording import Parts
@@ -184,25 +184,9 @@ class TradeRun(LiveRun):
                 f"open; ask the exchange what became of a position, and stop the unit of the symbol"
             ) from error
 
-    def suited(self, terms: ShadowTerms) -> PlayKnobs:
-        """Return the strategy with a QUOTE_QTY on the quantity step, which may have been raised since it was traded."""
-        models, step_e8 = self.strategy.models, from_exchange_info(terms.entry, "exchangeInfo").lot_e8
-        if models.quote_qty is None or self.strategy.market.qty_step is not None or not self.job.quotes:
-            return self.strategy
-        qty_e8 = e8(models.quote_qty) // step_e8 * step_e8
-        if qty_e8 == e8(models.quote_qty) or not self.has_traded_with("quote_qty"):
-            return self.strategy
-        if not qty_e8:
-            raise TryLater(
-                "{quote_qty} is {}, less than the quantity step {} of {}, so nothing can be quoted; set a larger one, "
-                "or start it again once the step is smaller",
-                models.quote_qty,
-                short_text(step_e8),
-                self.symbol,
-            )
-        qty = short_text(qty_e8)
-        self.run.log.warning("quote_qty_rounded", quote_qty=models.quote_qty, to=qty, step_size=short_text(step_e8))
-        return replace(self.strategy, models=replace(models, quote_qty=qty))
+    @property
+    def quotes(self) -> bool:
+        return self.job.quotes
 
     def has_traded_with(self, *knobs: str) -> bool:
         """Return whether the latest trade that has sent an order had the same values of some `SIZING` knobs.
@@ -213,20 +197,7 @@ class TradeRun(LiveRun):
         folder = audit_folder(self.day.out_root, self.symbol)
         history = self._history or read_history(folder, self.symbol, self.knobs.account, self.clock())
         before, now = history.books.traded, sizing(self.given())
-        return bool(before) and all(before[name] == now[name] for name in knobs)
-
-    @contextmanager
-    def under_changed_rules(self) -> "Iterator[None]":
-        """Raise TryLater in place of a NothingQuotable whose knobs have traded: the exchange has changed, not they."""
-        try:
-            yield
-        except NothingQuotable as error:
-            if not self.has_traded_with(*error.knobs):
-                raise
-            raise TryLater(
-                f"{error}; it has traded with the same before: it can be started again, and trades once the exchange's "
-                f"rules and price allow it"
-            ) from error
+        return bool(before) and all(before.get(name) == now[name] for name in knobs)
 
     def alone(self) -> AbstractContextManager[None]:
         return self.locks.alone(self.symbol)

@@ -35,6 +35,10 @@ _Found = TypeVar("_Found")
 Message = tuple[str, int, int, int, int, str]
 """``place``, ``cancel`` or ``amend``, order id, side, ticks, lots (for an amendment: in total), kind."""
 
+OF_RULES = frozenset(
+    ("min_notional", "max_notional", "quantity_out_of_range", "quantity_below_step", "price_out_of_band")
+)
+"""Reasons of the engine for which the rules of the start keep an order back."""
 MAX_WAIT_S = 0.05  # maximum time between two checks of kill switch and risk limits
 MIN_WAIT_S = 0.0002
 STOPPED_US = 100_000
@@ -164,6 +168,7 @@ class TraderParts:
         allow: Called before each step of the engine: sets what the account's limits allow; returns why quotes must
             wait, or an empty text.
         ask_status: Called once the exchange says that the symbol does not trade.
+        doubt_rules: Called while filters of the start keep quotes back.
         unread: Returns whether messages of the market or of the account wait to be read.
         single_trades: Whether each print of the market is one trade, not an aggregate.
     """
@@ -180,6 +185,7 @@ class TraderParts:
     decided: Callable[[], None] = lambda: None
     ended: Callable[[str], None] = lambda _: None
     ask_status: Callable[[], None] = lambda: None
+    doubt_rules: Callable[[], None] = lambda: None
     clock: Callable[[], int] = now_us
     unread: Callable[[], bool] = lambda: False
     single_trades: bool = True
@@ -204,6 +210,7 @@ class Trader(OrderListener):
         self._allow, self._announce, self._heard = parts.allow, parts.ended, parts.heard
         self._market = MarketWithoutUs(single_trades=parts.single_trades)
         self._target_lots, self._ask_status = parts.target_lots, parts.ask_status
+        self._doubt_rules = parts.doubt_rules
         self._over = asyncio.Event()
         self._nap: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
@@ -305,6 +312,8 @@ class Trader(OrderListener):
                 if why is not None:
                     self.end(why)
                     break
+                if not OF_RULES.isdisjoint(self._engine.manager.withheld_for):
+                    self._doubt_rules()
             self.act(us)
             due_s = max((self._engine.next_due_us - us) / US_PER_S, MIN_WAIT_S)
             self._nap = loop.create_future()

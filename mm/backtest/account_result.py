@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.account_limits import LOSS, NOTIONAL, ORDERS, AccountBounds
+from mm.backtest.engine.contract_margin import peaks_shown
 from mm.backtest.io import CSV, PARQUET
+from mm.backtest.margin import MarginAccount
 from mm.backtest.metrics.json_values import finite
 from mm.backtest.metrics.notes import NULL, of_verdict
 from mm.backtest.metrics.pnl import EquitySeries, account_of, together
@@ -47,12 +49,14 @@ class AccountResult:
         bounds: The limits over all markets.
         killed: The instant from which nothing was sent, and why; None if the account was not killed.
         absent: The days of the run that a market lacks, by symbol.
+        wallet: The margin account at the end, of contracts.
     """
 
     results: Mapping[str, Result]
     bounds: AccountBounds
     killed: tuple[int, str] | None = None
     absent: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    wallet: MarginAccount | None = None
 
     @property
     def symbol(self) -> str:
@@ -66,6 +70,7 @@ class AccountResult:
             each[0],
             days=tuple(sorted({day for terms in each for day in terms.days})),
             trials=max(known, key=lambda trials: trials.independent) if len(known) == len(each) else None,
+            liquidated_us=min((terms.liquidated_us for terms in each if terms.liquidated_us is not None), default=None),
         )
 
     @cached_property
@@ -87,7 +92,8 @@ class AccountResult:
         symbols = {symbol: result.summary for symbol, result in self.results.items()}
         each, terms, series = list(symbols.values()), self.terms, self.series
         knows = all(result.terms.knows_next_move for result in self.results.values())
-        numbers: dict[str, Any] = {} if series is None else strategy_summary(series, terms, knows=knows)
+        judged = knows and terms.liquidated_us is None
+        numbers: dict[str, Any] = {} if series is None else strategy_summary(series, terms, knows=judged)
         numbers |= {name: _sum(each, name) for name in (*PARTS, "pnl_total", "pnl_quoting", "pnl_hold")}
         numbers |= {name: sum(one[name] for one in each) for name in COUNTS if all(name in one for one in each)}
         summary = {
@@ -101,6 +107,7 @@ class AccountResult:
             "volume": {"quote": _sum([one["volume"] for one in each], "quote")},
             "account": self._account(),
             "balances": self.balances(),
+            **self._margin(),
             "diversification": self.diversification(),
             "seconds_covered": 0.0 if series is None else series.spans.covered_us / US_PER_S,
             "risk": self._risk(each),
@@ -121,16 +128,32 @@ class AccountResult:
         worth = {"equity_start": series.equity[0], "equity_end": series.equity[-1], "max_drawdown": fall or 0}
         return {name: series.quote(value) for name, value in worth.items()}
 
+    def _margin(self) -> dict[str, Any]:
+        """Return how an account of contracts used its margin."""
+        if self.wallet is None:
+            return {}
+        us = self.terms.liquidated_us
+        ended = {} if us is None else {"liquidated_at": iso(us)}
+        return {**ended, "margin": dict(finite(peaks_shown(self.wallet.peaks)))}
+
     def balances(self) -> dict[str, dict[str, str]]:
+        """Return the balance of each asset at the start and at the end, as exact decimals.
+
+        Of contracts: the wallet, and each position by its symbol.
+        """
         held: dict[str, list[int]] = {}
-        for result in self.results.values():
+        if self.wallet is not None:
+            ends = (self.wallet.start_e8, self.wallet.wallet.balance_e8)
+            held = {self.terms.instrument.assets[1]: [amount * E8 for amount in ends]}
+        for symbol, result in self.results.items():
             grid, state, terms = result.terms.instrument, result.journal.state, result.terms
             base, quote = grid.assets
             first, last = (state[row].tolist() if len(state) else None for row in (0, -1))
             for end, row in enumerate((first, last)):
                 lots, cash_tl, fees_e8 = (0, 0, 0) if row is None else row[1:4]
                 cash = (terms.initial_cash_e8 - fees_e8) * E8 + cash_tl * grid.tick_lot_e16
-                for asset, amount in ((base, lots * grid.lot_e8 * E8), (quote, cash)):
+                owned = ((base, lots * grid.lot_e8 * E8), (quote, cash))
+                for asset, amount in owned if self.wallet is None else ((symbol, owned[0][1]),):
                     held.setdefault(asset, [0, 0])[end] += amount
         return {
             asset: dict(

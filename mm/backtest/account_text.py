@@ -21,13 +21,14 @@ def account_rows(summary: Mapping[str, Any]) -> list[list[Any]]:
 def account_text(summary: Mapping[str, Any]) -> str:
     quote, models = summary["quote_asset"], summary["models"]
     head = f"{summary['symbol']} {', '.join(summary['days'])}, one account in {quote}: "
-    lines = [head + f"{models['quote']} quotes, {models['fill']} fills"]
+    ended = [f"LIQUIDATED {summary['liquidated_at']}"] if summary.get("liquidated_at") else []
+    lines = [*ended, head + f"{models['quote']} quotes, {models['fill']} fills"]
     rows = [list(HEAD)]
     for name, quoting, spread, inventory, fees, fills, volume, fall in account_rows(summary):
         money = [signed(quoting), signed(spread), signed(inventory), number(fees)]
         rows.append([name, *money, "–" if fills is None else f"{fills:,}", number(volume), number(fall)])
     lines += _table(rows)
-    lines += [f"  {text}" for text in (held_text(summary), diversification_text(summary)) if text]
+    lines += [f"  {text}" for text in (held_text(summary), margin_text(summary), diversification_text(summary)) if text]
     lines.append(f"  covered {duration(summary['seconds_covered'])}")
     return "\n".join([*lines, *(f"  ! {line}" for line in summary["warnings"])])
 
@@ -35,6 +36,15 @@ def account_text(summary: Mapping[str, Any]) -> str:
 def held_text(summary: Mapping[str, Any]) -> str:
     held = [f"{ends['start']} to {ends['end']} {asset}" for asset, ends in summary["balances"].items()]
     return f"balances: {', '.join(held)}"
+
+
+def margin_text(summary: Mapping[str, Any]) -> str:
+    """Return how an account of contracts used its margin, in words."""
+    margin = summary.get("margin")
+    if not margin:
+        return ""
+    used = "used up" if margin["ratio_max"] is None else f"at most {percent(margin['ratio_max'])} used"
+    return f"margin of the cross positions: {used}, maintenance at most {number(margin['maintenance_max'])}"
 
 
 def diversification_text(summary: Mapping[str, Any]) -> str:

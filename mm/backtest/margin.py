@@ -7,9 +7,10 @@ exchange in a box does. A replay need not ask at each mark price: within `bounds
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from mm.backtest.margin_terms import MarginTerms
+from mm.backtest.margin_use import MarginPeaks, MarginUse
 from mm.instrument import E8
 from mm.margin.brackets import Brackets, most_notional_e8
 from mm.margin.liquidation import bankrupt_ticks, clearance_e8, left_e8
@@ -65,28 +66,56 @@ class Grid:
     most_ticks: int = NO_BOUND
 
 
+class Watcher(Protocol):
+    """What plays a contract of an account."""
+
+    use: MarginUse
+
+    def mark_before(self, us: int) -> int:
+        """Return the mark price in force before an instant, which is not before earlier ones; -1 for none."""
+
+    def bound(self, low_e8: int, high_e8: int) -> None:
+        """Take new bounds, see `MarginAccount.bounds`."""
+
+    def catch_up(self, us: int) -> None:
+        """Play everything up to and including an instant."""
+
+    def liquidate(self, us: int) -> None:
+        """Close the position, whose margin is used up."""
+
+    def end(self) -> None:
+        """Send nothing afterwards, as a position of the account was liquidated."""
+
+
 @dataclass(slots=True)
 class _Held:
     contract: Contract
     terms: MarginTerms
     grid: Grid
     start_lots: int
-    ask_mark: Callable[[int], int] | None = None
-    set_bounds: Callable[[int, int], None] | None = None
+    watcher: Watcher | None = None
 
 
 @dataclass(slots=True)
 class MarginAccount:
-    """A wallet of the quote asset, and positions in contracts."""
+    """A wallet of the quote asset, and positions in contracts.
+
+    Attributes:
+        start_e8: Balance at the start.
+        peaks: How the cross positions used it.
+    """
 
     wallet: Wallet
     liquidations: list[Liquidation] = field(default_factory=list)
+    peaks: MarginPeaks = field(default_factory=MarginPeaks)
+    start_e8: int = 0
     _held: dict[str, _Held] = field(default_factory=dict)
+    _settles: bool = False
 
     @classmethod
     def of(cls, balance_e8: int, *, keeps_income: bool = False) -> "MarginAccount":
         """*keeps_income* lists each change, as the box does."""
-        return cls(Wallet(balance_e8, keeps_income=keeps_income))
+        return cls(Wallet(balance_e8, keeps_income=keeps_income), start_e8=balance_e8)
 
     def add(
         self,
@@ -115,10 +144,9 @@ class MarginAccount:
         )
         self._held[symbol] = _Held(contract, terms, grid, start_lots)
 
-    def watch(self, symbol: str, ask_mark: Callable[[int], int], set_bounds: Callable[[int, int], None]) -> None:
-        """Have a contract watched."""
-        held = self._held[symbol]
-        held.ask_mark, held.set_bounds = ask_mark, set_bounds
+    def watch(self, symbol: str, watcher: Watcher) -> None:
+        """Have a contract watched by what plays it."""
+        self._held[symbol].watcher = watcher
 
     def contract(self, symbol: str) -> Contract:
         return self._held[symbol].contract
@@ -141,8 +169,8 @@ class MarginAccount:
 
     def look(self, us: int) -> None:
         for symbol, held in self._held.items():
-            if held.ask_mark is not None:
-                self.mark(symbol, held.ask_mark(us))
+            if held.watcher is not None:
+                self.mark(symbol, held.watcher.mark_before(us))
 
     def book(self, us: int, symbol: str, side: int, trade: tuple[int, int], fee_e8: int) -> int:
         """Book a fill of *trade*, ticks and lots, and return what it realises before its fee."""
@@ -207,8 +235,38 @@ class MarginAccount:
     def rebound(self) -> None:
         bounds = self.bounds()
         for symbol, held in self._held.items():
-            if held.set_bounds is not None:
-                held.set_bounds(*bounds[symbol])
+            if held.watcher is not None:
+                held.watcher.bound(*bounds[symbol])
+
+    def settle(self, us: int, asks: Watcher) -> None:
+        """Liquidate what has no margin at the marks up to and including an instant, in the order of the contracts.
+
+        All of them have then played that instant, but for the one that *asks*; a liquidation ends the run of all.
+        """
+        self.look(us + 1)
+        if self._settles:
+            return
+        if any(self.is_due(symbol) for symbol in self._held):
+            self._settles = True
+            watched = {symbol: held.watcher for symbol, held in self._held.items() if held.watcher is not None}
+            for watcher in watched.values():
+                if watcher is not asks:
+                    watcher.catch_up(us)
+            for symbol, watcher in watched.items():
+                if self.is_due(symbol):
+                    watcher.liquidate(us)
+            self._settles = False
+            if self.liquidations:
+                for watcher in watched.values():
+                    watcher.end()
+        self.rebound()
+
+    def count_peaks(self, stop_us: int) -> None:
+        """Raise the peaks by the marks up to and including an instant, and forget these."""
+        uses = [held.watcher.use for held in self._held.values() if held.watcher is not None]
+        self.peaks.count(uses, self.start_e8 / E8, stop_us)
+        for use in uses:
+            use.count(stop_us)
 
     def liquidate(self, us: int, symbol: str, offers: Callable[[int, int], Sequence[tuple[int, int]]]) -> Liquidation:
         """Close the position as the exchange does once its open orders have ended.

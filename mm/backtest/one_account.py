@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from mm.backtest.account_limits import LOSS, AccountBounds
 from mm.backtest.account_result import AccountResult
 from mm.backtest.engine._engine import Together
+from mm.backtest.engine.contract_margin import LIQUIDATED
 from mm.backtest.engine.paper_exchange import STRIDE_US, require_orders
 from mm.backtest.fills.intensity import Intensity
+from mm.backtest.margin import MarginAccount
 from mm.backtest.replay import Replay
 from mm.backtest.risk import RiskLimits
 from mm.backtest.rules import Rules
@@ -54,11 +56,6 @@ def check_markets(tapes: Mapping[str, Tape]) -> None:
         spot = ", ".join(symbol for symbol in tapes if symbol not in contracts)
         raise UsageError(
             f"ONE_ACCOUNT: {', '.join(contracts)} of USD-M and {spot} of Spot have separate accounts; {way}"
-        )
-    if contracts:
-        raise UsageError(
-            f"ONE_ACCOUNT: {', '.join(contracts)} are contracts, and several of one margin account are not played yet; "
-            f"{way}"
         )
     quotes = {symbol: tape.instrument.assets[1] for symbol, tape in tapes.items()}
     if unknown := [symbol for symbol, asset in quotes.items() if not asset]:
@@ -111,7 +108,10 @@ def backtest_account(
             )
         for tape in market.tapes:
             require_orders(market.fills, tape)
-    return _Account(shared(markets, cash_e8, bounds), bounds, step, keeps_orders=keeps_orders).play()
+    wallet = None
+    if any(market.rules.margin is not None for market in markets.values()):
+        wallet = MarginAccount.of(cash_e8)
+    return _Account(shared(markets, cash_e8, bounds), bounds, step, wallet, keeps_orders=keeps_orders).play()
 
 
 class _Account:
@@ -122,13 +122,20 @@ class _Account:
         markets: Mapping[str, AccountMarket],
         bounds: AccountBounds,
         step: Callable[[int], None] | None,
+        wallet: MarginAccount | None,
         *,
         keeps_orders: bool,
     ) -> None:
-        self.markets, self.bounds, self.step = markets, bounds, step
+        self.markets, self.bounds, self.step, self.wallet = markets, bounds, step, wallet
         self.replays = {
             symbol: Replay(
-                market.quotes, market.fills, market.rules, intensity=market.intensity, keeps_orders=keeps_orders
+                market.quotes,
+                market.fills,
+                market.rules,
+                intensity=market.intensity,
+                keeps_orders=keeps_orders,
+                account=wallet,
+                symbol=symbol,
             )
             for symbol, market in markets.items()
         }
@@ -151,6 +158,10 @@ class _Account:
                 exchange.hold(UNPRICED)
         while self.playing:
             self._play_to(self._next_us())
+            if self.liquidated:  # what is still held counts as it is then
+                for symbol in list(self.playing):
+                    self._end(symbol)
+                break
             for symbol in [symbol for symbol, tape in self.playing.items() if tape.end_us <= self.us]:
                 self._end(symbol)
             starts = [
@@ -158,8 +169,22 @@ class _Account:
             ]
             if starts:
                 self._begin(min(starts) if not self.playing else self.us + 1)
-        results = {symbol: replay.result(self.markets[symbol].tapes) for symbol, replay in self.replays.items()}
-        return AccountResult(results, self.bounds, self.killed)
+        results = {
+            symbol: replay.result(self.markets[symbol].tapes)
+            for symbol, replay in self.replays.items()
+            if replay.began or not self.liquidated
+        }
+        if self.wallet is not None and self.liquidated:
+            us = self.wallet.liquidations[0].us
+            results = {
+                symbol: replace(result, terms=replace(result.terms, liquidated_us=us))
+                for symbol, result in results.items()
+            }
+        return AccountResult(results, self.bounds, self.killed, wallet=self.wallet)
+
+    @property
+    def liquidated(self) -> bool:
+        return self.wallet is not None and bool(self.wallet.liquidations)
 
     def _next_us(self) -> int:
         ends = [tape.end_us for tape in self.playing.values()]
@@ -196,10 +221,17 @@ class _Account:
             us, why = self._advance(stop_us)
             if why:
                 self._act(us, why)
+                if self.liquidated:
+                    until_us = us
+                    break
                 continue
             for symbol in self.playing:
                 self.exchanges[symbol].play_to(stop_us)
             self.together.again()
+            if self.liquidated:  # by funding
+                self.killed = self.killed or (stop_us, LIQUIDATED)
+                until_us = stop_us
+                break
             if due_us > until_us:
                 break
         for symbol, tape in self.playing.items():
@@ -221,7 +253,7 @@ class _Account:
             self.exchanges[symbol].advance(us)
         if why & (KILLS | LOSES):
             reasons = [exchange.killed[1] for exchange in self.exchanges.values() if exchange.killed]
-            self.killed = (us, reasons[0] if why & KILLS and reasons else LOSS)
+            self.killed = self.killed or (us, reasons[0] if why & KILLS and reasons else LOSS)
             self.together.kill(self.killed[1])
         if why & PRICES:
             for exchange in self.exchanges.values():

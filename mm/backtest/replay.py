@@ -9,6 +9,7 @@ import numpy as np
 
 from mm.backtest.engine.paper_exchange import PaperExchange, require_orders
 from mm.backtest.fills.intensity import Intensity, Poisson
+from mm.backtest.margin import MarginAccount
 from mm.backtest.metrics.order_lives import mid_offsets
 from mm.backtest.models import FILL_BIAS
 from mm.backtest.result import Result
@@ -84,11 +85,15 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
 class Replay:
     """A backtest of one market, day by day: its paper exchange, and what a reader must know of the days.
 
+    Args:
+        quotes, fills, rules, intensity, keeps_orders: As of `backtest`.
+        account, symbol: As of `PaperExchange`.
+
     Raises:
         UsageError: If the target inventory is beyond the bound of the quotes.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as of `backtest`
         self,
         quotes: object,
         fills: object,
@@ -96,9 +101,11 @@ class Replay:
         *,
         intensity: Intensity | None = None,
         keeps_orders: bool = True,
+        account: MarginAccount | None = None,
+        symbol: str = "",
     ) -> None:
         _check_target(quotes, rules)
-        self.exchange = PaperExchange(quotes, fills, rules, keeps_orders=keeps_orders)
+        self.exchange = PaperExchange(quotes, fills, rules, keeps_orders=keeps_orders, account=account, symbol=symbol)
         self._models = (quotes, fills, intensity)
         self._predicting = _predicting(fills, intensity)
         self._first: Tape | None = None
@@ -107,6 +114,11 @@ class Replay:
         self._offsets, self._queues = list[Ints](), list["Consistency"]()
         self._notes, self._excluded = list[str](), list[str]()
         self._sums = np.zeros(4, np.int64)  # lost lines, raised times, time without trades, all time
+
+    @property
+    def began(self) -> bool:
+        """Whether a day has begun."""
+        return self._first is not None
 
     def begin(self, day: Tape) -> None:
         if self._first is None:

@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from mm.play.play import Play
 
 
-VARIED = (Market, Execution, Account, Models, OtherMarkets, Risk)  # groups whose knobs may differ between symbols
+VARIED = (
+    Market,
+    Execution,
+    Account,
+    Margin,
+    Models,
+    OtherMarkets,
+    Risk,
+)  # groups whose knobs may differ between symbols
 
 
 @runner(

@@ -134,8 +134,9 @@ def account_page(
 
 def _tiles(summary: Mapping[str, Any]) -> str:
     unit = quote_asset(summary)
-    gave = summary["diversification"] or {}
+    gave, ended = summary["diversification"] or {}, summary.get("liquidated_at")
     return tiles(
+        *([tile("Liquidated", ended[11:19], f"{ended[:10]} UTC: the margin was used up")] if ended else []),
         *earnings(summary),
         tile("Max drawdown", number(summary.get("max_drawdown")), "of the sum", unit=unit),
         tile("Fills", f"{summary['n_fills']:,}", f"of {summary['n_orders']:,} orders", unit="fills"),

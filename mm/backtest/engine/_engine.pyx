@@ -57,9 +57,9 @@ cdef object OWN_AHEAD = frozenset({"own_bid_ahead", "own_ask_ahead"})   # signal
 
 # What a market uses of an account, as of the last instant that it played.
 cdef struct Use:
-    int64_t cash_tl, fees_e8, inventory_lots, buys, sells, orders
+    int64_t cash_tl, fees_e8, inventory_lots, buys, sells, orders, margin_us
     wide notional_e8, lost_e8
-    bint priced, killed
+    bint priced, killed, closed
 
 
 @cython.final
@@ -149,6 +149,10 @@ cdef class Engine:
         """Our inventory, in lots."""
         return self.venue.orders.account.inventory_lots
 
+    def pass_time(self, int64_t us) -> None:
+        """Let an instant be the current one, without playing anything before it."""
+        self.venue.now_us = max(self.venue.now_us, us)
+
     def trade(self, *, trades: bool) -> None:
         """Set whether the strategy may quote from the current instant on; the time in which it may not has no market.
 
@@ -224,7 +228,7 @@ cdef class Engine:
             fill.us, fill.ticks, fill.lots, fill.fee_e8 = us, fill_ticks, lots, fee_e8
             fill.reason, fill.mid2 = self.venue.taker_reason + 1 + <int64_t> by, orders.records.mid2
             orders.filled(open.count - 1, &fill, True)
-        orders.margin.settles = False
+        orders.margin.settles, orders.margin.closed = False, True
         orders_next_message(open)
         self.venue.watch_sides(us)
 
@@ -1018,7 +1022,8 @@ cdef class Together:
         used.cash_tl, used.fees_e8 = ours.account.cash_tl, ours.account.fees_e8
         used.inventory_lots = ours.account.inventory_lots
         used.sells, used.buys, used.orders = ours.open.lots[0], ours.open.lots[1], 0 if engine.venue.idle else ours.open.count
-        used.priced, used.killed = guard.now.mid2 != 0, guard.killed != 0
+        used.priced, used.killed, used.margin_us = guard.now.mid2 != 0, guard.killed != 0, ours.open.margin_us
+        used.closed = ours.margined and ours.margin.closed
         if self.limited:
             used.notional_e8 = exposed_e8(guard)
             used.lost_e8 = lost_today_e8(guard) if used.priced else 0
@@ -1028,10 +1033,13 @@ cdef class Together:
         if (
             used.cash_tl != before.cash_tl or used.fees_e8 != before.fees_e8 or used.orders != before.orders
             or used.inventory_lots != before.inventory_lots or used.sells != before.sells or used.buys != before.buys
+            or used.margin_us != before.margin_us
         ):
             self.first.look_again(engine, engine.venue.now_us + 1)
+        if used.closed and not before.closed:
+            why |= KILLS
         if self.killed:
-            return 0
+            return why
         if used.killed and not before.killed:
             why |= KILLS
         if self.waits and not before.priced and used.priced and self.all_priced():

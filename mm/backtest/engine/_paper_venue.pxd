@@ -81,7 +81,7 @@ cdef class PaperVenue(OrderVenue):
     cdef int match_meet(self, int slot, int64_t us) except -1 nogil
     cdef int deliver(self, int64_t us) except -1 nogil
     cdef int arrive(self, int64_t i, int64_t us) except -1 nogil
-    cdef int short_of_margin(self, const Order* order, int64_t us) except -1 nogil
+    cdef int short_of_margin(self, const Order* order) except -1 nogil
     cdef int end_resting(self, int64_t us, int reason) except -1 nogil
     cdef int64_t prevent(self, int64_t i, int64_t us) except -1 nogil
     cdef double lots_before(self, const Order* order, const Order* other) noexcept nogil

@@ -172,7 +172,7 @@ cdef class PaperVenue(OrderVenue):
         else:
             reason = covered(self, order, True)
             if self.orders.margined and reason == COVERED:
-                reason = self.short_of_margin(order, us)
+                reason = self.short_of_margin(order)
         if reason != COVERED:
             return self.orders.rejected(i, us, reason)
         order_accepted(self.orders, order)
@@ -204,7 +204,7 @@ cdef class PaperVenue(OrderVenue):
             self.redraw(order.side, us)
         return 0
 
-    cdef int short_of_margin(self, const Order* order, int64_t us) except -1 nogil:
+    cdef int short_of_margin(self, const Order* order) except -1 nogil:
         """Return the reason if the margin does not cover an arriving order, or it is too large for the leverage; else 0."""
         cdef const Account* account = &self.orders.account
         cdef const Top* top = &self.touch.top
@@ -227,7 +227,7 @@ cdef class PaperVenue(OrderVenue):
         ):
             return COVERED
         return self.orders.margin.refusal(
-            us, order.side, 0 if order.kind == MARKET else order.ticks, order.lots, top.bid_ticks, top.ask_ticks
+            self.past_us, order.side, 0 if order.kind == MARKET else order.ticks, order.lots, top.bid_ticks, top.ask_ticks
         )
 
     cdef int64_t prevent(self, int64_t i, int64_t us) except -1 nogil:

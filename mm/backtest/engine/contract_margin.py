@@ -1,8 +1,7 @@
 """The margin of a contract in a replay: between the account, which decides exactly, and the kernel, which watches."""
 
-from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,8 @@ from mm.backtest.engine._margin import MarginWatch
 from mm.backtest.journal import REJECT_REASONS
 from mm.backtest.margin import NO_MARK, Grid, Liquidation, MarginAccount
 from mm.backtest.margin_terms import MarginTerms
-from mm.base.arrays import Floats, Ints
+from mm.backtest.margin_use import MarginPeaks, MarginUse
+from mm.base.arrays import Ints
 from mm.instrument import E8
 from mm.margin.brackets import most_notional_e8
 from mm.margin.wallet import ABOVE_BRACKET, MARGIN_INSUFFICIENT, OpenOrder
@@ -33,19 +33,17 @@ LIQUIDATED = "liquidated"
 
 @dataclass(frozen=True)
 class MarginReport:
-    """How a run used its margin; amounts in the quote asset.
+    """How a run used the margin of its position.
 
     Attributes:
-        ratio: Largest maintenance margin over margin balance; 1 liquidates.
+        liquidated: The liquidation; None without one.
+        peaks: Largest margins of the position; ratio and leverage are those of all cross positions of its account.
         marks: Number of mark prices that were looked at, and how many of them were recorded.
     """
 
     terms: MarginTerms
     liquidated: Liquidation | None
-    initial: float
-    maintenance: float
-    ratio: float
-    leverage: float
+    peaks: MarginPeaks
     marks: tuple[int, int]
 
     def to_dict(self) -> dict[str, Any]:
@@ -56,12 +54,14 @@ class MarginReport:
             "margin_type": "isolated" if self.terms.isolated else "cross",
             "brackets": self.terms.brackets_from,
             "mark": "recorded" if recorded == marks else "mid" if not recorded else "recorded and mid",
-            "initial_max": self.initial,
-            "maintenance_max": self.maintenance,
-            "ratio_max": self.ratio,
-            "leverage_max": self.leverage,
+            **peaks_shown(self.peaks),
             **clearance,
         }
+
+
+def peaks_shown(peaks: MarginPeaks) -> dict[str, float]:
+    """Return peaks as in the summary."""
+    return {f"{name}_max": getattr(peaks, name) for name in ("initial", "maintenance", "ratio", "leverage")}
 
 
 class ContractMargin:
@@ -89,22 +89,21 @@ class ContractMargin:
         most_e8 = most_notional_e8(terms.leverage, terms.brackets)
         plain = alone and not terms.isolated
         self._watch = MarginWatch(self, terms.leverage, grid.lot_e8, grid.tick_e8, most_e8, plain)
-        account.watch(symbol, self._watch.mark_before, self._bound)
         self._engine.watch_margin(self._watch)
-        self._peaks = [0.0, 0.0, 0.0, 0.0]
+        self.use = MarginUse(terms=terms, lot=grid.lot_e8 / E8)
+        account.watch(symbol, self)
         self._marks = [0, 0]
-        self._changes = array("d")  # per change of the position: instant, lots, equity without the position's worth
-        self._us, self._e8 = np.empty(0, np.int64), np.empty(0, np.int64)
+        self._earned_e8 = 0  # what its trades and payments added to the wallet
 
     # the tape
 
     def begin(self, tape: "Tape", feed: "Feed | None") -> None:
-        self._count_peaks()
+        self.account.count_peaks(tape.start_us - 1)
         self._tape, self._feed = tape, feed
         marks = marks_of(tape, feed)
         self._marks[0] += len(marks.us)
         self._marks[1] += marks.recorded
-        self._us, self._e8 = marks.us, marks.e8
+        self.use.us, self.use.e8 = marks.us, marks.e8
         self._watch.take(marks.us, marks.e8)
         contract = self.account.contract(self.symbol)
         if contract.mark.e8 == NO_MARK and len(marks.e8) and self._exchange.rules.start_lots:
@@ -117,49 +116,66 @@ class ContractMargin:
     # what the kernel asks
 
     def filled(self, us: int, side: int, ticks: int, lots: int, fee_e8: int) -> None:
-        self.account.book(us, self.symbol, side, (ticks, lots), fee_e8)
+        self._earned_e8 += self.account.book(us, self.symbol, side, (ticks, lots), fee_e8) - fee_e8
         self._note(us)
 
     def refusal(self, us: int, side: int, ticks: int, lots: int, bid: int, ask: int) -> int:
         """Return the reason for which the exchange refuses an order, by its code in the journal; 0 for none."""
-        if self.liquidated:
+        if self.account.liquidations:
             return _REASONS[MARGIN_INSUFFICIENT]
         return _REASONS[self.account.can_open(us, self.symbol, OpenOrder(side, ticks, lots), (bid, ask))]
 
     def due(self, us: int) -> None:
         self._exchange.book_payments(us)
-        if self.liquidated is None:
-            self.look(us)
+        self.look(us)
 
     # what the paper exchange tells
 
     def funding(self, us: int, paid_e8: int) -> None:
         """Book funding, and liquidate a position that cannot pay it."""
-        if self.liquidated is not None:
+        if self.account.liquidations:
             return
         self.account.funding(us, self.symbol, paid_e8)
+        self._earned_e8 -= paid_e8
         self._note(us)
         if not self._exchange.looks_at_margin:
             self.look(us)
 
     def look(self, us: int) -> None:
-        self.account.look(us + 1)
-        if not self.account.is_due(self.symbol):
-            self.account.rebound()
-            self._engine.rewatch()
-            return
+        """Liquidate what has no margin at the marks up to and including an instant."""
+        if not self.account.liquidations:
+            self.account.settle(us, self)
+
+    # what the account asks
+
+    def mark_before(self, us: int) -> int:
+        return self._watch.mark_before(us)
+
+    def bound(self, low_e8: int, high_e8: int) -> None:
+        self._watch.bound(low_e8, high_e8)
+        self._engine.rewatch()
+
+    def catch_up(self, us: int) -> None:
+        self._exchange.advance(us)
+        self._engine.pass_time(us)  # its tape may have ended
+        self._exchange.book_payments(us)
+
+    def liquidate(self, us: int) -> None:
         self._engine.end_resting()
-        contract = self.account.contract(self.symbol)
-        initial = contract.position_margin_e8 / E8
+        contract, wallet = self.account.contract(self.symbol), self.account.wallet
+        self.account.count_peaks(us)
+        margins = np.array([contract.position_margin_e8, contract.maintenance_e8, abs(contract.worth_e8)]) / E8
+        equity = np.array([wallet.equity_e8(contract) / E8])
+        (self.use.peaks if contract.isolated else self.account.peaks).see(*margins[:, None], equity)
+        realised_e8 = contract.realised_e8
         self.liquidated = end = self.account.liquidate(us, self.symbol, self._offers)
         self._engine.force(end.side, end.bankrupt_ticks, list(end.fills))
-        self._raise(initial, end.maintenance_e8 / E8, end.equity_e8 / E8)
+        self._earned_e8 += contract.realised_e8 - realised_e8 - end.clearance_e8
         self._note(us)
-        self._engine.rewatch()
-        self._exchange.end(LIQUIDATED)
 
-    def _bound(self, low_e8: int, high_e8: int) -> None:
-        self._watch.bound(low_e8, high_e8)
+    def end(self) -> None:
+        self._exchange.end(LIQUIDATED)
+        self._engine.rewatch()
 
     def _orders(self) -> Sequence[OpenOrder]:
         return [OpenOrder(*order) for order in self._engine.resting]
@@ -173,64 +189,16 @@ class ContractMargin:
 
     # the report
 
-    def _raise(self, initial: float, maintenance: float, equity: float) -> None:
-        ratios = (maintenance / equity, initial * self._terms.leverage / equity) if equity > 0 else (np.inf, np.inf)
-        for number, value in enumerate((initial, maintenance, *ratios)):
-            self._peaks[number] = max(self._peaks[number], value)
-
     def _note(self, us: int) -> None:
-        contract, wallet = self.account.contract(self.symbol), self.account.wallet
-        apart_e8 = wallet.equity_e8(contract) - contract.unrealised_e8 - contract.cost_e8
-        self._changes.extend((us, contract.lots, apart_e8))
-
-    def _count_peaks(self) -> None:
-        if not len(self._us) or not len(self._changes):
-            return
-        changes = np.frombuffer(self._changes, np.float64).reshape(-1, 3)
-        stop = int(np.searchsorted(self._us, self._engine.now_us, side="right"))
-        us, price = self._us[:stop], self._e8[:stop] / E8
-        at = np.searchsorted(changes[:, 0], us, side="right") - 1
-        held = (at >= 0) & (changes[np.maximum(at, 0), 1] != 0)
-        if self.liquidated is not None:
-            held &= us <= self.liquidated.us
-        at, price = at[held], price[held]
-        lots, apart = changes[at, 1], changes[at, 2] / E8
-        worth = lots * price * (self.account.contract(self.symbol).lot_e8 / E8)
-        notional, equity = np.abs(worth), apart + worth
-        maintenance = _maintenance(self._terms, notional)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(equity > 0, maintenance / equity, np.inf)
-            leverage = np.where(equity > 0, notional / equity, np.inf)
-        for number, values in enumerate((notional / self._terms.leverage, maintenance, ratio, leverage)):
-            self._peaks[number] = max(self._peaks[number], float(values.max(initial=0.0)))
-        last = changes[-1].copy()
-        del changes  # a view of the array, which then may shrink
-        self._changes = array("d", last)
-        self._us = self._us[stop:]
-        self._e8 = self._e8[stop:]
+        contract = self.account.contract(self.symbol)
+        own_e8 = contract.wallet_e8 if contract.isolated else self._earned_e8
+        self.use.change(us, contract.lots, own_e8 - contract.cost_e8, self._earned_e8 - own_e8)
 
     def report(self) -> MarginReport:
-        self._count_peaks()
-        initial, maintenance, ratio, leverage = self._peaks
-        marks, recorded = self._marks
-        return MarginReport(
-            terms=self._terms,
-            liquidated=self.liquidated,
-            initial=initial,
-            maintenance=maintenance,
-            ratio=ratio,
-            leverage=leverage,
-            marks=(marks, recorded),
-        )
-
-
-def _maintenance(terms: MarginTerms, notional: Floats) -> Floats:
-    caps = np.array([bracket.cap_e8 / E8 for bracket in terms.brackets])
-    at = np.minimum(np.searchsorted(caps, notional), len(caps) - 1)
-    rates = np.array([bracket.rate_e8 / E8 for bracket in terms.brackets])
-    cums = np.array([bracket.cum_e8 / E8 for bracket in terms.brackets])
-    margin: Floats = np.maximum(notional * rates[at] - cums[at], 0.0)
-    return margin
+        self.account.count_peaks(self._engine.now_us)
+        own, cross = self.use.peaks, self.account.peaks
+        shared = {} if self._terms.isolated else {"ratio": cross.ratio, "leverage": cross.leverage}
+        return MarginReport(self._terms, self.liquidated, replace(own, **shared), (self._marks[0], self._marks[1]))
 
 
 def offers_at(

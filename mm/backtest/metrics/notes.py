@@ -336,9 +336,12 @@ def liquidated(terms: "RunTerms") -> list[str]:
         return []
     margin, texts = terms.margin, list[str]()
     if terms.liquidated_us is not None:
+        fee = margin.get("clearance_fee")
+        how = "another position of the account was closed"
+        if fee is not None:
+            how = f"the position was closed whole, as the exchange in a box does, with a clearance fee of {number(fee)}"
         texts.append(
-            f"liquidated at {iso(terms.liquidated_us)}: the margin was used up, the position was closed whole, as the "
-            f"exchange in a box does, with a clearance fee of {number(margin['clearance_fee'])}; the run ends there"
+            f"liquidated at {iso(terms.liquidated_us)}: the margin was used up, {how}; the run ends there"
             f", and nothing is concluded from its PnL. Auto-deleveraging is not played; lower LEVERAGE or the position"
         )
     near = margin["ratio_max"] >= NEAR_LIQUIDATION

@@ -267,8 +267,8 @@ NUMBERS = (
         "",
         "of a contract's account: `leverage`, `margin_type`, where `brackets` and `mark` are from; at the mark prices "
         "the largest margins of the position, `initial_max` and `maintenance_max` (quote), `ratio_max` (maintenance "
-        "margin over margin balance, a ratio: 1 liquidates) and `leverage_max` (notional over that balance, a ratio); "
-        "`clearance_fee` of a liquidation (quote)",
+        "margin over margin balance, a ratio: 1 liquidates) and `leverage_max` (notional over that balance, a ratio), "
+        "of cross positions those of the account; `clearance_fee` of a liquidation (quote)",
         line="margin",
     ),
     SummaryNumber("margin.ratio_max", null="the margin balance was 0 or below at a mark price"),

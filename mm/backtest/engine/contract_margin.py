@@ -164,9 +164,10 @@ class ContractMargin:
         self._engine.end_resting()
         contract, wallet = self.account.contract(self.symbol), self.account.wallet
         self.account.count_peaks(us)
-        margins = np.array([contract.position_margin_e8, contract.maintenance_e8, abs(contract.worth_e8)]) / E8
-        equity = np.array([wallet.equity_e8(contract) / E8])
-        (self.use.peaks if contract.isolated else self.account.peaks).see(*margins[:, None], equity)
+        amounts_e8 = (contract.position_margin_e8, contract.maintenance_e8, abs(contract.worth_e8))
+        initial, maintenance, notional = (np.array([amount_e8 / E8]) for amount_e8 in amounts_e8)
+        peaks, equity = self.use.peaks if contract.isolated else self.account.peaks, wallet.equity_e8(contract)
+        peaks.see(initial, maintenance, notional, np.array([equity / E8]))
         realised_e8 = contract.realised_e8
         self.liquidated = end = self.account.liquidate(us, self.symbol, self._offers)
         self._engine.force(end.side, end.bankrupt_ticks, list(end.fills))

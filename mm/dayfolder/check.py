@@ -1,8 +1,4 @@
-"""Check a recorded day on the disk, independently of its writer.
-
-Files are checked against the contract, the ledger for consistency, frames against the book of snapshots and diffs,
-sizes and hashes against a sealed manifest.
-"""
+"""Check a recorded day on the disk, independently of its writer."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -36,11 +32,8 @@ class CheckReport(msgspec.Struct, frozen=True):
     """The result of a check.
 
     Attributes:
-        sealed: Whether sizes and hashes were checked.
-        covered_s: Valid book, no trade missing.
         gaps: Declared gaps of update ids, which are no defects.
         trade_gaps: Spans with missing trades, which are no time with a market.
-        trades: Rows; zero is no defect, but no command can fit the flow of such a day.
         standing_s: Spans in which trades print through a standing book, if given.
         order_log: A sentence; empty without a log.
         fifo_consistency: Share of executed lots whose order was first in its queue.
@@ -60,10 +53,7 @@ class CheckReport(msgspec.Struct, frozen=True):
 
 
 def check_day(folder: DayFolder, standing: Sequence[tuple[int, int]] = ()) -> CheckReport:
-    """Read every file and report the defects; raises MissingDay.
-
-    *standing* spans (start, end, µs) have no book in the tape, because trades print through it.
-    """
+    """Read every file and report the defects; raises MissingDay."""
     day_folder(folder.root, folder.symbol, folder.day)  # it must exist
     return _DayCheck(folder).report(standing)
 
@@ -86,7 +76,6 @@ class _DayCheck:
             self._log = check_orders.OrderLogCheck(folder, self._findings)
 
     def report(self, standing: Sequence[tuple[int, int]]) -> CheckReport:
-        """The ledger comes first, because other checks use it."""
         folder, findings = self._folder, self._findings
         if self._required(folder.events):
             check_events(self._view, findings, self._order(self._view.path, counts=True))
@@ -137,7 +126,6 @@ class _DayCheck:
         return present
 
     def _order(self, path: Path, *, counts: bool = False) -> RowOrder:
-        """*counts*: its rows are part of the day's numbering."""
         view = self._view
         order = RowOrder(path, self._findings, self._folder.day, view.runs or None, view.runs_with("clock_step"))
         if counts:
@@ -150,7 +138,6 @@ class _DayCheck:
         return FileRows(lines, self._order(path, counts=True))
 
     def _check_books(self, grids: DayGrids) -> tuple[ValidTime, tuple[int, int] | None]:
-        """Return the valid time, and the range of best prices, 1e-8."""
         folder, findings = self._folder, self._findings
         diffs, frames = existing(folder.diffs), existing(folder.frames)
         if not diffs and not frames:
@@ -253,7 +240,6 @@ class _DayCheck:
 
 
 def _row_difference(folder: DayFolder, path: Path, entry: FileEntry, tail: FileTail | None) -> str:
-    """Return how rows and ids differ from the manifest's *entry*, or empty text."""
     try:
         actual = contents(folder, path, tail)
     except BrokenFile as error:
@@ -287,7 +273,6 @@ def check_events(view: LedgerView, findings: DefectList, order: RowOrder) -> Non
 
 
 def check_gap_rows(view: LedgerView, findings: DefectList, order: RowOrder) -> None:
-    """Each row repeats an event; all such events of ended runs are there."""
     events = {event.at.seq: event for event in view.events}
     repeats = set()
     for repeated in read_gaps(order.path, findings):
@@ -316,7 +301,6 @@ def _kept_gaps(start: Event) -> bool:
 
 
 def check_snapshot_files(folder: DayFolder, view: LedgerView, findings: DefectList) -> None:
-    """Check that an event loaded every snapshot file; the check of books covers the other direction."""
     loaded = view.loaded_names
     for path in sorted(folder.snapshots.glob("*")):
         if path.name.removesuffix(layout.PACKED) not in loaded:
@@ -336,7 +320,6 @@ def _invalid_details(event: Event) -> Iterator[str]:
 
 
 def _check_runs(view: LedgerView, findings: DefectList) -> None:
-    """All runs but the last were stopped or recovered."""
     runs: dict[str, list[Event]] = {}
     for event in view.events:
         runs.setdefault(event.at.run_id, []).append(event)

@@ -1,7 +1,4 @@
-"""Rebuild the books of a day from its snapshots and diffs, and compare the recorded frames with them.
-
-`SyncEngine` applies the rules of ids, `LocalOrderBook` is the book. Without diffs, only frames are checked.
-"""
+"""Rebuild the books of a day from its snapshots and diffs, and compare the recorded frames with them."""
 
 from collections.abc import Iterator
 from itertools import chain, takewhile
@@ -110,13 +107,8 @@ def _parsed(line: str) -> tuple[DiffLine] | tuple[DiffLine, int, int]:
 class Replay:
     """Replays ledger and diffs in order of `recv_seq`.
 
-    Args:
-        frames: Receives the expected frames.
-
     Attributes:
         coverage: Time with a valid book.
-        undeclared: Missing update ids that the ledger does not declare.
-        seen: Ids in diffs and snapshots.
         prices_e8: Lowest best bid and highest best ask; None if no book had both.
     """
 
@@ -262,7 +254,6 @@ class Replay:
         self._frames.expect(Wanted(stamp, diff.run_id, self._epoch, self._book.cells(self._frames.top_n)))
 
     def _check_hole(self, event: Event) -> None:
-        """They may arrive later, out of order."""
         details = event.details
         if is_hole(details) and (received := self._received & IdRanges([(details["from_id"], details["to_id"])])):
             first, last = next(iter(received))
@@ -288,7 +279,6 @@ class Replay:
         return bool(declared) and self._on_grid(self._diffs, row, seq, self._book.top(self._frames.top_n))
 
     def _on_grid(self, path: Path, row: int, seq: int, sides: tuple[list[Level], list[Level]]) -> bool:
-        """Otherwise the book becomes invalid."""
         try:
             off = self._grids.off_tick((price for price, _ in chain(*sides)), seq)
             trouble = f"price {off} is {OFF_TICK}" if off else None
@@ -356,12 +346,10 @@ def _off_tick_levels(view: LedgerView) -> dict[int, list[tuple[str, str, str]]]:
 
 
 def _ids_beyond(view: LedgerView) -> set[object]:
-    """Return the update ids at which the ledger reports best levels beyond the horizon."""
     return {event.details.get("last_id") for event in view.of_kind("anomaly") if event.details.get("kind") == HORIZON}
 
 
 def _snapshot_limit(event: Event) -> int | None:
-    """None if unknown."""
     knobs = event.details.get("knobs")
     limit = knobs.get("snapshot_limit") if isinstance(knobs, dict) else None
     return limit if isinstance(limit, int) else None

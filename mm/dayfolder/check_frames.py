@@ -63,7 +63,6 @@ class FrameFile(FrameSink):
         self._missing: list[Wanted] = []
 
     def expect(self, wanted: Wanted) -> None:
-        """Compare the next frame as text, by cells only if it differs; frames before it are defects."""
         if self._line and not self._parsed and not self._missing and f"{self._line[1]}\n" == wanted.line:
             stamp = wanted.stamp
             at = Arrival(stamp.recv_seq, wanted.run_id, stamp.recv_us // 1000, stamp.recv_us)
@@ -89,7 +88,6 @@ class FrameFile(FrameSink):
         self._report_missing()
 
     def finish(self) -> None:
-        """Remaining frames are defects."""
         self._reject_before(None)
 
     def check_alone(self, grids: DayGrids, epochs: frozenset[int], coverage: ValidTime) -> None:

@@ -35,7 +35,6 @@ class OrderLogReport(NamedTuple):
 
     Attributes:
         rows: Up to the first contradiction.
-        messages: Depth messages whose levels it has.
         executed, first: Executed lots of displayed orders, and of a queue's first order.
     """
 
@@ -54,11 +53,7 @@ class OrderLogReport(NamedTuple):
 
 
 class OrderLogCheck:
-    """Follows the order log of a day beside its depth messages.
-
-    Args:
-        findings: After the first contradiction nothing more is compared.
-    """
+    """Follows the order log of a day beside its depth messages."""
 
     def __init__(self, folder: DayFolder, findings: DefectList) -> None:
         self._path, self._findings = folder.order_log, findings
@@ -75,7 +70,6 @@ class OrderLogCheck:
             self._fail(None, str(error))
 
     def follow(self, read: "ReadDiff") -> None:
-        """Compare a depth message's levels with the log's after its update id."""
         diff = read.diff
         if self._advance(diff.u) and self._covers(diff.recv_us):
             self._messages += 1
@@ -132,7 +126,6 @@ class OrderLogCheck:
                     return
 
     def _in_steps(self, price: str, qty: str) -> tuple[int, int] | None:
-        """None for a level on no grid, which no tape has."""
         try:
             ticks, off_tick = divmod(_e8(price), self._steps.tick_e8)
             lots, off_lot = divmod(_e8(qty), self._steps.lot_e8)

@@ -50,7 +50,6 @@ class TradeRange:
         return cls(low // WIDE, high * WIDE, 0 if "history" in entry else named.max_qty_e8)
 
     def out_of_range(self, price_e8: int, qty_e8: int, price: str, qty: str) -> str | None:
-        """None if in range."""
         if price_e8 < self.least_price_e8 or 0 < self.most_price_e8 < price_e8:
             return f"price {price} is not within {WIDE} times the best prices of the day"
         if 0 < self.most_qty_e8 < qty_e8:
@@ -64,17 +63,13 @@ _BOOLEANS = ("true", "false")
 def check_trades(
     view: LedgerView, grids: DayGrids, findings: DefectList, source: FileRows, within: TradeRange
 ) -> list[tuple[int, IdRange]]:
-    """Check the trades file; values must be *within* a range.
-
-    Return undeclared missing ids, each with the row after them.
-    """
+    """Check the trades file; values must be *within* a range."""
     path, order, ids = source.lines.path, source.order, _Ids()
     single = view.knob("trade_stream", None) == "trade"
     fetched, older = IdRanges(), False
     repeats: dict[int, int] = {}  # row and id
 
     def take(first_row: int, columns: list[list[str]]) -> bool:
-        """Take rows by columns if they certainly have no defect; else take none."""
         sent, recv_ms, seq, runs, trade_id, traded, prices, qtys, makers, recv_us, first, last, sources = columns
         named = {*makers} <= {*_BOOLEANS} and {*sources} <= {*layout.TRADE_SOURCES} - {REST} and len({*runs}) == 1
         if not named or recv_ms != [text[:-3] for text in recv_us]:
@@ -152,10 +147,6 @@ class _TradeContent(NamedTuple):
 
 
 def _check_contents(view: LedgerView, path: Path, repeats: dict[int, int], findings: DefectList) -> None:
-    """Repeated trades must be what they were: in *repeats*, and in the ledger.
-
-    Then the file is read again: keeping all rows' contents would cost too much.
-    """
     received = list(_received_again(view))
     wanted = {*repeats.values(), *(trade_id for _, trade_id, _ in received)}
     if not wanted:
@@ -183,7 +174,6 @@ def _check_contents(view: LedgerView, path: Path, repeats: dict[int, int], findi
 
 
 def _received_again(view: LedgerView) -> Iterator[tuple[int, int, _TradeContent]]:
-    """Older ledgers have no contents."""
     for event in view.of_kind("anomaly"):
         told = event.details
         if told.get("kind") == DUPLICATE and "trade_time_ms" in told:
@@ -194,7 +184,6 @@ def _received_again(view: LedgerView) -> Iterator[tuple[int, int, _TradeContent]
 
 
 def _check_backfills(view: LedgerView, fetched: IdRanges, findings: DefectList) -> None:
-    """A backfill begins and ends with rows from REST."""
     if view.of_kind("tail_recovered"):
         return
     for event in view.of_kind("backfill"):
@@ -240,7 +229,6 @@ class _Ids:
         self._ids.last_id = ids[-1]
 
     def missing(self, declared: IdRanges) -> list[tuple[int, IdRange]]:
-        """Each range comes with the row after it."""
         known = declared | self._late
         return [(row, left) for row, hole in self._holes for left in IdRanges([hole]) - known]
 

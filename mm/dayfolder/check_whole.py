@@ -1,8 +1,4 @@
-"""Find the missing parts of a day without its manifest: numbers without a row, files that its runs wrote, the seal.
-
-All files share one counter, and an ended run has written all its rows: a number in no file is a lost row. A running or
-killed run may lack its last rows.
-"""
+"""Find the missing parts of a day without its manifest: numbers without a row, files that its runs wrote, the seal."""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -78,11 +74,7 @@ def _rising(seqs: "array[int]", stamps: "array[int]") -> Iterable[tuple[int, int
 
 
 class WholeDay:
-    """Checks that a day has all rows and files that its runs wrote.
-
-    Args:
-        orders: Rows of files with own numbers, read to the end; a negative stamp is unknown.
-    """
+    """Checks that a day has all rows and files that its runs wrote."""
 
     def __init__(
         self,
@@ -118,7 +110,6 @@ class WholeDay:
         self._check_seal(self._runs[-1])
 
     def _found_damage(self, run: _Run) -> bool:
-        """Rows before a repaired damage may be lost."""
         begin, end = self._span(run)
         return not run.kinds <= _OF_REPAIR or end - begin > len(run.events)
 
@@ -195,7 +186,6 @@ class WholeDay:
                     self._findings.add(path, None, "missing_file", f"run {run.name} wrote {what}; restore the file")
 
     def _check_seal(self, last: _Run) -> None:
-        """Report an unsealed day whose last run has ended."""
         seals = last.writes_all or "scenario" in last.knobs  # a simulated day
         if not (last.stopped and seals) or now_us() - last.events[-1].at.recv_us < _SEALING_US:
             return

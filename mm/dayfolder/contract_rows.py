@@ -48,12 +48,7 @@ ContractRow = MarkRow | LiquidationRow | InterestRow
 
 
 class ContractCoverage(msgspec.Struct, frozen=True):
-    """What a day has of its contract.
-
-    Attributes:
-        marked_s: Seconds with a mark price at most 5 s old.
-        longest_pause_s: Between two mark prices.
-    """
+    """What a day has of its contract."""
 
     marks: int
     marked_s: float
@@ -64,7 +59,6 @@ class ContractCoverage(msgspec.Struct, frozen=True):
 
 
 def contract_rows(folder: DayFolder) -> Iterator[ContractRow]:
-    """Nothing if the day has none; raises BrokenFile."""
     path = existing(folder.contract)
     for number, row in enumerate(_rows(path) if path else (), start=1):
         try:
@@ -89,7 +83,6 @@ def _row(row: dict[str, str]) -> ContractRow:
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
-    """A recorder may be writing the last row."""
     with gzip.open(path, "rt", encoding="utf-8") if path.suffix == PACKED else path.open(encoding="utf-8") as file:
         yield from csv.DictReader(line for line in file if line.endswith("\n"))
 

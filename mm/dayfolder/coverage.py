@@ -1,7 +1,4 @@
-"""Coverage of a day: times with and without a valid book, and received ids, also as text.
-
-Only ids and ledger are needed; `check` rebuilds the books.
-"""
+"""Coverage of a day: times with and without a valid book, and received ids, also as text."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -55,12 +52,7 @@ class IdRow(msgspec.Struct, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A period without a valid book.
-
-    Attributes:
-        cause: Event of the ledger that explains it.
-        from_id: First missing update id, if any.
-    """
+    """A period without a valid book."""
 
     from_us: int
     to_us: int
@@ -71,13 +63,7 @@ class Stretch:
 
 @dataclass(slots=True)
 class Ids:
-    """The ids of one stream over the day.
-
-    Attributes:
-        gaps: Missing ranges, with those that REST filled, declared or not.
-        undeclared: Ranges not declared.
-        rest: Rows from REST.
-    """
+    """The ids of one stream over the day."""
 
     rows: int = 0
     first_id: int | None = None
@@ -110,10 +96,7 @@ class DayCoverage:
     """One day folder.
 
     Attributes:
-        from_us: Start of the window, or first arrival; *to_us* likewise.
-        covered_s: With a valid book.
         excluded_s: The rest of the window, which a backtest leaves out.
-        unreadable: Rows that ``mm data check`` lists.
     """
 
     symbol: str
@@ -183,7 +166,6 @@ class ClockJumps:
         self._last_us = us
 
     def found(self, step: Event) -> tuple[int, int]:
-        """Empty if no rows show the step."""
         (before_us, after_us), self._widest = self._widest, (0, 0)
         by_us = step.details.get("by_us")
         if not isinstance(by_us, int) or by_us <= 0 or 2 * (after_us - before_us) < by_us:
@@ -202,7 +184,6 @@ class ValidTime:
         self._jumps = ClockJumps()
 
     def mark(self, us: int) -> None:
-        """Valid at *us*, and since the last mark, if any since `stop`."""
         if self._last_us is not None:
             self._jumps.add(us)
             self.total_us += max(us - self._last_us, 0)
@@ -218,7 +199,6 @@ class ValidTime:
         self._last_us = None
 
     def without_us(self, holes: Iterable[tuple[int, int]]) -> int:
-        """Without *holes*, begin and end each."""
         left_us, last_us = self.total_us, 0
         for from_us, to_us in sorted(holes):
             shared = (min(to_us, end) - max(from_us, last_us, begin) for begin, end in self.stretches)
@@ -275,7 +255,6 @@ class _Times:
 
 
 def _play(view: LedgerView, diffs: Iterator[IdRow], times: _Times, ids: Ids, venue: str) -> None:
-    """In order of `recv_seq`."""
     engine: SyncEngine[None] = SyncEngine(venue=venue)
     open_: set[object] = set()
     run, seen, declared = "", IdSequence(), view.holes("gap")
@@ -370,7 +349,6 @@ def _split(
     events: Sequence[Event],
     holes: tuple[Sequence[MissingIds], Sequence[MissingIds]],
 ) -> tuple[int, list[Stretch]]:
-    """Return the covered time (µs), and other stretches with causes."""
     (at, end_us), covered_us, excluded = window, 0, []
     for start, end in [*covered, (end_us, end_us)]:
         low, high = min(max(start, at), end_us), min(end, end_us)
@@ -384,7 +362,6 @@ def _split(
 def _explained(
     from_us: int, to_us: int, events: Sequence[Event], trades: Sequence[MissingIds], still: Sequence[MissingIds]
 ) -> Stretch:
-    """Return a stretch with the event that explains it best, or *trades* missing, or a book standing *still*."""
     of_trades = next((hole for hole in trades if from_us <= hole.to_us and hole.from_us <= to_us), None)
     if of_trades:
         return Stretch(from_us, to_us, "trades missing", *of_trades.ids)
@@ -404,7 +381,6 @@ MOST_STRETCHES = 20
 
 
 def coverage_text(coverage: DayCoverage) -> str:
-    """Return the coverage of a day for a terminal."""
     window_us, count = coverage.to_us - coverage.from_us, len(coverage.excluded)
     share = 100 * coverage.covered_s * US_PER_S / window_us if window_us else 0.0
     lines = [

@@ -26,7 +26,6 @@ class GridChange:
     """A grid of the exchange within a day.
 
     Attributes:
-        from_us: First observed; 0 for a day's first.
         from_seq: ``recv_seq`` of the first row on it; 0 for a day's first.
     """
 
@@ -77,7 +76,6 @@ def instrument_json(instrument: Instrument, inferred: Sequence[str], grids: Sequ
 
 
 def read_grids(folder: DayFolder) -> tuple[GridChange, ...]:
-    """Raises BrokenFile, or Mismatch for another symbol; empty without the file."""
     path = folder.instrument
     if not path.is_file():
         return ()
@@ -116,14 +114,7 @@ class _Steps:
 
 
 class DayGrids:
-    """The steps at each row: orders rest on the grid of their time, so earlier grids stay valid.
-
-    Args:
-        ticks: Price steps, 1e-8, each with its first ``recv_seq``; empty if unknown.
-
-    Attributes:
-        price: Returns 1e-8; OffGrid if the text is no decimal.
-    """
+    """The steps at each row: orders rest on the grid of their time, so earlier grids stay valid."""
 
     def __init__(self, ticks: Iterable[tuple[int, int]] = (), lots: Iterable[tuple[int, int]] = ()) -> None:
         self._ticks, self._lots = _Steps(ticks), _Steps(lots)
@@ -149,7 +140,6 @@ class DayGrids:
         return cls(ticks, lots if view.knob("snapshot_limit", None) else ())
 
     def are_ticks(self, divisor_e8: int, seq: int) -> bool:
-        """Return True if prices with this common divisor (-1: unknown) fit the row's step."""
         step_e8 = self._ticks.at(seq)
         return divisor_e8 >= 0 and (not step_e8 or divisor_e8 % step_e8 == 0)
 
@@ -158,7 +148,6 @@ class DayGrids:
         return not step_e8 or (divisor_e8 >= 0 and divisor_e8 % step_e8 == 0)
 
     def off_tick(self, prices: Iterable[str], seq: int) -> str | None:
-        """Return the first price off the row's step."""
         step_e8 = self._ticks.at(seq)
         return next((text for text in prices if self.price(text) % step_e8), None) if step_e8 else None
 

@@ -40,21 +40,7 @@ STALLED_BYTES = 8 * MOST_WAITING_BYTES
 
 
 class DayWriter:
-    """Appends a run's rows to a day folder, locked until `close`.
-
-    Args:
-        run_id: In every row; new to the day.
-        instrument: Grid, or the exchange's entry as JSON; None keeps ``instrument.json``.
-        venue: For ``schema.json``; None uses the day's, Spot for a new one.
-
-    Attributes:
-        earlier: Earlier content, and torn tails, which the first flush cuts, the ledger first.
-
-    Raises:
-        TryLater: If another writer has locked the folder.
-        RunExists: If the day has a run with this id.
-        Mismatch: If the day's frames have another *top_n*.
-    """
+    """Appends a run's rows to a day folder, locked until `close`."""
 
     def __init__(  # noqa: PLR0913 - each is a part of the day
         self,
@@ -193,8 +179,6 @@ class DayWriter:
         Args:
             messages: ``mm.market_data._levels.MessageColumns``, whose exchange times are in µs.
             book: Bids and asks, to which they are applied.
-            upto: End of the messages.
-            epoch_id, source: Cells of their rows.
         """
         diffs, frames, trades, written = self._diffs, self._frames, self._trades, 0
         assert diffs is not None
@@ -238,7 +222,6 @@ class DayWriter:
         return seq
 
     def skip(self, count: int = 1) -> int:
-        """Reserve *count* `recv_seq` for messages not written here; return the last."""
         self._last_seq += count
         return self._last_seq
 
@@ -247,15 +230,12 @@ class DayWriter:
         return self._last_seq
 
     def missing(self) -> list[Path]:
-        """Return files that, or whose folder, were removed."""
         return [writer.path for writer in self._writers() if not writer.file.in_place]
 
     def holds_folder(self) -> bool:
-        """Whether the folder is the locked one, no replacement."""
         return is_at(self._lock, self.folder.lock)
 
     def wait_for_space(self) -> None:
-        """While the disk is full, rows stay in memory until `flush` can write; the ledger reserves space."""
         self._patient = True
         self._events.file.keep_room()
 
@@ -277,10 +257,7 @@ class DayWriter:
             self.sync()
 
     def gather(self, *, rows: bool = True) -> None:
-        """Take what was added for the next `write`: files and ledger; with *rows*, or if wanted, everything.
-
-        Only the thread that adds rows calls this, not during a `write`.
-        """
+        """Take what was added for the next `write`: files and ledger; with *rows*, or if wanted, everything."""
         self._keep_unreadable()
         self._keep_contract_rows()
         self._gather_files()
@@ -293,11 +270,7 @@ class DayWriter:
             self._events.gather()
 
     def write(self) -> None:
-        """Another thread may call this while rows are added.
-
-        Raises:
-            OSError: From the disk; what is unwritten is kept for the next call.
-        """
+        """Another thread may call this while rows are added."""
         try:
             self._write_files()
             ledger, *others = self._writers()
@@ -312,10 +285,7 @@ class DayWriter:
         self._gathered_first, self._refused = False, None
 
     def flush_before_event(self) -> None:
-        """Flush, so that the next ledger row refers to no row that a crash would lose.
-
-        Without space, that row and later ones stay in memory with them.
-        """
+        """Flush, so that the next ledger row refers to no row that a crash would lose."""
         self._rows_first = True
         self._flush_soon()
 
@@ -363,7 +333,6 @@ class DayWriter:
         return NdjsonWriter(path, held, self._flush_soon, self.earlier.tails.get(path, FileTail()))
 
     def _writers(self) -> list[CsvWriter | NdjsonWriter]:
-        """In the order in which they must reach the disk."""
         files = (
             *(self._events, self._gaps, self._diffs, self._frames, self._trades),
             *self._of_contract.values(),
@@ -372,7 +341,6 @@ class DayWriter:
         return [writer for writer in files if writer is not None]
 
     def _add_event(self, line: str) -> None:
-        """Write it unless rows or files that it refers to must come first."""
         self._events.add(line)
         if self._wanted:
             self._want(self._wanted)
@@ -401,7 +369,6 @@ class DayWriter:
             self.flush()
 
     def _want(self, wanted: Callable[[], None]) -> None:
-        """Raises OSError if so much waits that memory may run out."""
         waiting = self._bytes_waiting()
         if self._refused is not None and waiting > MOST_WAITING_BYTES:
             raise self._refused
@@ -431,7 +398,6 @@ class DayWriter:
         self._write(self.folder.schema, layout.schema_json(self.folder, self.top_n, unit, self.venue))
 
     def _write(self, path: Path, text: str) -> None:
-        """Without space it waits for the next flush, and so do later ledger rows."""
         self._whole[path] = text.encode()
         try:
             self._file_waits()
@@ -465,7 +431,6 @@ class DayWriter:
             self._of_contract = {**self._of_contract, path: self._csv(path, columns, self._held)}
 
     def _force(self, unfinished: Path | None = None) -> None:
-        """All at once, as the disk may be slow."""
         whole = list(dict.fromkeys(self._unforced.pop(0) for _ in range(len(self._unforced))))
         calls: list[Callable[[], None]] = [partial(_force_if_there, path) for path in whole]
         calls += [writer.file.sync for writer in self._writers() if writer.file.unsynced]
@@ -478,7 +443,6 @@ class DayWriter:
 
 
 def side_by_side(calls: Sequence[Callable[[], None]]) -> None:
-    """Run *calls* in parallel threads; raises the first failed one's error."""
     if not calls:
         return
     with ThreadPoolExecutor(len(calls), "force") as threads:

@@ -1,8 +1,4 @@
-"""Held-out days: marked below DATA_ROOT, refused to whatever plays or fits them until opened.
-
-``held_out.json`` has each symbol's days and until when. That a day was opened stands in the ledger of trials of the run
-that opened it.
-"""
+"""Held-out days: marked below DATA_ROOT, refused to whatever plays or fits them until opened."""
 
 import json
 import os
@@ -60,7 +56,6 @@ def refuse_held(data_root: Path, symbol: str, days: Sequence[str]) -> None:
 
 
 def hold(data_root: Path, symbol: str, days: Iterable[str], until: str | None) -> None:
-    """*until* is a date (YYYYMMDD), or for good."""
     with _changed(data_root) as held:
         held.setdefault(symbol, {}).update(dict.fromkeys(days, until))
 

@@ -105,13 +105,11 @@ FRAME_FIRST_LEVEL = len(_FRAME_HEAD)
 
 
 def frame_columns(top_n: int) -> tuple[str, ...]:
-    """Return the columns of a frames file with *top_n* levels per side."""
     levels = (name.format(level) for level in range(1, top_n + 1) for name in _LEVEL)
     return (*_FRAME_HEAD, *levels, *_FRAME_TAIL)
 
 
 def levels_shown(header: Sequence[str]) -> int:
-    """Return the number of levels per side in the header of a frames file."""
     return sum(name.startswith("bid") and name.endswith("_price") for name in header)
 
 
@@ -127,15 +125,7 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class DayFolder:
-    """The paths of one recorded day; creating the object does not create or read files.
-
-    The paths are for writers; readers use `existing`, which also finds the compressed or uncompressed twin.
-
-    Attributes:
-        root: The folder of the symbols' folders (``DATA_ROOT``).
-        symbol: Upper case, converted if necessary.
-        day: ``YYYYMMDD``, the local date on which the window opened.
-    """
+    """The paths of one recorded day; creating the object does not create or read files."""
 
     root: Path
     symbol: str
@@ -164,7 +154,6 @@ class DayFolder:
 
     @property
     def path(self) -> Path:
-        """The folder itself."""
         return self.root / self.symbol / self.day
 
     frames = _File("orderbook_ws_depth_{symbol}_{day}.csv")
@@ -202,12 +191,10 @@ class DayFolder:
 
     @property
     def order_log(self) -> Path:
-        """The order log (``mm.dayfolder.order_log``) in the form that exists; in columns if there is none."""
         columns, text = self.order_log_columns, self.order_log_text
         return text if text.is_file() and not columns.is_file() else columns
 
     def snapshot(self, event_id: int, tag: str) -> Path:
-        """Return the path of the snapshot that event *event_id* has loaded."""
         return self.snapshots / f"snapshot_{event_id}_{tag}.csv"
 
     def streams(self) -> tuple[Path, ...]:
@@ -215,11 +202,10 @@ class DayFolder:
         return (self.events, self.gaps, self.diffs, self.frames, self.trades, self.contract, self.best, self.quarantine)
 
     def columns_of(self, path: Path) -> tuple[str, ...] | None:
-        """Return the columns of a file of a contract; None for any other file."""
+        """Return the columns of a file of a contract."""
         return {self.contract: CONTRACT_COLUMNS, self.best: BEST_COLUMNS}.get(path)
 
     def relative(self, path: Path) -> str:
-        """Return *path* as in manifests and the ledger: relative to the folder, with slashes."""
         return path.relative_to(self.path).as_posix()
 
 
@@ -229,12 +215,10 @@ def twin_of(path: Path) -> Path:
 
 
 def existing(path: Path) -> Path | None:
-    """Return the file at *path* or its twin, or None if neither exists."""
     return next((candidate for candidate in (path, twin_of(path)) if candidate.is_file()), None)
 
 
 def snapshot_event_id(path: Path) -> int | None:
-    """Return the event id in the name ``snapshot_<event_id>_<tag>.csv[.gz]``, or None for other names."""
     parts = path.name.removesuffix(PACKED).removesuffix(".csv").split("_")
     named = len(parts) == 3 and parts[0] == "snapshot" and parts[1].isascii() and parts[1].isdigit()
     return int(parts[1]) if named and path.name.removesuffix(PACKED).endswith(".csv") else None

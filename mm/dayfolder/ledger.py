@@ -113,16 +113,7 @@ NOT_TRADED = frozenset(
 
 
 class LedgerWriter:
-    """Numbers the events of a day and writes them, and the gaps file, row by row.
-
-    Args:
-        add_event: Writes a line.
-        add_gap: None if the day has no gaps file.
-        next_event_id: Ids count over the day.
-
-    Attributes:
-        last: Time and details of each type's last event.
-    """
+    """Numbers the events of a day and writes them, and the gaps file, row by row."""
 
     def __init__(
         self,
@@ -186,11 +177,6 @@ class Event(msgspec.Struct, frozen=True):
 
 
 def event_of(row: int, cells: Mapping[str, str]) -> Event:
-    """Return the event of a row, with cells by the columns of the ledger.
-
-    Raises:
-        ValueError, KeyError, msgspec.MsgspecError: If the row is invalid.
-    """
     at = arrival(cells.get("recv_seq"), cells["run_id"], cells["recv_time_ms"], cells.get("recv_time_us"))
     event_id, epoch_id = (integer(cells.get(name, "0"), name) for name in ("event_id", "epoch_id"))
     details = msgspec.json.decode(cells.get("details_json", "{}"), type=dict[str, Any])
@@ -216,7 +202,6 @@ def _events(path: Path, columns: Sequence[str], names: Sequence[str], findings: 
 
 
 def whole_events(path: Path, rows: Iterable[Mapping[str, str]]) -> list[Event]:
-    """Columns may be in any order; an empty cell counts as missing, as in older ledgers; raises BrokenFile."""
     events = []
     for row, cells in enumerate(rows, 1):
         try:
@@ -236,7 +221,6 @@ def with_events(rows: Iterable[Row], events: Iterable[Event], seq_of: Callable[[
 
 
 def is_hole(details: Mapping[str, Any]) -> bool:
-    """Return True if the details of a gap have a range of ids."""
     first, last = details.get("from_id"), details.get("to_id")
     return isinstance(first, int) and isinstance(last, int) and first <= last
 
@@ -247,11 +231,7 @@ def is_halt(event: Event) -> bool:
 
 
 def halts(events: Iterable[Event]) -> list[tuple[int, int | None, str]]:
-    """Return halts: reports of begin and end, µs, and status.
-
-    The status is asked every quarter of an hour and after a silence, so the halt began earlier; an end of None was not
-    reported.
-    """
+    """Return halts: reports of begin and end, µs, and status."""
     spans: list[tuple[int, int | None, str]] = []
     for event in events:
         if event.kind != "exchange_info":
@@ -265,7 +245,6 @@ def halts(events: Iterable[Event]) -> list[tuple[int, int | None, str]]:
 
 
 def ids_begin_anew(event: Event) -> bool:
-    """The recorder found earlier update ids contradictory."""
     return event.kind == "resync_start" and event.details.get("cause") == OVERLAP
 
 
@@ -284,8 +263,6 @@ def explained_ids(events: "Iterable[Event]", kind: str) -> IdRanges:
 def excused_trades(events: "Iterable[Event]") -> IdRanges:
     """Return trade ids without a row that exclude no time: no executions, lost with the connection, or skipped by the
     venue.
-
-    Other trades are missing between their neighbours, where nothing can be said about trades.
     """
     excused = (RESTART, DISCONNECTED, SKIPPED)
     kept = (event for event in events if event.kind != "trade_gap" or event.details.get("cause") in excused)
@@ -322,6 +299,5 @@ class LedgerView:
         return explained_ids(self.events, kind)
 
     def knob(self, name: str, default: Any) -> Any:
-        """Of the last run that has it."""
         starts = (event.details.get("knobs") for event in reversed(self.events) if event.kind == "run_start")
         return next((knobs[name] for knobs in starts if isinstance(knobs, dict) and name in knobs), default)

@@ -32,9 +32,6 @@ class FileTail:
     """The result of scanning a file.
 
     Attributes:
-        lines: With the header of a CSV.
-        head: First two lines, without newlines.
-        last: Last complete line.
         good_bytes: Up to the end of the last complete line (CSV) or gzip member.
     """
 
@@ -49,10 +46,7 @@ _NOTHING = FileTail()
 
 
 def scan(path: Path, before: FileTail = _NOTHING) -> FileTail:
-    """Read *path* (plain, or gzip with many members) and return its tail; a missing file is empty.
-
-    What precedes *before* is known good and not read again.
-    """
+    """Read *path* (plain, or gzip with many members) and return its tail; a missing file is empty."""
     if not path.exists():
         return FileTail()
     with path.open("rb") as stream:
@@ -62,7 +56,6 @@ def scan(path: Path, before: FileTail = _NOTHING) -> FileTail:
 
 
 def known_tail(path: Path, lines: int, size: int) -> FileTail | None:
-    """None if everything must be read."""
     last = _last_packed_line(path, size) if path.suffix == PACKED else _last_plain_line(path, size)
     return None if last is None else FileTail(lines, first_lines(path)[:lines], last, size)
 
@@ -80,7 +73,6 @@ def last_line(path: Path, size: int | None = None) -> bytes:
 
 
 def first_lines(path: Path) -> tuple[bytes, ...]:
-    """Return the first two lines of *path* (plain, or gzip), or fewer, without their newlines."""
     lines = _Lines(_NOTHING)
     with path.open("rb") as stream, suppress(zlib.error, EOFError):
         for text in (piece for piece, _ in unpacked(stream)) if path.suffix == PACKED else _chunks(stream):
@@ -91,18 +83,13 @@ def first_lines(path: Path) -> tuple[bytes, ...]:
 
 
 def whole_rows(path: Path, tail: FileTail) -> Iterator[dict[str, str]]:
-    """An incomplete row after *tail* is left out."""
     if tail.lines:
         with path.open("rb") as stream:
             yield from csv.DictReader(line.decode() for line in islice(stream, tail.lines))
 
 
 def appendable_tail(path: Path, before: FileTail = _NOTHING) -> FileTail:
-    """As `scan`, before the torn end is cut and rows are appended.
-
-    Raises:
-        BrokenFile: If good rows follow the damage: it is no torn tail, and must not be cut.
-    """
+    """As `scan`, before the torn end is cut and rows are appended."""
     tail = scan(path, before)
     if tail.lost_bytes:
         with path.open("rb") as stream:
@@ -266,7 +253,6 @@ def _chunks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _has_rows(torn: bytes, *, packed: bool) -> bool:
-    """A complete gzip member, or a line after a run of zeros."""
     if not packed:
         return b"\n" in torn
     start = torn.find(_GZIP_MAGIC, 1)
@@ -282,10 +268,6 @@ class WholeLines:
 
     In a plain file, text with a zero byte (power cuts leave runs of them) is no line. In gzip a damaged member is
     dropped whole, since no checksum covers a part; a truncated last one keeps its lines.
-
-    Attributes:
-        lost_bytes: Outside complete lines; known after reading.
-        lost_within: Lines follow lost bytes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -348,7 +330,6 @@ def _member(data: bytes | mmap.mmap, start: int) -> tuple[bytes | None, int | No
 
 
 def lines_of_file(path: Path) -> Iterator[bytes]:
-    """Of the file or its twin."""
     present = existing(path)
     return iter(WholeLines(present)) if present else iter(())
 
@@ -379,7 +360,6 @@ class LineWriter:
 
 @contextmanager
 def line_writer(path: Path) -> Iterator[LineWriter]:
-    """The complete file appears when the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as unfinished, unfinished.open("wb") as stream:
         writer = LineWriter(stream, packed=path.suffix == PACKED)
@@ -388,7 +368,6 @@ def line_writer(path: Path) -> Iterator[LineWriter]:
 
 
 def write_lines(path: Path, lines: Iterable[bytes]) -> None:
-    """Remove the twin."""
     with line_writer(path) as writer:
         for line in lines:
             writer.add(line + b"\n")

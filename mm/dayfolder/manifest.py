@@ -31,7 +31,7 @@ class Contents(NamedTuple):
 
 
 class FileEntry(msgspec.Struct, frozen=True):
-    """One file: *path* relative to the day folder, data rows, size, hash, and the ids of its first and last row."""
+    """One file."""
 
     path: str
     rows: int
@@ -71,11 +71,7 @@ def write_manifest(
     hashes: Mapping[Path, str] = MappingProxyType({}),
     forced: Callable[[Path], None] = fsync_path,
 ) -> Manifest:
-    """Read every file of *folder*, write its sealed manifest, and return it.
-
-    *known* files are only hashed, *hashes* not even read. *forced* forces the manifest, before its rename, and its
-    files to disk.
-    """
+    """Read every file of *folder*, write its sealed manifest, and return it."""
     files = [file_entry(folder, path, known.get(path), hashes.get(path)) for path in day_files(folder)]
     manifest = Manifest(SCHEMA_VERSION, folder.symbol, folder.day, True, list(runs), files)
     _write(folder, manifest, forced)
@@ -83,10 +79,7 @@ def write_manifest(
 
 
 def sealed_contents(folder: DayFolder) -> tuple[dict[Path, Contents], dict[Path, str]]:
-    """Return contents and hashes of the files of a day that its own writer has sealed: those that only it writes.
-
-    For `write_manifest`, after files were added; a file that was replaced has another size, or is written by no run.
-    """
+    """Return contents and hashes of the files of a day that its own writer has sealed: those that only it writes."""
     manifest = read_manifest(folder)
     entries = {folder.path / entry.path: entry for entry in manifest.files} if manifest and manifest.sealed else {}
     rows = {path: entries[path] for path in folder.streams() if path in entries}
@@ -107,10 +100,7 @@ def note_manifest(
     written: Sequence[tuple[Path, int, int, str | None]],
     forced: Callable[[Path], None] = fsync_path,
 ) -> None:
-    """Write an unsealed manifest of what is *written*: path, rows, bytes, hash.
-
-    The next start need not read it again. Without a hash or space the manifest stays.
-    """
+    """Write an unsealed manifest of what is *written*: path, rows, bytes, hash."""
     files = [FileEntry(folder.relative(path), rows, size, sha) for path, rows, size, sha in written if sha]
     if len(files) == len(written):
         with suppress(OSError):  # it only saves time at the next start
@@ -135,7 +125,6 @@ def proved_tails(folder: DayFolder) -> "dict[Path, FileTail]":
 
 
 def day_files(folder: DayFolder) -> list[Path]:
-    """Return the files of the manifest, in the order of their relative paths."""
     paths = (path for path in folder.path.rglob("*") if path.is_file() and path != folder.manifest)
     return sorted((path for path in paths if not is_passing(path.name)), key=folder.relative)
 
@@ -151,7 +140,6 @@ def file_entry(folder: DayFolder, path: Path, known: Contents | None = None, sha
 
 
 def contents(folder: DayFolder, path: Path, tail: "FileTail | None" = None) -> Contents:
-    """Read if *tail* is unknown; BrokenFile if ids cannot be read."""
     try:
         return _contents(folder, path, tail)
     except (ValueError, LookupError, msgspec.MsgspecError) as error:

@@ -50,19 +50,13 @@ class Steps(NamedTuple):
 
 
 class OrderLog:
-    """The order log of a file, read when its columns are first used.
-
-    Attributes:
-        spans: Covered [begin_us, end_us); None: everything.
-        steps: None in an older log: the instrument's.
-    """
+    """The order log of a file, read when its columns are first used."""
 
     def __init__(self, path: Path, spans: Sequence[tuple[int, int]] | None, steps: Steps | None) -> None:
         self.path, self.spans, self.steps = path, spans, steps
 
     @classmethod
     def open(cls, path: Path) -> "OrderLog":
-        """Raises BrokenFile."""
         if path.name.endswith(PACKED):
             return cls(path, None, None)
         with _parquet(path) as file:
@@ -160,7 +154,6 @@ class OrderLogWriter:
             self._file.close()
 
     def add(self, rows: "Ints") -> None:
-        """int64[n, 10]."""
         self.add_columns(dict(zip(ORDER_COLUMNS, rows.T, strict=True)))
 
     def add_columns(self, columns: "Mapping[str, Ints]") -> None:
@@ -198,7 +191,6 @@ def fifo_text(executed: int, first: int) -> str:
 
 
 def fifo_of(path: Path) -> tuple[int, int]:
-    """Return executed lots of displayed orders, and of the first in its queue."""
     from mm.dayfolder._orders import OrderBook
 
     book = OrderBook()
@@ -209,7 +201,6 @@ def fifo_of(path: Path) -> tuple[int, int]:
 
 
 def row_count(path: Path) -> int:
-    """Return the number of rows of a log in Parquet; raises BrokenFile if it is none."""
     with _parquet(path) as file:
         return int(file.metadata.num_rows)
 

@@ -46,16 +46,11 @@ class RecoveredState:
     Attributes:
         next_event_id: First free, after an orphaned snapshot's.
         epoch_id: 0 if none was opened.
-        open_runs: Neither stopped nor recovered: they crashed.
         last_diff_id: Last update id in the diffs, perhaps of a stale row. Without diffs, of the last snapshot or frame;
             also of the last snapshot if it reset the ids.
-        last_diff_us: 0 without one.
         last_diff_sent: By the exchange, ms or µs; else the arrival.
         last_trade_sent: By the exchange, ms; else the arrival.
-        knobs: Of the last run.
-        exchange_units: ``ms``, ``us``.
         lost: Bytes of torn tails, not cut yet: the ledger must report them first.
-        tails: Of files with complete content.
     """
 
     next_seq: int = 1
@@ -77,13 +72,7 @@ class RecoveredState:
 
 
 def recover(folder: DayFolder) -> RecoveredState:
-    """Remove what never reached the ledger, and return the state; torn tails are not cut.
-
-    A snapshot without ledger row, or with a temporary name, is removed; its id is not reused.
-
-    Raises:
-        BrokenFile: If the files cannot be continued; nothing is removed then.
-    """
+    """Remove what never reached the ledger, and return the state; torn tails are not cut."""
     for path in folder.streams():
         require_appendable(path)
     proved = proved_tails(folder)
@@ -124,7 +113,6 @@ def recover(folder: DayFolder) -> RecoveredState:
 
 
 def require_ledger(folder: DayFolder) -> None:
-    """Rows without a run in the ledger mean that it was lost or truncated: BrokenFile."""
     if not runs_of(folder):
         for path in folder.streams()[1:]:
             if path.is_file() and len(first_lines(path)) > (path.suffix != PACKED):
@@ -140,7 +128,6 @@ def require_sealable(folder: DayFolder, earlier: RecoveredState) -> None:
 
 
 def runs_of(folder: DayFolder) -> frozenset[str]:
-    """Torn rows count too."""
     if not folder.events.exists():
         return frozenset()
     with folder.events.open("rb") as stream:
@@ -180,10 +167,6 @@ def _cell(path: Path, row: bytes, at: int) -> int:
 
 
 def _last_diff(tail: FileTail, view: LedgerView) -> dict[str, Any]:
-    """Return the last depth message, or the last snapshot under the same names.
-
-    The snapshot counts if there is no message, or it came later with reset ids.
-    """
     diff = msgspec.json.decode(tail.last, type=dict[str, Any]) if tail.lines else {}
     for event in view.of_kind("snapshot_loaded")[-1:]:
         last_id = event.details["last_update_id"]
@@ -193,7 +176,6 @@ def _last_diff(tail: FileTail, view: LedgerView) -> dict[str, Any]:
 
 
 def _reached(last_diff_id: int | None, frames: FileTail) -> int | None:
-    """The last frame counts if higher, unless ids were reset since."""
     head, last = frames.head[:1], frames.last.rpartition(b",")[2]
     if last_diff_id is None or not head or not head[0].endswith(b",last_update_id") or not last.isdigit():
         return last_diff_id
@@ -215,7 +197,6 @@ class _SchemaRead(msgspec.Struct):
 
 
 def read_schema(folder: DayFolder) -> _SchemaRead:
-    """Return ``schema.json`` of *folder*, empty if there is none; raises BrokenFile if it cannot be read."""
     if not folder.schema.is_file():
         return _SchemaRead()
     try:
@@ -239,7 +220,6 @@ def venue_of(folder: DayFolder, knobs: Mapping[str, Any]) -> str:
 
 
 def venue_in(folder: DayFolder, view: LedgerView) -> str:
-    """As if without ``schema.json`` if it is broken, which another check reports."""
     knobs = {"market": view.knob("market", None)}
     try:
         return venue_of(folder, knobs)
@@ -281,7 +261,6 @@ _Rows = Iterable[Mapping[str, str]]
 
 
 def last_streamed_id(rows: _Rows) -> int | None:
-    """Rows from REST are in order of arrival."""
     last = None
     for row in rows:
         if row["source"] != "rest":
@@ -292,13 +271,7 @@ def last_streamed_id(rows: _Rows) -> int | None:
 def open_holes(
     events: Iterable[tuple[str, Details]], last_id: int | None, first_id: int | None = None
 ) -> tuple[MissingIds, ...]:
-    """Return reported missing trades that were not filled; *events* are types and details.
-
-    Those after *last_id*, the stream's last trade, were reported before a crash lost the rows after them: they belong
-    to the gap that the next trade will reveal, and only to it. If a crash lost the rows on both sides of a gap, so that
-    it does not reach *first_id*, the day's first trade, it is no part of the day: filling it would leave a gap that no
-    event reports.
-    """
+    """Return reported missing trades that were not filled; *events* are types and details."""
     holes: list[MissingIds] = []
     least = 0 if first_id is None else first_id - 1
     for kind, details in events:

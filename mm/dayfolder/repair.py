@@ -1,8 +1,5 @@
-"""Repairs a damaged day: keeps every complete row, rebuilds the frames from the raw messages, and reports the changes.
-
-A copy of the day is repaired and checked before its files replace the others, one rename each, the manifest last: if
-killed in between, the day is not sealed, and the next repair completes it. Rows keep their numbers. A complete row that
-no longer fits its file goes raw to the quarantine.
+"""Repairs a damaged day: keeps every complete row, rebuilds the frames from the raw messages, and reports the
+changes.
 """
 
 import filecmp
@@ -51,17 +48,7 @@ class Repaired(msgspec.Struct, frozen=True):
 
 
 def repair_day(folder: DayFolder, run_id: str, at_us: int) -> Repaired:
-    """Repair *folder*; a sound day is not changed.
-
-    Args:
-        run_id: New to the day.
-
-    Raises:
-        MissingDay: If there is no such folder.
-        TryLater: If the day is being written.
-        RunExists: If the day has a run with this id.
-        OSError: Without space for the copy; the day is unchanged.
-    """
+    """Repair *folder*; a sound day is not changed."""
     day_folder(folder.root, folder.symbol, folder.day)  # it must exist
     place = target_of(folder.path)
     staging = place.with_name(place.name + ".repair")
@@ -81,7 +68,6 @@ def repair_day(folder: DayFolder, run_id: str, at_us: int) -> Repaired:
 
 
 def _publish(work: DayFolder, folder: DayFolder) -> None:
-    """Ledger and manifest come last."""
     try:
         unseal(folder)
     except BrokenFile:  # an unreadable one does not seal the day
@@ -118,7 +104,6 @@ class DayRepair:
         self._entries = self._read_entries()
 
     def repair(self) -> list[str]:
-        """Return the changes, as text."""
         folder = self._folder
         for path in folder.streams():
             self._salvage(path)
@@ -194,7 +179,6 @@ class DayRepair:
             self._done.append(f"{name}: {bad:,} rows that cannot be read are in quarantine")
 
     def _note_shorter(self, path: Path) -> None:
-        """Only its size, smaller than when sealed, shows the loss."""
         name = self._folder.relative(path)
         entry = self._entries.get(name)
         size = path.stat().st_size if path.is_file() else 0
@@ -288,7 +272,6 @@ class DayRepair:
         self._note("trade_gap", gaps + self._cut_off("trade_gap", folder.trades, last, view))
 
     def _cut_off(self, kind: str, path: Path, last: int | None, view: LedgerView) -> list[MissingIds]:
-        """Return the last ids, known from the manifest, that the file lost."""
         entry = self._entries.get(self._folder.relative(path))
         known = entry.last_id if entry else None
         if known is None or (last is not None and last >= known) or view.holes(kind).covers(known, known):

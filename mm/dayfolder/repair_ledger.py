@@ -1,8 +1,4 @@
-"""The part of a repair that changes the ledger: its own run, the lost end of a ledger, snapshots without an event.
-
-All files share a counter, so numbers without a row are the lost events', in order: number and event id are known. The
-gaps file repeats some completely, a snapshot's name and rows determine its event; others are written as lost.
-"""
+"""The part of a repair that changes the ledger: its own run, the lost end of a ledger, snapshots without an event."""
 
 from bisect import bisect_left
 from collections import deque
@@ -27,11 +23,7 @@ _TRADE_CELLS = tuple(map(TRADE_COLUMNS.index, ("recv_seq", "run_id", "recv_time_
 
 
 def restore_events(folder: DayFolder) -> int:
-    """Write the events lost at the ledger's end; return their number.
-
-    Nothing is written if numbers are inconsistent: another run's rows follow, depth messages were not kept, or a
-    snapshot or gap has a number or id that no lost event can have.
-    """
+    """Write the events lost at the ledger's end; return their number."""
     events = LedgerView.of(folder, DefectList(folder)).events
     if not events or existing(folder.diffs) is None:
         return 0
@@ -71,7 +63,6 @@ def restore_events(folder: DayFolder) -> int:
 
 
 def _rows(folder: DayFolder, run_id: str) -> Iterator[PackedRow]:
-    """Quarantined rows count as *run_id*'s."""
     yield from map(PACKED_ROW.decode, lines_of_file(folder.diffs))
     for line in islice(lines_of_file(folder.trades), 1, None):
         seq, run, us = (line.split(b",")[cell] for cell in _TRADE_CELLS)
@@ -101,10 +92,7 @@ class Damage:
     """The damage found in a day.
 
     Attributes:
-        dropped: Rows that no longer fit their file.
         lost: Bytes removed per file, and whether good rows followed.
-        gaps: Unreported missing ids, by event type.
-        altered: Files changed since sealing, for unknown reasons.
         untraced: Lost rows without another trace.
     """
 
@@ -121,10 +109,7 @@ class Damage:
 
 
 def write_ledger(folder: DayFolder, run_id: str, at_us: int, damage: Damage) -> list[str]:
-    """Write the repair's run and seal the day; return changes beside the damage.
-
-    Rows have the time of the day's last message, to stay among the day's own; `run_start` has the real time.
-    """
+    """Write the repair's run and seal the day; return changes beside the damage."""
     last_us = _last_us(folder)
     diffs = existing(folder.diffs) is not None
     with DayWriter(folder, run_id, top_n=top_n_of(folder), write_diffs=diffs, write_gaps=True) as writer:

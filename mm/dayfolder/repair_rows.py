@@ -49,7 +49,6 @@ class Dropped:
 
 
 def head_of(folder: DayFolder, path: Path, first_line: bytes) -> bytes:
-    """Frames may have any header, because they are rewritten."""
     columns = {
         folder.events: layout.EVENT_COLUMNS,
         folder.gaps: layout.GAP_COLUMNS,
@@ -62,7 +61,6 @@ def head_of(folder: DayFolder, path: Path, first_line: bytes) -> bytes:
 
 
 def valid_row(folder: DayFolder, path: Path, width: int) -> Callable[[bytes], bool]:
-    """With *width* cells, or a depth message."""
     if path == folder.diffs:
         return _is_diff
     if path in (folder.frames, folder.trades, folder.contract, folder.best):
@@ -97,7 +95,6 @@ def seq_of(line: bytes, *, packed: bool) -> int:
 
 
 def top_n_of(folder: DayFolder) -> int:
-    """From the header, else the schema, else the default."""
     head = next(lines_of_file(folder.frames), b"").decode(errors="replace").split(",")
     return layout.levels_shown(head) or read_schema(folder).top_n or USUAL_TOP_N
 
@@ -126,11 +123,7 @@ class QuarantineRow(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """A quarantined message that can be parsed now.
-
-    Attributes:
-        seq: Kept.
-    """
+    """A quarantined message that can be parsed now."""
 
     stream: str
     seq: int
@@ -140,11 +133,7 @@ class Reread:
 
 
 class Rereader:
-    """Parses quarantined messages of one symbol.
-
-    Args:
-        events: The ledger, which tells each message's run.
-    """
+    """Parses quarantined messages of one symbol."""
 
     def __init__(self, symbol: str, events: Sequence[Event], trade_stream: str, venue: str = layout.SPOT) -> None:
         self._messages = market_of(venue).decoder(symbol, Grid())
@@ -153,7 +142,6 @@ class Rereader:
         self._runs = [event.at.run_id for event in events]
 
     def read(self, line: bytes) -> Reread | None:
-        """None if it still cannot be parsed, or is no message."""
         try:
             row = msgspec.json.decode(line, type=QuarantineRow)
             if row.stream != STREAM:
@@ -166,7 +154,6 @@ class Rereader:
         return self._trade(row, message) if isinstance(message, self._trades) else None
 
     def _run_of(self, seq: int) -> str:
-        """The previous event's run assigned *seq*."""
         return self._runs[max(bisect_right(self._seqs, seq) - 1, 0)] if self._runs else ""
 
     def _depth(self, row: QuarantineRow, update: DepthUpdate) -> Reread:
@@ -196,12 +183,7 @@ class Rereader:
 
 @dataclass(frozen=True, slots=True)
 class FramesMade:
-    """The result of rebuilding the frames.
-
-    Attributes:
-        undeclared: Update ids.
-        last_id: Last update id of diffs and snapshots.
-    """
+    """The result of rebuilding the frames."""
 
     words: str
     undeclared: list[MissingIds]
@@ -209,11 +191,7 @@ class FramesMade:
 
 
 def write_frames(folder: DayFolder, view: LedgerView, grids: DayGrids, order: RowOrder, dropped: Dropped) -> FramesMade:
-    """Rewrite the frames if books and messages give others.
-
-    Args:
-        dropped: Receives unexplained frames.
-    """
+    """Rewrite the frames if books and messages give others."""
     fresh, findings = folder.frames.with_name("frames.csv"), DefectList(folder)
     with line_writer(fresh) as writer:
         sink = _NewFrames(writer, top_n_of(folder), lines_of_file(folder.frames), dropped)

@@ -1,7 +1,4 @@
-"""Rows of a day's files: format them as text, and read them with every cell checked.
-
-An invalid row becomes a finding, and reading continues.
-"""
+"""Rows of a day's files: format them as text, and read them with every cell checked."""
 
 import re
 import zlib
@@ -79,7 +76,6 @@ def level_cells(bids: Levels, asks: Levels, top_n: int) -> str:
 
 
 def trade_row(recv_us: int, seq: int, run_id: str, trade: Trade) -> str:
-    """Return the line of a trade in the trades file."""
     event_ms = "" if trade.event_time is None else exchange_ms(trade.event_time)
     maker = "true" if trade.is_buyer_maker else "false"
     return (
@@ -89,7 +85,6 @@ def trade_row(recv_us: int, seq: int, run_id: str, trade: Trade) -> str:
 
 
 def frame_row(stamp: Stamp, run_id: str, epoch_id: int, cells: str) -> str:
-    """Return the line of a frame in the frames file; *cells* are its levels (`level_cells`)."""
     recv_us, seq, exch_time, last_id = stamp
     event_ms = exch_time // US_PER_MS if exch_time in US_STAMPS else exchange_ms(exch_time)
     return f"{event_ms},{recv_us // 1000},{seq},{run_id},{epoch_id},{cells},{recv_us},{last_id}\n"
@@ -112,12 +107,7 @@ _DECIMAL = re.compile(r"0*\d{1,11}(\.\d{0,8}0*)?", re.ASCII)
 
 
 class Defect(msgspec.Struct, frozen=True):
-    """One defect and its place.
-
-    Attributes:
-        row: From 1; 0 is the header, None the whole file.
-        kind: One word, for programs.
-    """
+    """One defect and its place."""
 
     file: str
     row: int | None
@@ -187,7 +177,6 @@ class CheckedLines:
                 yield self.row, text
 
     def whole_tail(self) -> FileTail | None:
-        """None if not all lines were read, or they end without newline."""
         count = self.row - self._first_row + 1
         return known_tail(self.path, count, self.path.stat().st_size) if self._whole else None
 
@@ -216,13 +205,7 @@ class CheckedLines:
 def under_header(
     lines: CheckedLines, columns: Sequence[str], optional: int, findings: DefectList
 ) -> tuple[list[str], Iterator[tuple[int, str]]]:
-    """Return the header of a CSV and its lines with their row numbers.
-
-    Args:
-        columns: Expected header.
-        optional: Last columns that an older day may lack.
-        findings: Gets a wrong header; then the result is empty.
-    """
+    """Return the header of a CSV and its lines with their row numbers."""
     head = next(lines, (0, ""))[1].split(",")
     if len(columns) - optional <= len(head) <= len(columns) and head == list(columns[: len(head)]):
         return head, iter(lines)
@@ -239,11 +222,7 @@ def table(
     findings: DefectList,
     take: Callable[[int, list[list[str]]], bool] = lambda _row, _columns: False,
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield rows as wide as *columns*; arguments as in `under_header`.
-
-    Cells that an older day lacks are empty; a row of another width is a finding and skipped. A block with all columns
-    is first offered to *take*, by first row number and columns; rows taken are skipped.
-    """
+    """Yield rows as wide as *columns*; arguments as in `under_header`."""
     head, _ = under_header(lines, columns, optional, findings)
     missing = [""] * (len(columns) - len(head))
     for block in lines.blocks if head else ():
@@ -262,7 +241,6 @@ def table(
 
 
 def integer(text: str, name: str) -> int:
-    """Raises ValueError with the column's name, as the next functions."""
     if text.isdigit() and text.isascii() and len(text) <= _MOST_DIGITS and (number := int(text)) <= _MOST:
         return number
     raise ValueError(f"{name} is {text!r}, not a whole number of 64 bits")
@@ -277,7 +255,6 @@ def decimal(text: str, name: str) -> str:
 
 @lru_cache(maxsize=1 << 16)  # prices and quantities repeat
 def positive(text: str, name: str) -> str:
-    """A plain decimal above zero."""
     if decimal(text, name).strip("0."):
         return text
     raise ValueError(f"{name} is {text!r}; it must be above 0")
@@ -292,7 +269,6 @@ def integers(*columns: list[str]) -> list[list[int]]:
 
 
 def number_in(line: bytes, column: int) -> int:
-    """*column* counts from 0."""
     return int(line.split(b",", column + 1)[column])
 
 
@@ -311,10 +287,6 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
 
 
 def arrival(seq: str | None, run_id: str, recv_ms: str, recv_us: str | None) -> Arrival:
-    """Raises ValueError.
-
-    An older day lacks *recv_us*; *seq* None is -1.
-    """
     millis, number = integer(recv_ms, "recv_time_ms"), -1 if seq is None else integer(seq, "recv_seq")
     return Arrival(number, run_id, millis, integer(recv_us, "recv_time_us") if recv_us else millis * 1000)
 
@@ -324,11 +296,7 @@ class RowOrder:
 
     Args:
         day: Rows arrive within two days of it.
-        runs: In the ledger.
         stepping: Runs in which the clock was set.
-
-    Attributes:
-        seqs, rows, stamps: `recv_seq`, row number and arrival (µs).
     """
 
     def __init__(
@@ -399,7 +367,6 @@ class FileRows:
 
 
 def check_numbers(orders: Sequence[RowOrder], findings: DefectList) -> None:
-    """Report each `recv_seq` used twice for different messages."""
     last_seq, last_path = -1, Path()
     for seq, at in merge(*(zip(order.seqs, repeat(n), strict=False) for n, order in enumerate(orders))):
         order = orders[at]

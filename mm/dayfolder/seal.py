@@ -13,11 +13,7 @@ from mm.errors import BrokenFile
 
 
 class AlteredFile(NamedTuple):
-    """A file that differs from the sealed manifest.
-
-    Attributes:
-        entry: In the manifest.
-    """
+    """A file that differs from the sealed manifest."""
 
     path: Path
     what: str
@@ -76,7 +72,6 @@ def _difference(path: Path, entry: FileEntry) -> str:
 
 
 def _claim(folder: DayFolder, manifest: Manifest) -> str | None:
-    """None if a file was written just now."""
     base = str(folder.path)
     folders = {os.path.dirname(entry.path) for entry in manifest.files}
     try:

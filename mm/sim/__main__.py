@@ -152,11 +152,6 @@ class PaperOptions:
     )
 
     def steps(self) -> int:
-        """Return the number of steps of a session.
-
-        Raises:
-            UsageError: If the number is not whole, or too large.
-        """
         given = Sentence("{step_s} is {} and {horizon_s} is {}", shown(self.step_s), shown(self.horizon_s))
         if self.step_s > self.horizon_s:
             raise UsageError(f"{given}: a step must not be longer than the session; choose a smaller --dt")

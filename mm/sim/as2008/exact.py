@@ -23,8 +23,6 @@ class Moments:
     """Moments of the paths of a strategy; field names are the keys of the artefact.
 
     Attributes:
-        avg_spread: The quoted spread as printed in the paper; None if it depends on the inventory.
-        fills_per_path: Expected number of fills, both sides.
         std_spread_capture, std_inventory_pnl: The two uncorrelated parts of profit_std.
         expected_steps_with_lambda_dt_above_1: Steps of a path with a fill probability capped at 1, sum of both sides.
         certainty_equivalent: -(1/gamma)·ln E[exp(-gamma·profit)]; None if it depends on paths with probability below
@@ -44,7 +42,6 @@ class Moments:
 
 
 def exact(market: PaperModel, policy: Policy) -> Moments:
-    """Return the moments of *policy* in *market*, up to rounding."""
     walk, without_rare = _Walk(market, policy, LOST), _Walk(market, policy, RARE)
     for each in (walk, without_rare):
         for step in range(market.steps):

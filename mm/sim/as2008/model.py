@@ -28,10 +28,6 @@ class PaperModel:
 
     Attributes:
         gamma: Risk aversion, 1/(price·unit).
-        A: Fills per second of a quote at the mid.
-        k: Decay of the fill rate, 1/price.
-        sigma: Volatility of the mid, price/√s.
-        horizon_s: Length of a session (T).
     """
 
     gamma: float
@@ -51,7 +47,6 @@ class PaperModel:
 
     @cached_property
     def markup(self) -> float:
-        """Return (1/gamma)·ln(1 + gamma/k), the distance from the mid of a quote without inventory risk."""
         return float(np.log1p(self.gamma / self.k) / self.gamma)
 
     def left_s(self, step: int) -> float:
@@ -66,8 +61,7 @@ class Policy(Protocol):
     """A quoting rule: distances of the quotes from the mid as a function of time and inventory."""
 
     @property
-    def average_spread(self) -> float | None:
-        """Return the quoted spread as printed in the paper; None if it depends on the inventory."""
+    def average_spread(self) -> float | None: ...
 
     def distances(self, step: int, q: Inventories) -> tuple[Floats, Floats]:
         """Return the distances of bid and ask from the mid at each inventory *q*; infinite if there is no quote."""
@@ -84,7 +78,6 @@ class Fills(NamedTuple):
 
 
 def fills(market: PaperModel, policy: Policy, step: int, q: Inventories) -> Fills:
-    """Return the fills of *step* at inventories *q*; the gain of a fill is its distance from the mid."""
     bid, ask = policy.distances(step, q)
     bid_log, ask_log = market.log_chance(bid), market.log_chance(ask)
     bid_chance, ask_chance = np.exp(np.minimum(bid_log, 0.0)), np.exp(np.minimum(ask_log, 0.0))

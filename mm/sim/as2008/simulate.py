@@ -42,11 +42,7 @@ class SimulatedPaths:
 def simulate(
     market: PaperModel, policy: Policy, expected: Moments, *, paths: int, stream: np.random.SeedSequence
 ) -> SimulatedPaths:
-    """Simulate *paths* paths of *policy* in *market*.
-
-    Memory does not grow with the number of paths: each block returns power sums of deviations from the *expected*
-    means, which keeps their precision.
-    """
+    """Simulate *paths* paths of *policy* in *market*."""
     sizes = [min(BLOCK, paths - start) for start in range(0, paths, BLOCK)]
 
     profit_sums, q_sums = [], []
@@ -82,7 +78,6 @@ def _sums(values: Floats | Inventories, centre: float) -> Sums:
 
 
 def _sample(blocks: Sequence[Sums], centre: float, n: int) -> SampleMoments:
-    """Return the moments of the sample; the power sums are about *centre*, and n is at least 2."""
     first, *higher = (math.fsum(sums) / n for sums in zip(*blocks, strict=True))
     second, third, fourth = higher
     m2 = second - first**2

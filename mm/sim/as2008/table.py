@@ -30,7 +30,6 @@ _TABLES = {
 
 
 def published(market: PaperModel, strategy: str) -> dict[str, float] | None:
-    """Return the published line of *strategy* in *market* by the names of `Moments`; None if the paper has none."""
     paper = PaperModel(gamma=market.gamma, A=140.0, k=1.5, sigma=2.0, horizon_s=1.0, steps=200)
     if market != paper or (market.gamma, strategy) not in _TABLES:
         return None
@@ -48,7 +47,6 @@ class TableRow:
     simulated: SimulatedPaths
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values; z is the difference from the exact value in standard errors."""
         printed, drawn = self.published, self._drawn()
         return {
             "gamma": self.gamma,
@@ -90,7 +88,6 @@ class TableRow:
 
 
 def row(market: PaperModel, strategy: str, *, paths: int, seed: int) -> TableRow:
-    """Return the row of *strategy* in *market*; its random draws depend only on *seed*, strategy and gamma."""
     policy = STRATEGIES[strategy](market)
     moments = exact(market, policy)
     key = (list(STRATEGIES).index(strategy), int(np.float64(market.gamma).view(np.uint64)))
@@ -100,7 +97,6 @@ def row(market: PaperModel, strategy: str, *, paths: int, seed: int) -> TableRow
 
 
 def text(rows: Sequence[TableRow]) -> Iterator[str]:
-    """Yield the lines of the table as text."""
     yield _LINE.format(*_HEAD)
     for row in rows:
         content = row.to_json()

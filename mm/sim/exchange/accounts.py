@@ -49,11 +49,7 @@ ORDER_LIMITS = (RateLimit("ORDERS", "SECOND", 10, 100), RateLimit("ORDERS", "DAY
 
 @dataclass(slots=True)
 class OrderCount:
-    """Number of orders of one account in the current intervals.
-
-    Attributes:
-        unfilled: Whether only unfilled orders count, so that one that trades is no longer counted.
-    """
+    """Number of orders of one account in the current intervals."""
 
     limits: tuple[RateLimit, ...] = ORDER_LIMITS
     unfilled: bool = True
@@ -104,20 +100,13 @@ class Balance:
     locked: int = 0
 
     def lock(self, amount: int) -> None:
-        """Lock *amount* of the free balance; a negative amount is unlocked."""
         self.free -= amount
         self.locked += amount
 
 
 @dataclass(slots=True)
 class UserAccount:
-    """One user of the exchange.
-
-    Attributes:
-        number: Account number, below 1000; higher numbers are accounts of the simulated market.
-        updates: Time of the last change, µs, as its one item, which the accounts of all symbols share.
-        others: Balances of further symbols' base assets, by asset.
-    """
+    """One user of the exchange."""
 
     number: int
     name: str
@@ -151,7 +140,6 @@ class UserAccount:
 
 
 def two_users() -> list[UserAccount]:
-    """Return two accounts, numbered from 1, each with 10⁶ of the quote asset and 10³ of the base asset."""
     return [
         UserAccount(number, name, Balance(BASE_FUNDS_E8), Balance(QUOTE_FUNDS_E8))
         for number, name in enumerate(USER_NAMES, start=1)

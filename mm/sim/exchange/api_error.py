@@ -41,12 +41,10 @@ def mandatory(name: str) -> ApiError:
 
 
 def one_of_two(first: str, second: str) -> ApiError:
-    """Return the error for a request without either of two parameters."""
     return ApiError(-1102, f"Param '{first}' or '{second}' must be sent, but both were empty/null!")
 
 
 def not_required(name: str) -> ApiError:
-    """Return the error for a parameter that cannot be combined with the others."""
     return ApiError(-1106, f"Parameter '{name}' sent when not required.")
 
 
@@ -55,35 +53,28 @@ def not_valid(name: str) -> ApiError:
 
 
 def overflowed(name: str) -> ApiError:
-    """Return the error for a number that is too large."""
     return ApiError(-1108, f"Parameter '{name}' overflowed.")
 
 
 def bad_combination() -> ApiError:
-    """Return the error for optional parameters that exclude each other."""
     return ApiError(-1128, "Combination of optional parameters invalid.")
 
 
 def invalid_message(msg: str) -> ApiError:
-    """Return the error for an order that does not reach the matching engine."""
     return ApiError(-1013, msg)
 
 
 def filter_failure(name: str) -> ApiError:
-    """Return the error for an order that fails a filter."""
     return invalid_message(f"Filter failure: {name}")
 
 
 def order_rejected(msg: str) -> ApiError:
-    """Return the error for an order that the matching engine refuses."""
     return ApiError(-2010, msg)
 
 
 def cancel_rejected(msg: str = "Unknown order sent.") -> ApiError:
-    """Return the error for a cancel that the matching engine refuses."""
     return ApiError(-2011, msg)
 
 
 def no_such_order() -> ApiError:
-    """Return the error for a query of an order that the account does not have."""
     return ApiError(-2013, "Order does not exist.")

@@ -53,9 +53,6 @@ _REASONS = {_TOO_POOR: "INSUFFICIENT_BALANCES", _WOULD_TAKE: "WOULD_MATCH_IMMEDI
 class Exchange:
     """The rules of Binance Spot on top of a matching core.
 
-    Args:
-        core: The matching engine; it must write a log, which only the exchange may drain.
-
     Attributes:
         shown_us: Returns what the exchange's clock shows, or showed, at an instant, µs.
     """
@@ -100,7 +97,6 @@ class Exchange:
         self._listeners.append(listener)
 
     def before_trades(self, listener: Callable[[int], None]) -> None:
-        """Call *listener* with the time of each further trade before it counts in the market data."""
         self._before.append(listener)
 
     def watch(self, number: int, watcher: Watcher) -> None:
@@ -128,7 +124,6 @@ class Exchange:
         return self._core.update_id, bids, asks
 
     def set_fees(self, maker_e8: int, taker_e8: int) -> None:
-        """Charge these rates from now on, in 1e-8; below 0 they are rebates."""
         self.rules = replace(self.rules, maker_rate_e8=maker_e8, taker_rate_e8=taker_e8)
         self.settlement.rates_e8 = maker_e8, taker_e8
 
@@ -137,7 +132,6 @@ class Exchange:
         return self.tape.average(self.now_us) or (self.rules.reference_ticks, 1)
 
     def check(self, number: int, new: NewOrder) -> None:
-        """Raise ApiError if an order fails a filter of the symbol."""
         self.rules.check_open()
         self.rules.check(new, self.average())
         if len(self.users.open(number)) >= self.rules.most_orders:
@@ -155,7 +149,6 @@ class Exchange:
         return self._cancel(number, request)
 
     def cancel_all(self, us: int, number: int) -> list[UserOrder]:
-        """Cancel all open orders of an account, oldest first; raises ApiError if there are none."""
         self.advance(us)
         orders = self.users.open(number)
         if not orders:
@@ -181,11 +174,7 @@ class Exchange:
         self._drain()
 
     def cancel_replace(self, us: int, number: int, request: CancelRequest, new: NewOrder) -> CancelReplaced:
-        """Cancel an order and place another, and return both outcomes.
-
-        Raises:
-            ApiError: If the new order fails a filter, or the account has sent too many orders; then nothing changes.
-        """
+        """Cancel an order and place another, and return both outcomes."""
         self.advance(us)
         self.check(number, new)
         exceeded = self._exceeded(number)
@@ -201,7 +190,6 @@ class Exchange:
         return CancelReplaced(cancelled, placed, bool(exceeded))
 
     def amend(self, us: int, number: int, request: CancelRequest, lots: int) -> tuple[UserOrder, Amendment]:
-        """Reduce the total quantity of an order to *lots*; it keeps its queue position."""
         self.advance(us)
         order, ids_match = self.users.find(number, request.order_id, request.client_id)
         if not order or not ids_match or not order.is_open:
@@ -307,11 +295,7 @@ class Exchange:
         return self.accounts[number].count.exceeded(self.now_us) if self._limits else None
 
     def transfer(self, number: int, asset: str, amount_e8: int) -> None:
-        """Add an amount of an asset to an account without a trade; a negative one is taken from its free balance.
-
-        Raises:
-            ApiError: If the symbol does not trade the asset, or less of it is free.
-        """
+        """Add an amount of an asset to an account without a trade; a negative one is taken from its free balance."""
         grid, account = self.rules.instrument, self.accounts[number]
         if asset not in (grid.base_asset, grid.quote_asset):
             raise ApiError(-1130, f"{asset} is not an asset of {grid.symbol}.")
@@ -351,7 +335,6 @@ class Walk:
     stp: str
 
     def cost(self, lots: int) -> int:
-        """Return the cost of *lots*, in tick·lots, as far as the book can fill them."""
         left, cost_tl = lots, 0
         for is_own, ticks, available in self._counterparts():
             if is_own and self.stp in ("EXPIRE_TAKER", "EXPIRE_BOTH"):

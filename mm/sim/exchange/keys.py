@@ -1,8 +1,4 @@
-"""API keys: account, signature and timestamp check of a request.
-
-A key is a name of 64 letters and digits, with two credentials: a secret for HMAC-SHA256, and an Ed25519 private key.
-Either signature is accepted; the formats differ, so they cannot be confused.
-"""
+"""API keys: account, signature and timestamp check of a request."""
 
 import hmac
 from base64 import b64decode
@@ -70,7 +66,6 @@ class KeyRing:
 
 
 def make_keys(accounts: Iterable[int], seed: int) -> list[ApiKey]:
-    """Return a key for each account, derived from *seed*."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -85,11 +80,7 @@ def make_keys(accounts: Iterable[int], seed: int) -> list[ApiKey]:
 
 
 def check_signature(key: ApiKey, parameters: RequestParameters, payload: bytes, now_us: Sequence[int]) -> str:
-    """Return the credential of *payload*, ``HMAC`` or ``ED25519``; raises ApiError if signature or time is invalid.
-
-    Args:
-        now_us: Clock readings, µs, of which one must accept the timestamp.
-    """
+    """Return the credential of *payload*, ``HMAC`` or ``ED25519``; raises ApiError if signature or time is invalid."""
     signature = parameters.must("signature")
     check_fresh(parameters, now_us)
     credential = key.signed(payload, signature)
@@ -113,7 +104,6 @@ def check_fresh(parameters: RequestParameters, now_us: Sequence[int]) -> None:
 
 
 def described(accounts: Iterable[UserAccount], keys: Iterable[ApiKey]) -> list[dict[str, Any]]:
-    """Return the API credentials of each account, in the format of the ready line."""
     by_account = {key.account: key for key in keys}
     return [
         {

@@ -29,8 +29,7 @@ class BarSource(Protocol):
     @property
     def first_us(self) -> int | None: ...
 
-    def between(self, begin_us: int, end_us: int) -> TradeBar | None:
-        """Return the bar of [begin, end); None if it is empty."""
+    def between(self, begin_us: int, end_us: int) -> TradeBar | None: ...
 
     def close_before(self, us: int) -> int | None: ...
 
@@ -104,7 +103,6 @@ def _filled(source: BarSource, intervals: Intervals, begins_us: tuple[int, int],
 
 
 def without_trades(us: int, ticks: int) -> TradeBar:
-    """Return the bar of a span without a trade, at the last price before it."""
     return TradeBar(us, ticks, ticks, ticks, ticks, 0, 0, -1, -1, 0)
 
 

@@ -15,13 +15,7 @@ _NO_LIMIT = 2**62
 
 @dataclass(slots=True)
 class MarginAccount(UserAccount):
-    """An account without balances.
-
-    Attributes:
-        lots: Position; negative if short.
-        cash_e16: Income of its trades minus their fees, in 1e-16 of the quote asset.
-        fees_e8: Its fees, in 1e-8 of the quote asset.
-    """
+    """An account without balances."""
 
     lots: int = 0
     cash_e16: int = 0
@@ -40,7 +34,6 @@ class MarginRules(SymbolRules):
 
     @property
     def unit_e16(self) -> int:
-        """Return the worth of one lot at one tick, in 1e-16 of the quote asset."""
         return self.instrument.tick_e8 * self.instrument.lot_e8 * self.preset.multiplier
 
     def check(self, new: NewOrder, average: Average) -> None: ...

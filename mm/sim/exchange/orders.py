@@ -23,10 +23,8 @@ class NewOrder:
     """A requested order, parsed and on the grid, with the exchange's names.
 
     Attributes:
-        lots: Quantity; 0 if *quote_e8* is given.
         quote_e8: Amount that a MARKET order spends or receives, in 1e-8 of the quote asset; 0 if *lots* is given.
         client_id: Client order id; empty if the exchange assigns one.
-        reduce_only: Whether it may only reduce a position in a contract.
         good_till_us: When an order of a contract expires; 0: never.
         price_match: Name of the level of the book that gives an order of a contract its price.
     """
@@ -49,10 +47,7 @@ class NewOrder:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """One trade of an order, with its fee in 1e-8 of the received asset; of a contract, of the quote asset.
-
-    *realised_e8* is the profit, in 1e-8 of the quote asset, of a trade that closes a part of a position.
-    """
+    """One trade of an order, with its fee in 1e-8 of the received asset; of a contract, of the quote asset."""
 
     trade_id: int
     order_id: int
@@ -67,10 +62,7 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class PreventedMatch:
-    """A prevented self-trade, at the price of the resting order.
-
-    *stp* is the taker's mode; *taker_lots* and *maker_lots* are the lots that each order lost.
-    """
+    """A prevented self-trade, at the price of the resting order."""
 
     match_id: int
     us: int
@@ -99,10 +91,7 @@ class UserOrder:
     """An order that the matching core accepted, or a rejected order that is only reported.
 
     Attributes:
-        us: Time of arrival, µs.
-        lots: Quantity after amendments.
         left_lots: Lots not yet executed, prevented or cancelled.
-        order_id: Id for users, which is the first id from the core; -1 if rejected.
         core_id: Id in the core, which changes when the order is moved.
         spent_tl: Executed notional, in tick·lots.
         reserved_e8: Amount still locked for the order, in 1e-8 of the spent asset.
@@ -150,9 +139,7 @@ class ExecutionReport:
 
     Attributes:
         kind: ``NEW CANCELED REPLACED REJECTED TRADE EXPIRED TRADE_PREVENTION``.
-        client_id: Client id of the request that caused the event; for a cancel, the cancel's own id.
         old_client_id: Client id of the order before a cancel or an amendment; empty otherwise.
-        prevented_lots: Lots that the order lost in a TRADE_PREVENTION.
         notional_e8: Notional of the account's open buys and sells of a contract, in 1e-8 of the quote asset.
     """
 
@@ -215,10 +202,7 @@ class CancelRequest:
 
 @dataclass(frozen=True, slots=True)
 class CancelReplaced:
-    """Outcomes of a cancel and of its replacement order; either may have been refused.
-
-    *placed* is None if no order was placed; *exceeded* is whether the account had sent too many orders.
-    """
+    """Outcomes of a cancel and of its replacement order; either may have been refused."""
 
     cancelled: UserOrder | ApiError
     placed: UserOrder | ApiError | None
@@ -226,11 +210,7 @@ class CancelReplaced:
 
 
 class OrderStore:
-    """All open orders, and the latest closed orders.
-
-    Args:
-        keep: Minimum number of orders and trades to keep per account.
-    """
+    """All open orders, and the latest closed orders."""
 
     def __init__(self, keep: int) -> None:
         self.by_id: dict[int, UserOrder] = {}

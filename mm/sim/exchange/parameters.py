@@ -100,7 +100,6 @@ def choice(values: Mapping[str, Any], code: int = 0, msg: str = "", *, default: 
 
 
 def words(*names: str, default: str | None = None) -> Parameter:
-    """Return a parameter that is one of *names*."""
     return choice({name: name for name in names}, default=default)
 
 
@@ -150,11 +149,7 @@ PARAMETERS: Mapping[str, Parameter] = {
 
 
 class RequestParameters:
-    """The parameters of one request, which are read when they are requested by name.
-
-    Args:
-        own: Declarations that differ from `PARAMETERS`.
-    """
+    """The parameters of one request, which are read when they are requested by name."""
 
     def __init__(self, given: Mapping[str, str], symbol: str, own: Mapping[str, Parameter] | None = None) -> None:
         self.given = given
@@ -278,7 +273,6 @@ def read_replace(parameters: RequestParameters) -> CancelRequest:
 
 
 def read_amend(parameters: RequestParameters, rules: SymbolRules) -> tuple[CancelRequest, int]:
-    """Return the order to reduce, and its new total quantity in lots."""
     order_id, client_id = parameters.order_key()
     lots = rules.lots(parameters.must("newQty"))
     request_id = parameters["newClientOrderId"]

@@ -35,16 +35,9 @@ class SymbolRules:
 
     Attributes:
         reference_ticks: Reference price of the percent filter before the first trade.
-        least_price_e8: Minimum price, in 1e-8 of the quote asset; 0: one step.
-        least_qty_e8: Minimum quantity, in 1e-8 of the base asset; 0: one step.
         most_notional_e8: Maximum notional of a limit order, in 1e-8 of the quote asset.
         multiplier_up_e8: Maximum price, as a multiple (1e-8) of the mean price.
         multiplier_down_e8: Minimum price, as a multiple (1e-8) of the mean price.
-        average_mins: Window of the mean price, minutes.
-        most_orders: Maximum number of open orders of an account.
-        most_amends: Maximum number of amendments of one order.
-        maker_rate_e8: Fee rate of a resting order, in 1e-8 of the received amount.
-        taker_rate_e8: Fee rate of a taker, in 1e-8 of the received amount.
         step_ticks: Price step of users' orders, in ticks of the instrument; simulated orders use one tick.
         step_lots: Quantity step of users' orders, in lots of the instrument.
     """
@@ -114,7 +107,6 @@ class SymbolRules:
         return replace(self, **changes)
 
     def of_status(self, status: str) -> Self:
-        """Return the rules in another state; raises UsageError if there is no such state."""
         if status not in self.statuses:
             raise UsageError(f"status={status}: it must be one of {', '.join(self.statuses)}")
         return replace(self, status=status)

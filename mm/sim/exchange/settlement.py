@@ -31,23 +31,12 @@ Publish = Callable[[int, AccountEvent], None]
 
 
 def fee_e8(amount_e8: int, rate_e8: int) -> int:
-    """Return the fee on an amount, both in 1e-8 of the asset, rounded half even."""
     fee, rest = divmod(amount_e8 * rate_e8, E8)
     return fee + (rest * 2 > E8 or (rest * 2 == E8 and fee % 2))
 
 
 class Settlement:
-    """Applies the rows of the log to users' orders and balances, and publishes events.
-
-    Args:
-        orders: Stored orders of users by id; orders with other ids belong to the simulated market.
-        publish: Called with each event.
-
-    Attributes:
-        market: Gains of the simulated market, in 1e-8; negative for losses.
-        fees: Fees charged by the exchange, in 1e-8.
-        rates_e8: Fee rates of maker and taker, in 1e-8; below 0 they are rebates.
-    """
+    """Applies the rows of the log to users' orders and balances, and publishes events."""
 
     def __init__(
         self,
@@ -70,12 +59,7 @@ class Settlement:
         self._touched: dict[int, int] = {}
 
     def apply(self, rows: Iterable[Row], request_id: str = "") -> None:
-        """Apply the next rows.
-
-        Args:
-            request_id: Client id of the cancel or amendment that caused them; if empty, a cancelled order of a user is
-                reported as expired, since the exchange ended it.
-        """
+        """Apply the next rows."""
         for row in rows:
             _, kind, order_id, *_ = row
             if kind == ROW_TRADE:
@@ -121,7 +105,6 @@ class Settlement:
         self._pays(order).lock(amount_e8)
 
     def report(self, us: int, order: UserOrder, kind: str, **more: Any) -> int:
-        """Report an event of an order to its owner, with *more* fields of `ExecutionReport`; return its id."""
         self._execution_id += 1
         order.updated_us = us
         self._touched[order.account] = us
@@ -131,7 +114,6 @@ class Settlement:
         return self._execution_id
 
     def transfer(self, us: int, number: int, asset: str, amount_e8: int) -> None:
-        """Add an amount of an asset to an account without a trade, and report it, then the balances."""
         account = self._accounts[number]
         held = account.base if asset == self._rules.instrument.base_asset else account.quote
         held.free += amount_e8
@@ -140,7 +122,6 @@ class Settlement:
         self.report_positions()
 
     def report_positions(self) -> None:
-        """Report the balances of every account that has changed since the last call."""
         for number, us in self._touched.items():
             account = self._accounts[number]
             account.updated(us)
@@ -156,7 +137,6 @@ class Settlement:
         self._pays(order).lock(-amount_e8)
 
     def _worth(self, side: int, ticks: int, lots: int) -> int:
-        """Return the cost of *lots* at a price, in 1e-8 of the asset that an order of *side* spends."""
         return ticks * lots * self._rules.tl_e8 if side > 0 else lots * self._rules.instrument.lot_e8
 
     def _finish(self, us: int, order: UserOrder, status: str, **more: Any) -> None:
@@ -191,7 +171,6 @@ class Settlement:
         self.report(us, order, orders.TRADE, fill=fill)
 
     def _book(self, order: UserOrder, row: Row, *, is_maker: bool) -> Fill:
-        """Settle one order's part of a trade, and return it."""
         us, _, _, _, _, _, ticks, lots, trade_id, _ = row
         side = order.request.side
         fee = self._pay(self._accounts[order.account], side, ticks, lots, is_maker=is_maker)
@@ -202,7 +181,6 @@ class Settlement:
         account.receives(side).free += self._worth(-side, ticks, lots)
 
     def _pay(self, account: UserAccount, side: int, ticks: int, lots: int, *, is_maker: bool) -> int:
-        """Move both assets of a user's trade, and its fee, which is returned in 1e-8."""
         self._move(account, side, ticks, lots)
         fee = fee_e8(self._worth(-side, ticks, lots), self.rates_e8[not is_maker])
         account.receives(side).free -= fee
@@ -218,7 +196,6 @@ class Settlement:
         order.amendments.append(Amendment(execution_id, us, old_client_id, new_client_id, old_lots, order.lots))
 
     def _prevent(self, us: int, maker: UserOrder, lost: int) -> None:
-        """Record the lots that *maker*, and possibly the taker of the same account, lost to self-trade prevention."""
         taker = self._taker
         assert taker, maker
         taker_lost = {"DECREMENT": lost, "EXPIRE_BOTH": taker.left_lots}.get(taker.request.stp, 0)

@@ -23,10 +23,7 @@ class TimeSpan(NamedTuple):
 
 
 def within(entries: Sequence[Entry], span: TimeSpan, limit: int, instant: Callable[[Entry], int]) -> list[Entry]:
-    """Return up to *limit* of *entries* in a time span, oldest first; *entries* must be sorted by *instant*.
-
-    These are the first entries if the span has a start, else the last ones.
-    """
+    """Return up to *limit* of *entries* in a time span, oldest first."""
     start = 0 if span.start_us is None else bisect_left(entries, span.start_us, key=instant)
     end = len(entries) if span.end_us is None else bisect_right(entries, span.end_us, key=instant)
     chosen = entries[start:end]
@@ -56,15 +53,7 @@ def _instant(trade: MarketTrade) -> int:
 
 
 class TradeHistory(Sequence[MarketTrade]):
-    """The latest trades, with consecutive ids, as whole numbers in one block of memory.
-
-    Args:
-        keep: Minimum number of trades to keep; older ones are dropped.
-
-    Attributes:
-        first_id: Id of the oldest kept trade; one more than `last_id` if there is none.
-        last_id: Id of the newest trade; 0 before the first.
-    """
+    """The latest trades, with consecutive ids, as whole numbers in one block of memory."""
 
     def __init__(self, keep: int) -> None:
         self.first_id, self.last_id = 1, 0
@@ -139,7 +128,6 @@ class TradeBar(NamedTuple):
 
 
 def sample(us: int, price: int) -> TradeBar:
-    """Return the bar of one price without a trade."""
     return TradeBar(us, price, price, price, price, 0, 0, 0, 0)
 
 
@@ -165,7 +153,6 @@ class MinuteBars:
         return self._bars[0].us if self._bars else None
 
     def between(self, begin_us: int, end_us: int) -> TradeBar | None:
-        """Return the bar of the minutes that begin in [begin, end); None without a trade."""
         first, last = (bisect_left(self._bars, us, key=_begin) for us in (begin_us, end_us))
         return reduce(TradeBar.merged, self._bars[first:last]) if first < last else None
 
@@ -201,11 +188,7 @@ def _begin(bar: TradeBar) -> int:
 
 
 class TradeTape:
-    """The latest trades, and running sums over them.
-
-    Args:
-        keep: Minimum number of trades to keep; older ones are dropped.
-    """
+    """The latest trades, and running sums over them."""
 
     def __init__(self, average_mins: int, keep: int = _KEEP_TRADES) -> None:
         self._window_us = average_mins * MINUTE_US
@@ -232,7 +215,6 @@ class TradeTape:
         return self.trades[len(self.trades) - 1] if self.trades else None
 
     def average(self, us: int) -> tuple[int, int] | None:
-        """Return tick·lots and lots traded in the window before *us*, else of the last trade; None before any trade."""
         self._leave_window(us)
         if self._volume_lots:
             return self._cost_tl, self._volume_lots
@@ -240,11 +222,9 @@ class TradeTape:
         return None if last is None else (last.ticks * last.lots, last.lots)
 
     def day(self, us: int) -> TradeBar | None:
-        """Return the bar of the last 24 hours, in whole minutes; None without trades."""
         return self.rolling(us, DAY_US)
 
     def rolling(self, us: int, window_us: int) -> TradeBar | None:
-        """Return the bar of a window up to *us*, which begins with a whole minute; None without trades."""
         return self.minutes.between(us - window_us - MINUTE_US + 1, us + 1)
 
     def before(self, us: int) -> MarketTrade | None:
@@ -293,7 +273,6 @@ class TradeAggregator:
         return aggregate
 
     def close(self) -> AggregateTrade | None:
-        """End and return the open aggregate trade, None if there is none; its order must not trade any more."""
         aggregate, self._open = self._open, None
         return aggregate
 

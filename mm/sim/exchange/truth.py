@@ -1,8 +1,4 @@
-"""The true market data: the exact book after each update id, and every trade.
-
-Stored as integers, separately from the exchange, in segments that each begin with a complete book, so that reading a
-book replays at most one segment. Injected connection faults do not change it.
-"""
+"""The true market data: the exact book after each update id, and every trade."""
 
 from array import array
 from bisect import bisect_right
@@ -34,13 +30,7 @@ class UnknownId(DataError):
 
 
 class MarketTruth:
-    """The exact history of one symbol, for the kept period.
-
-    A level's key is its price in ticks, negative for asks.
-
-    Args:
-        keep: Minimum number of book changes, and of trades, to keep; older ones are dropped.
-    """
+    """The exact history of one symbol, for the kept period."""
 
     def __init__(self, instrument: Instrument, *, keep: int = 2_000_000) -> None:
         self.instrument = instrument
@@ -54,12 +44,10 @@ class MarketTruth:
 
     @property
     def last_update_id(self) -> int:
-        """Id of the newest change, in the numbering that clients receive."""
         return self.named(self._last_update_id)[0]
 
     @property
     def first_update_id(self) -> int:
-        """Oldest id whose book is kept, in the numbering that clients received at that time."""
         return self.named(self._segments[0].first_id)[0]
 
     @property
@@ -92,10 +80,7 @@ class MarketTruth:
         return self._texts(self._at(self._internal(update_id, era)))
 
     def changed(self, first_id: int, last_id: int) -> tuple[list[Level], list[Level]]:
-        """Return the bids and asks changed by ids *first_id* to *last_id*, with their quantities after *last_id*.
-
-        These are the levels of a depth message with these ids, in the newest numbering; a removed level has quantity 0.
-        """
+        """Return the bids and asks changed by ids *first_id* to *last_id*, with their quantities after *last_id*."""
         first, last = self._internal(first_id, None), self._internal(last_id, None)
         levels = self._at(last)
         keys = {
@@ -108,11 +93,6 @@ class MarketTruth:
         return self._texts({key: levels.get(key, 0) for key in keys})
 
     def trades(self, first_id: int, last_id: int) -> list[TrueTrade]:
-        """Return the trades from *first_id* to *last_id*, both included.
-
-        Raises:
-            UnknownId: If one of them is in the future, or no longer kept.
-        """
         if first_id <= last_id and not self.first_trade_id <= first_id <= last_id <= self.last_trade_id:
             raise UnknownId(
                 f"trades {first_id} to {last_id}: stored are {self.first_trade_id} to {self.last_trade_id}; "

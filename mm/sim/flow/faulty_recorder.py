@@ -1,8 +1,4 @@
-"""Records a session with the project's own recorder while injecting faults, without sockets or clock.
-
-`LiveSession` and `Days` write and recover as in a real recording. This module injects the faults: lost messages,
-disconnections, and crashes of the process during a write.
-"""
+"""Records a session with the project's own recorder while injecting faults, without sockets or clock."""
 
 import os
 from collections.abc import Callable
@@ -71,11 +67,9 @@ class FaultyRecorder:
         return self._live.writer
 
     def begin(self, rows: Ints) -> None:
-        """Process the opening rows of the order log: the book at the start of the recording."""
         self._exchange.feed(rows)
 
     def take(self, rows: Ints) -> None:
-        """Record the messages of *rows* of the order log, which end at a depth message."""
         self._exchange.feed(rows)
         for message in self._messages.of(rows):
             self._run_due(message.recv_us)
@@ -95,7 +89,6 @@ class FaultyRecorder:
         self.trades = scan(self._folder.trades).lines - 1
 
     def truth(self) -> dict[str, Any]:
-        """Return the faults with their actual effects."""
         return {"faults": [fault_record.as_json() for fault_record in self.happened]}
 
     # time
@@ -198,7 +191,6 @@ class FaultyRecorder:
             self.happened[-1].end_us = us
 
     def _start(self, us: int) -> None:
-        """Start the recorder process, which continues the files of an earlier run."""
         days = Days(
             data_root=self._folder.root,
             symbol=self._folder.symbol,

@@ -31,11 +31,7 @@ class Flow(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """A scenario; its fields are command-line flags. A scenario and a session together define a market.
-
-    Class attributes:
-        name: The scenario's name.
-    """
+    """A scenario; its fields are command-line flags. A scenario and a session together define a market."""
 
     name: ClassVar[str]
 
@@ -59,11 +55,6 @@ class Scenario:
         return Instrument(symbol, e8(self.tick_size), e8(self.qty_step), MIN_NOTIONAL_E8)
 
     def flow(self, matching: "Matching", session: Session) -> Flow:
-        """Return the order flow of *session*; raises UsageError if the parameters are inconsistent.
-
-        Args:
-            session: The flow maintains an order book from the session's opening on; it does not stop at its close.
-        """
         raise NotImplementedError
 
     def faults(self, session: Session) -> tuple[RecordingFault, ...]:  # noqa: ARG002 - most scenarios have none
@@ -84,7 +75,6 @@ class Law(NamedTuple):
     """The parameters of a regular market from *start_s* (seconds after the flow's start) on.
 
     Attributes:
-        sigma: Volatility of the mid, ticks per √s.
         bid, ask: A (1/s) and k (1/tick) of the orders that hit bids, and of those that hit asks.
     """
 
@@ -98,13 +88,7 @@ class Law(NamedTuple):
 
 
 class Lead(NamedTuple):
-    """The moves of another market's mid, which a market repeats.
-
-    Attributes:
-        key: Random key of the draws of the other mid.
-        lag_us: Time by which the moves are later, µs.
-        sigma: Volatility of the other mid, ticks per √s.
-    """
+    """The moves of another market's mid, which a market repeats."""
 
     key: int
     lag_us: int

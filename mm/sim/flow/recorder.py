@@ -209,7 +209,6 @@ class PlainRecorder:
         writer.event(open_us + _ANSWERED_US, "resync_done", _EPOCH, {"last_update_id": last_id})
 
     def take(self, rows: Ints) -> None:
-        """Record all messages of *rows* of the order log, which end at a depth message."""
         for message in self._messages.of(rows):
             if isinstance(message, TradeMessage):
                 self._trade(message)

@@ -41,14 +41,9 @@ class _Arrivals:
     """The orders of one aggressor side; times ending in ``_s`` are seconds since the flow's start.
 
     Attributes:
-        law: Index of the law at `own_s`.
-        own_s: Time of the next spontaneous order.
-        excited_s: Time of the next excited order.
         excitation: Rate of excited orders at `since_s`, 1/s.
         reaching: Share of the orders that reach the touch.
-        last_ms: Millisecond of the last order.
         reached: Whether the last order reached the touch.
-        next_us: Time of the next order, µs.
     """
 
     def __init__(self, side: int, key: Callable[[str], int], reaching: float) -> None:
@@ -65,7 +60,6 @@ class RegularFlow:
     """One session of a regular market.
 
     Args:
-        matching: The matching engine, with an empty book.
         clock: Times of the opening and of the first depth message (µs), and the time between two depth messages (µs).
         book: The best bid (ticks), the spread (ticks), levels per side, and their mean quantity (lots).
         laws: The laws in the order of their start; one law if there is an excitation.
@@ -104,7 +98,6 @@ class RegularFlow:
             self._set_next(arrivals)
 
     def follow(self, lead: Lead) -> None:
-        """Make the moves of another market's mid besides its own, from the start."""
         self._lead, self._lead_moves = lead, Draws(lead.key)
 
     def advance(self, until_us: int) -> None:
@@ -131,7 +124,6 @@ class RegularFlow:
                 self._draw_next(first)
 
     def counts(self) -> dict[str, object]:
-        """Return the number of orders so far, of orders that traded, and of orders that reached past the book."""
         sellers, buyers = self._arrivals[-1], self._arrivals[1]
         return {
             "orders": {"bid": sellers.sent, "ask": buyers.sent},
@@ -177,14 +169,12 @@ class RegularFlow:
             self._intact_id = before_id if self._core.update_id == before_id else -1
 
     def _begin_law(self, us: int) -> None:
-        """Set the law of the mid at *us*: the last one that began before."""
         starts_us = [self._start_us + int(law.start_s * US_PER_S + 0.5) for law in self._laws]
         law = max(0, sum(start_us < us for start_us in starts_us) - 1)
         self._law_until_us = [*starts_us, NEVER][law + 1]
         self._half_variance = self._laws[law].sigma ** 2 * self._step_us / US_PER_S / 2
 
     def _move(self, us: int, shift: int) -> None:
-        """Move the mid: if it rises, asks lose their best levels and get new worst ones, bids the reverse."""
         count, toward = min(abs(shift), self._levels), 1 if shift > 0 else -1
         for side in (1, -1):
             for depth in range(count):
@@ -209,7 +199,6 @@ class RegularFlow:
             )
 
     def _restore(self, us: int, side: int) -> None:
-        """Replace levels taken by users, from the touch to the first complete level."""
         for depth in range(self._levels):
             ticks = self._best(side) - side * depth
             order_id, lots = self._quotes[side, ticks]
@@ -304,7 +293,6 @@ class RegularFlow:
             ticks += side
 
     def _met(self, side: int, limit: int, most: int) -> list[int]:
-        """Return the lots of the opposite levels up to *limit*, best first; usually there are at most *most*."""
         levels = self._core.depth(-side, most + 1)
         if len(levels) > most and side * (limit - levels[-1][0]) >= 0:
             levels = self._core.depth(-side, None)

@@ -59,14 +59,11 @@ class RegularMarket(Scenario):
         raise NotImplementedError
 
     def excitation(self) -> tuple[float, float, float]:
-        """Return the number of orders that each order excites on its own and on the other side, and the decay (1/s)."""
         return 0.0, 0.0, 1.0
 
     def levels(self, session: Session) -> int:
-        """Return a number of levels per side such that practically no order of *session* reaches the edge of the book.
-
-        Raises:
-            UsageError: If a book of `MOST_LEVELS` levels is not deep enough.
+        """Return a number of levels per side such that practically no order of *session* reaches the edge of
+        the book.
         """
         laws = self.laws(session)
         own, cross, _ = self.excitation()
@@ -144,7 +141,6 @@ class FollowerMarket(PoissonMarket):
             raise UsageError("{lag_ms} is {}; the mid moves every 100 ms, so give a multiple of 100", self.lag_ms)
 
     def flow(self, matching: "Matching", session: Session) -> "RegularFlow":
-        """Return the flow, which follows the market of the same session with the seed of the lead."""
         flow = super().flow(matching, session)
         key = replace(session, seed=self.lead_seed).key("mid")
         flow.follow(Lead(key, self.lag_ms * US_PER_MS, self.lead_sigma))
@@ -212,11 +208,9 @@ class HawkesMarket(RegularMarket):
             )
 
     def reaching(self) -> float:
-        """Return the share of the orders that reach the touch."""
         return exp(-self.k_per_tick * self.spread_ticks / 2)
 
     def mean_rate(self) -> float:
-        """Return the mean number of orders per side, in 1/s."""
         return self.mu_per_s / (1 - self.branching_ratio)
 
     def laws(self, session: Session) -> tuple[Law, ...]:  # noqa: ARG002 - one law for every session
@@ -324,7 +318,6 @@ class ZeroIntelligence(Scenario):
             self.on_grid(field, "qty_step", MOST_MEAN_LOTS)
 
     def limit_rates(self) -> list[float]:
-        """Return the rate (1/s) of limit orders per side at 1, 2, … ticks from the other side's best price."""
         weights = [distance**-self.limit_exponent for distance in range(1, self.limit_reach_ticks + 1)]
         return [self.limit_per_s * weight / sum(weights) for weight in weights]
 
@@ -404,13 +397,7 @@ ScenarioParameters: type = make_dataclass(
 
 
 def chosen(name: str, flags: Any) -> Scenario:
-    """Return the scenario *name* with its values from *flags*, a `ScenarioParameters`.
-
-    Environment variables of other scenarios are ignored; flags of other scenarios on the command line are an error.
-
-    Raises:
-        UsageError: If the scenario does not have a given flag, or a value is inconsistent with the others.
-    """
+    """Return the scenario *name* with its values from *flags*, a `ScenarioParameters`."""
     own = FIELDS[name]
     given = {entry.name: entry for entry in knobs(ScenarioParameters) if getattr(flags, entry.name) is not None}
     context = click.get_current_context(silent=True)

@@ -58,11 +58,9 @@ class Session:
 
     @property
     def first_id(self) -> int:
-        """The last update, order and trade id before the session; ids of later days are larger."""
         return parse_day(self.day).toordinal() * _ID_SPACE
 
     def key(self, purpose: str) -> int:
-        """Return the 64-bit key for the draws of one *purpose*; the draws of different purposes are independent."""
         return int.from_bytes(blake2b(f"{self.seed} {self.day} {purpose}".encode(), digest_size=8).digest())
 
     def random(self, purpose: str) -> "np.random.Generator":
@@ -92,7 +90,6 @@ class FaultRecord:
 
     Attributes:
         end_us: Time of the reconnection, or of the last lost message, µs; None if the fault outlasted the session.
-        update_ids, trade_ids: Missing ids; None if there are none.
         no_book_us: Start and end of the time without a valid book in the recording, µs; None if it always has one.
     """
 

@@ -22,11 +22,7 @@ class NoSuchUser(MMError):
 
 
 class AccountTruth:
-    """Record of the newest order-changing requests and the newest events of each account.
-
-    Args:
-        texts: Formatters, with timestamps in ms (False) and in µs (True).
-    """
+    """Record of the newest order-changing requests and the newest events of each account."""
 
     def __init__(self, exchange: Exchange, texts: Mapping[bool, Any], keep: int = _KEEP) -> None:
         self._exchange = exchange
@@ -57,10 +53,6 @@ class AccountTruth:
 
     def content(self, user: str, *, micro: bool = False, since_us: int = 0) -> Json:
         """Return the complete true state of *user* as JSON values.
-
-        Args:
-            micro: Whether time stamps are in µs, not in ms as in the API.
-            since_us: Requests, events, trades, and orders last changed before this time are omitted.
 
         Raises:
             NoSuchUser: If the user does not exist.

@@ -32,11 +32,7 @@ _RATE_UNIT_E8 = 10_000
 
 
 class GridTexts:
-    """Formats values of a symbol with the timestamp unit of one client, the same in every market.
-
-    Args:
-        micro: Whether timestamps are in µs, not in ms.
-    """
+    """Formats values of a symbol with the timestamp unit of one client, the same in every market."""
 
     def __init__(self, rules: SymbolRules, micro: bool) -> None:
         grid = rules.instrument
@@ -146,7 +142,6 @@ class SymbolTexts(GridTexts):
         }
 
     def amended(self, order: UserOrder, amendment: Amendment) -> Json:
-        """Return the response to an amendment, in which some fields have other names."""
         state = self._state(order)
         return {
             "transactTime": self.stamp(amendment.us),
@@ -244,7 +239,6 @@ class SymbolTexts(GridTexts):
     # accounts
 
     def account(self, account: UserAccount, rates_e8: tuple[int, int], *, omit_zero: bool) -> Json:
-        """Return an account with its fee rates; *omit_zero* leaves out assets with zero balance."""
         maker_e8, taker_e8 = rates_e8
         balances = {self._assets[+1]: account.base, self._assets[-1]: account.quote, **account.others}
         return {
@@ -300,7 +294,6 @@ class SymbolTexts(GridTexts):
         return {"balances": self.account(account, exchange.settlement.rates_e8, omit_zero=False)["balances"]}
 
     def terminated(self, us: int) -> Json:
-        """Return the event that ends a subscription."""
         return {"e": "eventStreamTerminated", "E": self.stamp(us)}
 
     def _execution(self, execution: ExecutionReport) -> Json:

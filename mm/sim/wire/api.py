@@ -33,12 +33,7 @@ class Api:
     """The shared part of REST and the WebSocket API.
 
     Args:
-        clocks: Function that returns the clock readings.
-        limits: Whether excess requests are refused.
         market: Defines the protocol; Spot by default.
-
-    Attributes:
-        faults: Fault injector; None if no faults are set.
     """
 
     def __init__(
@@ -65,7 +60,6 @@ class Api:
         return self.exchange.now_us
 
     def shown(self) -> Sequence[int]:
-        """Return the clock readings that may accept the timestamp of a request, µs."""
         return [self.faults.shown_us(us) for us in self.clocks()] if self.faults else self.clocks()
 
     def parameters(
@@ -83,7 +77,6 @@ class Api:
         return parameters
 
     def arrive(self, operation: Operation, call: Call, via: str) -> UserRequest:
-        """Return a request before its execution, with the effect of faults; *via* is ``rest`` or ``ws``."""
         arrival = UserRequest(operation, call, via)
         return replace(arrival, effect=self.faults.effect(arrival)) if self.faults else arrival
 
@@ -140,7 +133,6 @@ class RestRoutes:
         return self._with_faults(json_response(status, content, headers), effect)
 
     def _with_faults(self, response: Response, effect: RequestEffect) -> Response:
-        """Return *response*, delayed or never sent according to the faults in *effect*."""
         faults = self._api.faults
         if not effect.answered:
             return replace(response, wait=lambda _: None)

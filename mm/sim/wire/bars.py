@@ -30,9 +30,6 @@ def _minute_interval(name: str, text: str) -> str:
 
 
 def zone_us(text: str) -> int | None:
-    """Return the shift of a time zone such as ``8``, ``-1:00`` or ``+05:45`` from UTC, µs; None if *text* is not a time
-    zone.
-    """
     sign = -1 if text.startswith("-") else 1
     hours, _, minutes = text.lstrip("+-").partition(":")
     if not (hours.isascii() and hours.isdigit() and len(hours) <= 2 and (minutes or "0").isdigit()):
@@ -60,12 +57,10 @@ ZONE, WINDOW = Parameter(_zone, 0), Parameter(_window, DAY_US)
 
 
 def intervals_of(name: str, zone: str = "") -> Intervals:
-    """Return the intervals of a stream; *zone* is ``+08:00``, or empty for UTC."""
     return Intervals(name, (zone_us(zone) or 0) if zone else 0)
 
 
 def kline(texts: GridTexts, made: Kline) -> list[Any]:
-    """Return a kline of trades as the row that REST answers."""
     bar = made.bar
     return [
         texts.stamp(made.us),
@@ -81,7 +76,6 @@ def kline(texts: GridTexts, made: Kline) -> list[Any]:
 
 
 def sampled_kline(texts: GridTexts, made: Kline) -> list[Any]:
-    """Return a kline of prices without trades, which are in 1e-8, as the row that REST answers."""
     bar = made.bar
     prices = [decimal_text(at) for at in (bar.open_ticks, bar.high_ticks, bar.low_ticks, bar.close_ticks)]
     return [texts.stamp(made.us), *prices, "0", texts.stamp(made.end_us - 1), "0", bar.trades, "0", "0", "0"]
@@ -103,7 +97,6 @@ def kline_event(texts: GridTexts, made: Kline, interval: str, *, closed: bool, s
 
 
 def statistics(exchange: Exchange, texts: GridTexts, bar: TradeBar | None) -> Json:
-    """Return what a ticker says of a span of trades, with the names of REST; zeros without trades."""
     ticks = (bar.open_ticks, bar.high_ticks, bar.low_ticks, bar.close_ticks) if bar else (0, 0, 0, 0)
     names = ("openPrice", "highPrice", "lowPrice", "lastPrice")
     moved = bar.close_ticks - bar.open_ticks if bar else 0
@@ -130,7 +123,6 @@ def best_prices(exchange: Exchange) -> Json:
 
 
 def weight_of_klines(given: Mapping[str, str]) -> int:
-    """Return the weight of a request for klines of a contract."""
     text = given.get("limit", "500")
     limit = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 1
     return next((weight for most, weight in ((99, 1), (499, 2), (1_000, 5)) if limit <= most), 10)

@@ -181,17 +181,14 @@ class Box:
 
     @property
     def acted(self) -> list[tuple[int, str]]:
-        """The fault rules that have been applied, each with the time in µs."""
         return list(self.injector.acted) if self.injector else []
 
     @property
     def rest_url(self) -> str:
-        """Base URL of REST, without a path."""
         return str(self.ready()["rest_url"])
 
     @property
     def ws_url(self) -> str:
-        """Base URL of the streams, without a path."""
         return str(self.ready()["ws_url"])
 
     async def advance(self, *, seconds: float = 0.0, updates: int = 0) -> None:
@@ -204,11 +201,7 @@ class Box:
         await asyncio.sleep(0)
 
     def advance_now(self, *, us: int = 0, updates: int = 0) -> None:
-        """Advance by *us*, and then in steps of a millisecond until the book has *updates* more changes.
-
-        Raises:
-            BadCall: If the book does not change within a minute of the exchange.
-        """
+        """Advance by *us*, and then in steps of a millisecond until the book has *updates* more changes."""
         scheduler, exchange = self.scheduler, self.exchange
         scheduler.advance_to(scheduler.done_us + us)
         changed_id, changed_us = exchange.update_id, scheduler.done_us
@@ -237,7 +230,6 @@ class Box:
         }
 
     def ready(self) -> dict[str, Any]:
-        """Return the data that a client needs: addresses, symbol, and the accounts with their keys."""
         host, port = self._address
         shown = _WILDCARD_HOSTS.get(host, host)
         netloc = f"[{shown}]:{port}" if ":" in shown else f"{shown}:{port}"
@@ -305,7 +297,6 @@ class Box:
             self.exchange.expire_all()
 
     def _clocks(self) -> Sequence[int]:
-        """Return the exchange's time, and also the wall time unless they are the same."""
         clock = self.scheduler.clock
         if len(self.symbols) > 1:  # each request is later than all before, whatever the clock does
             latest_us = max(box.exchange.now_us for box in self.symbols.values())

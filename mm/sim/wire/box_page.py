@@ -67,7 +67,6 @@ class BestPriceHistory:
                     self._note(us)
 
     def columns(self) -> tuple["Instants", "Instants", "Instants"]:
-        """Return timestamps in µs, and best bids and best asks from each timestamp on."""
         us, bid, ask = (np.array(column, dtype=np.int64) for column in self._columns)
         return us, bid, ask
 
@@ -91,9 +90,7 @@ class UserPnl:
     """PnL of a user's fills, starting from a zero position, in the quote asset.
 
     Attributes:
-        inventory: Base asset bought minus sold, minus fees in the base asset.
         pnl: Cash of the fills, minus fees in the quote asset, plus inventory marked at the mid; NaN without a mid.
-        fees: Total fees; fees in the base asset are valued at the price of their fill.
     """
 
     us: "Instants"

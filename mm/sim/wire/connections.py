@@ -1,7 +1,4 @@
-"""WebSocket connections of streams and WebSocket API on an asyncio transport: frames, pings, limits and closing.
-
-Frames are collected and written once per time slice, so that thousands of events need few system calls.
-"""
+"""WebSocket connections of streams and WebSocket API on an asyncio transport: frames, pings, limits and closing."""
 
 import asyncio
 import socket
@@ -45,11 +42,7 @@ USER_EVENTS = ("executionReport", "outboundAccountPosition", "balanceUpdate")
 
 
 class WebSocket(asyncio.Protocol):
-    """One connection after its handshake; subclasses implement `take_text`.
-
-    Attributes:
-        closing: Whether the connection is closing, so that no more data are received or sent.
-    """
+    """One connection after its handshake; subclasses implement `take_text`."""
 
     def __init__(self, server: "Server", transport: asyncio.Transport, protocol: ServerProtocol) -> None:
         self.closing = False
@@ -64,7 +57,6 @@ class WebSocket(asyncio.Protocol):
         self._silent = False
 
     def take_text(self, text: str) -> None:
-        """Handle a complete message of the client."""
         raise NotImplementedError
 
     def shutdown_frame(self, us: int) -> bytes:
@@ -84,14 +76,12 @@ class WebSocket(asyncio.Protocol):
             self._write_gathered()
 
     def flush(self) -> None:
-        """Send the collected frames; the connection of a client that is too slow is closed."""
         self._write_gathered()
         if not self.closing and self.waiting_bytes > self._server.limits.lost_bytes:
             self.close(POLICY_VIOLATION, "Too slow")
 
     @property
     def waiting_bytes(self) -> int:
-        """Number of bytes that the operating system has not accepted yet."""
         return self._transport.get_write_buffer_size()
 
     def close(self, code: int, reason: str = "") -> None:
@@ -106,12 +96,10 @@ class WebSocket(asyncio.Protocol):
         self._end()
 
     def abort(self) -> None:
-        """Reset the connection: no close frame, and unsent data are lost."""
         reset(self._transport)
         self.closing = True
 
     def pause_reading(self) -> None:
-        """Stop reading from the socket, as in a half-open connection."""
         self._transport.pause_reading()
 
     def sweep(self, now_s: float) -> None:
@@ -174,7 +162,6 @@ class WebSocket(asyncio.Protocol):
                     self.take_text(text)
 
     def _send_control(self) -> None:
-        """Send the control frames of the protocol; after a close frame, end the connection."""
         for frame in self._protocol.data_to_send():
             if frame:
                 self.write(frame)
@@ -182,7 +169,6 @@ class WebSocket(asyncio.Protocol):
             self._end()
 
     def _end(self) -> None:
-        """Send the remaining frames and close the sending side; further data of the client are ignored."""
         self._gathered += [frame for frame in self._protocol.data_to_send() if frame]
         self._write_gathered()
         self.closing = True
@@ -198,7 +184,6 @@ class WebSocket(asyncio.Protocol):
 
 
 def reset(transport: Any) -> None:
-    """Reset *transport* immediately."""
     sock = transport.get_extra_info("socket")
     if sock is not None and not transport.is_closing():
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
@@ -228,7 +213,6 @@ class StreamConnection(WebSocket):
         self._stalled: Collection[str] | None = ()
 
     def begin(self, streams: Sequence[StreamName]) -> None:
-        """Start with the *streams* of the address; faults apply from now on."""
         if self._server.faults:
             self.scope(self._server.faults).open(self)
         if reply := self._control.begin(streams):
@@ -248,7 +232,6 @@ class StreamConnection(WebSocket):
         return tuple(self._control.streams)
 
     def shutdown_frame(self, us: int) -> bytes:
-        """Return the frame of the shutdown event, which bypasses the faults."""
         return server_shutdown(us, micro=self.micro).frame(combined=self.combined)
 
     def admits(self) -> bool:
@@ -262,7 +245,6 @@ class StreamConnection(WebSocket):
         return self._holds(stream) or self.waiting_bytes > self._server.limits.slow_bytes
 
     def deliver(self, message: Message) -> None:
-        """Send *message*, or the faults' replacement of it."""
         if self.closing or self._holds(message.stream):
             return
         faults = self._server.faults
@@ -273,11 +255,7 @@ class StreamConnection(WebSocket):
             self.write(out if isinstance(out, bytes) else out.frame(combined=self._control.combined))
 
     def stall(self, on: bool, streams: Collection[str] | None = None, *, silent: bool = False) -> None:
-        """Hold the events of *streams*, of all if None, or release them.
-
-        Depth continues without a gap, as one message; other held events are lost. With *silent*, pings, pongs and
-        responses are held as well.
-        """
+        """Hold the events of *streams*, of all if None, or release them."""
         self._stalled = streams if on else ()
         self._silent = on and silent
 
@@ -329,16 +307,7 @@ class PrivateConnection(StreamConnection):
 
 
 class ApiConnection(WebSocket):
-    """A connection of the WebSocket API.
-
-    Args:
-        number: Sequence number over the server's lifetime, from 1, independent of stream connections.
-        open_session: Function that creates the session, given a function that sends an object.
-
-    Attributes:
-        phase_ms: Unused, since there are no batches.
-        combined: Whether events are wrapped with their stream's name: always False.
-    """
+    """A connection of the WebSocket API."""
 
     combined = False
 
@@ -363,7 +332,6 @@ class ApiConnection(WebSocket):
             self._server.faults.users.open(self)
 
     def send(self, content: Any) -> None:
-        """Send *content* as JSON; of a user's event, the faults' replacement."""
         faults, event = self._server.faults, content.get("event", {})
         if self.closing or faults is None or event.get("e") not in USER_EVENTS:
             self.write(text_frame(json_bytes(content)))
@@ -374,7 +342,7 @@ class ApiConnection(WebSocket):
             self.write(out if isinstance(out, bytes) else out.frame(combined=False))
 
     def stall(self, on: bool, streams: Collection[str] | None = None, *, silent: bool = False) -> None:  # noqa: ARG002
-        """Stop all sending if *silent*, or resume it; *streams* is not used."""
+        """Stop all sending if *silent*, or resume it."""
         self._silent = on and silent
 
     def shutdown_frame(self, us: int) -> bytes:

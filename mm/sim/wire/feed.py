@@ -29,12 +29,7 @@ _Best = tuple[list[Level], list[Level]]
 
 
 class BatchTimer:
-    """All depth and partial depth streams of one interval and phase.
-
-    Attributes:
-        depth: Subscribers of depth, each with the batches that it was too slow for.
-        partial: Subscribers of partial depth, each with the last update id sent.
-    """
+    """All depth and partial depth streams of one interval and phase."""
 
     def __init__(self, interval_us: int, phase_us: int, now_us: int, speed: str) -> None:
         self.key = interval_us, phase_us
@@ -47,7 +42,7 @@ class BatchTimer:
         self.partial: dict[tuple[StreamConnection, StreamName], int] = {}
 
     def add(self, side: int, ticks: int, level: str, update_id: int) -> None:
-        """Add a change of the book: *level* is the text of the level at *ticks* after *update_id*."""
+        """Add a change of the book."""
         self._first_id = self._first_id or update_id
         (self._bids if side > 0 else self._asks)[ticks] = level
 
@@ -164,7 +159,6 @@ class StreamFeed:
         """Do nothing: a market has no streams of users."""
 
     def take(self, rows: Sequence[Row]) -> None:
-        """Process the next *rows* of the log, which must end with the last row of a command."""
         traded_us = 0
         for row in rows:
             us, kind = row[0], row[1]
@@ -181,7 +175,6 @@ class StreamFeed:
         self.now_us = max(self.now_us, rows[-1][0]) if rows else self.now_us
 
     def advance(self, us: int) -> None:
-        """Advance the time to *us*; later rows must not be before it."""
         self.now_us = max(self.now_us, us)
         self._emit_due(us)
         for subscriber in [reader for reader in self._stale if not reader.is_slow(self._names["bookTicker"])]:

@@ -58,7 +58,6 @@ class HttpConnection(asyncio.Protocol):
         return not self._ended
 
     def pause_writing(self) -> None:
-        """Stop serving and reading until the client has received the sent data."""
         self._full = True
         self._transport.pause_reading()
 
@@ -169,7 +168,6 @@ class HttpConnection(asyncio.Protocol):
             self._end()
 
     def _refuse(self, status: int, text: str) -> None:
-        """Refuse an unreadable request and close; if a response is in progress, only close."""
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self._send(refusal(status, _UNKNOWN, text, {"Connection": "close"}))
         if not self._ended:
@@ -179,7 +177,6 @@ class HttpConnection(asyncio.Protocol):
         self._transport.write(b"".join(self._http.send(event) or b"" for event in events))
 
     def _end(self) -> None:
-        """Close the sending side, and abort after `close_s`; further data of the client is ignored."""
         self._ended = True
         if self._transport.can_write_eof() and not self._transport.is_closing():
             with suppress(OSError):  # the client may have disconnected already

@@ -17,9 +17,7 @@ class Request:
     """One complete HTTP request.
 
     Attributes:
-        path: Path without the query, percent-decoded.
         params: Parameters of the query string and of an urlencoded body, decoded; the query takes precedence.
-        headers: Headers with lower-case names; for repeated headers the last value.
         remote: The client's address, without its port.
         query: Raw query without the question mark, for signatures.
     """
@@ -38,7 +36,6 @@ class Response:
     """The response to a request, and faults in its transmission.
 
     Attributes:
-        headers: Headers without ``Content-Length``, which the connection adds.
         cut_at: Number of body bytes after which the connection is cut, although ``Content-Length`` is the full length.
         reset: Whether the connection is reset instead of a response.
         wait: Function that is called with the send function, and calls it later or never; None sends at once.
@@ -74,10 +71,8 @@ def json_response(status: int, content: Any, headers: Mapping[str, str] | None =
 
 
 def refusal(status: int, code: int, msg: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Return the response to a refused request, with the exchange's error *code*."""
     return json_response(status, {"code": code, "msg": msg}, headers)
 
 
 def json_bytes(content: Any) -> bytes:
-    """Return *content* as compact JSON in UTF-8, the format of every message of the exchange."""
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

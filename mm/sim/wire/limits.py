@@ -20,12 +20,8 @@ class WireLimits:
 
     Attributes:
         messages: Maximum incoming messages (pings, pongs, texts) of a stream connection within ``messages_s``.
-        attempts: Maximum handshakes per address within ``attempts_s``; None for no limit.
-        ping_s: Interval between two pings of the server.
         pong_s: Timeout of the response to a ping, after which the connection is closed.
         idle_s: Time without received data after which an HTTP connection is closed, even within a request.
-        close_s: Time from a close frame until the connection is aborted, whether the client responded or not.
-        header_bytes: Maximum size of a request line and its headers.
         slow_bytes: Unsent bytes above which a connection is slow: its depth messages are conflated.
         lost_bytes: Unsent bytes above which a connection is closed.
     """
@@ -56,7 +52,6 @@ class RateWindow:
         self._times: deque[float] = deque()
 
     def admit(self, now_s: float) -> bool:
-        """Count an event at *now_s*, and return whether it is within the limit; refused events are counted as well."""
         self.drop_old(now_s)
         self._times.append(now_s)
         if len(self._times) > self._most:
@@ -65,7 +60,6 @@ class RateWindow:
         return True
 
     def drop_old(self, now_s: float) -> bool:
-        """Remove events older than the window, and return whether none is left."""
         times = self._times
         while times and times[0] <= now_s - self._seconds:
             times.popleft()
@@ -91,7 +85,6 @@ class _Usage:
     bans: int = 0
 
     def roll(self, us: int, weight: RateLimit) -> None:
-        """Start a new minute and a new request window, if due."""
         if us >= self.minute_ends_us:
             self.minute_ends_us, self.weight, self.refusals = weight.end_us(us), 0, 0
         if us >= self.window_ends_us:
@@ -110,10 +103,8 @@ class Weights:
         return self._usage(address, us).weight
 
     def charge(self, address: str, weight: int, us: int) -> None:
-        """Count a request; raises ApiError, status 429, if it exceeds the limit, and 418 while the address is banned.
-
-        An address that continues after refusals is banned: the first time for two minutes, then each time five times
-        as long, for at most three days.
+        """Count a request; raises ApiError, status 429, if it exceeds the limit, and 418 while the address is
+        banned.
         """
         usage = self._usage(address, us)
         usage.weight += weight

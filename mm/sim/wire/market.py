@@ -48,12 +48,7 @@ class StreamSource(Protocol):
 
 
 class WireMarket(Protocol):
-    """One market; all symbols of a server have the same market.
-
-    Attributes:
-        connect_weight: Weight of a handshake of the WebSocket API.
-        prefix: Version that the name of a method of the WebSocket API may have in front.
-    """
+    """One market; all symbols of a server have the same market."""
 
     name: ClassVar[str]
     operations: ClassVar[tuple[Operation, ...]]
@@ -81,19 +76,18 @@ class WireMarket(Protocol):
 
     def call(self, exchange: Any, parameters: Any, texts: Any, account: int) -> Call: ...
 
-    def texts(self, exchange: Any, *, micro: bool) -> Any:
-        """Return the formatter of answers and events, with time stamps in µs if *micro*, else in ms."""
+    def texts(self, exchange: Any, *, micro: bool) -> Any: ...
 
     def feed(self, instrument: "Instrument", now_us: int) -> "StreamFeed": ...
 
     def more_feeds(self, exchange: Any, peers: Sequence[StreamSource]) -> list[StreamSource]:
-        """Return the other streams of a symbol; *peers* are the streams of the symbols before it."""
+        """Return the other streams of a symbol."""
 
     def session_operations(self, session: "ApiSession") -> list[Operation]:
         """Return the operations of a session of the WebSocket API beside logon, status and logout."""
 
     def aside(self, request: "Request") -> "Response | None":
-        """Return the answer of what is no operation, such as a retired endpoint; None for any other request."""
+        """Return the answer of what is no operation, such as a retired endpoint."""
 
     def controls(self, exchange: Any) -> Mapping[tuple[str, str], Callable[[Mapping[str, Any]], Any]]:
         """Return the control calls of the market, which take the JSON of their body."""
@@ -108,7 +102,6 @@ def only_text(content: Mapping[str, Any], name: str) -> str | None:
 
 
 def set_fees(exchange: Exchange, content: Mapping[str, Any]) -> dict[str, str]:
-    """Change the fee rates of a symbol, as a control call."""
     if content.keys() != {"maker", "taker"} or not all(isinstance(rate, str) for rate in content.values()):
         raise BadControl('the body must be {"maker": "…", "taker": "…"}, shares of the notional')
     maker_e8, taker_e8 = e8(content["maker"]), e8(content["taker"])
@@ -119,6 +112,5 @@ def set_fees(exchange: Exchange, content: Mapping[str, Any]) -> dict[str, str]:
 
 
 def set_status(exchange: Exchange, content: Mapping[str, Any]) -> dict[str, str]:
-    """Change the state of a symbol, as a control call."""
     exchange.rules = exchange.rules.of_status(only_text(content, "status") or "")
     return {"status": exchange.rules.status}

@@ -49,13 +49,8 @@ class Operation:
     """One REST endpoint, and the equivalent method of the WebSocket API.
 
     Attributes:
-        rest: HTTP method, and path below *root*; empty if REST does not have the operation.
-        method: Method name in the WebSocket API; empty if it does not have the operation.
-        run: Executes the operation; returns the content of the response, or raises ApiError.
         names: Names of the parameters, except the signature's; one with ``!`` is required, and read before it
             runs, with all before it.
-        weight: Weight of a request, or a function that returns the weight for its parameters.
-        signed: Whether a key and a signature are required.
         counts_orders: Whether the response includes the account's order counts.
         own: Declarations of parameters that differ from other operations'.
         root: Path of REST in front of all of its version.
@@ -81,13 +76,11 @@ class Operation:
 
     @property
     def route(self) -> tuple[str, str]:
-        """Return HTTP method and complete path."""
         verb, _, path = self.rest.partition(" ")
         return verb, f"{self.root}{path}"
 
     @property
     def name(self) -> str:
-        """Return the name in the WebSocket API; verb and path if only REST has the operation."""
         return self.method or self.rest
 
     def act(self, call: Call) -> Any:
@@ -108,7 +101,6 @@ class Operation:
 
 
 def by_presence(name: str, with_it: int, without: int) -> Weigh:
-    """Return a weight function that depends on the presence of a parameter."""
     return lambda given: with_it if name in given else without
 
 

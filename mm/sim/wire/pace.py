@@ -32,13 +32,11 @@ class WireClock:
         return self._from_us + int((self._seconds() - self._from_s) * self.speed * US_PER_S)
 
     def set(self, us: int) -> None:
-        """Set the clock to *us*; a past time has no effect."""
         now_us = self.now_us()
         if us > now_us:
             self._from_us += us - now_us
 
     def slip(self, us: int) -> None:
-        """Set the clock back by *us*."""
         self._from_us -= us
         self.slipped_s += us / self.speed / US_PER_S
         self._regained_s = self._seconds()
@@ -55,11 +53,7 @@ class WireClock:
 
 
 class Scheduler:
-    """Advances the exchange's time in short slices, between which the event loop serves connections.
-
-    Attributes:
-        done_us: Time up to which the exchange has advanced, µs.
-    """
+    """Advances the exchange's time in short slices, between which the event loop serves connections."""
 
     def __init__(self, clock: WireClock, advance: Callable[[int], None]) -> None:
         self.clock = clock
@@ -67,7 +61,6 @@ class Scheduler:
         self._advance = advance
 
     def advance_to(self, us: int) -> None:
-        """Advance to *us*, even if the clock is stopped; a past time has no effect."""
         self.clock.set(us)
         while self.done_us < us:
             self.done_us = min(us, self.done_us + _MOST_AT_ONCE_US)
@@ -87,7 +80,6 @@ class Scheduler:
             self._advance(self.done_us)
 
     async def run(self) -> None:
-        """Advance the time until cancelled; if the clock is stopped, only wait."""
         while True:
             speed, rest_s = self.clock.speed, _IDLE_S
             if speed > 0:

@@ -31,11 +31,7 @@ _HANDSHAKE = ("host", "connection", "upgrade", "origin")
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """Handlers of HTTP requests, of WebSocket API sessions, and of requests below ``/sim/``.
-
-    A session is created from its send function and the handshake. Control calls are accepted only from loopback; None
-    disables them. *streams* has the addresses of WebSockets.
-    """
+    """Handlers of HTTP requests, of WebSocket API sessions, and of requests below ``/sim/``."""
 
     rest: Answer
     open_session: OpenSession
@@ -44,14 +40,7 @@ class Routes:
 
 
 class Server:
-    """Serves one exchange.
-
-    Attributes:
-        unsent: WebSocket connections with collected frames.
-        sockets: Open WebSocket connections, in the order of their handshakes.
-        opened: Number of stream connections opened so far.
-        talks: Number of connections of users opened so far: of the WebSocket API, and by listen key.
-    """
+    """Serves one exchange."""
 
     def __init__(
         self, feed: Feeds, routes: Routes, limits: WireLimits, seconds: Callable[[], float] = time.monotonic
@@ -71,11 +60,6 @@ class Server:
         self._sweeping: asyncio.TimerHandle | None = None
 
     async def start(self, host: str, port: int) -> int:
-        """Listen on *host* and *port*, 0 for a free one, and return the port.
-
-        Raises:
-            UsageError: If the address cannot be bound.
-        """
         loop = asyncio.get_running_loop()
         try:
             self._listener = await loop.create_server(self._accept, host, port, backlog=_BACKLOG)
@@ -98,7 +82,6 @@ class Server:
         self.faults = faults
 
     def cut(self) -> None:
-        """Reset all connections except control calls, as in a crash of the exchange."""
         for socket in list(self.sockets):
             socket.abort()
         for http in [connection for connection in self.http_connections if not connection.of_control]:
@@ -138,7 +121,6 @@ class Server:
             socket.flush()
 
     def passed(self, us: int) -> None:
-        """Send the stream events up to time *us*, up to which all rows must have been processed."""
         self.feed.advance(us)
         if self.faults:
             self.faults.advanced(us)
@@ -157,7 +139,6 @@ class Server:
         return response
 
     def upgrade(self, request: Request, path: str, transport: asyncio.Transport) -> Response | asyncio.Protocol:
-        """Answer the handshake on *transport* and return its WebSocket, or return the refusal; *path* is raw."""
         if refused := self._refuses(request):
             return refused
         try:
@@ -239,9 +220,5 @@ def _shake_hands(request: Request, limits: WireLimits, transport: asyncio.Transp
 
 
 def _is_local(request: Request) -> bool:
-    """Return True if a request comes from loopback and was not sent by a web page of another host or port.
-
-    Such a page may use a host name that resolves to loopback (see Host), or call loopback directly (see Origin).
-    """
     host, origin = request.headers.get("host"), request.headers.get("origin")
     return all(map(is_loopback, (request.remote, *named_hosts(host, origin)))) and not is_other_page(host, origin)

@@ -78,7 +78,6 @@ class SymbolSessions:
 
 
 def _symbol_of(text: str) -> str:
-    """Return the symbol in the parameters of a request; empty if there is none or the text is not a request."""
     try:
         symbol: Any = json.loads(text)["params"]["symbol"]
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -97,7 +97,6 @@ class SpotMarket:
         ]
 
     def aside(self, request: Request) -> Response | None:
-        """Return the answer of the retired listen keys."""
         return Response(410, {"Content-Type": "text/html"}, _GONE) if request.path == _RETIRED else None
 
     def controls(self, exchange: Any) -> Mapping[tuple[str, str], Callable[[Mapping[str, Any]], Any]]:

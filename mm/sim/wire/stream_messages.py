@@ -31,11 +31,9 @@ class Message:
     """One event that is sent to connections.
 
     Attributes:
-        stream: Name of the stream, for wrapped events.
         kind: ``depth partial trade aggTrade bookTicker``, or ``other``.
         first_id: U of a depth event, the id of a trade, the first trade id of an aggregate trade; else the book's id.
         last_id: u of a depth event, the id of a trade, the last trade id of an aggregate trade; else the book's id.
-        raw: The event as JSON, not wrapped.
     """
 
     stream: str
@@ -50,15 +48,12 @@ class Message:
         return dict(json.loads(self.raw))
 
     def changed(self, event: Mapping[str, Any]) -> "Message":
-        """Return a message with *event* as its content and the ids of this message."""
         return Message(self.stream, self.kind, self.first_id, self.last_id, json_bytes(event))
 
     def payload(self, *, combined: bool) -> bytes:
-        """Return the text of the message, wrapped with the stream's name if *combined* is set."""
         return b'{"stream":%b,"data":%b}' % (_quoted(self.stream), self.raw) if combined else self.raw
 
     def frame(self, *, combined: bool) -> bytes:
-        """Return the payload as a WebSocket frame, which is cached."""
         if combined not in self._frames:
             self._frames[combined] = text_frame(self.payload(combined=combined))
         return self._frames[combined]
@@ -73,7 +68,6 @@ class Batch(NamedTuple):
     asks: dict[int, str]
 
     def merged(self, later: "Batch") -> "Batch":
-        """Return this batch merged with the *later* one, which must follow without a gap; quantities are absolute."""
         return Batch(self.first_id, later.last_id, self.bids | later.bids, self.asks | later.asks)
 
 
@@ -139,7 +133,6 @@ class Texts:
 
 
 def server_shutdown(us: int, *, micro: bool) -> Message:
-    """Return the event that announces the shutdown of the server at time *us*."""
     raw = json_bytes({"e": "serverShutdown", "E": stamped(us, micro=micro)})
     return Message(SHUTDOWN_STREAM, "other", 0, 0, raw)
 
@@ -150,12 +143,10 @@ def stamped(us: int, *, micro: bool) -> int:
 
 
 def text_frame(payload: bytes) -> bytes:
-    """Return *payload* as one complete, unmasked text frame."""
     return Frame(Opcode.TEXT, payload).serialize(mask=False)
 
 
 def binary_frame(payload: bytes) -> bytes:
-    """Return *payload* as one complete, unmasked binary frame; used only by faults."""
     return Frame(Opcode.BINARY, payload).serialize(mask=False)
 
 
@@ -165,5 +156,4 @@ def _quoted(name: str) -> bytes:
 
 
 def maker_bought(side: int) -> str:
-    """Return as JSON whether the maker of a taker's trade bought."""
     return "true" if side < 0 else "false"

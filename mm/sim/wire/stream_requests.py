@@ -41,7 +41,6 @@ class StreamName:
     """A parsed stream name.
 
     Attributes:
-        name: The name as sent by the client, also used in wrapped events.
         kind: ``depth partial trade aggTrade bookTicker``, a kind of `summaries`, with contracts also ``markPrice
             forceOrder contractInfo user``, or ``silent`` for a stream that is not simulated.
         symbol: In lower case; empty for a stream of all symbols.
@@ -61,13 +60,7 @@ class StreamName:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The parsed address of a stream connection.
-
-    Attributes:
-        target: Raw path and query.
-        streams: Initial streams, in order, without duplicates; unknown names are ignored, as the exchange does.
-        route: First part of the path, which selects the streams of a connection; empty if it selects none.
-    """
+    """The parsed address of a stream connection."""
 
     target: str
     streams: tuple[StreamName, ...]
@@ -161,7 +154,6 @@ SPOT_STREAMS = StreamDialect(
 
 
 def read_stream(name: str) -> StreamName | None:
-    """Return the parsed stream *name* of Spot; None if it has no such stream."""
     return SPOT_STREAMS.read(name)
 
 
@@ -171,7 +163,6 @@ def read_opening(path: str, query: str) -> Opening | None:
 
 
 def is_micro(given: dict[str, list[str]]) -> bool:
-    """Return whether the query parameters request µs; raises BadTimeUnit for unknown units."""
     unit = given.get("timeUnit", ["MILLISECOND"])[-1]
     if unit.upper() not in ("MILLISECOND", "MICROSECOND"):
         raise BadTimeUnit(f"timeUnit was {unit!r}: it must be MILLISECOND or MICROSECOND")
@@ -179,7 +170,7 @@ def is_micro(given: dict[str, list[str]]) -> bool:
 
 
 class RefusedMessage(MMError):
-    """Error for a client's message that the exchange refuses; *code* is the exchange's error code."""
+    """Error for a client's message that the exchange refuses."""
 
     def __init__(self, code: int, msg: str) -> None:
         super().__init__(msg)
@@ -188,10 +179,7 @@ class RefusedMessage(MMError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The result of a client's message: the response, and the added and removed streams.
-
-    *closes* is the reason of the close frame after the response; empty if the connection stays open.
-    """
+    """The result of a client's message: the response, and the added and removed streams."""
 
     answer: dict[str, Any]
     joined: Sequence[StreamName] = ()
@@ -282,7 +270,6 @@ def _read(text: str) -> dict[str, Any]:
 
 
 def no_number(constant: str) -> None:
-    """Refuse NaN and Infinity, which Python would read."""
     raise ValueError(f"{constant} is not a JSON number")
 
 

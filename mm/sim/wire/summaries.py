@@ -1,7 +1,4 @@
-"""Streams that sum up: klines, tickers of a day or a window, mean prices, best prices of all symbols.
-
-They are sent at multiples of their pace on the exchange's clock, and cover the trades before that instant.
-"""
+"""Streams that sum up: klines, tickers of a day or a window, mean prices, best prices of all symbols."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -50,7 +47,6 @@ Make = Callable[[bool], Json]
 
 
 def deliver(name: str, subscribers: "tuple[StreamConnection, ...]", make: Callable[[bool], object]) -> None:
-    """Send an event of a stream, made once for each unit of time stamps."""
     made: dict[bool, Message] = {}
     for subscriber in subscribers:
         if subscriber.micro not in made:
@@ -59,10 +55,7 @@ def deliver(name: str, subscribers: "tuple[StreamConnection, ...]", make: Callab
 
 
 class Arrays:
-    """Events of all symbols at one instant, which are sent as one array.
-
-    Every symbol adds its event, or none, at each instant of a stream.
-    """
+    """Events of all symbols at one instant, which are sent as one array."""
 
     def __init__(self) -> None:
         self.symbols = 0
@@ -80,7 +73,6 @@ class Arrays:
         return [name for name, live in self._live.items() if live]
 
     def add(self, name: str, us: int, make: Make | None) -> None:
-        """Add the event of one symbol; the array is sent once each symbol has added."""
         parts = self._parts.setdefault((name, us), [])
         parts.append(make)
         if len(parts) < self.symbols:
@@ -93,12 +85,7 @@ class Arrays:
 
 
 class Summaries:
-    """The streams of one symbol that sum up.
-
-    Args:
-        array_pace_ms: Time between two arrays.
-        full: Whether a day's ticker has best prices and the price before, as on Spot.
-    """
+    """The streams of one symbol that sum up."""
 
     def __init__(
         self, exchange: Exchange, texts: Mapping[bool, GridTexts], arrays: Arrays, array_pace_ms: int, *, full: bool
@@ -140,7 +127,6 @@ class Summaries:
         self.now_us = max(self.now_us, us)
 
     def _send_due(self, us: int) -> None:
-        """Send everything that is due up to *us*, before the trades at *us* count."""
         for stream in [stream for stream, live in self._live.items() if live]:
             while (due_us := self._due_us[stream]) <= us:
                 self._due_us[stream] = due_us + stream.interval_ms * US_PER_MS
@@ -170,7 +156,6 @@ class Summaries:
                 self._deliver(stream, self._ticker(stream.kind, us))
 
     def _send_klines(self, stream: StreamName, us: int) -> None:
-        """Send every kline that has ended by *us*, and the one in progress if it has changed."""
         intervals = _intervals(stream)
         while (end_us := intervals.end(self._open_us[stream])) <= us:
             self._send_kline(stream, self._open_us[stream], end_us, us)
@@ -200,7 +185,6 @@ class Summaries:
         self._deliver(stream, make)
 
     def _changed(self, name: str, content: tuple[int, ...] | None) -> bool:
-        """Return whether there is something that was not sent before, and note it."""
         if content is None or self._sent.get(name) == content:
             return False
         self._sent[name] = content

@@ -73,7 +73,6 @@ class Subscriptions:
         return {"subscriptionId": number}
 
     def end(self, number: int | None) -> None:
-        """End subscription *number*, or all if it is None; raises ApiError if there is none."""
         numbers = self.ids if number is None else [number]
         if not numbers or any(number not in self._active for number in numbers):
             raise ApiError(-2036, "User Data Stream subscription not active.")
@@ -93,7 +92,6 @@ class Subscriptions:
             self._send(event)
 
     def close(self) -> None:
-        """End all subscriptions without sending events."""
         for subscription in self._active.values():
             self._exchange.unwatch(subscription.account, subscription.watcher)
         self._active.clear()
@@ -112,13 +110,7 @@ class Subscriptions:
 
 
 class ApiSession:
-    """The session of one client, opened by a handshake.
-
-    ``timeUnit`` and ``returnRateLimits`` in its address apply to the whole session.
-
-    Args:
-        request: The handshake, with a valid ``timeUnit``.
-    """
+    """The session of one client, opened by a handshake."""
 
     def __init__(self, api: Api, send: Send, request: Request) -> None:
         with suppress(ApiError):  # an address over its limit receives the error in every response
@@ -137,7 +129,6 @@ class ApiSession:
         self._operations = {operation.method: operation for operation in operations if operation.method}
 
     def handle(self, text: str) -> None:
-        """Handle one request: send its response, and then the events that it caused."""
         api = self._api
         us = api.advance()
         answer: Json = {"id": None}
@@ -264,7 +255,6 @@ def signed_payload(given: Mapping[str, str]) -> bytes:
 
 
 def _read(text: str) -> Json:
-    """Return a request; raises ApiError if it is not a JSON object, or has text that is not valid UTF-8."""
     try:
         request = json.loads(text, parse_float=str, parse_constant=no_number)
         json.dumps(request, ensure_ascii=False).encode()
@@ -283,7 +273,6 @@ def _id_of(request: Json) -> int | str | None:
 
 
 def _texts_of(request: Json) -> dict[str, str]:
-    """Return the parameters as text, in the format of REST."""
     parameters = request.get("params", {})
     if parameters is None:
         return {}

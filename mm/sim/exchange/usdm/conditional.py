@@ -29,16 +29,7 @@ _GONE = "There is no position to close."
 
 @dataclass(slots=True, kw_only=True)
 class Conditional:
-    """One conditional order; prices in 1e-8 of the quote asset.
-
-    Attributes:
-        order: What is sent; no lots if it closes the whole position.
-        trigger_e8: The price that it waits for; 0 for a trailing one.
-        activate_e8: Activation price of a trailing one; 0: active at once.
-        callback_e8: How far a price must come back, in 1e-8 of the extreme.
-        extreme_e8: Lowest (buy) or highest price since it was placed.
-        order_id: Id of the order that was sent; 0 before.
-    """
+    """One conditional order; prices in 1e-8 of the quote asset."""
 
     type: str
     order: NewOrder
@@ -142,20 +133,17 @@ class Conditionals:
         return order
 
     def expire(self, number: int) -> None:
-        """End the waiting orders of an account, as the exchange does when it takes over a position."""
         for order in self.open(number):
             del self._waiting[order.algo_id]
             self._change(order, EXPIRED)
 
     def hear(self, working: str, price_e8: int) -> None:
-        """Take the next price of a kind; what has waited for it is sent by the next `run`."""
         for order in [one for one in self._waiting.values() if one.working == working]:
             if order.reached(price_e8):
                 del self._waiting[order.algo_id]
                 self._due.append(order)
 
     def run(self) -> None:
-        """Send the orders that have been triggered, in the order of their ids at each price."""
         while self._due:
             self._send(self._due.pop(0))
 
@@ -194,7 +182,6 @@ class Conditionals:
         return exchange.send(order.account, new)
 
     def _price_e8(self, working: str) -> int:
-        """Return the latest price of a kind: the last trade's or, without a trade, the mark price."""
         last = self.exchange.tape.last
         if working == MARK_PRICE or last is None:
             return self.exchange.mark.e8

@@ -25,7 +25,6 @@ class ContractRules(SymbolRules):
     """The rules of one perpetual.
 
     Attributes:
-        liquidation_rate_e8: Fee of a liquidation, in 1e-8 of the notional.
         market_bound_e8: How far from the mark price a MARKET order may trade, in 1e-8 of it.
         most_position_e8: Largest notional of a position at any leverage; 0: the brackets alone say it.
         most_conditional: Maximum number of conditional orders of an account that wait.
@@ -93,9 +92,8 @@ class ContractRules(SymbolRules):
         return lots
 
     def check(self, new: NewOrder, average: Average) -> None:
-        """Raise ApiError if price or notional of an order fails a filter; *average* is the mark price, as a fraction.
-
-        Its first number is in ticks, so that a mark price between two ticks is exact.
+        """Raise ApiError if price or notional of an order fails a filter; *average* is the mark price, as a
+        fraction.
         """
         mark, unit = average
         if new.ticks:

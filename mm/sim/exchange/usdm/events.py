@@ -7,13 +7,7 @@ from mm.margin.wallet import PositionState
 
 @dataclass(frozen=True, slots=True)
 class AccountChange:
-    """A change of an account; amounts in 1e-8 of the quote asset.
-
-    Attributes:
-        reason: ``ORDER``, ``FUNDING_FEE``, ``INSURANCE_CLEAR`` and others of the exchange.
-        cross_e8: The balance without the margins of isolated positions.
-        change_e8: Change of the balance apart from profits and commissions.
-    """
+    """A change of an account; amounts in 1e-8 of the quote asset."""
 
     us: int
     reason: str

@@ -99,10 +99,7 @@ class UsdmExchange(Exchange):
     """One contract; the accounts may trade others with the same wallet.
 
     Attributes:
-        mark: Its mark price: the middle of the book at the last whole second.
-        marks: Bars of its mark prices, each second's, in 1e-8.
         interest: The open interest every five minutes of the latest days.
-        trading_rules: Quantitative rules by account and name, as they were set.
     """
 
     settles = UsdmSettlement
@@ -202,7 +199,6 @@ class UsdmExchange(Exchange):
 
     @property
     def open_interest_e8(self) -> int:
-        """Return the sum of all long positions, the market's included, in 1e-8 of the base asset."""
         held_e8 = [self.account(number).contract.amount_e8 for number in self.accounts]
         return sum(max(0, amount_e8) for amount_e8 in (*held_e8, self.settlement.market.base.free))
 
@@ -255,7 +251,6 @@ class UsdmExchange(Exchange):
     # orders
 
     def average(self) -> Average:
-        """Return the mark price for the filters, in ticks as a fraction."""
         return self.mark.e8, self.rules.instrument.tick_e8
 
     def check(self, number: int, new: NewOrder) -> None:
@@ -269,7 +264,6 @@ class UsdmExchange(Exchange):
         self._check_margin(number, new)
 
     def _check_trading_rules(self, number: int) -> None:
-        """Raise ApiError while a quantitative rule locks the account for orders that do not only reduce."""
         if any(rule.until_us > self.now_us for rule in self.trading_rules.get(number, {}).values()):
             msg = "Futures Trading Quantitative Rules violated, only reduceOnly order is allowed"
             raise ApiError(-4400, f"{msg}, please try again later.")
@@ -297,7 +291,6 @@ class UsdmExchange(Exchange):
         return order
 
     def _matched(self, new: NewOrder) -> NewOrder:
-        """Return an order with the price of the level that it names; raises ApiError if the book does not have it."""
         if new.price_match == "NONE":
             return new
         which, _, number = new.price_match.partition("_")
@@ -314,14 +307,7 @@ class UsdmExchange(Exchange):
         return self.conditionals.place(us, number, new)
 
     def modify(self, us: int, number: int, request: CancelRequest, new: Modification) -> UserOrder:
-        """Give a LIMIT order another price and quantity; it keeps its id and goes to the end of its queue.
-
-        It is cancelled if its lots are no more than it has filled, or if it may only rest and would not.
-
-        Raises:
-            ApiError: If the exchange refuses; the order stays as it is, but one that would have taken instead of
-                resting is cancelled.
-        """
+        """Give a LIMIT order another price and quantity; it keeps its id and goes to the end of its queue."""
         self.advance(us)
         order, ids_match = self.users.find(number, request.order_id, request.client_id)
         if not order or not ids_match or not order.is_open:
@@ -372,7 +358,6 @@ class UsdmExchange(Exchange):
         return order
 
     def _reducing(self, number: int, new: NewOrder) -> NewOrder:
-        """Return an order that may only reduce; if it takes, its lots are limited to the position."""
         if not new.reduce_only:
             return new
         held = -new.side * self.account(number).contract.lots
@@ -386,7 +371,6 @@ class UsdmExchange(Exchange):
         return [order for order in self.users.open(number) if order.request.reduce_only and order.request.side == side]
 
     def _check_fill(self, number: int, new: NewOrder) -> None:
-        """Raise ApiError for a FOK order that cannot fill, and for a MARKET order too far from the mark price."""
         best = self._core.best()[2 if new.side > 0 else 0]
         if new.type == "MARKET" and best:
             price_e8, bound_e8 = best * self.rules.instrument.tick_e8, self.rules.market_bound_e8
@@ -519,9 +503,8 @@ class UsdmExchange(Exchange):
         wallet.hedged = hedged
 
     def set_multi_assets(self, us: int, number: int, multi: bool) -> None:
-        """Let all assets of an account be margin, or only the quote asset; raises ApiError where that is not possible.
-
-        There is only one asset, which counts whole: the mode changes no number, but excludes isolated margin.
+        """Let all assets of an account be margin, or only the quote asset; raises ApiError where that is not
+        possible.
         """
         self.advance(us)
         wallet = self.account(number).wallet
@@ -546,11 +529,7 @@ class UsdmExchange(Exchange):
             self._liquidator.settle(self.now_us, number, ticks)
 
     def transfer(self, number: int, asset: str, amount_e8: int) -> None:
-        """Add an amount of the quote asset to a wallet; a negative one is taken from what is available.
-
-        Raises:
-            ApiError: If it is another asset, or less is available.
-        """
+        """Add an amount of the quote asset to a wallet; a negative one is taken from what is available."""
         if asset != self.rules.instrument.quote_asset:
             raise ApiError(-1108, f"{asset} is not the margin asset of {self.rules.instrument.symbol}.")
         wallet = self.account(number).wallet
@@ -573,14 +552,12 @@ class UsdmExchange(Exchange):
         return self._place(number, new)
 
     def drain(self) -> None:
-        """Settle what the liquidator has executed."""
         self._drain()
 
     def end(self, order: UserOrder) -> None:
         self._end(order, self.users.new_name())
 
     def rank(self, number: int) -> Fraction:
-        """Return the rank of a position in the queue of auto-deleveraging; the highest is closed first."""
         return self._liquidator.rank(number)
 
     def publish(self, number: int, event: Any) -> None:

@@ -65,7 +65,6 @@ class Liquidator:
         self._core = core
 
     def check(self, us: int) -> None:
-        """Liquidate every position without enough margin, and tell the owners of those that come close."""
         for number in list(self._exchange.accounts):
             contract, wallet = self._exchange.account(number).contract, self._exchange.wallet(number)
             if not contract.lots:
@@ -104,7 +103,6 @@ class Liquidator:
         return self._exchange.place_forced(number, new)
 
     def _aside(self, us: int, number: int, side: int, ticks: int, lots: int, name: str) -> UserOrder:
-        """Report an order that never comes to the book, for `_fill`; without a *name* it belongs to a liquidation."""
         order_id = self._core.order_aside()
         name = name or f"{AUTO_CLOSE}{order_id}"
         new = NewOrder(side=side, type="LIMIT", time_in_force="IOC", ticks=ticks, lots=lots, client_id=name)
@@ -122,7 +120,6 @@ class Liquidator:
         return order
 
     def _fill(self, us: int, lots: int, reason: int, *orders: UserOrder) -> None:
-        """Fill *lots* of an order, or of two with each other, by a trade beside the book."""
         side, ticks = orders[0].request.side, orders[0].request.ticks
         trade_id = self._core.trade_aside(us, side, ticks, lots, reason)
         for order in orders:
@@ -130,7 +127,6 @@ class Liquidator:
         self._exchange.drain()
 
     def _take_over(self, us: int, number: int, side: int, ticks: int, lots: int) -> None:
-        """Close what the book does not take: by the insurance fund, else by users, else by the market."""
         exchange, fund, market = self._exchange, self._exchange.terms.fund, self._exchange.settlement.market
         grid, symbol = exchange.rules.instrument, exchange.rules.instrument.symbol
         order = self._aside(us, number, side, ticks, lots, "")
@@ -159,7 +155,6 @@ class Liquidator:
         self._exchange.force(Forced(us, number, other, adl=True))
 
     def settle(self, us: int, number: int, ticks: int) -> None:
-        """Close the position of an account at a price, with the simulated market on the other side."""
         exchange, market = self._exchange, self._exchange.settlement.market
         contract, grid = exchange.account(number).contract, exchange.rules.instrument
         if not contract.lots:
@@ -171,13 +166,11 @@ class Liquidator:
         self._fill(us, lots, ASIDE_FUND, order)
 
     def _opposite(self, number: int, side: int) -> list[int]:
-        """Return the accounts whose position trades of *side* open, the first to be deleveraged first."""
         accounts = [account for account in self._exchange.accounts if account != number]
         opposite = [account for account in accounts if self._exchange.account(account).contract.lots * side > 0]
         return sorted(opposite, key=lambda account: (-self.rank(account), account))
 
     def rank(self, number: int) -> Fraction:
-        """Return the rank of a position in the queue of auto-deleveraging: return times effective leverage."""
         contract, wallet = self._exchange.account(number).contract, self._exchange.wallet(number)
         if not contract.cost_e8:
             return Fraction(0)
@@ -189,7 +182,6 @@ class Liquidator:
         return share * leverage if share > 0 else share / leverage
 
     def _clear(self, us: int, number: int, rest_e8: int, notional_e8: int) -> None:
-        """Charge the fee of a liquidation to what is left of the margin, or pay for what is missing."""
         exchange, fund = self._exchange, self._exchange.terms.fund
         symbol = exchange.rules.instrument.symbol
         amount_e8 = -clearance_e8(rest_e8, notional_e8, exchange.rules.liquidation_rate_e8, fund.balance_e8)

@@ -19,7 +19,6 @@ class UsdmSettlement(Settlement):
     The simulated market has a position and cash like the users: its ``base`` and ``quote``.
 
     Attributes:
-        moving: The order that is being modified, whose next acceptance is an amendment.
         reduced: Accounts whose position became smaller or turned since this was last read.
         free: Client ids of orders that pay no commission begin with one of these.
     """

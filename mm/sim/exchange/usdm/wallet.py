@@ -28,7 +28,6 @@ class FuturesAccount(UserAccount):
 
 
 def futures_users(names: Sequence[str], balance_e8: int) -> list[FuturesAccount]:
-    """Return accounts, numbered from 1, with a balance of the quote asset each."""
     return [
         FuturesAccount(number, name, count=OrderCount(ORDER_LIMITS, unfilled=False), wallet=Wallet(balance_e8))
         for number, name in enumerate(names, start=1)

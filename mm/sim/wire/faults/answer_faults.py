@@ -200,7 +200,6 @@ def _answer(answer: Any, *, effect: Any = None, **own: Knob) -> FaultKind:
 
 
 def _snapshot(answer: Any, **own: Knob) -> FaultKind:
-    """Return a fault kind for the next ``n`` snapshots, 0 for all further snapshots."""
     return FaultKind.of_function(
         answer,
         parameters={"n": Knob(integer(0), 1)} | own,

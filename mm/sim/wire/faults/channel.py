@@ -39,7 +39,6 @@ class SentLog:
     """Log of the frames that were sent to one connection: counts of all frames, and the newest frames.
 
     Attributes:
-        lost: Number of messages suppressed by faults, by name of the fault.
         depth_ids: U and u of the first depth message, then of the newest; zeros before the first.
     """
 
@@ -62,13 +61,7 @@ class SentLog:
 
 
 class Channel:
-    """The active message faults on one connection, in the order of their start.
-
-    Each fault processes the output of the previous ones. Complete frames pass all faults unchanged.
-
-    Args:
-        context: Context of faults on any connection; its `now_us` is the open time of this connection.
-    """
+    """The active message faults on one connection, in the order of their start."""
 
     def __init__(self, connection: "Connection", context: FaultContext) -> None:
         self.connection = connection
@@ -129,7 +122,7 @@ class Channel:
 
 @dataclass(slots=True)
 class _PendingRule:
-    """A rule for connections that open later; *number* is the connection's number, None for any connection."""
+    """A rule for connections that open later."""
 
     rule: Rule
     number: int | None
@@ -139,11 +132,7 @@ class _PendingRule:
 
 
 class FaultScope:
-    """The connections of a server, and the rules for open and later ones.
-
-    Attributes:
-        logs: Sent logs by connection number, of all open connections and of some closed connections.
-    """
+    """The connections of a server, and the rules for open and later ones."""
 
     def __init__(self, truth: MarketTruth, random: Random, now_us: int) -> None:
         self.now_us = now_us
@@ -160,11 +149,9 @@ class FaultScope:
         return FaultContext(self._truth, self.now_us)
 
     def reach(self, us: int) -> None:
-        """Set the time to *us*; a past time has no effect."""
         self.now_us = max(us, self.now_us)
 
     def open(self, connection: "Connection") -> None:
-        """Add *connection*, and apply the pending rules for it."""
         channel = Channel(connection, self._context)
         self._open[connection.id] = channel
         self.logs[connection.id] = channel.sent

@@ -49,12 +49,7 @@ class Damaged(Message):
 
 @dataclass(frozen=True, slots=True)
 class RequestEffect:
-    """The effect of faults on one request.
-
-    Attributes:
-        error: Error that replaces the response; None for the real response.
-        answered: Whether a response is sent.
-    """
+    """The effect of faults on one request."""
 
     done: bool = True
     error: ApiError | None = None
@@ -63,7 +58,6 @@ class RequestEffect:
     faults: tuple[str, ...] = ()
 
     def hit(self, fault: "Fault", **changes: Any) -> "RequestEffect":
-        """Return a copy with the name of *fault* added, and *changes* of fields."""
         return replace(self, faults=(*self.faults, fault.kind.name), **changes)
 
 
@@ -77,11 +71,7 @@ class UserRequest:
     effect: RequestEffect = RequestEffect()
 
     def is_of(self, path: str) -> bool:
-        """Return True if the request matches *path*: a method of the WebSocket API, or a prefix of a REST path.
-
-        An empty path matches every request that changes orders, a REST path the order-changing requests below it, and a
-        REST path with a verb (``GET /api/v3/order``) all requests of that verb.
-        """
+        """Return True if the request matches *path*: a method of the WebSocket API, or a prefix of a REST path."""
         operation = self.operation
         verb, route = operation.route
         if not path:
@@ -106,8 +96,6 @@ class FaultKind:
     """One kind of fault: its parameters, and the functions that apply it.
 
     Attributes:
-        edit: For messages: return the replacement of a message; None if the fault does not apply to it.
-        due: For messages: return the held messages that are due.
         due_us: For messages: return the next time at which the fault ends or sends a message, µs; None for never.
         reads: For messages: whether it requires the parsed event; then damaged messages pass unchanged.
         of: For messages and connections: their kind, unless the fault has a parameter ``of``.
@@ -115,11 +103,7 @@ class FaultKind:
         applies: For responses: return True if the fault applies to the response to a request.
         effect: For requests: return the effect on a request; None if the fault does not apply to it.
         late_us: For answers, of ``line``: return by how much they are late, given the current time, µs.
-        begin: For connections: start the fault.
         end_us: For connections: return the time of `end`, given the open time and the current time; None for never.
-        end: For connections: end the fault, or start its second part.
-        now: Whether the fault affects open connections.
-        later: Whether the fault affects connections that open later.
         openings: Number of later connections; None for no limit. For connections, a parameter ``n`` overrides it.
     """
 
@@ -147,7 +131,6 @@ class FaultKind:
 
     @classmethod
     def of_function(cls, function: Callable[..., Any], **more: Any) -> "FaultKind":
-        """Return a kind with the name and docstring of *function*, and *more* fields."""
         return cls(name=function.__name__, help=inspect.cleandoc(function.__doc__ or ""), **more)
 
     @property
@@ -155,7 +138,6 @@ class FaultKind:
         return self.begin is not None or self.end is not None
 
     def make(self, **values: Any) -> "Fault":
-        """Return a fault of this kind, from values or their texts; BadScript for an invalid one; None: the default."""
         made = {name: parameter.default for name, parameter in self.parameters.items()}
         for name, value in values.items():
             try:
@@ -184,12 +166,10 @@ class Fault:
 
     @property
     def of(self) -> str:
-        """The value of the parameter ``of``; without that parameter, the kind's value."""
         return str(self.values.get("of", self.kind.of))
 
     @property
     def message_kinds(self) -> frozenset[str]:
-        """The kinds of messages that the fault changes."""
         return KINDS[self.of]
 
     @property
@@ -211,12 +191,7 @@ class Fault:
 
 @dataclass(slots=True)
 class FaultContext:
-    """Context data for faults.
-
-    Attributes:
-        past: The last messages of each stream that were sent to the connection, oldest first.
-        depth_ids: U and u of the connection's first depth message, then of its newest; zeros before the first.
-    """
+    """Context data for faults."""
 
     truth: MarketTruth
     now_us: int
@@ -230,12 +205,9 @@ class ActiveFault:
     """State of a fault: of messages on one connection, or of requests and their responses.
 
     Attributes:
-        left: Remaining number of messages or responses to change; None for no limit.
-        until_us: End of the fault, µs; None for never.
         begun_us: When the fault began, also on connections that were opened later, µs.
         from_id: Messages of `from_kinds` with a last id below this id are not changed.
         from_kinds: Kinds of messages whose ids are compared with `from_id`.
-        held: Held messages, each with the time of its arrival, µs.
     """
 
     fault: Fault
@@ -256,7 +228,6 @@ class ActiveFault:
         self.left = None if self.left is None else self.left - 1
 
     def hold(self, message: Message, now_us: int) -> list[Out]:
-        """Hold *message*, and return an empty list of messages to send."""
         self.held.append((now_us, message))
         return []
 
@@ -264,7 +235,6 @@ class ActiveFault:
         return any(held is message for _, held in self.held)
 
     def late(self, now_us: int) -> bool:
-        """Return True if the end of the fault has passed."""
         return self.until_us is not None and now_us >= self.until_us
 
     def release(self, held_us: int) -> list[Out]:
@@ -284,5 +254,4 @@ class ActiveFault:
 
 
 def micros(seconds: float | None) -> int | None:
-    """Return *seconds* in whole µs; None if it is None."""
     return None if seconds is None else round(seconds * US_PER_S)

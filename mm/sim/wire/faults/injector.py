@@ -34,18 +34,7 @@ _ACTED = 10_000  # number of applied rules that are kept
 
 
 class FaultInjector:
-    """Applies the rules of scripts to connections, requests and the exchange.
-
-    Args:
-        truth: True data of the exchange; it must already have the rows passed to `parts`.
-        start_us: Start time of the exchange, from which times in rules are counted, µs.
-        restart: Function that resets every connection, and ends all open orders of users if its argument is False; None
-            if no exchange can restart.
-
-    Attributes:
-        users: Faults and sent messages of WebSocket API connections, which are numbered separately.
-        rules: Called with a fault that changes the rules of the symbol; None without an exchange.
-    """
+    """Applies the rules of scripts to connections, requests and the exchange."""
 
     def __init__(
         self,
@@ -79,7 +68,6 @@ class FaultInjector:
         self._offsets = ClockOffsets()
 
     def add(self, rules: Iterable[Rule]) -> None:
-        """Add *rules*; rules whose trigger has already occurred apply immediately."""
         self.waiting += rules
         self._reach(id=self._update_id, trade=self._trade_id, time=self._seconds())
         self._run_due()
@@ -90,7 +78,6 @@ class FaultInjector:
         return self.scope.now_us < self._down_until_us
 
     def at(self, us: int, action: Callable[[], None]) -> None:
-        """Call *action* when the exchange's time reaches *us*."""
         self._timer_count += 1
         heapq.heappush(self._timers, (us, self._timer_count, action))
 
@@ -114,7 +101,7 @@ class FaultInjector:
         yield rows[begin:]
 
     def handshake(self) -> Response | None:
-        """Count a connection attempt, and return its refusal; None if it is accepted."""
+        """Count a connection attempt, and return its refusal."""
         self._attempts += 1
         self._reach(connect=self._attempts)
         self._run_due()
@@ -145,7 +132,6 @@ class FaultInjector:
         return self._offsets.stamp(us)
 
     def stamped(self, answer: Any) -> Any:
-        """Return an answer of the WebSocket API with the timestamps that the clock gave."""
         return self._offsets.shifted(answer) if self._offsets else answer
 
     def requested(self, name: str) -> bool:
@@ -202,7 +188,6 @@ class FaultInjector:
                 return
 
     def advanced(self, us: int) -> None:
-        """Advance the time to *us*; all events up to *us* must have been sent."""
         self._set_time(us)
         self._reach(time=self._seconds())
         while self._timers and self._timers[0][0] <= us:
@@ -214,7 +199,6 @@ class FaultInjector:
         self.users.reach(us)
 
     def _run_due(self) -> None:
-        """Run due actions of connections, and due restarts; must not be called between the rows of a command."""
         self.scope.advance()
         self.users.advance()
         restarts, self._restarts = self._restarts, []
@@ -227,7 +211,6 @@ class FaultInjector:
         return (self.scope.now_us - self._start_us) / US_PER_S
 
     def _is_due(self, kind: int, us: int, trade_id: int, update_id: int) -> bool:
-        """Return whether a row of this kind triggers a rule."""
         return any(
             (trigger.kind == "id" and kind == ROW_LEVEL and update_id >= trigger.number)
             or (trigger.kind == "trade" and kind == ROW_TRADE and trade_id >= trigger.number)
@@ -236,7 +219,6 @@ class FaultInjector:
         )
 
     def _reach(self, path: str = "", **reached: float) -> None:
-        """Apply the rules triggered by the *reached* number of their kind; only request rules of *path*."""
         due = [
             rule
             for rule in self.waiting

@@ -113,7 +113,6 @@ def delay_due_us(active: ActiveFault) -> int | None:
 
 
 def _delay_us(active: ActiveFault, us: int) -> int:
-    """Return the delay of a message that the exchange sends at an instant, µs."""
     whole_us, grow_us = micros(active.fault["delay_s"]) or 0, micros(active.fault["grow_s"]) or 0
     return min(whole_us, whole_us * (us - active.begun_us) // grow_us) if grow_us else whole_us
 
@@ -237,7 +236,6 @@ def _message(edit: Any, parameters: Mapping[str, Knob], **more: Any) -> FaultKin
 
 
 def _next(edit: Any, **own: Knob) -> FaultKind:
-    """Return a fault kind for the next ``n`` messages of a kind."""
     of = _OF_ALL if edit in _ALSO_USERS else _OF
     return _message(edit, {"n": COUNT, "of": of} | own, reads=edit in _READERS, per_n=2 if edit is swap else 1)
 

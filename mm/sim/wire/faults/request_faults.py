@@ -110,7 +110,6 @@ def status_of_request(fault: Fault, arrival: UserRequest, effect: RequestEffect)
 
 
 def _target_order(arrival: UserRequest) -> UserOrder | None:
-    """Return the open order that a request cancels or changes; None if there is none."""
     call, method = arrival.call, arrival.operation.name
     if method in _CANCEL_ALL:
         return next(iter(call.exchange.users.open(call.account)), None)
@@ -125,7 +124,6 @@ def _target_order(arrival: UserRequest) -> UserOrder | None:
 
 
 def _request(effect: Any, **own: Knob) -> FaultKind:
-    """Return a fault kind for the next ``n`` requests of a path, 0 for all further requests."""
     parameters = {"n": Knob(integer(0), 1), "path": Knob(TEXT, "")} | own
     return FaultKind.of_function(effect, parameters=parameters, effect=effect)
 

@@ -34,7 +34,6 @@ class Trigger:
     Attributes:
         kind: ``id`` (the exchange's update id), ``trade`` (its trade id), ``time`` (seconds since its start),
             ``connect`` (a WebSocket connection attempt), ``request`` (a request of a path).
-        number: The first event with this number or a larger one triggers the rule.
     """
 
     kind: str
@@ -94,11 +93,6 @@ def read_script(text: str, source: str = "script") -> list[Rule]:
 
 
 def load_script(path: Path) -> list[Rule]:
-    """Return the rules of the file at *path*.
-
-    Raises:
-        BadScript: If the file cannot be read, or has a line that is not a valid rule.
-    """
     try:
         return read_script(path.read_text(encoding="utf-8"), path.name)
     except (OSError, UnicodeDecodeError) as error:
@@ -106,7 +100,6 @@ def load_script(path: Path) -> list[Rule]:
 
 
 def as_rules(faults: Iterable[Rule | str]) -> list[Rule]:
-    """Return the rules of *faults*, which may be rules or lines of text."""
     return [rule for fault in faults for rule in ([fault] if isinstance(fault, Rule) else read_script(fault))]
 
 

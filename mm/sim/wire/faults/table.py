@@ -44,8 +44,6 @@ def _refused(fault: Fault) -> Response:
 
 
 def _after(name: str) -> Callable[[Fault, int, int], int | None]:
-    """Return a function for the end of a fault whose duration in seconds is its parameter *name*."""
-
     def end_us(fault: Fault, opened_us: int, now_us: int) -> int | None:
         lasts_us = micros(fault[name])
         return None if lasts_us is None else now_us + lasts_us

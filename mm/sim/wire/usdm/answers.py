@@ -30,7 +30,6 @@ class UsdmTexts(UsdmOrderTexts):
     # wallets
 
     def _totals(self, wallet: Wallet) -> dict[str, int]:
-        """Return the sums over all contracts, in 1e-8 of the margin asset, with the field names of an asset."""
         used = [contract for contract in wallet.contracts.values() if contract.is_used]
         unrealised = sum(contract.unrealised_e8 for contract in used)
         position = sum(contract.position_margin_e8 for contract in used)
@@ -51,7 +50,6 @@ class UsdmTexts(UsdmOrderTexts):
         }
 
     def account(self, account: FuturesAccount, *, old: bool) -> Json:
-        """Return an account; *old* selects the format of version 2, with all contracts and settings."""
         wallet, totals = account.wallet, self._totals(account.wallet)
         texts = {name: decimal_text(value) for name, value in totals.items()}
         alone = ("availableBalance", "maxWithdrawAmount")
@@ -114,7 +112,6 @@ class UsdmTexts(UsdmOrderTexts):
         return contract.wallet_e8 + contract.unrealised_e8 if contract.isolated else 0
 
     def balances(self, account: FuturesAccount) -> list[Json]:
-        """Return the balances, a list of one asset."""
         texts = {name: decimal_text(value) for name, value in self._totals(account.wallet).items()}
         names = ("crossWalletBalance", "crossUnPnl", "availableBalance", "maxWithdrawAmount")
         return [
@@ -129,7 +126,6 @@ class UsdmTexts(UsdmOrderTexts):
         ]
 
     def risk(self, account: FuturesAccount, contract: Contract, *, old: bool) -> Json:
-        """Return the risk of a position; *old* selects the format of version 2."""
         common = {
             "symbol": contract.symbol,
             "positionSide": BOTH,
@@ -214,7 +210,6 @@ class UsdmTexts(UsdmOrderTexts):
         }
 
     def premium(self, told: MarkTold) -> Json:
-        """Return the mark price and the next payment; the index is the mark price."""
         price = decimal_text(told.mark_e8)
         return {
             "symbol": self.symbol,
@@ -305,5 +300,4 @@ class UsdmTexts(UsdmOrderTexts):
 
 
 def rates(maker_e8: int, taker_e8: int) -> dict[str, Any]:
-    """Return the fee rates of an account."""
     return {"makerCommissionRate": short_text(maker_e8), "takerCommissionRate": short_text(taker_e8)}

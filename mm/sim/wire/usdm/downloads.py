@@ -33,7 +33,6 @@ class Downloads:
     _asked: dict[int, Asked] = field(default_factory=dict)
 
     def ask(self, account: int, kind: str, span: TimeSpan, us: int) -> int:
-        """Return the number under which a history can be downloaded."""
         number = len(self._asked) + 1
         self._asked[number] = Asked(account, kind, span, us)
         return number
@@ -43,7 +42,7 @@ class Downloads:
         return (number, asked) if asked and asked.account == account else None
 
     def text(self, number: int, contracts: "list[tuple[UsdmExchange, UsdmTexts]]") -> str | None:
-        """Return a history as CSV, as it is now; None for an unknown number."""
+        """Return a history as CSV, as it is now."""
         asked = self._asked.get(number)
         if asked is None:
             return None

@@ -104,7 +104,6 @@ class UserStreams:
     # listen keys
 
     def start(self, account: int, us: int) -> str:
-        """Return the listen key of an account for another hour, a new one if it has none."""
         self.advance(us)
         for name, key in self._keys.items():
             if key.account == account:
@@ -127,7 +126,6 @@ class UserStreams:
     # streams
 
     def advance(self, us: int) -> None:
-        """Advance the time to *us*: listen keys expire."""
         self.now_us = max(self.now_us, us)
         for name in [name for name, key in self._keys.items() if key.expires_us <= self.now_us]:
             self._expire(name)
@@ -141,7 +139,6 @@ class UserStreams:
             self._live.get(stream.name, {}).pop(subscriber, None)
 
     def end_users(self, subscriber: "StreamConnection") -> None:
-        """Let the listen keys of *subscriber* expire."""
         for name in [name for name, live in self._live.items() if subscriber in live and name in self._keys]:
             self._expire(name)
 

@@ -113,7 +113,6 @@ class UsdmMarket:
         return StreamFeed(instrument, now_us, UsdmStreamTexts(instrument), STREAMS)
 
     def more_feeds(self, exchange: Any, peers: Sequence[StreamSource]) -> list[StreamSource]:
-        """Return the streams of mark prices, klines and tickers, and of users with the first contract."""
         self._users.attach(exchange)
         self._users.now_us = exchange.now_us
         texts = {micro: self.texts(exchange, micro=micro) for micro in (False, True)}

@@ -60,7 +60,6 @@ def _historical_trades(call: UsdmCall) -> list[Json]:
 
 
 def _of_the_book(call: UsdmCall, trades: list[MarketTrade]) -> list[Json]:
-    """Return trades without those that the insurance fund or auto-deleveraging made aside from the book."""
     return [call.texts.market_trade(trade) for trade in trades if not trade.aside]
 
 
@@ -189,7 +188,6 @@ def _taker_volumes(call: UsdmCall) -> list[Json]:
 
 
 def _constituents(call: UsdmCall) -> Json:
-    """Return the constituents of the index: the contract itself."""
     price = decimal_text(call.exchange.mark.e8)
     own = {"exchange": "simulated", "symbol": call.texts.symbol, "price": price, "weight": "1.00000000"}
     return {"symbol": call.texts.symbol, "time": call.texts.stamp(call.us), "constituents": [own]}
@@ -201,7 +199,6 @@ def _adl_risk(call: UsdmCall) -> Json | list[Json]:
 
 
 def _asset_index(call: UsdmCall) -> Json | list[Json]:
-    """Return the worth of the only asset in US dollars: one, without a discount."""
     asset, one, none = f"{call.texts.asset}USD", "1.00000000", "0.00000000"
     names = ("bidBuffer", "askBuffer", "autoExchangeBidBuffer", "autoExchangeAskBuffer")
     rates = dict.fromkeys(("index", "bidRate", "askRate", "autoExchangeBidRate", "autoExchangeAskRate"), one)

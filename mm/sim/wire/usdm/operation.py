@@ -61,5 +61,4 @@ def operation(  # noqa: PLR0913 - the attributes of an operation
     root: str = V1,
     **more: bool,
 ) -> Operation:
-    """Return an operation of USD-M; arguments are the attributes of `Operation`."""
     return Operation(rest, method, run, names, weight, own={**USDM_PARAMETERS, **(own or {})}, root=root, **more)

@@ -14,7 +14,6 @@ _KINDS = {orders.TRADE_PREVENTION: orders.EXPIRED}
 
 
 def _expiry_reason(execution: ExecutionReport) -> str:
-    """Return the exchange's number of why an order expired; 0 if it did not."""
     request, kind = execution.order.request, execution.kind
     if kind == orders.TRADE_PREVENTION and not execution.order.left_lots:
         return "3" if request.time_in_force == "IOC" else "1"
@@ -30,11 +29,7 @@ def _expiry_reason(execution: ExecutionReport) -> str:
 
 
 class UsdmOrderTexts(GridTexts):
-    """Formats trades and orders of one contract.
-
-    Attributes:
-        asset: The asset of margins, profits and fees.
-    """
+    """Formats trades and orders of one contract."""
 
     def __init__(self, rules: SymbolRules, micro: bool) -> None:
         super().__init__(rules, micro)
@@ -86,11 +81,9 @@ class UsdmOrderTexts(GridTexts):
     # orders
 
     def order(self, order: UserOrder) -> Json:
-        """Return an order as the answer to a request that changes it."""
         return self._state(order) | {"cumQty": self.qty(order.filled_lots), "updateTime": self.stamp(order.updated_us)}
 
     def accepted(self, order: UserOrder) -> Json:
-        """Return the answer to a new order that does not wait for its result: as it was accepted."""
         bare = UserOrder(
             account=order.account,
             request=order.request,
@@ -137,7 +130,6 @@ class UsdmOrderTexts(GridTexts):
         }
 
     def moves(self, order: UserOrder) -> list[Json]:
-        """Return the modifications of an order, the newest first."""
         afters = [*((ticks, lots) for _, ticks, lots in order.moves[1:]), (order.request.ticks, order.lots)]
         texts = [
             {

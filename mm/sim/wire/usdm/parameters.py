@@ -103,7 +103,6 @@ def read_new_order(parameters: RequestParameters, rules: ContractRules, now_us: 
 
 
 def _read_price(parameters: RequestParameters, rules: ContractRules, *, is_limit: bool) -> int:
-    """Return the price of an order in ticks; 0 for a market order and for an order that takes the price of a level."""
     if parameters["priceMatch"] == "NONE":
         return rules.ticks(parameters.must("price")) if is_limit else 0
     if not is_limit:
@@ -114,7 +113,6 @@ def _read_price(parameters: RequestParameters, rules: ContractRules, *, is_limit
 
 
 def _read_till(parameters: RequestParameters, now_us: int) -> int:
-    """Return until when an order is good, in whole seconds, µs."""
     till_ms = int(parameters.must("goodTillDate"))
     till_us = till_ms // 1_000 * US_PER_S
     if till_us <= now_us + _LEAST_TILL_US or till_ms >= _MOST_TILL_MS:
@@ -176,7 +174,6 @@ def _check_closing(parameters: RequestParameters, order_type: str) -> None:
 
 
 def _read_callback(parameters: RequestParameters) -> int:
-    """Return a callback rate, which is sent in per cent, in 1e-8."""
     rate = int(parameters.must("callbackRate"))
     if not _LEAST_CALLBACK_E8 <= rate <= _MOST_CALLBACK_E8:
         raise ApiError(-2007, "Invalid callBack rate.")
@@ -184,7 +181,6 @@ def _read_callback(parameters: RequestParameters) -> int:
 
 
 def read_modification(parameters: RequestParameters, rules: ContractRules) -> tuple[CancelRequest, Modification]:
-    """Return the order to modify, and what it is to be."""
     order_id, client_id = parameters.order_key()
     side, quantity = parameters.must("side"), parameters.must("quantity")
     ticks = _read_price(parameters, rules, is_limit=True)
@@ -199,7 +195,6 @@ def read_cancel(parameters: RequestParameters) -> CancelRequest:
 
 
 def read_list(parameters: RequestParameters, name: str) -> list[Any]:
-    """Return a parameter that is a list as JSON, empty if it was not sent; raises ApiError if it is not a list."""
     try:
         items = json.loads(parameters[name] or "[]")
     except (ValueError, RecursionError):
@@ -210,7 +205,6 @@ def read_list(parameters: RequestParameters, name: str) -> list[Any]:
 
 
 def as_text(value: Any) -> str:
-    """Return a value of JSON as the text of a parameter."""
     return value if isinstance(value, str) else json.dumps(value)
 
 

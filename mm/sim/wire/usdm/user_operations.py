@@ -82,7 +82,6 @@ def _cancel_batch(call: UsdmCall) -> list[Json]:
 
 
 def _batch(call: UsdmCall) -> list[UsdmCall]:
-    """Return the calls of a batch, each for the contract of its order."""
     orders = read_list(call.parameters, "batchOrders")
     _check_size(orders, _MOST_ORDERS)
     if not all(isinstance(order, dict) for order in orders):
@@ -96,7 +95,6 @@ def _check_size(entries: list[Any], most: int) -> None:
 
 
 def _attempt(run: Callable[[UsdmCall], Json], call: UsdmCall) -> Json:
-    """Return the answer to one request of a batch, which may be an error."""
     try:
         return run(call)
     except ApiError as error:
@@ -226,7 +224,6 @@ def _place_conditional(call: UsdmCall) -> Json:
 
 
 def _conditional(call: UsdmCall) -> tuple[UsdmCall, Conditional | None]:
-    """Return the order that a request names, with a call for its contract, which the request need not name."""
     algo_id, client_id = call.parameters.order_key("algoId", "clientAlgoId")
     for symbol_call in call.everywhere():
         if found := symbol_call.exchange.conditionals.find(call.account, algo_id, client_id):
@@ -412,7 +409,6 @@ def _set_fee_burn(call: UsdmCall) -> Json:
 
 
 def _trading_status(call: UsdmCall) -> Json:
-    """Return the quantitative rules of the account, as a control call has set them."""
     shown = {
         symbol_call.texts.symbol: [
             {
@@ -435,7 +431,6 @@ def _refuse(_: UsdmCall) -> Json:
 
 
 def not_here() -> ApiError:
-    """Return the error for what the exchange has and the box has not."""
     return ApiError(-4084, "Method is not allowed currently. Upcoming soon.")
 
 

@@ -23,14 +23,7 @@ _NAME = re.compile(r".+\.(\d+)\.partial")
 
 @contextmanager
 def atomic_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Yield a temporary path next to *path*, and rename it to *path* at the end of the block.
-
-    A link at *path* stays, its target is replaced; after an error nothing has changed. If the block raises, the
-    temporary file is removed and an existing file at *path* is unchanged.
-
-    Args:
-        durable: Force contents to disk before the rename, so that a power cut leaves the old or the new file.
-    """
+    """Yield a temporary path next to *path*, and rename it to *path* at the end of the block."""
     path = Path(os.path.realpath(path)) if path.is_symlink() else path
     unfinished = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
     try:
@@ -51,11 +44,7 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False, mode: int = 
 
 
 def clear_unfinished(folder: Path) -> None:
-    """Remove unfinished files of killed processes from *folder*, if it exists.
-
-    Files written within the last minute stay, as their process may run on another machine; a running process's file
-    stays for a day.
-    """
+    """Remove unfinished files of killed processes from *folder*, if it exists."""
     for path in folder.glob(f"*{UNFINISHED}"):
         name = _NAME.fullmatch(path.name)
         with suppress(FileNotFoundError):
@@ -106,11 +95,7 @@ class FileIdentity(NamedTuple):
 
 @dataclass(frozen=True)
 class VerifiedFiles:
-    """Results of file verifications, so that each file identity is verified once.
-
-    Attributes:
-        folder: May be removed at any time.
-    """
+    """Results of file verifications, so that each file identity is verified once."""
 
     folder: Path
 

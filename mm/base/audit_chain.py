@@ -1,12 +1,4 @@
-"""Audit logs: where they are, the form of their rows, their hash chain, and its verification.
-
-A line is compact JSON, ``{"seq":…,"us":…,"type":…,<fields>,"prev":…,"hash":…}``: *hash* is the SHA-256, in hex, of
-*prev* followed by the line without ``,"hash":"…"``; *prev* is the previous row's hash, 64 zeros in row 1.
-
-`verify_lines` finds the first row that was changed, removed, inserted or moved. It cannot tell that all rows from some
-row on were recomputed, unless another file records number of rows and last hash (`Witness`), as every later file of the
-symbol does in its row 1.
-"""
+"""Audit logs: where they are, the form of their rows, their hash chain, and its verification."""
 
 import hashlib
 import json
@@ -33,7 +25,6 @@ _encode = msgspec.json.Encoder().encode
 
 
 def audit_folder(out_root: Path, symbol: str) -> Path:
-    """Return the folder of a symbol's logs."""
     return out_root / "audit" / symbol
 
 
@@ -60,8 +51,6 @@ class Witness:
     """One file's record of another: rows and last hash.
 
     Attributes:
-        file: The described file.
-        hash: Of the last row; 64 zeros without any.
         source: File with this record.
         grows: Whether rows may have been added since.
     """
@@ -78,10 +67,7 @@ class ChainVerdict:
     """The result of `verify_lines`.
 
     Attributes:
-        rows: Whole rows, up to the first wrong one.
-        row: First wrong row, from 1; None if all are correct.
         torn_bytes: Of an incomplete last line.
-        stopped: The last whole row is a stop.
     """
 
     rows: int
@@ -161,11 +147,6 @@ def _misplaced(line: _Line, number: int, stopped: bool) -> str:
 
 
 def _broken(line: _Line, hashes: list[str], next_text: bytes) -> tuple[int, str]:
-    """Return the number of the wrong row, after a whole row that does not follow from the last of *hashes*.
-
-    It is the row itself, the one before (replaced by a row with its own hash), or an earlier one (inserted rows that
-    follow each other); the next line decides.
-    """
     number = len(hashes)
     following = _line(next_text[:-1])
     goes_on = following is None or following.prev == line.hash
@@ -265,12 +246,6 @@ def decode_row(text: bytes, number: int, name: str) -> dict[str, Any]:
 
 
 def end_of(path: Path) -> Witness:
-    """Return number of complete rows and last hash, reading only the end of the file.
-
-    Raises:
-        BrokenFile: If the last complete line is not a row.
-        DataError: If the file cannot be read.
-    """
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)

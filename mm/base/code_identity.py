@@ -1,9 +1,4 @@
-"""Identity of the code that runs: the sources and compiled modules that a module imports, and their hashes.
-
-Cached results (points of a sweep, tapes) are valid only for the code that made them. Files are located by reading
-import statements anywhere in a module, recursively, without importing. Imports for annotations only (``if
-TYPE_CHECKING:``) do not count.
-"""
+"""Identity of the code that runs: the sources and compiled modules that a module imports, and their hashes."""
 
 import hashlib
 import json
@@ -27,7 +22,6 @@ Locate = Callable[[str], Sequence[Path]]
 
 
 def digest(content: Any) -> str:
-    """Return the sha256 of JSON *content*, in hex."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -81,10 +75,7 @@ def closure(names: Iterable[str], locate: Locate) -> tuple[dict[str, list[Path]]
 
 
 def imports(name: str, path: Path) -> Iterator[str]:
-    """Yield the modules that the source of *name* may import, and the packages that contain it.
-
-    ``from a import b`` yields ``a`` and ``a.b``, as the text does not show whether b is a module.
-    """
+    """Yield the modules that the source of *name* may import, and the packages that contain it."""
     yield from (name.rsplit(".", count)[0] for count in range(1, name.count(".") + 1))
     if path.suffix == ".pyx":
         yield "mm._cyutil"  # Cython's own code, which every kernel imports
@@ -122,11 +113,6 @@ def of_package(folder: Path = PACKAGE) -> Locate:
 
 @cache
 def code_files(*names: str, folder: Path = PACKAGE) -> Mapping[str, str]:
-    """Return the sha256 of each file that the project's modules *names* run, by its path in the package.
-
-    Compiled modules count beside their sources, which may have changed since. Python and imported packages count as
-    ``name==version``.
-    """
     modules, others = closure(names, of_package(folder))
     files = {path for paths in modules.values() for path in paths}
     hashes = {path.relative_to(folder).as_posix(): hash_file(path) for path in files}
@@ -148,7 +134,6 @@ def sources_hash(folder: Path = PACKAGE) -> str:
 
 
 def sources_alone(files: Mapping[str, str]) -> dict[str, str]:
-    """Return the sources, which do not depend on the machine that compiled the project."""
     return {name: sha256 for name, sha256 in files.items() if name.endswith(_SOURCES)}
 
 

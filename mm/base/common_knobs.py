@@ -30,10 +30,8 @@ def data_root_knob(
 
 
 def moved_data_root_knob() -> Any:
-    """Declare ``data_root`` of a command that reads a run."""
     return data_root_knob("Folder of the day folders, if moved since the run.", None, common="")
 
 
 def seed_knob(text: str = "Seed of all random draws.", *, high: int = 2**63 - 1, common: str = "") -> Any:
-    """Declare ``seed``."""
     return knob(0, integer(0, high), text, common=common)

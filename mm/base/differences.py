@@ -15,5 +15,4 @@ def differences(ours: Iterable[Row], theirs: Iterable[Row]) -> Iterator[tuple[in
 
 
 def first_difference(ours: Iterable[Row], theirs: Iterable[Row]) -> tuple[int, Row | None, Row | None] | None:
-    """Return the first of the `differences`; None if there is none."""
     return next(differences(ours, theirs), None)

@@ -1,11 +1,4 @@
-"""The door of a server: who may call it, and how.
-
-On loopback a server is open to this machine, but refuses what another host's web page may have sent. Beyond, or behind
-a proxy that names it by another host (``ALLOWED_HOSTS``), every request needs a token and TLS.
-
-A line of the token file is name, roles, and the token's SHA-256, which stands nowhere else. Tokens are 32 random bytes,
-so a plain hash cannot be searched.
-"""
+"""The door of a server: who may call it, and how."""
 
 import hashlib
 import hmac
@@ -38,7 +31,6 @@ Report = Callable[..., Any]
 
 
 def named_hosts(host: str | None, origin: str | None) -> tuple[str, str]:
-    """Return the hosts in the headers Host and Origin: loopback without a header, empty if malformed."""
     named = [f"//{host}" if host is not None else "//localhost", origin if origin is not None else "//localhost"]
     try:
         called, page = (urlsplit(text).hostname or "" for text in named)
@@ -48,7 +40,6 @@ def named_hosts(host: str | None, origin: str | None) -> tuple[str, str]:
 
 
 def is_other_page(host: str | None, origin: str | None) -> bool:
-    """Return whether Origin names a page of another host or port than Host."""
     if origin is None:
         return False
     try:
@@ -62,7 +53,6 @@ def is_other_page(host: str | None, origin: str | None) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host name or address is this machine's loopback."""
     return host == "localhost" or ((address := _address(host)) is not None and address.is_loopback)
 
 
@@ -86,7 +76,6 @@ class Token:
 
 
 def new_token(name: str, roles: Collection[str]) -> tuple[str, Token]:
-    """Return a random token, and its line for a file."""
     text = secrets.token_urlsafe(32)
     return text, Token(name, frozenset(roles), _digest(text))
 
@@ -179,9 +168,6 @@ class ServerCertificate:
         certificate: PEM, with those between it and an authority.
         key: PEM; None: in the same file.
 
-    Attributes:
-        expires_s: Unix time.
-
     Raises:
         UsageError: If a file cannot be read, or they do not belong together.
         SafetyError: If everybody may read the key, or the certificate is not valid now.
@@ -238,10 +224,6 @@ def _no_password() -> str:
 
 
 def _expiry_s(context: ssl.SSLContext, certificate: Path) -> int:
-    """Raises SSLCertVerificationError if the certificate is not valid.
-
-    A handshake in memory: the standard library parses only certificates it has verified.
-    """
     trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trusting.check_hostname = False
     trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the certificate itself is trusted, but must be valid now
@@ -274,10 +256,6 @@ class Door:
 
     Args:
         name: The parameter with the address, for messages.
-
-    Attributes:
-        context: TLS; None for plain HTTP.
-        tokens: None if nobody needs one.
 
     Raises:
         SafetyError: If the server would be open to other machines, others may read a secret, or the certificate is not
@@ -322,12 +300,7 @@ class Door:
     def refusal(
         self, role: str | None, headers: Iterable[tuple[bytes, bytes]], peer: str = "", target: str = ""
     ) -> HttpRefusal | None:
-        """None if the request is allowed.
-
-        Args:
-            role: What its token must allow; None needs no token.
-            headers: Names in lower case.
-        """
+        """None if the request is allowed."""
         given = {name: value.decode("latin-1") for name, value in headers}
         host, origin = given.get(b"host"), given.get(b"origin")
         called, page = named_hosts(host, origin)

@@ -1,9 +1,4 @@
-"""A value with its 95 % interval: the only place where a series becomes an interval.
-
-A series is sums over stretches of time, in order. By default neighbours may depend on each other, as fills and PnL do:
-the error is the long-run one, from the series' slowest cosines. Independent draws (days, blocks much longer than the
-memory) have the usual error. The interval is always Student's t.
-"""
+"""A value with its 95 % interval: the only place where a series becomes an interval."""
 
 import math
 from dataclasses import dataclass
@@ -22,11 +17,7 @@ Ends = tuple[float | None, float | None]  # of an interval; None if it is undefi
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean with its error and its 95 % interval; None where it is undefined.
-
-    Attributes:
-        n: Draws behind the interval: periods, blocks or days.
-    """
+    """A mean with its error and its 95 % interval; None where it is undefined."""
 
     value: float | None
     error: float | None = None
@@ -40,7 +31,6 @@ class Estimate:
 
     @property
     def sign(self) -> str:
-        """Undecided below `LEAST_DRAWS` draws."""
         return sign_of(self.low, self.high) if self.n >= LEAST_DRAWS else UNDECIDED
 
     def times(self, factor: float) -> "Estimate":
@@ -55,7 +45,6 @@ NO_ESTIMATE = Estimate(None)
 
 
 def from_error(value: float | None, error: float | None, draws: int | None) -> Estimate:
-    """From a standard *error* of independent *draws*; no interval if it is 0."""
     half = half_width(error, draws)
     if value is None or not half:
         return Estimate(value)
@@ -85,16 +74,12 @@ def cosines(blocks: int) -> int:
 def long_run_error(values: Floats) -> Floats:
     """Return the standard error of the sum of *values*, in order of time, perhaps autocorrelated; per column if
     several.
-
-    The equal-weighted cosine estimator of Lazarus, Lewis, Stock and Watson (JBES 36 (2018) 541-559); the t distribution
-    has as many degrees of freedom as there are `cosines`.
     """
     error: Floats = np.sqrt(slow_variance(values))
     return error
 
 
 def slow_variance(values: Floats) -> Floats:
-    """Return the variance of the sum from the slowest `cosines`, per column; 0 below two values."""
     degrees = cosines(len(values))
     if degrees == 0:
         return np.zeros(values.shape[1:])

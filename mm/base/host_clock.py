@@ -14,14 +14,12 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def passing_s() -> float:
-    """Return the s since the machine started, suspension included."""
     boottime = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boottime is None else time.clock_gettime(boottime)
 
 
 @cache
 def boot() -> str:
-    """Return what identifies this start of the machine; empty if unknown."""
     with suppress(OSError):
         return _BOOT.read_text(encoding="ascii").strip()
     return ""
@@ -35,15 +33,11 @@ class HostTime(NamedTuple):
     boot: str
 
     def shift_s(self, noted: "HostTime") -> float:
-        """Return the shift (s) that moves instants of `passing_s` noted at *noted* to this clock.
-
-        A wall clock set back meanwhile counts as no time.
-        """
+        """Return the shift (s) that moves instants of `passing_s` noted at *noted* to this clock."""
         if noted.boot == self.boot and noted.passing_s <= self.passing_s:
             return 0.0
         return self.passing_s - max(self.wall_s - noted.wall_s, 0.0) - noted.passing_s
 
 
 def host_time() -> HostTime:
-    """Return the current instant."""
     return HostTime(passing_s(), time.time(), boot())

@@ -33,14 +33,7 @@ _LONGEST = timedelta(days=3660)
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Converts what a user gives, of a command's knob its text, into the value.
-
-    Attributes:
-        metavar: Placeholder in the help; of a model's parameter its type.
-        parse: Raises ValueError with what the value must be.
-        words: The allowed values, if few.
-        completes: Kind of shell completion in ``mm/cli/completion.py``.
-    """
+    """Converts what a user gives, of a command's knob its text, into the value."""
 
     metavar: str
     parse: Callable[[Any], Any]
@@ -84,15 +77,9 @@ class Knob:
 
     @property
     def variable(self) -> str:
-        """The field in capitals."""
         return self.name.upper()
 
     def read(self, text: str) -> Any:
-        """Return the value of *text*.
-
-        Raises:
-            UsageError: With the knob and the value.
-        """
         try:
             return self.reader.parse(text.strip())
         except ValueError as error:
@@ -108,12 +95,10 @@ class Knob:
 
 
 def knob(default: Any, reader: Reader, text: str, **others: Any) -> Any:
-    """Declare a field of a knob dataclass; *others* as in `Knob`."""
     return dataclasses.field(default=default, metadata={_KEY: Knob(reader, default, text, **others)})
 
 
 def knobs(group: type) -> tuple[Knob, ...]:
-    """Return the knobs that the dataclass *group* declares, in order."""
     if group not in _FOUND:
         declared = [(entry.name, entry.metadata[_KEY]) for entry in dataclasses.fields(group)]
         _FOUND[group] = tuple(
@@ -177,7 +162,6 @@ def _bounded(convert: Callable[[str], Any], what: str, low: Any, high: Any) -> C
 
 
 def integer(low: int | None = None, high: int | None = None) -> Reader:
-    """Read a whole number within inclusive bounds."""
     return Reader("INTEGER", _bounded(int, "a whole number", low, high))
 
 
@@ -189,7 +173,6 @@ def _finite(text: str) -> float:
 
 
 def number(low: float | None = None, high: float | None = None) -> Reader:
-    """Read a finite number, fractions allowed, within inclusive bounds."""
     return Reader("NUMBER", _bounded(_finite, "a number", low, high))
 
 
@@ -314,8 +297,6 @@ def server_url(pattern: str, wanted: str) -> Reader:
 
 
 def base_url(*schemes: str) -> Reader:
-    """Read a base URL without path; stored without trailing slash."""
-
     def parse(text: str) -> str:
         if not re.fullmatch(rf"({'|'.join(schemes)})://[^/\s?#]+/?", text):
             raise ValueError(f"a base URL without a path, such as {schemes[-1]}://host:443")
@@ -325,7 +306,6 @@ def base_url(*schemes: str) -> Reader:
 
 
 def is_switch(text: str) -> bool:
-    """Return whether *text* is a valid value of a switch."""
     return text.lower() in ("0", "1", "true", "false")
 
 

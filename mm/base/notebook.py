@@ -1,8 +1,4 @@
-"""Display of results in notebooks: a few lines of text, an HTML card, and charts.
-
-Results are defined below the layer that draws them, so `mm.report.notebook` is imported by name when something is first
-drawn.
-"""
+"""Display of results in notebooks: a few lines of text, an HTML card, and charts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

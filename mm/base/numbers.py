@@ -33,10 +33,7 @@ def significant(value: float | None, digits: int = 4) -> str:
 
 
 def in_column(values: Sequence[float | None], *, exact: bool = False) -> list[str]:
-    """Return a column with equal decimals: four digits of the largest, three of the median; a dash for None.
-
-    *exact*: all digits that one needs, whole numbers without decimals.
-    """
+    """Return a column with equal decimals: four digits of the largest, three of the median; a dash for None."""
     known = [value for value in values if value is not None and not math.isnan(value)]
     sizes = [math.floor(math.log10(abs(value))) for value in sorted(known, key=abs) if value]
     places = 0
@@ -51,7 +48,6 @@ def in_column(values: Sequence[float | None], *, exact: bool = False) -> list[st
 
 
 def signed(value: float | None, digits: int = 4) -> str:
-    """Return *value* with its sign, also if it is positive."""
     text = number(value, digits)
     return f"+{text}" if value is not None and value > 0 else text
 
@@ -66,8 +62,6 @@ def sign_of(low: float | None, high: float | None) -> str:
 def half_width(error: float | None, blocks: int | None = None) -> float | None:
     """Return half of a 95 % interval: Student's t over *blocks* behind *error*, else normal; what ``±`` means
     everywhere.
-
-    None without an error, or with one block.
     """
     if error is None or math.isnan(error) or (blocks is not None and blocks < 2):
         return None
@@ -77,7 +71,6 @@ def half_width(error: float | None, blocks: int | None = None) -> float | None:
 
 
 def fixed(value: float, places: int) -> str:
-    """What rounds to zero is positive."""
     return f"{round(value, places) + 0.0:+,.{places}f}".replace("-", MINUS)
 
 
@@ -100,12 +93,10 @@ def noun(count: int, one: str, several: str = "") -> str:
 
 
 def percent(share: float | None) -> str:
-    """Return a *share*, a fraction of 1, in percent."""
     return "–" if share is None else f"{number(100 * share, 3)} %"
 
 
 def probability(value: float | None) -> str:
-    """Return a probability with three digits."""
     return "–" if value is None else f"{value:.3f}"
 
 

@@ -14,7 +14,6 @@ _PACKAGES = frozenset({"site-packages", "dist-packages"})  # of any environment 
 
 
 def is_installed(path: Path) -> bool:
-    """Return whether a file is of Python's library or of an installed package."""
     return not _PACKAGES.isdisjoint(path.parts) or any(path.is_relative_to(folder) for folder in INSTALLED)
 
 
@@ -27,7 +26,6 @@ def file_of(name: str) -> Path | None:
 
 
 def own_file(name: str) -> list[Path]:
-    """Return a module's file unless installed or ours."""
     if name.partition(".")[0] in (PACKAGE.name, *sys.stdlib_module_names):
         return []
     path = file_of(name)
@@ -35,7 +33,6 @@ def own_file(name: str) -> list[Path]:
 
 
 def module_file(name: str) -> tuple[str, Path]:
-    """Return a module's file, and its path relative to a folder of modules."""
     path = file_of(name)
     if path is None:
         raise UsageError(f"the module {name} is no longer found; run the command again")

@@ -15,10 +15,7 @@ from mm.errors import BrokenFile, DataError, UsageError
 
 
 def as_given(path: Path | str) -> Path:
-    """Return *path* absolute, without ``.`` and ``..``; links keep their names.
-
-    Only a ``..`` out of a link's target is resolved: it has no other name.
-    """
+    """Return *path* absolute, without ``.`` and ``..``; links keep their names."""
     plain = Path(os.path.abspath(path))
     if ".." in Path(path).parts and os.path.realpath(plain) != os.path.realpath(path):
         return Path(os.path.realpath(path))
@@ -31,7 +28,6 @@ def target_of(path: Path) -> Path:
 
 
 def shown_name(path: Path) -> str:
-    """Bytes that are no UTF-8 are replaced."""
     return os.fsencode(path.name).decode(errors="replace")
 
 
@@ -95,7 +91,6 @@ def read_twice(paths: Sequence[Path]) -> Iterator[list[Path]]:
 
 
 def is_pipe(path: Path) -> bool:
-    """Return whether *path* can be read only once: pipe or socket."""
     try:
         mode = path.stat().st_mode
     except OSError:

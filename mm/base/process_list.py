@@ -11,12 +11,10 @@ SECRET_VARIABLES = ("BINANCE_API_KEY", "BINANCE_API_SECRET")
 
 
 def secret_variables() -> list[str]:
-    """Return the names of all variables with a key or a secret."""
     return [*SECRET_VARIABLES, *(variable_of(name, market) for market in MARKETS for name in SECRET_VARIABLES)]
 
 
 def variable_of(name: str, market: str) -> str:
-    """``BINANCE_USDM_API_KEY`` for ``BINANCE_API_KEY``."""
     first, _, rest = name.partition("_")
     return f"{first}_{market.upper()}_{rest}"
 
@@ -26,11 +24,7 @@ _MEMORY_FIELDS = slice(45, 49)  # arg_start, arg_end, env_start, env_end of proc
 
 
 def hide_secrets(words: Collection[str], environ: MutableMapping[str, str]) -> None:
-    """Overwrite secrets in command line and environment, before anything slow.
-
-    Args:
-        environ: Keeps them: `os.environ`.
-    """
+    """Overwrite secrets in command line and environment, before anything slow."""
     given = [*words, ""]
     texts = [given[at + 1] for at, word in enumerate(given[:-1]) if word in SECRET_FLAGS]
     texts += [word.partition("=")[2] for word in given if word.partition("=")[0] in SECRET_FLAGS]

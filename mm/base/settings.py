@@ -29,10 +29,7 @@ _CONTENTS: Mapping[Any, str] = {float: " of numbers", str: " of texts"}
 
 
 def about(meaning: str, unit: Unit | None = None, **others: Any) -> Meta:
-    """Describe a parameter: the last meaning of a type counts; *others* as in `Knob`.
-
-    ``shown`` is the type as source text, if the annotation does not say it; values are then unchecked here.
-    """
+    """Describe a parameter: the last meaning of a type counts; *others* as in `Knob`."""
     return Meta(description=meaning, extra=({} if unit is None else {"unit": unit}) | others)
 
 

@@ -1,8 +1,4 @@
-"""Functions of ``scipy.special`` that statistics need, without the rest of the package.
-
-The package takes ten times as long to load, because it imports what other array libraries need: a tenth of a short
-command. An empty module stands for it meanwhile; a later import loads all of it.
-"""
+"""Functions of ``scipy.special`` that statistics need, without the rest of the package."""
 
 import sys
 from importlib import import_module, util

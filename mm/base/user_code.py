@@ -1,4 +1,4 @@
-"""A user's modules: ``package.module:Class`` from the current folder or the Python path."""
+"""A user's modules."""
 
 import inspect
 import os
@@ -63,10 +63,7 @@ def load_class(name: str, kind: str) -> object:
 
 
 def refuse_code_of(file: object, names: Iterable[str]) -> None:
-    """Refuse a *file*'s names of user classes whose modules are not imported yet; raises SafetyError.
-
-    A fit, predictor or agent may come from anyone, and an import runs code: only its reader may name that code.
-    """
+    """Refuse a *file*'s names of user classes whose modules are not imported yet; raises SafetyError."""
     foreign = [name for name in names if NAME.fullmatch(name) and name.partition(":")[0] not in sys.modules]
     if foreign:
         raise SafetyError(
@@ -99,11 +96,7 @@ def import_trusted(paths: Iterable[str | Path]) -> None:
 
 @contextmanager
 def modules_of(folder: Path, names: Iterable[str]) -> Iterator[None]:
-    """Import *names* from *folder*; this process has them under these names only inside.
-
-    Modules of the same names or packages are hidden meanwhile, so that neither source of a name reaches parts of the
-    other.
-    """
+    """Import *names* from *folder*; this process has them under these names only inside."""
     wanted = sorted(names)
     packages = {name.partition(".")[0] for name in wanted}
     hidden = _forget(packages)
@@ -132,10 +125,6 @@ def put_cwd_first() -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """As type and message; a syntax error without its place.
-
-    A missing attribute names the nearest one.
-    """
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
     text = " ".join(str(error).split())
@@ -169,7 +158,6 @@ def placed(error: ModelError, code: object) -> ModelError:
 
 
 def place_of(error: BaseException) -> str:
-    """Return file and line of the last user's line that *error* passed, or empty."""
     if isinstance(error, SyntaxError) and error.filename and not _is_library(error.filename):
         return f"{shown_path(error.filename)}:{error.lineno}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.name.startswith(KERNEL)]

@@ -81,7 +81,6 @@ def backtest(
 
 
 def _backtest_account(run: Run, by_symbol: Mapping[str, Knobs], limits: AccountLimits, orders_format: str) -> None:
-    """Replay several symbols on the balances of one account."""
     from mm.backtest.account_text import account_text
     from mm.play.account import AccountPlay, days_with_data
     from mm.play.design import Design, recorded

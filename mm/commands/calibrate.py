@@ -111,10 +111,7 @@ def measuring(
 
 
 class TableWriter:
-    """Writes orders, fills and state of each simulated run, in the thread that plays it.
-
-    Of a ladder's repetitions only fills are written: their orders are the ladder's with another seed.
-    """
+    """Writes orders, fills and state of each simulated run, in the thread that plays it."""
 
     def __init__(self, run: Run, orders_format: str) -> None:
         self._run, self._form = run, orders_format

@@ -134,7 +134,6 @@ class _Exchange:
 
     @classmethod
     def of(cls, place: _Place, key: Credentials | None, own: Credentials, wanted: Callable[[str], bool]) -> Self:
-        """Without a *key* its own variables name it, else it is the first exchange's *own*."""
         used = key or credentials_beside(os.environ, place.market, own)
         rest = SignedRest(place.url, used, quiet_file(place.url), place.market)
         locks = TraderLocks(place.out_root, place.url, used.key)
@@ -146,7 +145,6 @@ class _Exchange:
         return [symbol for symbol in unlisted if not audit_folder(self.place.out_root, symbol).is_dir()]
 
     def failure(self, error: MMError, exchanges: int) -> str:
-        """Why an exchange was not emptied, and what may be open."""
         where = f"{self.place.market} ({self.place.url}): " if exchanges > 1 else ""
         if isinstance(error, Contested):
             kill = f"kill it first: mm risk kill --symbol {','.join(self.place.symbols)}"
@@ -161,7 +159,6 @@ class _Exchange:
 
     @property
     def elsewhere(self) -> list[str]:
-        """Client ids of ended orders that no run of these audit logs has made."""
         ids = [order.client_id for order, _ in self.canceller.ended.values() if is_ours(order.client_id)]
         runs = set[str]()
         for symbol in self.place.symbols if ids else ():

@@ -109,7 +109,6 @@ def _addresses(place: Dashboard, host: str) -> dict[str, Any]:
 
 
 def free_port(port: int, host: str = HOST) -> int:
-    """Return *port*, or a free one for 0; raises UsageError if it cannot be bound."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         with socket.socket(family, socket.SOCK_STREAM) as listener:

@@ -25,11 +25,7 @@ _CELLS = re.compile(r"(?<!\\)\|")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One paragraph, bullet or table row of a page.
-
-    Attributes:
-        terms: What it defines: a row's first cell, bold words, a heading for its first block.
-    """
+    """One paragraph, bullet or table row of a page."""
 
     page: str
     line: int
@@ -112,7 +108,6 @@ def blocks_of(path: Path) -> Iterator[Block]:
 
 
 def plain(text: str) -> str:
-    """Return markdown as plain text."""
     text = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", text)
     return re.sub(r"\*\*(.+?)\*\*", r"\1", text).replace("`", "").removeprefix("- ")
 

@@ -103,7 +103,6 @@ def _row(name: str, quantiles: "Quantiles | None") -> str:
 
 
 def _settings(measured: "VenueLatency") -> dict[str, dict[str, str]]:
-    """By FEED_LATENCY: without it, an order also bears the delay of the book that it answers."""
     one_way_us, feed_us = measured.one_way_us(), measured.feed_us()
     by_feed = {"none": None if feed_us is None else one_way_us + feed_us, "recorded": one_way_us}
     return {

@@ -40,7 +40,6 @@ class Listed:
     """A model of the list.
 
     Attributes:
-        kind: ``quote``, ``step``, ``fill``, ``volatility`` or ``latency``.
         bias: The known bias of a fill model.
     """
 
@@ -93,7 +92,6 @@ KINDS: Mapping[str, str] = {
 
 
 def every_model() -> Iterator[Listed]:
-    """Yield every registered model, from its own declaration."""
     from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, declared
 
     for kind, registry in (("quote", QUOTE_MODELS), ("step", QUOTE_STEPS), ("fill", FILL_MODELS)):
@@ -117,7 +115,6 @@ def every_model() -> Iterator[Listed]:
 
 
 def lines(model: Listed) -> Iterator[str]:
-    """Yield the lines of a model for the terminal."""
     yield f"{model.name}  ({model.kind})"
     yield f"  {model.text}"
     if model.bias:

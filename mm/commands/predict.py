@@ -287,9 +287,6 @@ def _read(run: Run, folder: Path) -> "Artefact":
 
 
 def _overlap_notes(artefact: "Artefact", tapes: "Sequence[Tape]") -> list[str]:
-    """Note days that overlap the training; raises Mismatch for another symbol or tick, UsageError for training on a
-    held-out day.
-    """
     from mm.trials.openings import refuse_trained
 
     window = artefact.about["train_window"]

@@ -28,12 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Redraw:
-    """One run to draw.
-
-    Attributes:
-        notes: What could not be drawn and why; the methods append.
-        trusted: Code files that may run if the manifest names them.
-    """
+    """One run to draw."""
 
     run: RunFolder
     drawn: PageKnobs
@@ -73,8 +68,6 @@ def played(redraw: Redraw) -> "Result | None":
 
 
 def market(redraw: Redraw) -> "MarketColumns | None":
-    """Return best prices and prints of the run's days; None, with a note, if the days changed."""
-
     try:
         return market_of(redraw.days(), redraw.run.summary.get("feed"))
     except MMError as error:
@@ -83,7 +76,6 @@ def market(redraw: Redraw) -> "MarketColumns | None":
 
 
 def play_of(run: RunFolder, setup: Setup, sensitivity: Sensitivity = OFF) -> Play:
-    """Return the run's backtest: the same days, other markets, rules and models."""
     fit = None
     if run.manifest["kind"] == "walkforward":
         setup, fit = replace(setup, models=unfitted(setup.models)), read_fitted(run.folder / SCHEDULE)

@@ -158,7 +158,6 @@ def _variables(played: "Playable") -> tuple[str, dict[str, str]]:
 
 
 def command_of(run: "RunFolder") -> tuple[str, list[click.Parameter]]:
-    """Return the name and the parameters of the command for runs of this kind."""
     kind = run.manifest["kind"]
     if kind not in COMMANDS:
         raise DataError(f"{run.folder} is a run of the kind {kind!r}; known are {', '.join(COMMANDS)}")
@@ -211,7 +210,6 @@ def _others(comparison: "Comparison", near: Mapping[str, object]) -> "list[Outpu
 
 
 def _reproduced(comparison: "Comparison", near: Mapping[str, object]) -> bool:
-    """A knob added since then changes only the digest."""
     return not comparison.inputs and not _others(comparison, near) and not _edited(comparison)
 
 

@@ -24,7 +24,6 @@ MANUAL = "by hand"
 
 
 def switches(place: SwitchPlace) -> list[KillSwitch]:
-    """Return the kill switches of the symbols."""
     return [KillSwitch(place.out_root, symbol) for symbol in place.symbol.split(",")]
 
 

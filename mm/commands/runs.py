@@ -178,7 +178,6 @@ def runs_trials(
 
 
 def _forget(ledger: "Ledger", symbol: str, day: str, why: str | None) -> int:
-    """A terminal is asked for a missing reason."""
     reason = why
     if reason is None and sys.stdin.isatty():
         reason = click.prompt(f"why are the trials of {symbol} {day} forgotten", err=True)

@@ -174,7 +174,6 @@ def study_days(
 
 
 def write_study(run: Run, studied: "Study") -> int:
-    """Write schedule, windows and summary; return the number of usable segments."""
     import msgspec
 
     from mm.calibration import shared_strength

@@ -55,7 +55,6 @@ _Group = TypeVar("_Group")
 
 
 def day_recorded(objects: Sequence[Any]) -> Day:
-    """Return the day that a shadow with these knobs records, in the current or next window."""
     from mm.market_data.days import WindowRule
 
     source, recorder, results = _one(objects, Source), _one(objects, Recorder), _one(objects, Results)
@@ -68,7 +67,6 @@ def _one(objects: Sequence[object], kind: type[_Group]) -> _Group:
 
 
 def strategy_of(work: SymbolRun, task: str) -> "PlayKnobs":
-    """Return the strategy of one symbol, with its limits, for a *task* (``a shadow``)."""
     from mm.live.run.other_markets import check_seen
     from mm.play.models import check_names
     from mm.play.setup import PlayKnobs
@@ -162,7 +160,6 @@ def day_parts(
 
 
 def page_door(run: Run, recorder: Recorder) -> "Door | None":
-    """Return the door of the page of metrics; None if none is served."""
     return recorder.metrics_door(run.log.warning) if recorder.metrics_port else None
 
 
@@ -174,11 +171,7 @@ def parts_beside(
     published: Mapping[str, tuple[str, str]],
     apart: Collection[str] = (),
 ) -> "tuple[dict[str, Parts], list[str]]":
-    """Return the recordings of the other markets that a strategy sees, except *apart*, by name.
-
-    *published*: addresses by kind of market, for those that name none. Beside them the names of those that are the
-    run's own market, which is recorded once.
-    """
+    """Return the recordings of the other markets that a strategy sees, except *apart*, by name."""
     from mm.live.run.other_markets import Place, is_own, places_of
 
     source = Source(symbol=work.day.symbol, data_root=work[Sources].data_root)

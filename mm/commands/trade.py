@@ -308,7 +308,6 @@ def _places(works: Sequence[SymbolRun]) -> dict[str, tuple[VenueUrls, OrderAcces
 
 
 def _check_same_exchange(work: SymbolRun, known: VenueUrls) -> None:
-    """Raise UsageError if a leg has another address than the symbols of its market before."""
     given = (work[Recorder].ws_url, known.streams), (work[Recorder].rest_url, known.rest)
     for url, before in (*given, (work[OrderAccess].ws_api_url, known.ws_api)):
         if url is not None and url != before:

@@ -125,7 +125,15 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class DayFolder:
-    """The paths of one recorded day; creating the object does not create or read files."""
+    """The paths of one recorded day; creating the object does not create or read files.
+
+    The paths are for writers; readers use `existing`, which also finds the compressed or uncompressed twin.
+
+    Attributes:
+        root: The folder of the symbols' folders (``DATA_ROOT``).
+        symbol: Upper case, converted if necessary.
+        day: ``YYYYMMDD``, the local date on which the window opened.
+    """
 
     root: Path
     symbol: str
@@ -154,6 +162,7 @@ class DayFolder:
 
     @property
     def path(self) -> Path:
+        """The folder itself."""
         return self.root / self.symbol / self.day
 
     frames = _File("orderbook_ws_depth_{symbol}_{day}.csv")
@@ -191,6 +200,7 @@ class DayFolder:
 
     @property
     def order_log(self) -> Path:
+        """The order log (``mm.dayfolder.order_log``) in the form that exists; in columns if there is none."""
         columns, text = self.order_log_columns, self.order_log_text
         return text if text.is_file() and not columns.is_file() else columns
 
@@ -202,7 +212,7 @@ class DayFolder:
         return (self.events, self.gaps, self.diffs, self.frames, self.trades, self.contract, self.best, self.quarantine)
 
     def columns_of(self, path: Path) -> tuple[str, ...] | None:
-        """Return the columns of a file of a contract."""
+        """Return the columns of a file of a contract; None for any other file."""
         return {self.contract: CONTRACT_COLUMNS, self.best: BEST_COLUMNS}.get(path)
 
     def relative(self, path: Path) -> str:

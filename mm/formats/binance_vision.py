@@ -1,9 +1,4 @@
-"""Binance's published files (trades, aggTrades, bookTicker; CSV, plain or in a ZIP) as messages for the import.
-
-There is no receive time: the exchange's transaction time counts, raised where it steps back. Some files are out of id
-order and are sorted by id. Spot: no header, since 2025 instants in µs; futures: header, ms. Without bookTicker files of
-the same days there are only trades; with them the book is each side's best level.
-"""
+"""Binance's published files (trades, aggTrades, bookTicker; CSV, plain or in a ZIP) as messages for the import."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, repeat
@@ -113,7 +108,6 @@ class BinanceVisionReader(FileReader):
                     yield at_us, 0, (path, row), FileTrade(at_us, price, qty, -1 if maker else 1, number, span)
 
     def _tickers(self, path: Path) -> Iterator[TimedEvent]:
-        """Each ticker replaces the best level of each side."""
         sides: list[Sequence[Level]] | None = None
         for block in self._blocks("bookTicker", path):
             place = FilePlace(path)
@@ -133,7 +127,6 @@ class BinanceVisionReader(FileReader):
 
 
 def _side(price: str | None, qty: str | None) -> Sequence[Level]:
-    """An empty side has no price, or quantity 0."""
     return ((price, qty),) if price and qty and qty.strip("0.") else ()
 
 
@@ -145,12 +138,6 @@ def _moved(old: Sequence[Level], new: Sequence[Level]) -> list[Level]:
 
 
 def kind_of(path: Path, symbol: str) -> str:
-    """Return ``trades``, ``aggTrades`` or ``bookTicker`` by the file's name.
-
-    Raises:
-        BrokenFile: If the name is not of Binance's form.
-        Mismatch: If it is of another symbol.
-    """
     name, _, rest = path.name.partition("-")
     kind = rest.partition("-")[0]
     if kind not in _KINDS:

@@ -202,7 +202,6 @@ class DatabentoReader(FileReader):
         return whole
 
     def _received(self, column: "dict[str, NDArray[np.int64]]") -> "NDArray[np.int64]":
-        """A time marked as bad is never before the previous record's."""
         stamp = column["recv_us"]
         bad = (column["flags"] & F_BAD_TS_RECV) > 0
         if not bad.any():
@@ -240,7 +239,6 @@ def _commands(
 
 @lru_cache(maxsize=1 << 16)
 def _text(price_e9: int) -> str:
-    """A decimal of eight places, nine if needed."""
     text = decimal_text(price_e9, 9)
     return text[:-1] if text.endswith("0") else text
 

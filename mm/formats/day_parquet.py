@@ -1,9 +1,4 @@
-"""Export of a day folder as Parquet files with typed columns, and import back to the same text.
-
-Whole numbers and booleans are typed; prices and quantities stay decimal text (``cast`` converts them), to preserve
-trailing zeros. Depth messages keep their levels as lists. Each block is converted back and compared with its text
-before it is written.
-"""
+"""Export of a day folder as Parquet files with typed columns, and import back to the same text."""
 
 import csv
 import gzip
@@ -46,7 +41,6 @@ class MovedFile:
 
     Attributes:
         rows: None for a copied file.
-        text_bytes: Uncompressed.
     """
 
     path: str
@@ -129,7 +123,6 @@ def _copied(path: Path, target: Path, name: Path) -> MovedFile:
 
 
 def _is_order_log(path: Path, folder: DayFolder) -> bool:
-    """An older export has a log as text, like tables."""
     return path == folder.order_log_columns and pq.read_schema(path).field("us").type == pa.int64()
 
 
@@ -241,7 +234,6 @@ def _to_text(path: Path, target: Path, root: Path) -> MovedFile:
 
 
 def _seal(folder: DayFolder) -> None:
-    """Check the files against the manifest, and update hashes of recompressed ones."""
     before = read_manifest(folder)
     if before is None or not before.sealed:
         return

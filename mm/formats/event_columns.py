@@ -56,15 +56,7 @@ class Texts(NamedTuple):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class EventColumns:
-    """Events, and the rows of their levels; a trade has one row, with the side of its aggressor.
-
-    Attributes:
-        us, exch_us, row: Of each event: receive time, exchange time, row in the file.
-        number: Id of a trade, or the rows of the order log up to a message.
-        whole: Whether the rows of a message are a whole book.
-        end: Number of level rows up to and including each event.
-        side, price, qty: Of each level row, in the source's units.
-    """
+    """Events, and the rows of their levels; a trade has one row, with the side of its aggressor."""
 
     path: Path
     texts: Texts
@@ -112,13 +104,11 @@ class EventColumns:
         return len(self.us)
 
     def is_trade_row(self) -> "Bools":
-        """Return which of the level rows are trades."""
         trades = np.zeros(len(self.side), bool)
         trades[self.end[self.is_trade] - 1] = True
         return trades
 
     def part(self, begin: int, end: int) -> "EventColumns":
-        """Return consecutive events."""
         events = slice(begin, end)
         first = int(self.end[begin - 1]) if begin else 0
         rows = slice(first, int(self.end[end - 1]))
@@ -138,7 +128,6 @@ class EventColumns:
         )
 
     def single(self, at: int) -> TimedEvent:
-        """Return the event *at*."""
         begin, end = int(self.end[at - 1]) if at else 0, int(self.end[at])
         number, exch_us = int(self.number[at]), int(self.exch_us[at])
         rows = zip(*(column[begin:end].tolist() for column in (self.side, self.price, self.qty)), strict=True)
@@ -155,11 +144,7 @@ class EventColumns:
         return int(self.us[at]), 0, (self.path, int(self.row[at])), event
 
     def steady(self, last_us: Callable[[], int | None]) -> "Iterator[TimedEvent | EventColumns]":
-        """Yield parts without far times, and the events before and between them one by one.
-
-        Args:
-            last_us: Returns the time of the last event that was yielded, if it is certain.
-        """
+        """Yield parts without far times, and the events before and between them one by one."""
         far = np.flatnonzero((np.diff(self.us) < 0) | (np.diff(self.us) > FAR_US)) + 1
         at = 0
         while at < len(self):
@@ -187,14 +172,7 @@ class _Prices(NamedTuple):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class EventNumbers:
-    """Prices and quantities of `EventColumns` in 1e-8.
-
-    Attributes:
-        price_at: Index of the price of each level row.
-        qty_e8: Quantity of each level row.
-        stops: Events that are not plain: whole books, trades of nothing or of an unknown side.
-        price_step_e8, qty_step_e8: Common divisors of all.
-    """
+    """Prices and quantities of `EventColumns` in 1e-8."""
 
     columns: EventColumns
     prices: _Prices
@@ -213,16 +191,13 @@ class EventNumbers:
         book.passed(self.price_step_e8, self.qty_step_e8)
 
     def price_e8(self, row: int) -> int:
-        """Return the price of a level row."""
         return int(self.prices.e8[self.price_at[row]])
 
     def plain_until(self, at: int) -> int:
-        """Return the next event from *at* on that is not plain."""
         next_stop = int(np.searchsorted(self.stops, at))
         return int(self.stops[next_stop]) if next_stop < len(self.stops) else len(self.columns)
 
     def batch(self, kernel: Any, begin: int, end: int, update_id: int) -> MessageBatch:
-        """Return the events from *begin* to *end*, of which the first depth message gets *update_id*."""
         columns = self.columns
         first = int(columns.end[begin - 1]) if begin else 0
         events, rows = slice(begin, end), slice(first, int(columns.end[end - 1]))
@@ -252,7 +227,6 @@ def numbers_of(columns: EventColumns, price_of: Callable[[str], str], qty_e8: Fr
     """Return prices and quantities in 1e-8; None if one is none, or a price is not a plain decimal above 0.
 
     Args:
-        columns: The events.
         price_of: Returns the price of one unit of the instrument.
         qty_e8: The source's unit of quantity.
     """

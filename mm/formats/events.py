@@ -30,11 +30,7 @@ class WholeBook(NamedTuple):
 
 
 class BookEdits(NamedTuple):
-    """Edits of the book: side, price and quantity of a level.
-
-    An edit without quantity removes the levels of its side (0: both) from the best to its price; without price, all.
-    *snapshot*: the result is a snapshot, not a change.
-    """
+    """Edits of the book: side, price and quantity of a level."""
 
     exch_us: int
     steps: Sequence[tuple[int, str | None, str | None]]
@@ -42,10 +38,7 @@ class BookEdits(NamedTuple):
 
 
 class FileTrade(NamedTuple):
-    """*side* is +1 for a buying aggressor, -1 for a seller, 0 if unknown.
-
-    *trade_id* is the venue's if ascending; *span* has the ids of aggregated trades.
-    """
+    """*side* is +1 for a buying aggressor, -1 for a seller, 0 if unknown."""
 
     exch_us: int
     price: str

@@ -1,8 +1,4 @@
-"""Converts third-party events to messages: levels, whole books, trades, gaps.
-
-Without consecutive update ids, each message gets the next one. The book is tracked here too: while the source's is
-crossed, the import drops its own, and gets the next uncrossed one.
-"""
+"""Converts third-party events to messages: levels, whole books, trades, gaps."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -54,11 +50,8 @@ class FileReader:
     Attributes:
         grows: Whether the book builds from changes without a first whole book.
         exchange_times: Whether times are only the exchange's, raised where they step back.
-        notes: Sentences for the report, complete after reading.
-        orders: Of the source, if any.
         counted: Whether quantities may be contracts of known size.
         price_scale: Power of ten to multiply prices by.
-        scales: Whether the reader does so itself.
     """
 
     grows = False
@@ -131,10 +124,6 @@ class FileReader:
         return moved
 
     def _far_row(self, timed: TimedEvent, us: int, first_us: int) -> TimedEvent | None:
-        """Leave out a trade with a far time; apply a book change where it stands, at *us*.
-
-        A row of an earlier time of the file stays, and is refused: rows are out of order.
-        """
         own_us, rank, place, event = timed
         if not isinstance(event, FileTrade) and first_us <= own_us < us:
             return timed
@@ -274,7 +263,7 @@ class FileCapture:
             at += 1
 
     def _numbers_of(self, events: EventColumns) -> EventNumbers | None:
-        """Return the prices and quantities in 1e-8; None if one is unusual, or leaves the grid."""
+        """Return the prices and quantities in 1e-8."""
         price_of = self._in_units if self._contract_size is not None else str
         numbers = numbers_of(events, price_of, self.reader.orders.qty_e8) if self.reader.orders else None
         if numbers is None or not FIRST_US <= events.us[0] <= events.us[-1] < LAST_US:
@@ -285,7 +274,6 @@ class FileCapture:
         return numbers
 
     def _batch(self, numbers: EventNumbers, at: int) -> MessageBatch | None:
-        """Return the plain messages from *at* on; None if the book is not valid, or the first one is not plain."""
         upto, us = numbers.plain_until(at), int(numbers.columns.us[at])
         if not self._valid or not self._begun or self._crossed or upto == at or not self._book.takes_columns:
             return None
@@ -294,7 +282,6 @@ class FileCapture:
         return numbers.batch(local_orderbook.kernel, at, upto, self._update_id + 1)
 
     def _took(self, batch: MessageBatch, numbers: EventNumbers, at: int) -> None:
-        """Follow the messages of *batch* that were taken."""
         events, columns, end = numbers.columns, batch.columns, at + batch.columns.at
         part = slice(at, end)
         if columns.diffs:
@@ -427,7 +414,6 @@ class FileCapture:
             yield from self._change(_stamp(event.exch_us, recv_us), *changed)
 
     def _lose(self, cause: str) -> Iterator[BookLoss]:
-        """Messages were lost before now; the next id stands for them."""
         was_valid = self._valid
         self._void()
         self._update_id += 1
@@ -451,7 +437,6 @@ class FileCapture:
         return qty
 
     def _trade(self, recv_us: int, event: FileTrade) -> Iterator[TradePrint | AggTrade]:
-        """Without a quantity it was no execution, and only its id counts."""
         price, side, kind = event.price, event.side, None
         qty = self._rounded_qty(event.qty)
         if self._printed.qty(qty):
@@ -478,7 +463,6 @@ class FileCapture:
             yield TradePrint(at_us, self._symbol, number, price, qty, at_us, side < 0, X=kind)
 
     def _likely_side(self, price_e8: int) -> int:
-        """By the mid, at the mid by the previous trade (Lee and Ready, 1991)."""
         bid, ask = self._book.best() if self._valid else (None, None)
         beyond = 2 * price_e8 - (bid + ask) if bid is not None and ask is not None else 0
         beyond = beyond or (price_e8 - self._last_e8 if self._last_e8 else 0)
@@ -514,7 +498,6 @@ def _with_numbers(event: FileEvent, price_of: Callable[[str], str], qty_of: Call
 
 @lru_cache(maxsize=1 << 16)
 def _times(price: str, scale: Decimal) -> str:
-    """Text that is no decimal stays, for the grid to refuse it."""
     try:
         return f"{Decimal(price) * scale:f}"
     except InvalidOperation:
@@ -536,7 +519,6 @@ def _most_places(event: FileEvent) -> int:
 
 
 def finer_way_out(places: int) -> str:
-    """Return the way out for prices with so many places; empty up to eight."""
     if places <= MOST_PLACES:
         return ""
     scale = 1000 ** -((MOST_PLACES - places) // 3)
@@ -548,12 +530,10 @@ def _stamp(exch_us: int, recv_us: int) -> int:
 
 
 def levels_above_zero(levels: Sequence[Level]) -> Sequence[Level]:
-    """Return the levels of a whole book that have a quantity."""
     return [level for level in levels if level[1].strip("0.")]
 
 
 def _clear(sides: Sides, side: int, upto_e8: int | None) -> None:
-    """A price of None clears all."""
     for cleared in (1, -1) if side == 0 else (side,):
         sides[cleared] = {
             key: level

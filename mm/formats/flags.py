@@ -15,7 +15,6 @@ _SELL = re.compile(r"sell|ask|offer")
 
 
 def are_flags(words: Collection[str]) -> bool:
-    """Return whether *words*, in lower case, form a boolean column; empty cells do not count."""
     named = set(words) - {""}
     return bool(named) and named <= BOOLEANS.keys()
 

@@ -1,9 +1,4 @@
-"""hftbacktest's event arrays, versions 2 and 1, as messages for the import.
-
-Version 2 is a structured array (``ev``, ``exch_ts``, ``local_ts``, ``px``, ``qty``, …), version 1 six columns of floats
-(event, exchange time, local time, side, price, quantity). Only local events count: the flag LOCAL, in version 1 a local
-time. The receive time is ``local_ts``.
-"""
+"""hftbacktest's event arrays, versions 2 and 1, as messages for the import."""
 
 import zipfile
 import zlib
@@ -67,13 +62,7 @@ class _LocalRows(NamedTuple):
 
 
 class HftbacktestReader(FileReader):
-    """Yield the events of files in order: a snapshot first.
-
-    Rows of ``.npz`` or ``.npy`` count from 1; the symbol is not in them.
-
-    Raises:
-        BrokenFile: If a file is incomplete, is not such an array, or a row is invalid.
-    """
+    """Yield the events of files in order: a snapshot first."""
 
     grows = True  # as in hftbacktest
     scales = True
@@ -104,7 +93,6 @@ class HftbacktestReader(FileReader):
             self.notes.append(f"{self._timeless:,} rows have no receive time: they count with the next one")
 
     def _events(self, blocks: Iterator[_LocalRows]) -> Iterator[TimedEvent]:
-        """Consecutive book rows of one instant are one message."""
         steps: list[tuple[int, str | None, str | None]] = []
         at, plain, snapshot, last_us = (0, 0), True, False, 0
         for rows in blocks:
@@ -337,6 +325,5 @@ def _message(
 
 
 def _is_local(flags: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.bool_]:
-    """An event without a side flag is of both."""
     seen: NDArray[np.bool_] = ((flags & LOCAL) != 0) | ((flags & (LOCAL | EXCH)) == 0)
     return seen

@@ -1,9 +1,4 @@
-"""Export as hftbacktest's events, version 2, readable by hftbacktest and the import.
-
-Receive times stay, in ns. Exchange times must be earlier: if the recorder's clock was behind, all are set back equally,
-whereas hftbacktest moves local times forward. A single far exchange time is left out. Events with exchange times out of
-order are written once per side (EXCH, LOCAL), as hftbacktest requires.
-"""
+"""Export as hftbacktest's events, version 2, readable by hftbacktest and the import."""
 
 import zipfile
 from collections.abc import Callable
@@ -39,14 +34,7 @@ _CODES[[SNAPSHOT, DEPTH, TRADE, GAP]] = SNAPSHOT_EVENT, DEPTH_EVENT, TRADE_EVENT
 
 @dataclass(frozen=True)
 class HftbacktestExport:
-    """Summary of an export.
-
-    Attributes:
-        rows: Events of hftbacktest, each a level, a trade or a clear.
-        split: Written once per side.
-        shift_us: How far exchange times were set back.
-        stray: Exchange times left out as far from the others.
-    """
+    """Summary of an export."""
 
     path: Path
     rows: int
@@ -59,12 +47,7 @@ class HftbacktestExport:
 
 @dataclass(frozen=True)
 class _WrittenOrder:
-    """The events of a tape in the written order, in blocks within which they are reordered.
-
-    Attributes:
-        at: Window's events, without keyframes.
-        block: Block of each event; an event alone in its block is written once.
-    """
+    """The events of a tape in the written order, in blocks within which they are reordered."""
 
     at: Ints
     local_us: Ints
@@ -74,15 +57,7 @@ class _WrittenOrder:
 
 
 def export_hftbacktest(tape: Tape, target: Path, step: Callable[[int], None] = lambda _: None) -> HftbacktestExport:
-    """Write *tape* to *target*, an ``.npz`` with the array ``data``, in parts.
-
-    Args:
-        step: Called with the events written since the last call.
-
-    Raises:
-        UsageError: If *target* does not end in ``.npz``.
-        RunExists: If it exists.
-    """
+    """Write *tape* to *target*, an ``.npz`` with the array ``data``, in parts."""
     if target.suffix != ".npz":
         raise UsageError(f"--out {target} must end in .npz, as the files of hftbacktest do")
     if target.exists():
@@ -113,7 +88,6 @@ def export_hftbacktest(tape: Tape, target: Path, step: Callable[[int], None] = l
 
 
 def _ordered(tape: Tape) -> tuple[_WrittenOrder, int, int]:
-    """Return the events in order, how far exchange times are set back (µs), and those left out."""
     at = np.flatnonzero(tape.kind != KEYFRAME)
     local_us = np.maximum(tape.event_us[at], tape.start_us)
     stray = strays(tape)[at]
@@ -133,13 +107,11 @@ def _ordered(tape: Tape) -> tuple[_WrittenOrder, int, int]:
 
 
 def _latest_exchange_us(exch_us: Ints, stated: NDArray[np.bool_], local_us: Ints) -> Ints:
-    """Before the first stated time, the earliest of all."""
     earliest = int(exch_us[stated].min()) if stated.any() else 0
     return np.maximum.accumulate(np.where(stated, exch_us, earliest)) if earliest else local_us
 
 
 def _rows(tape: Tape, order: _WrittenOrder, begin: int, stop: int) -> NDArray[np.void]:
-    """*begin* and *stop* bound whole blocks."""
     part = slice(begin, stop)
     alone, local_us = order.alone[part], order.local_us[part]
     places = np.arange(begin, stop)

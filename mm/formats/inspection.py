@@ -23,9 +23,6 @@ class Inspection:
     Attributes:
         spread_ticks: Time-weighted mean, in ticks of orders.
         spread_bps: In 1e-4 of the mid.
-        one_tick: Share of time at a one-tick spread.
-        volatility_bps: Standard deviation of the mid's change per second, 1e-4 of it; None below 30 s.
-        sketch: Sparkline of the mid, `WIDTH` characters; blank without a book.
     """
 
     rows: dict[str, int]
@@ -57,11 +54,7 @@ class Inspection:
 
 
 def inspect_day(folder: DayFolder, tape: Tape | None) -> Inspection:
-    """Return the overview of *folder*.
-
-    Args:
-        tape: None without a book.
-    """
+    """Return the overview of *folder*."""
     rows = {folder.relative(path): contents(folder, path).rows for path in day_files(folder) if path.suffix != ".json"}
     lines = coverage_text(cover(folder)).splitlines()
     if tape is None:

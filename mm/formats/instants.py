@@ -18,7 +18,6 @@ _ISO = (
 
 
 def unit_of(text: str) -> str:
-    """Return ``s``, ``ms``, ``us``, ``ns`` or ``iso``; empty if *text* is no instant."""
     number = re.match(_NUMBER, text)
     if number is None:
         return "iso" if re.match(_ISO, text) else ""
@@ -28,10 +27,7 @@ def unit_of(text: str) -> str:
 
 
 def instants_us(text: pl.Series, unit: str) -> pl.Series:
-    """Return instants in µs; null if not of the *unit*.
-
-    ISO 8601 may have a space for T, no seconds, a decimal comma, slashes or no separators; without offset it is UTC.
-    """
+    """Return instants in µs; null if not of the *unit*."""
     if unit == "iso":
         return _iso_us(text)
     whole = text.str.extract(_NUMBER).cast(pl.Int64, strict=False)

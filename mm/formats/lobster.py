@@ -1,10 +1,4 @@
-"""LOBSTER pairs of message and orderbook files as messages for the import.
-
-Each row of the orderbook file is the book after the message of the same row. A time is seconds after midnight in New
-York on the date in the file's name, and also the receive time. Prices are dollars times 10,000, quantities shares.
-
-The book is the file's: a level that leaves its range is removed, and added again later.
-"""
+"""LOBSTER pairs of message and orderbook files as messages for the import."""
 
 import re
 from collections import Counter
@@ -232,7 +226,6 @@ def _pairs(paths: Sequence[Path], symbol: str) -> list[_Pair]:
 
 
 def _seconds(block: RowBlock, place: FilePlace) -> list[int]:
-    """Return µs, rounded down, of seconds with at most nine places."""
     text = block.cells["time"]
     parts = text.str.splitn(".", 2).struct
     whole = parts.field("field_0").cast(pl.Int64, strict=False)

@@ -1,11 +1,4 @@
-"""Export of the order log of a day, order by order, in the formats that the import reads.
-
-- ``databento``: CSV of the schema MBO; ``dbn``: the same in Databento's own encoding, by its library;
-- ``lobster``: a pair of message and orderbook files;
-- ``hftbacktest_l3``: hftbacktest's events of single orders.
-
-Times are the log's, also as receive times.
-"""
+"""Export of the order log of a day, order by order, in the formats that the import reads."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -47,12 +40,7 @@ _COLUMNS = ("us", "kind", "order_id", "other_id", "side", "ticks", "lots")
 
 @dataclass(frozen=True)
 class OrderExport:
-    """Summary of an export.
-
-    Attributes:
-        rows: Their rows; of a pair, one file's.
-        left_out: Rows of the log that the format lacks.
-    """
+    """Summary of an export."""
 
     files: tuple[Path, ...]
     rows: int
@@ -64,11 +52,9 @@ class OrderRows(NamedTuple):
 
     Attributes:
         kind: ROW_REST, ROW_REDUCE, ROW_CANCEL, ROW_TRADE.
-        number: The order; TRADE: the maker, 0 if not displayed.
         side: The order's; TRADE: the aggressor's.
         lots: REST: all; REDUCE: what is left; CANCEL, TRADE: what is gone.
         ends: Last row of its instant.
-        opening: Of the first instant, only filling the book.
     """
 
     us: "Ints"
@@ -82,13 +68,7 @@ class OrderRows(NamedTuple):
 
 
 def export_orders(folder: DayFolder, form: str, target: Path, levels: int = LEVELS) -> OrderExport:
-    """Write the order log of *folder* to the file *target* (``lobster``: the folder) in the format *form*.
-
-    Raises:
-        DataError: If the day has no order log.
-        RunExists: If the file exists.
-        UsageError: If prices or quantities cannot be written in the format.
-    """
+    """Write the order log of *folder* to the file *target* (``lobster``: the folder) in the format *form*."""
     if not folder.order_log.is_file():
         raise DataError(
             "{}: it has no order log, so no single orders; simulated days and imports of databento, lobster, "
@@ -114,7 +94,6 @@ def export_orders(folder: DayFolder, form: str, target: Path, levels: int = LEVE
 
 
 def order_rows(log: OrderLog) -> OrderRows:
-    """Orders that never rest are left out."""
     column = log.columns
     kind, number, side = column["kind"], column["order_id"].copy(), column["side"]
     rested = np.append((kind[1:] == ROW_LEVEL) & (number[1:] == number[:-1]), False)
@@ -151,7 +130,6 @@ _HEAD = (
 
 
 def _records(rows: OrderRows, steps: Steps) -> "NDArray[np.void]":
-    """An execution is a trade, a fill and a cancellation, as Databento writes it."""
     is_trade = rows.kind == ROW_TRADE
     count = np.where(is_trade, np.where(rows.number > 0, 3, 1), 1)
     opening = int(rows.opening.any())
@@ -232,7 +210,6 @@ def _write_lobster(folder: DayFolder, log: OrderLog, steps: Steps, files: list[P
 
 
 def _lobster_rows(log: OrderLog, left: dict[int, int]) -> Iterator[tuple[int, int, int, int, int, int, int]]:
-    """Yield levels (kind 0, with new lots), then the message that changed them."""
     held: tuple[int, int, int, int, int, int, int] | None = None
     columns = [log.columns[name].tolist() for name in _COLUMNS]
     for us, kind, number, other, side, ticks, lots in zip(*columns, strict=True):
@@ -272,7 +249,6 @@ def _book_line(book: dict[int, dict[int, int]], levels: int, unit: int) -> str:
 
 
 def _write_hftbacktest(rows: OrderRows, steps: Steps, path: Path) -> tuple[int, int]:
-    """An execution is the trade, the fill, and what is left of its order."""
     is_trade, left = rows.kind == ROW_TRADE, _left_of(rows)
     count = np.where(is_trade, np.where(rows.number > 0, 3, 1), 1)
     at = np.repeat(np.arange(len(rows.us)), count)

@@ -1,13 +1,4 @@
-"""A user's tables with a row per event of a single order: messages and an order log.
-
-A row has the order's id, what happened, its side, and a price and quantity:
-
-- ``add``; ``modify``: price and what is left; ``cancel``: the quantity that leaves; ``delete`` and ``clear`` (all
-  orders) need neither;
-- ``trade``: an execution of the order, with its side; without an id, of nothing displayed, with the aggressor's side.
-
-Rows of one time are one message.
-"""
+"""A user's tables with a row per event of a single order: messages and an order log."""
 
 from collections.abc import Sequence
 from functools import lru_cache

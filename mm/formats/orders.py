@@ -56,15 +56,7 @@ class Commands(NamedTuple):
 
 
 class BookMessages(NamedTuple):
-    """The messages that are due, as columns.
-
-    Attributes:
-        at: Index of the command that each follows.
-        whole: Which of them have all levels.
-        end: Number of changes up to and including each.
-        rows: Number of rows of the log up to each.
-        changes: Side, price and quantity of levels, in the source's units: int64[n, 3].
-    """
+    """The messages that are due, as columns."""
 
     at: "Ints"
     whole: "NDArray[np.bool_]"
@@ -74,11 +66,7 @@ class BookMessages(NamedTuple):
 
 
 class OrderRecords:
-    """The orders of one instrument.
-
-    Args:
-        price_e8: Unit of price, 1e-8; *qty_e8* likewise.
-    """
+    """The orders of one instrument."""
 
     def __init__(self, price_e8: Fraction, qty_e8: Fraction) -> None:
         self.sides: dict[int, int] = {}
@@ -98,7 +86,6 @@ class OrderRecords:
 
     @property
     def qty_e8(self) -> Fraction:
-        """The source's unit of quantity, in 1e-8 of the instrument."""
         return self._qty_e8
 
     @property
@@ -112,7 +99,6 @@ class OrderRecords:
         return BookMessages(messages[:, 0], messages[:, 1] > 0, messages[:, 2], rows, changes)
 
     def rows_after(self, path: Path, commands: Commands) -> list[int]:
-        """Return the number of rows before the first and after each command."""
         before = self._count
         sources, _, _ = self._play(path, commands)
         counts = before + np.searchsorted(sources, np.arange(-1, len(commands.us)), "right")
@@ -127,17 +113,14 @@ class OrderRecords:
         return sources, messages, changes
 
     def carried(self, rows: int, update_id: int) -> None:
-        """The message *update_id* has the first *rows* rows."""
         self._ends.append(rows)
         self._ids.append(update_id)
 
     def all_carried(self, rows: "Ints", update_id: int) -> None:
-        """Note consecutive messages of the day from *update_id* on: each has the rows up to its number in *rows*."""
         self._ends.frombytes(rows.astype(np.uint32).tobytes())
         self._ids.frombytes(np.arange(update_id, update_id + len(rows), dtype=np.uint32).tobytes())
 
     def notes(self) -> list[str]:
-        """Return a sentence per kind of record that contradicts the orders, and on doubtful queues."""
         said = [
             f"{count:,} records {_SAID[name]} (first {self._first[name]})"
             for name, (count, _) in self._book.problems.items()
@@ -157,10 +140,6 @@ class OrderRecords:
         return fifo_text(self._book.executed, self._book.executed_first)
 
     def write(self, folders: Sequence[DayFolder], zone: str, tick_e8: int, lot_e8: int) -> list[str]:
-        """Return sentences for the report.
-
-        A log begins with the resting orders.
-        """
         self._close()
         if not self._count:
             return []

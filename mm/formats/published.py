@@ -1,10 +1,4 @@
-"""Downloads Binance's published daily files, and imports them as `mm data import --format binance_vision` does.
-
-Published (https://data.binance.vision): Spot trades of a UTC day, no book; USD-M trades and, from 2023-05-16 to
-2024-03-30, every change of best prices and quantities (``bookTicker``). ``bookDepth`` sums quantities by percentage
-distance twice a minute and is no book. So USD-M days of that time have frames of one level, all others only trades.
-Equal files give equal day folders.
-"""
+"""Downloads Binance's published daily files, and imports them as `mm data import --format binance_vision` does."""
 
 import shutil
 import time
@@ -65,9 +59,7 @@ class PublishedFiles:
     """The files to fetch.
 
     Attributes:
-        day: ``YYYYMMDD``, UTC.
         sha256: Allowed hashes beside the published ones; empty for any.
-        options: Steps of our orders, unless inferred.
     """
 
     market: str
@@ -85,8 +77,6 @@ class PublishedFiles:
         return (BOOK, TRADES) if self.market == "usdm" else (TRADES,)
 
     def form(self) -> CaptureForm:
-        """Only rows of the day are read."""
-
         def opened(paths: "Sequence[Path]", symbol: str, grid: "Grid", moved: Progress) -> list[FileCapture]:
             return [FileCapture(BinanceVisionReader(paths, symbol, moved, day=self.day), symbol, grid)]
 
@@ -140,7 +130,6 @@ def fetch_day(
 
 
 def _loaded(downloads: Downloads, wanted: PublishedFiles, kind: str) -> Loaded:
-    """If it is missing, the error names the nearest day that has it."""
     try:
         loaded = downloads.load(wanted.place(kind))
     except NotPublished as error:
@@ -156,7 +145,6 @@ def _loaded(downloads: Downloads, wanted: PublishedFiles, kind: str) -> Loaded:
 
 
 def _nearest(downloads: Downloads, wanted: PublishedFiles, kind: str) -> str:
-    """Return a sentence about the nearest day with this file."""
     if kind == BOOK and not BOOK_DAYS[0] <= wanted.day <= BOOK_DAYS[1]:
         return f"best prices are published from {BOOK_DAYS[0]} to {BOOK_DAYS[1]}: choose a --day in this range"
     day = parse_day(wanted.day)

@@ -22,11 +22,7 @@ Opened = Callable[..., FileReader]
 
 @dataclass(frozen=True)
 class FileFormat:
-    """A third-party file format.
-
-    Attributes:
-        counts: Whether quantities may be contracts, and prices finer than eight places.
-    """
+    """A third-party file format."""
 
     reader: str
     files: str

@@ -115,7 +115,6 @@ class TableColumns:
     book_files: str | None = None
 
     def words(self, name: str, usual: dict[str, Any], allowed: dict[str, Any]) -> dict[str, Any]:
-        """Return the file's words with their meaning; UsageError unless ``WORD=MEANING,…``."""
         text, known = getattr(self, name), dict(usual)
         for pair in text.split(",") if text else ():
             word, equals, meaning = pair.strip().partition("=")
@@ -157,15 +156,7 @@ class _Table:
 
 
 class TableReader(FileReader):
-    """Yield one symbol's events from tables in any order; trades come first.
-
-    Args:
-        symbol: Compared with a column of symbols up to separators.
-
-    Raises:
-        BrokenFile: If a column is missing, a cell is invalid, or the kind of the rows cannot be told.
-        UsageError: If an option is invalid.
-    """
+    """Yield one symbol's events from tables in any order; trades come first."""
 
     grows = True
 
@@ -411,7 +402,6 @@ class TableReader(FileReader):
         )
 
     def _check_named(self) -> None:
-        """Refuse an option whose column no file has."""
         for option in fields(self._columns):
             named = getattr(self._columns, option.name)
             if named and option.name in _NAMED and not any(option.name in table.names for table in self._tables):
@@ -446,7 +436,6 @@ class TableReader(FileReader):
         return ()
 
     def _ids_count(self) -> bool:
-        """Return True if trade ids count: whole numbers, ascending, nearly always by one."""
         steps = ascending = 0
         last = None
         tables = [table for table in self._tables if table.kind == TRADES and "id" in table.names]
@@ -562,11 +551,6 @@ def _decimal(text: str) -> str:
 
 
 def _levels_of(cells: Sequence[str]) -> tuple[list[Level], list[Level]]:
-    """Return a wide row's bids and asks; without price or quantity there is no level.
-
-    Raises:
-        ValueError, TypeError: If the cells are not the lists they must be.
-    """
     rows: list[tuple[str, str, int]] = []
     if len(cells) == 2:
         for side, cell in enumerate(cells):
@@ -588,7 +572,6 @@ def _levels_of(cells: Sequence[str]) -> tuple[list[Level], list[Level]]:
 
 
 def _list_of(cell: str) -> list[Any]:
-    """Parse a list, or pairs, as written by JSON, Python or numpy; empty is none. Raises ValueError."""
     if cell.strip().lower() in _NONE:
         return []
     try:

@@ -48,7 +48,6 @@ class RowBlock(NamedTuple):
 
 
 def is_text(line: bytes) -> bool:
-    """Return whether a *line* can be text in any usual encoding: no control character but tabs, few broken letters."""
     text = line.decode(errors="replace")
     strange = sum(letter == "\ufffd" or (ord(letter) < 32 and letter != "\t") for letter in text)
     return "\0" not in text and strange <= len(text) // 8
@@ -56,9 +55,6 @@ def is_text(line: bytes) -> bool:
 
 class CsvTable:
     """Iterate over the rows of one file in blocks.
-
-    Args:
-        columns: Names for a file without a header; a first row that begins with a letter is a header.
 
     Raises:
         BrokenFile: If there is no such file, or it is empty, damaged, not a table, or ends within a row.
@@ -176,10 +172,7 @@ class CsvTable:
 
 
 def _cells_of(line: str) -> list[str]:
-    """Lists may be in single quotes too; an open quote makes one cell less.
-
-    A line that is no CSV is one cell.
-    """
+    """Lists may be in single quotes too; an open quote makes one cell less."""
     line = line.rstrip("\r")
     quote = "'" if '"' not in line and ",'[" in line else '"'
     try:
@@ -189,7 +182,6 @@ def _cells_of(line: str) -> list[str]:
 
 
 def file_of(path: Path) -> io.BufferedReader:
-    """Open *path*; raise BrokenFile if it cannot be opened."""
     try:
         return path.open("rb")
     except OSError as error:
@@ -197,7 +189,6 @@ def file_of(path: Path) -> io.BufferedReader:
 
 
 def whole_numbers(block: RowBlock, column: str, place: FilePlace, dtype: pl.DataType = _INT64) -> list[int]:
-    """As `whole_column`."""
     return whole_column(block, column, place, dtype).to_list()
 
 
@@ -212,10 +203,7 @@ def whole_column(block: RowBlock, column: str, place: FilePlace, dtype: pl.DataT
 
 
 def sorted_by(table: CsvTable, column: str, place: FilePlace) -> tuple[Iterable[RowBlock], bool]:
-    """Return *table*'s blocks in order of a column, and whether they had to be sorted.
-
-    The file is read once before; only an unordered one must fit into memory.
-    """
+    """Return *table*'s blocks in order of a column, and whether they had to be sorted."""
     last, in_order = None, True
     for block in CsvTable(table.path, columns=None if table.headed else table.columns):
         numbers = pl.Series(whole_numbers(block, column, place), dtype=pl.Int64)
@@ -236,7 +224,6 @@ def _sorted_blocks(blocks: Sequence[RowBlock], column: str) -> Iterator[RowBlock
 
 
 def one_of(block: RowBlock, column: str, words: dict[str, Any], place: FilePlace) -> list[Any]:
-    """Return a column mapped by *words*; BrokenFile names the row of any other cell."""
     text = block.cells[column]
     known = text.is_in(list(words))
     if not known.all():
@@ -247,13 +234,11 @@ def one_of(block: RowBlock, column: str, words: dict[str, Any], place: FilePlace
 
 
 def flags(block: RowBlock, column: str, place: FilePlace) -> list[bool]:
-    """Return true and false in any spelling; BrokenFile names the row of any other cell."""
     lower = RowBlock(block.first_row, block.cells.select(pl.col(column).str.to_lowercase()), block.numbers)
     return one_of(lower, column, BOOLEANS, place)
 
 
 def plain_decimal(text: str) -> str:
-    """Return a decimal without an exponent, as some files write 0.00000012 as 1.2e-7."""
     if "e" in text or "E" in text:
         with suppress(InvalidOperation):
             number = Decimal(text)

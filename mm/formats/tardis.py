@@ -118,7 +118,6 @@ def _message(rows: Sequence[_Row], place: FilePlace) -> TimedEvent:
 
 
 def _continues(whole: Sequence[_Row], rows: Sequence[_Row]) -> bool:
-    """It came in several messages."""
     return {whole[-1][2]} == {row[2] for row in rows} and {row[4:6] for row in whole}.isdisjoint(
         row[4:6] for row in rows
     )

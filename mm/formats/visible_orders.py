@@ -17,11 +17,7 @@ _Place = tuple[int, int]
 
 
 class VisibleOrders:
-    """Collects what happens to the orders, and the events of the source beside it.
-
-    Attributes:
-        corrected: Levels that differed from the orders, unless they came into the window.
-    """
+    """Collects what happens to the orders, and the events of the source beside it."""
 
     def __init__(self, records: OrderRecords) -> None:
         self.corrected = 0
@@ -56,7 +52,6 @@ class VisibleOrders:
             self._command(op, number, side, price, lots)
 
     def trade(self, side: int, price: int, lots: int, event: TimedEvent) -> None:
-        """Its executions follow."""
         self._command("trade", 0, side, price, lots)
         self._events.append((len(self._commands), event))
 
@@ -70,7 +65,6 @@ class VisibleOrders:
         return [price for at, price in self._totals if at == side]
 
     def correct(self, side: int, before: Mapping[int, int], after: Mapping[int, int], changed: Iterable[int]) -> None:
-        """Give levels at *changed* prices what the window shows *after*."""
         for price in sorted(changed, reverse=side > 0):
             place, wanted = (side, price), after.get(price, 0)
             missing = wanted - self._totals.get(place, 0)
@@ -94,7 +88,6 @@ class VisibleOrders:
             self._events.append((len(self._commands), event))
 
     def events(self, path: Path, *, last: bool = False) -> Iterator[TimedEvent]:
-        """Yield collected events with their places in the log, once there are many or they are the *last*."""
         if not self._events or (not last and len(self._events) < _AT_ONCE):
             return
         cells = np.array(self._commands, np.int64).reshape(-1, 8)

@@ -19,13 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AccountPlay:
-    """The backtests of the symbols of one account, which play together.
-
-    Attributes:
-        plays: The backtest of each symbol as alone, in the order in which they play at one instant.
-        bounds: The limits over all.
-        absent: The days that a symbol lacks.
-    """
+    """The backtests of the symbols of one account, which play together."""
 
     plays: Mapping[str, Play]
     bounds: AccountBounds
@@ -49,16 +43,10 @@ class AccountPlay:
 
     @property
     def events(self) -> int:
-        """Number of µs of all tapes, which the progress counts."""
         return sum(tape.end_us - tape.start_us for play in self.plays.values() for tape in play.tapes)
 
     def run(self, step: Step | None = None, *, keeps_orders: bool = True) -> AccountResult:
-        """Play the account.
-
-        Args:
-            step: Called with the µs of tape played since the last call, of all symbols together.
-            keeps_orders: As of `Play.run`.
-        """
+        """Play the account."""
         markets = {symbol: _market(play) for symbol, play in self.plays.items()}
         cash_e8 = e8(next(iter(self.plays.values())).knobs.account.initial_cash)
         played = backtest_account(markets, cash_e8, self.bounds, step=step, keeps_orders=keeps_orders)
@@ -77,7 +65,6 @@ def _market(play: Play) -> AccountMarket:
 
 
 def days_with_data(day: Day) -> tuple[Day, tuple[str, ...]]:
-    """Return the day of a symbol without the days that it has no data of, and these; without any data, unchanged."""
     known = set(days_of(day.data_root, day.symbol))
     there = [name for name in day.days() if name in known]
     absent = tuple(name for name in day.days() if name not in known)

@@ -14,7 +14,6 @@ FILES_NAMED = ("model_path", "latency_file")
 
 
 def moved_models(models: Models, places: Mapping[str, str]) -> Models:
-    """Return *models* with files and folders in their parameters replaced by *places*."""
     quotes, fills = (json.dumps(moved(params, places)) for params in (models.quote_params(), models.fill_params()))
     return replace(
         models,

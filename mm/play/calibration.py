@@ -111,6 +111,5 @@ def fallback_of(windows: "Windows", models: Models, tapes: "Sequence[Tape]") -> 
 
 
 def unfitted(models: Models) -> Models:
-    """Return *models* that take A and k from the given fit or schedule, not from their knobs."""
     fitted = models.fill_model == "poisson" or (models.fill_model == "hawkes" and takes_clustering(models))
     return replace(models, fill_params_json=None if fitted else models.fill_params_json, fill_params_file=None)

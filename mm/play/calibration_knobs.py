@@ -88,9 +88,6 @@ class Calibration:
 
     @staticmethod
     def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
-        """With a fill model and ``marks``, which simulates no orders, the method becomes ``fixed``; without one,
-        ``auto`` distances become known here, since they otherwise depend on the trades.
-        """
         if params["calib_fills"] is None:
             return {"calib_deltas": DISTANCES} if params["calib_deltas"] == AUTO else {}
         return {"calib_method": "fixed"} if params["calib_method"] == "marks" else {}
@@ -105,10 +102,7 @@ class PlayedCalibration(Calibration):
 
     @staticmethod
     def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return CALIB_FILLS as FILL_MODEL, with its parameters and quantity, unless it or a hit rule was given.
-
-        Models that draw their fills are measured by the hit rule, even as CALIB_FILLS.
-        """
+        """Return CALIB_FILLS as FILL_MODEL, with its parameters and quantity, unless it or a hit rule was given."""
         resolved: dict[str, Any] = {}
         ruled = any(params[knob.name] != knob.default for knob in knobs(Calibration) if knob.name in HIT_RULE)
         if params["calib_fills"] is None and not ruled:

@@ -1,8 +1,4 @@
-"""What makes a backtest another trial: the digests of its design and of its fill assumption.
-
-A design is all that decides the quotes: models and parameters, rules, limits, the fit, the files and user sources
-behind them. Neither the command or call nor the place of the data matters.
-"""
+"""What makes a backtest another trial: the digests of its design and of its fill assumption."""
 
 import inspect
 import pickle
@@ -46,12 +42,7 @@ _CONTENT = ("latency_file", "brackets_file", "fill_params_file", "fit_draws")
 
 @dataclass(frozen=True)
 class Design:
-    """A design under a fill assumption.
-
-    Attributes:
-        quoting: Of all that decides the quotes.
-        assumption: Of the fill model and its parameters.
-    """
+    """A design under a fill assumption."""
 
     quoting: str
     assumption: str
@@ -70,8 +61,6 @@ class Design:
         """Return the design of a strategy's *knobs*.
 
         Args:
-            given: Models that replace the knobs'.
-            hashes: sha256 of files named by knobs, if known.
             sources: Returns the sha256 of the modules of a user's classes; None is `sources_of`.
         """
         models, known, read = knobs.models, hashes or {}, sources or sources_of
@@ -155,11 +144,7 @@ class Design:
 
 @dataclass(frozen=True)
 class PlayedDay:
-    """A day as the ledger of trials knows it.
-
-    Attributes:
-        market: Identifies its recorded market, as `market_of`.
-    """
+    """A day as the ledger of trials knows it."""
 
     symbol: str
     day: str
@@ -197,10 +182,7 @@ def recorded(result: "Result", design: Design, recording: Recording) -> "Result"
 
 
 def minutes_of(result: "Result", account: EquitySeries | None = None) -> "tuple[Spans, Floats]":
-    """Return a backtest's spans, and the quoting PnL per 60 s, of all legs if their sum is known.
-
-    *account* is the own market's, if already computed.
-    """
+    """Return a backtest's spans, and the quoting PnL per 60 s, of all legs if their sum is known."""
     series = (result.series if result.legs else None) or account or account_of(result.journal, result.terms)
     counts = series.spans.period_counts.tolist()
     return tuple(zip(series.spans.begin_us.tolist(), counts, strict=True)), changes_60s(series)

@@ -1,8 +1,4 @@
-"""The knobs of a backtest in small frozen dataclasses; a command takes those it needs.
-
-The engine's are in mm/backtest/rules.py. Names end in the unit of a duration; decimals that must stay exact (prices,
-quantities, fees, cash) are text.
-"""
+"""The knobs of a backtest in small frozen dataclasses; a command takes those it needs."""
 
 import json
 from collections.abc import Mapping
@@ -117,7 +113,6 @@ class Day(OpenedDay, DamagedDay, Pages, Results, Source):
         return day_list(self.day)
 
     def label(self) -> str:
-        """Return the days or ``<FIRST>-<LAST>``, for run folders."""
         days = self.days()
         return days[0] if len(days) == 1 else f"{days[0]}-{days[-1]}"
 
@@ -145,7 +140,6 @@ class OtherMarkets:
     )
 
     def declared(self) -> dict[str, dict[str, Any]]:
-        """By name in the run."""
         return dict(json.loads(self.others or "{}"))
 
 

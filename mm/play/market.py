@@ -36,11 +36,7 @@ MICRO_PRICE_DAYS = 5  # maximum number of earlier days for the fit of the micro-
 
 
 class FittedMicroPrice(NamedTuple):
-    """The micro-price fitted on earlier days.
-
-    Attributes:
-        fit: None without such days, or if the mid does not move.
-    """
+    """The micro-price fitted on earlier days."""
 
     fit: MicroPriceFit | None = None
     tapes: "Sequence[Tape]" = ()
@@ -126,10 +122,7 @@ def open_days(day: Day, market: Market) -> "list[Tape]":
 
 
 def _without_us(tape: "Tape", folder: "DayFolder", day: Day) -> "Tape":
-    """Remove our orders and trades that OWN_ORDERS names, with their logs as inputs.
-
-    The logs belong to the market of the day; a leg's are below OUT_ROOT/<market>.
-    """
+    """Remove our orders and trades that OWN_ORDERS names, with their logs as inputs."""
     market = "usdm" if tape.meta.venue == USDM else "spot"
     roots = [root for root in (day.out_root, day.out_root / market) if audit_folder(root, folder.symbol).is_dir()]
     if day.own_orders == "keep" or (day.own_orders == "auto" and not roots):
@@ -216,10 +209,7 @@ def _with_contract(tape: Tape, day: Day) -> Tape:
 
 
 def micro_price_before(day: Day, market: Market, tape: Tape) -> FittedMicroPrice:
-    """Return the micro-price fitted on the recorded days before *tape*, at most the last `MICRO_PRICE_DAYS`.
-
-    Days with another tick size, and held-out days, are excluded.
-    """
+    """Return the micro-price fitted on the recorded days before *tape*, at most the last `MICRO_PRICE_DAYS`."""
     earlier = [name for name in days_of(day.data_root, day.symbol) if name < tape.days[0]]
     held = held_of(day.data_root, day.symbol, earlier)
     names = [name for name in earlier if name not in held][-MICRO_PRICE_DAYS:]

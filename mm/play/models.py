@@ -50,8 +50,6 @@ class Made:
     """A model made from knobs, and what the making showed.
 
     Attributes:
-        predictors: By folder.
-        sources: Modules of a user's classes.
         adverse_ticks: Adverse move after fills, taken from the fit.
         on_curve: Whether it quotes from the measured curve, because A and k miss the measured rates.
     """
@@ -75,7 +73,6 @@ class PlayModels:
     Attributes:
         tape: First day, whose market fits and predictors must match.
         lacks: Keys of a fit that its file lacks, for it is of an older version.
-        rates: Intensity of the fit or schedule.
     """
 
     named: Models
@@ -131,7 +128,6 @@ class PlayModels:
 
     @property
     def intensity(self) -> "Intensity | None":
-        """If the fit was measured under the run's fill model, this is the curve measured at each distance."""
         if self.fitted is not None and self.fitted.calib_fills == self.named.fill_model not in DRAWN:
             from mm.calibration.intensities import measured_intensity
 
@@ -170,7 +166,6 @@ class PlayModels:
         return [(path, read_agent(path)) for path in agent_files(self.named)]
 
     def redrawn(self) -> Iterator[Self]:
-        """Yield FIT_DRAWS models with A and k drawn from the fit's distribution; UsageError without a fit."""
         fitted, draws_wanted = self.fitted, self.named.fit_draws
         if fitted is None or self.named.fill_per_side:
             raise UsageError(
@@ -194,10 +189,7 @@ class PlayModels:
         return predictors
 
     def describe(self, result: "Result", quoting: Made | None, predictors: Mapping[str, Artefact]) -> "Result":
-        """Describe the fit or schedule, *predictors* and agents in *result*.
-
-        *quoting* is None if the model was given as an object.
-        """
+        """Describe the fit or schedule, *predictors* and agents in *result*."""
         result = self.with_predictors(result, predictors)
         if self.fitted is None:
             return result
@@ -308,10 +300,7 @@ class _Maker:
         return avellaneda_stoikov_of_curve
 
     def _adverse_ticks(self) -> dict[str, float]:
-        """Return the adverse move at the distance of the highest expected profit; empty if not measured.
-
-        A schedule's segments have their own moves, which the model takes from the intensity; their median is logged.
-        """
+        """Return the adverse move at the distance of the highest expected profit; empty if not measured."""
         if self._schedule is not None:
             moves = [segment.adverse_ticks for segment in self._schedule.segments if segment.adverse_ticks is not None]
             self._adverse = median(moves) if moves else None
@@ -381,7 +370,6 @@ def check_names(models: Models) -> None:
 
 
 def takes_clustering(models: Models) -> bool:
-    """Return whether a fill model uses the schedule's clustering: `hawkes` without its own."""
     return any(name == "hawkes" and "clustering" not in params for name, params in _fill_models(models))
 
 
@@ -414,10 +402,7 @@ def _checked(model: object, hooks: Mapping[str, int]) -> object:
 
 
 def fitted_after(fitted: "Fitted", begin_us: int) -> bool:
-    """Return whether a fit uses data after *begin_us* (negative: nothing was played).
-
-    A run from there is in-sample; segments of a schedule use only their own past.
-    """
+    """Return whether a fit uses data after *begin_us* (negative: nothing was played)."""
     from mm.calibration.schedule import Schedule
 
     return not isinstance(fitted, Schedule) and 0 <= begin_us < (fitted.window.end_us or 0)
@@ -442,7 +427,6 @@ def read_fitted(path: Path) -> "Fitted":
 
 
 def lacking(path: Path, fitted: "Fitted") -> list[str]:
-    """Return the keys of a fit that its file lacks; empty for a schedule."""
     from mm.calibration.fit_result import PoissonFit
 
     if not isinstance(fitted, PoissonFit):
@@ -452,10 +436,7 @@ def lacking(path: Path, fitted: "Fitted") -> list[str]:
 
 
 def fit_terms(fitted: "Fitted", name: str, lacks: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the summary's entry of a fit or schedule.
-
-    *name* is the generic file name, not the path (which the manifest has), so that equal runs have equal summaries.
-    """
+    """Return the summary's entry of a fit or schedule."""
     from mm.calibration.fit_result import EXPONENTIAL, PoissonFit
 
     if not isinstance(fitted, PoissonFit):
@@ -479,10 +460,7 @@ def fit_terms(fitted: "Fitted", name: str, lacks: Sequence[str] = ()) -> dict[st
 
 
 def measured_under(fitted: "Fitted", terms: "RunTerms") -> dict[str, Any] | None:
-    """Return the fill model and quantity of a fit's measurement, and how the run differs.
-
-    None for the hit rule; ``differs`` is a sentence or None. A model that draws from the fit does not differ.
-    """
+    """Return the fill model and quantity of a fit's measurement, and how the run differs."""
     if fitted.calib_fills is None:
         return None
     from mm.calibration.fit_result import PoissonFit
@@ -532,7 +510,6 @@ def _schedule_terms(schedule: "Schedule", name: str) -> dict[str, Any]:
 
 
 def trained_days(fitted: "Fitted | None") -> Callable[[str], bool]:
-    """Return whether a fit used a day, known by its first and last."""
     first, _, last = ((fitted and fitted.day) or "").partition("-")
     return lambda day: first <= day <= (last or first)
 

@@ -1,8 +1,4 @@
-"""Resolves names to classes: ``poisson`` from a registry, ``package.module:Class`` from the Python path.
-
-The current folder comes first, so that a user's model needs no installation; unknown names and parameters and wrong
-signatures are refused before anything runs.
-"""
+"""Resolves names to classes: ``poisson`` from a registry, ``package.module:Class`` from the Python path."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -90,10 +86,6 @@ def construct(
 ) -> Any:
     """Return the model that *build*, a class or a function, makes from *params*.
 
-    Args:
-        given_by: The knob that they come from (``quote_params_json``).
-        own: Arguments from the caller, which a user cannot give and messages do not list.
-
     Raises:
         UsageError: If a key is unknown, or a required one is missing.
         ModelError: If a user's class raises.
@@ -157,11 +149,7 @@ def require_signature(owner: object, method: str, n_args: int) -> None:
 
 
 def accepted_by(build: Callable[..., Any]) -> tuple[tuple[Knob, ...], bool]:
-    """Return the parameters that a user may give, and whether others are accepted.
-
-    Our models declare them; a user's class has its constructor's; a compiled class may list them in ``__signature__``,
-    else any is accepted.
-    """
+    """Return the parameters that a user may give, and whether others are accepted."""
     declaration = declaration_of(build)
     if declaration:
         return declaration.of_user(), False

@@ -21,12 +21,7 @@ Named = tuple[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A quote model's description before it is built.
-
-    Attributes:
-        weights: Of the inner models of a mixture.
-        steps: Around the inner model, innermost first.
-    """
+    """A quote model's description before it is built."""
 
     name: str
     params: Mapping[str, Any]
@@ -56,13 +51,7 @@ class Tree:
 
 
 def volatility(tree: Tree) -> dict[str, Any]:
-    """Return the volatility fields of ``Rules`` for these models.
-
-    One model's value applies to all; without any, their defaults.
-
-    Raises:
-        UsageError: If models disagree, since a run has one volatility, or a value is invalid.
-    """
+    """Return the volatility fields of ``Rules`` for these models."""
     values: dict[str, Any] = {}
     leaves = list(tree.leaves())
     for setting in VOLATILITY:

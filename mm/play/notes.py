@@ -32,13 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One thing to know of a backtest.
-
-    Attributes:
-        name: Event of the log line, snake_case.
-        is_warning: Whether it can mislead a reader of the results.
-        words: Sentence for the summary's warnings; empty where the summary words it from its own numbers.
-    """
+    """One thing to know of a backtest."""
 
     name: str
     fields: Mapping[str, Any]
@@ -55,12 +49,10 @@ class Note:
 
 
 def words_of(notes: Iterable[Note]) -> tuple[str, ...]:
-    """Return the notes' sentences, each once."""
     return tuple(dict.fromkeys(f"{note.name}: {note.words}" for note in notes if note.words))
 
 
 def day_notes(tapes: "Iterable[Tape]") -> tuple[str, ...]:
-    """Return the days' warnings, each once, for tasks without a summary."""
     return tuple(dict.fromkeys(note for tape in tapes for note in day_warnings(tape)))
 
 
@@ -70,13 +62,11 @@ def log_notes(log: "Logger", notes: Iterable[Note]) -> None:
 
 
 def missing_days_note(tapes: "Sequence[Tape]") -> Iterator[Note]:
-    """Warn if whole days are missing in between: positions and orders carry over them."""
     if between := missing_days([day for tape in tapes for day in tape.days]):
         yield Note.warning(DAYS_NOT_PLAYED, days=between, way_out="run the parts separately, or add these days")
 
 
 def holidays_note(hours: Hours | None) -> Iterator[Note]:
-    """Warn if the holidays of the market's exchange are unknown."""
     if hours is not None and hours.calendar and sessions_of(hours.calendar, 2000) is None:
         way_out = "pip install 'mm-research[calendars]'"
         words = f"holidays and early closes of {hours.calendar} are unknown and count as open: {way_out}"
@@ -89,7 +79,6 @@ _DOLLARS = {"USDT", "USDC", "FDUSD", "TUSD", "BUSD", "DAI", "USD", "EUR"}
 
 
 def clip_note(tape: "Tape", quote_lots: int) -> Iterator[Note]:
-    """Warn if a clip is worth less than any exchange accepts."""
     grid, mid_e8 = tape.instrument, first_mid_e8(tape)
     quote = grid.quote_asset or assets_of(grid.symbol)[1]
     worth = (mid_e8 or 0) * quote_lots * grid.lot_e8 * grid.multiplier / E8 / E8
@@ -103,7 +92,6 @@ def clip_note(tape: "Tape", quote_lots: int) -> Iterator[Note]:
 
 
 def fee_notes(markets: "Markets", *rules: Rules) -> Iterator[Note]:
-    """Yield `_fee_notes` of the own market, and of each other market with orders, by its name."""
     yield from _fee_notes(markets.first, rules)
     for name, feed in markets.others.items():
         legs = [market_rules.legs[name] for market_rules in rules if name in market_rules.legs]
@@ -112,7 +100,6 @@ def fee_notes(markets: "Markets", *rules: Rules) -> Iterator[Note]:
 
 
 def _fee_notes(tape: "Tape", rules: Sequence[Rules]) -> Iterator[Note]:
-    """Note each implausible fee rate once, and futures with Spot's default maker fee."""
     odd = {(knob, rate_e8): None for market_rules in rules for knob, rate_e8 in market_rules.implausible_fees.items()}
     for knob, rate_e8 in odd:
         way_out = fraction_of(knob, rate_e8)
@@ -140,10 +127,7 @@ def agent_notes(path: Path, agent: SavedAgent, execution: Execution, tapes: "Seq
 
 
 def predictor_notes(predictors: Mapping[str, Artefact], begin_us: int) -> Iterator[Note]:
-    """Note predictors that do not suit a run from *begin_us*.
-
-    ``predictor_in_sample``: fitted on the replayed or later data. ``predictor_not_usable``: no better than baselines.
-    """
+    """Note predictors that do not suit a run from *begin_us*."""
     for path, artefact in predictors.items():
         if artefact.is_in_sample(begin_us):
             way_out = "read the PnL as in-sample, or fit it on earlier days"

@@ -27,7 +27,6 @@ class _Order:
     fills: list[tuple[int, int]] = field(default_factory=list)
 
     def note(self, row: dict[str, Any], *, ended: bool = False) -> None:
-        """Note what is left of it from a row's exchange instant on."""
         if row.get("exchange_us"):
             self.left_e8.append((int(row["exchange_us"]), 0 if ended else max(self.qty_e8 - self.filled_e8, 0)))
 
@@ -74,10 +73,8 @@ def own_activity(path: Path) -> OwnActivity:
 
 
 def is_of_contract(path: Path) -> bool:
-    """Return whether an audit log is of a contract, as its row 1 says."""
     return bool(next(read_rows(path), {}).get("contract"))
 
 
 def logs_of_day(out_root: Path, symbol: str, day: str, runs: Iterable[str]) -> list[Path]:
-    """Return the audit logs of the trades among the *runs* that have recorded a day."""
     return [path for run in runs if (path := audit_path(out_root, symbol, day, run)).is_file()]

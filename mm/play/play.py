@@ -49,12 +49,7 @@ FIRST_MIN = 10  # minutes that are played to see whether quotes can earn the fee
 
 
 class GivenModels(NamedTuple):
-    """Models given as objects, in place of the knobs'.
-
-    Attributes:
-        quotes: A model or a factory (`functools.partial`); None or a name takes the knobs'.
-        intensity: Replaces the fit's for expected fills.
-    """
+    """Models given as objects, in place of the knobs'."""
 
     quotes: object = None
     fills: object = None
@@ -73,11 +68,7 @@ def _is_object(model: object) -> bool:
 
 @dataclass(frozen=True)
 class Play:
-    """A backtest and its further ones: sensitivity, and the PnL band of drawn fits.
-
-    Attributes:
-        market_rules: Without the micro-price.
-    """
+    """A backtest and its further ones: sensitivity, and the PnL band of drawn fits."""
 
     knobs: PlayKnobs
     markets: Markets
@@ -176,7 +167,6 @@ class Play:
 
     @property
     def files(self) -> list[Path]:
-        """Files behind the result, beside those that knobs name and a user's modules."""
         exponent = self.sensitivity.queue_exponent_file
         of_predictors = [Path(path) / name for path in self.predictors for name in (MODEL, ARRAYS)]
         logs = [tape.order_log for tape in self.tapes if tape.order_log is not None] if self.plays_orders else []
@@ -217,7 +207,6 @@ class Play:
 
     @cached_property
     def why_once(self) -> str | None:
-        """Why the models can be played only once, without sensitivity; None if they can again."""
         try:
             _ = self.variants
         except UsageError as error:
@@ -230,7 +219,6 @@ class Play:
 
     @property
     def concurrent(self) -> bool:
-        """Not for a user's model, many events, or weeks."""
         lasts_s = (self.tapes[-1].end_us - self.tapes[0].start_us) / US_PER_S  # a state row each
         few = sum(map(len, self.tapes)) <= MANY_EVENTS and lasts_s <= LONG
         return few and self.further and not self.sources
@@ -265,7 +253,6 @@ class Play:
         return self.described(play(intensity=self.intensity))
 
     def new_models(self) -> tuple[object, object]:
-        """Return the quote and the fill model of one backtest: new ones, or the given objects themselves."""
         quotes, fills = (make() for make in self._factories(lambda model: lambda: model))
         return quotes, fills
 
@@ -275,10 +262,6 @@ class Play:
         return PaperExchange(quotes, fills, self.rules)
 
     def early_fee_notes(self) -> list[Note]:
-        """Note quotes of the first minutes that cannot earn the maker fee, before playing everything.
-
-        Left out: objects, a user's models, which play once, and orders in other markets.
-        """
         if self.given.objects() or self.sources or self.rules.others or self.rules.legs:
             return []
         first = self.tapes[0]
@@ -301,7 +284,6 @@ class Play:
     def with_further(
         self, result: "Result", step: Step | None = None, rows: Callable[[], list[FurtherRow]] | None = None
     ) -> "Result":
-        """*rows* returns the sensitivity's rows if another thread plays it."""
         if self.sensitivity.sensitivity is not False and self.why_once:
             result = replace(result, terms=replace(result.terms, played_once=self.why_once))
         if self.further:

@@ -150,7 +150,6 @@ _ACCOUNT = tuple(knob.name for knob in knobs(AccountLimits))
 
 
 def _check_of_account(given: Mapping[str, object]) -> None:
-    """Refuse arguments that an account of several symbols does not take."""
     if names := [name for name, value in given.items() if value]:
         raise UsageError(
             f"one_account=True does not take {', '.join(names)}; give knobs, and those of one symbol by per_symbol "
@@ -166,7 +165,6 @@ def _one_account(
     per_symbol: Mapping[str, Mapping[str, Any]],
     step: Step | None,
 ) -> "AccountResult":
-    """Play the tapes of several symbols on the balances of one account."""
     from mm.play.account import AccountPlay  # most backtests are of one symbol
 
     by_symbol: dict[str, list[Tape]] = {}
@@ -189,7 +187,6 @@ def _one_account(
 
 
 def _of_symbol(model: object, symbol: str, argument: str) -> object:
-    """Return the model of a symbol: that of a dict by symbol, or a name or a class, which is made for each."""
     if isinstance(model, Mapping):
         if symbol not in model:
             raise UsageError(
@@ -208,7 +205,6 @@ def _as_on_record(sensitivity: Sensitivity, tapes: Sequence[Tape], out_root: Pat
 
 
 def _not_opened(tape: Tape) -> Tape:
-    """Refuse an opened held-out day, as no ledger is written."""
     check_openings([tape], None)
     return tape
 

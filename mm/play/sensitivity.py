@@ -1,17 +1,4 @@
-"""The sensitivity (SENSITIVITY): PnL of the same quotes under optimistic and pessimistic assumptions.
-
-A tape has no fills of ours, so results depend on the fill model; these bound them:
-
-- ``optimistic``: ``trade_cross``, our order is first in every queue and takes the whole quantity of a print;
-- ``pessimistic``: ``queue_risk_averse``, our order is last, and every cancellation is behind it;
-- ``poisson``, if an intensity is known: fills drawn independently of later prices, which bound nothing.
-
-Latencies of orders and cancels are also halved and doubled; the feed is without latency, or recorded in a run without
-(FEED_LATENCY); and ``queue_prob_power`` is also played with its symbol's estimated exponent (``mm fills fit``). Days
-with an order log are also played by every order, ``queue_orders``. The row with the least PnL has the role
-``pessimistic``; others that are no optimistic bound of the ``headline`` are ``other``. The last row, ``stressed``, puts
-the symbol's worst minute on record into the run at its largest inventory.
-"""
+"""The sensitivity (SENSITIVITY): PnL of the same quotes under optimistic and pessimistic assumptions."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -77,12 +64,7 @@ class ExponentEstimate:
 
 @dataclass(frozen=True)
 class Variants:
-    """A run's further backtests, with factories of new models for each replay.
-
-    Attributes:
-        estimate: The exponent of the symbol's queues, if estimated.
-        moves: Largest moves of the mid within a minute on record.
-    """
+    """A run's further backtests, with factories of new models for each replay."""
 
     tapes: "Sequence[Tape]"
     rules: "Rules"
@@ -94,7 +76,6 @@ class Variants:
     moves: WorstMoves = NO_MOVES
 
     def settings(self) -> "Iterator[tuple[str, object, Rules, float]]":
-        """A fill model of None is the run's."""
         own = self.fills()
         # the pessimistic one first: its index of levels is released again before the files are written
         for role, bound in (("pessimistic", queue_risk_averse()), ("optimistic", trade_cross())):
@@ -112,7 +93,6 @@ class Variants:
             yield "other", Poisson(self.intensity, self.seed), self.rules, 1.0
 
     def _other_feed(self) -> "Rules | None":
-        """The recorded feed replaces none, and the other way round; None if the days do not have it."""
         if self.rules.feed_kind != "none":
             return self.rules.without_feed()
         known = not self.rules.decisions and not self.tapes[0].no_feed
@@ -161,7 +141,6 @@ class Variants:
         return {"played": model.exponent, **asdict(self.estimate), **pnl}
 
     def _play(self, fills: object, rules: "Rules", step: Step | None) -> "Result":
-        """Play without order rows and predicted fills: only one row is read."""
         return backtest(self.tapes, self.quotes(), fills, rules, step=step, keeps_orders=False)
 
 
@@ -182,7 +161,6 @@ def again(model: object, shared: Sequence[object] = ()) -> Callable[[], object]:
 
 
 def _checked(role: str, row: "Mapping[str, Any]", headline: "Mapping[str, Any]") -> str:
-    """An optimistic row below the *headline*, or unknown, is ``other``."""
     pnl, own = quoting_of(row), quoting_of(headline)
     if role == "headline" or (role == "optimistic" and pnl is not None and own is not None and pnl >= own):
         return role

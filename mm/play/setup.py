@@ -77,18 +77,13 @@ class Setup(PlayKnobs):
 
     @classmethod
     def of(cls, *groups: object) -> Self:
-        """Return the setup of groups of knobs, each of a kind of its own, in any order."""
         named: dict[str, Any] = {
             name: each for name, kind in GROUPS_BY_NAME.items() for each in groups if isinstance(each, kind)
         }
         return cls(**named)
 
     def command(self, named: Collection[str] | None, *, places: bool, fit: Path | None = None) -> list[str]:
-        """Return the command line, for any shell.
-
-        Args:
-            named: Variables to include even at their default; None for all.
-        """
+        """Return the command line, for any shell."""
         words = ["mm", "backtest"]
         unused = {name for name, _ in unused_knobs("backtest", {knob.name: value for knob, value in self._knobs()})}
         for knob, value in self._knobs():
@@ -103,7 +98,6 @@ class Setup(PlayKnobs):
         return self.models.fill_params_file is not None or self.models.fill_params_json is not None
 
     def work(self) -> dict[str, Any]:
-        """File names do not count, but their content does; nor does a margin that is not given."""
         own = {knob.name for knob in knobs(Margin)}
         return {
             knob.name: value
@@ -131,6 +125,5 @@ class Setup(PlayKnobs):
 
 @lru_cache(maxsize=64, typed=True)
 def _group(kind: type, /, **content: Any) -> Any:
-    """The points of a sweep share most groups."""
     paths = {knob.name for knob in knobs(kind) if knob.reader in (PATH, FIT)}
     return kind(**{name: Path(value) if name in paths and value else value for name, value in content.items()})

@@ -1,7 +1,4 @@
-"""The stressed row of a sensitivity: the symbol's worst minute on record, put into a run at its largest inventory.
-
-Each run leaves its days' largest moves below OUT_ROOT, so that a quiet day knows of a loud one.
-"""
+"""The stressed row of a sensitivity: the symbol's worst minute on record, put into a run at its largest inventory."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -34,7 +31,6 @@ class WorstMoves:
 
     @classmethod
     def of(cls, tape: "Tape") -> "WorstMoves":
-        """Moves are from each full minute to the next, with a valid book."""
         us, bid, ask = tape.event_us[tape.top_event], tape.top_bid_ticks, tape.top_ask_ticks
         grid = np.arange(-(-tape.start_us // MINUTE_US), tape.end_us // MINUTE_US + 1) * MINUTE_US
         row = np.searchsorted(us, grid, side="right") - 1
@@ -50,7 +46,6 @@ class WorstMoves:
 
     @classmethod
     def parsed(cls, text: str) -> "WorstMoves":
-        """Parse STRESS_MOVES, ``DOWN,UP``; raises UsageError."""
         try:
             down, up = map(float, text.split(","))
         except ValueError as error:
@@ -92,10 +87,7 @@ def keep_moves(folder: Path, tapes: "Sequence[Tape]") -> None:
 
 
 def stressed_row(base: "Result", headline: dict[str, Any], moves: WorstMoves) -> dict[str, Any]:
-    """Return the row of a run with one more minute: the move that is worst for its largest inventory.
-
-    *headline* is its own row; the inventory is relative to the target, base asset.
-    """
+    """Return the row of a run with one more minute: the move that is worst for its largest inventory."""
     terms, account = base.terms, account_of(base.journal, base.terms)
     away = account.inventory - terms.target_lots
     row = int(np.abs(away).argmax()) if len(away) else 0

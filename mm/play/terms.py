@@ -34,10 +34,7 @@ def rules_of(
     risk: Risk = NO_RISK,
     margin: Margin | None = None,
 ) -> Rules:
-    """Without *models* a quote is one quantity step.
-
-    A size ramp starts with its first fraction.
-    """
+    """Without *models* a quote is one quantity step."""
     instrument = tape.instrument
     money = ({"enforce_balances": False} if tape.meta.venue == USDM else {}) | rule_fields(execution, account)
     start_lots = _lots(account.initial_inventory, instrument, "initial_inventory")
@@ -93,7 +90,6 @@ def with_others(
 def leg_knobs(
     name: str, orders: Mapping[str, Any], account: Account, way: str = "OTHERS"
 ) -> tuple[Execution, Account, Models]:
-    """Return the knobs of ``orders`` in another market; errors name *way*."""
     given = {"seed": account.seed, "state_interval_ms": account.state_interval_ms} | dict(orders)
     try:
         execution, own, models = groups_of((Execution, Account, Models), given, "orders")
@@ -138,7 +134,6 @@ def _off_step(knob: str, qty: str, tape: "Tape") -> UsageError:
 
 
 def _quote_lots(tape: "Tape", models: Models | None) -> int:
-    """Return QUOTE_QTY in lots, else the fewest steps at the minimum notional."""
     instrument, step_e8 = tape.instrument, tape.step_lots * tape.instrument.lot_e8
     if models and models.quote_qty is not None:
         if e8(models.quote_qty) % step_e8:
@@ -153,7 +148,6 @@ def _quote_lots(tape: "Tape", models: Models | None) -> int:
 
 
 def first_mid_e8(tape: "Tape") -> float | None:
-    """Return the first mid, in 1e-8 of the quote asset; None if no book has both sides."""
     for at in range(0, len(tape.top_bid_ticks), _CHUNK):
         both = (tape.top_bid_ticks[at : at + _CHUNK] > 0) & (tape.top_ask_ticks[at : at + _CHUNK] > 0)
         if both.any():

@@ -55,15 +55,11 @@ class Curve:
 
     @classmethod
     def of(cls, series: "EquitySeries") -> "Curve":
-        """Return the curve of exact money."""
         return cls(series.us, series.quoting.astype(np.float64) / series.per_quote)
 
 
 def curves_in(state: "pl.DataFrame", targets: Mapping[str, float]) -> tuple[dict[str, Curve], Curve | None]:
-    """Return the curves of the symbols, and of their sum, from the *state* rows of a run, every cell as text.
-
-    *targets* are the target inventories, in the base asset.
-    """
+    """Return the curves of the symbols, and of their sum, from the *state* rows of a run, every cell as text."""
     import polars as pl
 
     curves = {}
@@ -81,14 +77,12 @@ def curves_in(state: "pl.DataFrame", targets: Mapping[str, float]) -> tuple[dict
 
 
 def page_of(symbol: str) -> str:
-    """Return the path of the page of one symbol in a run's folder."""
     return f"{symbol}/{PAGE}"
 
 
 def write_account_pages(
     result: "AccountResult", folder: Path, columns: "Mapping[str, RunColumns]", about: About
 ) -> dict[str, None]:
-    """Write the summary, the page of the account, and a page of each symbol; none is a table."""
     summary = json.dumps(result.summary, indent=1, allow_nan=False, ensure_ascii=False)
     (folder / SUMMARY).write_text(summary + "\n", encoding="utf-8", errors="backslashreplace")
     curves = {symbol: Curve.of(series) for symbol, series in result.accounts.items()}
@@ -104,14 +98,7 @@ def write_account_pages(
 def account_page(
     summary: Mapping[str, Any], curves: Mapping[str, Curve], whole: Curve | None, about: About | None = None
 ) -> str:
-    """Return the page as HTML.
-
-    Args:
-        summary: The numbers of ``summary.json``.
-        curves: The PnL over time of each symbol that had a price.
-        whole: That of the sum; None without any.
-        about: The command and the knobs, to print at the end.
-    """
+    """Return the page as HTML."""
     about = about or About()
     days = " – ".join(dict.fromkeys([*summary["days"][:1], *summary["days"][-1:]]))
     models = summary["models"]

@@ -22,7 +22,6 @@ SKEW_SHARE = 0.1
 
 
 def agent_page(agent: SavedAgent, curve: Sequence[float], about: About) -> str:
-    """Return the page; *curve* is the mean return of consecutive parts of the episodes."""
     terms, trained = agent.terms, agent.about
     days = ", ".join(trained.get("days", ()))
     line = f"agent of {escape(str(trained.get('algorithm', 'an unknown algorithm')))}, seed {trained.get('seed', '–')}"
@@ -74,7 +73,6 @@ def actions_at(agent: SavedAgent, inventories: Floats, times: Sequence[float]) -
 
 
 def policy_cards(terms: AgentTerms, actions: Floats, inventories: Floats, fit: Any) -> list[str]:
-    """Return the maps of both sides' distances, with the closed form's if the agent has a fit."""
     base = terms.distance_ticks
     unit = "ticks from the mid" if base is not None else "ticks behind the best price of its side, less one"
     own = [actions[:, :, side] * terms.max_offset_ticks + (base or 0.0) for side in (0, 1)]
@@ -108,7 +106,6 @@ def policy_cards(terms: AgentTerms, actions: Floats, inventories: Floats, fit: A
 
 
 def curve_figure(curve: Sequence[float]) -> Figure | None:
-    """Return mean returns over the completed share of the training; None for too few episodes."""
     if len(curve) < 2:
         return None
     x = (np.arange(len(curve)) + 0.5) / len(curve)

@@ -15,7 +15,6 @@ from mm.trials.on_record import OnRecord, on_days
 
 
 def as_of_now(summary: Mapping[str, Any], out_root: Path) -> dict[str, Any]:
-    """Return a backtest's *summary* as of today, allowing for the trials now on record of its days."""
     then, alone = summary.get("trials"), summary.get("verdict_alone")
     if not isinstance(then, Mapping) or alone is None:
         return dict(summary)

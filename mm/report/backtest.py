@@ -109,7 +109,6 @@ def page(
 
 
 def write_summary(result: "Result", folder: Path, run: RunColumns, about: About | None = None) -> dict[str, int | None]:
-    """Write the summary and the page of a backtest into *folder*."""
     summary = json.dumps(result.summary, indent=1, allow_nan=False, ensure_ascii=False)
     (folder / SUMMARY).write_text(summary + "\n", encoding="utf-8", errors="backslashreplace")
     (folder / PAGE).write_text(page(result.summary, run, about), encoding="utf-8")
@@ -125,7 +124,6 @@ def _days(summary: Summary) -> str:
 
 
 def headline(summary: Summary, run: RunColumns, name: str = "") -> tuple[str, str]:
-    """Return the head of the page: market and days, run *name* (HTML), and headline numbers."""
     us, models = np.asarray(run.state["recv_us"], dtype=np.int64), summary["models"]
     window = f"{minute(us[0])} – {minute(us[-1])} UTC" if len(us) else "no state rows"
     line = f"{escape(models['quote'])} quotes, {escape(models['fill'])} fills · {window}{name}"
@@ -259,7 +257,6 @@ def _written(value: float | bool | None, *, plus: bool) -> str:
 
 
 def assumptions_card(summary: Summary, about: About) -> str:
-    """Return the assumptions of the run and the parameters in effect; empty for a run of an earlier version."""
     if "reference_why" not in summary:
         return ""
     title = "Assumptions and parameters"
@@ -285,7 +282,6 @@ def assumptions_card(summary: Summary, about: About) -> str:
 
 
 def curve_sentence(summary: Summary) -> str:
-    """Return the fit's curve in a sentence; reason and warnings are among the notes."""
     fit = summary["fit"]
     if fit is None:
         return "No fit was given (FILL_PARAMS_FILE), so no fills are expected."
@@ -299,7 +295,6 @@ def curve_sentence(summary: Summary) -> str:
 
 
 def used_parameters(summary: Summary) -> list[Row]:
-    """Return the parameters of the quote models, outer steps first, with k and A from the fit."""
     fit, rows = summary.get("fit") or {}, []
 
     def take(model: Mapping[str, Any]) -> None:
@@ -323,7 +318,6 @@ def used_parameters(summary: Summary) -> list[Row]:
 
 
 def short_value(value: object) -> str:
-    """Return the value of a parameter as HTML; JSON without the marks that only a parser needs."""
     text = number(value) if isinstance(value, float) else str(value)
     return escape(text[1:-1].replace('"', "") if text.startswith("{") else text)
 
@@ -333,7 +327,6 @@ _OF_A_FILL = ("recv_us", "side", "price", "qty", "mid", "fee", "reason")
 
 
 def fills_card(summary: Summary, run: RunColumns) -> str:
-    """Return the fills as a table, the newest first, and statistics of their round trips."""
     count = len(run.fills["recv_us"])
     if not count:
         return ""
@@ -357,7 +350,6 @@ def fills_card(summary: Summary, run: RunColumns) -> str:
 
 
 def _fill_row(place: int, us: int, side: str, *values: Any) -> tuple[Cell, ...]:
-    """Return the cells of a fill; *values* are price, quantity, mid (NaN without a book), fee and reason."""
     price, qty, mid, fee, reason = values
     sign = 1 if side == "BUY" else -1
     worth = None if np.isnan(float(mid)) else sign * (float(mid) - float(price))
@@ -374,7 +366,6 @@ def _fill_row(place: int, us: int, side: str, *values: Any) -> tuple[Cell, ...]:
 
 
 def activity_rows(summary: Summary) -> list[Row]:
-    """Return the numbers of orders sent, and of their outcomes."""
     rows: list[Row] = [
         ("orders placed", f"{summary['n_orders']:,}"),
         *([("rejected", f"{summary['n_rejects']:,}")] if "n_rejects" in summary else []),
@@ -392,7 +383,6 @@ def activity_rows(summary: Summary) -> list[Row]:
 
 
 def data_card(summary: Summary, run: RunColumns) -> str:
-    """Return the share of time with a market, and the longest excluded stretches."""
     covered, excluded = summary["seconds_covered"], excluded_s(summary)
     share = excluded / (covered + excluded) if covered + excluded else None
     length = run.excluded[:, 1] - run.excluded[:, 0]
@@ -416,7 +406,6 @@ def data_card(summary: Summary, run: RunColumns) -> str:
 
 
 def selection_card(summary: Summary) -> str:
-    """Return how reliable the Sharpe ratio is: its interval, and the probability of skill."""
     rows: list[Row] = [
         ("Sharpe, annual", number((annual := annualised(summary))["sharpe"], 3)),
         ("interval", interval(annual["sharpe_ci95"], 3)),
@@ -438,7 +427,6 @@ def selection_card(summary: Summary) -> str:
 
 
 def markouts_card(summary: Summary) -> str:
-    """Return the markouts of fills by side, by effect on the inventory, and by distance."""
     by_kind = {(row["fills"], row["horizon_s"]): row for row in summary.get("markouts") or []}
     if not by_kind:
         return ""
@@ -485,7 +473,6 @@ def days_card(summary: Summary) -> str:
 
 
 def earned_cards(summary: Summary, run: RunColumns) -> list[str]:
-    """Return returns, histograms, and PnL by inventory, hour, day; empty without state rows."""
     if len(run.state["recv_us"]) == 0:
         return []
     days = summary.get("daily") or []

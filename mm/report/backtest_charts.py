@@ -46,7 +46,6 @@ def equity_figure(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any])
 
 
 def market_figure(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any]) -> Figure:
-    """Return prices with quotes and fills, counts of fills, PnL by source and inventory over time."""
     return figures.stacked(market_panels(run, curve, terms), *_x(run, curve), NO_MARKET)
 
 
@@ -56,7 +55,6 @@ def whole_figure(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any]) 
 
 
 def equity_panels(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any], height: int = 170) -> list[Panel]:
-    """Return the PnL of the quoting, with each leg's if there are several, and its drawdown."""
     near = np.asarray(run.fills["recv_us"], dtype=np.int64)
     below = figures.step("drawdown", curve.us, curve.drawdown, LOSS, near, fill="tozeroy")
     parts = {name: earned for name, (earned, _) in curve.legs.items()}
@@ -110,10 +108,7 @@ def _x(run: RunColumns, curve: EquityCurve) -> tuple[dict[str, Any], Ints]:
 
 
 def price_panel(run: RunColumns, curve: EquityCurve, quote: str) -> Panel:
-    """Return the chart of the market's best prices and prints, our quotes, our fills and refused orders.
-
-    Fills and prints are behind the lines, so that a busy day does not hide its prices.
-    """
+    """Return the chart of the market's best prices and prints, our quotes, our fills and refused orders."""
     near = np.asarray(run.fills["recv_us"], dtype=np.int64)
     us, mid = _within(curve, run.mid_us, run.mid)
     fills = [_fills_of(run, word, sign, colour) for word, sign, colour, _ in SIDES]
@@ -164,7 +159,6 @@ def _fills_of(run: RunColumns, word: str, sign: int, colour: str) -> Trace:
 
 
 def some(rows: Rows, most: int) -> Rows:
-    """Return at most *most* of some rows, evenly selected."""
     return rows[:: max(1, -(-len(rows) // most))]
 
 
@@ -202,7 +196,6 @@ def _refused_of(run: RunColumns) -> list[Trace]:
 
 
 def count_panel(run: RunColumns, curve: EquityCurve) -> Panel:
-    """Return the chart of the number of fills in each stretch of time."""
     return Panel("Fills", "number, buys upwards", _counts(run, curve), 70)
 
 
@@ -240,10 +233,7 @@ def _held(pieces: "Sequence[IntensityPiece]", column: str, curve: EquityCurve) -
 
 
 def split_figure(summary: Mapping[str, Any]) -> Figure | None:
-    """Return spread, inventory, fees and other markets as steps from zero to the PnL; None without a PnL.
-
-    Green and red show a decided verdict; otherwise colours only tell up from down.
-    """
+    """Return spread, inventory, fees and other markets as steps from zero to the PnL."""
     if (pnl := quoting_of(summary)) is None:
         return None
     parts = {
@@ -303,7 +293,6 @@ def markout_trace(
 
 
 def markout_figure(summary: Mapping[str, Any], fee_per_unit: float | None) -> Figure | None:
-    """Return the realised half-spread some time after a fill, and the fee; None without fills."""
     rows = markout_rows(summary)
     if not rows:
         return None
@@ -335,9 +324,8 @@ def distance_figure(fills: Mapping[str, Any], tick_size: float) -> Figure | None
 
 
 def distance_edges(ticks: Floats) -> Floats:
-    """Return the edges of nine to `MOST_BARS` bars that contain 99 % of the distances, in round numbers of half ticks.
-
-    Edges are a quarter tick below a half or whole tick, where no distance can be.
+    """Return the edges of nine to `MOST_BARS` bars that contain 99 % of the distances, in round numbers of
+    half ticks.
     """
     low, high = quantiles(ticks, [0.005, 0.995])
     raw = max((high - low + 0.5) / (MOST_BARS - 1), 0.5)
@@ -350,11 +338,7 @@ def distance_edges(ticks: Floats) -> Floats:
 
 
 def rate_figure(rows: Sequence[Mapping[str, Any]]) -> Figure | None:
-    """Return fills per second of one resting order by its distance, with 95 % bars, and the expected curve.
-
-    Args:
-        rows: ``fills_by_distance`` of the summary.
-    """
+    """Return fills per second of one resting order by its distance, with 95 % bars, and the expected curve."""
     shown = [row for row in rows if row["exposure_s"] >= LEAST_S]
     filled = [row for row in shown if row["fills"]]
     if not filled:
@@ -393,11 +377,7 @@ def _rate_tip(row: Mapping[str, Any]) -> str:
 
 
 def hours_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Return the fills of each hour with their 95 % interval, and the expected ones as a step line.
-
-    Args:
-        rows: ``fills_by_hour`` of the summary.
-    """
+    """Return the fills of each hour with their 95 % interval, and the expected ones as a step line."""
     start = np.array([row["start_us"] for row in rows], dtype=np.int64)
     edges = np.append(start, start[-1] + HOUR_US)
     expected = np.array([row["predicted"] for row in rows], dtype=np.float64)

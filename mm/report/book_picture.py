@@ -37,11 +37,8 @@ class BookCells:
     """The displayed book over a stretch of time.
 
     Attributes:
-        us: Middle of each cell.
         ticks: Lowest price of each row; a row has *height* ticks.
         qty: Displayed quantity at the end of each cell, base asset, float64[rows, cells]; NaN without a book.
-        best: Best bid and ask of each cell in ticks, 0 for none.
-        prints: Instant, aggressor's side, ticks and lots of each trade.
     """
 
     us: Ints
@@ -53,22 +50,16 @@ class BookCells:
 
 
 def stretch(middle_us: int, seconds: float) -> tuple[int, int]:
-    """Return the first and last µs of a picture around an instant."""
     half = round(seconds * US_PER_S / 2)
     return middle_us - half, middle_us + half
 
 
 def sampled(first_us: int, last_us: int) -> list[int]:
-    """Return the ends of the cells of a picture."""
     return [int(us) for us in np.linspace(first_us, last_us, CELLS + 1)[1:]]
 
 
 def book_cells(tape: "Tape", first_us: int, last_us: int, own: Sequence[int], feed: Any = None) -> BookCells:
-    """Return *tape*'s book between two instants, with every price (ticks) of *own*.
-
-    Args:
-        feed: As in the run's summary: the book is the exchange's.
-    """
+    """Return *tape*'s book between two instants, with every price (ticks) of *own*."""
     ahead = feed_in(tape, feed)
     if ahead is not None:
         tape = happened(tape, ahead, first_us, last_us + 1)
@@ -197,7 +188,6 @@ def _fills(run: "RunColumns", word: str, sign: int, colour: str) -> Trace:
 
 
 def _ahead(places: "Sequence[Place]", name: str, colour: str) -> Trace:
-    """Return the quantity ahead of the orders of a side; a line for each, without a bridge to the next."""
     x, y = list[float](), list[float]()
     last = 0
     for order_id, _, us, ahead in sorted(places, key=lambda place: (place.order_id, place.us)):
@@ -212,7 +202,6 @@ def _ahead(places: "Sequence[Place]", name: str, colour: str) -> Trace:
 
 
 def page(tape: "Tape", figure: Figure, cells: BookCells, name: str, lines: Sequence[str]) -> str:
-    """Return the HTML page of a picture; *name* is the run's, *lines* what could not be drawn."""
     first, last = (iso(int(us))[:19].replace("T", " ") for us in (cells.us[0], cells.us[-1]))
     grid, (base, _) = tape.instrument, _assets(tape)
     full = figure["data"][0]["zmax"]

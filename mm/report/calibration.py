@@ -146,7 +146,6 @@ def _written(value: float | str | None, unit: str) -> str:
 
 
 def further_cards(content: Mapping[str, Any], moves: Sequence["AdverseMove"]) -> list[str]:
-    """Return cards of the other contents of ``poisson_fit.json`` (*content*), and of the *moves* after fills."""
     simulated = content.get("method", "marks") != "marks"
     pairs = [
         (_curves(content.get("alternatives"), content.get("n_blocks")), _moves(moves, simulated)),
@@ -198,7 +197,6 @@ def _moves(moves: Sequence["AdverseMove"], simulated: bool) -> str:
 
 
 def moves_figure(moves: Sequence["AdverseMove"]) -> Figure | None:
-    """Return the move of the mid against an order after a fill, by its distance; None for too few fills."""
     rows = [row for row in moves if row.side == "both" and row.horizon_s == HORIZON_S and row.hits]
     shown = [row for row in rows if row.low_ticks is not None][:40]
     if not shown:
@@ -278,7 +276,6 @@ def _spread_range(first: float, last: float | None) -> str:
 
 
 def clusters_card(clusters: Mapping[str, Any], within: str = "") -> str:
-    """Return a card of the clustering of orders, by time scale; *within* begins its hint."""
     if clusters["branching_ratio"] is None:
         return card("Clustering", within, nothing(f"Not fitted: {escape(clusters['reason'])}."))
     ks, plain = max(clusters["ks"].values()), max(clusters["ks_poisson"].values())

@@ -38,11 +38,7 @@ Pieces = Sequence[tuple[int, int, "PoissonFit"]]
 
 @dataclass(frozen=True)
 class CurveArea:
-    """Where a curve is drawn.
-
-    Attributes:
-        low, high: Least and greatest power of ten of the fills per second.
-    """
+    """Where a curve is drawn."""
 
     far: float
     low: int
@@ -65,7 +61,6 @@ class CurveArea:
 
 
 def distances_card(measured: "Measured", fit: "PoissonFit") -> str:
-    """Return the card of the curve and its residuals, which zoom together."""
     choice = fit.reference_choice
     reference = "" if choice is None else f" Counted from the {fit.reference}: {escape(choice.why)}."
     hint = (
@@ -84,7 +79,6 @@ NONE = "No fills at any distance."
 
 
 def distances_figure(shown: Points, fitted: Points, fit: "PoissonFit") -> Figure | None:
-    """Return the curve with the points *shown*, and the residuals of the *fitted* ones below; None without fills."""
     area = curve_area(shown, fit)
     if area is None:
         return None
@@ -106,7 +100,6 @@ def sides_of(points: Points | None) -> Sequence[tuple[int, str, str]]:
 
 
 def curve_area(points: Points | None, fit: "PoissonFit") -> CurveArea | None:
-    """Return where the curve is drawn; None if there is nothing to draw."""
     sides = [] if points is None else [residuals(points, None, None, side) for side, *_ in sides_of(points)]
     seen = [rows for rows in sides if rows.fills.sum() > 0]
     if not seen and (points is not None or fit.A is None or fit.k is None or fit.max_delta_ticks is None):
@@ -121,7 +114,6 @@ def curve_area(points: Points | None, fit: "PoissonFit") -> CurveArea | None:
 
 
 def curve_traces(points: Points | None, fit: "PoissonFit", area: CurveArea) -> list[Trace]:
-    """Return fills per second at each distance with 95 % intervals, and the fitted lines with their band."""
     lines, band = curves(fit, area.far / 1.04)
     traces = list[Trace]()
     if band is not None:
@@ -165,7 +157,6 @@ def _compared(rows: Residuals) -> Rows:
 
 
 def residual_panel(rows: Residuals, area: CurveArea) -> Panel:
-    """Return the residual of each distance: fills minus fitted fills, in standard deviations."""
     at = _compared(rows)
     z, delta = rows.standardised[at], rows.delta_ticks[at]
     x, scale = area.scale.at(delta), Scale(max(3.0, float(np.abs(z).max())), STEEP, signed=True)
@@ -188,10 +179,7 @@ def residual_panel(rows: Residuals, area: CurveArea) -> Panel:
 def curves(
     fit: "PoissonFit", far: float
 ) -> tuple[list[tuple[str, Floats, Floats]], tuple[Floats, Floats, Floats] | None]:
-    """Return name, distances and log10 λ of each line up to *far* ticks, and the 95 % band of the first, the chosen.
-
-    Another choice than the exponential is drawn beside it; without a fit there are no lines.
-    """
+    """Return name, distances and log10 λ of each line up to *far* ticks, and the 95 % band of the first, the chosen."""
     if fit.A is None or fit.k is None:
         return [], None
     exponential, band = _exponential(fit, (fit.A, fit.k), far)
@@ -209,7 +197,6 @@ def curves(
 def _exponential(
     fit: "PoissonFit", rates: tuple[float, float], far: float
 ) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats, Floats] | None]:
-    """The band is by blocks, without blocks naive."""
     A, k = rates
     x = np.linspace(0.0, far * 1.04, DRAWN)
     y = (math.log(A) - k * x) / math.log(10)
@@ -223,7 +210,6 @@ def _exponential(
 
 
 def curve_card(fit: "PoissonFit") -> str:
-    """Return the card of the curve: the choice, its valid range, and λ by distance and state of the spread."""
     if fit.shape is None or not fit.lambda_curve:
         return ""
     shape = fit.shape
@@ -260,7 +246,6 @@ def _rows(fit: "PoissonFit", state: str) -> "list[CurvePoint]":
 
 
 def stretch(ticks: tuple[float, float] | None) -> str:
-    """Return a range in ticks, as words."""
     if ticks is None:
         return "nowhere"
     near, far = map(short, ticks)
@@ -268,7 +253,6 @@ def stretch(ticks: tuple[float, float] | None) -> str:
 
 
 def pieces_card(pieces: Pieces, fit: "PoissonFit") -> str:
-    """Return the card of A and k over the day, which zoom together."""
     hint = (
         "Each piece of the day alone, with 95 % intervals by its blocks of five minutes; dashed: the whole day. Where "
         "pieces differ by more than their bars, one A and k do not describe the day. A bar that ends at the edge of "
@@ -279,7 +263,6 @@ def pieces_card(pieces: Pieces, fit: "PoissonFit") -> str:
 
 
 def pieces_figure(pieces: Pieces, fit: "PoissonFit") -> Figure | None:
-    """Return A and k of each piece of the day; None if none gives a usable fit."""
     if not any(fit.usable for *_, fit in pieces):
         return None
     panels = [_piece_panel(pieces, "k", "1/tick", fit.k), _piece_panel(pieces, "A", "1/s, logarithmic", fit.A)]
@@ -287,7 +270,6 @@ def pieces_figure(pieces: Pieces, fit: "PoissonFit") -> Figure | None:
 
 
 def _piece_panel(pieces: Pieces, name: str, unit: str, whole: float | None) -> Panel:
-    """The scale has all estimates, and as much of the intervals as does not flatten them."""
     log = name == "A"  # its intervals are multiplicative
     fits = [(start, end, fit) for start, end, fit in pieces if fit.usable]
     us = np.array([(start + end) // 2 for start, end, _ in fits], dtype=np.int64)

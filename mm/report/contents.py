@@ -18,10 +18,6 @@ BACKTEST = "backtest"  # folder of the backtest of a walk-forward
 def read_content(path: Path, keys: Sequence[str] = (), keys_of_rows: Sequence[str] = ()) -> dict[str, Any]:
     """Return the object in a JSON file of a run.
 
-    Args:
-        keys: Names it must have.
-        keys_of_rows: Names that the first of its ``rows`` must have.
-
     Raises:
         BrokenFile: If it cannot be read, or lacks one of the names.
     """

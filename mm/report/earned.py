@@ -19,7 +19,6 @@ Summary = Mapping[str, Any]
 
 
 def returns_card(summary: Summary, run: RunColumns) -> str:
-    """Return the card of the returns in per cent of the first equity, beside the returns of holding."""
     start = (summary.get("account") or {}).get("equity_start")
     title, drawn = "Returns beside holding", returns_figure(summary, run)
     if drawn is None:
@@ -33,7 +32,6 @@ def returns_card(summary: Summary, run: RunColumns) -> str:
 
 
 def returns_figure(summary: Summary, run: RunColumns) -> Figure | None:
-    """Return PnL of the quoting, of the holding and of both, in % of the first equity; None without equity."""
     curve, start = run.curve, (summary.get("account") or {}).get("equity_start")
     if not start or start < 0 or np.isnan(curve.equity).all():
         return None
@@ -51,7 +49,6 @@ def returns_figure(summary: Summary, run: RunColumns) -> Figure | None:
 
 
 def draws_cards(summary: Summary, run: RunColumns) -> str:
-    """Return the cards of the histograms of minutes and of round trips."""
     return in_row(_minutes_card(summary, run), _trips_card(summary, run))
 
 
@@ -89,7 +86,6 @@ def _histogram(values: Floats, unit: str, what: str) -> Figure | None:
 
 
 def inventory_card(summary: Summary, run: RunColumns) -> str:
-    """Return the card of the PnL by the inventory that was held when it arose."""
     levels, pnl, share = by_inventory(run, summary["quote_qty"])
     unit, base = quote_asset(summary), base_asset(summary)
     title = "PnL by inventory"
@@ -112,11 +108,7 @@ def inventory_card(summary: Summary, run: RunColumns) -> str:
 
 
 def by_inventory(run: RunColumns, clip: float) -> tuple[Floats, Floats, Floats]:
-    """Return levels of the inventory less its target, and the own PnL and the share of time at each.
-
-    Levels are multiples of a few clips. A change of equity belongs to the inventory held before it, so levels add up to
-    the PnL; a stretch without a market belongs to none.
-    """
+    """Return levels of the inventory less its target, and the own PnL and the share of time at each."""
     curve = run.curve
     known = np.flatnonzero(~np.isnan(curve.own))
     if len(known) < 2:
@@ -134,11 +126,6 @@ def by_inventory(run: RunColumns, clip: float) -> tuple[Floats, Floats, Floats]:
 
 
 def rolling_card(days: Sequence[str], pnl: Sequence[float], annual: float | None) -> str:
-    """Return the card of the Sharpe ratio over the last `SHARPE_DAYS` days; empty for fewer days.
-
-    Args:
-        annual: Annualised Sharpe ratio of all days; None if they are equal.
-    """
     if len(days) < SHARPE_DAYS:
         return ""
     title = f"Sharpe over {SHARPE_DAYS} days"
@@ -158,7 +145,6 @@ def rolling_card(days: Sequence[str], pnl: Sequence[float], annual: float | None
 
 
 def rolling_sharpe(pnl: Floats, annual: float | None) -> Floats:
-    """Return the Sharpe ratio of each `SHARPE_DAYS` days in a row, annualised like *annual*; NaN for none."""
     whole = sharpe_of_days(pnl, 1.0)
     if not whole or annual is None:
         return np.full(len(pnl) - SHARPE_DAYS + 1, np.nan)
@@ -169,10 +155,7 @@ def rolling_sharpe(pnl: Floats, annual: float | None) -> Floats:
 
 
 def hours_by_day(run: RunColumns) -> tuple[list[str], Floats]:
-    """Return a run's days, and the PnL of all legs by hour of day, [24, days]; NaN where it has none.
-
-    Days are the run's own, which need not begin at midnight, else UTC's.
-    """
+    """Return a run's days, and the PnL of all legs by hour of day, [24, days]; NaN where it has none."""
     curve = run.curve
     known = np.flatnonzero(~np.isnan(curve.equity))
     us = curve.us[known[1:]]
@@ -193,7 +176,6 @@ HOUR_PX, MOST_TIPS = 17, 3_000
 
 
 def hour_by_day_card(summary: Summary, run: RunColumns) -> str:
-    """Return the card of the PnL by hour and day; empty for one day, whose hours have a chart of their own."""
     title = "PnL by hour and day"
     names, pnl = hours_by_day(run)
     if len(names) < 2:
@@ -207,7 +189,6 @@ def hour_by_day_card(summary: Summary, run: RunColumns) -> str:
 
 
 def day_map(days: Sequence[str], rows: Sequence[str], pnl: Floats, row_px: int) -> Figure:
-    """Return a heat map of *pnl* by row and day; cells are named when pointed at, if few."""
     values = [[None if np.isnan(value) else value for value in row] for row in pnl.tolist()]
     gap = 1 if len(days) < 100 else 0
     more: dict[str, Any] = {"xgap": gap, "ygap": gap}

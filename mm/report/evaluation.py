@@ -41,7 +41,6 @@ Content = Mapping[str, Any]
 
 
 def page(folder: Path, about: About | None = None, more: Sequence[str] = ()) -> str:
-    """Return the page of the evaluation in *folder*, with *more* notes."""
     content, about = read_evaluation(folder), about or About()
     content = {**content, "warnings": [*more, *content["warnings"]]}
     asset = escape(content["quote_asset"])
@@ -87,7 +86,6 @@ def evaluation_figures(content: Content) -> list[tuple[str, Figure]]:
 
 
 def headline(content: Content, name: str = "") -> list[str]:
-    """Return the head of the page: symbols, days, run *name* (HTML), headline numbers, warnings."""
     days = content["days"]
     span = " to ".join(dict.fromkeys((days[0], days[-1]))) if days else "no day"
     line = f"evaluation of {_days_of(content)}{name}"
@@ -151,7 +149,6 @@ def _days_figure(content: Content) -> Figure | None:
 
 
 def _sum_of(names: Sequence[str], pnl: Floats) -> figures.Trace:
-    """A line through one point would be invisible."""
     return figures.points("sum", names, np.cumsum(pnl), figures.MAIN, mode="lines+markers")
 
 
@@ -222,7 +219,6 @@ def _symbols_card(content: Content) -> str:
 
 
 def _whiskers(rows: Sequence[Content], x: Sequence[str], name: str, asset: str) -> Figure | None:
-    """Green and red mark intervals that exclude 0."""
     if not rows:
         return None
     means = np.array([np.nan if row["mean"] is None else row["mean"] for row in rows])

@@ -1,8 +1,4 @@
-"""Charts as plotly figures: plain dictionaries in plotly's schema, whose data are numpy arrays and lists.
-
-A page embeds them (`mm.report.frame.chart`), a notebook and the dashboard show the same ones. Only a notebook imports
-plotly; a page needs nothing but its JavaScript file.
-"""
+"""Charts as plotly figures: plain dictionaries in plotly's schema, whose data are numpy arrays and lists."""
 
 import json
 import math
@@ -34,9 +30,8 @@ DIVERGING = [[0.0, LOSS], [0.5, "rgba(138,143,152,0.08)"], [1.0, GAIN]]
 
 
 def drawn_rows(values: Floats, keep: Rows | None = None, most: int = MOST) -> Rows:
-    """Return at most *most* rows of a series: the first, lowest, highest and last of equal groups, and those to *keep*.
-
-    If more than half of *most* are to be kept, they are selected evenly.
+    """Return at most *most* rows of a series: the first, lowest, highest and last of equal groups, and those to
+    *keep*.
     """
     count = len(values)
     if count <= most:
@@ -65,10 +60,7 @@ def line(name: str, x: Any, y: Any, colour: str = MAIN, **more: Any) -> Trace:
 
 
 def step(name: str, us: Ints, values: Floats, colour: str = MAIN, near: Ints | None = None, **more: Any) -> Trace:
-    """Return a step line over time: each value holds until the next one, NaN is none.
-
-    A long line is thinned by `drawn_rows`; rows around the instants *near* are kept.
-    """
+    """Return a step line over time: each value holds until the next one, NaN is none."""
     keep = None
     if near is not None and len(near):
         at = np.searchsorted(us, near, side="right") - 1
@@ -81,10 +73,7 @@ def step(name: str, us: Ints, values: Floats, colour: str = MAIN, near: Ints | N
 
 
 def spans(name: str, us: Ints, until_us: Ints, values: Floats, colour: str, **more: Any) -> Trace:
-    """Return values that are each valid from an instant until another, as bars: our quotes.
-
-    Consecutive equal values are joined; of too many, one of several in a row is drawn, until the next.
-    """
+    """Return values that are each valid from an instant until another, as bars: our quotes."""
     if len(us) > 1:
         new = np.append(True, (values[1:] != values[:-1]) | (us[1:] > until_us[:-1]))
         first = np.flatnonzero(new)
@@ -109,7 +98,6 @@ def points(
     tips: Sequence[str] | None = None,
     **more: Any,
 ) -> Trace:
-    """Return points, with error bars *ends* and HTML *tips* if given."""
     marker = {"color": colour, "size": 7, **more.pop("marker", {})}
     trace = {"type": "scatter", "mode": "markers", "name": name, "x": x, "y": y, "marker": marker, **more}
     if ends is not None:
@@ -138,7 +126,6 @@ def within(
 
 
 def bars(name: str, x: Any, y: Any, colour: Any, tips: Sequence[str] | None = None, **more: Any) -> Trace:
-    """Return bars from zero; *colour* is one for all, or a list with one for each; *tips* as in `points`."""
     trace = {"type": "bar", "name": name, "x": x, "y": y, "marker": {"color": colour}, **more}
     return trace if tips is None else trace | {"hovertext": list(tips), "hovertemplate": "%{hovertext}<extra></extra>"}
 
@@ -153,7 +140,6 @@ class Panel:
     """One of several charts above each other, which share the horizontal axis.
 
     Attributes:
-        traces: From back to front.
         height: Height of the drawing area in pixels.
         y: Further properties of its vertical axis.
         levels: Values of dashed horizontal lines.
@@ -229,7 +215,6 @@ def stacked(
 def chart(
     traces: Sequence[Trace], x: Mapping[str, Any], height: int = 250, title: str = "", unit: str = "", **panel: Any
 ) -> Figure:
-    """Return a single chart, whose vertical numbers are *title* in *unit*; *panel* as in `Panel`."""
     return stacked([Panel(title, unit, traces, height, **panel)], x)
 
 
@@ -248,18 +233,13 @@ def names_axis(**more: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Scale:
-    """A linear or logarithmic scale, with zero and both signs on it.
-
-    Attributes:
-        reach: Greatest size of a number.
-    """
+    """A linear or logarithmic scale, with zero and both signs on it."""
 
     reach: float
     linear: float = 60.0
     signed: bool = False
 
     def at(self, values: Any) -> Floats:
-        """Return the places of *values* on the axis."""
         linear: Floats = np.asarray(values, dtype=np.float64)
         return linear if self.reach <= self.linear else np.sign(linear) * np.log1p(np.abs(linear))
 
@@ -279,10 +259,7 @@ FROM_ZERO = {"rangemode": "tozero"}
 
 
 def log_labels(low: float, high: float) -> dict[str, Any]:
-    """Return the labels of a logarithmic axis: 1, 2 and 5 of each decade, beyond two decades powers of ten alone.
-
-    Plotly's own labels between the powers are single digits.
-    """
+    """Return the labels of a logarithmic axis: 1, 2 and 5 of each decade, beyond two decades powers of ten alone."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     factors = (1, 2, 5) if math.log10(high / low) <= 2 else (1,)
     values = [factor * 10.0**decade for decade in decades for factor in factors]
@@ -346,7 +323,6 @@ MOST_BINS, TAIL = 40, 0.005
 
 
 def histogram(values: Floats, unit: str, what: str, height: int = 200) -> Figure:
-    """Return the number of *values* in equal steps; the outermost bars hold the tails."""
     low, high = np.quantile(values, (TAIL, 1 - TAIL)) if len(values) > 1 / TAIL else (values.min(), values.max())
     edges = np.histogram_bin_edges(values, min(MOST_BINS, max(5, round(2 * len(values) ** 0.5))), (low, high))
     counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
@@ -358,7 +334,6 @@ def histogram(values: Floats, unit: str, what: str, height: int = 200) -> Figure
 
 
 def known(values: Iterable[Iterable[float | None]]) -> list[float]:
-    """Return the values of a table that are not None."""
     return [value for row in values for value in row if value is not None]
 
 
@@ -368,8 +343,6 @@ def to_json(figure: Figure) -> str:
 
 
 def plain(figure: Figure) -> Figure:
-    """Return a figure without arrays, for a reader that knows only JSON; what is not a number is None."""
-
     def listed(array: Numbers) -> Any:
         return [None if value is None or math.isnan(value) else value for value in array.tolist()]
 
@@ -423,7 +396,6 @@ def _head_px(panel: Panel) -> int:
 
 
 def _lines_below(panel: Panel) -> int:
-    """Columns are as wide as the longest name."""
     if not _names(panel) or _legend_beside(panel):
         return 0
     return math.ceil(len(_names(panel)) / (NARROW_PX // _widths(_names(panel))["column"]))
@@ -464,10 +436,7 @@ def _labels(labels: Sequence[str]) -> dict[str, Any]:
 
 
 def thinned(figure: Figure) -> str:
-    """Return which traces of a figure lack some of their points, in words; empty if none does.
-
-    The number of all points is in the trace's ``meta``, as ``of``.
-    """
+    """Return which traces of a figure lack some of their points, in words; empty if none does."""
     every = [(trace["name"], len(trace["x"]), (trace.get("meta") or {}).get("of", 0)) for trace in figure["data"]]
     return "; ".join(f"{name} {shown:,} of {all_:,}" for name, shown, all_ in every if shown < all_)
 
@@ -485,6 +454,5 @@ def merged(excluded: Ints, x: tuple[float, float]) -> Ints:
 
 
 def padded(low: float, high: float) -> tuple[float, float]:
-    """Return a range slightly wider than *low* to *high*, never empty."""
     room = (high - low) * 0.06 or abs(high) * 1e-4 or 1.0
     return low - room, high + room

@@ -43,7 +43,6 @@ class About:
     """Metadata of a run.
 
     Attributes:
-        command: As words; empty without one (a notebook).
         knobs: Name to ``{"value": …, "source": …}``, as in the manifest.
         folder: Prefix of links to the run's files: ``""`` in their folder, else ends with ``/``.
         plotly: Address of plotly's JavaScript relative to the page; empty: inside the page.
@@ -63,11 +62,7 @@ class About:
 
 
 def document(title: str, parts: Sequence[str], plotly: str = "") -> str:
-    """Return an HTML file that makes no requests; empty *parts* (HTML) are omitted.
-
-    Args:
-        plotly: As in `About`.
-    """
+    """Return an HTML file that makes no requests; empty *parts* (HTML) are omitted."""
     body = chr(10).join(part for part in parts if part)
     run, policy = "", POLICY
     if _CHART in body:
@@ -90,7 +85,6 @@ _SWITCH = '<button id="theme" title="light or dark">◐</button>'
 
 
 def chart(figure: Figure | None, none: str = "") -> str:
-    """Return a place where the page's script draws *figure*; without one, the text *none* (HTML)."""
     if figure is None:
         return nothing(none)
     height = figure["layout"]["height"]
@@ -133,13 +127,11 @@ def plotly_script() -> Path:
 
 
 def inlined(html: str) -> str:
-    """Return a page with plotly's JavaScript inside, even if its file keeps it beside the page."""
     return _BESIDE.sub(lambda _: _library(), html, count=1)
 
 
 @cache
 def _library() -> str:
-    """Compressed, as an element: a third of its size."""
     from isal.igzip_lib import COMP_GZIP, compress
 
     data = b64encode(compress(plotly_script().read_bytes(), 3, COMP_GZIP)).decode()
@@ -161,21 +153,15 @@ def pair(*cards: str) -> str:
 
 
 def in_row(*cards: str, kind: str = "halves") -> str:
-    """Return *cards* in as many columns as fit the window; empty ones are omitted.
-
-    Args:
-        kind: ``halves`` for charts of half a page, ``wholes`` for full width.
-    """
+    """Return *cards* in as many columns as fit the window; empty ones are omitted."""
     return f'<div class="abreast {kind}">{"".join(cards)}</div>' if any(cards) else ""
 
 
 def column(*cards: str) -> str:
-    """Return *cards*, HTML, stacked in one cell of a grid; empty ones are omitted."""
     return f'<div class="column">{"".join(cards)}</div>' if any(cards) else ""
 
 
 def quote_asset(summary: Mapping[str, Any]) -> str:
-    """Return the name of the quote asset, HTML: the instrument's, else the suffix of its symbol."""
     return escape(summary["quote_asset"] or assets_of(summary["symbol"])[1] or "quote asset")
 
 
@@ -186,28 +172,23 @@ def in_assets(unit: str, summary: Mapping[str, Any]) -> str:
 
 
 def base_asset(summary: Mapping[str, Any]) -> str:
-    """Return the name of the base asset, HTML: the instrument's, else the prefix of its symbol."""
     return escape(summary["base_asset"] or assets_of(summary["symbol"])[0] or "base asset")
 
 
 def header(symbol: str, days: str, line: str) -> str:
-    """Return the head of a page, with *line*, HTML, below the symbol and its days."""
     name = f"<h1>{escape(symbol)} <small>{escape(days)}</small></h1>"
     return f'<header>{name}<p class="sub">{line}</p></header>'
 
 
 def minute(us: int) -> str:
-    """Return an instant in UTC, to the minute."""
     return iso(int(us))[:16].replace("T", " ")
 
 
 def kind_of(sign: str) -> str:
-    """Return the class of a number with the *sign* of its interval; an undecided one has no colour."""
     return {ABOVE: "gain", BELOW: "loss"}.get(sign, "")
 
 
 def shown(found: Estimate) -> "Amount":
-    """Return a signed number, coloured by its 95 % interval, with half the interval behind ±."""
     if (ends := found.ends) is None:
         return Amount(found.value)
     half = number((ends[1] - ends[0]) / 2, 2)
@@ -221,7 +202,6 @@ def coloured(value: float | None, ends: Sequence[float | None] | None, n: int, m
 
 
 def interval(ends: Sequence[float] | None, digits: int = 4) -> str:
-    """Return a 95 % interval in words."""
     return "no interval" if ends is None else f"95 %: {number(ends[0], digits)} to {number(ends[1], digits)}"
 
 
@@ -250,11 +230,7 @@ def tiles(*shown: str) -> str:
 
 
 def earnings(summary: Mapping[str, Any]) -> list[str]:
-    """Return the first two tiles of every page of a backtest: PnL of the quoting, and the certainty of its sign.
-
-    Below `SHARPE_DAYS` days the verdict on the mean PnL per minute replaces the Sharpe ratio: annualising a few hours
-    multiplies by a large root.
-    """
+    """Return the first two tiles of every page of a backtest."""
     pnl, fees, numbers = quoting_of(summary), f"after {number(summary['fees'])} fees", of_all_legs(summary)
     fees += escape(worst(summary, "; "))
     if hold := summary.get("pnl_hold"):
@@ -296,7 +272,6 @@ def _of_rank(rank: str, lines: Sequence[str]) -> str:
 
 
 def listed(lines: Sequence[str], kind: str = "") -> str:
-    """Return *lines* as a list of a *kind* (``why``); empty without any."""
     if not lines:
         return ""
     return f'<ul class="{kind}">{"".join(f"<li>{escape(line)}</li>" for line in lines)}</ul>'
@@ -311,14 +286,7 @@ def table(caption: str, rows: Sequence[Row]) -> str:
 
 @dataclass(frozen=True)
 class Amount:
-    """A number in a table; a column shares its number of decimals.
-
-    Attributes:
-        value: None is a dash.
-        plus: Whether it shows its sign, also if it is positive.
-        around: HTML around it, which stands at ``{}``.
-        exact: Whether no digit may be left out: a price, a quantity.
-    """
+    """A number in a table; a column shares its number of decimals."""
 
     value: float | None
     plus: bool = True
@@ -330,7 +298,6 @@ Cell = str | Amount
 
 
 def texts_of(cells: Sequence[Cell]) -> list[str]:
-    """Return the cells of a column as HTML."""
     amounts = [cell for cell in cells if isinstance(cell, Amount)]
     known = iter(in_column([amount.value for amount in amounts], exact=any(amount.exact for amount in amounts)))
     texts = []

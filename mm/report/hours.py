@@ -26,16 +26,7 @@ _HOUR_US = 3_600 * US_PER_S
 
 @dataclass(frozen=True, eq=False)
 class HoursOfDay:
-    """Results by hour of day (UTC), over all days of a run.
-
-    Attributes:
-        buys, sells: Our fills.
-        pnl: Change of the marked equity, quote asset; the hours add up to the run's PnL.
-        at_once: Mean of s·(m − p) at the fill, quote asset per unit; NaN without a fill at a valid mid.
-        later: The same against the mid `HORIZON_S` later, by blocks of five minutes; no interval below `LEAST_FILLS` or
-            `LEAST_BLOCKS`.
-        days: Number of days on which the run covers that hour.
-    """
+    """Results by hour of day (UTC), over all days of a run."""
 
     buys: Ints
     sells: Ints
@@ -68,10 +59,7 @@ def _hour(us: Ints) -> Ints:
 
 
 def fills_means(hour: Ints, values: Floats, block: Ints) -> list[Estimate]:
-    """Return the mean of the *values* of each hour; NaN is ignored.
-
-    A *block*'s values are one draw: fills come in bursts, and share the moves after them.
-    """
+    """Return the mean of the *values* of each hour."""
     known = ~np.isnan(values)
     hour, values, block = hour[known], values[known], block[known]
     return [_mean_of(values[hour == each], block[hour == each]) for each in range(HOURS)]
@@ -86,7 +74,6 @@ def _mean_of(values: Floats, block: Ints) -> Estimate:
 
 
 def hours_card(run: RunColumns, summary: Mapping[str, Any]) -> str:
-    """Return the card of fills and PnL by hour of day; empty for a run without fills, or within one hour."""
     if not len(run.fills["recv_us"]) or not len(run.state["recv_us"]):
         return ""
     hours, quote = HoursOfDay.of(run), quote_asset(summary)
@@ -133,7 +120,6 @@ def fills_figure(hours: HoursOfDay) -> Figure:
 
 
 def pnl_figure(hours: HoursOfDay, quote: str, *, decided: bool) -> Figure:
-    """Return each hour's PnL in *quote*; green and red if the verdict is *decided*."""
     gained = hours.pnl.round(12)
     tips = [f"{hour:02d}:00 UTC: PnL {number(value)}" for hour, value in enumerate(gained.tolist())]
     bars = figures.bars("PnL", _AXIS["tickvals"], gained, signs(gained, decided=decided), tips)

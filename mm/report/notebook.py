@@ -52,23 +52,19 @@ from mm.walkforward.walkforward import WalkForward
 
 @singledispatch
 def picture_of(thing: object) -> Picture:
-    """Return the charts of a result, fit, schedule or tape; raises TypeError for anything else."""
     raise TypeError(f"{type(thing).__name__} has no charts; results, fits, schedules and tapes have")
 
 
 @singledispatch
 def card_of(thing: object) -> str:
-    """Return the head of an object's page as HTML; raises TypeError for an unknown kind."""
     raise TypeError(f"{type(thing).__name__} has no card; results, fits, schedules and tapes have")
 
 
 def plain_charts(picture: Picture) -> list[tuple[str, Any]]:
-    """Return heading and figure of each chart, for a reader of JSON."""
     return [(heading, json.loads(to_json(figure))) for heading, figure in picture.charts]
 
 
 def picture_page(picture: Picture) -> str:
-    """Return an HTML page with a card for each chart."""
     cards = [frame.card(escape(heading), "", frame.chart(figure)) for heading, figure in picture.charts]
     over_time = any(figure["layout"]["xaxis"].get("type") == "date" for _, figure in picture.charts)
     cards = [frame.zoom_bar(), *cards] if over_time else cards
@@ -87,7 +83,6 @@ def _(result: Result) -> Picture:
 
 
 def backtest_picture(summary: Mapping[str, Any], run: RunColumns) -> Picture:
-    """Return the charts over time of a backtest, from its numbers and its columns."""
     title = f"backtest of {title_of(summary)}"
     drawn = whole_figure(run, run.curve, summary) if len(run.state["recv_us"]) else None
     return _picture(title, [("Over time", drawn)], "there are no state rows")
@@ -167,7 +162,6 @@ def sweep_picture(
 
 
 def evaluation_picture(content: Mapping[str, Any]) -> Picture:
-    """Return the charts of an evaluation, from its ``evaluation.json``."""
     return _picture(
         f"evaluation of {content['daily']['days']:,} days", evaluation_figures(content), "no day was played"
     )
@@ -217,7 +211,6 @@ def _(forward: WalkForward) -> str:
 
 
 def tape_figure(tape: Tape) -> Figure | None:
-    """Return mid, spread and traded quantity of a tape's window over time; None if the book was never valid."""
     grid = tape.instrument
     assets = {"symbol": tape.symbol, "base_asset": grid.base_asset, "quote_asset": grid.quote_asset}
     base, quote = frame.base_asset(assets), frame.quote_asset(assets)

@@ -65,7 +65,6 @@ def predictor_page(content: Mapping[str, Any], about: About) -> str:
 
 
 def warnings(content: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the conditions under which the predictor should not be used, one sentence each."""
     score = content["score"]
     ends, windows = score["difference_ci95"], score["windows"]
     if ends is None:
@@ -94,7 +93,6 @@ def warnings(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def calibration_figure(bins: Sequence[Mapping[str, float]]) -> Figure:
-    """Return the mean outcome over the mean prediction, in bins of equally many samples, with the diagonal."""
     x, y = ([row[name] for row in bins] for name in ("predicted", "observed"))
     span = list(figures.padded(min(*x, *y), max(*x, *y)))
     tips = [
@@ -108,7 +106,6 @@ def calibration_figure(bins: Sequence[Mapping[str, float]]) -> Figure:
 
 
 def windows_figure(windows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Return the difference from the best baseline in each window."""
     values = [window["difference"] for window in windows]
     tips = [
         f"{minute(window['begin_us'])} to {minute(window['end_us'])}: {fixed(value, 5)}, {window['samples']:,} samples"
@@ -122,7 +119,6 @@ def windows_figure(windows: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def importance_figure(importance: Mapping[str, float]) -> Figure:
-    """Return the importance of at most ``SHOWN`` signals, the most important first."""
     rows = sorted(importance.items(), key=lambda pair: -pair[1])[:SHOWN]
     names, values = [name for name, _ in rows], [value for _, value in rows]
     tips = [f"{name}: {fixed(value, 5)}" for name, value in rows]

@@ -18,7 +18,6 @@ _WAY_OUT = re.compile(rf"[;:(] (?:or )?(?:{'|'.join(_VERBS.split())})\b|\((?:see
 
 
 def rank_of(line: str) -> str:
-    """Return the rank of a note: one that names a way out is to act on."""
     if line.startswith(_DETAILS):
         return DETAIL
     return ACT if _WAY_OUT.search(line) else KNOW

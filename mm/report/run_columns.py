@@ -52,11 +52,7 @@ _ORDER_TEXTS, _ORDER_INSTANTS = ("action", "side", "reject_reason"), ("order_id"
 
 @dataclass(frozen=True, eq=False)
 class Standing:
-    """Resting times of our orders of one side, in order of their start.
-
-    Attributes:
-        until_us: When the order was filled, cancelled or expired, or the run ended.
-    """
+    """Resting times of our orders of one side, in order of their start."""
 
     us: Ints
     until_us: Ints
@@ -65,11 +61,7 @@ class Standing:
 
 @dataclass(frozen=True, eq=False)
 class MarketPrints:
-    """One aggressor's prints in whole steps: of millions, only a few are converted.
-
-    Attributes:
-        ticks, lots: int32 if that suffices.
-    """
+    """One aggressor's prints in whole steps: of millions, only a few are converted."""
 
     tick_e8: int
     lot_e8: int
@@ -89,19 +81,13 @@ class MarketPrints:
         return replace(self, us=self.us[rows], ticks=self.ticks[rows], lots=self.lots[rows])
 
     def between(self, first_us: int, last_us: int, most: int) -> "MarketPrints":
-        """Return the prints between two instants; only the extremes if more than *most*."""
         inside = self.at(slice(*np.searchsorted(self.us, (first_us, last_us + 1))))
         return inside.at(drawn_rows(inside.ticks.astype(np.float64), most=most))
 
 
 @dataclass(frozen=True, eq=False)
 class MarketColumns:
-    """The market during a run.
-
-    Attributes:
-        bid, ask: From each instant, NaN for none.
-        prints: By aggressor, +1 a buyer, -1 a seller.
-    """
+    """The market during a run."""
 
     us: Ints
     bid: Floats
@@ -109,7 +95,6 @@ class MarketColumns:
     prints: Mapping[int, MarketPrints]
 
     def between(self, first_us: int, last_us: int) -> "MarketColumns":
-        """Return best prices between two instants, with those in force at the start; all prints."""
         first, last = np.searchsorted(self.us, (first_us, last_us), side="right")
         at = slice(max(0, int(first) - 1), int(last))
         return replace(self, us=np.maximum(self.us[at], first_us), bid=self.bid[at], ask=self.ask[at])
@@ -117,11 +102,7 @@ class MarketColumns:
 
 @dataclass(frozen=True, eq=False)
 class RefusedOrders:
-    """Refused orders.
-
-    Attributes:
-        sent: Whether the venue rejected it, not our own check.
-    """
+    """Refused orders."""
 
     us: Ints
     side: Ints
@@ -143,18 +124,12 @@ class LegColumns:
     inventory: Floats
 
     def rows(self, us: Ints) -> Rows:
-        """Return the row in force at each instant; the first before it."""
         return np.maximum(np.searchsorted(self.us, us, side="right") - 1, 0)
 
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """PnL of single minutes and round trips, quote asset; None if the files do not tell.
-
-    Attributes:
-        minutes: Of the quoting, per 60 s, all legs.
-        trips: After the fees of both ends.
-    """
+    """PnL of single minutes and round trips, quote asset; None if the files do not tell."""
 
     minutes: Floats | None = None
     trips: Floats | None = None
@@ -162,22 +137,7 @@ class Draws:
 
 @dataclass(frozen=True, eq=False)
 class RunColumns:
-    """The results of a run, as columns.
-
-    Attributes:
-        fills: By name: numpy arrays or a polars frame.
-        state: Likewise: `DRAWN`, and perhaps more.
-        quotes: By side (+1 buy, -1 sell).
-        mid: From each instant, NaN without a valid book.
-        excluded: First and last µs of stretches without a valid book.
-        refused: Orders rejected or not sent.
-        rates: Pieces of the intensity; empty without a fit or schedule.
-        market: None if the days are not available.
-        usual_us: Median time between the run's state rows, of which *state* may be a part; None if it has all.
-        target: Target inventory, base asset; its earnings are not the quoting's.
-        legs: Account in each other market with orders, if their PnL has a sum.
-        day_us: Name and first instant of each day; empty if unknown.
-    """
+    """The results of a run, as columns."""
 
     fills: Mapping[str, Any]
     state: Mapping[str, Any]
@@ -206,8 +166,6 @@ class RunColumns:
         return equity_curve(self)
 
     def between(self, first_us: int, last_us: int) -> "RunColumns":
-        """The account stays whole."""
-
         def inside(us: Ints, before: int = 0) -> slice:
             first, last = np.searchsorted(us, (first_us, last_us + 1))
             return slice(max(0, int(first) - before), int(last))
@@ -252,7 +210,6 @@ def _quoting(state: Mapping[str, Any], target: float) -> Floats:
 
 
 def columns_of(result: "Result") -> RunColumns:
-    """Return the columns of a finished backtest."""
     terms, state = result.terms, result.journal.state
     us, mid2 = result.journal.mids.T
     excluded = result.excluded()
@@ -319,9 +276,6 @@ def _fills_of(result: "Result") -> dict[str, Numbers]:
 def state_rows(state: "Table", excluded: Ints) -> tuple[Rows, float]:
     """Return the state rows to draw: each change with the row before it, one per five seconds of the rest, and the rows
     around each *excluded* stretch, which is a hole however short.
-
-    Also return the median µs between all rows, at most 2³¹ - 1. Nights look the same as without thinning: both ends of
-    a pause are kept.
     """
     drawn, apart_us = np.zeros(len(state), np.bool_), np.empty(max(len(state) - 1, 0), np.int32)
     edges_us = excluded.ravel()
@@ -369,7 +323,6 @@ def _joined(rows: Sequence[tuple[Any, ...]]) -> Iterator[Numbers]:
 
 
 def narrow(numbers: Ints) -> "NDArray[np.signedinteger[Any]]":
-    """Return whole numbers in 32 bits if all of them fit."""
     fit = numbers.min(initial=0) >= -INT32_MAX and numbers.max(initial=0) <= INT32_MAX
     return numbers.astype(np.int32) if fit else numbers
 
@@ -392,7 +345,6 @@ def _refused_of(result: "Result") -> RefusedOrders:
 
 
 def standing_of(journal: "Journal", tick_e8: int) -> dict[int, Standing]:
-    """Return the resting times in *journal*."""
     sent = lives(journal)
     until_us = np.where(sent.end_us == NEVER, journal.counters["last_us"], sent.end_us)
     return _by_side(sent.side, sent.ticks * tick_e8 / E8, sent.active_us, np.where(sent.rested, until_us, 0))
@@ -449,7 +401,6 @@ def read_columns(folder: Path, symbol: str) -> RunColumns:
 
 
 def _read_draws(run: RunColumns, summary: Mapping[str, Any]) -> Draws:
-    """None unless the files agree with the *summary*."""
     told, spans = summary.get("returns"), np.array(summary.get("spans") or [], np.int64).reshape(-1, 2)
     minutes = trips = None
     valid = ~np.isnan(run.quoting)
@@ -493,10 +444,7 @@ def _summary(folder: Path) -> Mapping[str, Any]:
 
 
 def _stretches_without_book(us: Ints, mid: Floats, spans: Sequence[Sequence[int]]) -> Ints:
-    """Return state rows without a mid, and the time outside *spans* with a market.
-
-    At night the evening's mark holds, so its rows have a mid.
-    """
+    """Return state rows without a mid, and the time outside *spans* with a market."""
     edges = np.flatnonzero(np.diff(np.isnan(mid), prepend=False, append=False))
     at = np.append(us, us[-1:])
     rows = [*zip(at[edges[::2]].tolist(), at[edges[1::2]].tolist(), strict=True)]
@@ -523,8 +471,6 @@ class EquityCurve:
 
     Attributes:
         equity: Equity without the target inventory at the mid, as change since its first value, or NaN; of all legs.
-        spread: Captured so far, quote asset.
-        fees: Paid so far.
         below: Drawdown, the distance of *equity* below its highest value before; None computes it.
         legs: The part of *equity* that was earned in each other market, and the inventory there, by name.
     """
@@ -559,7 +505,6 @@ class EquityCurve:
 
     @property
     def x(self) -> tuple[float, float]:
-        """First and last instant, at least a second apart."""
         return float(self.us[0]), float(max(self.us[-1], self.us[0] + US_PER_S))
 
     @property
@@ -573,10 +518,7 @@ def _each(pair: tuple[Floats, Floats], change: Callable[[Floats], Floats]) -> tu
 
 
 def equity_curve(run: "RunColumns") -> EquityCurve:
-    """Return the account at each state row.
-
-    Marks in excluded stretches are stale and not shown; a pause of over a minute is a hole too.
-    """
+    """Return the account at each state row."""
     us, inventory, equity, legs = _all_legs(run)
     if len(run.excluded):
         begun = np.searchsorted(run.excluded[:, 0], us, side="right")
@@ -604,10 +546,6 @@ def equity_curve(run: "RunColumns") -> EquityCurve:
 
 
 def _all_legs(run: "RunColumns") -> tuple[Ints, Floats, Floats, dict[str, tuple[Floats, Floats]]]:
-    """There is a row at each instant of any market, as in the summary.
-
-    With other markets there is a row at each instant of any of them, as in the summary.
-    """
     us = np.asarray(run.state["recv_us"], dtype=np.int64)
     inventory, equity = np.asarray(run.state["inventory"], dtype=np.float64), run.quoting
     if not run.legs or not len(us):
@@ -622,7 +560,6 @@ def _all_legs(run: "RunColumns") -> tuple[Ints, Floats, Floats, dict[str, tuple[
 
 
 def usual_us(us: Ints) -> float:
-    """Return the median time between two rows; 0 for fewer."""
     return median(np.diff(us)) if len(us) > 1 else 0.0
 
 
@@ -632,7 +569,6 @@ def pauses(us: Ints, usual: float | None = None) -> Rows:
 
 
 def _until(us: Ints, run: "RunColumns") -> tuple[Floats, Floats]:
-    """A fill without a mid uses the account's mark."""
     fills = run.fills
     fill_us, mid = np.asarray(fills["recv_us"], dtype=np.int64), np.asarray(fills["mid"], dtype=np.float64)
     marks, marked_us = np.asarray(run.state["mid"], dtype=np.float64), np.asarray(run.state["recv_us"], dtype=np.int64)
@@ -650,6 +586,5 @@ def _until(us: Ints, run: "RunColumns") -> tuple[Floats, Floats]:
 
 
 def under_water(equity: Floats) -> Floats:
-    """Return the drawdown of *equity*: its distance below the running maximum; NaN stays NaN."""
     highest = np.maximum.accumulate(np.where(np.isnan(equity), -np.inf, equity))
     return np.where(np.isnan(equity), np.nan, equity - np.where(np.isinf(highest), 0.0, highest))

@@ -29,18 +29,12 @@ NO_FIT = "none: nothing is quoted"
 
 
 def segments_figure(rows: "SegmentRows", run: "EquityCurve | None", quote: str) -> Figure:
-    """Return the charts of segments over time, from top to bottom.
-
-    Args:
-        run: The account; None without trading.
-    """
     panels = [] if run is None or np.isnan(run.equity).all() else _account_panels(rows, run, quote)
     panels += parameter_panels(rows)
     return figures.stacked(panels, figures.time_axis(*rows.x), unquoted(rows), NO_FIT)
 
 
 def parameter_panels(rows: "SegmentRows") -> list[Panel]:
-    """Return k and A of every segment; fitted segments have the 95 % interval of their training."""
     units = {
         "k": "1/tick, with the 95 % interval of its training, by blocks",
         "A": "1/s, of each segment",
@@ -51,13 +45,11 @@ def parameter_panels(rows: "SegmentRows") -> list[Panel]:
 
 
 def parameters_figure(rows: "SegmentRows") -> Figure | None:
-    """Return k and A of every segment; None if no segment has parameters."""
     panels = parameter_panels(rows)
     return figures.stacked(panels, figures.time_axis(*rows.x), unquoted(rows), NO_FIT) if panels else None
 
 
 def step_s(rows: "SegmentRows") -> float:
-    """Return the seconds shown after a step to the next segment."""
     return SEGMENTS_SHOWN * float(median(rows.numbers["end_us"] - rows.numbers["start_us"])) / US_PER_S
 
 
@@ -128,7 +120,6 @@ def _held(rows: "SegmentRows", name: str, value: Floats, colour: str, **more: An
 
 
 def earned(run: "EquityCurve", rows: "SegmentRows") -> Floats:
-    """Return each segment's PnL: equity at its end less at its start; 0 without a mark."""
     known = ~np.isnan(run.equity)
     us, equity = run.us[known], run.equity[known]
     if len(us) == 0:
@@ -153,7 +144,6 @@ def _when(rows: "SegmentRows", i: int) -> str:
 
 
 def shapes_card(shapes: "Sequence[WindowShape]") -> str:
-    """Return the card of the windows with known curves; empty without one."""
     areas = [curve_area(shape.points, shape.fit) for shape in shapes]
     drawn = [(shape, area) for shape, area in zip(shapes, areas, strict=True) if area is not None]
     if not drawn:

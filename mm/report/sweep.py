@@ -53,7 +53,6 @@ Content = Mapping[str, Any]
 
 
 def heat_maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> str:
-    """Return the heat maps of a grid, with a shared scale; empty below two axes."""
     every = grid_figures(rows, axes, rank_by)
     drawn = [f"<div>{f'<h3>{escape(title)}</h3>' if title else ''}{chart(figure)}</div>" for title, figure in every]
     narrow = len(drawn) > 1 and all(len(figure["data"][0]["x"]) <= BESIDE for _, figure in every)
@@ -61,7 +60,6 @@ def heat_maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> str:
 
 
 def page(folder: Path, about: About | None = None, more: Sequence[str] = ()) -> str:
-    """Return the page of the sweep in *folder*."""
     content = read_sweep(folder)
     start_us, columns, pnl = read_series(folder / SERIES)
     days = " to ".join(dict.fromkeys((content["days"][0], content["days"][-1])))
@@ -257,7 +255,6 @@ def _pnl_card(content: Content, start_us: Floats, columns: Sequence[int], pnl: F
 
 
 def findings_card(content: Content) -> str:
-    """Return the headline numbers of a sweep and its best points as a card of a notebook, as HTML."""
     return boxed(_tiles(content) + _table_card(content, FEW))
 
 

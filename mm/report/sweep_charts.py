@@ -32,10 +32,6 @@ def rank_name(key: str) -> str:
 
 
 def grid_figures(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> list[tuple[str, Figure]]:
-    """Return a map over the two longest axes for each choice of the others, with its name; empty below two axes.
-
-    Maps share their colour scale; the best cell is framed; maps known by less than half are left out.
-    """
     varied = [axis for axis in axes if len(axis["values"]) > 1]
     if len(varied) < 2:
         return []
@@ -64,10 +60,7 @@ def grid_figures(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> lis
 
 
 def pnl_figure(content: Content, start_us: Floats, columns: Sequence[int], pnl: Floats) -> Figure:
-    """Return the PnL of the trials over time, with the best one and the walk-forward of the choice in front.
-
-    The walk-forward's PnL counts from the first choice on: only its shape compares.
-    """
+    """Return the PnL of the trials over time, with the best one and the walk-forward of the choice in front."""
     best = None if content["best"] is None else content["best"]["point"]
     totals, us = np.cumsum(pnl, axis=0), start_us + PERIOD_US
     front = columns.index(best) if best in columns else None
@@ -109,12 +102,7 @@ def ranking_figure(content: Content) -> Figure | None:
 
 @dataclass(frozen=True)
 class PointsChart:
-    """The data for the charts of a sweep's points.
-
-    Attributes:
-        metrics: Columns drawn over each axis, from top to bottom.
-        unit: The quote asset, HTML; empty if unknown.
-    """
+    """The data for the charts of a sweep's points."""
 
     rows: Sequence[Row]
     axes: Sequence[Axis]
@@ -150,9 +138,6 @@ class PointsChart:
         return figure
 
     def against(self, first: str, second: str, names: tuple[str, str]) -> Figure | None:
-        """Return each point by two of its numbers, *first* across, *second* upwards; None below two points with
-        both.
-        """
         known = [row for row in self.rows if row[first] is not None and row[second] is not None]
         if len(known) < 2:
             return None
@@ -166,7 +151,6 @@ class PointsChart:
         return figures.chart(traces, figures.numbers_axis(across, range=list(ends)), 320, y=y_axis)
 
     def _offset_of_equals(self, rows: Sequence[Row], axis: Axis) -> dict[tuple[str, ...], float]:
-        """Points with equal values on the other axes get equal offsets."""
         every = list(dict.fromkeys(_others(row, self.axes, axis) for row in sorted(rows, key=lambda row: row["point"])))
         step = 2 * _BESIDE / max(1, len(every) - 1) if len(every) > 1 else 0.0
         return {point: (place - (len(every) - 1) / 2) * step for place, point in enumerate(every)}
@@ -201,7 +185,6 @@ class PointsChart:
 
 
 def some(rows: Sequence[Row]) -> list[Row]:
-    """Return the ranked *rows*, or as many as a chart can show: the best ones, and an even selection of the others."""
     return [rows[i] for i in sorted({round(i) for i in np.linspace(0, len(rows) - 1, min(len(rows), MOST_DOTS))})]
 
 

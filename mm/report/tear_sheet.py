@@ -46,11 +46,7 @@ DAY_US = 86_400 * US_PER_S
 
 @dataclass(frozen=True, eq=False)
 class ComparedRun:
-    """One of the backtests of a tear sheet.
-
-    Attributes:
-        link: Its page, relative to this page; None without one.
-    """
+    """One of the backtests of a tear sheet."""
 
     name: str
     manifest: Mapping[str, Any]
@@ -69,7 +65,6 @@ class ComparedRun:
 
     @property
     def span(self) -> tuple[int, int]:
-        """Of its state rows, which it must have."""
         us = self.columns.state["recv_us"]
         return int(us[0]), int(us[-1])
 
@@ -99,10 +94,7 @@ class TearSheet:
         return _common(self.known)
 
     def curves(self) -> list[tuple[str, EquityCurve]]:
-        """Return name and account of each run over the common time, from PnL 0.
-
-        Without common time, days move to the first run's, so that hours of day stay together.
-        """
+        """Return name and account of each run over the common time, from PnL 0."""
         if self.common is not None:
             return [(run.name, _from_zero(run.columns.curve.between(*self.common))) for run in self.known]
         first_us, moved = self.known[0].span[0], []
@@ -112,12 +104,7 @@ class TearSheet:
         return moved
 
     def difference(self, run: ComparedRun) -> dict[str, Any] | None:
-        """Return a run's PnL less the first one's over their common time, with its 95 % interval.
-
-        The interval is from paired differences of each minute with a market in both (`mm.backtest.metrics.risk`), about
-        the whole PnL, which includes other minutes. None for the first run, without common time, or for different
-        assets.
-        """
+        """Return a run's PnL less the first one's over their common time, with its 95 % interval."""
         first = self.runs[0]
         span = _common([first, run]) if first in self.known and run in self.known else None
         if run is first or span is None or not self.one_asset:
@@ -136,14 +123,10 @@ class TearSheet:
         return {"seconds": (span[1] - span[0]) / US_PER_S, "pnl": pnl, **tested, **ends}
 
     def numbers(self) -> dict[str, list[float | None]]:
-        """Return the runs' numbers by name; those that no run has are omitted.
-
-        The Sharpe ratio needs `SHARPE_DAYS` days in every run.
-        """
+        """Return the runs' numbers by name; those that no run has are omitted."""
         return compared([run.summary for run in self.runs])
 
     def unequal(self) -> list[str]:
-        """Return what hampers comparison: symbols, time, assets, data, fill assumptions, versions."""
         lines = []
         if len({run.summary["symbol"] for run in self.runs}) > 1:
             lines.append(
@@ -225,7 +208,6 @@ def _common(runs: Sequence[ComparedRun]) -> tuple[int, int] | None:
 
 
 def _spans_of(run: ComparedRun, span: tuple[int, int]) -> Spans:
-    """Return a run's time with a market in *span*; all of it for an older version."""
     within = Spans.of(np.array([span], np.int64))
     own = run.summary.get("spans")
     return within if own is None else within.within(Spans.of(np.array(own, np.int64).reshape(-1, 2)))
@@ -241,7 +223,6 @@ def _held_at(curve: EquityCurve, us: "np.ndarray[Any, np.dtype[np.int64]]") -> F
 
 
 def compared(summaries: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
-    """Return the numbers of several summaries by name; None for one that a summary lacks or that is undefined."""
     short = any(len(summary["days"]) < SHARPE_DAYS for summary in summaries)
     names = [name for name in COMPARED if not (short and name == "sharpe")]
     numbers = {name: [_at(summary, name) for summary in summaries] for name in names}
@@ -267,7 +248,6 @@ def _at(summary: Mapping[str, Any], name: str) -> float | None:
 
 
 def tear_sheet(sheet: TearSheet, plotly: str = "") -> str:
-    """Return the page: warnings, headline numbers, charts over time, sources, markouts, hours, all numbers, knobs."""
     runs = sheet.runs
     symbols = " and ".join(dict.fromkeys(str(run.summary["symbol"]) for run in runs))
     days = list(dict.fromkeys(day for run in runs for day in run.summary["days"]))
@@ -329,7 +309,6 @@ def _time_card(sheet: TearSheet) -> str:
 
 
 def runs_figure(sheet: TearSheet) -> Figure | None:
-    """Return PnL, drawdown and inventory of the runs on one time axis; None without a state row."""
     if not sheet.known:
         return None
     curves, first = sheet.curves(), sheet.known[0]
@@ -341,7 +320,6 @@ def runs_figure(sheet: TearSheet) -> Figure | None:
 
 
 def account_panels(curves: Sequence[tuple[str, EquityCurve]], quote: str, base: str) -> list[Panel]:
-    """Return the panels of PnL, drawdown and inventory of several accounts, each with its name."""
     charts: tuple[tuple[str, str, int, Callable[[EquityCurve], Floats]], ...] = (
         ("PnL of the quoting", f"{quote}, without what the target inventory earns", 230, lambda curve: curve.equity),
         ("Under water", f"{quote}, below the highest PnL of the quoting", 110, lambda curve: curve.drawdown),
@@ -387,7 +365,6 @@ def _markout_unit(runs: Sequence[ComparedRun]) -> str:
 
 
 def _quote_of(runs: Sequence[ComparedRun]) -> str:
-    """Return the quote asset of the runs, in words if they have several."""
     assets = {quote_asset(run.summary) for run in runs}
     return assets.pop() if len(assets) == 1 else "each in its quote asset"
 
@@ -397,10 +374,7 @@ def _in_bp(runs: Sequence[ComparedRun]) -> bool:
 
 
 def markouts_figure(runs: Sequence[ComparedRun]) -> Figure | None:
-    """Return the realised half-spread of each run some time after a fill; None without fills.
-
-    In the quote asset per unit, or in basis points if symbols differ.
-    """
+    """Return the realised half-spread of each run some time after a fill."""
     traces = []
     for run, colour in zip(runs, SERIES, strict=False):
         base, quoted = (_at(run.summary, f"volume.{name}") for name in ("base", "quote"))
@@ -450,7 +424,6 @@ def _version(run: ComparedRun) -> str:
 
 
 def named(run: ComparedRun, colour: str) -> str:
-    """Return the name of a run with the colour of its lines, its models, tags and note."""
     name = escape(run.name) if run.link is None else f'<a href="{escape(run.link)}">{escape(run.name)}</a>'
     models = [str(value or "–") for value in _models(run).values()]
     lines = [f"{run.manifest['kind']} of {run.manifest['symbol']}", f"{models[0]} quotes", f"{models[1]} fills"]
@@ -467,12 +440,10 @@ def line_below(text: str) -> str:
 
 
 def difference_text(difference: Mapping[str, Any] | None) -> str:
-    """Return a `TearSheet.difference` in words: the PnL and its interval, or why it has none."""
     return "–" if difference is None else f"{signed(difference['pnl'])} ({_ends_of(difference)})"
 
 
 def difference_cell(difference: Mapping[str, Any] | None) -> str:
-    """Return a `TearSheet.difference` as a cell: the PnL above its interval, or why it has none."""
     return "–" if difference is None else f"{signed(difference['pnl'])}{line_below(_ends_of(difference))}"
 
 
@@ -486,14 +457,12 @@ def _ends_of(difference: Mapping[str, Any]) -> str:
 
 
 def beside(traces: Sequence[Trace], x: Mapping[str, Any], height: int = 250, **head: str) -> Figure:
-    """Return bars of several runs side by side, with the names of the runs."""
     figure = figures.chart(traces, x, height, title=head["title"], unit=head["unit"])
     figure["layout"]["barmode"] = "group"
     return figure
 
 
 def numbers_card(sheet: TearSheet) -> str:
-    """Return the table of all numbers, each with its difference to the first run's."""
     rows = []
     for name, values in sheet.numbers().items():
         cells = [number(values[0], 6)]
@@ -506,7 +475,6 @@ def numbers_card(sheet: TearSheet) -> str:
 
 
 def _unit(name: str, runs: Sequence[ComparedRun]) -> str:
-    """Return the unit of a compared number, HTML; empty where the runs have different ones."""
     key, _, member = name.partition(".")
     if name == "pnl_per_turnover_bp":
         return "bp"

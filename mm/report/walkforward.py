@@ -62,7 +62,6 @@ def page(
     """Return the page of the run in *folder* as HTML.
 
     Args:
-        folder: Of the schedule; a walk-forward's also has a backtest's folder.
         now: Entries that replace the summary's, known or played after the run.
         run: Columns of the backtest; None reads them from its files.
 
@@ -103,7 +102,6 @@ def page(
 
 
 def schedule_line(schedule: Content, kind: str) -> str:
-    """Return one line about the sequence of windows in a ``poisson_schedule.json``."""
     train, step = (number(schedule[f"{name}_min"]) for name in ("train_window", "step"))
     return f"{kind}: windows of {train} min, every {step} min, {escape(str(schedule['fallback_policy']))}"
 

@@ -1,7 +1,4 @@
-"""Run points in this process, in parallel processes, or on a cluster; all give the same outcomes.
-
-Each engine yields a task's index and outcome once finished. The user starts and stops the cluster.
-"""
+"""Run points in this process, in parallel processes, or on a cluster; all give the same outcomes."""
 
 import json
 import logging
@@ -43,11 +40,7 @@ def in_process(tasks: Sequence[Task]) -> Outcomes:
 
 
 def in_processes(tasks: Sequence[Task], jobs: int) -> Outcomes:
-    """Play *jobs* tasks at a time, each in its own process.
-
-    No pool of threads: an interrupt may end the wait for a future while its lock is held, and the future's thread then
-    waits forever. A queue in C cannot be left locked.
-    """
+    """Play *jobs* tasks at a time, each in its own process."""
     workers = [_Worker() for _ in range(min(jobs, len(tasks)))]
     waiting, answers = deque(enumerate(tasks)), SimpleQueue[tuple[int, Outcome | BaseException]]()
 
@@ -109,7 +102,6 @@ class _Worker:
             _close(process)
 
     def _end_reason(self) -> str:
-        """Return exit code or signal, and the last line of stderr."""
         process, errors, self._process = self._process, self._errors, None
         if process is None or errors is None:
             return "nothing"
@@ -150,7 +142,6 @@ def _close(process: "subprocess.Popen[str]") -> None:
 
 
 def failed_outcome(how: str) -> Outcome:
-    """Return the outcome of a point that could not be played."""
     return {"error": how, "exit_code": MMError.exit_code, "traceback": ""}
 
 
@@ -168,12 +159,10 @@ def _started() -> "subprocess.Popen[str]":
 
 
 def module_path_env() -> dict[str, str]:
-    """Return the environment variable by which another process finds the same modules as this one."""
     return {"PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))}
 
 
 def _answer_to(process: "subprocess.Popen[str]", line: str) -> str:
-    """Return empty text if the process died."""
     if process.stdin is None or process.stdout is None:
         return ""
     try:
@@ -185,15 +174,7 @@ def _answer_to(process: "subprocess.Popen[str]", line: str) -> str:
 
 
 def on_cluster(tasks: Sequence[Task], address: str) -> Outcomes:
-    """Play *tasks* on the cluster of the scheduler at *address*.
-
-    A cluster task is a chunk of points; a worker plays some for `SLICE_S`, and the rest goes into other chunks. A dead
-    worker's chunk goes to another. If several die on one chunk, the scheduler gives it up, and each of its points
-    becomes a chunk: only a point that kills its process fails.
-
-    Raises:
-        TryLater: If there is no cluster, or it disappears; earlier outcomes were yielded.
-    """
+    """Play *tasks* on the cluster of the scheduler at *address*."""
     with _client(address) as client:
         executor = client.get_executor(pure=False)
         waiting, alone = deque(range(len(tasks))), deque[int]()
@@ -239,7 +220,6 @@ def _client(address: str) -> "Client":
 
 
 def _outcomes(future: "Future[list[Outcome]]", address: str, size: int) -> list[Outcome] | None:
-    """None if the points must be played one by one."""
     try:
         return future.result()
     except CancelledError as error:

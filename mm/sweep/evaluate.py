@@ -74,7 +74,6 @@ class DayWorks:
 
     Attributes:
         holes: Unreadable days: ``symbol``, ``day``, ``reason``.
-        outcomes: By job key.
     """
 
     works: list[tuple[Work, DayMarket]] = field(default_factory=list)
@@ -86,7 +85,6 @@ class DayWorks:
         return [(work, job) for work, _ in self.works for key, job in work.jobs.items() if key not in self.outcomes]
 
     def play(self, engine: Engine, step: Step) -> None:
-        """Each outcome is stored at once."""
         missing = self.missing
         played: Outcomes = engine([job.task for _, job in missing])
         for place, outcome in played:
@@ -96,7 +94,6 @@ class DayWorks:
             step(1)
 
     def content(self, recording: Recording) -> Row:
-        """Raises Incomplete if no day could be played."""
         played = [self._evaluated(work, market) for work, market in self.works]
         content = evaluated(played, self.holes, recording.on_record(again=True))
         if not content["rows"]:
@@ -120,9 +117,7 @@ def read_days(
     run: Run | None = None,
     step: Step = lambda _read: None,
 ) -> DayWorks:
-    """Read every day; a missing or damaged one is a hole. Files and warnings are noted in *run*. MissingDay if none is
-    readable.
-    """
+    """Read every day; a missing or damaged one is a hole."""
     found, names = DayWorks(), days.played()
     for symbol, day in names:
         try:

@@ -43,7 +43,6 @@ class DayMarket:
     """The market of one day.
 
     Attributes:
-        volume: Base asset.
         hours: Hours since 1970 with a known mid.
         volatility: Root mean square of the mid's change per minute in each, basis points.
     """
@@ -70,11 +69,7 @@ class DayMarket:
 
 @dataclass(frozen=True)
 class EvaluatedDay:
-    """One day of one symbol: its market and its backtest.
-
-    Attributes:
-        outcome: Summary and PnL per minute, or the error.
-    """
+    """One day of one symbol: its market and its backtest."""
 
     symbol: str
     day: str
@@ -83,7 +78,6 @@ class EvaluatedDay:
     command: str
 
     def hourly(self) -> dict[int, float]:
-        """By hour since 1970, from the minutes with a market that begin in it."""
         series, pnl_by_hour = self.outcome["series"], dict[int, float]()
         begins = (begin_us + MINUTE_US * at for begin_us, count in series["spans"] for at in range(count))
         for begin_us, value in zip(begins, series["pnl"], strict=True):
@@ -93,12 +87,7 @@ class EvaluatedDay:
 
 
 def mean_of(values: Iterable[float], *, knows: bool = True, trials: float = 1.0, tail: float | None = None) -> Row:
-    """Return number, mean, 95 % interval (from two on) and share above 0 of *values*, one per day.
-
-    Fills that do not *know* the next price move give no interval. With several independent *trials* the interval holds
-    for all at once, with one more value, the *tail*: the worst day of any; ``low_alone`` and ``high_alone`` are its
-    ends alone.
-    """
+    """Return number, mean, 95 % interval (from two on) and share above 0 of *values*, one per day."""
     sample = np.array(list(values), np.float64)
     count = len(sample)
     ends: Row = {}
@@ -182,7 +171,6 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row], record: OnReco
 
 
 def _days_a_year(played: Sequence[EvaluatedDay]) -> float:
-    """The market's days a year annualise each day's ratios; 0 without a day."""
     for summary in (day.outcome["summary"] for day in played):
         returns, covered_us = summary["returns"], sum(end - begin for begin, end in summary["spans"])
         if covered_us:
@@ -191,7 +179,6 @@ def _days_a_year(played: Sequence[EvaluatedDay]) -> float:
 
 
 def _worst_day(record: OnRecord | None) -> float | None:
-    """Return the least daily PnL of any design on record, all symbols; None below two designs."""
     if record is None or record.on_these_days < 2:
         return None
     days = np.repeat([day for day, _ in record.parts], [count for _, count in record.parts])
@@ -239,7 +226,6 @@ def _extreme(by_day: Mapping[str, float], *, largest: bool) -> Row | None:
 
 
 def _drawdown(daily: Floats) -> float | None:
-    """The sum starts at 0."""
     if not len(daily):
         return None
     summed = np.concatenate(([0.0], np.cumsum(daily)))
@@ -275,7 +261,6 @@ def _by_hour(played: Sequence[EvaluatedDay], mean: Mean) -> list[Row]:
 
 
 def _by_volatility(played: Sequence[EvaluatedDay], mean: Mean) -> list[Row]:
-    """Thirds of each symbol's hours by volatility; the mean of a day's hours counts per day."""
     edges = {
         symbol: np.quantile(
             np.concatenate([day.market.volatility for day in played if day.symbol == symbol]), (1 / 3, 2 / 3)

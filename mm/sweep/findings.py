@@ -81,12 +81,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class PnlPanel:
-    """PnL by period (rows) and trial (columns).
-
-    Attributes:
-        spans: Start (µs) of each span with a market, and its number of periods.
-        pnl: Quote asset, periods by trials.
-    """
+    """PnL by period (rows) and trial (columns)."""
 
     spans: tuple[tuple[int, int], ...]
     pnl: Floats
@@ -119,10 +114,6 @@ class PnlPanel:
         return PnlPanel(kept, self.pnl[:stop])
 
     def blocks(self, days_us: Sequence[int]) -> tuple[list[slice], str]:
-        """Return the blocks after each of which a choice is made, and their length in words.
-
-        Days if there are enough, else hours of counted periods, or less.
-        """
         if len(days_us) >= LEAST_BLOCKS:
             edges = [0, *np.searchsorted(self.start_us, np.asarray(days_us[1:])).tolist(), len(self.pnl)]
             return [slice(*pair) for pair in pairwise(edges) if pair[0] < pair[1]], "a day"
@@ -136,7 +127,6 @@ class PnlPanel:
 
 
 def sharpes(pnl: Floats, per_year: float) -> Floats:
-    """Return each column's annual Sharpe ratio; NaN without variation."""
     if len(pnl) < 2:
         return np.full(pnl.shape[1], np.nan)
     spread = pnl.std(axis=0, ddof=1)
@@ -149,11 +139,7 @@ def sharpes(pnl: Floats, per_year: float) -> Floats:
 
 
 def scores(panel: PnlPanel, rank_by: str) -> Floats:
-    """Return each trial's score by *rank_by*, higher is better; -inf if undefined.
-
-    ``pnl_quoting`` is the sum, ``max_drawdown`` the negative largest drawdown, ``pnl_lower95`` the lower end of the
-    interval of the mean per block.
-    """
+    """Return each trial's score by *rank_by*, higher is better; -inf if undefined."""
     by_point: Floats
     pnl = panel.pnl
     if rank_by.startswith("pnl_quoting"):
@@ -172,8 +158,6 @@ class Forward:
 
     Attributes:
         picked: Column per block from the second on.
-        cuts: First and end period of each.
-        start_us: Of each period of those blocks, as *pnl*.
         hindsight: Best column over all periods.
         others: Every trial's PnL in those blocks.
     """
@@ -207,18 +191,15 @@ def forward(panel: PnlPanel, days_us: Sequence[int], rank_by: str) -> Forward | 
 
 
 def halves(pnl: Floats, of: Callable[[Floats], Floats]) -> tuple[Floats, Floats]:
-    """Return a number *of* each trial in the first and the second half of the periods."""
     middle = len(pnl) // 2
     return of(pnl[:middle]), of(pnl[middle:])
 
 
 def totals(pnl: Floats) -> Floats:
-    """Return the PnL of each column."""
     return np.asarray(pnl.sum(axis=0))
 
 
 def rank_correlation(first: Floats, second: Floats) -> float | None:
-    """Spearman; None below three trials, or for equal scores."""
     both = ~(np.isnan(first) | np.isnan(second))
     if np.count_nonzero(both) < 3:
         return None
@@ -235,13 +216,7 @@ def _ranks(values: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class PlayedPoint:
-    """A point of the grid with its outcome.
-
-    Attributes:
-        trial: Equal ones are one trial.
-        outcome: ``summary`` and ``series``, or ``error``.
-        forwarded: On the schedule of rolling fits; None without SWEEP_WALKFORWARD.
-    """
+    """A point of the grid with its outcome."""
 
     number: int
     texts: Mapping[str, str]
@@ -283,7 +258,6 @@ class SelectionBias:
 
     @classmethod
     def of(cls, summaries: Sequence[Mapping[str, Any]], stopped: int = 0) -> "SelectionBias":
-        """*stopped* trials were given up early."""
         known = [of_all_legs(summary)["returns"]["sharpe_per_period"] for summary in summaries]
         defined = [value for value in known if value is not None]
         alone = 0.0 if len(summaries) < 2 else None
@@ -292,15 +266,11 @@ class SelectionBias:
 
     @property
     def best(self) -> float | None:
-        """Annual; None if unknown."""
         known = self.trials and self.variance is not None
         return expected_best_sharpe(self.variance or 0.0, self.trials) * self.per_year**0.5 if known else None
 
     def deflated(self, summary: Mapping[str, Any]) -> float | None:
-        """Return the probability that a trial's Sharpe ratio exceeds `best`.
-
-        None if either is undefined, or nothing may be concluded from the trial.
-        """
+        """Return the probability that a trial's Sharpe ratio exceeds `best`."""
         moments = of_all_legs(summary)["returns"]
         if moments["sharpe_per_period"] is None or self.variance is None or not concludes(summary):
             return None
@@ -310,7 +280,6 @@ class SelectionBias:
 
 
 def periods_per_year(summaries: Sequence[Mapping[str, Any]]) -> float:
-    """As trials of the same days state them, in 60 s periods; 0 without one."""
     return float(of_all_legs(summaries[0])["returns"]["periods_per_year"]) if summaries else 0.0
 
 
@@ -360,7 +329,6 @@ class SweepFindings(Shown):
 
     @property
     def rows(self) -> list[Row]:
-        """The rows, the best first and the failed last."""
         rows: list[Row] = self.content["rows"]
         return rows
 
@@ -377,7 +345,6 @@ def find(
 
     Args:
         rank_by: ``pnl_lower95``, ``pnl_quoting`` or ``max_drawdown`` (smaller is better), of all legs.
-        stopped: Designs that a search gave up: they count as trials.
         record: Trials on record; None without a ledger. A value that allows for them has another beside it, ``_alone``,
             that does not.
     """
@@ -467,7 +434,6 @@ def _allow_for(
     independent: float,
     tail: float | None,
 ) -> None:
-    """Allow for all trials on record in the chosen bound and the deflated Sharpe ratios."""
     content["trials"] = dict(ALONE) if record is None else record.to_json()
     outcomes = {point.trial: point.outcome for point in points if "error" not in point.outcome}
     best = content["best"]
@@ -519,7 +485,6 @@ def _row(point: PlayedPoint, bias: SelectionBias | None) -> Row:
 
 
 def rank_value(point: PlayedPoint, rank_by: str) -> float | None:
-    """Return the number by which a point is ranked; None if it is undefined, or the point failed."""
     if "error" in point.outcome or point.outcome["summary"].get("liquidated_at"):
         return None
     if rank_by == "pnl_lower95":
@@ -529,9 +494,6 @@ def rank_value(point: PlayedPoint, rank_by: str) -> float | None:
 
 
 def _lower95(point: PlayedPoint) -> float | None:
-    """Return the lower end of the 95 % interval of the mean PnL per block; None below two blocks, or if nothing may be
-    concluded.
-    """
     if not concludes(point.outcome["summary"]):
         return None
     series = point.outcome["series"]
@@ -540,7 +502,6 @@ def _lower95(point: PlayedPoint) -> float | None:
 
 
 def _add_halves(rows: Sequence[Row], panel: PnlPanel | None, place: Mapping[str, int], per_year: float) -> None:
-    """*place* is each trial's column."""
     ratios = partial(sharpes, per_year=per_year)
     by_half = {"sharpe": halves(panel.pnl, ratios), "pnl": halves(panel.pnl, totals)} if panel else {}
     for row in rows:
@@ -552,10 +513,7 @@ def _add_halves(rows: Sequence[Row], panel: PnlPanel | None, place: Mapping[str,
 
 
 def _add_ties(rows: Sequence[Row], axes: Sequence[Axis], panel: PnlPanel | None, place: Mapping[str, int]) -> None:
-    """Set ``tied``: whether a row's PnL differs from the first design's, per assumption.
-
-    By paired differences per block; None without a common time grid.
-    """
+    """Set ``tied``: whether a row's PnL differs from the first design's, per assumption."""
     if panel is None or not any(row["knows_next_move"] for row in rows):
         return
     first = {assumption_of(row, axes): place[row["digest"]] for row in rows if row["rank"] == 1}
@@ -594,7 +552,6 @@ def _assumption(
 
 
 def _worst_of(assumptions: Sequence[Row]) -> Row:
-    """The most trials, the least deflated Sharpe ratio."""
     names = ("trials", "independent_trials", "sharpe_variance", "expected_best_sharpe", "pbo", "deflated_sharpe")
     known = {name: [row[name] for row in assumptions if row[name] is not None] for name in names}
     worst = {name: max(values, default=None) for name, values in known.items()}
@@ -621,7 +578,6 @@ def _as_json(chosen: Forward | None, columns: Sequence[int], per_year: float) ->
 
 
 def _worst_case(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> Row | None:
-    """None if only one kind of axis varies."""
     chosen, assumed = [axis.name for axis in axes if not axis.assumed], [axis for axis in axes if axis.assumed]
     if not chosen or not assumed:
         return None

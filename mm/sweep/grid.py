@@ -52,7 +52,6 @@ class Axis:
         name: A knob's variable, or a model's parameter.
         kind: ``knob``, ``quote`` or ``fill``.
         key: The knob's field, or the model's parameter.
-        texts: The values as the user wrote them.
     """
 
     name: str
@@ -76,13 +75,12 @@ Chosen = list[tuple[Axis, int]]
 
 @dataclass(frozen=True)
 class Params:
-    """Parameters of a model: *names*, and any other if *free*."""
+    """Parameters of a model."""
 
     names: frozenset[str]
     free: bool
 
     def spelling(self, word: str) -> str | None:
-        """Case is ignored; an exact match comes first."""
         alike = [name for name in sorted(self.names) if name.lower() == word.lower()]
         return word if word in self.names else alike[0] if alike else None
 
@@ -120,7 +118,6 @@ def axes_from(written: Sequence[tuple[str, tuple[str, ...]]], models: Models) ->
 
 
 def params_of(kind: str, model: str) -> Params:
-    """By the model's name."""
     accepted, free = accepted_by(resolve(QUOTE_MODELS if kind == QUOTE else FILL_MODELS, model, f"{kind} model"))
     return Params(frozenset(setting.name for setting in accepted), free)
 
@@ -187,8 +184,6 @@ def _listed(kind: str, models: Mapping[str, Params]) -> str:
 
 
 def _value(text: str) -> Any:
-    """Text that is no JSON stays text."""
-
     def refuse(constant: str) -> None:
         raise ValueError(constant)
 
@@ -200,12 +195,7 @@ def _value(text: str) -> Any:
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a grid.
-
-    Attributes:
-        number: From 1 in the grid's order: the last axis varies fastest.
-        texts: Per axis; empty if the model lacks the parameter.
-    """
+    """One point of a grid."""
 
     number: int
     texts: dict[str, str]

@@ -1,8 +1,4 @@
-"""Files in an object store, addressed by content: the workers of a cluster need no shared disk.
-
-An object is a gzip file named by its content's sha256: it never changes, is stored once, and is verified when fetched.
-The store is a folder of fsspec (``file://``, ``s3://``, ``gs://``, …), with the environment's packages and credentials.
-"""
+"""Files in an object store, addressed by content: the workers of a cluster need no shared disk."""
 
 import hashlib
 import os
@@ -45,11 +41,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class ObjectStore:
-    """A folder of objects.
-
-    Attributes:
-        url: In fsspec's form.
-    """
+    """A folder of objects."""
 
     url: str
 
@@ -100,7 +92,6 @@ class ObjectStore:
 
     @contextmanager
     def _reported(self, sha256: str, name: str) -> Iterator[tuple[Any, str]]:
-        """Errors are raised again with object and file *name*."""
         from fsspec.core import url_to_fs
         from isal.igzip_lib import IsalError
 
@@ -147,7 +138,7 @@ class Shipment:
     """Files of this disk that a sweep's points need, and the store where workers fetch them."""
 
     def __init__(self, url: str, tapes: "Sequence[Tape]", *, with_orders: bool = False) -> None:
-        """Hash the kept tapes, and their orders where a day has them; UsageError if one has no file."""
+        """Hash the kept tapes, and their orders where a day has them."""
         self._store = ObjectStore(url)
         self._paths: dict[str, Path] = {}
         self._tapes = []
@@ -170,12 +161,7 @@ class Shipment:
         return f"order_log_{tape.symbol}_{tape.days[0]}_{sha256[:12]}.npy", sha256, unit
 
     def of(self, files: Mapping[Path, str], modules: Mapping[str, str], *, with_orders: bool = False) -> Json:
-        """Return a task's entry ``store``: what to fetch, and where.
-
-        Args:
-            files: By path, as named by knobs.
-            with_orders: Whether the point plays every order of the market.
-        """
+        """Return a task's entry ``store``: what to fetch, and where."""
         for path, sha256 in files.items():
             self._paths[sha256] = path
         own = [name for name in modules if name.partition(".")[0] != PACKAGE.name]
@@ -217,10 +203,6 @@ def _played(task: Task) -> Outcome:
 
 
 def _fetched(task: Task) -> tuple[Task, dict[str, str]]:
-    """Return *task* with this machine's paths, and each original path.
-
-    They are in this machine's OUT_ROOT, which need not be shared.
-    """
     needs, out_root = task["store"], Path(os.environ.get("OUT_ROOT") or Results().out_root).absolute()
     store, root = ObjectStore(needs["url"]), out_root / "objects"
     tapes = out_root / "tapes"
@@ -246,7 +228,6 @@ def _fetched(task: Task) -> tuple[Task, dict[str, str]]:
 
 
 def _search(folder: str, names: Iterable[str]) -> None:
-    """Import *names* from *folder*, not those fetched for another sweep."""
     with _PATH_LOCK:  # a worker may play in several threads
         if [folder] != _FETCHED:
             for name in names:
@@ -257,7 +238,6 @@ def _search(folder: str, names: Iterable[str]) -> None:
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:
-    """Replace each path in JSON texts by its name, the longest first."""
     if isinstance(value, Mapping):
         return {key: _renamed(item, names) for key, item in value.items()}
     if isinstance(value, list):

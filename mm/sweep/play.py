@@ -1,9 +1,4 @@
-"""Run one backtest of a sweep in any process: JSON values in, JSON values out.
-
-``python -m mm.sweep.play`` plays one point per line of JSON on stdin and writes a line per outcome, until its input
-ends. Without ``multiprocessing`` the calling program is not imported again: a notebook or script needs no ``__main__``
-guard, and processes exchange only text.
-"""
+"""Run one backtest of a sweep in any process: JSON values in, JSON values out."""
 
 import json
 import os
@@ -68,16 +63,12 @@ def play(task: Task) -> Outcome:
 
 
 def failed(error: MMError) -> Outcome:
-    """Return the outcome of a point that failed with *error*."""
     trace = "".join(traceback.format_exception(error.__cause__ or error)) if isinstance(error, ModelError) else ""
     return {"error": " ".join(str(error).split()), "exit_code": error.exit_code, "traceback": trace}
 
 
 def outcome_of(result: "Result") -> Outcome:
-    """Return `point_summary` and the quoting PnL of each 60 s with a market.
-
-    The PnL is of all legs if their sum is known, as are the warnings; ``spans`` are begin and number of periods.
-    """
+    """Return `point_summary` and the quoting PnL of each 60 s with a market."""
     account, summary = _summed(result)
     summary |= result.all_legs(summary)
     for name, leg in result.legs.items():
@@ -129,13 +120,7 @@ def _markets(  # noqa: PLR0913, PLR0917 - the key of the cache
     logs: tuple[str, ...],
     orders: tuple[KeptOrders | None, ...],
 ) -> Markets:
-    """All processes map the same kept tapes into shared memory.
-
-    Args:
-        kept: One per day: our own, then each other market's; empty if the days are on this disk.
-        logs: sha256 of the order logs that are played.
-        orders: As *kept*; None for a day without; empty if they are not played, or the days are on this disk.
-    """
+    """All processes map the same kept tapes into shared memory."""
     days = len(day.days())
     every = [_kept(Path(path), one) for path, one in zip_longest(kept, orders)]
     opened = [every[at : at + days] for at in range(0, len(every), days)]
@@ -166,7 +151,6 @@ def _kept(path: Path, orders: KeptOrders | None) -> "Tape":
 
 
 def main() -> None:
-    """Output of models goes to stderr."""
     tasks: SimpleQueue[str] = SimpleQueue()
     Thread(target=_read, args=(tasks,), daemon=True).start()
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
@@ -176,7 +160,6 @@ def main() -> None:
 
 
 def _read(tasks: "SimpleQueue[str]") -> None:
-    """End the process with its input: the caller is gone."""
     for line in sys.stdin:
         tasks.put(line)
     os._exit(0)

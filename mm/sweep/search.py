@@ -1,10 +1,4 @@
-"""Optuna chooses a sweep's designs one after another, instead of a grid.
-
-A design is a value per axis that is no assumption; it is played under every assumption and worth its worst. The sampler
-is the seeded tree-structured Parzen estimator (Bergstra et al. 2011): equal settings, equal designs. With several days
-a design is played on the first alone, and given up if below the median of earlier ones there. The last days are held
-out: only the best designs are played on them, afterwards.
-"""
+"""Optuna chooses a sweep's designs one after another, instead of a grid."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -101,7 +95,6 @@ class Space:
         return [replace(point, number=first + place) for place, point in enumerate(points)]
 
     def seen(self, points: Sequence[PlayedPoint]) -> list[Axis]:
-        """With played values, numbers ascending."""
         axes = []
         for axis in self.axes:
             texts = list(dict.fromkeys(point.texts[axis.name] for point in points))
@@ -113,13 +106,7 @@ class Space:
 
 @dataclass
 class Searched:
-    """The result of a search.
-
-    Attributes:
-        points: Of designs played on all days.
-        grid: The same as asked for.
-        history: A row per design in order: values, worth, whether given up.
-    """
+    """The result of a search."""
 
     points: list[PlayedPoint]
     grid: list[Point]
@@ -132,12 +119,7 @@ class Searched:
 
 @dataclass(frozen=True)
 class Search:
-    """A search of *space*.
-
-    Attributes:
-        first_day: The setup with the first day alone; None for a search of one day.
-        rank_by: ``max_drawdown`` is better if smaller.
-    """
+    """A search of *space*."""
 
     space: Space
     setup: Setup
@@ -184,10 +166,7 @@ class Search:
     def worths(
         self, designs: Sequence[dict[str, str]], setup: Setup, before: int
     ) -> tuple[list[float | None], list[Point], list[PlayedPoint]]:
-        """Return each design's worth under its worst assumption, and the points, numbered after *before*.
-
-        None: the design failed, or there is too little time for a lower bound.
-        """
+        """Return each design's worth under its worst assumption, and the points, numbered after *before*."""
         grid: list[Point] = []
         sizes = []
         for design in designs:
@@ -205,11 +184,7 @@ class Search:
         return worths, grid, played
 
     def held_out(self, searched: Searched, setup: Setup, days: int, held_days: int) -> list[dict[str, Any]]:
-        """Play the best designs on the held-out days; return quoting PnL per day there and in the search.
-
-        Args:
-            setup: With the days held out.
-        """
+        """Play the best designs on the held-out days; return quoting PnL per day there and in the search."""
         sign = 1 if self.rank_by == "max_drawdown" else -1
         known = [row for row in searched.history if row["worth"] is not None]
         best = sorted(known, key=lambda row: sign * row["worth"])[:HELD_OUT]
@@ -236,7 +211,6 @@ def _least_pnl(points: Sequence[PlayedPoint], days: int) -> float | None:
 
 
 def held_out(days: Sequence[str], share: float) -> tuple[Sequence[str], Sequence[str]]:
-    """Return the days of the search, and the last ones, held out; of fewer than three none."""
     if len(days) < 3 or share == 0:
         return days, ()
     count = min(max(1, round(share * len(days))), len(days) - 1)

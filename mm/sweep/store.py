@@ -27,7 +27,6 @@ class Code:
     """The code that a point runs, ours and the user's.
 
     Attributes:
-        models: By name.
         sources: Of the project: equal in every process that may play the point.
         exact: Also covers compiled modules and versions of Python and packages: kept results need an equal one.
     """
@@ -40,28 +39,14 @@ class Code:
 def trial_of(
     setup: Setup, inputs: Sequence[str], files: Mapping[Path, str], sources: Mapping[str, str], fitted: object
 ) -> str:
-    """Return a backtest's identity, whatever the version.
-
-    Args:
-        inputs: Of the day's files.
-        files: By path, as named by knobs.
-        fitted: Beside its knobs, as JSON.
-    """
+    """Return a backtest's identity, whatever the version."""
     named = [files[path] for path in setup.files]
     latencies = setup.execution.latency_file is not None
     return digest([setup.day.symbol, setup.day.days(), sorted(inputs), setup.work(), latencies, named, sources, fitted])
 
 
 def code_of(models: Models) -> Code:
-    """Return the code that a point with these *models* runs.
-
-    A user's modules are imported, again if their files changed, so that the hashed code is played.
-
-    Raises:
-        UnknownModel: If there is no such module or class.
-        UsageError: If a module has no file, as in a notebook, where no other process can import it.
-        ModelError: If importing a module raises.
-    """
+    """Return the code that a point with these *models* runs."""
     own, others = _own_modules(_users_models(models))
     return Code(own, *_digests(*sorted(others)))
 
@@ -115,7 +100,6 @@ class Store:
         return cls(out_root / "points" / symbol / label)
 
     def find(self, key: str) -> dict[str, Any] | None:
-        """None if missing or damaged."""
         outcome = _read(self.folder / f"{key}.json")
         return outcome if outcome is not None and outcome["key"] == key else None
 
@@ -137,7 +121,6 @@ class Store:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """A broken point is played again."""
     try:
         outcome = json.loads(path.read_text(encoding="utf-8"))
         if outcome["schema_version"] != SCHEMA_VERSION or outcome["key"] != path.stem:

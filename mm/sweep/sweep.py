@@ -112,7 +112,6 @@ def sweep(
 
 
 def _axis(axis: tuple[str, Sequence[Any]]) -> str:
-    """Text is always quoted."""
     name, values = axis
     plain = (str(value) if isinstance(value, Path) else value for value in values)
     texts = (
@@ -141,7 +140,6 @@ def write_files(folder: Path, findings: SweepFindings, head: dict[str, Any]) -> 
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """Return *rows* as CSV; undefined values are empty."""
     text = StringIO()
     if rows:
         table = csv.DictWriter(text, dict.fromkeys(name for row in rows for name in row), lineterminator="\n")
@@ -168,7 +166,6 @@ def _series(panel: PnlPanel, columns: Sequence[int]) -> str:
 
 
 def table(findings: SweepFindings) -> list[str]:
-    """Return the ranked table for a terminal, one line per row, with at most `SHOWN` rows."""
     cells = points_table(findings.content, SHOWN, "deflated")
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
@@ -177,7 +174,6 @@ def table(findings: SweepFindings) -> list[str]:
 
 
 def footer_lines(findings: SweepFindings) -> list[str]:
-    """Return the lines below the table: the order, the selection bias, and the walk-forward of the choice."""
     content, lines = findings.content, []
     best = content["best"]
     if content["block_s"] is not None:
@@ -205,7 +201,6 @@ def footer_lines(findings: SweepFindings) -> list[str]:
 
 
 def search_lines(searched: Row) -> list[str]:
-    """Return the course of a search, and its best designs on the days held out, in words."""
     stopped = f", {searched['stopped']} given up after the first day" if searched["stopped"] else ""
     lines = [f"search: {searched['designs']} designs{stopped}"]
     if not searched["held_out"]:
@@ -218,7 +213,6 @@ def search_lines(searched: Row) -> list[str]:
 
 
 def assumption_line(row: Row, axes: Sequence[Row]) -> str:
-    """Return the selection bias within one fill assumption, in words."""
     others = [f"{axis['name']}={row[axis['name']]}" for axis in axes if axis["name"] in row and row[axis["name"]]]
     name = " ".join(others) or f"FILL_MODEL={row['FILL_MODEL']}"
     independent = "" if row["independent_trials"] is None else f" ({number(row['independent_trials'], 2)} independent)"
@@ -235,11 +229,7 @@ def write(
     tapes: "Sequence[Tape]",
     searched: Row | None = None,
 ) -> SweepFindings:
-    """Write the findings of *done* (axes, played points, their work) and print the table.
-
-    Args:
-        searched: ``search`` of ``sweep.json``; None for a grid.
-    """
+    """Write the findings of *done* (axes, played points, their work) and print the table."""
     axes, played, work = done
     stopped, record = searched["stopped"] if searched else 0, work.recording.on_record(again=True)
     findings = find(played, axes, rank_by, [tape.start_us for tape in tapes], stopped, record)
@@ -288,7 +278,6 @@ def keep(run: Run, work: Work, findings: SweepFindings, which: str, jobs: int | 
 
 
 def raise_failures(played: Sequence[PlayedPoint]) -> None:
-    """Raise Incomplete with the failed points' names and the first one's exit code."""
     failed = [point for point in played if point.error is not None]
     if not failed:
         return

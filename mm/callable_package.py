@@ -22,7 +22,6 @@ class CallablePackage(ModuleType):
 
     @property
     def __wrapped__(self) -> Callable[..., Any]:
-        """The function; ``inspect.signature`` follows it."""
         name = self.__name__.rpartition(".")[2]
         return vars(import_module(mm._PUBLIC[name]))[name]  # type: ignore[no-any-return]
 

@@ -77,17 +77,14 @@ def us_of(instant: Instant) -> int:
 
 
 def us_from_ms(ms: float) -> int:
-    """Return a duration given in milliseconds (fractions allowed) in whole µs."""
     return round(ms * US_PER_MS)
 
 
 def exchange_us(stamp: int) -> int:
-    """Return an exchange stamp, ms or µs, in µs."""
     return stamp * US_PER_MS if stamp < MS_BELOW else stamp
 
 
 def exchange_ms(stamp: int) -> int:
-    """Return an exchange stamp, ms or µs, in whole ms, rounded down."""
     return stamp if stamp < MS_BELOW else stamp // US_PER_MS
 
 
@@ -135,7 +132,6 @@ def zone_of(name: str) -> tzinfo:
 
 
 def has_zones() -> bool:
-    """Return whether the machine has a time zone database."""
     try:
         ZoneInfo(DAY_ZONE)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -148,12 +144,10 @@ def day_of(us: int, zone: str = DAY_ZONE) -> str:
 
 
 def plain_days(text: str) -> str:
-    """Return *text* with each ISO date (``2024-07-24``) written ``YYYYMMDD``."""
     return re.sub(r"\b(\d{4})-(\d{2})-(\d{2})\b", r"\1\2\3", text)
 
 
 def parse_day(day: str) -> date:
-    """Return ``YYYYMMDD`` as a date; raises ValueError if it is not a date."""
     if len(day) != 8 or not day.isascii() or not day.isdigit():
         raise ValueError(f"{day!r} is not a day in the form YYYYMMDD")
     try:
@@ -163,13 +157,11 @@ def parse_day(day: str) -> date:
 
 
 def midnight_us(day: str, zone: str = DAY_ZONE) -> int:
-    """Return the instant at which *day* begins in *zone*, in µs."""
     first = parse_day(day)
     return int(datetime(first.year, first.month, first.day, tzinfo=zone_of(zone)).timestamp()) * US_PER_S
 
 
 def next_day(day: str, step: int = 1) -> str:
-    """Return the day after *day*, or that *step* days after it."""
     return (parse_day(day) + timedelta(days=step)).strftime("%Y%m%d")
 
 

@@ -81,7 +81,6 @@ class IdSequence:
         return step
 
     def missing_before(self, first_id: int) -> "IdRange | None":
-        """Between the last id and *first_id*."""
         if self.last_id is None or first_id <= self.last_id + 1:
             return None
         return IdRange(self.last_id + 1, first_id - 1)
@@ -144,7 +143,6 @@ class IdRanges:
         self._firsts[low:high], self._lasts[low:high] = [first], [last]
 
     def remove(self, first: int, last: int) -> None:
-        """Remove those that are in the set."""
         low, high = bisect_left(self._lasts, first), bisect_right(self._firsts, last)
         if low >= high or first > last:
             return

@@ -167,7 +167,6 @@ class Instrument:
         return ticks
 
     def price(self, ticks: int) -> str:
-        """Return *ticks* as a price, a decimal string with eight places."""
         return decimal_text(ticks * self.tick_e8)
 
     def lots(self, qty: str) -> int:
@@ -214,7 +213,6 @@ def from_exchange_info(entry: Mapping[str, Any], source: str) -> Instrument:
 
 
 def _filters(by_type: Mapping[str, Mapping[str, Any]], notional: Mapping[str, Any], *, allowed: bool) -> Filters:
-    """*allowed* is ``amendAllowed``."""
     price, lot, market = by_type["PRICE_FILTER"], by_type["LOT_SIZE"], by_type.get("MARKET_LOT_SIZE", {})
     by_side, percent = by_type.get("PERCENT_PRICE_BY_SIDE"), by_type.get("PERCENT_PRICE")
     least, multipliers = e8(lot.get("minQty", "0")), by_side or percent or {}

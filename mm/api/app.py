@@ -1,8 +1,4 @@
-"""The endpoints: FastAPI above a market, with OpenAPI at ``/docs``.
-
-Bodies and responses are messages of `mm.api.messages`; FastAPI routes and describes them. A handler never awaits
-between request and matching core, so requests execute in order of arrival.
-"""
+"""The endpoints: FastAPI above a market, with OpenAPI at ``/docs``."""
 
 import asyncio
 import time
@@ -117,7 +113,6 @@ def role_of(scope: Scope) -> str | None:
 
 
 def made_app(market: DeskMarket, door: Door | None = None) -> FastAPI:
-    """A door of None admits this machine."""
     app = FastAPI(
         title="mm: the trading interface",
         version=__version__,
@@ -186,11 +181,9 @@ class OrderEndpoints:
         return _json(self._answer(order, began))
 
     async def cancel_all(self, client_id: Name) -> Response:
-        """Cancel a client's open orders."""
         return _json(Cancelled(client_id, self._market.now().cancel_all(client_id)))
 
     async def kill(self, client_id: Name) -> Response:
-        """Trigger a client's kill switch: its orders are cancelled, and further orders are rejected."""
         try:
             cancelled = self._market.now().kill(client_id)
         except OrderRefused as error:
@@ -232,7 +225,6 @@ class Views:
         app.get("/health", **_answers("HealthMessage"))(self.health)
 
     async def book(self, levels: Levels = 10) -> Response:
-        """Return the book's best levels."""
         self._market.now()
         return _json(self._market.book(levels))
 
@@ -241,18 +233,15 @@ class Views:
         return _json([self._market.fill(fill) for fill in self._market.desk.fills(self._client(client_id))])
 
     async def orders(self, client_id: Name) -> Response:
-        """Return a client's open orders, oldest first."""
         return _json([self._market.order(order) for order in self._market.desk.orders(self._client(client_id))])
 
     async def position(self, client_id: Name) -> Response:
-        """Return a client's position, profit and cash."""
         client = self._client(client_id)
         profit = number(self._market.desk.profit_e16(client), 16)
         cash, held = number(client.cash_e16, 16), self._market.size(client.lots)
         return _json(PositionMessage(position=held, pnl=profit, cash=cash, fees=number(client.fees_e8)))
 
     async def risk(self, client_id: Name) -> Response:
-        """Return a client's limits, its use of each, and its kill switch."""
         client = self._client(client_id)
         limits, used = self._market.desk.limits, self._market.desk.use_of(client)
         return _json(
@@ -265,7 +254,6 @@ class Views:
         )
 
     async def health(self) -> Response:
-        """Return the health of the exchange."""
         market = self._market
         desk, grid = market.now(), market.desk.grid
         return _json(
@@ -285,7 +273,6 @@ class Views:
         )
 
     def _client(self, name: str) -> Client:
-        """An unknown client's empty state is not stored."""
         desk: Desk = self._market.now()
         return desk.clients.get(name) or Client(0, name, day_ends_us=desk.us + 1)
 
@@ -396,7 +383,6 @@ def _answers(name: str, *statuses: int, many: bool = False) -> dict[str, Any]:
 
 
 def _described(app: FastAPI) -> dict[str, Any]:
-    """Made once."""
     if app.openapi_schema is None:
         description = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         description.setdefault("components", {}).setdefault("schemas", {}).update(schemas())

@@ -1,13 +1,4 @@
-"""Bars of a share, a future or a coin from a public service, and a synthetic market that follows them.
-
-The services are unaffiliated and change formats without notice: an invalid bar is refused with its position. Only open,
-high, low, close and volume are market data. Times of extremes, the path between, depth and print sizes are random, and
-no evidence of how such a market trades.
-
-Sources:
-    Yahoo Finance's chart service, ``/v8/finance/chart/SYMBOL``, which needs no key; Alpha Vantage's documentation of
-    ``TIME_SERIES_INTRADAY``, which needs one.
-"""
+"""Bars of a share, a future or a coin from a public service, and a synthetic market that follows them."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,12 +33,7 @@ _REFUSALS = ("Error Message", "Note", "Information")
 
 
 class Bar(NamedTuple):
-    """One bar.
-
-    Attributes:
-        open_e8, high_e8, low_e8, close_e8: Prices, 1e-8 of the quote currency.
-        volume_e8: Traded volume, 1e-8 of a share, contract or coin.
-    """
+    """One bar."""
 
     us: int
     open_e8: int
@@ -94,7 +80,6 @@ def load_bars(source: str, symbol: str, interval: str, *, address: str | None = 
 
 
 def _answer(url: str, parameters: Mapping[str, str]) -> Any:
-    """Errors hide the parameters, since one is a key."""
     try:
         with (
             httpx.Client(timeout=_TIMEOUTS, headers={"User-Agent": "Mozilla/5.0"}) as client,
@@ -120,7 +105,6 @@ _Row = tuple[int, Sequence[Any]]
 
 
 def _of_yahoo(content: Any, base: str, symbol: str) -> Iterable[_Row]:
-    """A minute without a bar has nulls, and is skipped."""
     try:
         chart = content["chart"]
         if chart["error"]:
@@ -208,10 +192,7 @@ def _book(mid: int, lots: int) -> dict[tuple[int, int], int]:
 
 
 def _path(bar: Bar, grid: Instrument, chance: np.random.Generator) -> NDArray[np.int64]:
-    """In ticks: open first, close last, both extremes in between, none exceeded.
-
-    A rising bar has its low first, a falling one its high; in between a Brownian bridge.
-    """
+    """In ticks: open first, close last, both extremes in between, none exceeded."""
     opened, high, low, close = (
         max(HALF_SPREAD + 1, round(price / grid.tick_e8))
         for price in (bar.open_e8, bar.high_e8, bar.low_e8, bar.close_e8)
@@ -229,7 +210,6 @@ def _path(bar: Bar, grid: Instrument, chance: np.random.Generator) -> NDArray[np
 
 
 def _prints(bar: Bar, grid: Instrument, chance: np.random.Generator) -> NDArray[np.int64]:
-    """They sum to the bar's volume, rounded down to lots."""
     weights = chance.exponential(size=STEPS)
     shares = np.concatenate([[0.0], weights.cumsum() / weights.sum()])
     shares[-1] = 1.0

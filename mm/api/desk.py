@@ -1,8 +1,4 @@
-"""The desk: clients with margin accounts on the exchange, their limits, trading hours and kill switches.
-
-The desk's time is the last `advance`, up to which the market has been played. HTTP is not known here; `listen`
-registers for orders and fills.
-"""
+"""The desk: clients with margin accounts on the exchange, their limits, trading hours and kill switches."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -53,13 +49,7 @@ _STP = "EXPIRE_TAKER"
 
 @dataclass(slots=True)
 class Client(MarginAccount):
-    """A client: its account and the state of its limits.
-
-    Attributes:
-        killed: Why it may not trade.
-        sent_us: Of its orders in the last second.
-        day_e16: Profit at the day's start, 1e-16 of the quote asset.
-    """
+    """A client: its account and the state of its limits."""
 
     killed: str | None = None
     sent_us: deque[int] = field(default_factory=deque)
@@ -79,27 +69,16 @@ def status_of(order: UserOrder) -> OrderStatus:
 
 
 def ended_by(order: UserOrder) -> str:
-    """Return why an order no longer rests; empty while it rests, and if it was filled."""
     reasons = {CANCELED: order.cancel_id, EXPIRED: "no_liquidity", EXPIRED_IN_MATCH: "self_trade"}
     return reasons.get(order.status, "")
 
 
 def remaining_lots(order: UserOrder) -> int:
-    """Return the unfilled lots of an order, also of one that has ended."""
     return order.lots - order.filled_lots
 
 
 class Desk:
-    """Clients on one exchange.
-
-    Args:
-        core: Nothing else may drain its log.
-        preset: Multiplier, fees, hours, short positions; its tick and lot sizes are ignored.
-        limits: As far as a desk can check them.
-
-    Attributes:
-        clients: Those that have sent an order or were killed.
-    """
+    """Clients on one exchange."""
 
     def __init__(
         self, core: "Matching", flow: Flow, grid: Instrument, preset: Preset, limits: RiskLimits = NO_LIMITS
@@ -134,7 +113,6 @@ class Desk:
 
     @property
     def changes(self) -> int:
-        """Increases with each change of the book."""
         return self.exchange.update_id
 
     @property
@@ -170,7 +148,6 @@ class Desk:
         return self.exchange.users.open(client.number) if client.number else []
 
     def fills(self, client: Client) -> list[Fill]:
-        """The newest `MOST_FILLS`, oldest first."""
         return self.exchange.users.fills(client.number)[-MOST_FILLS:] if client.number else []
 
     def cancel(self, order: UserOrder, why: str = "cancelled") -> None:
@@ -179,16 +156,13 @@ class Desk:
             self.exchange.cancel(self.us, order.account, CancelRequest(order_id=order.order_id, request_id=why))
 
     def cancel_all(self, name: str) -> list[int]:
-        """Return the numbers, oldest first."""
         client = self.clients.get(name)
         return self._cancel_all(client, "cancelled") if client else []
 
     def kill(self, name: str, reason: str = MANUAL) -> list[int]:
-        """Cancel a client's orders (returned) and reject further ones; OrderRefused if there are too many clients."""
         return self._kill(self._client(name), reason)
 
     def rearm(self, name: str) -> None:
-        """A loss beyond the limit triggers the switch again."""
         if client := self.clients.get(name):
             client.killed = None
             self._check_losses([client])
@@ -203,10 +177,7 @@ class Desk:
         return bid, ask
 
     def profit_e16(self, client: Client) -> int:
-        """Cash plus position, at the mid or else the last trade, 1e-16 of the quote asset.
-
-        Rounded down.
-        """
+        """Cash plus position, at the mid or else the last trade, 1e-16 of the quote asset."""
         return client.cash_e16 + client.lots * self._mark2() * self._unit_e16 // 2
 
     def use_of(self, client: Client) -> dict[str, int]:
@@ -305,7 +276,6 @@ class Desk:
         return [order.order_id for order in orders]
 
     def _mark2(self) -> int:
-        """In half ticks."""
         bid, ask = self.best()
         last = self.exchange.tape.last
         return bid + ask if bid and ask else 2 * last.ticks if last else 0

@@ -27,18 +27,13 @@ SHORTEST_S = 0.05
 
 
 class FeedReader:
-    """A reader of a WebSocket: its queue of messages, of limited length.
-
-    Attributes:
-        over: The reader was too slow.
-    """
+    """A reader of a WebSocket: its queue of messages, of limited length."""
 
     def __init__(self) -> None:
         self.over = asyncio.Event()
         self._waiting: asyncio.Queue[str] = asyncio.Queue(MOST_WAITING)
 
     def give(self, text: str) -> None:
-        """A reader that is too slow receives no more."""
         if self._waiting.full():
             self.over.set()
         if not self.over.is_set():
@@ -49,13 +44,7 @@ class FeedReader:
 
 
 class DeskMarket:
-    """A desk with a clock, and the readers of its book and of its fills.
-
-    Args:
-        start_us: First instant of the desk.
-        speed: Desk seconds per wall second.
-        seconds: Monotonic wall clock.
-    """
+    """A desk with a clock, and the readers of its book and of its fills."""
 
     def __init__(
         self,
@@ -81,7 +70,6 @@ class DeskMarket:
         await self.pace.run()
 
     def now(self) -> Desk:
-        """Advance the desk to now, and return it."""
         self.pace.step()
         return self.desk
 

@@ -1,8 +1,4 @@
-"""The messages of the trading interface: requests, responses, and their decimals.
-
-A request's decimal may be a JSON number or string; it is parsed from its text, never through a float. Response decimals
-are exact JSON numbers.
-"""
+"""The messages of the trading interface: requests, responses, and their decimals."""
 
 import json
 from decimal import Decimal
@@ -31,11 +27,7 @@ NULL = Raw(b"null")
 
 
 class OrderRequest(Struct):
-    """An order: ``limit``, ``market``, or ``limit_maker``, which is rejected if it would take liquidity.
-
-    Attributes:
-        price: For a limit order only.
-    """
+    """An order: ``limit``, ``market``, or ``limit_maker``, which is rejected if it would take liquidity."""
 
     client_id: ClientId
     side: Side
@@ -195,7 +187,6 @@ def refuse_repeated_keys(body: bytes) -> None:
 
 
 def number(value: int, places: int = 8) -> Raw:
-    """Return *value*, in units of 10**-places, as an exact JSON number."""
     text = decimal_text(value, places)
     return Raw(text.rstrip("0").rstrip(".").encode())
 
@@ -217,13 +208,11 @@ def in_e8(value: Decimal, what: str) -> int:
 
 
 def schemas() -> dict[str, Any]:
-    """Return the JSON schemas of all messages by name, for OpenAPI."""
     _, definitions = msgspec.json.schema_components(ANSWERS, ref_template="#/components/schemas/{name}")
     return {name: _widened(definition) for name, definition in definitions.items()}
 
 
 def _widened(schema: Any) -> Any:
-    """Decimals are numbers or strings, as parsed."""
     if isinstance(schema, list):
         return [_widened(item) for item in schema]
     if not isinstance(schema, dict):

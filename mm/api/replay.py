@@ -1,9 +1,5 @@
-"""A recorded day as the market of a desk: its levels rest, its trades take liquidity, clients' orders rest in between.
-
-Two accounts play the day. The first shows each depth message's quantities: added quantity joins the queue's end,
-removed quantity leaves the end of its own orders, so a client's order never advances by assumption. Each trade is an
-order of the second account at its price: it fills by priority, clients' better prices first. The next depth message
-restores the displayed quantities.
+"""A recorded day as the market of a desk: its levels rest, its trades take liquidity, clients' orders rest in
+between.
 """
 
 from collections.abc import Iterable
@@ -20,11 +16,7 @@ MAKER_ACCOUNT, TAKER_ACCOUNT = 1000, 1001
 
 
 class ReplayFlow:
-    """Plays the events of a recorded market on a matching core.
-
-    Attributes:
-        ended: All are played; the book no longer changes.
-    """
+    """Plays the events of a recorded market on a matching core."""
 
     def __init__(self, core: "Matching", events: Iterable[FeedEvent]) -> None:
         self._core, self._events = core, iter(events)
@@ -37,7 +29,6 @@ class ReplayFlow:
         return self._next is None
 
     def advance(self, until_us: int) -> None:
-        """Play all remaining events up to *until_us*, included."""
         while self._next is not None and self._next.us <= until_us:
             self._play(self._next)
             self._next = next(self._events, None)

@@ -29,7 +29,7 @@ class _Server(uvicorn.Server):
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """Connections buffer little for a slow reader; UsageError if the address cannot be bound."""
+    """Connections buffer little for a slow reader."""
     opened: socket.socket | None = None
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]

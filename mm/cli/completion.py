@@ -1,7 +1,4 @@
-"""Shell completion of flag values: symbols, days, models, fits and runs, read from folder names only.
-
-No error is raised, because a shell cannot show one while it completes.
-"""
+"""Shell completion of flag values: symbols, days, models, fits and runs, read from folder names only."""
 
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
@@ -26,7 +23,6 @@ def complete(kind: str, ctx: click.Context, typed: str) -> list[CompletionItem]:
 
 
 def runs(ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem]:
-    """Return the ids of runs: the ``shell_complete`` of an argument RUN."""
     return complete("run", ctx, typed)
 
 
@@ -51,7 +47,6 @@ def _fits(params: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _run_ids(params: Mapping[str, Any], places: Any) -> Iterator[str]:
-    """Newest folders first: the part of a name after the day."""
     root = _root(params, "out_root", "out")
     folders = [folder for place in places for folder in _folders(root, place) if not folder.name.endswith(".partial")]
     yield from (

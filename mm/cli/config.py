@@ -42,11 +42,6 @@ class Doors:
     def door(self, host: str, name: Sentence, report: "Report") -> "Door":
         """Return the door of a server.
 
-        Args:
-            host: The address that it listens on.
-            name: The parameter with that address.
-            report: Logs refused requests.
-
         Raises:
             SafetyError: If other machines could call it without a token, or without TLS.
             UsageError: If a file cannot be used.

@@ -1,8 +1,4 @@
-"""The terminal and the log of a run: results on stdout, logs and progress on stderr, JSON lines in run.log.
-
-An event has a name and numbers: ``log.info("day_loaded", events=804_000, took_ms=310)``.
-Messages of other packages through the standard library's logging, warnings included, are written to the same log.
-"""
+"""The terminal and the log of a run: results on stdout, logs and progress on stderr, JSON lines in run.log."""
 
 import json
 import logging
@@ -35,7 +31,6 @@ _LEVELS = logging.getLevelNamesMapping()
 
 
 def _structlog() -> Any:
-    """Return structlog, imported without rich: it would draw tracebacks, and takes as long as a replay of a day."""
     with ExitStack() as stack:
         if "rich" not in sys.modules:
             sys.modules["rich"] = None  # type: ignore[assignment]  # "not installed"
@@ -154,10 +149,7 @@ def _value(value: Any) -> str:
 
 
 def write_line(stream: TextIO, text: str) -> None:
-    """Write a line to *stream* and flush; once the reader has closed the pipe, write nothing more.
-
-    Only a terminal shows the typographic minus: a pipe's or a file's reader may be a program.
-    """
+    """Write a line to *stream* and flush; once the reader has closed the pipe, write nothing more."""
     if _bars:  # the next step draws the bar again, below
         _to_terminal(sys.stderr, "\r\x1b[K")
     _to_terminal(stream, (text if stream.isatty() else with_plain_minus(text)) + "\n")
@@ -179,19 +171,13 @@ def _to_terminal(stream: TextIO, text: str) -> None:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """The settings of a command that were not given as flags.
-
-    Attributes:
-        sources: ``environment``, or the path of a file, by variable.
-        found: Files named by a run, with what was asked for.
-    """
+    """The settings of a command that were not given as flags."""
 
     sources: Mapping[str, str]
     texts: Mapping[str, str]
     found: Mapping[str, str]
 
     def lines(self) -> Iterator[str]:
-        """A possible secret is named, not shown."""
         by_source: dict[str, list[str]] = {}
         for name, source in self.sources.items():
             text = "…" if _SECRET.search(name) else shlex.quote(self.texts[name])
@@ -202,14 +188,7 @@ class Elsewhere:
 
 
 class Console:
-    """The terminal of one command.
-
-    With ``--json`` the object of `set_json` is the only line of stdout; without it, stdout is what `print` wrote.
-    Either says which settings came from the environment or a file: text in its first line.
-
-    Attributes:
-        prefix: Beginning of each line, if there are several terminals.
-    """
+    """The terminal of one command."""
 
     prefix = ""
 

@@ -152,7 +152,6 @@ def _section(group: type, own: dict[tuple[str, str], list[str]]) -> str:
 
 
 def _single_commands(shared: set[str]) -> Iterator[str]:
-    """Each with the commands that take it."""
     program = import_module("mm.__main__").main
     rows: dict[tuple[str, str], list[str]] = {}
     for name, command in _leaves(program, click.Context(program, info_name="mm")):

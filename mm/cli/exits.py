@@ -32,7 +32,6 @@ _PATHS: Mapping[type[OSError], str] = {
 
 
 def exit_code_of(error: BaseException) -> int:
-    """Return the exit code of a command that ends with *error*."""
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return 128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
     return error.exit_code if isinstance(error, click.ClickException) else named(error).exit_code

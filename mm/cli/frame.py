@@ -1,8 +1,4 @@
-"""The frame of every command: flags from knobs, errors as one line, the contract's exit codes.
-
-A runner (:func:`runner`) writes a run folder; a plain command (:func:`command`) only prints. Both take their knobs as
-frozen dataclasses of mm/cli/config.py, and both accept ``--json``.
-"""
+"""The frame of every command: flags from knobs, errors as one line, the contract's exit codes."""
 
 import os
 import signal
@@ -47,7 +43,6 @@ class _Frame(click.Command):
     """Prints every failure as one line on stderr and exits with the contract's exit code."""
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Run the command and exit the process."""
         token = SAID.set(_as_flags({}))
         try:
             with interruptible():
@@ -105,7 +100,6 @@ class Program(_Frame, click.Group):
         self._entries, self._sections = commands, sections or {"Commands": list(commands)}
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Only those whose modules are installed."""
         return [name for name, (_, target) in self._entries.items() if name and _exists(target)]
 
     def resolve_command(
@@ -144,7 +138,6 @@ class Program(_Frame, click.Group):
         return loaded
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Without imports."""
         there = self.list_commands(ctx)
         for title, names in self._sections.items():
             with formatter.section(title):
@@ -272,7 +265,6 @@ def _misspelt() -> list[str]:
 
 @contextmanager
 def _traced(console: Console) -> Iterator[None]:
-    """At the level DEBUG; otherwise say so."""
     try:
         yield
     except Exception as error:
@@ -452,7 +444,6 @@ def _values_of(arguments: Sequence[click.Parameter]) -> dict[str, Any]:
 
 
 def imported(target: str) -> Any:
-    """Return the object at ``module:name``."""
     module, _, name = target.partition(":")
     return getattr(import_module(module), name)
 
@@ -466,7 +457,6 @@ def _find(objects: Sequence[Any], kind: type) -> Any:
 
 
 def source_of(ctx: click.Context, name: str) -> str:
-    """Return ``flag``, ``environment``, ``file`` or ``default``."""
     return _SOURCES.get(ctx.get_parameter_source(name) or ParameterSource.DEFAULT, "default")
 
 

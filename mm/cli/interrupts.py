@@ -17,11 +17,7 @@ _deferred: list[int] | None = None  # signals received while they are deferred; 
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, or SIGTERM, with which schedulers and containers end a job; *number* is the signal.
-
-    A class of its own, because CPython remembers a plain KeyboardInterrupt that passes through code compiled at run
-    time (a dataclass), and then ends by the signal, whatever the exit code.
-    """
+    """Ctrl-C, or SIGTERM, with which schedulers and containers end a job; *number* is the signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -73,11 +69,7 @@ def at_ending_signals(stop: Callable[[str], object]) -> None:
 
 
 class TradeSignals:
-    """A shadow's or trader's signals for its whole life: the first ends it in order, others do nothing.
-
-    Attributes:
-        ending: Name of the first SIGTERM or SIGINT.
-    """
+    """A shadow's or trader's signals for its whole life: the first ends it in order, others do nothing."""
 
     def __init__(self) -> None:
         self.ending = ""
@@ -89,11 +81,7 @@ class TradeSignals:
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """Catch signals until the block ends; without a loop's handlers they are only recorded.
-
-        Later signals are ignored until the process exits, so that its exit code stays; a kill also after the trade's
-        own end, since its default would end the process in the middle of a file.
-        """
+        """Catch signals until the block ends; without a loop's handlers they are only recorded."""
         from mm.base._calls import stop_calls  # compiled: only a trader and a shadow need it
 
         self._hurry = stop_calls

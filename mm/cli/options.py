@@ -22,7 +22,6 @@ _FLAG_COLUMN = 34
 
 
 def heading(group: type) -> str:
-    """Return the heading of a class of knobs, in the help and on the configuration page."""
     first, *rest = _WORDS.split(group.__name__)
     return " ".join([first, *(word.lower() for word in rest)])
 
@@ -90,7 +89,6 @@ FILE = "mm.settings_file"  # in the meta of a context: the file of settings
 
 
 def is_short(params: Sequence[click.Parameter]) -> bool:
-    """Return whether *params* are few enough for the help to show all."""
     return sum(isinstance(param, click.Option) and not param.hidden for param in params) <= SHORT_ENOUGH
 
 

@@ -15,14 +15,7 @@ from mm.runs.manifest import SetKnob
 
 
 def each_symbol(console: Console, symbols: Sequence[str], program: str, settings: Mapping[str, SetKnob]) -> None:
-    """Run the command once per symbol, with as many processes at a time as there are processors.
-
-    A process's output is printed when it ends, prefixed by its symbol; ``--json`` answers are in one object by symbol.
-    With OUT_DIR they run in sequence: a run shares a finished one's folder.
-
-    Raises:
-        Incomplete: If any of them failed; the others' work is kept.
-    """
+    """Run the command once per symbol, with as many processes at a time as there are processors."""
     command = [*_words(program), *(["--json"] if console.as_json else [])]
     for name, setting in settings.items():
         if setting.source == "flag" and name != "symbol":

@@ -18,8 +18,6 @@ SHORTEST = 8  # letters of a name that is compared
 def misspelt(environment: Collection[str], known: Collection[str], every: Callable[[], Collection[str]]) -> list[str]:
     """Note each variable without effect that is nearly one of ours: two letters off, with a suffix, or the beginning of
     one.
-
-    Short names, and names of one word, often belong to other programs and are skipped.
     """
     ours = [name for name in known if "_" in name and len(name) >= SHORTEST]
     nearest = dict[str, str]()
@@ -51,7 +49,6 @@ def _may_be_near(word: str, other: str) -> bool:
 
 
 def _edits(word: str, other: str) -> int:
-    """Letters to insert, remove or replace."""
     row = list(range(len(other) + 1))
     for place, letter in enumerate(word, start=1):
         before, row[0] = row[0], place
@@ -61,11 +58,7 @@ def _edits(word: str, other: str) -> int:
 
 
 def refuse_unused(kind: str, settings: Mapping[str, "SetKnob"]) -> list[str]:
-    """Note each exported variable that the run does not use; refuse such a flag or grid axis (UsageError).
-
-    Variables are often exported for another command, a flag is meant for this one. Values equal to the default are
-    ignored.
-    """
+    """Note each exported variable that the run does not use; refuse such a flag or grid axis (UsageError)."""
     notes = []
     values = {name: setting.value for name, setting in settings.items()}
     varied = axes(values)

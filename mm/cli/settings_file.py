@@ -26,11 +26,7 @@ LEFT_OUT = {VARIABLE: NO_FILE, ENV_FILE: NO_FILE}
 
 @dataclass(frozen=True)
 class SettingsFile:
-    """The settings of one file.
-
-    Attributes:
-        values: By knob name, with TOML's or YAML's types.
-    """
+    """The settings of one file."""
 
     path: Path
     values: Mapping[str, Any]
@@ -125,7 +121,6 @@ def env_file(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _unquoted(value: str) -> str:
-    """Return a value without its quotes, or without the comment behind it."""
     if quoted := re.fullmatch(r"""\s*(["'])(.*?)\1\s*(?:#.*)?""", value):
         return quoted[2]
     return re.sub(r"\s+#.*", "", value).strip()
@@ -162,7 +157,6 @@ def _yaml(text: str) -> dict[str, Any]:
 
 
 def _flat(content: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
-    """A table named like a JSON knob (``*_json``) is its value."""
     for key, value in content.items():
         if isinstance(value, dict) and not str(key).endswith("_json"):
             yield from _flat(value)

@@ -27,12 +27,7 @@ Knobs = Mapping[type, Any]
 
 @dataclass(frozen=True)
 class LegSymbol:
-    """A symbol in which the strategy of another one sends orders.
-
-    Attributes:
-        objects: Its own knobs; the others are common.
-        market: If not the strategy's; else empty.
-    """
+    """A symbol in which the strategy of another one sends orders."""
 
     owner: str
     name: str
@@ -42,11 +37,9 @@ class LegSymbol:
 
     @property
     def key(self) -> str:
-        """Identifies it in the process: with its market, if another one."""
         return f"{self.symbol}.{self.market}" if self.market else self.symbol
 
     def day(self, own: Day) -> Day:
-        """Results of another market are in its folder."""
         source = next((group_object for group, group_object in self.objects.items() if issubclass(group, Source)), own)
         return replace(
             own,
@@ -59,12 +52,7 @@ class LegSymbol:
 
 @dataclass(frozen=True)
 class SymbolRun:
-    """The run of one symbol, before its start.
-
-    Attributes:
-        opens: Opens the run; finishes it, or removes its outputs on an error.
-        leg: Whose strategy sends its orders; None: its own.
-    """
+    """The run of one symbol, before its start."""
 
     day: Day
     opens: AbstractContextManager[Run]
@@ -89,9 +77,6 @@ def symbol_runs(
 ) -> list[SymbolRun]:
     """Return the run of each symbol of a plan, and of each further symbol with orders of their strategies.
 
-    Args:
-        legs_of: Further symbols by key, given each symbol's knobs.
-
     Raises:
         UsageError: If PER_SYMBOL names an unknown symbol or knob.
     """
@@ -113,7 +98,6 @@ def symbol_runs(
 
 
 def knobs_by_symbol(symbols: str, common: Knobs, varied: Sequence[type]) -> dict[str, Knobs]:
-    """Return the knobs of each symbol of a list with commas: those in *common*, and its own of PER_SYMBOL."""
     given = _given(common[PerSymbol])
     return {symbol: _own(symbol, common, given.get(symbol, {}), varied) for symbol in symbols.split(",")}
 
@@ -144,7 +128,6 @@ def _check_named(given: Collection[str], known: Collection[str], symbols: str) -
 
 
 def _own(symbol: str, common: Knobs, given: Mapping[str, str], varied: Sequence[type]) -> Knobs:
-    """*given* is text by variable."""
     known = {knob.variable: knob for group in varied for knob in knobs(group)}
     for name in given.keys() - known.keys():
         near = closest(name.upper(), list(known)) or "; give knobs of strategy and limits, by variable"
@@ -171,7 +154,6 @@ def _given(per_symbol: PerSymbol) -> dict[str, dict[str, str]]:
 
 
 def _settings(settings: "Mapping[str, SetKnob]", common: Knobs, own: Knobs) -> "dict[str, SetKnob]":
-    """*own* knobs where they differ."""
     changed = {
         knob.name: getattr(own[group], knob.name)
         for group, before in common.items()

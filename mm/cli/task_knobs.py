@@ -1,7 +1,4 @@
-"""Knobs of single kinds of tasks, in the form of mm/cli/config.py; and the list of all groups.
-
-Separate, because every command imports the common knobs.
-"""
+"""Knobs of single kinds of tasks, in the form of mm/cli/config.py; and the list of all groups."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -175,7 +172,6 @@ class ManyDays(Day):
         return {"day": ",".join(held) or None, "open_held_out": True}
 
     def played(self) -> list[tuple[str, str]]:
-        """Held-out days only for their symbol; UsageError without a day."""
         if self.day is None:
             if self.held_out:
                 raise UsageError(f"no day of {self.symbol} is held out below {self.data_root}; mm data hold marks days")
@@ -351,7 +347,6 @@ class Recorder(Doors, Streams):
     backoff_max_s: float = knob(30.0, number(0.01, 3600), "Maximum wait between two connection attempts, in s.")
 
     def metrics_door(self, report: "Report") -> "Door":
-        """Return the door of the Prometheus page."""
         return self.door(self.metrics_host, parameter("metrics_host"), report)
 
 

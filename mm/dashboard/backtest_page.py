@@ -35,7 +35,6 @@ GRID_HELP = "One axis per line, such as GAMMA=0.01,0.1,1"
 
 
 def show(folders: Folders) -> None:
-    """Draw the page; each knob may be given in the address, as ``?symbol=BTCUSDT&day=20251216&quote_model=glft``."""
     st.title("Backtest")
     options = [param for param in backtest.params if isinstance(param, KnobOption) and param.knob.name not in PLACED]
     texts = _controls(options, folders)
@@ -136,7 +135,6 @@ def _label(knob: Knob) -> str:
 
 
 def _model(knob: Knob, given: Knob, kind: str) -> dict[str, str]:
-    """A user's model has its parameters as JSON."""
     models = {model["name"]: model for model in _models() if model["kind"] == kind}
     name = _control(knob, list(models))
     model = models.get(name or str(knob.default))
@@ -166,7 +164,6 @@ def _json_value(text: str) -> Any:
 
 @st.cache_data(show_spinner="Reading the list of models …")
 def _models() -> list[dict[str, Any]]:
-    """Run ``mm models``, so that no engine is loaded here."""
     words = [sys.executable, "-m", "mm", "models", "--json"]
     done = subprocess.run(words, capture_output=True, check=True, stdin=subprocess.DEVNULL, timeout=60)
     models: list[dict[str, Any]] = json.loads(done.stdout)["models"]
@@ -177,7 +174,6 @@ def _models() -> list[dict[str, Any]]:
 
 
 def _start(command: str, texts: Mapping[str, str], knobs: Sequence[Knob], folders: Folders) -> None:
-    """Refuse invalid knobs, and a second command while one runs."""
     if _running():
         raise UsageError(f"{st.session_state['job'].name} is still running; wait for it, or stop it")
     placed = {"data_root": str(folders.data_root), "out_root": str(folders.out_root)}
@@ -304,7 +300,6 @@ def _best(content: Mapping[str, Any]) -> None:
 
 
 def _heat_map(rows: Sequence[Mapping[str, Any]], values: Mapping[str, list[str]], content: Mapping[str, Any]) -> None:
-    """Of several points in a cell, the best ranked."""
     rank_by, axes = content["rank_by"], list(values)
     if not axes:
         return

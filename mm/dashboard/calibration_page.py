@@ -17,7 +17,6 @@ KINDS = ("calibration", "schedule", "walkforward")
 
 
 def show(folders: Folders) -> None:
-    """Draw the page; ``?run=RUN_ID`` chooses a calibration, a schedule or a walk-forward."""
     st.title("Calibration")
     runs = folders.menu(*KINDS)
     selected = folders.choice(st.query_params.get("run"), runs) or next(iter(runs), None)

@@ -1,8 +1,4 @@
-"""The figures of the reports on the pages, and a zoom that reads the data again.
-
-A figure has some thousand points a trace; dragging selects a shorter span, for which it is made again, with all rows if
-they are few.
-"""
+"""The figures of the reports on the pages, and a zoom that reads the data again."""
 
 from functools import partial
 from typing import Any
@@ -25,11 +21,7 @@ def draw(figure: Figure, key: str | None = None) -> None:
 
 
 class Zoom:
-    """The visible span of a page's charts; dragging over one shortens it for all.
-
-    Args:
-        name: Of page and content: another run starts with its whole span.
-    """
+    """The visible span of a page's charts; dragging over one shortens it for all."""
 
     def __init__(self, name: str, whole: Span) -> None:
         self._key, self._whole = f"zoom {name}", (whole[0], max(whole[1], whole[0] + SHORTEST_US))
@@ -75,7 +67,6 @@ class Zoom:
 
 
 def _ms(end: Any) -> float:
-    """Plotly gives a number or UTC text."""
     if isinstance(end, int | float):
         return float(end)
     return float(np.datetime64(str(end).replace(" ", "T"), "us").astype(np.int64)) / US_PER_MS

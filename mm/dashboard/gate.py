@@ -1,8 +1,4 @@
-"""The gate of the dashboard: a visitor of a door with tokens gives one, and actions need its roles.
-
-Streamlit has no access control: its program files are served to anybody, a page's content only to whom the gate lets
-in.
-"""
+"""The gate of the dashboard: a visitor of a door with tokens gives one, and actions need its roles."""
 
 import streamlit as st
 
@@ -19,7 +15,6 @@ def guard(door: Door) -> None:
 
 
 def enter() -> None:
-    """Show a refused visitor only the field for a token."""
     given = token()
     refusal = _door().refusal(READ, _headers(), str(st.context.ip_address or ""), "dashboard")
     if refusal is None:
@@ -36,14 +31,12 @@ def enter() -> None:
 
 
 def need(role: str) -> None:
-    """Raise SafetyError if the visitor's token does not allow a role."""
     refusal = _door().refusal(role, _headers(), str(st.context.ip_address or ""), "dashboard")
     if refusal is not None:
         raise SafetyError(refusal.reason)
 
 
 def token() -> str:
-    """Return the visitor's token; empty without one."""
     return str(st.session_state.get(_TOKEN, ""))
 
 

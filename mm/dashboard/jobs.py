@@ -29,11 +29,6 @@ _RUNNING: set["StartedCommand"] = set()
 
 
 def words_of(command: str, texts: Mapping[str, str], knobs: Iterable[Knob]) -> list[str]:
-    """Return ``mm COMMAND`` with a flag for each knob that has a value in *texts*.
-
-    Raises:
-        UsageError: If a value of a knob is invalid or missing, or the command has no such knob.
-    """
     declared = {knob.name: knob for knob in knobs}
     if unknown := texts.keys() - declared.keys():
         raise UsageError(f"mm {command} has no knob {sorted(unknown)[0]!r}")
@@ -51,10 +46,7 @@ def words_of(command: str, texts: Mapping[str, str], knobs: Iterable[Knob]) -> l
 
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables a job inherits: it runs code that a knob names, so no keys, tokens or passwords.
-
-    A ``.env`` may have secrets too; its other variables were exported when the dashboard started.
-    """
+    """Return the variables a job inherits: it runs code that a knob names, so no keys, tokens or passwords."""
     kept = {
         name: value
         for name, value in environment.items()
@@ -98,12 +90,10 @@ class StartedCommand:
 
     @property
     def code(self) -> int | None:
-        """None while it runs."""
         return self._process.poll()
 
     @property
     def share(self) -> tuple[str, float]:
-        """Activity as a word, and progress 0 to 1."""
         shares = _SHARE.findall(self._output)
         return (shares[-1][0], int(shares[-1][1]) / 100) if shares else ("starting", 0.0)
 
@@ -124,7 +114,6 @@ class StartedCommand:
         return Path(path).parent if path else None
 
     def end(self) -> None:
-        """By SIGINT, or kill it."""
         if self.running:
             self._process.terminate()
             try:
@@ -144,7 +133,6 @@ class StartedCommand:
             self._answer = file.read()
 
     def _read(self, terminal: int) -> None:
-        """The end of the terminal is a read error."""
         with suppress(OSError):
             while piece := os.read(terminal, 65_536):
                 self._output = (self._output + piece.decode(errors="replace"))[-65_536:]
@@ -153,6 +141,5 @@ class StartedCommand:
 
 @atexit.register
 def end_all() -> None:
-    """End every process that is still running."""
     for job in list(_RUNNING):
         job.end()

@@ -1,7 +1,4 @@
-"""Live data of a market and a trader: a day's last rows, metrics, an audit log, an exchange in a box.
-
-A refresh reads a bounded part of each file, so its cost does not depend on the time of day.
-"""
+"""Live data of a market and a trader: a day's last rows, metrics, an audit log, an exchange in a box."""
 
 import re
 from collections.abc import Mapping
@@ -38,8 +35,6 @@ class LiveMarket:
     """The last minutes of a market.
 
     Attributes:
-        best: Columns: bid, ask, and their quantities.
-        trades: Columns: price, quantity, aggressor's side, +1 a buyer.
         run_id: Of the recording that wrote the last rows; empty if none.
     """
 
@@ -70,7 +65,6 @@ class LiveMarket:
 
 
 def tail(path: Path, most_bytes: int = TAIL_BYTES) -> pl.DataFrame | None:
-    """Return the last complete rows of a growing CSV file, as text; None before any."""
     try:
         with path.open("rb") as file:
             head = file.readline()
@@ -93,7 +87,6 @@ def tail(path: Path, most_bytes: int = TAIL_BYTES) -> pl.DataFrame | None:
 
 
 def recorded_tail(day: DayFolder) -> LiveMarket | None:
-    """Return a recorded day's last minutes; None before its first frame. Raises BrokenFile."""
     frames, trades = tail(day.frames), tail(day.trades)
     if frames is None:
         return None
@@ -135,14 +128,7 @@ def _whole(column: pl.Series) -> Ints:
 
 
 def fetched(address: str, path: str) -> Any:
-    """Return the response of ``http://ADDRESS/PATH``: parsed JSON, or text; None for 404.
-
-    A visitor's token goes with it, since a page may use the same file of tokens.
-
-    Raises:
-        DataError: Without a timely response, or for another machine's address: anyone who opens a page can give one,
-            and the dashboard must not make requests for them.
-    """
+    """Return the response of ``http://ADDRESS/PATH``: parsed JSON, or text; None for 404."""
     host = urlsplit(address if "://" in address else f"//{address}").hostname
     if host not in HERE:
         raise DataError(
@@ -164,7 +150,7 @@ def fetched(address: str, path: str) -> Any:
 
 
 def metrics_of(address: str) -> dict[str, dict[str, float]]:
-    """Return a metrics page: by family, each label's value; DataError without a page."""
+    """Return a metrics page: by family, each label's value."""
     text = fetched(address, "metrics")
     metrics: dict[str, dict[str, float]] = {}
     for name, label, value in _SAMPLE.findall(text if isinstance(text, str) else ""):
@@ -208,7 +194,6 @@ class SeenOrders:
 
     Attributes:
         open: By client id, side (+1 buy), price, quantity.
-        fills: Instant, side, price, quantity.
         since: By client id, when each open order became known.
         ended: Start, end, side, price.
     """
@@ -234,10 +219,7 @@ class SeenOrders:
 
 
 def own_orders(out_root: Path, symbol: str, run_id: str) -> SeenOrders | None:
-    """Return the orders of the trader that recorded as *run_id*, from the end of its audit log; None without one.
-
-    A recording appends ``_2``, ``_3``, … to a run id that its day already has.
-    """
+    """Return the orders of the trader that recorded as *run_id*, from the end of its audit log."""
     ids = (run_id, run_id.rpartition("_")[0])
     logs = [path for path in audit_folder(out_root, symbol).glob(f"*{SUFFIX}") if path.stem.partition("_")[2] in ids]
     logs.sort(key=lambda path: path.stat().st_mtime_ns)
@@ -278,11 +260,7 @@ def _take(orders: SeenOrders, row: Mapping[str, Any]) -> None:
 
 
 def box_orders(address: str, client: str, now: int, before: SeenOrders | None = None) -> SeenOrders | None:
-    """Return a client's orders at `mm sim api`; None without such an endpoint, or orders.
-
-    Args:
-        before: The previous result, to know since when orders are open, and which ended.
-    """
+    """Return a client's orders at `mm sim api`."""
     orders, fills = (fetched(address, f"{endpoint}/{client}") for endpoint in ("orders", "fills"))
     if not isinstance(orders, list) or not isinstance(fills, list):
         return None

@@ -38,7 +38,6 @@ _METRICS = """
 
 
 def theme() -> dict[str, Any]:
-    """Return the options of streamlit that give it the fonts and the colours of the pages, light and dark."""
     colours = palette()
     return {"theme_font": font()} | {
         f"theme_{scheme}_{option}": colours[name][place]
@@ -58,16 +57,12 @@ def show_notes(lines: Sequence[str]) -> None:
 
 
 def page_of(run: RunFolder) -> Path | None:
-    """Return the page of a run; None if it has none."""
     path = run.folder / PAGE
     return path if path.is_file() else None
 
 
 def show_page(path: Path) -> None:
-    """Draw the page of a run in a frame that can reach neither the dashboard nor the network, and offer the file.
-
-    A run folder may come from anyone, and its page runs scripts.
-    """
+    """Draw the page of a run in a frame that can reach neither the dashboard nor the network, and offer the file."""
     text = inlined(path.read_text(encoding="utf-8"))
     st.download_button("Save the page", text, file_name=f"{path.parent.name}.html", mime="text/html")
     style = "border:0;width:100%;height:100%;position:absolute;inset:0"

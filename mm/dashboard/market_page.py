@@ -54,7 +54,6 @@ MINUTE_US = 60 * US_PER_S
 
 
 def show(folders: Folders) -> None:
-    """Draw the page; ``?symbol=&day=`` chooses a day, ``&metrics=`` and ``&box=`` name addresses."""
     st.title("Market")
     st.html(STEADY)
     first, second, third, fourth = st.columns(4)
@@ -158,7 +157,6 @@ def _in(name: str, unit: str) -> str:
 
 
 def _volatility(us: Ints, mid: Floats) -> float:
-    """Standard deviation of the mid's change per minute, basis points, over five minutes."""
     grid = np.arange(us[-1] - WINDOW_US, us[-1] + 1, US_PER_S)
     seen = mid[np.maximum(np.searchsorted(us, grid[grid >= us[0]], side="right") - 1, 0)]
     change = np.diff(np.log(seen[~np.isnan(seen)]))
@@ -244,7 +242,6 @@ def _history(
 def _earned(
     market: LiveMarket, own: live_view.SeenOrders | None, figures: dict[str, dict[str, float]], names: _LiveNames
 ) -> tuple[Ints, Floats]:
-    """From the metrics, else the fills at the mid, without fees."""
     if names.metrics:
         return _history(names, figures, market).get(f"{names.metrics} PnL", (np.empty(0, np.int64), np.empty(0)))
     if own is None or not own.fills:
@@ -297,7 +294,6 @@ def _flow(market: LiveMarket) -> list[Trace] | None:
 
 
 def _whole_day(folders: Folders, symbol: str, day: str) -> None:
-    """If its recording has ended, or on request."""
     st.subheader(f"{symbol} {day}, the whole day", anchor=False)
     with one_line():
         report = read_health(folders.data_root, symbol)
@@ -338,7 +334,6 @@ def _heat_map(market: MarketColumns) -> None:
 
 
 def volatility_cells(us: Ints, mid: Floats) -> Sequence[dict[str, float | str]]:
-    """In bp per √minute, from changes per second; only minutes with a valid book."""
     first, last = -(-int(us[0]) // MINUTE_US), int(us[-1]) // MINUTE_US
     if last <= first:
         return []

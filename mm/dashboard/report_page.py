@@ -8,7 +8,6 @@ from mm.errors import DataError
 
 
 def show(folders: Folders) -> None:
-    """Draw the page; ``?run=RUN_ID`` chooses a run of any kind that has one."""
     runs = {key: run for key, run in folders.menu().items() if page_of(run)}
     wanted = folders.choice(st.query_params.get("run"), runs)
     if not runs and wanted is None:

@@ -23,7 +23,6 @@ NONE = "none"
 
 
 def show(folders: Folders) -> None:
-    """Draw the page; ``?symbol=`` chooses a symbol, ``&metrics=`` the metrics page of a trader or shadow."""
     st.title("Risk")
     symbols = _symbols(folders)
     for name in ("symbol", "metrics"):
@@ -58,7 +57,6 @@ def _traded(folders: Folders) -> set[str]:
 
 
 def _switch(place: SwitchPlace, *, traded: bool) -> None:
-    """Each button asks for confirmation, and acts like `mm risk`."""
     switch = switches(place)[0]
     killed, wanted = switch.triggered, f"risk wanted {place.symbol}"
     st.subheader("Kill switch", anchor=False)
@@ -164,5 +162,4 @@ def _bounds(folders: Folders, symbol: str) -> tuple[str, dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """Logs store a knob with its source."""
     return value.get("value") if isinstance(value, dict) else value

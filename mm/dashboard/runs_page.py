@@ -32,7 +32,6 @@ LISTED = 500  # fills in the table
 
 
 def show(folders: Folders) -> None:
-    """Draw the page; ``?run=RUN_ID`` chooses a run, ``&with=RUN_ID`` another run to compare."""
     st.title("Runs")
     runs = folders.menu(*KINDS)
     labels = {key: label_of(run) for key, run in runs.items()}
@@ -71,7 +70,6 @@ def show(folders: Folders) -> None:
 
 
 def _keep(chosen: str | None, other: str | None) -> None:
-    """So that the page can be shared and opened again."""
     wanted = {"run": chosen, "with": None if other == NONE else other}
     for name, value in wanted.items():
         if value is None and name in st.query_params:
@@ -187,7 +185,6 @@ def _fills_table(run: RunFolder, zoom: Zoom) -> None:
 
 
 def _numbers(pair: Sequence[RunFolder]) -> None:
-    """What hampers comparison comes first."""
     sheet = TearSheet([compared(run) for run in pair])
     for why in sheet.unequal():
         st.warning(why)

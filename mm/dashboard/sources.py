@@ -46,19 +46,16 @@ class Folders:
             return []
 
     def runs(self, *kinds: str) -> list[RunFolder]:
-        """Newest first; no *kinds* are all."""
         runs = _found(str(self.out_root))[0]
         return [run for run in reversed(runs) if not kinds or run.manifest["kind"] in kinds]
 
     def menu(self, *kinds: str) -> dict[str, RunFolder]:
-        """By RUN_ID, or by folder if several share it."""
         ids = Counter(str(run.manifest["run_id"]) for run in self.runs())
         named = ((str(run.manifest["run_id"]), run) for run in self.runs(*kinds))
         return {name if ids[name] == 1 else str(run.folder): run for name, run in named}
 
     @staticmethod
     def choice(name: str | None, menu: Mapping[str, RunFolder]) -> str | None:
-        """Return the newest run's key; *name* itself if there is none."""
         return next((key for key, run in menu.items() if name not in menu and run.manifest["run_id"] == name), name)
 
     @staticmethod
@@ -69,7 +66,6 @@ class Folders:
         return _found(str(self.out_root))[1]
 
     def run(self, name: str) -> RunFolder:
-        """Return a finished run; DataError if there is none, or several, or it is outside OUT_ROOT."""
         try:
             run = open_run(name, self.out_root)
             if not as_given(run.folder).is_relative_to(as_given(self.out_root)):
@@ -98,7 +94,6 @@ def _read(folder: Path, changed_ns: int) -> dict[str, Any]:  # noqa: ARG001 - pa
 
 
 def label_of(run: RunFolder) -> str:
-    """Return a one-line label: RUN_ID, command, method or model, symbol, day, and the PnL or the status of the fit."""
     manifest, summary = run.manifest, run.manifest["summary"]
     models = {"calibration": "calib_method", "backtest": "quote_model", "walkforward": "quote_model"}
     named = run.knob(models.get(manifest["kind"], "quote_model"))
@@ -119,12 +114,10 @@ def one_line() -> Iterator[None]:
 
 
 def short_label(run: RunFolder) -> str:
-    """Return RUN_ID, quote model and day of a run that has traded."""
     return ", ".join(filter(None, (run.run_id, run.summary["models"].get("quote"), run.manifest["day"])))
 
 
 def compared(run: RunFolder) -> ComparedRun:
-    """Return a run that has traded as one of a tear sheet, called by its short label."""
     summary = as_of_now(run.summary, Path(str(run.knob("out_root") or "out")))
     return ComparedRun(short_label(run), run.manifest, summary, columns=run.columns)
 
@@ -168,7 +161,6 @@ def market_of_run(run: RunFolder, folders: Folders) -> MarketColumns:
 
 
 def day_market(folders: Folders, symbol: str, day: str) -> MarketColumns:
-    """Return best prices and prints of a recorded day; they are cached."""
     folder = DayFolder(folders.data_root, symbol, day)
     files = [there for path in folder.streams() if (there := existing(path)) is not None]
     changed = tuple(path.stat().st_mtime_ns for path in files)

@@ -15,7 +15,6 @@ class Bracket:
     """One range of notionals.
 
     Attributes:
-        number: Position in the table, from 1.
         leverage: The most leverage of a position in it.
         rate_e8: Maintenance margin as a share of the notional, 1e-8.
         cum_e8: Deduction, which makes the maintenance margin continuous.
@@ -29,7 +28,6 @@ class Bracket:
     cum_e8: int
 
     def maintenance_e8(self, notional_e8: int) -> int:
-        """Return the maintenance margin of a notional in this bracket."""
         return notional_e8 * self.rate_e8 // E8 - self.cum_e8
 
 
@@ -37,7 +35,6 @@ Brackets = tuple[Bracket, ...]
 
 
 def _table(rows: tuple[tuple[int, int, int], ...]) -> Brackets:
-    """Return the brackets of rows of leverage, cap in the quote asset and rate in 1e-4."""
     brackets: list[Bracket] = []
     floor_e8 = cum_e8 = before_e8 = 0
     for number, (leverage, cap, rate) in enumerate(rows, start=1):
@@ -68,12 +65,10 @@ BRACKETS = _table(
 
 
 def bracket_of(notional_e8: int, brackets: Brackets = BRACKETS) -> Bracket:
-    """Return the bracket of a notional; the last one also for more than its cap."""
     return next((bracket for bracket in brackets if notional_e8 <= bracket.cap_e8), brackets[-1])
 
 
 def maintenance_e8(notional_e8: int, brackets: Brackets = BRACKETS) -> int:
-    """Return the maintenance margin of a position of a notional."""
     return bracket_of(notional_e8, brackets).maintenance_e8(notional_e8)
 
 

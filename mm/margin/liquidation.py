@@ -1,7 +1,4 @@
-"""Liquidation of a position: the price at which nothing is left of its margin, and the part of the insurance fund.
-
-A position is closed whole: the exchange's documents name a reduction in parts for large positions, but not its sizes.
-"""
+"""Liquidation of a position: the price at which nothing is left of its margin, and the part of the insurance fund."""
 
 from mm.instrument import E8
 from mm.margin.wallet import Contract, Wallet, half_even

@@ -18,7 +18,6 @@ SLIP_E8 = E8 // 2_000
 
 
 def half_even(amount: int, divisor: int) -> int:
-    """Return *amount* over a positive *divisor*, rounded half to even."""
     whole, rest = divmod(amount, divisor)
     return whole + (2 * rest > divisor or (2 * rest == divisor and whole % 2 == 1))
 
@@ -29,10 +28,7 @@ def funding_e8(amount_e8: int, mark_e8: int, rate_e8: int) -> int:
 
 
 def assumed_e8(side: int, price_e8: int, mark_e8: int, bid_e8: int, ask_e8: int) -> int:
-    """Return the price at which an order is assumed to trade, as the exchange's rules of the cost of an order.
-
-    *price_e8* is 0 of a MARKET order, *bid_e8* and *ask_e8* are the best prices, 0 for none.
-    """
+    """Return the price at which an order is assumed to trade, as the exchange's rules of the cost of an order."""
     if side > 0:
         best_e8 = ask_e8 or mark_e8
         return price_e8 or best_e8 + best_e8 * SLIP_E8 // E8
@@ -41,7 +37,7 @@ def assumed_e8(side: int, price_e8: int, mark_e8: int, bid_e8: int, ask_e8: int)
 
 @dataclass(slots=True)
 class Mark:
-    """The mark price of a contract, 1e-8 of the quote asset; *fixed* is whether it does not follow the book."""
+    """The mark price of a contract, 1e-8 of the quote asset."""
 
     e8: int
     fixed: bool = False
@@ -57,7 +53,6 @@ class OpenOrder(NamedTuple):
 
 
 def no_orders() -> Sequence[OpenOrder]:
-    """Return no open orders."""
     return ()
 
 
@@ -81,15 +76,11 @@ class Contract:
     """The position of an account in one contract, and how it is set up.
 
     Attributes:
-        lot_e8: Quantity of a lot, in 1e-8 of the base asset.
         unit_e16: Worth of one lot at one tick, in 1e-16 of the quote asset.
         most_at_e8: Returns the largest notional at a leverage.
         orders: Returns the account's open orders of the contract.
-        lots: Position; negative if short.
         cost_e8: What the open lots were bought for, less what they were sold for.
         fees_e8: Fees of the trades that opened them.
-        realised_e8: Profit of all trades that closed lots, before fees.
-        isolated: Whether it has a margin of its own.
         called: Whether its owner was told of too little margin.
         margin_moves: When its owner added margin, µs, and how much; negative if taken.
     """
@@ -114,27 +105,22 @@ class Contract:
 
     @property
     def amount_e8(self) -> int:
-        """Return the position, in 1e-8 of the base asset."""
         return self.lots * self.lot_e8
 
     @property
     def worth_e8(self) -> int:
-        """Return the position at the mark price; negative if short."""
         return half_even(self.amount_e8 * self.mark.e8, E8)
 
     @property
     def unrealised_e8(self) -> int:
-        """Return the profit that closing at the mark price would realise."""
         return self.worth_e8 - self.cost_e8
 
     @property
     def entry_e8(self) -> int:
-        """Return the mean price of the open lots, rounded."""
         return self._price_e8(self.cost_e8)
 
     @property
     def break_even_e8(self) -> int:
-        """Return the price at which the open lots pay for the fees of their opening, rounded."""
         return self._price_e8(self.cost_e8 + self.fees_e8)
 
     def _price_e8(self, cost_e8: int) -> int:
@@ -143,12 +129,10 @@ class Contract:
 
     @property
     def maintenance_e8(self) -> int:
-        """Return the margin below which the position is liquidated."""
         return maintenance_e8(abs(self.worth_e8), self.brackets)
 
     @property
     def position_margin_e8(self) -> int:
-        """Return the initial margin of the position at the mark price."""
         return abs(self.worth_e8) // self.leverage
 
     def notional_e8(self, ticks: int, lots: int) -> int:
@@ -156,7 +140,6 @@ class Contract:
         return half_even(ticks * lots * self.unit_e16, E8)
 
     def open_e8(self) -> tuple[int, int]:
-        """Return the notionals of the open buys and sells; those that only reduce need no margin."""
         open_tl = {+1: 0, -1: 0}
         for order in self.orders():
             if not order.reduce_only:
@@ -170,21 +153,17 @@ class Contract:
 
     @property
     def margin_e8(self) -> int:
-        """Return the initial margin of position and open orders."""
         return self.exposure_e8(*self.open_e8()) // self.leverage
 
     @property
     def order_margin_e8(self) -> int:
-        """Return the initial margin of the open orders beyond the position's."""
         return self.margin_e8 - self.position_margin_e8
 
     @property
     def is_used(self) -> bool:
-        """Return whether there is a position, or an open order."""
         return bool(self.lots or self.orders())
 
     def state(self) -> PositionState:
-        """Return the position as it is now."""
         return PositionState(
             self.symbol,
             self.amount_e8,
@@ -199,14 +178,8 @@ class Contract:
         )
 
     def trade(self, us: int, side: int, lots: int, notional_e8: tuple[int, int], fee_e8: int) -> int:
-        """Change the position by a trade, and return what it realises; of an isolated one, its margin changes as well.
-
-        Args:
-            us: Its time, µs.
-            side: +1 if it buys.
-            lots: Its quantity.
-            notional_e8: Price times quantity: of the lots that close, see `closing`, and of those that open.
-            fee_e8: Its fee.
+        """Change the position by a trade, and return what it realises; of an isolated one, its margin changes
+        as well.
         """
         closed_e8, opened_e8 = notional_e8
         closes, realised_e8 = self.closing(side, lots), 0
@@ -229,7 +202,6 @@ class Contract:
         return realised_e8
 
     def closing(self, side: int, lots: int) -> int:
-        """Return how many of *lots* of a trade of *side* close the position."""
         return min(lots, abs(self.lots)) if side * self.lots < 0 else 0
 
 
@@ -251,8 +223,6 @@ class Wallet:
 
     Attributes:
         balance_e8: All of it, the margins of isolated positions included; without unrealised profit.
-        hedged: Whether long and short positions are apart.
-        multi_assets: Whether all assets are margin.
         keeps_income: Whether each change of the balance is listed.
     """
 
@@ -292,22 +262,18 @@ class Wallet:
 
     @property
     def cross_e8(self) -> int:
-        """Return the balance without the margins of isolated positions."""
         return self.balance_e8 - sum(contract.wallet_e8 for contract in self.contracts.values())
 
     @property
     def cross_unrealised_e8(self) -> int:
-        """Return the unrealised profit of cross positions."""
         return sum(contract.unrealised_e8 for contract in self._cross())
 
     @property
     def cross_maintenance_e8(self) -> int:
-        """Return the maintenance margin of cross positions."""
         return sum(contract.maintenance_e8 for contract in self._cross() if contract.lots)
 
     @property
     def available_e8(self) -> int:
-        """Return what further orders may use as margin; negative if the open ones need more than there is."""
         needed_e8 = sum(
             contract.order_margin_e8 if contract.isolated else contract.margin_e8
             for contract in self.contracts.values()
@@ -321,22 +287,13 @@ class Wallet:
         return self.cross_e8 + self.cross_unrealised_e8
 
     def needed_e8(self, contract: Contract) -> int:
-        """Return the maintenance margin that must be behind a position."""
         return contract.maintenance_e8 if contract.isolated else self.cross_maintenance_e8
 
     def is_due(self, contract: Contract) -> bool:
-        """Return whether a position has no more margin than its maintenance, and is liquidated."""
         return bool(contract.lots) and self.equity_e8(contract) <= self.needed_e8(contract)
 
     def refusal(self, contract: Contract, order: OpenOrder, price_e8: int, without_tl: int = 0) -> int:
-        """Return the exchange's code for which an order is refused for its margin or size; 0 for none.
-
-        Args:
-            contract: What it is of.
-            order: The order.
-            price_e8: At which it is assumed to trade, see `assumed_e8`.
-            without_tl: What is open of the order that it replaces, price times quantity in ticks and lots.
-        """
+        """Return the exchange's code for which an order is refused for its margin or size; 0 for none."""
         if order.reduce_only:
             return 0
         amount_e8 = order.lots * contract.lot_e8

@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 
 
 class PredictedRows(NamedTuple):
-    """Consecutive rows of predictions, one for each diff of the tape.
-
-    Attributes:
-        values: float64[sides, rows], NaN if a signal is undefined.
-    """
+    """Consecutive rows of predictions, one for each diff of the tape."""
 
     recv_us: NDArray[np.int64]
     values: NDArray[np.float64]
@@ -52,7 +48,6 @@ def predict_over(
 def write_predictions(
     path: Path, artefact: Artefact, pieces: Iterable[PredictedRows], about: Mapping[str, Any]
 ) -> tuple[int, int]:
-    """Return the number of rows and of predicted rows."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -96,6 +91,5 @@ def rescore(
 
 
 def task_of(artefact: Artefact) -> Task:
-    """Return the task of a fitted predictor."""
     about = artefact.about
     return Task(about["target"], about["horizon"], artefact.signals, tuple(about["distances_ticks"]))

@@ -40,7 +40,6 @@ class Artefact:
 
     @classmethod
     def read(cls, folder: Path) -> "Artefact":
-        """Raises BrokenFile if a file is missing or changed."""
         try:
             text, data = (folder / MODEL).read_bytes(), (folder / ARRAYS).read_bytes()
         except OSError as error:
@@ -68,23 +67,19 @@ class Artefact:
 
     @property
     def sides(self) -> tuple[str, ...]:
-        """Empty if it predicts one number."""
         return SIDES[: len(self.about["heads"])] if len(self.about["heads"]) > 1 else ()
 
     @property
     def distance_ticks(self) -> float | None:
-        """None without a distance input."""
         distances: Sequence[float] = self.about["distances_ticks"]
         return float(distances[len(distances) // 2]) if distances else None
 
     @property
     def signal_names(self) -> tuple[str, ...]:
-        """Its folder, with colon and side if it has sides."""
         name = self.path if FOLDER in self.path else f".{FOLDER}{self.path}"
         return tuple(f"{name}:{side}" for side in self.sides) or (name,)
 
     def predictor(self) -> Predictor:
-        """New kernels; BrokenFile if the arrays are invalid."""
         about, scaler = self.about, self.about["scaler"]
         try:
             heads = [kernel_of(head, str(place), self.arrays) for place, head in enumerate(about["heads"])]
@@ -94,7 +89,6 @@ class Artefact:
             raise BrokenFile(f"{self.path}: its arrays are not those of a predictor ({error}); fit it again") from error
 
     def check(self, symbol: str | None, tick_e8: int) -> None:
-        """Mismatch if symbol (unless None) or tick are not the fit's."""
         fitted = self.about["symbol"], e8(self.about["tick"])
         if (symbol or fitted[0], tick_e8) != fitted:
             raise Mismatch(
@@ -103,7 +97,6 @@ class Artefact:
             )
 
     def terms(self, begin_us: int) -> dict[str, Any]:
-        """Its entry in a run's summary (-1: nothing played); the manifest has its path."""
         about = self.about
         return {
             **{name: about[name] for name in ("target", "model", "horizon", "days", "hash", "usable")},
@@ -112,20 +105,11 @@ class Artefact:
         }
 
     def is_in_sample(self, begin_us: int) -> bool:
-        """A run from *begin_us* on is then in-sample."""
         return int(self.about["train_window"]["end_us"]) > begin_us
 
 
 def signal_of(name: str) -> tuple[Artefact, int]:
-    """Return a signal's predictor and kernel index.
-
-    Args:
-        name: Its folder, followed by ``:bid`` or ``:ask`` if it predicts both sides.
-
-    Raises:
-        BrokenFile: If there is no predictor, or its files were changed.
-        UsageError: If a side is missing, or it has no such side.
-    """
+    """Return a signal's predictor and kernel index."""
     folder, colon, side = name.rpartition(":")
     if not colon or FOLDER in side:
         folder, side = name, ""
@@ -177,12 +161,10 @@ def write(folder: Path, about: Mapping[str, Any], arrays: Arrays) -> dict[str, A
 
 
 def as_text(content: Mapping[str, Any]) -> str:
-    """In canonical form: the hash covers every byte."""
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def hash_of(about: Mapping[str, Any], arrays: bytes) -> str:
-    """Return the SHA-256 over arrays and model without hash."""
     rest = {key: value for key, value in about.items() if key != "hash"}
     return hashlib.sha256(arrays + as_text(rest).encode()).hexdigest()
 

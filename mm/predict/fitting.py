@@ -28,11 +28,7 @@ Floats = NDArray[np.float64]
 
 
 class FittedPredictor(NamedTuple):
-    """A fitted predictor in memory.
-
-    Attributes:
-        scaler: ``mean`` and ``scale`` of the inputs, and which are prices.
-    """
+    """A fitted predictor in memory."""
 
     heads: tuple[Mapping[str, Any], ...]
     arrays: Arrays
@@ -72,12 +68,10 @@ def fit(model: str, task: Task, samples: Samples, tick: float, seed: int) -> Fit
 
 
 def constant_signals(task: Task, samples: Samples) -> list[str]:
-    """Return the signals that never vary in the samples."""
     return [name for name, column in zip(task.signals, samples.rows.T, strict=False) if np.ptp(column) == 0.0]
 
 
 def check_outcomes(task: Task, y: Floats, side: int) -> None:
-    """Raise FitError for too few outcomes, or all of one class."""
     of = f"{task.target} over {task.horizon_s:g} s" + (f", {('bids', 'asks')[side]}" if task.sides > 1 else "")
     if len(y) < LEAST_SAMPLES:
         raise FitError(
@@ -104,7 +98,6 @@ def _fit_one(model: str, target: str, x: Floats, y: Floats, seed: int) -> tuple[
 
 
 def linear(x: Floats, y: Floats, *, classes: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """*classes*: logistic."""
     from sklearn.linear_model import LogisticRegression, Ridge
 
     fitted = LogisticRegression(C=1.0 / RIDGE, max_iter=500) if classes else Ridge(alpha=RIDGE)

@@ -33,11 +33,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Task:
-    """A prediction task: target, horizon and signals.
-
-    Attributes:
-        distances_ticks: From the mid, for ``fill``.
-    """
+    """A prediction task: target, horizon and signals."""
 
     target: str
     horizon_s: float
@@ -50,7 +46,6 @@ class Task:
 
     @property
     def inputs(self) -> int:
-        """The signals, and for ``fill`` the distance."""
         return len(self.signals) + (self.target == "fill")
 
     @property
@@ -63,7 +58,6 @@ class Samples:
     """Samples in chronological order, as columns of equal length.
 
     Attributes:
-        us: Of the signals, or the aggressive order.
         until_us: When the outcome is known.
         side: 0 bids or none, 1 asks.
         rows: float64[n, inputs].
@@ -132,7 +126,6 @@ def samples_of(tapes: Sequence["Tape"], task: Task, others: Mapping[str, "OtherF
 
 
 def joined(pieces: Sequence[Samples]) -> Samples:
-    """Return several sets of samples as one."""
     return Samples(*(np.concatenate([getattr(piece, column.name) for piece in pieces]) for column in fields(Samples)))
 
 
@@ -175,7 +168,6 @@ def _rows_of(columns: SignalTable, row: Ints, when: tuple[Ints, Ints, Ints], out
 
 
 def _adverse(columns: SignalTable, prints: _PrintColumns, gaps: Ints, horizon_us: int) -> Samples:
-    """Whether the mid moves against the fill, from before it."""
     us, aggressor = prints.us[prints.first], prints.side[prints.first]
     row = np.searchsorted(columns.us, us, side="left") - 1  # the last one before it
     us, aggressor, row = us[row >= 0], aggressor[row >= 0], row[row >= 0]
@@ -186,7 +178,6 @@ def _adverse(columns: SignalTable, prints: _PrintColumns, gaps: Ints, horizon_us
 
 
 def _fill(columns: SignalTable, prints: _PrintColumns, gaps: Ints, task: Task, most: int) -> Samples:
-    """Whether a print reaches an order's price; not for orders inside the spread."""
     step = -(-len(columns.us) * 2 * len(task.distances_ticks) // most) or 1
     row = np.arange(0, len(columns.us), step)
     us, mid = columns.us[row], columns.mid_ticks[row]
@@ -214,7 +205,6 @@ def _prints(tape: "Tape") -> _PrintColumns:
 
 
 def _minimum(us: Ints, values: Ints, after: Ints, until: Ints) -> Ints:
-    """A very large number if there is none."""
     begin, end = np.searchsorted(us, after, side="right"), np.searchsorted(us, until, side="right")
     minima = np.full(len(begin), _MOST_TICKS)
     least, width = values, 1  # least[i]: of the *width* values from i on

@@ -48,16 +48,7 @@ class PredictedSamples:
 
 
 def score(task: Task, predicted: PredictedSamples, tick: float) -> dict[str, Any]:
-    """Return the scores for ``model.json``.
-
-    For ``return`` R² against the training mean, for classes log loss. ``difference`` is the best baseline's loss less
-    the model's, with its 95 % interval by blocks; None with too few.
-
-    ``pnl`` tells a log loss in money: what choices by each one's predictions earned, per unit of the base asset. For
-    ``fill``, ``per`` hour: spread captured on both sides at the distance with the largest product of distance and
-    probability, chosen each horizon. For ``adverse``, ``per`` order: half the spread less the move, for fills whose
-    expected move is smaller. Without fees, and for ``fill`` without adverse moves.
-    """
+    """Return the scores for ``model.json``."""
     samples, y = predicted.samples, predicted.samples.outcome
     losses = {name: _losses(task, y, values) for name, values in predicted.baselines.items()}
     own, unit = _losses(task, y, predicted.values), losses[CONSTANT].mean()
@@ -105,7 +96,6 @@ def beats(scores: Mapping[str, Any]) -> bool:
 
 
 def _losses(task: Task, y: Floats, values: Floats) -> Floats:
-    """Squared error in ticks, or log loss in nats."""
     if task.target == "return":
         return (y - values) ** 2
     p = np.clip(values, LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY)
@@ -128,7 +118,6 @@ def _interval(us: Ints, gains: Floats, units: Floats, horizon_s: float) -> list[
 
 
 def blocks_of(us: Ints, horizon_s: float) -> tuple[Ints, int]:
-    """Blocks have equal durations."""
     span_us = int(us[-1] - us[0]) + 1
     length_us = max(min(BLOCK_S * US_PER_S, span_us / 40), 2 * horizon_s * US_PER_S)
     block = ((us - us[0]) // length_us).astype(np.int64)
@@ -136,7 +125,6 @@ def blocks_of(us: Ints, horizon_s: float) -> tuple[Ints, int]:
 
 
 def _calibration(y: Floats, values: Floats) -> list[dict[str, float]]:
-    """In bins of equal size, by ascending prediction."""
     order = np.argsort(values, kind="stable")
     return [
         {"predicted": float(values[part].mean()), "observed": float(y[part].mean()), "samples": len(part)}
@@ -146,7 +134,6 @@ def _calibration(y: Floats, values: Floats) -> list[dict[str, float]]:
 
 
 def _pnl(task: Task, predicted: PredictedSamples, best: str, tick: float) -> dict[str, Any] | None:
-    """With the difference from the *best* baseline."""
     samples, values = predicted.samples, {"": predicted.values, **predicted.baselines}
     if task.target == "fill":
         us, earned = _captured(samples, values)
@@ -172,11 +159,7 @@ def _pnl(task: Task, predicted: PredictedSamples, best: str, tick: float) -> dic
 
 
 def _captured(samples: Samples, values: Mapping[str, Floats]) -> tuple[Ints, dict[str, Floats]]:
-    """Return the spread captured per instant and side at each one's best distance.
-
-    Returns:
-        Instants, ascending, and ticks by name: the distance if its order filled, else 0.
-    """
+    """Return the spread captured per instant and side at each one's best distance."""
     distance = samples.rows[:, -1]
     orders, group = np.unique(2 * samples.us + samples.side, return_inverse=True)
     last = np.cumsum(np.bincount(group)) - 1
@@ -185,10 +168,7 @@ def _captured(samples: Samples, values: Mapping[str, Floats]) -> tuple[Ints, dic
 
 
 def _trading(samples: Samples, values: Floats, horizon_s: float) -> dict[str, Any]:
-    """A position is taken when the predicted move exceeds half the spread.
-
-    One at a time, of the predicted sign, over the horizon; half the spread is paid once.
-    """
+    """A position is taken when the predicted move exceeds half the spread."""
     wanted = np.flatnonzero(np.abs(values) > samples.spread / 2.0)
     taken, free_us = [], -1
     for at in wanted.tolist():

@@ -95,7 +95,6 @@ def learn(  # noqa: PLR0913 - the first three are the question, the others have 
 
 
 def predictions(predictor: Predictor, samples: Samples) -> NDArray[np.float64]:
-    """Return the prediction of each sample for its side."""
     predicted = np.empty(len(samples))
     for side in range(len(predictor.heads)):
         at = samples.side == side
@@ -148,7 +147,6 @@ def shuffled_predictions(
 
 
 def probe(samples: Samples) -> NDArray[np.int64]:
-    """Evenly spaced, for the importance of signals."""
     return np.arange(0, len(samples), -(-len(samples) // MOST_PROBED))
 
 
@@ -171,7 +169,6 @@ def _joined(pieces: Sequence[PredictedSamples]) -> PredictedSamples:
 
 
 def _adverse_moves(samples: Samples) -> list[list[float]]:
-    """In ticks, bids and asks: without and with an adverse move."""
     sides = [samples.move_ticks[samples.side == side] for side in (0, 1)]
     return [[_mean(move[move <= 0]), _mean(move[move > 0])] for move in sides]
 

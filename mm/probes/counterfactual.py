@@ -33,7 +33,6 @@ def truncated(tape: Tape, cut_us: int) -> Tape:
 
 
 def shifted(tape: Tape, by_us: int = WEEK_US) -> Tape:
-    """Return the tape shifted in time."""
     return replace(
         tape,
         event_us=tape.event_us + by_us,
@@ -120,7 +119,6 @@ def _mirrored_row(row: ContractRow) -> ContractRow:
 
 
 def book_before(tape: Tape, event: int) -> dict[tuple[int, int], int]:
-    """Return the lots at each (side, ticks) of the book before *event*; empty without a book."""
     entries = np.flatnonzero((tape.kind[:event] == KEYFRAME) | (tape.kind[:event] == SNAPSHOT))
     book: dict[tuple[int, int], int] = {}
     for passed in range(int(entries[-1]) if len(entries) else event, event):
@@ -149,15 +147,11 @@ def market_at(tape: Tape, us: int) -> str:
 
 
 def short(text: str) -> str:
-    """Return a decimal without trailing zeros."""
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def cuts(tape: Tape, after_us: int, count: int, seed: int, rare: Sequence[int] = ()) -> list[int]:
-    """Return instants to cut at: a third each random, before changes of the best prices, and at *rare*.
-
-    The second detects models that look ahead briefly, the third models that seldom look.
-    """
+    """Return instants to cut at: a third each random, before changes of the best prices, and at *rare*."""
     draw = np.random.default_rng(seed)
     changes = tape.event_us[tape.top_event]
     changes = changes[changes > after_us]
@@ -170,10 +164,7 @@ def cuts(tape: Tape, after_us: int, count: int, seed: int, rare: Sequence[int] =
 
 
 def rare_instants(us: Ints, kinds: NDArray[Any], count: int, seed: int) -> list[int]:
-    """Return up to *count* instants just behind *us*, each of *kinds* with equal chance.
-
-    So an action that occurs once a day is drawn as often as all actions of a common kind.
-    """
+    """Return up to *count* instants just behind *us*, each of *kinds* with equal chance."""
     if not len(us):
         return []
     _, of, times = np.unique(kinds, return_inverse=True, return_counts=True)

@@ -26,12 +26,7 @@ MODEL_RAISED = 1  # exit code
 
 @dataclass(frozen=True, slots=True)
 class TruncatedCopy:
-    """A copy of the current folder without data from an instant on.
-
-    Attributes:
-        cwd: Working directory: the copy of the user's folder.
-        data_root: The day ends at the instant, later days are missing.
-    """
+    """A copy of the current folder without data from an instant on."""
 
     cwd: Path
     data_root: Path
@@ -47,17 +42,13 @@ class TruncatedCopy:
         return None if text is None else json.dumps(_each_text(json.loads(text), self.moved))
 
     def environment(self) -> dict[str, str]:
-        """Return this process's environment with paths in the data replaced."""
         return {name: self.moved(value) for name, value in os.environ.items()}
 
 
 def truncated_copy(
     place: Path, day: DayFolder, out_root: Path, cut_us: int, beside: Sequence[DayFolder] = ()
 ) -> TruncatedCopy:
-    """Copy the current folder to *place*; its *day*, and those *beside* it, end at *cut_us*.
-
-    The rest is linked; runs and cached tapes of this or later days below *out_root* are left out.
-    """
+    """Copy the current folder to *place*; its *day*, and those *beside* it, end at *cut_us*."""
     here, real = Path.cwd().resolve(), Path(day.root).resolve()
     symbols = [path for path in sorted(real.iterdir()) if path.is_dir()]
     cwd = place / "copy"
@@ -179,11 +170,7 @@ def _each_text(content: Any, change: Callable[[str], str]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """Result of a command in another process.
-
-    Attributes:
-        error: Error line; empty without one.
-    """
+    """Result of a command in another process."""
 
     folder: Path
     code: int

@@ -1,9 +1,4 @@
-"""The exponent of ``queue_prob_power`` that agrees with every order of a day, where the order log tells the queue.
-
-A virtual order joins a queue's end; while it waits, in truth or in the model, the model's lots ahead are compared with
-the true ones; the exponent with the least squared error, as a share of the lots ahead on arrival, agrees. Its interval
-is a bootstrap over blocks of time.
-"""
+"""The exponent of ``queue_prob_power`` that agrees with every order of a day, where the order log tells the queue."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,8 +27,6 @@ class AgreedExponent:
 
     Attributes:
         status: ``ok``, ``at_edge`` of the tried exponents, or ``too_few`` orders that had to wait.
-        exponent, low, high: Best, with 95 % interval; None with ``too_few``.
-        n_orders: With lots ahead.
         bias: Share filled under this exponent less the true one; `default_bias`: under the default exponent.
         reliability: Predicted and true shares of fills.
     """
@@ -54,7 +47,6 @@ class AgreedExponent:
 
 
 def true_exponent(day: ScoredDay) -> AgreedExponent:
-    """Return the exponent that agrees with the orders of *day*."""
     orders, truth = day.orders, day.truth[READING]
     definition = DEFINITION.format(block_s=block_length(orders.life_us) / 1e6)
     losses, waits = _losses(day)

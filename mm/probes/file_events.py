@@ -20,13 +20,7 @@ _PASSED_OVER = frozenset({*(f".{name}" for name in _TOOLS.split()), "venv", "nod
 
 
 class FileEvents:
-    """Reports which files in given folders were read or created since the last call.
-
-    A file counts as read unless it was only written, like a log.
-
-    Attributes:
-        unseen: What could not be listened to, in words.
-    """
+    """Reports which files in given folders were read or created since the last call."""
 
     def __init__(self) -> None:
         self.unseen: dict[str, None] = {}

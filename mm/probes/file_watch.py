@@ -27,14 +27,7 @@ DAY, EARLIER, PAST, OWN, LATER, OLDER = "day", "earlier day", "past", "written b
 
 @dataclass(slots=True)
 class OpenedFile:
-    """A file that was opened while the model played.
-
-    Attributes:
-        line: Of the user's code; None if Python did not open it.
-        changed_us: Last change of content or inode; None if gone.
-        own: Created while the model played.
-        again: Opened in a new process too; None if not tried.
-    """
+    """A file that was opened while the model played."""
 
     path: str
     line: str | None
@@ -60,14 +53,7 @@ class FileWatch:
         listened: Sequence[Path] = (),
         past: Sequence[Path] = (),
     ) -> None:
-        """Watch.
-
-        Args:
-            folders: No model may read them.
-            allowed: Files that the run names.
-            listened: Folders with the system's events.
-            past: Files and folders that the user says hold nothing later than the day.
-        """
+        """Watch."""
         self.opened: dict[str, OpenedFile] = {}
         self.reached: dict[str, str] = {}
         self._folders = tuple(str(folder.resolve()) + os.sep for folder in folders)
@@ -81,7 +67,6 @@ class FileWatch:
         sys.addaudithook(self._on_audit_event)
 
     def listen_to_code(self, names: Iterable[str]) -> None:
-        """Listen to the folders of the user's modules, and to files they name."""
         modules, _ = closure((name.partition(":")[0] for name in names if ":" in name), _source_of)
         for path in (path for paths in modules.values() for path in paths):
             if self._events is not None:
@@ -90,7 +75,6 @@ class FileWatch:
                 self.listen_to_named(path.read_text(encoding="utf-8", errors="replace"))
 
     def listen_to_named(self, text: str) -> None:
-        """Listen to quoted absolute paths in *text*."""
         for path in map(Path, _QUOTED.findall(text)):
             if self._events is None or not path.exists():
                 continue
@@ -115,7 +99,6 @@ class FileWatch:
 
     @contextmanager
     def again(self) -> Iterator[None]:
-        """Record which files that only the system reported are opened again by a new process."""
         self._heard()
         yield
         read, _ = self._heard()
@@ -124,7 +107,6 @@ class FileWatch:
 
     @property
     def forbidden(self) -> dict[str, str]:
-        """By the line that opened each."""
         return {file.path: file.line or "compiled code" for file in self.opened.values() if self._is_forbidden(file)}
 
     @property
@@ -189,7 +171,6 @@ class FileWatch:
 
 
 def _source_of(name: str) -> list[Path]:
-    """The module is not imported."""
     place = Path(*name.split("."))
     tried = (Path(folder or ".").resolve() / place for folder in sys.path)
     files = (

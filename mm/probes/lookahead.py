@@ -85,11 +85,7 @@ def _is(build: object, compiled: type, *hooks: str) -> bool:
 
 
 def file_watch(setup: Setup, model: str | None, past: Sequence[Path]) -> FileWatch:
-    """Return a recorder of the files that *model*, or *setup*'s models, open.
-
-    Files of the day, or derived from it (cached tapes, runs), are forbidden. In the current folder, data and user's
-    modules the system reports any opener; the user vouches for *past*.
-    """
+    """Return a recorder of the files that *model*, or *setup*'s models, open."""
     put_cwd_first()
     models, derived = setup.models, derived_from(setup.day.day, setup.day.out_root)
     folders = [_folder(day).path for day in (setup.day, *_other_days(setup))]
@@ -145,12 +141,7 @@ def _other_days(setup: Setup) -> list[Day]:
 
 @dataclass
 class Probe:
-    """The tests of one model on one day.
-
-    Attributes:
-        watch: Files opened while importing.
-        markets: Opened by `run`.
-    """
+    """The tests of one model on one day."""
 
     setup: Setup
     watch: FileWatch

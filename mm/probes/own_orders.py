@@ -52,7 +52,6 @@ class OwnOrders:
 
     Attributes:
         known_us: When the queue was used up, or the order ended.
-        end_us: Real end, or without its fill.
         place: Ticks behind its side's best price on arrival.
     """
 
@@ -72,14 +71,7 @@ class OwnOrders:
 
 @dataclass(frozen=True, eq=False)
 class Played:
-    """Orders under several exponents.
-
-    Attributes:
-        joined: Lots ahead on arrival.
-        ahead: float64[n, exponents], lots ahead at `OwnOrders.known_us`; below 0: printed since the front was reached.
-        filled: bool[n, exponents], at `OwnOrders.end_us`.
-        sent: Whether it rested.
-    """
+    """Orders under several exponents."""
 
     joined: "Floats"
     ahead: "Floats"
@@ -105,7 +97,6 @@ class OwnExponent(AgreedExponent):
 
 
 def own_exponent(days: "Iterable[tuple[Tape, OwnActivity]]") -> OwnExponent:
-    """Return the exponent that agrees with our fills."""
     markets, left_out, between_us = [], dict[str, int](), []
     for tape, own in days:
         between_us.append(np.diff(tape.event_us[tape.kind == DEPTH]))
@@ -145,10 +136,8 @@ def own_exponent(days: "Iterable[tuple[Tape, OwnActivity]]") -> OwnExponent:
 
 
 def own_orders(tape: "Tape", own: OwnActivity) -> "tuple[Tape, OwnOrders, dict[str, int]]":
-    """Return a day without our orders, our orders, both on the exchange's clock, and how many are left out by reason.
-
-    Prints of our fills stay: they came to our price, and would have met others. No two events share an instant, so it
-    is known what printed before our fill where one market order took several.
+    """Return a day without our orders, our orders, both on the exchange's clock, and how many are left out by
+    reason.
     """
     exact = _at_distinct_instants(tape)
     market = without_us(exact, replace(own, trade_ids=frozenset()))
@@ -206,10 +195,7 @@ def _columns(market: "Tape", rows: list[tuple[int, int, RecordedOrder]]) -> OwnO
 
 
 def _planned_ends(us: "Ints", known_us: "Ints", filled: "Bools", last_us: int) -> "Ints":
-    """A filled order would have lived as long as the next unfilled one that outlived its fill.
-
-    Else the last earlier such one counts; else it lives as long again.
-    """
+    """A filled order would have lived as long as the next unfilled one that outlived its fill."""
     life, end_us = known_us - us, known_us.copy()
     unfilled = np.flatnonzero(~filled)
     for number in np.flatnonzero(filled).tolist():
@@ -303,10 +289,7 @@ def _losses(ahead: "Floats", joined_lots: "Floats", filled: "Bools", waits: "Boo
 
 
 def _best(losses: "Floats", us: "Ints") -> tuple[Estimate, str]:
-    """Return ln n of the least loss with interval, and status.
-
-    The minimum of a parabola through the least loss and its neighbours: a mean of Newton steps over blocks.
-    """
+    """Return ln n of the least loss with interval, and status."""
     at = int(losses.sum(axis=0).argmin())
     inside = min(max(at, 1), len(EXPONENTS) - 2)
     step = float(np.log(EXPONENTS[1] / EXPONENTS[0]))

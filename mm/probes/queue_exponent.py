@@ -51,7 +51,6 @@ class PriceLevels:
     Attributes:
         rows: Rows of the tape, level after level.
         first: Index in *rows* of each level's first, and the end.
-        event: Of each row of the tape.
         lots: Displayed, or printed.
     """
 
@@ -94,13 +93,11 @@ class PriceLevels:
         return begin + int(book[-1]) if len(book) else -1
 
     def lasts(self, begin: int, end: int) -> bool:
-        """No book row in between empties the level."""
         within = slice(begin + 1, end)
         return not ((self.lots[self.rows[within]] == 0) & ~self.are_prints(within)).any()
 
 
 def stable_order(numbers: "Ints") -> "Ints":
-    """Sort stably by 16 bits at a time, in which numpy counts."""
     rest = (numbers - numbers.min(initial=0)).astype(np.uint64)
     order: Ints = np.argsort(rest.astype(np.uint16), kind="stable")
     while (rest := rest >> 16).any():
@@ -109,11 +106,7 @@ def stable_order(numbers: "Ints") -> "Ints":
 
 
 def cancellations(levels: PriceLevels) -> "Places":
-    """Return (arrival, cancellation) indices of cancelled orders with known arrival, int32[n, 2].
-
-    In a price's queue, until it is empty, changes of one size follow each other. An arrival without another known order
-    of its size pairs with the change after it, if that is a cancellation and the prints between did not reach it.
-    """
+    """Return (arrival, cancellation) indices of cancelled orders with known arrival, int32[n, 2]."""
     kind, lots = levels.tape.kind[levels.event[levels.rows]], levels.lots[levels.rows]
     printed_here, begins = kind == TRADE, np.zeros(len(lots), bool)
     begins[levels.first[:-1]] = True
@@ -145,7 +138,6 @@ def cancellations(levels: PriceLevels) -> "Places":
 
 
 def pieces(tape: "Tape") -> list["Tape"]:
-    """Return pieces of about `PIECE_ROWS` rows, each with its book."""
     count = max(1, -(-len(tape.row_ticks) // PIECE_ROWS))
     cuts = np.linspace(tape.start_us, tape.end_us + 1, count + 1).astype(np.int64).tolist()
     return [tape.between(a_us, b_us) for a_us, b_us in pairwise(cuts)]
@@ -153,13 +145,7 @@ def pieces(tape: "Tape") -> list["Tape"]:
 
 @dataclass(frozen=True, eq=False)
 class Probes:
-    """Virtual orders, each with a cancellation in its queue, as columns.
-
-    Attributes:
-        us: After all events of that instant; ascending.
-        level_lots: Displayed just before the cancellation.
-        ahead: The cancelled order had arrived before.
-    """
+    """Virtual orders, each with a cancellation in its queue, as columns."""
 
     us: "Ints"
     end_us: "Ints"
@@ -180,8 +166,6 @@ class ExponentFit:
     Attributes:
         status: ``ok``, ``misfit`` (usable, but does not predict the share of cancelled lots ahead), ``too_few``
             cancellations, ``no_trades``, or ``at_edge`` of the tried exponents.
-        low, high: 95 % interval, by a block bootstrap over the day.
-        cancellations: With a known arrival.
         probes: Those used: a virtual order could join their queue.
         ahead_share: Of cancelled lots, ahead of the virtual orders.
         predicted_share: The same, at the best exponent.
@@ -319,7 +303,6 @@ def best_exponent(losses: "Floats", block: "Ints") -> tuple[float, float, float]
 
 
 def _minimum(loss: "Floats") -> float:
-    """A parabola in ln n through the smallest loss and its neighbours."""
     at = min(max(int(loss.argmin()), 1), len(loss) - 2)
     left, middle, right = loss[at - 1 : at + 2].tolist()
     bend = left - 2 * middle + right

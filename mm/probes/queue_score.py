@@ -62,14 +62,10 @@ class Score:
     """Comparison of a model's outcomes with the true ones.
 
     Attributes:
-        orders: Rested both in truth and in the model.
-        both, missed, invented, neither: Filled in both, only in truth, only in the model, in neither.
         filled_bias: Model's filled share less the true one.
         wrong: Brier score of the model's 0 and 1.
         time_bias_s: Mean delay of the model's fill, if filled in both.
-        time_error_s: Its mean absolute value.
         ahead_bias_lots: Per check, model's lots ahead less the true ones, for orders that wait in either.
-        ahead_rmse_lots: Its root mean square.
         ahead_bias, ahead_rmse: Over all checks, as shares of the lots ahead on arrival.
     """
 
@@ -115,7 +111,6 @@ class OrderBlocks:
 
 
 def block_length(life_us: int) -> int:
-    """Three minutes, or two lives."""
     return max(BLOCK_US, BLOCK_LIVES * life_us)
 
 
@@ -143,17 +138,13 @@ def score(orders: VirtualOrders, truth: Outcomes, model: Outcomes, chosen: "Bool
 
 
 def by_place(orders: VirtualOrders, truth: Outcomes, model: Outcomes) -> dict[str, Score]:
-    """Return the score of the orders of each place."""
     return {name: score(orders, truth, model, orders.place == place) for place, name in PLACES.items()}
 
 
 def _position_score(
     blocks: OrderBlocks, orders: VirtualOrders, kept: "NDArray[np.intp]", truth: Outcomes, model: Outcomes
 ) -> dict[str, Any]:
-    """Return the part of the score about queue positions.
-
-    An order counts while it waits in truth or model; after its fill nothing is ahead.
-    """
+    """Return the part of the score about queue positions."""
     checked_us = orders.us[kept][:, None] + np.array(orders.checks_us)
     waits = [
         ((outcomes.filled_us[kept] < 0)[:, None] | (outcomes.filled_us[kept][:, None] > checked_us))
@@ -176,11 +167,7 @@ def lines(
     places: Mapping[str, Mapping[str, Score]],
     by_order: Mapping[str, Score] | None = None,
 ) -> Iterator[str]:
-    """Yield the table of all models, and the table of the bias of the filled share by place.
-
-    Args:
-        by_order: Under the other reading of executions; None if both agree.
-    """
+    """Yield the table of all models, and the table of the bias of the filled share by place."""
     other = (() if by_order is None else ("filled",), () if by_order is None else ("by order, %",))
     rows: list[tuple[str, ...]] = [("", *_COLUMNS, *other[0]), ("model", *_UNITS, *other[1])]
     rows += [
@@ -215,7 +202,7 @@ def _cells(own: Score) -> tuple[str, ...]:
 
 
 def stated(number: Estimate, times: float, sign: str = "") -> str:
-    """Return a number ± half its 95 % interval, rounded by that; ``–`` for none."""
+    """Return a number ± half its 95 % interval, rounded by that."""
     if number.value is None:
         return "–"
     value = number.value * times
@@ -227,7 +214,6 @@ def stated(number: Estimate, times: float, sign: str = "") -> str:
 
 
 def aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
-    """Yield the lines of a table with the first column left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, *cells in rows:
         padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
@@ -302,7 +288,6 @@ def scored_day(tape: "Tape", log: Path, plan: OrderPlan) -> ScoredDay:
 
 
 def trade_instants(log: Path) -> dict[int, int]:
-    """Return the instant of each trade of an order log, by its id."""
     from mm.dayfolder.order_log import OrderLog
 
     found: dict[int, int] = {}
@@ -313,7 +298,6 @@ def trade_instants(log: Path) -> dict[int, int]:
 
 
 def joined_orders(parts: Sequence[VirtualOrders]) -> VirtualOrders:
-    """Return the orders of several days, in order of time."""
     us, side, ticks, place, turn = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("us", "side", "ticks", "place", "turn")
     )
@@ -327,12 +311,7 @@ def joined_outcomes(parts: Sequence[Outcomes]) -> Outcomes:
 
 @dataclass(frozen=True)
 class Bin:
-    """Orders for which a model predicts one share of fills: a point of the reliability diagram.
-
-    Attributes:
-        by: ``distance``, ``ahead`` (lots ahead on arrival) or ``hour``.
-        observed: Share that the market filled.
-    """
+    """Orders for which a model predicts one share of fills: a point of the reliability diagram."""
 
     by: str
     bin: str
@@ -343,7 +322,6 @@ class Bin:
 
 
 def reliability(orders: VirtualOrders, truth: Outcomes, model: Outcomes) -> list[Bin]:
-    """Return the predicted and the true share of fills by distance, lots ahead on arrival, and hour."""
     kept = np.flatnonzero(truth.sent & model.sent)
     us, ahead = orders.us[kept], truth.ahead[kept, 0] if truth.ahead.shape[1] else np.zeros(len(kept))
     hour = us // (3600 * US_PER_S)
@@ -374,7 +352,6 @@ def played_by(
     models: Mapping[str, Callable[[], object]],
     step: Callable[[int], None] = lambda _count: None,
 ) -> dict[str, Outcomes]:
-    """*step* is called with 1 after each model."""
     played = {}
     for name, fills in models.items():
         played[name] = play(tape, orders, fills)

@@ -42,12 +42,7 @@ _COLUMNS = {"orders": ORDER_COLUMNS, "fills": FILL_COLUMNS, "state": STATE_COLUM
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A difference that indicates information from the future.
-
-    Attributes:
-        cut_us: Data differ from here on; None if never.
-        us: Of the difference; None if unknown.
-    """
+    """A difference that indicates information from the future."""
 
     test: str
     cut_us: int | None
@@ -61,12 +56,7 @@ class Finding:
 
 @dataclass
 class Report:
-    """Results of the tests.
-
-    Attributes:
-        opened: Files that the model opened: path, opener, time, and relation to the day.
-        depends_on_time_of_day: Acts otherwise some hours later; None if not tested.
-    """
+    """Results of the tests."""
 
     cuts: list[int] = field(default_factory=list)
     played: dict[str, int] = field(default_factory=dict)
@@ -156,7 +146,6 @@ class RunTables:
         return next((int(row["recv_us"]) for row in self.rows("orders") if row["action"] == "PLACE"), None)
 
     def rare_actions(self, tape: "Tape", count: int, seed: int) -> list[int]:
-        """Return instants just behind orders and cancels of rare kinds: side, size, distance."""
         import polars as pl
 
         columns = ["recv_us", "action", "side", "price", "qty"]
@@ -210,11 +199,7 @@ def _in_words(row: Mapping[str, str]) -> str:
 
 
 class ModelPlayer:
-    """Plays new instances of a model and writes their tables.
-
-    Args:
-        make: Builds quote and fill model for a tape shifted by some µs.
-    """
+    """Plays new instances of a model and writes their tables."""
 
     def __init__(
         self, make: Callable[[int], tuple[object, object]], rules: "Rules", place: Path, watch: "FileWatch"
@@ -223,7 +208,6 @@ class ModelPlayer:
         self._count = 0
 
     def play(self, tape: "Tape", shift_us: int = 0, others: "Mapping[str, OtherFeed] | None" = None) -> RunTables:
-        """Return a run's tables, shifted back to the original tape; *others* replace the feeds. Raises ModelError."""
         with self._watch.watching():
             rules = self._rules if others is None else replace(self._rules, others=others)
             result = backtest(tape, *self._make(shift_us), rules)
@@ -234,7 +218,6 @@ class ModelPlayer:
 
 
 def _earlier(journal: Journal, by_us: int) -> Journal:
-    """An instant of -1 stays."""
     moved = {}
     for name, columns in _COLUMNS.items():
         table = getattr(journal, name).copy()

@@ -31,14 +31,7 @@ BY = {"distance": "distance from the best price", "ahead": "lots ahead on arriva
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """Scores of all models on the orders of all days.
-
-    Attributes:
-        shown: Model of the diagram.
-        places: Under the first reading, as *bins*.
-        fifo: Share of executed lots whose order was first in its queue.
-        same: Both readings agree.
-    """
+    """Scores of all models on the orders of all days."""
 
     name: str
     shown: str

@@ -53,11 +53,7 @@ _OWN = ("damaged",)
 
 @dataclass
 class SignalProbe:
-    """The tests of one signal on one day.
-
-    Attributes:
-        watch: Files opened while importing.
-    """
+    """The tests of one signal on one day."""
 
     name: str
     setup: Setup

@@ -34,7 +34,6 @@ class StrategyScore:
 
     Attributes:
         earned: Per unit of the base asset by the horizon, after its fee.
-        pnl_less_truth: Over the whole time.
     """
 
     fills: int
@@ -113,7 +112,6 @@ def _against(own: _Played, truth: _Played) -> StrategyScore:
 
 
 def strategy_lines(scores: Mapping[str, StrategyScore]) -> Iterator[str]:
-    """Yield the table of a strategy's scores."""
     rows: list[tuple[str, ...]] = [("model", *_COLUMNS)]
     for name, own in scores.items():
         numbers = (own.by_count, own.adverse, own.rest)

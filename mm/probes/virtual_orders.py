@@ -30,12 +30,7 @@ _SELDOM_US = 1 << 50
 
 @dataclass(frozen=True)
 class OrderPlan:
-    """Parameters of the virtual orders.
-
-    Attributes:
-        checks_us: Times after arrival when the queue position is checked; below *life_us*.
-        passes: Over the day; one order per pass and side is open at a time.
-    """
+    """Parameters of the virtual orders."""
 
     life_us: int
     checks_us: tuple[int, ...]
@@ -48,7 +43,6 @@ class VirtualOrders:
     """Minimum orders that join a queue's end, as columns.
 
     Attributes:
-        us: Arrival, after all events of that instant; ascending.
         place: Ticks behind its side's best price; -1 is a tick better.
         life_us: Events at ``us + life_us`` no longer fill it.
         checks_us: After all events of that instant.
@@ -82,10 +76,7 @@ class Outcomes:
 
 
 def draw_orders(tape: "Tape", plan: OrderPlan) -> VirtualOrders:
-    """Draw arrival and place at random; the price follows from the book.
-
-    Left out: orders without a book, inside a one-tick spread, or living beyond the tape.
-    """
+    """Draw arrival and place at random; the price follows from the book."""
     draws = np.random.default_rng(plan.seed)
     slot_us = round(SLOT * plan.life_us)
     count = max(0, (tape.end_us - tape.start_us) // slot_us)
@@ -116,11 +107,7 @@ class NoQuotes:
 
 
 def on_exchange_time(tape: "Tape", trade_us: "Mapping[int, int]") -> "Tape":
-    """Return *tape* in exchange time, as the order log.
-
-    A print gets its id's instant in *trade_us*, else its stamp rounded down to ms; a depth message its stamp; others
-    keep their receive time. The order of events stays.
-    """
+    """Return *tape* in exchange time, as the order log."""
     stamped = ((tape.kind == DEPTH) | (tape.kind == TRADE)) & (tape.event_exch_us > 0)
     us = np.where(stamped, tape.event_exch_us, tape.event_us)
     ids = tape.event_id[tape.trades].tolist()
@@ -132,11 +119,7 @@ def on_exchange_time(tape: "Tape", trade_us: "Mapping[int, int]") -> "Tape":
 
 
 def play(tape: "Tape", orders: VirtualOrders, fills: Callable[[], object]) -> Outcomes:
-    """Return *orders*' outcomes; each pass has its own exchange and model.
-
-    Args:
-        orders: Lifetimes in one pass and side must not overlap, so that none takes another's print.
-    """
+    """Return *orders*' outcomes; each pass has its own exchange and model."""
     filled_us = np.full(len(orders), -1, np.int64)
     ahead = np.zeros((len(orders), len(orders.checks_us)))
     sent = np.ones(len(orders), bool)
@@ -156,7 +139,6 @@ def play(tape: "Tape", orders: VirtualOrders, fills: Callable[[], object]) -> Ou
 
 
 def manual_exchange(tape: "Tape", fills: object, life_us: int = 0) -> PaperExchange:
-    """Return an exchange without quotes, where orders are placed by hand with zero latency."""
     grid = tape.instrument
     rules = Rules(
         grid.tick_e8,
@@ -181,7 +163,6 @@ def place_orders(
     numbers: list[int],
     ahead: "Floats",
 ) -> dict[int, int]:
-    """Return the orders' indices by id at the exchange."""
     number_of: dict[int, int] = {}
     placed: dict[int, int] = {}
     step_lots = exchange.rules.step_lots

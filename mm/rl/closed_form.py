@@ -25,7 +25,6 @@ Answer = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 def observation(market: PaperModel, step: int | NDArray[np.int64], q: Inventories) -> NDArray[np.float64]:
-    """Inventory and time left, float64[len(q), 2]."""
     left = np.broadcast_to(1.0 - np.asarray(step) / market.steps, q.shape)
     return np.stack([q / MOST_Q, left], axis=-1)
 
@@ -48,27 +47,18 @@ class LearnedPolicy:
 
 
 def utility(market: PaperModel, policy: Policy) -> float:
-    """Return mean - (γ/2)·variance of a policy's profit, exactly.
-
-    The certainty equivalent of exponential utility up to the third moment, but also defined for policies whose worst
-    paths never occur (``symmetric``).
-    """
+    """Return mean - (γ/2)·variance of a policy's profit, exactly."""
     moments = exact(market, policy)
     return moments.profit_mean - 0.5 * market.gamma * moments.profit_std**2
 
 
 def random_agent(market: PaperModel, seed: int) -> LearnedPolicy:
-    """Offsets are uniform, drawn for each step and inventory."""
     draws = np.random.default_rng(seed)
     return LearnedPolicy(market, lambda observed: draws.uniform(-1.0, 1.0, (len(observed), 2)))
 
 
 def brackets(market: PaperModel, seeds: Sequence[int]) -> dict[str, float]:
-    """Return the utility of the policies that need no training, by name.
-
-    ``closed_form`` is the paper's rule, ``optimum`` the exact solution of continuous time, ``symmetric`` the paper's
-    benchmark, ``random`` the mean of a random agent over *seeds*.
-    """
+    """Return the utility of the policies that need no training, by name."""
     drawn = [utility(market, random_agent(market, seed)) for seed in seeds]
     return {
         "closed_form": utility(market, InventoryRule(market)),
@@ -79,12 +69,7 @@ def brackets(market: PaperModel, seeds: Sequence[int]) -> dict[str, float]:
 
 
 class PaperWorld(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any]]):
-    """Parallel sessions of the paper's market; an ended session restarts at the next step.
-
-    Actions offset bid and ask from the markup (1/γ)·ln(1 + γ/k), in units of `OFFSET`. The reward is the fills' gain
-    against the mid less γ·σ²·q²·dt/2, the inventory's risk; moves of the mid are left out, which changes no
-    expectation. Wealth is not observed: the optimum of exponential utility does not depend on it.
-    """
+    """Parallel sessions of the paper's market; an ended session restarts at the next step."""
 
     metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 - gymnasium's own
 
@@ -138,11 +123,7 @@ class PaperWorld(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any
 
 @dataclass(frozen=True)
 class Share:
-    """A share of a known utility, over seeds.
-
-    Attributes:
-        ci95: By Student's t; None for one seed.
-    """
+    """A share of a known utility, over seeds."""
 
     shares: tuple[float, ...]
     mean: float

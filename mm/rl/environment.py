@@ -97,15 +97,6 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Begin an episode, and return observation and ``info``.
-
-        Args:
-            seed: Of all following episodes: day, start, fill model's draws.
-            options: ``day``, an index, and ``start_us``; omitted ones are drawn.
-
-        Raises:
-            UsageError: If an option is invalid.
-        """
         super().reset(seed=seed)
         wanted = dict(options or {})
         number = _whole("day", wanted.pop("day", self._drawn_day()))
@@ -152,7 +143,6 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
 
     @property
     def tick_clip(self) -> float:
-        """One tick on one clip, quote asset."""
         rules = self._days[0].rules
         return rules.tick_e8 * rules.lot_e8 * rules.quote_lots * 1e-16
 
@@ -168,7 +158,6 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
 
 
 def _choice(action: Any) -> int:
-    """Integers only: 1.5 is no action."""
     try:
         return index(action)
     except TypeError:

@@ -23,7 +23,6 @@ UNFITTED_K = 1.0  # per tick, if the training days have no usable fit
 
 
 def baselines(agent: SavedAgent) -> dict[str, object]:
-    """Return new baseline strategies for an agent, with A and k of its training days, and its inventory bound."""
     fit = agent.about.get("fit") or {}
     k, q_max = fit.get("k", UNFITTED_K), agent.terms.q_max
     models: dict[str, object] = {

@@ -107,12 +107,10 @@ def _policy(log_std: float) -> dict[str, Any]:
 
 
 def _falling(rate: float) -> Callable[[float], float]:
-    """Linearly to a twentieth."""
     return lambda left: rate * (0.05 + 0.95 * max(left, 0.0))  # the last update may exceed the requested steps
 
 
 def layers_of(trainer: PPO) -> Layers:
-    """Its output: mean action, or a number per choice."""
     policy = trainer.policy
     layers = []
     modules = [*policy.mlp_extractor.policy_net, policy.action_net]

@@ -83,7 +83,6 @@ def train_agent(tapes: Sequence[Tape], knobs: EngineKnobs, learning: Learning) -
 
 
 def smoothed(returns: Sequence[float], points: int = 20) -> list[float]:
-    """Return a learning curve: the mean return in each of *points* equal parts of the episodes."""
     if not returns:
         return []
     return [float(part.mean()) for part in np.array_split(np.asarray(returns), min(points, len(returns)))]

@@ -102,12 +102,10 @@ class TrainingDay:
         return int(self._top_us[place + 1 + later[0]]) if len(later) else self.tape.end_us
 
     def half_spread_ticks(self) -> float:
-        """Mean over changes of best prices, ticks."""
         spread = (self.tape.top_ask_ticks - self.tape.top_bid_ticks)[self._valid]
         return 0.5 * float(spread.mean())
 
     def usual_queue(self) -> float:
-        """Median quantity at the best prices, base asset."""
         lots = np.concatenate([self.tape.top_bid_lots[self._valid], self.tape.top_ask_lots[self._valid]])
         return max(float(np.median(lots)), 1.0) * self.tape.instrument.lot_e8 / E8
 

@@ -30,7 +30,6 @@ class Part:
     Attributes:
         row: Data row from 1 (0: header); None if the file is no table.
         column: Or key of a JSON file; empty if whole rows or files differ.
-        values: In the first and second file.
     """
 
     row: int | None
@@ -50,7 +49,6 @@ class FileDifference:
     Attributes:
         parts: First difference of tables, every key of JSON, lengths of other files.
         differing: Rows or keys; None if not counted.
-        rows: Data rows of each; None if no tables.
     """
 
     parts: tuple[Part, ...]
@@ -70,7 +68,6 @@ class FileDifference:
 
 
 def file_difference(first: Path, second: Path) -> FileDifference:
-    """The files are unequal."""
     if first.suffix == second.suffix == ".csv":
         return _tables(first, second)
     if first.suffix == second.suffix == ".json":
@@ -136,7 +133,6 @@ class KnobDifference:
 
     Attributes:
         values: None also if the command lacks the knob.
-        matters: Whether the result depends on it.
     """
 
     name: str
@@ -154,12 +150,7 @@ class KnobDifference:
 
 @dataclass(frozen=True, slots=True)
 class OutputDifference:
-    """An output that only one run has, or that is not the same in both.
-
-    Attributes:
-        counts: False for a page, which shows its command.
-        detail: None if a file is missing.
-    """
+    """An output that only one run has, or that is not the same in both."""
 
     path: str
     why: str
@@ -173,11 +164,7 @@ class OutputDifference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The comparison of two runs.
-
-    Attributes:
-        inputs: Those that only one run read.
-    """
+    """The comparison of two runs."""
 
     runs: tuple[RunFolder, RunFolder]
     knobs: tuple[KnobDifference, ...]
@@ -186,17 +173,13 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Whether digests agree, and the files still match."""
         return (
             self.digests[0] == self.digests[1] and not self.edited and not any(output.counts for output in self.outputs)
         )
 
     @property
     def edited(self) -> bool:
-        """Digests agree although the content differs: a manifest was edited.
-
-        Days count as the set they denote.
-        """
+        """Digests agree although the content differs: a manifest was edited."""
         matters = any(knob.matters and knob.values[0] != knob.values[1] and knob.name != "day" for knob in self.knobs)
         return self.digests[0] == self.digests[1] and (matters or bool(self.inputs))
 
@@ -264,8 +247,6 @@ def compare(first: RunFolder, second: RunFolder) -> Comparison:
 
 
 def knobs_without_effect() -> frozenset[str]:
-    """Return the names of the knobs that do not affect results."""
-
     return frozenset(knob.name for group in GROUPS for knob in knobs(group) if not knob.matters)
 
 
@@ -279,7 +260,6 @@ def _knobs(first: RunFolder, second: RunFolder) -> Iterator[KnobDifference]:
 
 
 def _inputs(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> Iterator[str]:
-    """Files of the same content are the same, wherever they are."""
     of_first, of_second = ({file["sha256"]: file["path"] for file in files} for files in (first, second))
     only_first = {path: sha256 for sha256, path in of_first.items() if sha256 not in of_second}
     only_second = {path: sha256 for sha256, path in of_second.items() if sha256 not in of_first}
@@ -310,7 +290,6 @@ def _outputs(first: RunFolder, second: RunFolder) -> Iterator[OutputDifference]:
 
 
 def _altered(path: Path, sha256: str | None) -> str | None:
-    """Return an output's change since it was written; None if unchanged or missing."""
     if sha256 is None:
         return None
     if not path.is_file():

@@ -1,8 +1,4 @@
-"""A run: one folder, written completely or not at all, and its log.
-
-While a run is in progress its folder is called ``<folder>.partial``; it is renamed when it is complete, with the
-manifest written last. A run that fails leaves no folder, only its log.
-"""
+"""A run: one folder, written completely or not at all, and its log."""
 
 import json
 import os
@@ -55,7 +51,6 @@ class Run:
     Attributes:
         artefact: Main output; ``--json`` prints it if it is JSON, else the summary. A run with an unusable fit is kept
             if it exists.
-        timings: For the manifest (``events``, ``rows``, ``tape_cache``).
     """
 
     def __init__(self, plan: Plan, run_id: str, console: Console) -> None:
@@ -81,7 +76,6 @@ class Run:
         return self._log.behind()
 
     def hold(self, lock: int | None) -> None:
-        """Hold the folder's lock until the run ends."""
         self._lock = lock
 
     @property
@@ -93,7 +87,6 @@ class Run:
         return partial_folder(self.folder)
 
     def path(self, name: str) -> Path:
-        """Return the path of an output, and create its folder."""
         path = self.partial / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
@@ -121,7 +114,6 @@ class Run:
         Args:
             rows: Else a CSV file's are counted.
             digest: False for a page with the time or run id.
-            sha256: If the file is complete.
             own_sha256: Without what allows for trials on record.
         """
         self._declared[name] = (rows, digest, sha256, own_sha256)
@@ -149,7 +141,6 @@ class Run:
         self.input(relative, path.stat().st_size, hash_file(path))
 
     def keep_source(self, modules: Iterable[str]) -> None:
-        """Record a user's modules, and his that they import, as inputs, and keep the sources."""
         given = list(modules)
         own, _ = closure(given, own_file)
         for name in dict.fromkeys([*given, *own]):
@@ -184,12 +175,7 @@ class Run:
         orders_format: str = "csv",
         columns: "RunColumns | None" = None,
     ) -> "Result":
-        """Write a backtest into the run, or its subfolder *name*; its summary is the run's main output.
-
-        Args:
-            further: Adds further backtests to the summary.
-            columns: Of its page, if already made.
-        """
+        """Write a backtest into the run, or its subfolder *name*; its summary is the run's main output."""
 
         # half of the imports of a run, and many write no backtest
         from mm.report.backtest import write_summary
@@ -232,7 +218,6 @@ class Run:
 
     @contextmanager
     def timing(self, name: str) -> Iterator[None]:
-        """Add the seconds inside to ``<name>_s`` of the timings."""
         before = time.perf_counter()
         try:
             yield
@@ -241,7 +226,6 @@ class Run:
             self.timings[key] = round(self.timings.get(key, 0.0) + time.perf_counter() - before, 4)
 
     def print(self, text: str) -> None:
-        """The main output's path is always printed at the end."""
         self._console.print(text)
 
     def progress(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
@@ -251,11 +235,7 @@ class Run:
         return self.artefact is not None and (self.partial / self.artefact).exists()
 
     def finish(self, status: str, exit_code: int = 0) -> None:
-        """Write the manifest, rename the folder and print its path.
-
-        Args:
-            status: ``ok``, ``unusable`` or ``incomplete``.
-        """
+        """Write the manifest, rename the folder and print its path."""
         self._name_excluded()
         self._name_slow()
         manifest = self._manifest(status)

@@ -39,13 +39,7 @@ _ENTRIES: Mapping[str, type] = {
 
 @dataclass(frozen=True, slots=True)
 class SetKnob:
-    """The value that a knob had in a run.
-
-    Attributes:
-        source: ``flag``, ``environment``, ``file``, ``default``, or ``account``: what the exchange says of it.
-        matters: Whether the result depends on it.
-        is_default: Equal to the default, whatever the source.
-    """
+    """The value that a knob had in a run."""
 
     value: Any
     source: str
@@ -58,17 +52,12 @@ class SetKnob:
 
 
 def count_lines(path: Path) -> int:
-    """Return the number of lines of a file."""
     with path.open("rb") as file:
         return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(_CHUNK), b""))
 
 
 def output_entry(folder: Path, path: Path, rows: int | None, sha256: str | None = None) -> Entry:
-    """Return the manifest's entry of a file in a run's *folder*.
-
-    *rows* None counts a CSV file's; *sha256* None computes it. A result that allows for other trials also has
-    ``own_sha256``, without them.
-    """
+    """Return the manifest's entry of a file in a run's *folder*."""
     if rows is None and path.suffix == ".csv":
         rows = max(count_lines(path) - 1, 0)
     entry = {"path": path.relative_to(folder).as_posix(), "rows": rows, "sha256": sha256 or hash_file(path)}
@@ -78,7 +67,6 @@ def output_entry(folder: Path, path: Path, rows: int | None, sha256: str | None 
 
 
 def content_of(entry: Entry) -> str:
-    """Return the sha256 that counts in the digest: without other trials on record."""
     sha256: str = entry.get("own_sha256") or entry["sha256"]
     return sha256
 
@@ -102,7 +90,6 @@ def work_digest(
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """NaN is refused."""
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
@@ -129,7 +116,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _check_paths(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Names may come from anyone: BrokenFile if one leads out of the folder."""
     for name in ("kind", "symbol", "day", "run_id"):
         if manifest[name] != Path(manifest[name]).name:
             raise BrokenFile(f"{path}: {name} is {manifest[name]!r}, which is a path; make the run again")
@@ -143,7 +129,7 @@ def _check_paths(path: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def checkout_commit(package: Path) -> str | None:
-    """Return HEAD of *package*'s git checkout, with ``+dirty`` if tracked files differ; None without one."""
+    """Return HEAD of *package*'s git checkout, with ``+dirty`` if tracked files differ."""
     top = package.parent
     if not (top / ".git").exists():
         return None
@@ -158,7 +144,7 @@ def checkout_commit(package: Path) -> str | None:
 
 
 def peak_rss_mb() -> float | None:
-    """Return the peak resident memory of this process, in MB; None if the system does not report it."""
+    """Return the peak resident memory of this process, in MB."""
     status = Path("/proc/self/status")
     if status.exists():
         # Not getrusage: on Linux its figure begins with the memory of the parent process.
@@ -187,10 +173,7 @@ _OF_KIND: Mapping[str, tuple[str, ...]] = {
 
 
 def headlines(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the main numbers by name; None if undefined.
-
-    Below `SHARPE_DAYS` days there is no Sharpe ratio.
-    """
+    """Return the main numbers by name; None if undefined."""
     summary = manifest["summary"]
     wanted = _OF_KIND.get(manifest["kind"])
     if wanted is None:
@@ -204,7 +187,6 @@ def headlines(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scalar(content: Any, path: str) -> Any:
-    """A summary has thousands of other values than one path."""
     for name in path.split("."):
         if not isinstance(content, dict) or name not in content:
             return _MISSING

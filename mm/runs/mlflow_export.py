@@ -25,9 +25,6 @@ SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_DISABLE_TELEMETRY": 
 class MlflowExport:
     """Writes runs into one experiment of an MLflow tracking store.
 
-    Args:
-        uri: Such as ``sqlite:///mlflow.db`` or ``http://…``; empty: MLFLOW_TRACKING_URI.
-
     Raises:
         UsageError: If the store cannot be used.
     """

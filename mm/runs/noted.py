@@ -15,7 +15,6 @@ from mm.trials.openings import write_openings
 
 
 def opened(run: Run, day: Day, market: Market, others: OtherMarkets = NO_OTHERS) -> Markets:
-    """Open the markets, and record their files as inputs; raises as `Markets.open`."""
     with run.timing("load"):
         markets = Markets.open(day, market, others)
     tapes = markets.tapes
@@ -27,7 +26,6 @@ def opened(run: Run, day: Day, market: Market, others: OtherMarkets = NO_OTHERS)
 
 
 def said_days(run: Run, markets: Markets) -> tuple[str, ...]:
-    """Print and return the days' warnings, for a task whose results have none."""
     notes = (*day_notes(markets.tapes), *(note for feed in markets.others.values() for note in feed.notes))
     for note in notes:
         run.print(f"note: {note}")
@@ -35,7 +33,6 @@ def said_days(run: Run, markets: Markets) -> tuple[str, ...]:
 
 
 def note_others(run: Run, markets: Markets, day: Day, others: OtherMarkets) -> None:
-    """Record the other markets' files, and notes on them."""
     for name, feed in markets.others.items():
         root = os.path.relpath(other_day(day, others, name).data_root, day.data_root)
         note_tapes(run, feed.tapes, root)
@@ -44,12 +41,7 @@ def note_others(run: Run, markets: Markets, day: Day, others: OtherMarkets) -> N
 
 
 def note_tapes(run: Run, tapes: Sequence[Tape], root: str = ".", *, sizes: bool = True) -> None:
-    """Record the days' files, and notes on them, once.
-
-    Args:
-        root: Relative to DATA_ROOT.
-        sizes: Whether to log each one's size.
-    """
+    """Record the days' files, and notes on them, once."""
     for tape in tapes:
         files = [(str(PurePosixPath(root) / path), size, sha256) for path, size, sha256 in tape.meta.inputs]
         if files and all(run.has_input(path) for path, *_ in files):
@@ -71,33 +63,28 @@ def note_tapes(run: Run, tapes: Sequence[Tape], root: str = ".", *, sizes: bool 
 
 
 def note_micro_price(run: Run, markets: Markets) -> FittedMicroPrice:
-    """Fit the micro-price, record the days of the fit, and return it."""
     note_tapes(run, markets.micro_price.tapes)
     return markets.micro_price
 
 
 def note_files(run: Run, files: Iterable[Path | None]) -> None:
-    """Record the files that knobs name; None for those that were not given."""
     for path in files:
         if path is not None:
             run.input_file(path)
 
 
 def note_setup(run: Run, play: Play) -> None:
-    """Record files named by knobs, and notes, before models are made."""
     log_notes(run.log, play.notes)
     note_files(run, play.knobs.files)
 
 
 def note_made(run: Run, play: Play) -> None:
-    """Record the models as made: files, sources, notes."""
     log_notes(run.log, play.model_notes)
     note_files(run, play.files)
     run.keep_source(play.sources)
 
 
 def note_play(run: Run, play: Play) -> None:
-    """Record the models of a backtest, and the days of their micro-price."""
     note_made(run, play)
     log_notes(run.log, play.early_fee_notes())
     if play.reads_micro_price:

@@ -1,8 +1,4 @@
-"""Names and folders of runs: one folder per run, claimed by the creation of ``<folder>.partial``.
-
-A killed run can be resumed: its partial folder is locked while the process lives; ``checkpoint/`` is used, all other
-files, being incomplete, are removed.
-"""
+"""Names and folders of runs: one folder per run, claimed by the creation of ``<folder>.partial``."""
 
 import itertools
 import json
@@ -42,7 +38,6 @@ class Plan:
     """A run before its start: kind, days, knobs and folders.
 
     Attributes:
-        kind: ``backtest``, ``calibration``, ``schedule``, ``walkforward`` or ``sweep``.
         method: Folder between kind and symbol (``ladder``).
         resumable: Whether a killed run resumes with its RUN_ID or OUT_DIR.
     """
@@ -56,11 +51,7 @@ class Plan:
     resumable: bool = False
 
     def folder(self, run_id: str) -> Path:
-        """Return the folder of the finished run.
-
-        An OUT_DIR with a run of the same kind but another symbol or day is shared: the run gets a folder inside, named
-        after symbol and day.
-        """
+        """Return the folder of the finished run."""
         if self.day.out_dir is not None:
             shared = self._shares(self.day.out_dir)
             return self.day.out_dir / f"{self.day.symbol}_{self.day.label()}" if shared else self.day.out_dir
@@ -68,10 +59,7 @@ class Plan:
         return self.day.out_root.joinpath(*parts, f"{self.day.label()}_{run_id}")
 
     def links(self, folder: Path) -> Iterator[tuple[Path, Path]]:
-        """Yield links to create in a shared OUT_DIR, with their tables.
-
-        Names carry the symbol (``fills_BTCUSDT.csv``); existing names stay.
-        """
+        """Yield links to create in a shared OUT_DIR, with their tables."""
         out_dir = self.day.out_dir
         if out_dir is None or folder == out_dir:
             return
@@ -113,14 +101,7 @@ def repeating(program: str, kind: str, knobs: Mapping[str, tuple[str | None, Any
 
 
 def claim(plan: Plan) -> str:
-    """Return an unused run id, claimed by creating its partial folder.
-
-    For a resumable run it may be a killed run's id.
-
-    Raises:
-        RunExists: If RUN_ID or OUT_DIR was used before.
-        UsageError: If the folder cannot be written.
-    """
+    """Return an unused run id, claimed by creating its partial folder."""
     given = plan.output.run_id
     if plan.day.out_dir is not None:
         _check_out_dir(plan.folder(given or ""), plan.resumable)
@@ -206,7 +187,6 @@ def _stamps() -> Iterator[str]:
 
 
 def partial_folder(folder: Path) -> Path:
-    """Return the absolute folder while the run is in progress."""
     whole = folder.resolve()
     return whole.with_name(whole.name + ".partial")
 
@@ -248,7 +228,6 @@ def resume(plan: Plan, run_id: str) -> bool:
 
 
 def remove(folder: Path, *, ignore_errors: bool = False) -> None:
-    """Remove a folder with its contents, if it exists."""
     if folder.exists():
         shutil.rmtree(folder, ignore_errors=ignore_errors)
 

@@ -45,7 +45,6 @@ class Tags:
     def change(
         self, run: RunFolder, add: Iterable[str] = (), remove: Iterable[str] = (), note: str | None = None
     ) -> Tagged:
-        """None keeps the note."""
         before = self.of(run)
         after = Tagged(sorted({*before.tags, *add} - set(remove)), before.note if note is None else note)
         self._known[self._key(run)] = {"tags": after.tags, "note": after.note}

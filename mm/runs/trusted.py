@@ -44,11 +44,7 @@ Group = TypeVar("Group")
 
 @dataclass(frozen=True, slots=True)
 class InputPlaces:
-    """Folders in which the inputs of a run are searched.
-
-    Attributes:
-        out_root: Runs' outputs are searched there by sha256.
-    """
+    """Folders in which the inputs of a run are searched."""
 
     data_root: Path
     out_root: Path
@@ -61,7 +57,6 @@ class Playable:
     Attributes:
         files: Current paths, by knob.
         artefacts: Current paths of predictors and agents, by text in parameters.
-        source: Kept user modules, by path below `SOURCE`.
     """
 
     run: RunFolder
@@ -91,7 +86,6 @@ class Playable:
 
     @contextmanager
     def own_modules(self) -> Iterator[None]:
-        """Inside, this process has the user's modules as the run kept them; ModelError if an import raises."""
         with ExitStack() as stack:
             scratch = Path(stack.enter_context(TemporaryDirectory(prefix="mm-source-")))
             self.copy_source(scratch)
@@ -129,14 +123,6 @@ def setup_of(
 ) -> Iterator[tuple[Setup, Playable]]:
     """Give a run's setup to play inside, if its code and files are trusted (`playable`); added knobs have their
     defaults.
-
-    Args:
-        days: Whether its days must be unchanged.
-
-    Raises:
-        SafetyError: If its manifest names code that is not trusted, or a file that is no input of the run.
-        DataError: If an input is missing or changed.
-        ModelError: If the import of a trusted module raises.
     """
     names = {knob.name for kind in GROUPS for knob in knobs(kind)}
     known = playable(run, places, trusted, names, days=days)
@@ -186,7 +172,6 @@ def check_inputs(run: RunFolder, sources: InputPlaces) -> dict[str, Path]:
 
 
 def _knob_files(run: RunFolder, located: Mapping[str, Path]) -> dict[str, Path]:
-    """Located, or copied by the run; SafetyError if one is no input."""
     files = {}
     for name in _PATHS:
         value = run.knob(name)
@@ -200,11 +185,7 @@ def _knob_files(run: RunFolder, located: Mapping[str, Path]) -> dict[str, Path]:
 
 
 def _artefacts(run: RunFolder, played: Mapping[str, Any], *, reviewed: bool) -> dict[str, str]:
-    """Return the predictors, agents and fits in parameters, by text; SafetyError if one exists but is no input.
-
-    Args:
-        reviewed: Trusted code of the run may open other files itself.
-    """
+    """Return the predictors, agents and fits in parameters, by text."""
     moved_to, copies = {}, _copies(run)
     for name, value in played.items():
         for key, text in _texts(value, grid=name == "grid") if name not in _NO_MODELS else ():
@@ -222,7 +203,6 @@ def _artefacts(run: RunFolder, played: Mapping[str, Any], *, reviewed: bool) -> 
 
 
 def _copies(run: RunFolder) -> dict[str, Path]:
-    """By text in the parameters."""
     try:
         index = json.loads((run.folder / KEPT / KEPT_INDEX).read_text(encoding="utf-8"))
         return {str(text): run.folder / str(place) for text, place in index.items()}
@@ -231,18 +211,13 @@ def _copies(run: RunFolder) -> dict[str, Path]:
 
 
 def _is_input(run: RunFolder, path: Path) -> bool:
-    """Both files of a predictor's folder count."""
     hashes = {entry["sha256"] for entry in run.manifest["inputs"]}
     files = [path / name for name in ARTEFACT] if path.is_dir() else [path]
     return all(file.is_file() and hash_file(file) in hashes for file in files)
 
 
 def _trusted_source(run: RunFolder, names: Sequence[str], trusted: Sequence[Path]) -> dict[str, Path]:
-    """Return the kept user modules, after refusing all untrusted code (SafetyError lists it).
-
-    A kept file is trusted if it is, or has the content of, one of *trusted*. Without a kept file, each file that the
-    import would run must be one of *trusted*.
-    """
+    """Return the kept user modules, after refusing all untrusted code (SafetyError lists it)."""
     if not names:
         return {}
     known, hashes = {path.resolve() for path in trusted}, {hash_file(path) for path in trusted}
@@ -277,10 +252,7 @@ def _module_of(path: str) -> str:
 
 
 def _names(run: RunFolder, played: Mapping[str, Any]) -> list[str]:
-    """Texts at any depth that may name a user's class.
-
-    Predictors' folders are not included: they are inputs.
-    """
+    """Texts at any depth that may name a user's class."""
     names: dict[str, None] = {}
     try:
         for name, value in played.items():
@@ -313,7 +285,6 @@ def _texts(value: object, key: str = "", *, grid: bool = False) -> Iterator[tupl
 
 
 def _sources(module: str, search: Sequence[str]) -> list[Path]:
-    """With its packages, without importing."""
     place: Iterable[str] | None = search
     files: list[Path] = []
     parts = module.split(".")
@@ -328,7 +299,6 @@ def _sources(module: str, search: Sequence[str]) -> list[Path]:
 
 
 def _places(run: RunFolder, entry: Mapping[str, Any], sources: InputPlaces) -> Iterator[Path]:
-    """The most likely first."""
     path = entry["path"]
     named = [Path(run.knob(name)) for name in _PATHS if run.knob(name) is not None]
     yield from (place for place in named if _same_name(path, str(place)))

@@ -22,11 +22,7 @@ PIECE = 1 << 16  # rows in memory at once
 
 
 class SignalRows(NamedTuple):
-    """Consecutive rows of signals, one for each diff of the tape.
-
-    Attributes:
-        values: float64[signals, rows], NaN while undefined.
-    """
+    """Consecutive rows of signals, one for each diff of the tape."""
 
     recv_us: NDArray[np.int64]
     recv_seq: NDArray[np.int64]

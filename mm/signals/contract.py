@@ -1,8 +1,4 @@
-"""A contract's data beside its book: premium, next funding, liquidations, open interest.
-
-A reader takes rows that had arrived by a diff, nothing later. Without a mark price in five seconds, what depends on it
-is undefined.
-"""
+"""A contract's data beside its book: premium, next funding, liquidations, open interest."""
 
 import math
 from collections import deque
@@ -60,7 +56,6 @@ class ContractReader:
         return forced
 
     def mark(self, us: int) -> MarkRow | None:
-        """None without a fresh one."""
         return self._mark if self._mark and us - self._mark.recv_us <= FRESH_US else None
 
 
@@ -87,11 +82,7 @@ class Premium(_Told):
 
 
 class MarkBasis(_Told):
-    """Mark price over our mid, basis points.
-
-    Args:
-        tick_e8: Our price step, 1e-8 of the quote asset.
-    """
+    """Mark price over our mid, basis points."""
 
     def __init__(self, rows: Sequence[ContractRow], tick_e8: int) -> None:
         super().__init__(rows)
@@ -107,7 +98,6 @@ class FundingRate(_Told):
     """Rate of the next payment as it was estimated, basis points."""
 
     def of(self, mark: MarkRow, book: "SignalBook") -> float | None:  # noqa: ARG002
-        """None without a next payment."""
         return None if mark.funding_ms is None else _BASIS_POINTS * mark.rate_e8 / E8
 
 
@@ -138,7 +128,6 @@ class Liquidated:
         self._sum_e8 = 0
 
     def on_book(self, book: "SignalBook") -> float | None:
-        """None while no mark price shows that the stream is up."""
         for row in self._reader.show(book.us):
             self._inside.append(row)
             self._sum_e8 += row.side * row.filled_e8

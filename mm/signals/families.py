@@ -35,12 +35,7 @@ _PLACES = {
 
 @dataclass
 class Others:
-    """A run's other markets as one set of signals reads them, by name.
-
-    Attributes:
-        seen: A reader each, up to now.
-        readers: All, with those a window earlier.
-    """
+    """A run's other markets as one set of signals reads them, by name."""
 
     feeds: Mapping[str, OtherFeed]
     seen: dict[str, OtherMarket] = field(default_factory=dict)
@@ -86,16 +81,7 @@ class SignalArgs(NamedTuple):
 
 @dataclass(frozen=True)
 class SignalFamily:
-    """One row of the table of signals.
-
-    Attributes:
-        name: ``{n}`` is a number of levels, ``{w}`` a time window (``10s``, ``500ms``), ``{e}`` a number of events,
-            ``{o}`` the name of another market and ``{s}`` one of its own signals.
-        group: ``state``, ``flow``, ``path``, ``other`` (other markets), ``own`` (a user's class), ``ours`` (our orders,
-            only in a run).
-        build: None for the group ``ours``.
-        usual: Names of the family that are computed by default.
-    """
+    """One row of the table of signals."""
 
     name: str
     group: str
@@ -502,7 +488,7 @@ class Signals:
 
 
 def numbers_of(family: SignalFamily, name: str) -> tuple[int, int, int]:
-    """Return levels, window (µs) and events in a name, 0 if absent; UsageError if out of range."""
+    """Return levels, window (µs) and events in a name, 0 if absent."""
     match = family.match(name)
     given = match.groupdict() if match else {}
     levels, events = int(given.get("n", 0)), int(given.get("e", 0))
@@ -518,7 +504,6 @@ def numbers_of(family: SignalFamily, name: str) -> tuple[int, int, int]:
 
 
 def listed(families: Iterable[SignalFamily]) -> Iterator[dict[str, Any]]:
-    """Yield the families as JSON values."""
     for family in families:
         yield {
             "name": family.name,

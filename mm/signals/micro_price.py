@@ -37,7 +37,6 @@ class MicroPriceFit:
     ticks: NDArray[np.float64]
 
     def checked(self, symbol: str, tick_e8: int) -> Self:
-        """Return the fit; Mismatch for another symbol or tick size."""
         if (symbol, tick_e8) != (self.symbol, self.tick_e8):
             raise Mismatch(
                 f"micro_price: fitted on {self.symbol} with a tick of {short_text(self.tick_e8)}, not on {symbol} with "

@@ -9,18 +9,7 @@ from mm.tape.tape import Tape
 
 
 class OtherFeed(NamedTuple):
-    """The feed of another market.
-
-    Attributes:
-        tapes: Empty in a live market, which feeds it.
-        delay_us: From an event's instant to its arrival.
-        notes: For a reader of the results.
-        feed_latency_ms: The delay, if events are at exchange time; None at receive time.
-        span: Of the run (µs), which limits the account of orders there.
-        opening: A live market's first book, which gives the terms of orders there.
-        told: Its recorded contract rows, in order of arrival.
-        strict_clock: Late until our clock is measured against its exchange's, as live.
-    """
+    """The feed of another market."""
 
     grid: Instrument
     tapes: tuple[Tape, ...] = ()
@@ -34,7 +23,6 @@ class OtherFeed(NamedTuple):
 
     @property
     def first(self) -> Tape:
-        """The tape that gives the terms of orders there."""
         return self.opening or self.tapes[0]
 
     @property
@@ -58,12 +46,7 @@ class OtherFeed(NamedTuple):
 
 
 class OtherTrade(NamedTuple):
-    """A trade of another market.
-
-    Attributes:
-        side: Aggressor's, +1 buyer, -1 seller.
-        ticks, lots: In that market's units.
-    """
+    """A trade of another market."""
 
     us: int
     side: int

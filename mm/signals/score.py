@@ -37,7 +37,6 @@ class SignalScore:
     Attributes:
         rho: Spearman's; None for a constant column or too few rows.
         ci95: From blocks of moves; None with too few.
-        moves: Of the mid, from the first row to the last.
         first_half, second_half: rho before and after the midpoint in time.
         stable: Both have rho's sign; None if one is unknown.
     """
@@ -94,13 +93,7 @@ def score(
 
 
 def move_of(us: Ints, mid: Floats, gaps: Ints, horizon_us: int) -> Floats:
-    """Return each row's move over a horizon, NaN if unknown.
-
-    Args:
-        us: Timestamps of the rows, ascending, µs.
-        mid: The mid after each row, NaN if undefined.
-        gaps: Timestamps of the gaps of the book, ascending, µs.
-    """
+    """Return each row's move over a horizon, NaN if unknown."""
     return move_to(us, mid, gaps, np.arange(len(us)), us + horizon_us)
 
 
@@ -117,7 +110,6 @@ def move_to(us: Ints, mid: Floats, gaps: Ints, row: Ints, then_us: Ints) -> Floa
 
 
 def moves_by(mid: Floats) -> Ints:
-    """Undefined mids are passed over."""
     known = np.flatnonzero(~np.isnan(mid))
     moved = np.zeros(len(mid), np.int64)
     moved[known[1:]] = np.diff(mid[known]) != 0
@@ -141,7 +133,6 @@ def _score(name: str, horizon_s: float, us: Ints, values: Floats, move: Floats, 
 
 
 def rank_correlation(x: Floats, y: Floats) -> float | None:
-    """None with too few rows, or a constant column."""
     if len(x) < LEAST_ROWS:
         return None
     a, b = rankdata(x), rankdata(y)
@@ -183,7 +174,6 @@ def blocks_of(us: Ints, moved: Ints, horizon_s: float) -> Ints:
 
 
 def half_life_s(scores: Iterable[SignalScore]) -> float | None:
-    """Return the first horizon after the strongest with at most half its absolute correlation."""
     known = [each for each in scores if each.rho is not None]
     if not known:
         return None

@@ -56,10 +56,7 @@ class SharedInputs:
     """Inputs that all points of a sweep share.
 
     Attributes:
-        inputs: Files of the days, with other markets'.
-        files: Named by knobs, by path.
         fitted: Fit for points without own parameters, as JSON.
-        schedule: Every point is played on it a second time.
         micro_price: Fit of the signal, as JSON.
         reads_micro_price: Quote models that read it: name and parameters.
         logs: sha256 of the days' order logs, for the points that play them.
@@ -87,14 +84,7 @@ class SharedInputs:
 
 @dataclass(frozen=True)
 class Job:
-    """One backtest of a sweep.
-
-    Attributes:
-        trial: Identity, whatever the version.
-        design: For the ledger of trials.
-        key: In the store: trial and version.
-        forwarded: On the schedule.
-    """
+    """One backtest of a sweep."""
 
     trial: str
     design: Design
@@ -104,11 +94,7 @@ class Job:
 
 
 class Work:
-    """The work of one sweep.
-
-    Attributes:
-        known: Backtests with an outcome so far.
-    """
+    """The work of one sweep."""
 
     def __init__(self, points: Sequence[Point], shared: SharedInputs, store: Store, recording: Recording) -> None:
         self.points = points
@@ -130,12 +116,7 @@ class Work:
         return sum(map(len, self._of_point.values())) - self.played
 
     def run(self, engine: Engine, step: Callable[[int], None], *, reuse: bool) -> list[PlayedPoint]:
-        """Play the missing backtests and return every point with its outcome.
-
-        Args:
-            step: Gets the number of backtests finished since the last call.
-            reuse: Reuse points of earlier sweeps.
-        """
+        """Play the missing backtests and return every point with its outcome."""
         outcomes = self.kept() if reuse else {}
         missing = [job for key, job in self.jobs.items() if key not in outcomes]
         self.played = len(missing)
@@ -152,7 +133,6 @@ class Work:
         return [self._played_point(point, outcomes) for point in self.points]
 
     def kept(self) -> dict[str, Outcome]:
-        """In the form of newly played ones."""
         self._store.tidy()
         every = ((key, self._store.find(key)) for key in self.jobs)
         known = {key: {name: kept[name] for name in ("summary", "series")} for key, kept in every if kept is not None}
@@ -368,7 +348,6 @@ def _made(point: Point, markets: Markets, shared: SharedInputs) -> Play:
 
 
 def engine(workers: Workers) -> Engine:
-    """Return the engine that the knobs select."""
     if (address := workers.cluster) is not None:
         return lambda tasks: on_cluster(tasks, address)
 
@@ -381,11 +360,7 @@ def engine(workers: Workers) -> Engine:
 
 @dataclass
 class Player:
-    """Plays points on some days, repeatedly; counts are of all calls.
-
-    Attributes:
-        run: Logs the first call's warnings.
-    """
+    """Plays points on some days, repeatedly; counts are of all calls."""
 
     run: Run
     setup: Setup

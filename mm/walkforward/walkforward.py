@@ -53,13 +53,7 @@ class WalkForward(Shown):
 
 @dataclass(frozen=True)
 class Study:
-    """A schedule with the fits of its windows.
-
-    Attributes:
-        fits: Of each segment's own training window.
-        shapes: Windows whose shapes of λ(δ) were compared.
-        deltas: Of simulated orders, ticks; empty for ``marks``.
-    """
+    """A schedule with the fits of its windows."""
 
     schedule: Schedule
     fits: tuple[WindowFit, ...]
@@ -135,11 +129,7 @@ class Checkpoint:
         keep: Callable[[Any], Any] | None = None,
         read: Callable[[Any], Any] | None = None,
     ) -> Any:
-        """Return the value of *name*, computed if new.
-
-        *keep* returns the JSON to write, by default the value; *read* returns the value from it. A new value is
-        returned as it is if there is a *read*, else as read back.
-        """
+        """Return the value of *name*, computed if new."""
         if name not in self._values:
             made = make()
             kept = keep(made) if keep else made

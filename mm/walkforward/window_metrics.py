@@ -57,7 +57,6 @@ def _rows(study: "Study") -> Iterator[list[Any]]:
 
 
 def _trained(own: "WindowFit") -> tuple[float | None, ...]:
-    """Even if other parameters are used."""
     fit, none = own.fit, (None, None)
     return fit.exposure_s, fit.dispersion, fit.deviance, fit.df_resid, *(own.ci95_A or none), *(own.ci95_k or none)
 
@@ -89,10 +88,6 @@ class SegmentRows:
         return float(self.numbers["start_us"][0]), float(self.numbers["end_us"][-1])
 
     def with_market(self) -> tuple[Floats, Floats]:
-        """Return each segment's longest part with a market, µs, so without the night.
-
-        A segment without any is whole.
-        """
         start, end = self.numbers["start_us"], self.numbers["end_us"]
         longest, parts = np.zeros(len(self)), (start.copy(), end.copy())
         for first, last in self.spans:

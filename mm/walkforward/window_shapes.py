@@ -63,10 +63,7 @@ class ShapeSampler:
         self.found: list[WindowShape] = []
 
     def add(self, number: int, segment: "Segment", own: "WindowFit") -> None:
-        """Add a window if its curve is its own and enough of the schedule has passed.
-
-        A curve with an earlier window's shape has no intervals.
-        """
+        """Add a window if its curve is its own and enough of the schedule has passed."""
         if number < self._next or not any(point.ci95 for point in own.fit.lambda_curve):
             return
         span = segment.train_start_us, segment.train_end_us
@@ -76,12 +73,10 @@ class ShapeSampler:
 
 
 def summed(points: Points) -> Points:
-    """Return one row per distance and side, over all blocks."""
     first, into = group(points.delta_ticks, -points.side)
     exposure_s, fills = (sum_by(into, column, len(first)) for column in (points.exposure_s, points.fills))
     return Points.of(points.delta_ticks[first], exposure_s, fills, points.side[first])
 
 
 def window_shapes(shapes: Sequence[WindowShape]) -> dict[str, Any]:
-    """Return the content of ``window_shapes.json``."""
     return {"schema_version": SCHEMA_VERSION, "windows": [shape.to_json() for shape in shapes]}

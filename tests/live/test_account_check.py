@@ -192,6 +192,17 @@ def test_a_difference_after_lost_events_is_a_transfer_unless_somebody_else_trade
         assert bool(check.why) is strangers
 
 
+def test_a_stranger_of_before_the_last_match_does_not_forbid_a_later_transfer():
+    """What that one has done is in the balances that matched."""
+    check, booked = connected(), []
+    check.booked, check.strangers = booked.append, True
+    check.compare(balances("9.5", "999"))
+    check.disconnected()
+    for _ in range(CONFIRMATIONS):
+        check.compare(balances("9.7", "999"))
+    assert booked == [Transfer("SIM", E8 // 5, FOUND)]
+
+
 def test_a_difference_found_while_nothing_was_lost_is_no_transfer():
     check, booked = connected(), []
     check.booked = booked.append

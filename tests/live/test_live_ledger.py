@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mm.clock import day_of
 from mm.errors import Mismatch
 from mm.instrument import E8, Instrument, decimal_text, e8
+from mm.live.account import ledger as ledger_module
 from mm.live.account.ledger import Ledger, fee_e8, most_fee_e8, transfers_value_e8
 from mm.live.venues.fills import AccountFill
 
@@ -209,3 +210,12 @@ def test_instrument_without_assets_raises_mismatch() -> None:
     """Commissions could not be booked."""
     with pytest.raises(Mismatch, match=r"base asset '' .* check instrument\.json"):
         Ledger(Instrument("BTCUSDT", 1, 1))
+
+
+def test_later_runs_remember_the_newest_trades(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In whatever order they were booked: a reset exchange is known by the newest ones."""
+    monkeypatch.setattr(ledger_module, "KEPT_TRADES", 3)
+    ledger = Ledger(BTC)
+    for trade_id in (14, 11, 15, 12, 13):
+        ledger.book(AccountFill(trade_id, 2, "mm-1-1b", 1, "100", "2", "0", "USDT", 5, maker=True))
+    assert sorted(Ledger.of(ledger.kept()).booked) == [13, 14, 15]

@@ -170,6 +170,30 @@ def test_next_start_goes_on_with_that_of_a_predecessor_and_ends_what_is_not_want
     run(scenario, share=None)
 
 
+def test_of_several_the_newest_stays():
+    """An answer that was lost may leave one of each side."""
+
+    async def scenario(rig):
+        for number, side, trigger in ((7, "SELL", "90"), (8, "BUY", "110")):
+            client_id = f"{ClientIds('first', b'first').run}-p{number}"
+            one = {"clientAlgoId": client_id, "symbol": "SIMUSDT", "algoStatus": "NEW"}
+            rig.exchange.waiting[client_id] = {**one, "side": side, "triggerPrice": trigger}
+        assert await rig.held(-1, 100) == [("BUY", "110")]
+        assert "POST" not in [verb for verb, _ in rig.exchange.asked]
+
+    run(scenario)
+
+
+def test_one_of_the_other_side_is_no_protection_however_near_its_trigger_is():
+    """The position has turned, and the mark price come to where the two are almost equal."""
+
+    async def scenario(rig):
+        assert await rig.held(1, 100) == [("SELL", "90")]
+        assert await rig.held(-1, 82) == [("BUY", "90.2")]
+
+    run(scenario)
+
+
 @pytest.mark.parametrize(("client_id", "contested"), [("mm-zzzzzzzzzzzzz-p1", True), ("web_1", False)])
 def test_that_of_another_trader_ends_this_one(client_id, contested):
     """A person's own is left alone, and ours stands beside it on the other side."""

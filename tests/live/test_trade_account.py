@@ -19,7 +19,7 @@ def traded(tmp_path_factory):
     """Yield an exchange after one trade with fills."""
     with venue(tmp_path_factory.mktemp("trade")) as box:
         with box.trader() as process:
-            box.until(lambda: len(box.account()["trades"]) >= 3, "fills", process=process)
+            box.filled(3, process)
             code, output, _ = ended(process)
             assert code == 0, output
         yield box

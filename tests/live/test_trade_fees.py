@@ -21,9 +21,8 @@ def fees(box, maker, taker):
 
 def traded(box, **variables):
     """Trade until there are some fills, and end; return what was logged."""
-    known = len(box.account()["trades"])
     with box.trader(**variables) as trader:
-        box.until(lambda: len(box.account()["trades"]) >= known + TRADED, "fills", process=trader)
+        box.filled(TRADED, trader)
         code, text, _ = ended(trader)
     assert code == 0, text
     return text

@@ -438,6 +438,12 @@ def test_pauses_grow_to_a_bound_and_begin_anew_after_an_acceptance(reports):
     assert log.events.count("orders_resumed") <= log.events.count("orders_paused")
 
 
+def test_refusals_of_orders_that_were_under_way_together_make_one_pause():
+    pauses = OrderPauses("SIMUSDT", Lines())  # type: ignore[arg-type]
+    busy = Refusal(-1008, "", Why.BUSY)
+    assert [pauses.refused(+1, busy, now_s) for now_s in (7.0, 7.1, 7.4, 7.5, 8.4)] == [0.5, 0.0, 0.0, 1.0, 0.0]
+
+
 @pytest.mark.parametrize("code", [-4109, -4192, -4400, -4401])
 def test_restriction_of_the_account_is_said_at_once(code):
     log = Lines()

@@ -17,9 +17,8 @@ def box(tmp_path_factory):
 
 def traded(box, fills=3, **variables):
     """Trade until there are some fills, and end; return exit code and output."""
-    known = len(box.account()["trades"])
     with box.trader(**variables) as trader:
-        box.until(lambda: len(box.account()["trades"]) >= known + fills, "fills", process=trader)
+        box.filled(fills, trader)
         code, text, _ = ended(trader)
     return code, text
 

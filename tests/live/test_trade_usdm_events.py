@@ -13,7 +13,7 @@ from usdm_box import contract_box
 
 @pytest.fixture
 def box(tmp_path):
-    with contract_box(tmp_path, "--funding-interval-s", "20") as found:
+    with contract_box(tmp_path) as found:
         yield found
 
 
@@ -24,21 +24,21 @@ def port():
         return one.getsockname()[1]
 
 
-def held(box, trader):
-    """Wait until the trader has a position."""
-    return box.until(lambda: box.position, "a position", process=trader)
-
-
 def value(port, name, label=""):
     """Return a metric of the trader's page; None without a sample."""
     rows = [line for line in page(port) if line.startswith(f"{name}{{") and label in line]
     return float(rows[0].split()[-1]) if rows else None
 
 
-def test_funding_is_booked_once_and_is_part_of_the_result(box, port):
+def test_funding_is_booked_once_and_is_part_of_the_result(tmp_path, port):
     """Each payment is a row with the exchange's number; wallet, page and summary have them all."""
+    with contract_box(tmp_path, "--funding-interval-s", "3") as box:
+        check_funding(box, port)
+
+
+def check_funding(box, port):
     with box.trader(METRICS_PORT=str(port)) as trader:
-        held(box, trader)
+        box.taken(0, trader)
         paid = box.until(
             lambda: len([one for one in box.account()["income"] if one["incomeType"] == "FUNDING_FEE"]) >= 2,
             "two payments",
@@ -65,8 +65,7 @@ def test_funding_is_booked_once_and_is_part_of_the_result(box, port):
 
 def _again(box, **variables):
     with box.trader(**variables) as trader:
-        known = len(box.account()["trades"])
-        box.until(lambda: len(box.account()["trades"]) > known, "a fill", process=trader)
+        box.taken(box.position, trader)
         code, text, _ = ended(trader)
     return code, text
 
@@ -79,9 +78,8 @@ def test_liquidation_is_booked_and_said(box, port):
     with box.trader(
         METRICS_PORT=str(port), MAX_DAILY_LOSS="1000", MAX_DRAWDOWN="1", MAX_LEVERAGE="100", QUOTE_QTY="4"
     ) as trader:
-        position = box.until(lambda: abs(box.position) > 1 and box.position, "a position", process=trader)
-        price = "50" if position > 0 else "200"
-        box.post("/sim/mark", json.dumps({"price": price}))
+        box.taken(1, trader)
+        box.post("/sim/mark", json.dumps({"price": "50"}))
         box.until(lambda: box.account()["liquidations"], "a liquidation", process=trader)
         box.until(lambda: box.rows("breach"), "a row", process=trader)
         box.post("/sim/mark", json.dumps({"price": None}))
@@ -101,7 +99,7 @@ def test_auto_deleveraging_is_booked_and_said(tmp_path, port):
     with contract_box(tmp_path, "--funding-interval-s", "10", "--insurance-fund", "0") as box:
         limits = {"MAX_DAILY_LOSS": "10000", "MAX_DRAWDOWN": "1", "MAX_LEVERAGE": "100"}
         with box.trader(METRICS_PORT=str(port), QUOTE_QTY="4", **limits) as trader:
-            position = box.until(lambda: abs(box.position) > 1 and box.position, "a position", process=trader)
+            position = box.taken(1, trader)
             # Where the mark price favours bob he may withdraw his wallet; the quotes around the book are refused there.
             mark = "50" if position > 0 else "200"
             box.post("/sim/mark", json.dumps({"price": mark}))
@@ -177,7 +175,7 @@ def test_margin_ratio_kills_before_the_exchange_liquidates(box, port):
 def test_kill_closes_the_position_only_where_it_is_told_to(box, kill_closes):
     """Without the knob a kill leaves the position to a person."""
     with box.trader(KILL_CLOSES=kill_closes) as trader:
-        held(box, trader)
+        box.taken(0, trader)
         code, text, _ = ended(trader, signal.SIGUSR1)
     assert code == 5, text
     assert box.account()["openOrders"] == []

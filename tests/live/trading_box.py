@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from decimal import Decimal
+from itertools import cycle
 from pathlib import Path
 
 from serving import serving, signed
@@ -47,6 +48,7 @@ class Venue:
             "BINANCE_API_KEY": own["api_key"],
             "BINANCE_API_SECRET": own["secret"],
             "WINDOW_START": "always",
+            "LATENCY_THRESHOLD_MS": "60000",  # a busy machine is no reason to stop quoting
             **more,
         }
 
@@ -102,6 +104,17 @@ class Venue:
         """Send a market order of another user, and return the exchange's answer."""
         terms = {"symbol": self.ready["symbol"], "side": side, "type": "MARKET", "quantity": quantity}
         return signed(self.ready, user, "POST", "order", **terms).json()
+
+    def filled(self, fills, process):
+        """Trade against a trader's quotes until it has some more fills, since a market may take long to do so."""
+        known, sides = len(self.account()["trades"]), cycle(("SELL", "BUY"))
+
+        def enough():
+            if self.account()["openOrders"]:
+                self.order(next(sides), "3")
+            return len(self.account()["trades"]) >= known + fills
+
+        self.until(enough, f"{fills} fills", process=process)
 
     def place_resting(self, side, price, quantity="5", user="bob"):
         """Place a resting order of another user, and return its number."""

@@ -53,6 +53,19 @@ class ContractBox(Venue):
         """Cancel an order."""
         self.signed("DELETE", "v1/order", user, symbol=self.ready["symbol"], orderId=order)
 
+    def taken(self, quantity, process, side="BUY"):
+        """Sell to a trader's bid, or buy from its ask, until it holds more than *quantity*; return its position."""
+        sign, against = {"BUY": (1, "SELL"), "SELL": (-1, "BUY")}[side]
+        terms = {"symbol": self.ready["symbol"], "side": against, "type": "MARKET", "quantity": "4"}
+
+        def holds():
+            if sign * self.position <= quantity:
+                self.signed("POST", "v1/order", **terms)  # refused while the mark price is far from the book
+            return sign * self.position > quantity
+
+        self.until(holds, "a position", process=process)
+        return self.position
+
     @property
     def position(self):
         """The position of the trader's account at the exchange."""

@@ -93,7 +93,7 @@ class _Said(dict[str, str]):
 class MMError(Exception):
     """Base of all errors raised on purpose; *exit_code* is the exit code of the command.
 
-    With values after the message, they are those of a `Sentence`.
+    Values after the message fill it in, as in a `Sentence`.
     """
 
     exit_code = 1

@@ -14,7 +14,7 @@ _QUOTE = decimal("0", "90000000000")
 
 @dataclass(frozen=True, kw_only=True)
 class AccountLimits:
-    """Limits over all symbols of an account, beside those of each symbol."""
+    """Limits over all symbols of an account, beside each symbol's own."""
 
     account_max_notional: str | None = knob(
         None, _QUOTE, "Maximum notional of all symbols, positions and open orders at the mid, in the quote asset."
@@ -43,7 +43,7 @@ class AccountBounds:
 
     @classmethod
     def of(cls, limits: AccountLimits, risk: Sequence[Risk]) -> Self:
-        """Return the bounds; without one of its own, the loss is the largest of those of all symbols, if each
+        """Return the bounds; without one of its own, the loss is the largest loss limit of all symbols, if each
         has one.
         """
         losses = [one.max_daily_loss for one in risk if one.max_daily_loss is not None]

@@ -167,7 +167,7 @@ class AccountResult:
     def diversification(self) -> dict[str, Any] | None:
         """Return the risk of the sum beside the sum of the risks; None without a period of 60 s.
 
-        Periods are those of the account, at whose ends each market counts with its last PnL.
+        Periods are the account's, at whose ends each market counts with its last PnL.
         """
         series = self.series
         if series is None or len(series.spans.periods) < 2:
@@ -191,7 +191,7 @@ class AccountResult:
         }
 
     def _risk(self, each: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-        """Return the limits over the account, the breaches of those of the markets, and the reason for a kill."""
+        """Return the limits over the account, the breaches of the markets' own limits, and the reason for a kill."""
         breaches: dict[str, int] = {}
         for one in each:
             for name, count in ((one.get("risk") or {}).get("breaches") or {}).items():
@@ -292,7 +292,7 @@ class AccountResult:
 
 
 def _in_time(frames: "Mapping[str, pl.DataFrame]") -> "pl.DataFrame":
-    """Return the rows of all markets in the order of their instants, at one instant in that of the markets."""
+    """Return the rows of all markets in the order of their instants, at one instant in the order of the markets."""
     import polars as pl
 
     named = [frame.with_columns(pl.lit(symbol).alias("symbol")) for symbol, frame in frames.items()]

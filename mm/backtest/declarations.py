@@ -180,7 +180,7 @@ class Hawkes(_Rates):
     bias = "fills cluster with the recorded orders but ignore the prices that these reach: an upper bound of the PnL"
     clustering: Annotated[
         Mapping[str, object] | None,
-        about("Self-excitation of orders, as `clustering` of a `poisson_fit.json`; default: that of FILL_PARAMS_FILE."),
+        about("Self-excitation of orders, as `clustering` of a `poisson_fit.json`; default: from FILL_PARAMS_FILE."),
     ] = None
     intensity: OfRun = None
     seed: Seed = 0

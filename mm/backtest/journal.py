@@ -84,7 +84,7 @@ REJECT_REASONS = (
 CANCELLED, PLACED, KEPT, SKIPPED, AMENDED = 1, 2, 4, 8, 1 << 16
 SKIP_SHIFT, SKIP_BITS = 4, 0xFFF
 TAKEN = "taker:book"  # the fill reason of an order that took from the other side
-FORCED = ("liquidation:book", "liquidation:insurance_fund")  # those of a forced order, by who took it
+FORCED = ("liquidation:book", "liquidation:insurance_fund")  # reasons of a forced order, by who took it
 CANCEL_REASONS = (
     "",
     "quote_moved",

@@ -39,7 +39,7 @@ class MarginPeaks:
         self.leverage = max(self.leverage, float(leverage.max(initial=0.0)))
 
     def count(self, uses: "Sequence[MarginUse]", start: float, stop_us: int) -> None:
-        """Raise those of the cross positions by their marks up to an instant; *start* is the balance at the start."""
+        """Raise the peaks of the cross positions by their marks up to an instant; *start* is the first balance."""
         cross = [use for use in uses if not use.terms.isolated]
         instants = np.unique(np.concatenate([use.us[: use.seen(stop_us)] for use in cross] or [np.empty(0, np.int64)]))
         initial, maintenance, notional = np.zeros((3, len(instants)))

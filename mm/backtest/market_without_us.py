@@ -152,7 +152,7 @@ class MarketWithoutUs:
         for price, before in list(self._others.items()):
             low, high = bounds.get(price, (0, 0))
             shown = self._levels.get(price, 0)
-            # The lots of ours within the bounds that leave those of the others as they were, as nearly as possible.
+            # The lots of ours within the bounds that leave the others' lots as they were, as nearly as possible.
             ours = min(max(shown - before, low), high)
             lots = max(shown - ours, 0)
             if lots != before:

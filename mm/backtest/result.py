@@ -143,7 +143,7 @@ class Result(Shown):
         numbers = strategy_summary(series, self.terms, knows=all(leg.terms.knows_next_move for leg in each))
         numbers |= _sums(summary, [leg.summary for leg in self.legs.values()])
         own = {name: summary[name] for name in numbers if name in summary}
-        own_symbol = f"own_market has those of {summary['symbol']} alone, as all else"
+        own_symbol = f"own_market has the numbers of {summary['symbol']} alone, as all else"
         why = f"PnL, its parts, verdict and ratios are of all legs; {own_symbol}"
         lines = summary["warnings"]
         if "undone_by" in summary:  # not of a sweep's point

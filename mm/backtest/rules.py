@@ -91,7 +91,7 @@ class Account:
     preset: str | None = knob(
         None,
         one_of("equity", "future", "crypto"),
-        "Fees, contract multiplier, hours and short sales of an asset class; without it those of the recorded market.",
+        "Fees, contract multiplier, hours and short sales of an asset class; without it the recorded market's.",
     )
     state_interval_ms: float = knob(1000.0, number(1, 1e10), "Time between two rows of the state file.")
     seed: int = seed_knob()

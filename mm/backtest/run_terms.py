@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 OWN_MARKET = "own_market"  # key of the own market's numbers, of strategies that also send orders to other markets
 QUOTING_OWN_MARKET = "pnl_quoting_own_market"  # its quoting PnL, in rows
-QUOTING_ALL_LEGS = "pnl_quoting_all_legs"  # that of all legs, in rows of older versions
-FEE_RATE = "0.001"  # default for makers and takers: that of Spot
+QUOTING_ALL_LEGS = "pnl_quoting_all_legs"  # of all legs, in rows of older versions
+FEE_RATE = "0.001"  # default for makers and takers: Spot's
 SPOT_FEES = "spot_fees"  # key of the warning that a perpetual is played with this fee
 UNEARNED_FEE = "fee_not_earned"  # key of the warning that the quoted half-spread is below the maker fee
 NO_NEXT_MOVE = "no_next_move"  # key of the warning that nothing is concluded from the PnL
 NO_SENSITIVITY = "no sensitivity: "  # prefix of the note that says why
 EXCLUDED = "excluded: "  # prefix of the note that a span of a day is in none of the numbers
 IMPLAUSIBLE_FEE = "implausible_fee"  # key of the warning that no exchange has such a rate
-DAYS_NOT_PLAYED = "days_not_played"  # key of the warning that days between those of a run were left out
+DAYS_NOT_PLAYED = "days_not_played"  # key of the warning that days in the middle of a run were left out
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def has_other_part(summary: Mapping[str, Any]) -> bool:
 def concludes(summary: Mapping[str, Any]) -> bool:
     """Return whether anything may be concluded from the PnL of a summary: its fills know the next move.
 
-    Nothing is from that of a liquidated run, which ends in the middle.
+    Nothing may be from a liquidated run's, which ends in the middle.
     """
     return summary.get("knows_next_move") is not False and not summary.get("liquidated_at")
 

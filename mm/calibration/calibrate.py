@@ -155,7 +155,7 @@ def measure(
     config, choice, marks, notes = resolved(tapes, config or CalibrationConfig())
     decays = k_by_reference(tapes, config, marks)
     own = marks[config.reference]
-    del marks  # those of the other references are large, and simulated orders are played next
+    del marks  # the other references' marks are large, and simulated orders are played next
     calibrator = Calibrator(tapes, config, rules, keep, marks=own)
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
     states = spread_states(calibrator)
@@ -172,7 +172,7 @@ def measure(
     )
     curves = compare(measured.fitted)
     if curves is not None:
-        # the spread is that of the book before each aggressive order, which simulated orders do not record
+        # the spread is from the book before each aggressive order, which simulated orders do not record
         by_marks = [(state.name, state.points) for state in states] if config.method == "marks" else []
         curve, shape = chosen_curve(curves, by_marks, fit.pivot_delta or 0.0)
         fit = replace(fit, lambda_curve=curve, shape=shape)

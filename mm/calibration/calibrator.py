@@ -262,7 +262,7 @@ class Calibrator:
             rows = self._rows(parts)
             silent = [tape.days[0] for tape in (self.tapes[day] for day, *_ in parts) if not tape.trade_side.size]
             note = (
-                f"no trade on {', '.join(silent)}: the only fills are those of the book moving through orders, the "
+                f"no trade on {', '.join(silent)}: orders filled only as the book moved through them, the "
                 f"most adverse ones; check that the capture has its trade stream"
             )
             return Measured(self._fitted(rows), rows.points(self._per_tick), (note,) if silent else ())

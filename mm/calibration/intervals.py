@@ -214,7 +214,7 @@ def predictive_ci95(points: Points, horizon_s: float) -> tuple[float, float] | N
     logs = np.log(counts * share + HALF)
     mean_log = float(logs.sum()) / periods
     shorter = max(1 / share - 1, 0.0) / max(mean_count, HALF)  # additional noise of a count over less than a period
-    # neighbouring periods are correlated, so the variance of their mean is twice that of independent ones
+    # neighbouring periods are correlated, so the variance of their mean is twice the variance of independent ones
     variance = float(((logs - mean_log) ** 2).sum()) / (periods - 1)
     spread = math.sqrt((variance + shorter) * (1 + 2 / periods))
     half_width = student_quantile(periods - 1) * spread

@@ -246,4 +246,4 @@ class Console:
                 _bars.remove(bar)
 
 
-_bars: list[object] = []  # those of this terminal
+_bars: list[object] = []  # the bars of this terminal

@@ -66,7 +66,7 @@ Python (`mm.backtest`) reads neither file.
 ## The newest fit
 
 `--fit`, `--fill-params-file` and `FILL_PARAMS_FILE` are one knob, in Python `fit=` or `fill_params_file=`.
-`--fit last` is the newest usable fit or schedule of the symbol under `OUT_ROOT`, and `--fit RUN_ID` that of one run.
+`--fit last` is the newest usable fit or schedule of the symbol under `OUT_ROOT`, and `--fit RUN_ID` the fit of one run.
 The command prints which file it took, and the manifest contains it.
 
 ## Shell completion

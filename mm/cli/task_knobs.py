@@ -210,7 +210,7 @@ class Learning:
         common="File of the agent, without .zip",
     )
     reward: str = knob("spread_inventory", one_of("pnl", "spread_inventory", "utility"), "Reward of a decision.")
-    reward_weight: float | None = knob(None, number(0, 1e6), "φ or γ of the reward; default: that of the reward.")
+    reward_weight: float | None = knob(None, number(0, 1e6), "φ or γ of the reward; default: the reward's own.")
     decision_s: float = knob(1.0, number(0.001, 1e6), "Time between two decisions.")
     episode_s: float = knob(600.0, number(0.001, 1e6), "Covered time of an episode.")
     discrete_actions: bool = knob(False, SWITCH, "1: the action is one of 75; 0: it is offsets and size.")

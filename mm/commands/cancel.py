@@ -60,7 +60,7 @@ class CancelAccess(Results):
 
 
 _FEW = 3
-_ALL = click.Option(["--all", "every"], is_flag=True, help="Cancel every order of the symbols, also those of others.")
+_ALL = click.Option(["--all", "every"], is_flag=True, help="Cancel every order of the symbols, also others' orders.")
 
 
 @command(*(CancelAccess, BinanceMarket, OtherMarkets), arguments=(*KEYS[:2], _ALL), brief=(CancelAccess,))

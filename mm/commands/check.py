@@ -86,7 +86,7 @@ def check_lookahead(
 ) -> None:
     """Test a model or a signal for look-ahead: replay it on days that end, change or shift at random instants.
 
-    Its actions before each instant must be byte-identical, and so must those of a second run. MODEL is a quote or a
+    Its actions before each instant must be byte-identical, and so must a second run's. MODEL is a quote or a
     fill model, as for --quote-model or --fill-model; set the other model and the parameters as for mm backtest.
     Or MODEL is a signal (mm signals list, the folder of a predictor, or package.module:Class), whose rows
     are compared. The page shows the tests, the cuts and each difference. Exit code 0 if no difference was found,

@@ -87,7 +87,7 @@ class Tables:
     time_unit: str | None = knob(
         None,
         one_of("s", "ms", "us", "ns", "iso"),
-        "Unit of all times; without it that of the first row, which is said.",
+        "Unit of all times; without it the first row's, which is printed.",
     )
     price_column: str | None = knob(None, _COLUMN, "Price; without it price or px.")
     qty_column: str | None = knob(None, _COLUMN, "Quantity; without it qty, quantity, size, amount or volume.")
@@ -572,7 +572,7 @@ def _export_hftbacktest(console: Console, damaged: DamagedDay, day: "DayFolder",
     if done.split:
         console.print(f"{done.split:,} events have a row for each side: their exchange times are out of order")
     if done.stray:
-        console.print(f"{done.stray:,} exchange times far from those of the other messages were left out")
+        console.print(f"{done.stray:,} exchange times far from the other messages' were left out")
     if done.shift_us:
         console.print(f"exchange times were moved back by {done.shift_us / 1000:,.3f} ms: none is after its receipt")
     console.print(str(target))

@@ -124,7 +124,7 @@ def _backtest_lines(*runs: Artefact) -> list[str]:
         f"{'':<22}{'poisson':>14}{'trade_cross':>14}{'walk-forward':>14}",
         *(f"{name:<22}" + "".join(_cell(run[key], form) for run in runs) for name, (key, form) in rows.items()),
         f"The walk-forward has {len(segments)} segments, {fitted} with an own fit, and trades from the second hour on.",
-        "Fills drawn from an intensity have no adverse selection: compare their PnL with that of trade_cross.",
+        "Fills drawn from an intensity have no adverse selection: compare their PnL with the PnL under trade_cross.",
     ]
 
 

@@ -70,7 +70,7 @@ class Scored(VirtualLife):
 class Fitted(VirtualLife, Source):
     """What tells the exponent: the sizes of a day, its order log, or our own orders."""
 
-    day: str | None = day_knob("The day, YYYYMMDD; those of --trades are known.", None)
+    day: str | None = day_knob("The day, YYYYMMDD; --trades knows its own.", None)
     truth: bool = knob(
         False,
         SWITCH,

@@ -117,7 +117,7 @@ def _setting_lines(measured: "VenueLatency", settings: dict[str, dict[str, str]]
     one_way, feed_us = f"one way {measured.one_way_us() / US_PER_MS:.2f} ms", measured.feed_us()
     why = {
         "none": f"shadow, backtest: {one_way} + book {(feed_us or 0) / US_PER_MS:.2f} ms",
-        "recorded": f"backtest: {one_way}; the book's delay is that of the recording",
+        "recorded": f"backtest: {one_way}; the book's delay is the recording's",
     }
     lines = [
         f"export {' '.join(f'{name}={text}' for name, text in knobs_of_feed.items())}  # {why[feed]}"

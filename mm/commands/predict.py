@@ -49,7 +49,7 @@ class PredictionTask:
     predict_distances: tuple[float, ...] | None = knob(
         None,
         numbers(0.5, 1_000_000),
-        "Distances from the mid, in ticks, at which fill is measured; default: quantiles of those of trades.",
+        "Distances from the mid, in ticks, at which fill is measured; default: quantiles of the trades' distances.",
         flag="--distances",
     )
     seed: int = seed_knob(high=2**32 - 1, common="Seed of all random draws")

@@ -364,7 +364,7 @@ def _at_interface(
     if strategies[0].others.others:
         raise UsageError("OTHERS is not possible with VENUE=api, whose server knows one market; leave it out")
     if len(runs) > 1:
-        raise UsageError(Sentence("{venue} api trades one symbol, that of the interface; give one {symbol}"))
+        raise UsageError(Sentence("{venue} api trades one symbol, the interface's; give one {symbol}"))
     run, day, trading = runs[0], works[0].day, works[0][Trading]
     at = InterfaceAt(url=trading.api_url, client_id=trading.client_id, token=trading.api_token())
     end, times = asyncio.run(InterfaceTrade(run, day, at, strategies[0], SteadyClock()).trade(signals))

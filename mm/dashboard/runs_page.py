@@ -190,7 +190,7 @@ def _numbers(pair: Sequence[RunFolder]) -> None:
         st.warning(why)
     left, right = st.columns(2)
     numbers = [(name, *(number(value, 6) for value in values)) for name, values in sheet.numbers().items()]
-    left.markdown("**Numbers**, names are those of summary.json")
+    left.markdown("**Numbers**, names as in summary.json")
     left.dataframe(_table("number", pair, numbers), hide_index=True)
     apart = sheet.knobs().items()
     knobs = [(name, *(NONE if value is None else shown(value) for value in values)) for name, values in apart]

@@ -306,7 +306,7 @@ class Replay:
         top_n = self._frames.top_n
         if any(self._book.levels_to(side, edge) < top_n for side, edge in self._horizons):
             self._horizons = []
-            message = f"the best {top_n} levels reach beyond those of the snapshot, but the ledger does not report it"
+            message = f"the best {top_n} levels reach beyond the snapshot's, but the ledger does not report it"
             self._findings.add(self._diffs, row, HORIZON, message)
 
     def _check_ids(self, row: int, diff: DiffLine) -> None:

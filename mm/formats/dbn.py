@@ -89,7 +89,7 @@ def _metadata(path: Path, stream: Any) -> tuple[list[tuple[str, int, str, str]],
                 dates = (str(interval[key]).replace("-", "")[:8] for key in ("start_date", "end_date"))
                 found.append((name.upper(), int(interval["symbol"]), *dates))
     except ValueError as error:
-        raise BrokenFile(f"{path}:1: its symbols are not those of instruments ({error}); {COPY_AGAIN}") from error
+        raise BrokenFile(f"{path}:1: its symbols are not of instruments ({error}); {COPY_AGAIN}") from error
     if not found:
         raise BrokenFile(
             f"{path}:1: it names no symbol of an instrument (version {version}); request it with stype_out "

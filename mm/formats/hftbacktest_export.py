@@ -95,7 +95,7 @@ def _ordered(tape: Tape) -> tuple[_WrittenOrder, int, int]:
     exch_us = np.where(stated, tape.event_exch_us[at], local_us)
     shift_us = max(0, int((exch_us - local_us).max(initial=0)))
     exch_us = np.where(stated, exch_us - shift_us, local_us)
-    # A snapshot or a gap has no exchange time: it takes that of the previous event, so that it is not split.
+    # A snapshot or a gap has no exchange time: it takes the previous event's, so that it is not split.
     exch_us = np.where(stated, exch_us, np.minimum(local_us, _latest_exchange_us(exch_us, stated, local_us)))
     earlier = np.maximum.accumulate(exch_us)
     later = np.minimum.accumulate(exch_us[::-1])[::-1]

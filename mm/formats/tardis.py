@@ -106,7 +106,7 @@ class TardisReader(FileReader):
             self._exchange = self._exchange or name
             if name != self._exchange:
                 at = block.first_row + (block.cells["exchange"].eq(name).arg_max() or 0)
-                what = f"a row of the exchange {name!r} among those of {self._exchange!r}"
+                what = f"a row of the exchange {name!r} among rows of {self._exchange!r}"
                 raise place.broken(what, Sentence("import the files of each exchange into another {data_root}"), at)
 
 

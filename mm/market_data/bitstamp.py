@@ -369,7 +369,7 @@ class BitstampCapture:
         fifo = fifo_text(sum(executed for executed, _ in queues), sum(first for _, first in queues))
         if market.bookless:
             said = (
-                f"the capture has no book of the venue: the book is that of its orders, without earlier ones; "
+                f"the capture has no book of the venue: the book follows from its orders, without earlier ones; "
                 f"{market.outdated:,} orders were removed that a marketable order did not execute for "
                 f"{LAG_US // US_PER_S} s, as their deletion is missing"
             )

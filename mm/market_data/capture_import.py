@@ -549,7 +549,7 @@ class _Import:
         if unread and self.symbol in symbols:
             count = sum(one.unread_lines for one in read)
             return BrokenFile(
-                "{}: none of {:,} messages of {} can be used: {}; give messages of Binance, or those of another "
+                "{}: none of {:,} messages of {} can be used: {}; give messages of Binance, or of another "
                 "exchange as a table (--format table, for fine prices with {price_scale})",
                 names,
                 count,

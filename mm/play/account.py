@@ -59,7 +59,7 @@ def _shared(knobs: "PlayKnobs", name: str) -> object:
 
 
 def _market(play: Play) -> AccountMarket:
-    _ = play.predictors  # those of another market are refused before anything plays
+    _ = play.predictors  # predictors of another market are refused before anything plays
     quotes, fills = play.new_models()
     return AccountMarket(play.tapes, quotes, fills, play.rules, play.intensity)
 

@@ -67,7 +67,7 @@ class Calibration:
         None,
         matching(*MODEL, completes="fill_model"),
         "Fill model of the measured orders, which are simulated as in a backtest, by ladder or fixed (default fixed); "
-        "CALIB_ORDER_QTY is then their quantity, 0: that of a backtest without QUOTE_QTY.",
+        "CALIB_ORDER_QTY is then their quantity, 0: as a backtest without QUOTE_QTY.",
         common="Fill model of the measured orders",
         argument="fills",
     )

@@ -255,7 +255,7 @@ class Sensitivity:
     queue_exponent_file: Path | None = knob(
         None,
         PATH,
-        "Result of mm fills fit: the sensitivity also plays this exponent of queue_prob_power; default: that of the "
+        "Result of mm fills fit: the sensitivity also plays this exponent of queue_prob_power; default: the one of the "
         "symbol's last day before the run, else of its last day, in OUT_ROOT/fills.",
         matters=False,
     )

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 DEFAULT_K = 1.0  # per tick; used by quote models without a fit, except the default strategy, whose k is `touch`
 PAIRS = Sentence('{fill_params_json}: hybrid takes {{"models": [[name, {{parameters}}], ...]}}')
-# Share by which a run's quantity may differ from that of its fit. The default clip follows the price, which moves by a
+# Share by which a run's quantity may differ from its fit's. The default clip follows the price, which moves by a
 # few per cent from day to day; clips of 1 and 10 times the minimum quantity differ in their fills by a third (see
 # docs/calibration.md), so a tenth more or less changes them by some 2 %, less than the interval of the fills.
 OTHER_QTY = 0.1

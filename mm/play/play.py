@@ -247,7 +247,7 @@ class Play:
         once = None if wanted is False else self.why_once  # copies the objects before they play
         if wanted and once:
             raise UsageError(f"sensitivity plays the models several times, but {once}")
-        _ = self.predictors  # those of another market are refused before anything plays
+        _ = self.predictors  # predictors of another market are refused before anything plays
         quotes, fills = self.new_models()
         play = partial(replay.backtest, self.tapes, quotes, fills, self.rules, step=step, keeps_orders=keeps_orders)
         return self.described(play(intensity=self.intensity))

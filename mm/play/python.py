@@ -152,7 +152,7 @@ _ACCOUNT = tuple(knob.name for knob in knobs(AccountLimits))
 def _check_of_account(given: Mapping[str, object]) -> None:
     if names := [name for name, value in given.items() if value]:
         raise UsageError(
-            f"one_account=True does not take {', '.join(names)}; give knobs, and those of one symbol by per_symbol "
+            f"one_account=True does not take {', '.join(names)}; give knobs, and one symbol's by per_symbol "
             f"(a fit by fill_params_file)"
         )
 

@@ -123,7 +123,7 @@ def _off_step(knob: str, qty: str, tape: "Tape") -> UsageError:
     """The first book may suggest a wrong step, if it has few levels."""
     step = short_text(tape.step_lots * tape.instrument.lot_e8)
     return UsageError(
-        "{} is {}; it must be a multiple of the quantity step {}, which is that of instrument.json of {} {}, or what "
+        "{} is {}; it must be a multiple of the quantity step {}, given by instrument.json of {} {}, or what "
         "its first book suggests; {qty_step} sets the exchange's own",
         parameter(knob),
         qty,

@@ -86,7 +86,7 @@ class Artefact:
             mean, scale = (np.array(scaler[key], np.float64) for key in ("mean", "scale"))
             return Predictor(heads, mean, scale, scaler["priced"], e8(about["tick"]) / 1e8)
         except (KeyError, TypeError, ValueError) as error:
-            raise BrokenFile(f"{self.path}: its arrays are not those of a predictor ({error}); fit it again") from error
+            raise BrokenFile(f"{self.path}: its arrays are not a predictor's ({error}); fit it again") from error
 
     def check(self, symbol: str | None, tick_e8: int) -> None:
         fitted = self.about["symbol"], e8(self.about["tick"])

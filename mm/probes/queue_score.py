@@ -46,8 +46,8 @@ LEAST_BLOCKS = 5  # that weigh something, for an interval
 BLOCK_US = 180 * US_PER_S
 BLOCK_LIVES = 2
 DEFINITION = (
-    "virtual orders of one order step join the end of a queue; the true outcome is that of every order of the log; an "
-    "execution counts {where}; intervals are long-run ones over blocks of {block_s:g} s"
+    "virtual orders of one order step join the end of a queue; the true outcome follows from every order of the log; "
+    "an execution counts {where}; intervals are long-run ones over blocks of {block_s:g} s"
 )
 READING = READINGS[0]
 """The reading that a number has unless it says another."""

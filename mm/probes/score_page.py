@@ -103,7 +103,7 @@ class ScoreReport:
         )
         yield self.definition
         if self.fifo is not None:
-            yield f"{100 * self.fifo:.1f} % of the executed lots were those of the first order of their queue"
+            yield f"{100 * self.fifo:.1f} % of the executed lots belonged to the first order of their queue"
         yield ""
         yield from lines(by_print, self.places, None if self.same else by_order)
 

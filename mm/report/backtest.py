@@ -456,7 +456,7 @@ def _same(by_kind: Mapping[tuple[str, int], Mapping[str, Any]], kind: str, horiz
 def _worth(row: Mapping[str, Any] | None) -> Cell:
     if row is None:
         return "–"
-    ends = row.get("realised_ci95")  # older runs have that of the move alone
+    ends = row.get("realised_ci95")  # older runs have the interval of the move alone
     shown = f' <small class="line">{interval(ends, 2).removeprefix("95 %: ")}</small>' if ends else ""
     return coloured(row["realised"], ends, math.floor(row.get("n_effective_blocks") or 0), shown)
 

@@ -60,7 +60,7 @@ def page(
         ),
         pieces_card(pieces, fit),
         *more,
-        card("All numbers", "Names are those of poisson_fit.json.", f'<div class="groups">{_numbers(fit)}</div>'),
+        card("All numbers", "Names as in poisson_fit.json.", f'<div class="groups">{_numbers(fit)}</div>'),
         origin(about or About()),
     ]
     return document(f"{title} · calibration", parts, (about or About()).plotly)
@@ -192,7 +192,7 @@ def _moves(moves: Sequence["AdverseMove"], simulated: bool) -> str:
         f"Ticks that the mid moves against an order within {HORIZON_S} s of a fill at each distance, 95 % bars by "
         f"blocks; dashed: the distance itself. A fill above the dashed line loses on average."
     )
-    hint += " Fills are hits of the marks, not those of simulated orders." if simulated else ""
+    hint += " Fills are hits of the marks, not fills of simulated orders." if simulated else ""
     return card("Adverse moves after fills", hint, chart(moves_figure(moves), "Too few fills to estimate the moves."))
 
 

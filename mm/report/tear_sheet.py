@@ -137,7 +137,7 @@ class TearSheet:
         lines += [f"{run.name} has no state rows: its book was never valid" for run in empty]
         if legs := [run.name for run in self.runs if own_market_of(run.summary)]:
             lines.append(
-                f"orders in other markets ({', '.join(legs)}): PnL, verdict and ratios are those of all legs; "
+                f"orders in other markets ({', '.join(legs)}): PnL, verdict and ratios are of all legs; "
                 f"so are charts of PnL and differences; all other numbers are of {self.runs[0].summary['symbol']} alone"
             )
         lines += self._unequal_time()
@@ -183,13 +183,13 @@ class TearSheet:
             return []
         spans = self.each(lambda run: " to ".join(iso(us)[:16].replace("T", " ") for us in run.span), self.known)
         if self.common is None:
-            return [f"no time is common to all runs ({spans}): their numbers are those of different markets"]
+            return [f"no time is common to all runs ({spans}): their numbers are from different markets"]
         common_us = self.common[1] - self.common[0]
         if max(run.span[1] - run.span[0] for run in self.known) - common_us <= PAUSE_US:
             return []
         return [
             f"different time ({spans}), of which {duration(common_us / US_PER_S)} are common to all: the numbers are "
-            f"those of each whole run; compare PnL per hour"
+            f"from each whole run; compare PnL per hour"
         ]
 
     def _changed_inputs(self) -> list[str]:
@@ -304,7 +304,7 @@ def _time_card(sheet: TearSheet) -> str:
     figure = runs_figure(sheet)
     if figure is None:
         return card("Over time", "", nothing("There are no state rows."))
-    span = "The time that all runs cover" if sheet.common else f"Days are moved to those of {sheet.known[0].name}"
+    span = "The time that all runs cover" if sheet.common else f"Days are moved to the days of {sheet.known[0].name}"
     return card("Over time", f"{escape(span)}. Drag to zoom; a click on a name hides it.", zoom_bar() + chart(figure))
 
 
@@ -470,7 +470,7 @@ def numbers_card(sheet: TearSheet) -> str:
             apart = 0.0 if value is None or values[0] is None else value - values[0]
             cells.append(number(value, 6) + (f" <small>{signed(apart, 3)}</small>" if apart else ""))
         rows.append((f"<code>{name}</code> <small>{_unit(name, sheet.runs)}</small>", *cells))
-    hint = "Of each whole run, with the difference to the first; names are those of its JSON file, rates from them."
+    hint = "Of each whole run, with the difference to the first; names as in its JSON file, rates from them."
     return card("Numbers", hint, grid(("number", *(run.name for run in sheet.runs)), rows))
 
 

@@ -214,6 +214,6 @@ def _table(rows: SegmentRows, over: EquityCurve | None, summary: Content | None)
         ]
         cells.append([*row, Amount(float(pnl[i]))] if pnl is not None else row)
     hint = (
-        "Names and more columns are those of window_metrics.csv. Shrunk: to the mean of earlier segments, not traded."
+        "Names as in window_metrics.csv, which has more columns. Shrunk: to the mean of earlier segments, not traded."
     )
     return card("All segments", hint, grid([*head, f"PnL, {quote}"] if pnl is not None else head, cells))

@@ -132,7 +132,7 @@ def open_days(days: Sequence[Tape | Path | str], played: EngineKnobs, cache: Pat
     for tape in tapes:
         if tape.instrument.tick_e8 != first.instrument.tick_e8:
             raise Mismatch(
-                f"{tape.symbol} {tape.days[0]}: the tick is {short_text(tape.instrument.tick_e8)}, that of "
+                f"{tape.symbol} {tape.days[0]}: the tick is {short_text(tape.instrument.tick_e8)}, the tick of "
                 f"{first.symbol} {first.days[0]} is {short_text(first.instrument.tick_e8)}; train on days of one tick"
             )
     return [TrainingDay(tape, played) for tape in tapes]

@@ -190,7 +190,7 @@ class Run:
             tables = other.submit(result.write_tables, folder, hashes, orders_format)
             columns = columns or columns_of(result)
             result = further(result) if further else result
-            said = result.summary["warnings"]  # of a run on days before it, and of a live one, those of the run
+            said = result.summary["warnings"]  # of a run on days before it, and of a live run, its own
             said += [note for sentence in self._excluded if (note := f"{EXCLUDED}{sentence}") not in said]
             written = write_summary(result, folder, columns, self.about_page(self.folder / place))
             rows = {**tables.result(), **written}

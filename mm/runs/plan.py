@@ -128,7 +128,7 @@ def claim(plan: Plan) -> str:
 
 def _begin(plan: Plan, run_id: str) -> bool:
     folder = plan.folder(run_id)
-    # A log without a folder is that of a failed run, whose name may be used again; but under OUT_DIR it is
+    # A log without a folder is a failed run's, whose name may be used again; but under OUT_DIR it is
     # the only record of the name, and a generated name must not share a log.
     left = plan.resumable and left_over(folder)
     log_counts = plan.output.run_id is None or (plan.day.out_dir is not None and not left)

@@ -277,7 +277,7 @@ FAMILIES = (
         _other_return,
     ),
     SignalFamily(
-        *("{o}.divergence_{w}", "other", "basis points", "its return over W less that of our mid", _HERE),
+        *("{o}.divergence_{w}", "other", "basis points", "its return over W less our mid's", _HERE),
         lambda m: Divergence(_other_return(m), formulas.Momentum(m.window_us)),
     ),
     SignalFamily(

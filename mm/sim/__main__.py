@@ -146,7 +146,7 @@ class PaperOptions:
         0.005, number(1e-9, 1e9), "Length of a step; a session must be a whole number of steps.", flag="--dt"
     )
     paths: int = knob(1000, integer(2, 10**9), "Simulated sessions per row.")
-    seed: int = seed_knob("Seed of all random draws; those of a row do not depend on the others.")
+    seed: int = seed_knob("Seed of all random draws; the draws of a row do not depend on other rows.")
     strategy: tuple[str, ...] = knob(
         ("inventory", "symmetric"), Reader("NAME,NAME,…", _strategies), f"Quoting rules: {', '.join(STRATEGIES)}."
     )

@@ -409,7 +409,7 @@ def find(
     _allow_for(content, record, points, independent, tail)
     if with_legs:
         content["warnings"].append(
-            "PnL, ratios, ranks, ties, halves and selection bias are those of all legs together; the other columns "
+            "PnL, ratios, ranks, ties, halves and selection bias are of all legs together; the other columns "
             "that mm backtest has too, and those with _own_market, are of the own market"
         )
     return SweepFindings(content, panel, chosen, columns, points)

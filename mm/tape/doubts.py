@@ -75,7 +75,7 @@ def still_book(tape: "Tape") -> str | None:
     return (
         f"the book stands still for {seconds:,.0f} s while {trades:,} trades change it "
         f"(longest from {iso(longest.start_us)[11:19]} to {iso(longest.end_us)[11:19]} UTC): its messages are missing "
-        f"there or have a wrong time, and quotes, fills and λ of that time are those of an old book; import the day "
+        f"there or have a wrong time, and quotes, fills and λ of that time are of an old book; import the day "
         f"again without that time, or with the messages of the book"
     )
 

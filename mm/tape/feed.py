@@ -126,7 +126,7 @@ def why_no_feed(tape: "Tape") -> str:
         fine = fine or bool((exchange_us % US_PER_S).any())
         if fine and least < most:
             return ""
-    return "its exchange times are in whole seconds" if least < most else "its receive times are those of the exchange"
+    return "its exchange times are in whole seconds" if least < most else "its receive times are the exchange's"
 
 
 def _is_message(tape: "Tape") -> NDArray[np.bool_]:
@@ -216,7 +216,7 @@ def _named(recv_us: Ints, off_us: Ints, stray: NDArray[np.bool_]) -> str:
     first = int(stray.argmax())
     way = "ahead of" if off_us[first] < 0 else "behind"
     return (
-        f"{np.count_nonzero(stray):,} messages have an exchange time more than {STRAY_US // US_PER_S} s from that of "
-        f"their neighbours, and do not count for the offset of the clocks; the first was received at "
+        f"{np.count_nonzero(stray):,} messages have an exchange time more than {STRAY_US // US_PER_S} s from their "
+        f"neighbours' time, and do not count for the offset of the clocks; the first was received at "
         f"{iso(int(recv_us[first]))}, {abs(int(off_us[first])) / US_PER_S:,.1f} s {way} them"
     )

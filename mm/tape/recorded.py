@@ -98,7 +98,7 @@ class KnownGrid:
             )
         for name, used, own in zip(inferred, astuple(orders), astuple(self.own), strict=True):
             if own and used % own:
-                both = f"{short_text(used)} is not a multiple of that of the exchange, {short_text(own)}"
+                both = f"{short_text(used)} is not a multiple of the exchange's, {short_text(own)}"
                 warnings.append(f"{name} {both}: the exchange rejects orders in between")
         grid = Instrument(symbol, tick, lot, self.min_notional_e8, *self.assets, self.filters)
         return grid, FileSteps(orders.tick_e8 // tick, orders.lot_e8 // lot), warnings

@@ -152,7 +152,7 @@ class Recording:
             if others:
                 problems.append(
                     f"{self.ledger.folder}: {others} {noun(others, 'trial')} of {' '.join(place)} played other "
-                    f"files than those of this DATA_ROOT and {'does' if others == 1 else 'do'} not count"
+                    f"files than this DATA_ROOT has and {'does' if others == 1 else 'do'} not count"
                 )
             chosen.append((trial, _one_of_each(lines, {one.line.assumption for one in own if one.place == place})))
             for design in chosen[-1][1]:

@@ -31,5 +31,5 @@ def test_check_finds_frames_beyond_the_horizon(tmp_path, monkeypatch):
     """If the recorder does not withhold these frames, the day has a defect."""
     monkeypatch.setattr(sync_engine.BookState, "_beyond", lambda _: 0)
     acts = crash(5, 0.002, calm_s=1, levels=300, gap=1)
-    with pytest.raises(AssertionError, match="best 10 levels reach beyond those of the snapshot"):
+    with pytest.raises(AssertionError, match="best 10 levels reach beyond the snapshot's"):
         simulate("", 6, tmp_path, scenario="empty", acts=acts, limit=20)

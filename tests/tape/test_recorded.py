@@ -56,8 +56,8 @@ def test_step_off_exchange_grid_gives_warning(tmp_path):
     """The exchange would reject orders on a finer step; a coarser step only restricts ours."""
     folder = write_day(tmp_path, PLAIN)
     assert load_day(folder, tick_size_e8=100_000, qty_step_e8=40_000).meta.warnings == (
-        "tick size 0.001 is not a multiple of that of the exchange, 0.01: the exchange rejects orders in between",
-        "quantity step 0.0004 is not a multiple of that of the exchange, 0.001: the exchange rejects orders in between",
+        "tick size 0.001 is not a multiple of the exchange's, 0.01: the exchange rejects orders in between",
+        "quantity step 0.0004 is not a multiple of the exchange's, 0.001: the exchange rejects orders in between",
     )
     assert load_day(folder, tick_size_e8=SIM.tick_e8, qty_step_e8=2 * SIM.lot_e8).meta.warnings == ()
     two = write_grid_history(folder, grid(0, "0.02"), grid(5, "0.01"))

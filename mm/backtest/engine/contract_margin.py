@@ -37,7 +37,7 @@ class MarginReport:
 
     Attributes:
         liquidated: The liquidation; None without one.
-        peaks: Largest margins of the position; ratio and leverage are those of all cross positions of its account.
+        peaks: Largest margins of the position; ratio and leverage are over all cross positions of its account.
         marks: Number of mark prices that were looked at, and how many of them were recorded.
     """
 

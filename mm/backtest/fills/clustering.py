@@ -51,7 +51,7 @@ class Clustering(NamedTuple):
         status = block.get("status", "ok")
         if status != "ok":
             raise FitError(
-                "hawkes: the clustering is not usable ({}: {}); calibrate more or other days (it is that of a "
+                "hawkes: the clustering is not usable ({}: {}); calibrate more or other days (it is from a "
                 "schedule's first training window: {train_window_min}), or use fill model poisson, which needs none",
                 status,
                 block.get("reason"),

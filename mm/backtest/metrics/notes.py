@@ -245,7 +245,7 @@ def no_plain_queue(terms: "RunTerms") -> list[str]:
     if share is None or share >= TOO_LITTLE:
         return []
     return [
-        f"only {100 * share:.1f} % of the executed lots were those of the first order of their queue: the market is no "
+        f"only {100 * share:.1f} % of the executed lots belonged to the first order of their queue: the market is no "
         f"plain FIFO (pro rata, leading market makers), or its executions carry another price than their orders; "
         f'compare the readings (FILL_PARAMS_JSON=\'{{"reading": "order"}}\')'
     ]
@@ -257,8 +257,8 @@ def without_trades(terms: "RunTerms") -> list[str]:
     when = "all" if terms.untraded == 1 else f"{100 * terms.untraded:.0f} %"
     return [
         f"no trade in {when} of the time: fills there come only from the book moving through an order, the most "
-        f"costly ones, and PnL, fill ratio and win rate are not those of a market with trades; check that the capture "
-        f"has its trade stream"
+        f"costly ones, and PnL, fill ratio and win rate are not what a market with trades gives; check that the "
+        f"capture has its trade stream"
     ]
 
 
@@ -346,9 +346,9 @@ def liquidated(terms: "RunTerms") -> list[str]:
         )
     near = margin["ratio_max"] >= NEAR_LIQUIDATION
     if margin["mark"] != "recorded" and near:
-        texts.append(f"mark prices: {margin['mark']}; the mid at each whole second stands in for those of the exchange")
+        texts.append(f"mark prices: {margin['mark']}; the mid at each whole second stands in for the exchange's")
     if margin["brackets"] == DOCUMENTED and near:
-        texts.append(f"leverage brackets are {DOCUMENTED}; set BRACKETS_FILE to those of the symbol")
+        texts.append(f"leverage brackets are {DOCUMENTED}; set BRACKETS_FILE to the symbol's")
     return texts
 
 

@@ -125,7 +125,7 @@ NUMBERS = (
     SummaryNumber(
         "break_even_fee_rate",
         SHARE,
-        "the maker fee at which `pnl_quoting` is zero; at 1, 5, 30, 60 s that of the realised half-spread",
+        "the maker fee at which `pnl_quoting` is zero; at 1, 5, 30, 60 s the fee that equals the realised half-spread",
         "no fills, or none with a valid mid that long after it",
         "Break-even fee rate",
     ),
@@ -268,7 +268,7 @@ NUMBERS = (
         "of a contract's account: `leverage`, `margin_type`, where `brackets` and `mark` are from; at the mark prices "
         "the largest margins of the position, `initial_max` and `maintenance_max` (quote), `ratio_max` (maintenance "
         "margin over margin balance, a ratio: 1 liquidates) and `leverage_max` (notional over that balance, a ratio), "
-        "of cross positions those of the account; `clearance_fee` of a liquidation (quote)",
+        "of cross positions the account's; `clearance_fee` of a liquidation (quote)",
         line="margin",
     ),
     SummaryNumber("margin.ratio_max", null="the margin balance was 0 or below at a mark price"),

@@ -639,7 +639,7 @@ class Gateway:
             self._tasks.spawn(self._compare_filters())
 
     def doubt_rules(self) -> None:
-        """Ask for the filters again from time to time, since orders are kept back by those of the start."""
+        """Ask for the filters again from time to time, since the start's filters keep orders back."""
         now_s = asyncio.get_running_loop().time()
         if now_s >= self._doubted_s + DOUBTED_S:
             self._doubted_s = now_s

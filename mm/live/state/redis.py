@@ -121,7 +121,7 @@ class RedisState:
         try:
             yield send
         except BaseException:
-            connection.disconnect()  # unread replies must not be mistaken for those of later commands
+            connection.disconnect()  # unread replies must not be mistaken for replies to later commands
             raise
         finally:
             pool.release(connection)

@@ -43,7 +43,7 @@ _SINGLY = 5  # so many orders are cancelled one by one, which spares orders that
 class RestPaths(NamedTuple):
     """The paths of an exchange's REST: its time, one order, open orders, and all of them to cancel.
 
-    *stop* and *stops* are those of an order that waits for a price, and of all; empty where there are none.
+    *stop* and *stops* are the paths of one order that waits for a price, and of all; empty where there are none.
     """
 
     time: str

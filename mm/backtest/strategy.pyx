@@ -11,7 +11,10 @@ from libc.stdint cimport int64_t
 from mm.backtest.engine._order_manager cimport OrderManager
 from mm.backtest.engine._own_orders cimport Ended, OwnOrders, orders_find
 from mm.backtest.engine._records cimport BOOK_INVALID
-from mm.backtest.fills.base cimport CANCELLING, LIMIT_MAKER, LIVE, NEVER, SENT, WHOLE_BOOK, Order
+from mm.backtest.fills.base cimport (
+    CANCELLING, LIMIT_MAKER, LIVE, NEEDS_FILLS, NEEDS_MANAGER, NEEDS_OWN_ORDERS, NEEDS_PYTHON, NEVER, SENT, SKIPS_DEPTH,
+    SKIPS_REPEATS, Order,
+)
 from mm.base._calls cimport begin_call, end_call
 from mm.tape._lots cimport lots_given, lots_shown
 from mm.backtest.quotes.base cimport (
@@ -47,13 +50,12 @@ cdef object MOST_QTY = 10**10           # as of the knobs of balances
 cdef class Strategy(QuoteModel):
     """Base of compiled strategies: override ``on_event``, and send orders with ``submit``, ``cancel`` and ``amend``.
 
-    Set ``looks`` as for quote models; ``BEST_PRICES`` and ``BEST_LOTS`` permit ``LIMIT_MAKER`` orders only. Fills are
-    passed to ``on_fill`` and other ends of orders to ``on_end``, both before the ``on_event`` that follows them.
+    Set ``skips`` as for quote models; ``SKIPS_DEPTH`` permits ``LIMIT_MAKER`` orders only. Fills are passed to ``on_fill`` and other ends of orders to ``on_end``, both before the ``on_event`` that follows them.
     ``wake_us`` and ``wake_on_best``, reset before each call, ask for another one.
     """
 
     def __cinit__(self, *args, **kwargs) -> None:
-        self.places_orders = self.follows_fills = self.needs_own_orders = True
+        self.needs = NEEDS_MANAGER | NEEDS_FILLS | NEEDS_OWN_ORDERS
 
     cdef int take_manager(self, object manager) except -1:
         self.manager = manager
@@ -446,7 +448,7 @@ cdef class LegModel(QuoteModel):
     """The quote model of another market in which a strategy sends orders: it quotes nothing itself."""
 
     def __init__(self) -> None:
-        self.places_orders = self.follows_fills = self.needs_own_orders = self.interpreted = True
+        self.needs = NEEDS_MANAGER | NEEDS_FILLS | NEEDS_OWN_ORDERS | NEEDS_PYTHON
 
     cdef int take_manager(self, object manager) except -1:
         self.orders = Orders(manager, False)
@@ -478,12 +480,12 @@ cdef class PythonStrategy(PythonQuoteModel):
 
     def __init__(self, model: object) -> None:
         PythonQuoteModel.__init__(self, model, "on_event")
-        self.places_orders = self.follows_fills = self.needs_own_orders = True
-        self.timeless = False
+        self.needs |= NEEDS_MANAGER | NEEDS_FILLS | NEEDS_OWN_ORDERS
+        self.skips &= ~SKIPS_REPEATS
 
     cdef int take_manager(self, object manager) except -1:
         self.manager = manager
-        self.orders = Orders(manager, self.looks != WHOLE_BOOK)
+        self.orders = Orders(manager, bool(self.skips & SKIPS_DEPTH))
         return 0
 
     cdef int on_fill(self, const View* view, const OwnFill* fill) except -1 nogil:

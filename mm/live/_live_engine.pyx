@@ -13,7 +13,7 @@ from mm.backtest.engine._order_manager cimport OrderManager, look_at_best, pass_
 from mm.backtest.engine._own_orders cimport OpenOrders, OwnOrders, slot_of
 from mm.backtest.engine._records cimport EPOCH_BREAK, handed, handed_counts, record_mid, record_span, record_state
 from mm.backtest.engine._venue cimport Touch, centre_book
-from mm.backtest.fills.base cimport NEVER, Trade
+from mm.backtest.fills.base cimport NEEDS_PRINTS, NEVER, SKIPS_REPEATS, Trade
 from mm.backtest.quotes.base cimport QuoteModel
 from mm.live._gateway_venue cimport GatewayVenue
 from mm.tape._book cimport Book, book_apply, book_clear, book_close, book_lots_at, book_open
@@ -177,7 +177,7 @@ cdef class LiveEngine:
             self.manager.view.last_trade = Trade(
                 us, buffer.row_side[row], buffer.row_ticks[row], buffer.row_lots[row], buffer.event_id[event]
             )
-            if self.quotes.follows_prints:
+            if self.quotes.needs & NEEDS_PRINTS:
                 self.quotes.on_print(&self.manager.view.last_trade)
             return 0
         if kind != DEPTH:
@@ -194,7 +194,7 @@ cdef class LiveEngine:
             self.begun = True
             self.begun_us = us
             self.cover(us)
-            self.manager.begin(us, not self.quotes.timeless)
+            self.manager.begin(us, not self.quotes.skips & SKIPS_REPEATS)
         return 0
 
     cdef int set_valid(self, bint valid, int64_t us) except -1:

@@ -33,14 +33,14 @@ WRONG = """
 from libc.stdint cimport int64_t
 
 from mm.backtest.engine._own_orders cimport Ended
-from mm.backtest.fills.base cimport LIMIT_MAKER, FillModel, Order, Trade
+from mm.backtest.fills.base cimport LIMIT_MAKER, NEEDS_TRADES, FillModel, Order, Trade
 from mm.backtest.quotes.base cimport QuoteModel, View, Want
 from mm.backtest.strategy cimport Strategy
 
 
 cdef class Broken(FillModel):
     def __init__(self) -> None:
-        self.needs_trades = True
+        self.needs = NEEDS_TRADES
 
     cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
         with gil:
@@ -49,7 +49,7 @@ cdef class Broken(FillModel):
 
 cdef class Minus(FillModel):
     def __init__(self) -> None:
-        self.needs_trades = True
+        self.needs = NEEDS_TRADES
 
     cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
         return -1
@@ -59,6 +59,11 @@ cdef class Touchy(FillModel):
     def __init__(self, share: float) -> None:
         if share > 1:
             raise ValueError(f"share is {share}; it must be 1 or less")
+
+
+cdef class Flagged(FillModel):
+    def __init__(self) -> None:
+        self.needs_trades = True
 
 
 cdef class Fails(QuoteModel):
@@ -165,6 +170,7 @@ def backtest(desk, fills, params):
     [
         ("Broken", "{}", "wrong_models.pyx:16: wrong_models.Broken.on_trade raised KeyError: 'no such lots'"),
         ("Touchy", '{"share": 2}', "Touchy raised ValueError: share is 2.0; it must be 1 or less"),
+        ("Flagged", "{}", "no attribute 'needs_trades'; declare a field with cdef, and set what the model needs"),
         ("Touchy", '{"other": 2}', "Touchy raised TypeError"),
     ],
 )

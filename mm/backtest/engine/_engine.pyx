@@ -27,7 +27,10 @@ from mm.backtest.engine._account cimport wide
 from mm.backtest.engine._risk cimport Guard, exposed_e8, lost_today_e8
 from mm.backtest.engine._records cimport COVERED, LIQUIDATED, PLACE, Fill, Table, handed, handed_counts, record_order, record_span
 from mm.backtest.engine._venue cimport Touch, centre_book
-from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, IOC, NEVER, SENT, WHOLE_BOOK, FillModel, Order, Top, Trade
+from mm.backtest.fills.base cimport (
+    IOC, NEEDS_DRAWS, NEEDS_LAST_TRADE, NEEDS_OWN_ORDERS, NEEDS_PRINTS, NEEDS_PYTHON, NEVER, SENT, SKIPS_DEPTH, SKIPS_LEVELS,
+    SKIPS_LOTS, SKIPS_REPEATS, FillModel, Order, Top, Trade,
+)
 from mm.backtest.quotes.base cimport QuoteModel
 from mm.signals.signal_set cimport SignalSet
 from mm.tape._book cimport Book, book_apply, book_clear, book_close, book_lots_at, book_move, book_open
@@ -101,9 +104,9 @@ cdef class Engine:
         self.manager = OrderManager(quotes, self.venue, rules)
         self.signals, self.signalled = self.manager.signals, self.manager.signals is not None
         self.limited = rules.risk is not None
-        self.interpreted = fills.interpreted or quotes.interpreted or (self.signalled and self.signals.interpreted)
+        self.interpreted = (fills.needs | quotes.needs) & NEEDS_PYTHON or (self.signalled and self.signals.interpreted)
         self.interpreted |= self.venue.signalled and self.venue.signals.interpreted
-        self.shows_trades = quotes.follows_prints or quotes.needs_last_trade
+        self.shows_trades = (quotes.needs & (NEEDS_PRINTS | NEEDS_LAST_TRADE)) != 0
         self.played_us = -1
 
     def __dealloc__(self) -> None:
@@ -112,19 +115,22 @@ cdef class Engine:
     @property
     def needs_levels(self) -> bool:
         """Whether the fill model can be played on best prices with an index of the levels beside them."""
-        return self.fills.by_levels
+        return bool(self.fills.skips & SKIPS_LEVELS)
 
     @property
     def needs_book(self) -> bool:
         """Whether a model reads more of the book than best prices, their lots, and the levels of our own orders."""
-        looks = self.quotes.looks if self.fills.by_levels else max(self.quotes.looks, self.fills.looks)
         # A decision records the number of its last event; signals need the whole book.
-        return looks == WHOLE_BOOK or self.manager.decides or self.signalled or self.venue.signalled
+        return not self.both_skip(SKIPS_DEPTH) or self.manager.decides or self.signalled or self.venue.signalled
 
     @property
     def needs_lots(self) -> bool:
         """Whether a model reads the lots at the best prices."""
-        return self.quotes.looks >= BEST_LOTS or (self.fills.looks >= BEST_LOTS and not self.fills.by_levels)
+        return not self.both_skip(SKIPS_LOTS)
+
+    cdef bint both_skip(self, int skipped) noexcept:
+        """Return whether both models do without a part of the book, but for the levels of our own orders."""
+        return (self.quotes.skips & skipped) != 0 and (self.fills.skips & (skipped | SKIPS_LEVELS)) != 0
 
     @property
     def decisions(self) -> int:
@@ -287,7 +293,7 @@ cdef class Engine:
         if best is not None:
             owners.append(point_to_streams(market, tape, feed, best, self.needs_lots))
         venue.by_levels = levels is not None
-        reads_ahead = self.quotes.needs_own_orders or not OWN_AHEAD.isdisjoint(self.quotes.signals)
+        reads_ahead = self.quotes.needs & NEEDS_OWN_ORDERS or not OWN_AHEAD.isdisjoint(self.quotes.signals)
         self.shows_ahead = (venue.by_levels or venue.by_orders) and reads_ahead
         if venue.by_orders:
             venue.log.begin_tape(tape.orders, self.fills.reading, tape, feed, &venue.orders.open)
@@ -372,7 +378,7 @@ cdef class Engine:
         self.venue.begin_events()
         self.manager.repeats = self.manager.timeless
         if self.lags:  # other models are called each time, as on the whole tape
-            self.manager.repeats &= market.best and self.quotes.looks == BEST_PRICES
+            self.manager.repeats &= market.best and (self.quotes.skips & SKIPS_LOTS) != 0
         return 0
 
     cdef int point_to(self, EventBuffer buffer) except -1:
@@ -447,7 +453,7 @@ cdef class Engine:
                 if market.kind[event] != TRADE:
                     venue.change_book(event, us)
                     venue.note_top(us, market.recv_seq[event])
-                    if self.fills.draws:
+                    if self.fills.needs & NEEDS_DRAWS:
                         self.fills.on_top(&venue.touch.top)  # the key of the first stretch may be before the window
                 elif venue.signalled:
                     venue.show_event(event, us)
@@ -479,7 +485,7 @@ cdef class Engine:
         self.venue.now_us = self.begun_us = us
         self.venue.cover(us)
         # Without a model that reads it, the volatility is not sampled.
-        self.manager.begin(us, self.lags and self.quotes.interpreted or not self.quotes.timeless)
+        self.manager.begin(us, self.lags and self.quotes.needs & NEEDS_PYTHON or not self.quotes.skips & SKIPS_REPEATS)
         return 0
 
     cdef int play(self, PaperVenue venue, OrderManager manager, int64_t until_us) except -1 nogil:
@@ -493,7 +499,7 @@ cdef class Engine:
         cdef int64_t sell, buy
         cdef bint best = market.best, reached = True
         # Every trade counts for a mean price, and for a model that follows them.
-        cdef bint visits = venue.filters.percent or self.fills.follows_prints
+        cdef bint visits = venue.filters.percent or self.fills.needs & NEEDS_PRINTS
         cdef bint lags = self.lags, plain = venue.skips_books() and not (lags or manager.decides)
         while True:
             if best:
@@ -544,7 +550,7 @@ cdef class Engine:
         cdef const int64_t* trade_us = market.trades.us
         cdef const int64_t* trade_ticks = market.trade_ticks
         cdef int64_t at = market.trades.next, sell, buy, ticks
-        cdef bint averages = venue.filters.percent, follows = self.fills.follows_prints
+        cdef bint averages = venue.filters.percent, follows = (self.fills.needs & NEEDS_PRINTS) != 0
         venue.reached(&sell, &buy)
         until_us = min(until_us, next_us(&market.books) - 1)
         while True:
@@ -586,7 +592,7 @@ cdef class Engine:
         venue.change_book(event, us)
         if not venue.begun:
             self.begin(us)
-        return venue.on_book(us, market.recv_seq[event] if self.fills.draws else -1)  # a key of draws
+        return venue.on_book(us, market.recv_seq[event] if self.fills.needs & NEEDS_DRAWS else -1)  # a key of draws
 
     # ------------------------------------------------------------------ one account of several markets
 
@@ -605,7 +611,7 @@ cdef class Engine:
         if market.best:
             us = min(us, next_us(&market.books))
             venue.reached(&sell, &buy)
-            if venue.filters.percent or self.fills.follows_prints or trades_reach(market, sell, buy):
+            if venue.filters.percent or self.fills.needs & NEEDS_PRINTS or trades_reach(market, sell, buy):
                 pass_trades_before(market, venue.past_us)
                 us = min(us, next_us(&market.trades))
         else:
@@ -846,9 +852,9 @@ cdef class Engine:
 
     cdef inline int show_trade(self, Trade trade) except -1 nogil:
         """Pass a trade to the quote model."""
-        if self.quotes.needs_last_trade:
+        if self.quotes.needs & NEEDS_LAST_TRADE:
             self.manager.view.last_trade = trade
-        return self.quotes.on_print(&trade) if self.quotes.follows_prints else 0
+        return self.quotes.on_print(&trade) if self.quotes.needs & NEEDS_PRINTS else 0
 
     # ------------------------------------------------------------------ the journal
 
@@ -889,7 +895,7 @@ cdef class Engine:
         cdef OwnOrders orders = self.venue.orders
         cdef PaperVenue venue = self.venue
         expected = venue.expected_fills
-        if self.fills.draws:
+        if self.fills.needs & NEEDS_DRAWS:
             for i in range(orders.open.count):
                 if orders.open.orders[i].status != SENT:
                     expected += self.fills.expected(&orders.open.orders[i], venue.now_us)

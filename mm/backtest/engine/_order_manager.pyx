@@ -28,7 +28,10 @@ from mm.backtest.engine._venue cimport Touch, OrderVenue, covered
 from mm.backtest.engine._volatility cimport (
     volatility_close, volatility_open, volatility_run_sigma, volatility_sample, volatility_sigma,
 )
-from mm.backtest.fills.base cimport CANCELLING, IOC, LIMIT_MAKER, LIVE, MARKET, NEVER, REJECTED, SENT, Order, Top, copy_top
+from mm.backtest.fills.base cimport (
+    CANCELLING, IOC, LIMIT_MAKER, LIVE, MARKET, NEEDS_FILLS, NEEDS_MANAGER, NEEDS_OWN_ORDERS, NEEDS_PYTHON, NEVER, REJECTED, SENT,
+    SKIPS_REPEATS, Order, Top, copy_top,
+)
 from mm.backtest.quotes.base cimport (
     NO_BOUND, Ladder, Level, QuoteModel, Want, blank, clips_held, show_no_own, want_level,
 )
@@ -97,12 +100,12 @@ cdef class OrderManager:
         self.levels, self.step_ticks = rules.quote_levels, rules.step_ticks
         self.level_step_ticks = -(-rules.level_step_ticks // rules.step_ticks) * rules.step_ticks
         self.make_room(self.levels)
-        if quotes.places_orders:
+        if quotes.needs & NEEDS_MANAGER:
             if self.levels > 1:
                 raise UsageError(f"{quotes.name} sends its orders itself; leave QUOTE_LEVELS={self.levels} out")
             self.strategic = self.orders.keeps_ends = self.orders.keeps_fills = True
             quotes.take_manager(self)
-        elif quotes.follows_fills:
+        elif quotes.needs & NEEDS_FILLS:
             self.orders.keeps_fills = self.orders.requotes = True
         self.min_notional_e16 = <wide> (<int64_t> rules.min_notional_e8) * 100000000
         self.least_lots = max(venue.filters.min_lots, 1)
@@ -133,7 +136,8 @@ cdef class OrderManager:
         show_no_own(&self.view)
         self.view.quote_lots, self.view.target_lots = self.quote_lots, rules.target
         self.view.tick_lot = 1e-16 * rules.tick_lot_e16
-        self.timeless = quotes.timeless and rules.refresh_us == 0 and not (self.guarded or self.paired or self.decides)
+        self.timeless = rules.refresh_us == 0 and not (self.guarded or self.paired or self.decides)
+        self.timeless &= (quotes.skips & SKIPS_REPEATS) != 0
         method = SIGMA_METHODS.index(rules.sigma_method)
         volatility_open(&self.volatility, method, rules.sigma_window_s, rules.sigma_half_life_s)
 
@@ -188,7 +192,7 @@ cdef class OrderManager:
         known.mid_lost = False
         volatility_sample(&self.volatility, known.mid2)
         self.view.run_sigma_ticks = volatility_run_sigma(&self.volatility)
-        if not self.quotes.timeless:
+        if not self.quotes.skips & SKIPS_REPEATS:
             self.view.sigma_ticks = volatility_sigma(&self.volatility)
         self.next_sample_us += SAMPLE_US
 
@@ -235,7 +239,7 @@ cdef class OrderManager:
         self.view.cash = self.orders.cash if self.venue.others == 0 else self.shared_cash()
         if self.orders.fresh_count:
             self.show_fills()
-        if self.quotes.needs_own_orders:
+        if self.quotes.needs & NEEDS_OWN_ORDERS:
             self.show_own()
         if self.shown is not NULL:
             self.show_ours(us)
@@ -269,7 +273,7 @@ cdef class OrderManager:
         Raises:
             UsageError: If the quote model is no strategy in Python, which alone sends orders to several markets.
         """
-        if legs and not (self.strategic and self.quotes.interpreted):
+        if legs and not (self.strategic and self.quotes.needs & NEEDS_PYTHON):
             raise UsageError(
                 f"OTHERS has orders in {', '.join(legs)}, which only a strategy in Python with on_event(market, orders) "
                 f"can send, and {self.quotes.name} is none; leave orders out"

@@ -13,7 +13,7 @@ from mm.backtest.engine._own_orders cimport OpenOrders
 from mm.backtest.engine._records cimport Fill
 from mm.backtest.engine._taking cimport Depth, Prints
 from mm.backtest.engine._venue cimport OrderVenue, Touch
-from mm.backtest.fills.base cimport FillModel, Order, Trade
+from mm.backtest.fills.base cimport NEEDS_BOOKS, FillModel, Order, Trade
 from mm.signals.signal_set cimport SignalSet
 from mm.tape._book cimport Book
 from mm.tape._kinds cimport DEPTH
@@ -98,7 +98,7 @@ cdef inline bint moves_price(PaperVenue venue, const Market* market) noexcept no
     cdef const OpenOrders* open = &venue.orders.open
     if market.book_kind[at] != DEPTH:
         return False
-    return not venue.fills.needs_book or not (market.ticks[1][at] >= open.nearest[0] or open.nearest[1] >= ask > 0)
+    return not venue.fills.needs & NEEDS_BOOKS or not (market.ticks[1][at] >= open.nearest[0] or open.nearest[1] >= ask > 0)
 
 
 cdef inline bint reaches(int64_t side, int64_t ticks, int64_t sell, int64_t buy) noexcept nogil:

@@ -22,7 +22,8 @@ from mm.backtest.engine._records cimport (
 from mm.backtest.engine._taking cimport Depth, accepted, first_crossed, next_crossed, offered, prints_add, prints_at, takeable, taking_notional_e16
 from mm.backtest.engine._venue cimport OrderVenue, covered
 from mm.backtest.fills.base cimport (
-    CANCELLED, EXPIRED, FOK, IOC, LIMIT_MAKER, MARKET, NEVER, SENT, FillModel, Order, Top, Trade,
+    CANCELLED, EXPIRED, FOK, IOC, LIMIT_MAKER, MARKET, NEEDS_BOOKS, NEEDS_DRAWS, NEEDS_LEVELS, NEEDS_ORDER_LOG, NEEDS_PRINTS,
+    NEEDS_TRADES, NEVER, SENT, SKIPS_UNCROSSED, SKIPS_UNREACHED, FillModel, Order, Top, Trade,
 )
 from mm.tape._book cimport book_apply, book_clear, book_close, book_lots_at
 from mm.tape._kinds cimport DEPTH, GAP
@@ -48,7 +49,7 @@ cdef class PaperVenue(OrderVenue):
         self.fills = fills
         fills.use_step(rules.step_lots)
         fills.restart()
-        self.queue, self.log, self.by_orders = LevelQueue(fills), OrderQueue(), fills.by_orders
+        self.queue, self.log, self.by_orders = LevelQueue(fills), OrderQueue(), (fills.needs & NEEDS_ORDER_LOG) != 0
         self.ttl_us = rules.ttl_us
         self.latency.order_us, self.latency.cancel_us = rules.order_latency_us, rules.cancel_latency_us
         if rules.latencies is not None:
@@ -200,7 +201,7 @@ cdef class PaperVenue(OrderVenue):
             order.level_lots = book_lots_at(&self.book, <int> order.side, order.ticks)
             order.printed_lots = prints_at(&self.printed, -order.side, order.ticks)
         self.fills.on_rest(order, &self.touch.top)
-        if self.fills.draws:
+        if self.fills.needs & NEEDS_DRAWS:
             self.redraw(order.side, us)
         return 0
 
@@ -364,9 +365,9 @@ cdef class PaperVenue(OrderVenue):
 
     cdef bint skips_books(self) noexcept nogil:
         """Return whether the fill model can skip books that move the best prices, but reach no order of ours."""
-        if not self.market.best or not self.begun or self.fills.draws or (self.fills.needs_book and not self.fills.crossed_only):
+        if not self.market.best or not self.begun or self.fills.needs & NEEDS_DRAWS or (self.fills.needs & NEEDS_BOOKS and not self.fills.skips & SKIPS_UNCROSSED):
             return False
-        return self.by_levels or not self.fills.needs_levels
+        return self.by_levels or not self.fills.needs & NEEDS_LEVELS
 
     cdef int move_price(self, int64_t us) except -1 nogil:
         """Move the best prices without calling the fill model; the book has no levels."""
@@ -387,7 +388,7 @@ cdef class PaperVenue(OrderVenue):
         cdef int64_t before2 = self.orders.records.mid2
         self.note_top(us, recv_seq)
         self.note_mid(us)
-        if self.fills.needs_levels:
+        if self.fills.needs & NEEDS_LEVELS:
             if rests and self.by_levels:
                 if self.begins_book:
                     self.queue.renew(&self.orders.open)
@@ -395,10 +396,10 @@ cdef class PaperVenue(OrderVenue):
                 self.match_levels()
         self.begins_book = False
         self.printed.used = self.taken.used = 0
-        if self.fills.needs_book and rests:
+        if rests and self.fills.needs & NEEDS_BOOKS:
             self.match_book(us, before2)
         self.last_book_us = us
-        if self.fills.draws:
+        if self.fills.needs & NEEDS_DRAWS:
             self.begin_stretches(self.fills.on_top(&self.touch.top), us)
         self.watch_sides(us)
         return 0
@@ -440,7 +441,7 @@ cdef class PaperVenue(OrderVenue):
             if self.by_levels:
                 self.queue.pass_trade(trade.us, event)
             filled = self.match_trade(trade)
-        if self.fills.follows_prints and trade.us >= self.market.start_us:
+        if self.fills.needs & NEEDS_PRINTS and trade.us >= self.market.start_us:
             sides = self.fills.on_print(trade.side, trade.us, self.market.recv_seq[event], self.market.exch_us[event])
             self.begin_stretches(sides, trade.us)
             return True
@@ -450,9 +451,9 @@ cdef class PaperVenue(OrderVenue):
         """Set the prices that call the fill model: buyer prints from *sell* up, seller prints from *buy* down."""
         cdef const OpenOrders* open = &self.orders.open
         sell[0], buy[0] = open.nearest[0], open.nearest[1]
-        if not self.fills.needs_trades or open.resting[0] + open.resting[1] == 0:
+        if not self.fills.needs & NEEDS_TRADES or open.resting[0] + open.resting[1] == 0:
             sell[0], buy[0] = NEVER, -1
-        elif not self.fills.reached_only:
+        elif not self.fills.skips & SKIPS_UNREACHED:
             sell[0], buy[0] = 0, NEVER
 
     cdef int match_trade(self, Trade* trade) except -1 nogil:
@@ -464,7 +465,7 @@ cdef class PaperVenue(OrderVenue):
         cdef int slot = slot_of(trade.side)
         cdef int64_t printed_lots = trade.lots
         trade.lots = self.fills.print_lots(trade)
-        if self.fills.reached_only:
+        if self.fills.skips & SKIPS_UNREACHED:
             return self.match_side(1 - slot, trade, printed_lots)
         return self.match_side(1, trade, printed_lots) | self.match_side(0, trade, printed_lots)
 
@@ -478,7 +479,7 @@ cdef class PaperVenue(OrderVenue):
         while rank < resting:
             order = ranked[rank].order
             beyond = trade.side * (trade.ticks - ranked[rank].ticks)
-            if beyond < 0 and self.fills.reached_only:
+            if beyond < 0 and self.fills.skips & SKIPS_UNREACHED:
                 break
             if beyond == 0 and self.by_levels:
                 self.queue.meet_trade(order, printed_lots)
@@ -506,7 +507,7 @@ cdef class PaperVenue(OrderVenue):
         cdef int64_t rank, lots, resting
         cdef int slot
         cdef Order* order
-        if self.fills.crossed_only and not self.crossed():
+        if self.fills.skips & SKIPS_UNCROSSED and not self.crossed():
             return 0
         for slot in range(1, -1, -1):
             rank, resting = 0, open.resting[slot]
@@ -615,7 +616,7 @@ cdef class PaperVenue(OrderVenue):
 
     cdef inline int close(self, int64_t i, int64_t us, int status, int action) except -1 nogil:
         """Report that a resting order has ended."""
-        if self.fills.draws:
+        if self.fills.needs & NEEDS_DRAWS:
             self.expected_fills += self.fills.expected(&self.orders.open.orders[i], us)
         return order_closed(self.orders, i, us, status, action)
 
@@ -631,7 +632,7 @@ cdef class PaperVenue(OrderVenue):
         """Report a fill."""
         cdef const Order* order = &self.orders.open.orders[i]
         cdef bint ends = order.lots == fill.lots
-        if ends and self.fills.draws:
+        if ends and self.fills.needs & NEEDS_DRAWS:
             self.expected_fills += self.fills.expected(order, fill.us)
         self.orders.filled(i, fill, fill.reason == self.taker_reason)
         if ends:

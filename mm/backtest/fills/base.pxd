@@ -22,11 +22,29 @@ cdef enum OrderKind:
 cdef extern from "<stdint.h>":
     const int64_t NEVER "INT64_MAX"
 
-# How much of the book a model reads.
-cdef enum Looks:
-    BEST_PRICES = 0         # best prices, and prints without their ids
-    BEST_LOTS = 1           # best prices and their lots, and the last print
-    WHOLE_BOOK = 2
+# What a model needs of the engine: bits of `needs`.
+cdef enum Need:
+    NEEDS_TRADES = 1        # on_trade
+    NEEDS_BOOKS = 2         # on_book
+    NEEDS_LEVELS = 4        # on_level
+    NEEDS_PRINTS = 8        # on_print, for each print of the market
+    NEEDS_DRAWS = 16        # on_top, draw and expected: its fills are drawn from an intensity
+    NEEDS_ORDER_LOG = 32    # every order of the market (_order_queue.pyx)
+    NEEDS_FILLS = 64        # on_fill of a quote model, and a requote after each fill
+    NEEDS_LAST_TRADE = 128  # the last print in the view
+    NEEDS_OWN_ORDERS = 256  # our open quotes in the view
+    NEEDS_MANAGER = 512     # the order manager: it sends its orders itself (strategy.pyx)
+    NEEDS_PYTHON = 1024     # the interpreter: the engine keeps the GIL between calls
+
+# What the engine may skip, because it changes no answer of a model: bits of `skips`.
+cdef enum Skip:
+    SKIPS_DEPTH = 1         # levels behind the best prices; a quote model then sends LIMIT_MAKER orders only
+    SKIPS_LOTS = 2          # lots at the best prices, and ids of prints
+    SKIPS_LEVELS = 4        # both, but at the prices of resting orders, where on_level follows what is displayed
+    SKIPS_UNREACHED = 8     # prints that do not reach the order's price from the other side
+    SKIPS_UNCROSSED = 16    # books whose other best price does not reach the order's
+    SKIPS_REPEATS = 32      # calls with the best prices, inventory and orders of the last one
+    SKIPS_ALL = 63
 
 cdef struct Order:
     int64_t id
@@ -83,18 +101,12 @@ cdef inline void copy_top(Top* target, const Top* source) noexcept nogil:
         copied[i] = words[i]
 
 
+cdef int set_field(object model, str name, object value) except -1
+
+
 cdef class FillModel:
-    cdef bint needs_trades    # which hooks the model has
-    cdef bint needs_book
-    cdef bint needs_levels
-    cdef bint draws
-    cdef bint follows_prints  # whether on_print is called for each print of the market
-    cdef bint reached_only  # whether prints that do not reach an order's price can be skipped
-    cdef bint by_orders     # whether its fills follow from every order of the market (_order_queue.pyx)
-    cdef bint by_levels     # whether it needs only the changes of a resting order's own price level
-    cdef bint crossed_only  # whether books whose best price does not reach an order can be skipped
-    cdef bint interpreted   # whether hooks are in Python; the engine then keeps the GIL between calls
-    cdef int looks          # how much of the book it reads: BEST_PRICES, BEST_LOTS or WHOLE_BOOK
+    cdef int needs          # of `Need`
+    cdef int skips          # of `Skip`
     cdef int64_t step_lots  # lots of the tape in an order step
     cdef int64_t by                 # offset in `reasons` of the model of its last result
     cdef readonly str name          # in results and fill reasons

@@ -6,7 +6,7 @@ lots of a print, balances, fees and the journal.
 """
 
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyObject_GenericSetAttr
 from libc.math cimport isnan, log
 from libc.math cimport pow as power
 from libc.stdint cimport int64_t, uint8_t, uint64_t
@@ -29,24 +29,19 @@ from mm.errors import ModelError, UsageError
 
 
 cdef class FillModel:
-    """Base of compiled fill models: override the hooks that the model needs, and set their flags.
+    """Base of compiled fill models: override hooks, and set ``needs`` and ``skips`` in ``__cinit__`` or ``__init__``.
 
-    Flags (attributes, set in ``__cinit__`` or ``__init__``): ``needs_trades`` for ``on_trade``, ``needs_book`` for
-    ``on_book``, ``needs_levels`` for ``on_level``, ``draws`` for ``on_top``, ``draw`` and ``expected``,
-    ``follows_prints`` for ``on_print``. Four more let the engine skip calls: ``reached_only`` if a print that does not
-    reach the order's price from the other side neither fills the order nor changes any state; ``crossed_only`` if the
-    same holds for ``on_book`` while the other side's best price does not reach the order's; ``looks = BEST_PRICES`` or
-    ``BEST_LOTS`` if it reads nothing deeper in the book, and a book event that leaves these unchanged has no effect;
-    ``by_levels`` if it reads only the other side's best price and the levels of its orders, and its state depends
-    on these and on prints only.
+    A hook is called only if the bit of ``needs`` that names it is set (``Need`` in base.pxd). A bit of ``skips``
+    (``Skip``) says that a call which the engine leaves out would fill nothing and change no state of the model.
     """
 
     def __cinit__(self, *args, **kwargs) -> None:
         self.made = args, kwargs
-        self.needs_trades = self.needs_book = self.needs_levels = self.draws = self.follows_prints = False
-        self.reached_only = self.crossed_only = self.by_levels = self.by_orders = self.interpreted = False
-        self.looks, self.step_lots = WHOLE_BOOK, 1
+        self.needs, self.skips, self.step_lots = 0, 0, 1
         self.name = name_of(type(self))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        set_field(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how a copy is made: from the same arguments, as nothing else lasts from run to run."""
@@ -55,17 +50,17 @@ cdef class FillModel:
     @property
     def has_intensity(self) -> bool:
         """Whether the model draws fills from an intensity, so that expected fills can be counted."""
-        return self.draws
+        return bool(self.needs & NEEDS_DRAWS)
 
     @property
     def needs_orders(self) -> bool:
         """Whether its fills follow from every order of the market, so that a day needs an order log."""
-        return self.by_orders
+        return bool(self.needs & NEEDS_ORDER_LOG)
 
     @property
     def knows_next_move(self) -> bool:
         """Whether its fills come with the moves of the price that cause them; drawn ones do not, so they lose too little."""
-        return not self.draws
+        return not self.needs & NEEDS_DRAWS
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -121,6 +116,22 @@ cdef class FillModel:
     cdef int64_t drawn_by(self) noexcept nogil:
         """Return the offset in ``reasons`` of the model that draws fills."""
         return 0
+
+
+cdef int set_field(object model, str name, object value) except -1:
+    """Set an attribute of a compiled model.
+
+    Raises:
+        ModelError: If there is none of that name, such as the flags that were there before ``needs`` and ``skips``.
+    """
+    try:
+        PyObject_GenericSetAttr(model, name, value)
+    except AttributeError as error:
+        raise ModelError(
+            f"{error}; declare a field with cdef, and set what the model needs and what may be skipped as bits of "
+            f"`needs` and `skips` (docs/models.md, Your own compiled model)"
+        ) from error
+    return 0
 
 
 def made_again(kind: type, args: tuple[object, ...], named: dict[str, object]) -> object:
@@ -284,12 +295,12 @@ cdef class PythonFillModel(FillModel):
                 f"fill model {type(model).__name__} has none of on_trade(order, trade) and "
                 f"on_book(order, book, elapsed_us); without them nothing fills"
             )
-        self.needs_trades = self.trade is not None
-        self.needs_book = self.book is not None
-        self.needs_levels = self.level is not None
-        self.interpreted = True
+        self.needs = NEEDS_PYTHON
+        self.needs |= NEEDS_TRADES if self.trade is not None else 0
+        self.needs |= NEEDS_BOOKS if self.book is not None else 0
+        self.needs |= NEEDS_LEVELS if self.level is not None else 0
         if self.rest is None and self.book is None and self.level is None:
-            self.looks = BEST_PRICES  # on_trade receives only the order and the print
+            self.skips = SKIPS_DEPTH | SKIPS_LOTS  # on_trade receives only the order and the print
         self.name = type(model).__name__
         self.knows = getattr(model, "knows_next_move", True) is not False
         self.use_step(1)
@@ -433,8 +444,7 @@ cdef class TradeCross(FillModel):
         self.strict, self.share = values["strict"], values["share"]
         self.share_e8 = round(self.share * WHOLE_E8)
         self.penetration_ticks = max(values["penetration_ticks"], 1 if self.strict else 0)
-        self.needs_trades = self.reached_only = True
-        self.looks = BEST_PRICES
+        self.needs, self.skips = NEEDS_TRADES, SKIPS_DEPTH | SKIPS_LOTS | SKIPS_UNREACHED
 
     cdef int64_t print_lots(self, const Trade* trade) except -1 nogil:
         # In two parts, because the product may overflow: lots are up to 10**15.
@@ -458,8 +468,7 @@ cdef class PriceCross(FillModel):
 
     def __init__(self, **given: Any) -> None:
         self.penetration_ticks = self.declared.settle(given)["penetration_ticks"]
-        self.needs_book = self.crossed_only = True
-        self.looks = BEST_PRICES
+        self.needs, self.skips = NEEDS_BOOKS, SKIPS_DEPTH | SKIPS_LOTS | SKIPS_UNCROSSED
 
     cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:
         cdef int64_t other = top.ask_ticks if order.side > 0 else top.bid_ticks
@@ -486,8 +495,8 @@ cdef class Queue(FillModel):
     """
 
     def __cinit__(self, *_args, **_kwargs) -> None:
-        self.needs_trades = self.needs_book = self.needs_levels = self.reached_only = self.crossed_only = True
-        self.by_levels = True
+        self.needs = NEEDS_TRADES | NEEDS_BOOKS | NEEDS_LEVELS
+        self.skips = SKIPS_LEVELS | SKIPS_UNREACHED | SKIPS_UNCROSSED
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -659,4 +668,4 @@ cdef class QueueOrders(FillModel):
 
     def __init__(self, **given: Any) -> None:
         self.reading = self.declared.settle(given)["reading"]
-        self.by_orders, self.looks = True, BEST_PRICES
+        self.needs, self.skips = NEEDS_ORDER_LOG, SKIPS_DEPTH | SKIPS_LOTS

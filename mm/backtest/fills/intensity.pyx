@@ -12,7 +12,10 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from mm.backtest.engine._draws cimport uniform
-from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, NEVER, WHOLE_BOOK, FillModel, Order, Queue, Top, Trade
+from mm.backtest.fills.base cimport (
+    NEEDS_BOOKS, NEEDS_DRAWS, NEEDS_LEVELS, NEEDS_PRINTS, NEEDS_TRADES, NEVER, SKIPS_ALL, SKIPS_DEPTH, SKIPS_LEVELS, SKIPS_LOTS,
+    SKIPS_UNCROSSED, SKIPS_UNREACHED, FillModel, Order, Queue, Top, Trade,
+)
 from mm.predict.predictor cimport Predictor
 from mm.signals.signal_set cimport SignalSet
 
@@ -282,8 +285,7 @@ cdef class Poisson(Drawn):
     def __init__(self, intensity: Intensity, seed: int = 0) -> None:
         self.intensity = intensity
         self.seed = seed & 0xFFFFFFFFFFFFFFFF
-        self.draws = True
-        self.looks = BEST_LOTS if intensity.counts_from == MICRO else BEST_PRICES
+        self.needs, self.skips = NEEDS_DRAWS, SKIPS_DEPTH if intensity.counts_from == MICRO else SKIPS_DEPTH | SKIPS_LOTS
 
     cdef void restart(self) noexcept:
         self.bid_ticks = self.ask_ticks = self.bid_lots = self.ask_lots = 0
@@ -521,7 +523,7 @@ cdef class ClusteredFills(Poisson):
                 self.beta[m] = kernel.beta * 1e-6
                 for j in range(2):
                     self.jumps[1 - i][1 - j][m] = kernel.branching[i][j] * kernel.beta / clustering.mean[i]
-        self.follows_prints = self.kernels > 0
+        self.needs |= NEEDS_PRINTS if self.kernels else 0
 
     cdef void restart(self) noexcept:
         Poisson.restart(self)
@@ -704,7 +706,7 @@ cdef class PredictedFills(Drawn):
         self.row = <double*> calloc(len(self.signals) + 1, sizeof(double))
         if self.row is NULL:
             raise MemoryError("no memory for a row of signals")
-        self.draws, self.looks = True, WHOLE_BOOK
+        self.needs = NEEDS_DRAWS
 
     def __dealloc__(self) -> None:
         free(self.row)
@@ -799,19 +801,16 @@ cdef class Hybrid(FillModel):
         self.each = <PyObject**> calloc(self.count, sizeof(PyObject*))
         if self.each is NULL:
             raise MemoryError("no memory for the models of a hybrid")
-        self.reached_only = self.crossed_only = True
-        self.looks = BEST_PRICES
+        self.skips = SKIPS_ALL & ~SKIPS_LEVELS
         for i, model in enumerate(self.models):
             self.each[i] = <PyObject*> model
-            self.needs_trades |= (<FillModel> model).needs_trades
-            self.needs_book |= (<FillModel> model).needs_book
-            self.needs_levels |= (<FillModel> model).needs_levels
-            self.reached_only &= (<FillModel> model).reached_only or not (<FillModel> model).needs_trades
-            self.crossed_only &= (<FillModel> model).crossed_only or not (<FillModel> model).needs_book
-            self.interpreted |= (<FillModel> model).interpreted
-            self.looks = max(self.looks, (<FillModel> model).looks)
-        self.draws = self.drawing is not None
-        self.follows_prints = self.draws and self.drawing.follows_prints
+            needs, skips = (<FillModel> model).needs, (<FillModel> model).skips
+            self.needs |= needs
+            # What calls no hook of a model may be skipped.
+            skips |= 0 if needs & NEEDS_TRADES else SKIPS_UNREACHED
+            self.skips &= skips | (0 if needs & NEEDS_BOOKS else SKIPS_UNCROSSED)
+        if self.drawing is None:
+            self.needs &= ~NEEDS_PRINTS  # it alone has the hook
         self.signals = getattr(self.drawing, "signals", ())
 
     def __dealloc__(self) -> None:
@@ -863,7 +862,7 @@ cdef class Hybrid(FillModel):
         cdef int i
         full.lots = self.print_full_lots
         for i in range(self.count):
-            if not (<FillModel> self.each[i]).needs_trades:
+            if not (<FillModel> self.each[i]).needs & NEEDS_TRADES:
                 continue
             remaining.lots = max((<FillModel> self.each[i]).print_lots(&full) - taken, 0)
             lots = min((<FillModel> self.each[i]).on_trade(order, &remaining), min(remaining.lots, order.lots))
@@ -876,7 +875,7 @@ cdef class Hybrid(FillModel):
         cdef int64_t largest = 0, lots
         cdef int i
         for i in range(self.count):
-            if not (<FillModel> self.each[i]).needs_book:
+            if not (<FillModel> self.each[i]).needs & NEEDS_BOOKS:
                 continue
             lots = min((<FillModel> self.each[i]).on_book(order, top, elapsed_us), order.lots)
             if lots > largest:
@@ -887,7 +886,7 @@ cdef class Hybrid(FillModel):
     cdef int on_level(self, Order* order, int64_t before_lots, int64_t after_lots) except -1 nogil:
         cdef int i
         for i in range(self.count):
-            if (<FillModel> self.each[i]).needs_levels:
+            if (<FillModel> self.each[i]).needs & NEEDS_LEVELS:
                 (<FillModel> self.each[i]).on_level(order, before_lots, after_lots)
         return 0
 
@@ -906,6 +905,6 @@ cdef class Hybrid(FillModel):
     cdef int64_t drawn_by(self) noexcept nogil:
         cdef int i
         for i in range(self.count):
-            if (<FillModel> self.each[i]).draws:
+            if (<FillModel> self.each[i]).needs & NEEDS_DRAWS:
                 return REASONS * i
         return 0

@@ -139,14 +139,8 @@ cdef inline void keep_within(Want* want, const View* view, int64_t most) noexcep
 
 cdef class QuoteModel:
     cdef readonly str name          # in results
-    cdef int looks                  # how much of the book it reads: BEST_PRICES, BEST_LOTS or WHOLE_BOOK
-    cdef bint interpreted           # whether its hooks are in Python
-    cdef bint timeless              # whether its quotes depend on best prices and inventory only
-    cdef bint follows_fills         # whether on_fill is called, and each fill triggers a requote
-    cdef bint follows_prints        # whether on_print is called
-    cdef bint needs_own_orders      # whether it reads our open quotes
-    cdef bint needs_last_trade      # whether it reads the last print
-    cdef bint places_orders         # whether it sends its orders itself, through the order manager (strategy.pyx)
+    cdef int needs                  # of `Need`
+    cdef int skips                  # of `Skip`
     cdef readonly tuple signals     # type: tuple[str, ...]
     cdef int64_t step_lots          # lots of the tape in an order step
     cdef tuple made                 # from which arguments

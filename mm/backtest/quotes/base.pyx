@@ -11,7 +11,10 @@ from mm.tape._book cimport Book, book_lots_at
 from mm.backtest.engine._kept cimport is_kept
 from mm.tape._lots cimport lots_given, lots_shown
 from mm.base._calls cimport begin_call, end_call
-from mm.backtest.fills.base cimport BEST_LOTS, IOC, LIMIT_MAKER, NEVER, WHOLE_BOOK, Top, TradeView
+from mm.backtest.fills.base cimport (
+    IOC, LIMIT_MAKER, NEEDS_FILLS, NEEDS_LAST_TRADE, NEEDS_MANAGER, NEEDS_PRINTS, NEEDS_PYTHON, NEVER, SKIPS_DEPTH,
+    SKIPS_REPEATS, Top, TradeView, set_field,
+)
 
 import math
 
@@ -36,35 +39,29 @@ cdef int64_t MAX_TICKS = 1 << 50        # non-negative int prices below this nee
 cdef class QuoteModel:
     """Base of compiled quote models: override ``quote``.
 
-    Declarations (attributes, set in ``__init__``) make a model faster: ``looks = BEST_PRICES`` or ``BEST_LOTS`` if it
-    sends only ``LIMIT_MAKER`` orders and reads nothing deeper in the book; ``timeless`` if equal best prices and an
-    equal inventory always give equal quotes, without additional requotes; ``follows_fills`` if ``on_fill`` is to be
-    called, ``follows_prints`` if ``on_print`` is. ``signals`` contains the names of the signals that it reads
-    (docs/models.md); ``bind`` receives all names in the order of ``view.signals``. With ``needs_own_orders`` the view
-    contains our open quotes, with ``needs_last_trade`` the last print.
+    ``needs`` and ``skips``, set in ``__init__``, are bits of ``Need`` and ``Skip`` (fills/base.pxd): hooks and parts of
+    the view that the model uses, and what the engine may leave out. ``signals`` contains the names of the signals that
+    it reads (docs/models.md); ``bind`` receives all names in the order of ``view.signals``.
     """
 
     def __cinit__(self, *args, **kwargs) -> None:
         self.made, self.name = (args, kwargs), name_of(type(self))
-        self.looks, self.step_lots = WHOLE_BOOK, 1
-        self.timeless = self.interpreted = self.follows_fills = self.follows_prints = False
-        self.needs_own_orders = self.needs_last_trade = self.places_orders = False
+        self.needs, self.skips, self.step_lots = 0, 0, 1
         self.signals = ()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        set_field(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how a copy is made: from the same arguments, as nothing else lasts from run to run."""
         return made_again, (type(self), *self.made), getattr(self, "__dict__", None)
 
     cdef int declare_as(self, QuoteModel inner) except -1:
-        """Add the declarations of an inner model to those of the base, ``BEST_PRICES`` and ``timeless``."""
-        if inner.places_orders and not self.places_orders:
+        """Need what an inner model needs, and skip only what it may skip too."""
+        if inner.needs & ~self.needs & NEEDS_MANAGER:
             raise UsageError(f"{inner.name} sends its orders itself, so no step or model can change its quotes")
-        self.looks, self.timeless = max(self.looks, inner.looks), self.timeless and inner.timeless
-        self.interpreted |= inner.interpreted
-        self.follows_fills |= inner.follows_fills
-        self.follows_prints |= inner.follows_prints
-        self.needs_own_orders |= inner.needs_own_orders
-        self.needs_last_trade |= inner.needs_last_trade
+        self.needs |= inner.needs
+        self.skips &= inner.skips
         self.signals = tuple(dict.fromkeys((*self.signals, *inner.signals)))
         return 0
 
@@ -90,7 +87,7 @@ cdef class QuoteModel:
         return 0
 
     cdef int take_manager(self, object manager) except -1:
-        """Called with the `OrderManager` of a run before it begins, if the model ``places_orders``."""
+        """Called with the `OrderManager` of a run before it begins, if the model needs it (``NEEDS_MANAGER``)."""
         return 0
 
     def answer(
@@ -136,7 +133,7 @@ cdef class QuoteModel:
     def wants(self, view: QuoteView) -> Quotes:
         """Return the model's quotes for *view*, for use in a Python step around it."""
         cdef QuoteView shown = view
-        if shown.shallow and self.looks == WHOLE_BOOK:
+        if shown.shallow and not self.skips & SKIPS_DEPTH:
             raise ModelError(f"{self.name} reads the whole book; remove `depth = False` from the model around it")
         shown.seen()
         if self.signals:
@@ -387,11 +384,12 @@ cdef class PythonQuoteModel(QuoteModel):
             raise UsageError(f"quote model {type(model).__name__} has no method quote(view) or on_event(market, orders)")
         self.fill_hook = getattr(model, "on_fill", None)
         self.print_hook = getattr(model, "on_print", None)
-        self.follows_fills, self.follows_prints = self.fill_hook is not None, self.print_hook is not None
         self.name = type(model).__name__
-        self.interpreted, self.needs_last_trade = True, True
-        self.timeless = bool(getattr(model, "timeless", False))
-        self.looks = WHOLE_BOOK if getattr(model, "depth", True) else BEST_LOTS
+        self.needs = NEEDS_PYTHON | NEEDS_LAST_TRADE
+        self.needs |= NEEDS_FILLS if self.fill_hook is not None else 0
+        self.needs |= NEEDS_PRINTS if self.print_hook is not None else 0
+        self.skips = SKIPS_REPEATS if getattr(model, "timeless", False) else 0
+        self.skips |= 0 if getattr(model, "depth", True) else SKIPS_DEPTH
         self.signals = declared_signals(model)
         self.places = dict.fromkeys(self.signals, 0)
         self.show()
@@ -399,7 +397,7 @@ cdef class PythonQuoteModel(QuoteModel):
     cdef int show(self) except -1:
         """Create the view of the next call."""
         self.view = QuoteView()
-        self.view.shallow = self.looks != WHOLE_BOOK
+        self.view.shallow = bool(self.skips & SKIPS_DEPTH)
         self.view.places, self.view.names = self.places, self.names
         self.view.trade = TradeView()
         self.view.trade.step_lots = self.step_lots

@@ -8,7 +8,7 @@ from libc.math cimport INFINITY, NAN, asinh, ceil, exp, expm1, fabs, floor, isfi
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
-from mm.backtest.fills.base cimport BEST_LOTS
+from mm.backtest.fills.base cimport SKIPS_LOTS
 from mm.backtest.fills.intensity cimport BEST, MICRO, Intensity, Piece  # Intensity: in the stub
 from mm.backtest.quotes.base cimport QuoteModel
 from mm.backtest.quotes.distances cimport Distances, Market, markup
@@ -300,7 +300,7 @@ cdef class OptimalCurve(Distances):
         if self.own.steps is NULL:
             raise MemoryError("no memory for the values of the inventory levels")
         if self.fitted and self.intensity.counts_from == MICRO:
-            self.looks = BEST_LOTS
+            self.skips &= ~SKIPS_LOTS
 
     cdef void bend(self, Market* market) noexcept nogil:
         """Use the curve of the piece in force, and k and A of the exponential tangent to it, as for *curve*.

@@ -8,7 +8,7 @@ from libc.math cimport INFINITY, M_LN2, NAN, ceil, exp, expm1, fabs, floor, isna
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
 
-from mm.backtest.fills.base cimport BEST_PRICES, NEVER
+from mm.backtest.fills.base cimport NEEDS_OWN_ORDERS, NEVER, SKIPS_DEPTH, SKIPS_LOTS, SKIPS_REPEATS
 from mm.backtest.fills.intensity cimport MID, Intensity, mid_offset
 from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held
 from mm.backtest.quotes.steps cimport Step
@@ -94,8 +94,9 @@ cdef class Distances(QuoteModel):
         self.session = self.mode == "session"
         self.fitted = missing != ""
         self.clips, self.reach = 1.0, -1.0
-        self.looks = BEST_PRICES
-        self.timeless = not (self.fitted or self.session or (self.needs_sigma and isnan(self.sigma)))
+        self.skips = SKIPS_DEPTH | SKIPS_LOTS
+        if not (self.fitted or self.session or (self.needs_sigma and isnan(self.sigma))):
+            self.skips |= SKIPS_REPEATS
         return values
 
     cdef int bind(self, tuple names) except -1:
@@ -368,7 +369,7 @@ cdef class Symmetric(QuoteModel):
         if values.pop("mode") == "session":
             values["horizon_s"] *= 0.5
         self.inner = AvellanedaStoikov(name=self.name, **values)
-        self.looks, self.timeless = BEST_PRICES, self.inner.timeless
+        self.skips = self.inner.skips
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         cdef View flat = view[0]
@@ -416,7 +417,8 @@ cdef class Behind(Step):
         self.begin()
         if intensity is not None:
             self.far = np.array([NAN if one.max_delta_ticks is None else one.max_delta_ticks for one in intensity.rows()])
-        self.timeless, self.needs_own_orders = False, True
+        self.needs |= NEEDS_OWN_ORDERS
+        self.skips &= ~SKIPS_REPEATS
 
     cdef int bind(self, tuple names) except -1:
         self.begin()

@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, Top, Trade
+from mm.backtest.fills.base cimport NEEDS_OWN_ORDERS, NEEDS_PRINTS, SKIPS_DEPTH, SKIPS_LOTS, SKIPS_REPEATS, Top, Trade
 from mm.backtest.fills.intensity cimport MICRO, MID, Intensity, Piece, mid_offset
 from mm.backtest.engine._account cimport wide
 from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held, keep_within, lots_of_clips, want_level
@@ -43,7 +43,7 @@ cdef class FixedSpread(QuoteModel):
 
     def __init__(self, **given: Any) -> None:
         self.delta_ticks = self.declared.settle(given)["delta_ticks"]
-        self.looks, self.timeless = BEST_PRICES, True
+        self.skips = SKIPS_DEPTH | SKIPS_LOTS | SKIPS_REPEATS
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         cdef double mid = 0.5 * (view.top.bid_ticks + view.top.ask_ticks)
@@ -82,7 +82,7 @@ cdef class InventorySkew(Centred):
 
     def __init__(self, **given: Any) -> None:
         self.delta_ticks = self.settle(given)["delta_ticks"]
-        self.looks, self.timeless = BEST_PRICES, True
+        self.skips = SKIPS_DEPTH | SKIPS_LOTS | SKIPS_REPEATS
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         self.around(mid_of(&view.top), self.delta_ticks, view, want)
@@ -101,7 +101,7 @@ cdef class Imbalance(Centred):
     def __init__(self, **given: Any) -> None:
         values = self.settle(given)
         self.delta_ticks, self.shift_ticks = values["delta_ticks"], values["shift_ticks"]
-        self.looks = BEST_LOTS
+        self.skips = SKIPS_DEPTH
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         self.around(mid_of(&view.top) + self.shift_ticks * imbalance_of(&view.top), self.delta_ticks, view, want)
@@ -119,7 +119,7 @@ cdef class Microprice(Centred):
 
     def __init__(self, **given: Any) -> None:
         self.delta_ticks = self.settle(given)["delta_ticks"]
-        self.looks = BEST_LOTS
+        self.skips = SKIPS_DEPTH
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         cdef double half = 0.5 * <double> (view.top.ask_ticks - view.top.bid_ticks)
@@ -138,7 +138,7 @@ cdef class AdaptiveSpread(Centred):
         values = self.settle(given)
         self.least_ticks, self.per_sigma = values["least_ticks"], values["per_sigma"]
         self.sigma = NAN if values["sigma"] is None else values["sigma"]
-        self.looks, self.timeless = BEST_PRICES, not isnan(self.sigma)
+        self.skips = SKIPS_DEPTH | SKIPS_LOTS | (0 if isnan(self.sigma) else SKIPS_REPEATS)
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         cdef double sigma = view.sigma_ticks if isnan(self.sigma) else self.sigma
@@ -303,9 +303,9 @@ cdef class ExpectedValue(QuoteModel):
         self.adverse_ticks, self.fee_ticks = values["adverse_ticks"], values["fee_ticks"]
         self.measured = "adverse_ticks" not in given and isnan(self.k) and isnan(self.A) and self.intensity is not None
         self.q_max = INFINITY if values["q_max"] is None else values["q_max"]
-        self.looks, self.timeless = BEST_PRICES, not (isnan(self.A) or isnan(self.k) or self.signals)
+        self.skips = SKIPS_DEPTH | SKIPS_LOTS | (0 if isnan(self.A) or isnan(self.k) or self.signals else SKIPS_REPEATS)
         if isnan(self.A) and self.intensity is not None and self.intensity.counts_from == MICRO:
-            self.looks = BEST_LOTS
+            self.skips &= ~SKIPS_LOTS
 
     def sources(self) -> dict[str, str | None]:
         """Return the source of k and A if they are not numbers: ``fit``, or None if a predictor replaces both."""
@@ -422,7 +422,7 @@ cdef class PriceGrid(BoundedGrid):
         self.settle(values)
         self.delta_ticks, self.skew_ticks = values["delta_ticks"], values["skew_ticks"]
         self.step_ticks, self.on_best = values["step_ticks"], values["on_best"]
-        self.looks, self.timeless = BEST_PRICES, not self.on_best
+        self.skips = SKIPS_DEPTH | SKIPS_LOTS | (0 if self.on_best else SKIPS_REPEATS)
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         cdef double centre = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks) - self.skew_ticks * clips_held(view)
@@ -480,7 +480,7 @@ cdef class GlftGrid(BoundedGrid):
         self.passed = <int64_t*> calloc(self.bins + 2, sizeof(int64_t))
         if self.samples is NULL or self.passed is NULL:
             raise MemoryError(f"no memory for {self.window} samples")
-        self.looks, self.follows_prints = BEST_PRICES, True
+        self.needs, self.skips = NEEDS_PRINTS, SKIPS_DEPTH | SKIPS_LOTS
         self.begin(-1)
 
     def __dealloc__(self) -> None:
@@ -629,7 +629,7 @@ cdef class Agent(QuoteModel):
         self.name, self.terms, self.sha256 = AGENT, terms, "" if saved is None else saved.sha256
         self.network = None if saved is None else saved.network()
         self.trained_on = frozenset() if saved is None else frozenset((terms.symbol, day) for day in saved.days)
-        self.signals, self.needs_own_orders, self.discrete = terms.signals, True, terms.discrete
+        self.signals, self.needs, self.discrete = terms.signals, NEEDS_OWN_ORDERS, terms.discrete
         self.inputs, self.count = terms.inputs, len(terms.signals)
         self.places = <int64_t*> calloc(self.count + 1, sizeof(int64_t))
         self.scales = <Scale*> calloc(self.count + 1, sizeof(Scale))

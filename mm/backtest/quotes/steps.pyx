@@ -23,7 +23,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
 from mm.backtest.engine._order_manager cimport OrderManager
-from mm.backtest.fills.base cimport BEST_PRICES, LIMIT_MAKER, MARKET, NEVER, Trade
+from mm.backtest.fills.base cimport LIMIT_MAKER, MARKET, NEEDS_MANAGER, NEVER, SKIPS_ALL, SKIPS_REPEATS, Trade
 from mm.backtest.fills.intensity cimport Intensity
 from mm.backtest.quotes.base cimport Ladder, OwnFill, QuoteModel, View, Want, clips_held, keep_within, lots_of_clips
 
@@ -51,7 +51,7 @@ cdef class Step(QuoteModel):
     def __init__(self, inner: object) -> None:
         self.inner = compiled(inner)
         self.name = f"{self.inner.name}+{name_of(type(self))}"
-        self.looks, self.timeless = BEST_PRICES, True
+        self.skips = SKIPS_ALL
         self.declare_as(self.inner)
 
     cdef int restart(self, int64_t step_lots) except -1:
@@ -223,7 +223,7 @@ cdef class Widen(Step):
         self.extra_ticks, self.recover = values["extra_ticks"], values["recover"]
         self.inventory = INFINITY if values["inventory"] is None else values["inventory"]
         self.loss = INFINITY if values["loss"] is None else values["loss"]
-        self.timeless = False
+        self.skips &= ~SKIPS_REPEATS
         self.last_us = -1
 
     cdef int bind(self, tuple names) except -1:
@@ -283,7 +283,8 @@ cdef class Signalled(Step):
 
     cdef dict settle(self, given: dict):
         cdef dict values = self.declared.settle(given)
-        self.signal, self.by, self.timeless = values["signal"], values["by"], False
+        self.signal, self.by = values["signal"], values["by"]
+        self.skips &= ~SKIPS_REPEATS
         if self.signal is not None:
             self.signals = tuple(dict.fromkeys((*self.inner.signals, self.signal)))
         return values
@@ -486,7 +487,7 @@ cdef class Mixed(QuoteModel):
         self.share = <double*> calloc(self.count, sizeof(double))
         if self.each is NULL or self.share is NULL:
             raise MemoryError("no memory for the models of a mixture")
-        self.looks, self.timeless = BEST_PRICES, True
+        self.skips = SKIPS_ALL
         for i, model in enumerate(self.models):
             self.each[i], self.share[i] = <PyObject*> model, self.weights[i]
             self.declare_as(model)
@@ -563,9 +564,10 @@ cdef class Gated(Step):
 
     def __init__(self, inner: object, intensity: Intensity) -> None:
         cdef QuoteModel model = compiled(inner)
-        self.places_orders = model.places_orders
+        self.needs = model.needs & NEEDS_MANAGER
         Step.__init__(self, model)
-        self.name, self.intensity, self.timeless = self.inner.name, intensity, False
+        self.name, self.intensity = self.inner.name, intensity
+        self.skips &= ~SKIPS_REPEATS
 
     @property
     def begins_us(self) -> int:
@@ -580,7 +582,7 @@ cdef class Gated(Step):
         cdef int64_t piece = self.intensity.find(view.top.us)
         if piece < self.intensity.count and self.intensity.pieces[piece].start_us <= view.top.us:
             return self.inner.quote(view, want)
-        if self.places_orders:
+        if self.needs & NEEDS_MANAGER:
             with gil:
                 self.withdraw(view.top.us)
         return 0

@@ -5,7 +5,7 @@ cimport cython
 from libc.math cimport ceil, fabs, floor, fmax
 from libc.stdint cimport int64_t
 
-from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES
+from mm.backtest.fills.base cimport SKIPS_DEPTH, SKIPS_LOTS
 from mm.backtest.quotes.base cimport QuoteModel, View, Want
 
 import math
@@ -52,7 +52,7 @@ cdef class FixedDelta(QuoteModel):
         self.threshold_ticks = _checked("mid_move_threshold_ticks", mid_move_threshold_ticks)
         self.reference = check_reference(reference)
         self.by_side = reference in OWN_BEST
-        self.looks = BEST_LOTS if reference == "micro" else BEST_PRICES
+        self.skips = SKIPS_DEPTH if reference == "micro" else SKIPS_DEPTH | SKIPS_LOTS
         self.taken = []
 
     def anchors(self) -> NDArray[np.float64]:
@@ -62,7 +62,7 @@ cdef class FixedDelta(QuoteModel):
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         # At every requote of the engine, the book has both sides.
         cdef double buy, sell
-        if self.looks == BEST_LOTS:
+        if not self.skips & SKIPS_LOTS:
             buy = sell = view.top.bid_ticks + <double> ((view.top.ask_ticks - view.top.bid_ticks) * view.top.bid_lots) / (
                 <double> (view.top.bid_lots + view.top.ask_lots)
             )

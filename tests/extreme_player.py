@@ -141,7 +141,7 @@ def cases() -> list[dict]:
     for kind, registry in (("quote", QUOTE_MODELS), ("step", QUOTE_STEPS), ("fill", FILL_MODELS)):
         for name, build in registry.items():
             own = declared(build).of_user()
-            modes = next((one.annotation for one in own if one.name == "mode"), "")
+            modes = next((one.reader.metavar for one in own if one.name == "mode"), "")
             words = [
                 word
                 for word in ("rolling", "session", "infinite", "closed_form", "stationary", "exact")

@@ -8,6 +8,7 @@ from mm.backtest.risk import Risk
 from mm.base.knobs import decimal, integer, knob
 from mm.instrument import e8
 
+JOIN = "+"  # between the symbols in the name of an account
 LOSS, NOTIONAL, ORDERS = "ACCOUNT_MAX_DAILY_LOSS", "ACCOUNT_MAX_NOTIONAL", "ACCOUNT_MAX_OPEN_ORDERS"
 _QUOTE = decimal("0", "90000000000")
 

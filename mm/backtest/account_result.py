@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.account_limits import LOSS, NOTIONAL, ORDERS, AccountBounds
+from mm.backtest.account_limits import JOIN, LOSS, NOTIONAL, ORDERS, AccountBounds
 from mm.backtest.engine.contract_margin import peaks_shown
 from mm.backtest.io import CSV, PARQUET
 from mm.backtest.margin import MarginAccount
@@ -25,13 +25,13 @@ from mm.backtest.run_terms import RunTerms
 from mm.base.code_identity import hash_file
 from mm.clock import US_PER_S, iso
 from mm.instrument import E8, decimal_text
+from mm.trials.on_record import ALONE, OnRecord
 
 if TYPE_CHECKING:
     import polars as pl
 
     from mm.base.arrays import Floats
 
-JOIN = "+"  # between the symbols in the name of an account
 COUNTS = ("n_orders", "n_fills", "n_rejects", "n_skips")
 TABLES = ("orders", "fills", "state", "breaches")
 
@@ -50,6 +50,7 @@ class AccountResult:
         killed: The instant from which nothing was sent, and why; None if the account was not killed.
         absent: The days of the run that a market lacks, by symbol.
         wallet: The margin account at the end, of contracts.
+        trials: Those on record of the account's days; None without a ledger.
     """
 
     results: Mapping[str, Result]
@@ -57,6 +58,7 @@ class AccountResult:
     killed: tuple[int, str] | None = None
     absent: Mapping[str, Sequence[str]] = field(default_factory=dict)
     wallet: MarginAccount | None = None
+    trials: OnRecord | None = None
 
     @property
     def symbol(self) -> str:
@@ -65,11 +67,10 @@ class AccountResult:
     @property
     def terms(self) -> RunTerms:
         each = [result.terms for result in self.results.values()]
-        known = [terms.trials for terms in each if terms.trials is not None]
         return replace(
             each[0],
             days=tuple(sorted({day for terms in each for day in terms.days})),
-            trials=max(known, key=lambda trials: trials.independent) if len(known) == len(each) else None,
+            trials=self.trials,
             liquidated_us=min((terms.liquidated_us for terms in each if terms.liquidated_us is not None), default=None),
         )
 
@@ -112,7 +113,7 @@ class AccountResult:
             "seconds_covered": 0.0 if series is None else series.spans.covered_us / US_PER_S,
             "risk": self._risk(each),
             "absent": {symbol: list(days) for symbol, days in self.absent.items()},
-            "trials": each[0].get("trials") if terms.trials is None else terms.trials.to_json(),
+            "trials": dict(ALONE) if terms.trials is None else terms.trials.to_json(),
             "warnings": [*self._notes(), *(of_verdict(numbers) if "undone_by" in numbers else ())],
         }
         for symbol, one in symbols.items():

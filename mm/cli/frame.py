@@ -179,7 +179,7 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
     def call(main: Body, console: Console, objects: Sequence[Any], settings: Mapping[str, Any]) -> None:
         from mm.cli.refused_knobs import refuse_unused
         from mm.runs.in_progress import new_run
-        from mm.runs.plan import ACCOUNT, Plan
+        from mm.runs.plan import ACCOUNTS, Plan
 
         day = day_of(objects) if day_of else _find(objects, Day)
         symbols = day.symbol.split(",")
@@ -196,7 +196,8 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
         notes = [*refuse_unused(kind, settings), *_misspelt()]
         folder = settings[method].value if method else None
         program = click.get_current_context().command_path
-        plan = Plan(ACCOUNT if together else kind, folder, day, _find(objects, Output), settings, program, resumable)
+        own = ACCOUNTS.get(kind, kind) if together else kind
+        plan = Plan(own, folder, day, _find(objects, Output), settings, program, resumable)
         if varied:
             from mm.cli.symbol_runs import symbol_runs
 
@@ -212,7 +213,7 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
     return lambda main: _make(main, _with(known, Output), call, defaults, arguments, brief)
 
 
-_EACH_SYMBOL = ("walkforward", "sweep", "evaluation")  # kinds that play, and no account of several symbols yet
+_EACH_SYMBOL = ("sweep", "evaluation")  # kinds that play, and no account of several symbols yet
 
 
 def _of_account(kind: str, program: str, day: Day) -> Day:
@@ -222,7 +223,7 @@ def _of_account(kind: str, program: str, day: Day) -> Day:
         UsageError: If this kind of run plays no account yet, or there is only one symbol.
     """
     way = "--one-account (ONE_ACCOUNT) is 1"
-    if kind != "backtest":
+    if kind in _EACH_SYMBOL:
         raise UsageError(
             f"{way}, and {program} plays each symbol of a list for itself; leave it out, or play the account by "
             f"mm backtest"

@@ -1,9 +1,8 @@
 """``mm backtest``: replay recorded days with a quote model and a fill model."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,24 +12,14 @@ from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import OrdersFile, Output
 from mm.cli.frame import runner
-from mm.cli.symbol_runs import Knobs, account_knobs
+from mm.cli.symbol_runs import account_knobs
+from mm.commands.account_runs import VARIED, opened_plays, write_account
 from mm.play.knobs import Day, Market, Models, OneAccount, OtherMarkets, PerSymbol, Sensitivity
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
     from mm.play.play import Play
-
-
-VARIED = (
-    Market,
-    Execution,
-    Account,
-    Margin,
-    Models,
-    OtherMarkets,
-    Risk,
-)  # groups whose knobs may differ between symbols
 
 
 @runner(
@@ -58,15 +47,20 @@ def backtest(
 
     Example: DAY=20251216 SYMBOL=BTCUSDT mm backtest
     """
+    from mm.runs.noted import note_play
+
     if one_account.one_account:
         groups = (day, market, execution, account, margin, models, others, risk, per_symbol)
-        _backtest_account(run, account_knobs(day.symbol, groups, VARIED), limits, orders_file.orders_format)
+        plays, absent = opened_plays(run, account_knobs(day.symbol, groups, VARIED))
+        for one in plays.values():
+            note_play(run, one)
+        write_account(run, plays, limits, absent, orders_file.orders_format)
         return
     from mm.backtest.summary_text import text_of
     from mm.play.models import check_names
     from mm.play.play import Play
     from mm.play.setup import Setup
-    from mm.runs.noted import note_play, note_setup, opened
+    from mm.runs.noted import note_setup, opened
 
     check_names(models)
     markets = opened(run, day, market, others)
@@ -78,43 +72,6 @@ def backtest(
         result = run.write_result(base, further=further, orders_format=orders_file.orders_format)
 
     run.print(text_of(result.summary))
-
-
-def _backtest_account(run: Run, by_symbol: Mapping[str, Knobs], limits: AccountLimits, orders_format: str) -> None:
-    from mm.backtest.account_text import account_text
-    from mm.play.account import AccountPlay, days_with_data
-    from mm.play.design import Design, recorded
-    from mm.play.models import check_names
-    from mm.play.play import Play
-    from mm.play.setup import Setup
-    from mm.runs.noted import note_play, note_setup, opened
-    from mm.trials.on_record import Recording
-
-    plays, absent = dict[str, Play](), dict[str, tuple[str, ...]]()
-    counted = {"events": 0, "rows": 0}
-    for symbol, own in by_symbol.items():
-        check_names(own[Models])
-        day, missing = days_with_data(own[Day])
-        if missing:
-            absent[symbol] = missing
-            run.log.warning("symbol_absent", name=symbol, days=list(missing))
-        markets = opened(run, day, own[Market], own[OtherMarkets])
-        counted = {name: count + run.timings[name] for name, count in counted.items()}
-        setup = Setup.of(day, *(group for kind, group in own.items() if kind is not Day))
-        plays[symbol] = Play.of(setup, markets)
-        note_setup(run, plays[symbol])
-        note_play(run, plays[symbol])
-    run.timings |= counted
-    together = AccountPlay.of(plays, limits, absent)
-    designs = {symbol: Design.of_play(play) for symbol, play in plays.items()}
-    with run.progress("play", together.events) as advance, run.timing("play"):
-        base = together.run(advance)
-    with run.timing("trials"):
-        results = {
-            symbol: recorded(result, designs[symbol], Recording(run.out_root, run.kind))
-            for symbol, result in base.results.items()
-        }
-    run.print(account_text(run.write_account(replace(base, results=results), orders_format).summary))
 
 
 @contextmanager

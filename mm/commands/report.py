@@ -64,6 +64,7 @@ def _page(redraw: "Redraw", path: Path) -> str:
     pages = {
         "backtest": _backtest,
         "account": _account,
+        "account_walkforward": _account,
         "calibration": _calibration,
         "schedule": _windows,
         "walkforward": _windows,

@@ -58,6 +58,7 @@ _TOLERANCE = click.Option(
 COMMANDS: dict[str, tuple[str, click.Command]] = {  # by kind: the name of the command, and the command
     "backtest": ("backtest", backtest),
     "account": ("backtest", backtest),
+    "account_walkforward": ("walkforward", walkforward),
     "calibration": ("calibrate", calibrate),
     "schedule": ("schedule", schedule),
     "walkforward": ("walkforward", walkforward),

@@ -4,17 +4,20 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mm.backtest.account_limits import AccountLimits
 from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import OrdersFile
 from mm.cli.frame import runner
+from mm.cli.symbol_runs import account_knobs
+from mm.commands.account_runs import VARIED, opened_plays, write_account
 from mm.commands.backtest import playing
 from mm.commands.calibrate import measuring
 from mm.errors import FitError
 from mm.play.calibration_knobs import Calibration, Fit, PlayedCalibration, Windows
-from mm.play.knobs import Day, Market, Models, OtherMarkets, Sensitivity
-from mm.report.contents import BACKTEST, METRICS, SCHEDULE
+from mm.play.knobs import Day, Market, Models, OneAccount, OtherMarkets, PerSymbol, Sensitivity
+from mm.report.contents import BACKTEST, METRICS, PAGE, SCHEDULE
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from mm.backtest.rules import Rules
     from mm.calibration.calibrator import CalibrationConfig
     from mm.calibration.windows import Fallback, WindowPlan
+    from mm.play.play import Play
     from mm.tape.tape import Tape
     from mm.walkforward.walkforward import Study
 
@@ -78,6 +82,7 @@ def schedule(
 
 @runner(
     *("walkforward", Day, Market, PlayedCalibration, *STUDY[3:], Margin, OtherMarkets, Risk, Sensitivity, OrdersFile),
+    *(OneAccount, PerSymbol, AccountLimits),
     resumable=True,
     brief=(Day, Models, Windows),
 )
@@ -96,6 +101,9 @@ def walkforward(
     risk: Risk,
     sensitivity: Sensitivity,
     orders_file: OrdersFile,
+    one_account: OneAccount,
+    per_symbol: PerSymbol,
+    limits: AccountLimits,
 ) -> None:
     """Calibrate rolling windows of one day or more, and trade each segment with the latest fit before it.
 
@@ -106,33 +114,39 @@ def walkforward(
     Example: mm walkforward --symbol BTCUSDT --day 20251216 --data-root data --out-root out
     """
     from mm.backtest.summary_text import text_of
-    from mm.play.calibration import plan_of, unfitted
+    from mm.play.calibration import unfitted
     from mm.play.models import check_names
     from mm.play.play import Play
     from mm.play.setup import Setup
     from mm.report.run_columns import columns_of
     from mm.report.walkforward import page
     from mm.runs.noted import note_play, note_setup, opened
-    from mm.tape.columns import trim_heap
 
+    if one_account.one_account:
+        groups = (day, market, execution, account, margin, models, others, risk, per_symbol)
+        by_symbol = account_knobs(day.symbol, groups, VARIED)
+        plays, absent = opened_plays(run, by_symbol, unfitted)
+        measured = {  # the checkpoint is of all inputs
+            symbol: _measured(run, play, (calibration, fit, windows, by_symbol[symbol][Models]))
+            for symbol, play in plays.items()
+        }
+        forward = dict[str, object]()
+        for symbol, play in plays.items():
+            plays[symbol] = _fitted(run, play, measured[symbol], f"{symbol}/")
+            forward[symbol] = run.summary
+            drawn = run.output(f"{symbol}/windows/{PAGE}", digest=False)
+            drawn.write_text(page(run.partial / symbol, run.about), encoding="utf-8")
+            note_play(run, plays[symbol])
+        write_account(run, plays, limits, absent, orders_file.orders_format)
+        run.summary = {**run.summary, "walkforward": forward}
+        return
     check_names(models)
     markets = opened(run, day, market, others)
-    tapes = markets.tapes
     setup = Setup.of(day, market, execution, account, margin, unfitted(models), risk, others)
     play = Play.of(setup, markets, sensitivity=sensitivity)
     note_setup(run, play)
-    rules = replace(play.market_rules, others={}, legs={})
-    config = measuring(run, calibration, fit, execution, account, tapes[0])
-    plan, fallback = plan_of(windows, execution, models), _fallback(run, windows, models, tapes)
-    with run.timing("calibrate"):
-        studied = study_days(run, (tapes, config, rules), plan, fallback)
-        for tape in tapes:
-            tape.release_memory()  # the backtest needs only their best prices
-        trim_heap()
-    if not write_study(run, studied):
-        run.write_page(page(run.partial, run.about))  # without a backtest
+    play = _fitted(run, play, _measured(run, play, (calibration, fit, windows, models)))
     forward = run.summary
-    play = play.with_fit(studied.schedule)
     note_play(run, play)
     with playing(run, play) as (base, further):
         first, later = (base, further) if play.concurrent else (further(base), None)  # weeks need less memory then
@@ -145,6 +159,36 @@ def walkforward(
     run.print(text_of(result.summary))
 
 
+def _measured(
+    run: Run, play: "Play", how: tuple[PlayedCalibration, Fit, Windows, Models]
+) -> "tuple[CalibrationConfig, WindowPlan, Fallback]":
+    """Return how the days of a backtest are measured; files it reads become inputs of the run."""
+    from mm.play.calibration import plan_of
+
+    (calibration, fit, windows, models), tapes, knobs = how, play.tapes, play.knobs
+    config = measuring(run, calibration, fit, knobs.execution, knobs.account, tapes[0])
+    return config, plan_of(windows, knobs.execution, models), _fallback(run, windows, models, tapes)
+
+
+def _fitted(
+    run: Run, play: "Play", measured: "tuple[CalibrationConfig, WindowPlan, Fallback]", place: str = ""
+) -> "Play":
+    """Return a backtest with the schedule of its days, whose files are written into a subfolder *place* of the run."""
+    from mm.report.walkforward import page
+    from mm.tape.columns import trim_heap
+
+    (config, plan, fallback), tapes = measured, play.tapes
+    rules = replace(play.market_rules, others={}, legs={})
+    with run.timing("calibrate"):
+        studied = study_days(run, (tapes, config, rules), plan, fallback, place)
+        for tape in tapes:
+            tape.release_memory()  # the backtest needs only their best prices
+        trim_heap()
+    if not write_study(run, studied, place):
+        run.write_page(page(run.partial / place, run.about))  # without a backtest
+    return play.with_fit(studied.schedule)
+
+
 def _fallback(run: Run, windows: Windows, models: Models, tapes: "Sequence[Tape]") -> "Fallback":
     from mm.play.calibration import fallback_of
     from mm.runs.noted import note_files
@@ -155,13 +199,17 @@ def _fallback(run: Run, windows: Windows, models: Models, tapes: "Sequence[Tape]
 
 
 def study_days(
-    run: Run, measured: "tuple[Sequence[Tape], CalibrationConfig, Rules]", plan: "WindowPlan", fallback: "Fallback"
+    run: Run,
+    measured: "tuple[Sequence[Tape], CalibrationConfig, Rules]",
+    plan: "WindowPlan",
+    fallback: "Fallback",
+    place: str = "",
 ) -> "Study":
-    """Return the days' schedule; fits of a killed run are reused."""
+    """Return the days' schedule; fits of a killed run, kept in a subfolder *place*, are reused."""
     from mm.calibration.schedule import calibrator_of
     from mm.walkforward.walkforward import Checkpoint, study
 
-    known = Checkpoint(run.checkpoint())
+    known = Checkpoint(run.checkpoint() / place)
     if known.found:
         run.log.info("windows_known", fits=known.found)
     tapes, config, rules = measured
@@ -173,7 +221,8 @@ def study_days(
         return study(calibrator, plan, fallback, known.value, step)
 
 
-def write_study(run: Run, studied: "Study") -> int:
+def write_study(run: Run, studied: "Study", place: str = "") -> int:
+    """Write schedule, windows and summary into a subfolder *place*; return the number of usable segments."""
     import msgspec
 
     from mm.calibration import shared_strength
@@ -182,14 +231,14 @@ def write_study(run: Run, studied: "Study") -> int:
     from mm.walkforward import window_shapes
     from mm.walkforward.window_metrics import write_window_metrics
 
-    segments = studied.schedule.segments
+    segments, said = studied.schedule.segments, place.replace("/", ": ")
     with run.timing("write"):
         shapes = window_shapes.window_shapes(studied.shapes)
         for name, content in ((SCHEDULE, studied.schedule.to_json()), (window_shapes.FILE, shapes)):
             text = msgspec.json.format(json.dumps(content, allow_nan=False), indent=1)  # json is slow with indents
-            run.path(name).write_text(text + "\n", encoding="utf-8")
-        run.output(METRICS, write_window_metrics(run.path(METRICS), studied))
-    run.artefact = SCHEDULE
+            run.path(f"{place}{name}").write_text(text + "\n", encoding="utf-8")
+        run.output(f"{place}{METRICS}", write_window_metrics(run.path(f"{place}{METRICS}"), studied))
+    run.artefact = f"{place}{SCHEDULE}"
     usable = sum(segment.usable for segment in segments)
     run.summary = {
         "segments": len(segments),
@@ -199,11 +248,11 @@ def write_study(run: Run, studied: "Study") -> int:
         "shared": studied.schedule.shared,
         "calib_deltas": list(studied.deltas) or None,
     }
-    run.print(studied.schedule.counted())
+    run.print(f"{said}{studied.schedule.counted()}")
     if studied.schedule.shared is not None:
-        run.print(shared_strength.told(studied.schedule.to_json()))
+        run.print(f"{said}{shared_strength.told(studied.schedule.to_json())}")
     if studied.schedule.clustering is not None:
-        run.print(f"note: first training window: {sentence(studied.schedule.clustering)}")
+        run.print(f"note: {said}first training window: {sentence(studied.schedule.clustering)}")
     if slow := drift_warning(studied.schedule.clustering, studied.schedule.train_window_min * 60):
-        run.print(f"note: training windows: {slow}")
+        run.print(f"note: {said}training windows: {slow}")
     return usable

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from mm.backtest.account_limits import JOIN
 from mm.backtest.metrics.pnl import EquitySeries, account_of, changes_60s
 from mm.base.code_identity import closure, digest, hash_file
 from mm.base.knobs import knobs as declared_knobs
@@ -23,6 +24,7 @@ from mm.trials.ledger import Spans, Trial, TrialLine, market_of, split_by_day
 from mm.trials.on_record import Recording
 
 if TYPE_CHECKING:
+    from mm.backtest.account_result import AccountResult
     from mm.backtest.result import Result
     from mm.backtest.rules import Rules
     from mm.base.arrays import Floats
@@ -181,9 +183,64 @@ def recorded(result: "Result", design: Design, recording: Recording) -> "Result"
     return replace(result, terms=replace(result.terms, trials=recording.on_record()))
 
 
+def recorded_account(
+    result: "AccountResult",
+    designs: Mapping[str, Design],
+    limits: object,
+    recording: Callable[[], Recording],
+) -> "AccountResult":
+    """Put a backtest of an account on record, and that of each symbol; the verdict of each allows for its own days.
+
+    *recording* returns a new one.
+    """
+    results = {symbol: recorded(one, designs[symbol], recording()) for symbol, one in result.results.items()}
+    result = replace(result, results=results)
+    if result.series is None:
+        return result
+    own = recording()
+    days = days_of_account({symbol: one.tapes for symbol, one in results.items()})
+    spans, pnl = periods_of(result.series)
+    own.add(account_design(designs, limits).trials(days, spans, pnl, own.made_by))
+    return replace(result, trials=own.on_record())
+
+
+def account_design(designs: Mapping[str, Design], limits: object) -> Design:
+    """Return the design of an account: those of its symbols, in the order in which they play, and its limits."""
+    each = designs.values()
+    return Design(
+        digest([[symbol, one.quoting] for symbol, one in designs.items()] + [repr(limits)])[:_LETTERS],
+        digest([one.assumption for one in each])[:_LETTERS],
+        *(", ".join(dict.fromkeys(getattr(one, name) for one in each)) for name in ("quotes", "fills")),
+    )
+
+
+def days_of_account(tapes: "Mapping[str, Sequence[Tape]]") -> list["PlayedDay"]:
+    """Return the days that any symbol plays, as those of one market, named after all."""
+    played: dict[str, list[PlayedDay]] = {}
+    for tape in [tape for each in tapes.values() for tape in each]:
+        day = PlayedDay.of(tape)
+        played.setdefault(day.day, []).append(day)
+    return [
+        PlayedDay(
+            JOIN.join(tapes),
+            name,
+            min(day.start_us for day in days),
+            digest(sorted([day.symbol, day.market] for day in days))[:_LETTERS],
+        )
+        for name, days in sorted(played.items())
+    ]
+
+
 def minutes_of(result: "Result", account: EquitySeries | None = None) -> "tuple[Spans, Floats]":
-    """Return a backtest's spans, and the quoting PnL per 60 s, of all legs if their sum is known."""
-    series = (result.series if result.legs else None) or account or account_of(result.journal, result.terms)
+    """Return a backtest's spans, and the quoting PnL per 60 s, of all legs if their sum is known.
+
+    *account* is the own market's, if already computed.
+    """
+    return periods_of((result.series if result.legs else None) or account or account_of(result.journal, result.terms))
+
+
+def periods_of(series: EquitySeries) -> "tuple[Spans, Floats]":
+    """Return spans and the quoting PnL per 60 s of exact money."""
     counts = series.spans.period_counts.tolist()
     return tuple(zip(series.spans.begin_us.tolist(), counts, strict=True)), changes_60s(series)
 

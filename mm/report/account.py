@@ -89,7 +89,7 @@ def write_account_pages(
     whole = None if result.series is None else Curve.of(result.series)
     (folder / PAGE).write_text(account_page(result.summary, curves, whole, about), encoding="utf-8")
     for symbol, run in columns.items():
-        (folder / symbol).mkdir()
+        (folder / symbol).mkdir(exist_ok=True)
         text = backtest_page(result.summary["symbols"][symbol], run, about)
         (folder / page_of(symbol)).write_text(text, encoding="utf-8")
     return dict.fromkeys((SUMMARY, PAGE, *map(page_of, columns)))

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from mm.tape.tape import Tape
 
-TRADED = {"backtest": "", "account": "", "shadow": "", "trade": "", "walkforward": BACKTEST}
+TRADED = {"backtest": "", "account": "", "account_walkforward": "", "shadow": "", "trade": "", "walkforward": BACKTEST}
 """The folder of the orders, by kind of run."""
 LACKS = (OSError, ValueError, LookupError, TypeError)  # of a file that another version or a damaged disk left
 

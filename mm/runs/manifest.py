@@ -162,6 +162,7 @@ _TRADED = ("pnl_quoting", "pnl_total", "n_fills", "sharpe", "max_drawdown")
 _OF_KIND: Mapping[str, tuple[str, ...]] = {
     "backtest": _TRADED,
     "account": _TRADED,
+    "account_walkforward": _TRADED,
     "shadow": _TRADED,
     "trade": _TRADED,
     "calibration": ("status", "A", "k"),

@@ -25,9 +25,9 @@ try:
 except ImportError:  # not on every system; without it a second process on the same run is not detected
     fcntl = None  # type: ignore[assignment]
 
-ACCOUNT = "account"
-"""The kind of a backtest of several symbols of one account."""
-_FOLDERS = {"schedule": ("calibration", "schedules"), ACCOUNT: ("backtest",)}
+ACCOUNTS = {"backtest": "account", "walkforward": "account_walkforward"}
+"""The kinds of runs of several symbols of one account, by the kind of each symbol's alone."""
+_FOLDERS = {"schedule": ("calibration", "schedules"), **{kind: (alone,) for alone, kind in ACCOUNTS.items()}}
 CHECKPOINT = "checkpoint"  # in the partial folder of a run that can be resumed
 WORK = "work.json"  # in it: the task of the run
 _ONCE = ("run_id", "out_dir")  # a second run of that name would be refused

@@ -111,7 +111,6 @@ def test_a_loss_of_the_account_ends_all_trading(place):
         (("backtest", "--symbol", "AAAUSDT,AAAUSDT"), "different symbols"),
         (("backtest", "--symbol", "AAAUSDT,NONEUSDT"), "there is no day of NONEUSDT"),
         (("backtest", "--symbol", "AAAUSDT,BBBUSDT", "--sensitivity", "1"), "of one symbol"),
-        (("walkforward", "--symbol", "AAAUSDT,BBBUSDT"), "mm backtest"),
         (("evaluate", "--symbol", "AAAUSDT,BBBUSDT"), "mm backtest"),
         (("sweep", "--symbol", "AAAUSDT,BBBUSDT", "--grid", "QUOTE_LEVELS=1,2"), "mm backtest"),
     ],
@@ -167,3 +166,31 @@ def test_strategies_of_an_account_are_called_in_the_order_of_time(place):
         mm_package.backtest(tapes[:1], account_max_open_orders=3)
     with pytest.raises(UsageError, match="does not take"):
         mm_package.backtest(tapes, one_account=True, sensitivity=True)
+
+
+def test_a_walkforward_trades_all_symbols_on_one_purse(place):
+    """Each by the schedule that it has alone; the verdict is of the account's own PnL, which is on record."""
+    words = ("--day", f"{DAY},20260106", "--wf-train-window-min", "2", "--wf-step-min", "1", "--initial-cash", "12.5")
+    both = ("walkforward", "--symbol", ",".join(SYMBOLS), "--one-account", "1", "--run-id", "WF")
+    mm(place, *both, *words)
+    [folder] = (place / "out" / "walkforward" / "+".join(SYMBOLS)).glob("*_WF")
+    summary = json.loads((folder / "summary.json").read_text())
+    for name in SUMS:
+        each = [Decimal(str(one[name])) for one in summary["symbols"].values()]
+        assert Decimal(str(summary[name])) == sum(each), name
+    assert summary["absent"] == {"BBBUSDT": ["20260106"]}
+    manifest = json.loads((folder / "run_manifest.json").read_text())
+    assert manifest["summary"]["walkforward"]["BBBUSDT"]["segments"] > 0
+    mm(place, "walkforward", "--symbol", "BBBUSDT", "--run-id", "WF", *words[2:], "--day", DAY, "--sensitivity", "0")
+    [alone] = (place / "out" / "walkforward" / "BBBUSDT").glob("*_WF")
+    schedule = "poisson_schedule.json"
+    assert (folder / "BBBUSDT" / schedule).read_bytes() == (alone / schedule).read_bytes()
+    first_us = json.loads((folder / "AAAUSDT" / schedule).read_text())["segments"][0]["start_us"]
+    sent = rows(folder, "orders").filter(pl.col("symbol") == "AAAUSDT")["recv_us"].cast(int)
+    assert sent.min() >= first_us
+    assert "byte-identical" in mm(place, "runs", "reproduce", str(folder))
+    mm(place, "report", str(folder))
+    mm(place, *both[:-1], "WF2", *words, "--account-max-notional", "6")
+    [again] = (place / "out" / "walkforward" / "+".join(SYMBOLS)).glob("*_WF2")
+    tried = [one["trials"]["on_these_days"] for one in (summary, json.loads((again / "summary.json").read_text()))]
+    assert tried[1] == tried[0] + 1

@@ -7,6 +7,7 @@ from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
 from mm.clock import exchange_us
+from mm.instrument import e8
 from mm.live.venues.codes import (
     AMEND_REFUSED,
     CLOSED,
@@ -34,8 +35,9 @@ from mm.live.venues.codes import (
     UNKNOWN_ORDER,
     WOULD_TAKE,
 )
+from mm.live.venues.fills import BUY, SELL
 from mm.live.venues.keys import Credentials, sorted_payload
-from mm.live.venues.live_orders import OrderState
+from mm.live.venues.live_orders import OrderSeen, OrderState
 from mm.live.venues.refusals import Why
 from mm.live.venues.requests import ExchangeClock
 from mm.live.venues.venue import ApiAnswer, Outcome, RequestParams
@@ -86,6 +88,72 @@ _FILTERS = {  # by a part of the filter's name, the longer one first
     "MAX_NUM_ORDERS": Why.OPEN_ORDERS,
 }
 _DUPLICATE = "Duplicate order"
+
+
+def stamp_us(stamp: int) -> int:
+    """Return a stamp of the exchange in µs; 0 for none."""
+    return exchange_us(stamp) if stamp else 0
+
+
+def side_of(name: str) -> int:
+    return BUY if name == "BUY" else SELL
+
+
+class OrderAnswer(Struct, gc=False):
+    """What an order is in every answer."""
+
+    orderId: int = -1
+    clientOrderId: str = ""
+    status: str = ""
+    executedQty: str = "0"
+    origQty: str = "0"
+    price: str = ""
+    side: str = ""
+    type: str = ""
+    updateTime: int = 0
+
+
+class OrderReport(Struct, gc=False):
+    """An event of an order."""
+
+    s: str
+    c: str
+    S: str
+    x: str
+    X: str
+    i: int
+    q: str = "0"
+    l: str = "0"  # noqa: E741 - the exchange's name
+    z: str = "0"
+    L: str = "0"
+    n: str = "0"
+    N: str | None = None
+    T: int = 0
+    t: int = -1
+    m: bool = False
+
+    @property
+    def symbol(self) -> str:
+        return self.s
+
+    @property
+    def exchange_id(self) -> int:
+        return self.i
+
+    @property
+    def side(self) -> int:
+        return side_of(self.S)
+
+    def seen(self, client_id: str, us: int) -> OrderSeen:
+        return order_seen(client_id, self.i, self.X, (self.z, self.q), us, self.T)
+
+
+def order_seen(
+    client_id: str, order_id: int, status: str, quantities: tuple[str, str], us: int, since: int
+) -> OrderSeen:
+    """*quantities* are executed and ordered, *us* is the arrival, *since* the exchange's stamp."""
+    executed_e8, qty_e8 = map(e8, quantities)
+    return OrderSeen(client_id, order_id, STATES.get(status, OrderState.LIVE), executed_e8, us, qty_e8, stamp_us(since))
 
 
 def outcome_of(status: int, code: int) -> Outcome:

@@ -6,41 +6,28 @@ from msgspec.json import Decoder
 from mm.clock import exchange_us
 from mm.instrument import E8, e8
 from mm.live.venues.balances import Transfer
-from mm.live.venues.binance import STATES
+from mm.live.venues.binance import OrderAnswer, OrderReport, order_seen, side_of, stamp_us
 from mm.live.venues.fills import BUY, SELL, AccountFill
-from mm.live.venues.live_orders import OrderSeen, OrderState
+from mm.live.venues.live_orders import OrderSeen
 from mm.live.venues.venue import AccountSeen, BalancesEvent, FeeRates, ListedOrder
 
 
-class OrderEntry(Struct, gc=False):
+class OrderEntry(OrderAnswer, gc=False):
     """An order in answers and query results."""
 
-    orderId: int = -1
-    clientOrderId: str = ""
     origClientOrderId: str = ""
-    status: str = ""
-    executedQty: str = "0"
-    origQty: str = "0"
-    price: str = ""
-    side: str = ""
-    type: str = ""
     transactTime: int = 0
-    updateTime: int = 0
 
     @property
     def own_id(self) -> str:
         return self.origClientOrderId or self.clientOrderId
 
     def seen(self, us: int) -> OrderSeen:
-        since = self.transactTime or self.updateTime
-        executed_e8, qty_e8 = e8(self.executedQty), e8(self.origQty)
-        since_us = exchange_us(since) if since else 0
-        state = STATES.get(self.status, OrderState.LIVE)
-        return OrderSeen(self.own_id, self.orderId, state, executed_e8, us, qty_e8, since_us)
+        since, quantities = self.transactTime or self.updateTime, (self.executedQty, self.origQty)
+        return order_seen(self.own_id, self.orderId, self.status, quantities, us, since)
 
     def listed(self, us: int) -> ListedOrder:
-        side = BUY if self.side == "BUY" else SELL
-        return ListedOrder(self.seen(us), side, self.price, self.origQty, self.type)
+        return ListedOrder(self.seen(us), side_of(self.side), self.price, self.origQty, self.type)
 
 
 class AmendedEntry(Struct, gc=False):
@@ -53,10 +40,8 @@ class AmendedEntry(Struct, gc=False):
     qty: str = "0"
 
     def seen(self, us: int, since: int) -> OrderSeen:
-        executed_e8, qty_e8 = e8(self.executedQty), e8(self.qty)
-        since_us = exchange_us(since) if since else 0
-        state = STATES.get(self.status, OrderState.LIVE)
-        return OrderSeen(self.clientOrderId, self.orderId, state, executed_e8, us, qty_e8, since_us)
+        quantities = self.executedQty, self.qty
+        return order_seen(self.clientOrderId, self.orderId, self.status, quantities, us, since)
 
 
 class AmendAnswer(Struct, gc=False):
@@ -153,7 +138,7 @@ class AccountEntry(Struct):
 
     def seen(self) -> AccountSeen:
         held = {balance.asset: (balance.free, balance.locked) for balance in self.balances}
-        return AccountSeen(held, exchange_us(self.updateTime) if self.updateTime else 0)
+        return AccountSeen(held, stamp_us(self.updateTime))
 
 
 class AssetPrice(Struct, gc=False):
@@ -162,31 +147,12 @@ class AssetPrice(Struct, gc=False):
     price: str
 
 
-class ExecutionEvent(Struct, gc=False):
+class ExecutionEvent(OrderReport, gc=False):
     """``executionReport``: an event of an order."""
 
-    s: str
-    c: str
-    S: str
-    x: str
-    X: str
-    i: int
     C: str = ""
-    q: str = "0"
-    l: str = "0"  # noqa: E741 - the exchange's name
-    z: str = "0"
-    L: str = "0"
-    n: str = "0"
-    N: str | None = None
-    T: int = 0
-    t: int = -1
-    m: bool = False
     r: str = "NONE"
     Y: str = ""
-
-    @property
-    def symbol(self) -> str:
-        return self.s
 
     @property
     def client_ids(self) -> tuple[str, str]:
@@ -194,28 +160,15 @@ class ExecutionEvent(Struct, gc=False):
         return self.C or self.c, self.c
 
     @property
-    def exchange_id(self) -> int:
-        return self.i
-
-    @property
-    def side(self) -> int:
-        return BUY if self.S == "BUY" else SELL
-
-    @property
     def forced(self) -> str:
         return ""
-
-    def seen(self, client_id: str, us: int) -> OrderSeen:
-        since_us = exchange_us(self.T) if self.T else 0
-        return OrderSeen(client_id, self.i, STATES.get(self.X, OrderState.LIVE), e8(self.z), us, e8(self.q), since_us)
 
     def fill(self, client_id: str) -> AccountFill | None:
         if self.x != "TRADE" or self.t < 0:
             return None
-        side = BUY if self.S == "BUY" else SELL
         texts = (self.L, self.l, self.n, self.N or "")
         us = exchange_us(self.T)
-        return AccountFill(self.t, self.i, client_id, side, *texts, us, self.m, quote_qty=self.Y)
+        return AccountFill(self.t, self.i, client_id, self.side, *texts, us, self.m, quote_qty=self.Y)
 
 
 class PositionEntry(Struct, gc=False):
@@ -233,7 +186,7 @@ class PositionEvent(Struct):
     u: int = 0
 
     def read(self) -> BalancesEvent:
-        return BalancesEvent({one.a: (one.f, one.l) for one in self.B}, exchange_us(self.u) if self.u else 0)
+        return BalancesEvent({one.a: (one.f, one.l) for one in self.B}, stamp_us(self.u))
 
 
 class BalanceEvent(Struct, gc=False):

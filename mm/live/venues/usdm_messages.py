@@ -5,13 +5,12 @@ import re
 from msgspec import Struct
 from msgspec.json import Decoder
 
-from mm.clock import exchange_us
 from mm.instrument import e8
 from mm.live.venues.balances import Transfer
-from mm.live.venues.binance import STATES
+from mm.live.venues.binance import OrderAnswer, OrderReport, order_seen, side_of, stamp_us
 from mm.live.venues.canceller import OWN_PREFIX
-from mm.live.venues.fills import BUY, SELL, AccountFill
-from mm.live.venues.live_orders import OrderSeen, OrderState
+from mm.live.venues.fills import AccountFill
+from mm.live.venues.live_orders import OrderSeen
 from mm.live.venues.positions import (
     ContractSetup,
     MarginCalled,
@@ -24,7 +23,6 @@ from mm.live.venues.positions import (
 )
 from mm.live.venues.venue import AccountSeen, BalancesEvent, FeeRates, ListedOrder
 
-STATES_USDM = {**STATES, "NEW_INSURANCE": OrderState.LIVE, "NEW_ADL": OrderState.LIVE}
 _KINDS = {"GTX": "LIMIT_MAKER", "IOC": "IOC", "FOK": "FOK"}
 AUTO_CLOSE, ADL, SETTLEMENT = "autoclose-", "adl_autoclose", "settlement_autoclose-"
 """How client ids of the exchange's own orders begin: a liquidation, an auto-deleveraging, a settlement."""
@@ -34,35 +32,18 @@ _STOP = re.compile(rf"{OWN_PREFIX}[a-z2-7]+-p\d+")
 """A client id of `ClientIds.next_stop`."""
 
 
-def _us(stamp: int) -> int:
-    return exchange_us(stamp) if stamp else 0
-
-
-def _side(name: str) -> int:
-    return BUY if name == "BUY" else SELL
-
-
-class UsdmOrderEntry(Struct, gc=False):
+class UsdmOrderEntry(OrderAnswer, gc=False):
     """An order in answers and query results."""
 
-    orderId: int = -1
-    clientOrderId: str = ""
-    status: str = ""
-    executedQty: str = "0"
-    origQty: str = "0"
-    price: str = ""
-    side: str = ""
-    type: str = ""
     timeInForce: str = ""
-    updateTime: int = 0
 
     def seen(self, us: int) -> OrderSeen:
-        state, since_us = STATES_USDM.get(self.status, OrderState.LIVE), _us(self.updateTime)
-        return OrderSeen(self.clientOrderId, self.orderId, state, e8(self.executedQty), us, e8(self.origQty), since_us)
+        quantities = self.executedQty, self.origQty
+        return order_seen(self.clientOrderId, self.orderId, self.status, quantities, us, self.updateTime)
 
     def listed(self, us: int) -> ListedOrder:
         kind = _KINDS.get(self.timeInForce, self.type) if self.type == "LIMIT" else self.type
-        return ListedOrder(self.seen(us), _side(self.side), self.price, self.origQty, kind)
+        return ListedOrder(self.seen(us), side_of(self.side), self.price, self.origQty, kind)
 
 
 class UsdmTradeEntry(Struct, gc=False):
@@ -82,7 +63,7 @@ class UsdmTradeEntry(Struct, gc=False):
 
     def fill(self) -> AccountFill:
         texts = (self.price, self.qty, self.commission, self.commissionAsset)
-        side, us, realized = _side(self.side), _us(self.time), self.realizedPnl
+        side, us, realized = side_of(self.side), stamp_us(self.time), self.realizedPnl
         head = (self.id, self.orderId, "", side)
         return AccountFill(*head, *texts, us, self.maker, quote_qty=self.quoteQty, realized=realized)
 
@@ -122,7 +103,7 @@ class UsdmAccountEntry(Struct):
             asset.asset: MarginSeen(e8(asset.marginBalance), e8(asset.maintMargin), e8(asset.availableBalance))
             for asset in self.assets
         }
-        return AccountSeen(held, _us(max((asset.updateTime for asset in self.assets), default=0)), margins)
+        return AccountSeen(held, stamp_us(max((asset.updateTime for asset in self.assets), default=0)), margins)
 
 
 class RiskEntry(Struct, gc=False):
@@ -142,7 +123,7 @@ class RiskEntry(Struct, gc=False):
     def seen(self) -> PositionSeen:
         texts = (self.positionAmt, self.entryPrice, self.markPrice, self.unRealizedProfit)
         rest = (self.liquidationPrice, self.maintMargin, self.isolatedWallet, self.positionInitialMargin)
-        return PositionSeen(*map(e8, (*texts, *rest)))._replace(us=_us(self.updateTime))
+        return PositionSeen(*map(e8, (*texts, *rest)))._replace(us=stamp_us(self.updateTime))
 
 
 class IncomeEntry(Struct, gc=False):
@@ -157,7 +138,7 @@ class IncomeEntry(Struct, gc=False):
 
     def read(self) -> PositionIncome:
         return PositionIncome(
-            f"{self.incomeType}:{self.tranId}", self.symbol, self.asset, e8(self.income), _us(self.time)
+            f"{self.incomeType}:{self.tranId}", self.symbol, self.asset, e8(self.income), stamp_us(self.time)
         )
 
 
@@ -227,7 +208,7 @@ class TradingStatus(Struct):
         return [
             RuleSeen(
                 *(one.indicator, whose, one.value, one.triggerValue),
-                _us(one.plannedRecoverTime or 0) if one.isLocked else 0,
+                stamp_us(one.plannedRecoverTime or 0) if one.isLocked else 0,
             )
             for whose, found in sorted(self.indicators.items())
             for one in found
@@ -245,7 +226,7 @@ class StopEntry(Struct, gc=False):
     actualOrderId: str = ""
 
     def seen(self) -> StopSeen:
-        terms = self.symbol, self.clientAlgoId, _side(self.side), e8(self.triggerPrice or "0")
+        terms = self.symbol, self.clientAlgoId, side_of(self.side), e8(self.triggerPrice or "0")
         return StopSeen(*terms, int(self.actualOrderId or 0), self.algoStatus == "NEW")
 
 
@@ -267,7 +248,7 @@ class StopEvent(Struct):
 
     def read(self) -> StopSeen:
         one = self.o
-        return StopSeen(one.s, one.caid, _side(one.S), e8(one.tp or "0"), int(one.ai or 0), one.X == "NEW")
+        return StopSeen(one.s, one.caid, side_of(one.S), e8(one.tp or "0"), int(one.ai or 0), one.X == "NEW")
 
 
 class AnyPrice(Struct, gc=False):
@@ -286,55 +267,25 @@ class ListenKey(Struct, gc=False):
 # ---------------------------------------------------------------------- events
 
 
-class OrderUpdate(Struct, gc=False):
+class OrderUpdate(OrderReport, gc=False):
     """The order of an ``ORDER_TRADE_UPDATE``."""
 
-    s: str
-    c: str
-    S: str
-    x: str
-    X: str
-    i: int
-    q: str = "0"
-    l: str = "0"  # noqa: E741 - the exchange's name
-    z: str = "0"
-    L: str = "0"
-    n: str = "0"
-    N: str | None = None
-    T: int = 0
-    t: int = 0
-    m: bool = False
     rp: str = "0"
-
-    @property
-    def symbol(self) -> str:
-        return self.s
 
     @property
     def client_ids(self) -> tuple[str, str]:
         return self.c, self.c
 
     @property
-    def exchange_id(self) -> int:
-        return self.i
-
-    @property
-    def side(self) -> int:
-        return _side(self.S)
-
-    @property
     def forced(self) -> str:
         return forced_name(self.c)
-
-    def seen(self, client_id: str, us: int) -> OrderSeen:
-        state = STATES_USDM.get(self.X, OrderState.LIVE)
-        return OrderSeen(client_id, self.i, state, e8(self.z), us, e8(self.q), _us(self.T))
 
     def fill(self, client_id: str) -> AccountFill | None:
         if self.x not in ("TRADE", "CALCULATED") or self.t <= 0:
             return None
         texts = (self.L, self.l, self.n, self.N or "")
-        return AccountFill(self.t, self.i, client_id, _side(self.S), *texts, _us(self.T), self.m, realized=self.rp)
+        us = stamp_us(self.T)
+        return AccountFill(self.t, self.i, client_id, self.side, *texts, us, self.m, realized=self.rp)
 
 
 class OrderUpdateEvent(Struct):
@@ -374,7 +325,7 @@ class AccountUpdate(Struct):
     T: int = 0
 
     def read(self) -> BalancesEvent:
-        us = _us(self.T)
+        us = stamp_us(self.T)
         moved = self.a.m in TRANSFERS
         transfers = tuple(Transfer(one.a, e8(one.bc), self.a.m, us) for one in self.a.B if moved and e8(one.bc))
         held = {one.a: (one.wb, "0") for one in self.a.B}
@@ -399,7 +350,7 @@ class MarginCallEvent(Struct):
     E: int = 0
 
     def read(self) -> MarginCalled:
-        return MarginCalled(tuple(one.s for one in self.p), _us(self.E))
+        return MarginCalled(tuple(one.s for one in self.p), stamp_us(self.E))
 
 
 class ChangedConfig(Struct, gc=False):

@@ -46,6 +46,16 @@ class GridTexts:
     def worth(self, spent_tl: int) -> str:
         return decimal_text(spent_tl * self._rules.tl_e8)
 
+    def market_trade(self, trade: MarketTrade) -> Json:
+        return {
+            "id": trade.trade_id,
+            "price": self.price(trade.ticks),
+            "qty": self.qty(trade.lots),
+            "quoteQty": self.worth(trade.ticks * trade.lots),
+            "time": self.stamp(trade.us),
+            "isBuyerMaker": trade.buyer_is_maker,
+        }
+
     def mean_price(self, cost_tl: int, lots: int) -> str:
         return decimal_text(cost_tl * self._rules.instrument.tick_e8 // lots)
 
@@ -60,15 +70,7 @@ class SymbolTexts(GridTexts):
     # trades
 
     def market_trade(self, trade: MarketTrade) -> Json:
-        return {
-            "id": trade.trade_id,
-            "price": self.price(trade.ticks),
-            "qty": self.qty(trade.lots),
-            "quoteQty": self.worth(trade.ticks * trade.lots),
-            "time": self.stamp(trade.us),
-            "isBuyerMaker": trade.buyer_is_maker,
-            "isBestMatch": True,
-        }
+        return super().market_trade(trade) | {"isBestMatch": True}
 
     def aggregate_trade(self, trade: AggregateTrade) -> Json:
         return {

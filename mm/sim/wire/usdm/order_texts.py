@@ -38,15 +38,7 @@ class UsdmOrderTexts(GridTexts):
     # trades
 
     def market_trade(self, trade: MarketTrade) -> Json:
-        return {
-            "id": trade.trade_id,
-            "price": self.price(trade.ticks),
-            "qty": self.qty(trade.lots),
-            "quoteQty": self.worth(trade.ticks * trade.lots),
-            "time": self.stamp(trade.us),
-            "isBuyerMaker": trade.buyer_is_maker,
-            "isRPITrade": False,
-        }
+        return super().market_trade(trade) | {"isRPITrade": False}
 
     def aggregate_trade(self, trade: AggregateTrade) -> Json:
         return {

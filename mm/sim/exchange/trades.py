@@ -30,6 +30,20 @@ def within(entries: Sequence[Entry], span: TimeSpan, limit: int, instant: Callab
     return list(chosen[-limit:] if span.start_us is None else chosen[:limit])
 
 
+def page(
+    entries: Sequence[Entry],
+    first: int | None,
+    number: str,
+    span: TimeSpan,
+    limit: int,
+    instant: Callable[[Entry], int],
+) -> list[Entry]:
+    """Return up to *limit* entries whose attribute *number* is *first* or more; without *first* as `within`."""
+    if first is None:
+        return within(entries, span, limit, instant)
+    return [entry for entry in entries if getattr(entry, number) >= first][:limit]
+
+
 class MarketTrade(NamedTuple):
     """One trade with a consecutive id; *us* is the exchange's time, µs, and *aside* tells that it was not made in the
     book.

@@ -153,7 +153,7 @@ def _historical_trades(call: Call) -> list[Json]:
     return [call.texts.market_trade(trade) for trade in call.exchange.tape.trades.since_id(from_id, call["limit"])]
 
 
-def _agg_trades(call: Call) -> list[Json]:
+def agg_trades(call: Call) -> list[Json]:
     aggregates, from_id, span, limit = call.exchange.aggregates, call["fromId"], call.parameters.span(), call["limit"]
     if from_id is not None and span != (None, None):
         raise api_error.bad_combination()
@@ -254,7 +254,7 @@ MARKET_OPERATIONS = (
     ),
     Operation("GET trades", "trades.recent", _trades, "symbol! limit", 25),
     Operation("GET historicalTrades", "trades.historical", _historical_trades, "fromId symbol! limit", 25),
-    Operation("GET aggTrades", "trades.aggregate", _agg_trades, "symbol! fromId startTime endTime limit", 4),
+    Operation("GET aggTrades", "trades.aggregate", agg_trades, "symbol! fromId startTime endTime limit", 4),
     Operation("GET avgPrice", "avgPrice", _avg_price, "symbol!", 2),
     Operation("GET ticker/price", "ticker.price", _price, _TICKER, _TICKER_WEIGHT),
     Operation("GET ticker/bookTicker", "ticker.book", _book_ticker, _TICKER, _TICKER_WEIGHT),

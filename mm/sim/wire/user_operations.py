@@ -9,7 +9,7 @@ from mm.sim.exchange.accounts import DAY_US
 from mm.sim.exchange.api_error import BAD_REQUEST, CONFLICT, TOO_MANY, ApiError
 from mm.sim.exchange.orders import UserOrder
 from mm.sim.exchange.parameters import read_amend, read_cancel, read_new_order, read_replace
-from mm.sim.exchange.trades import within
+from mm.sim.exchange.trades import page
 from mm.sim.wire.answers import Json
 from mm.sim.wire.operations import Call, Operation, by_presence
 
@@ -105,10 +105,7 @@ def _commission(call: Call) -> Json:
 def _all_orders(call: Call) -> list[Json]:
     first, span, limit = call["orderId"], call.parameters.span(DAY_US), call["limit"]
     orders = call.exchange.users.all(call.account)
-    if first is None:
-        chosen = within(orders, span, limit, lambda order: order.us)
-    else:
-        chosen = [order for order in orders if order.order_id >= first][:limit]
+    chosen = page(orders, first, "order_id", span, limit, lambda order: order.us)
     return [call.texts.queried(order) for order in chosen]
 
 
@@ -118,10 +115,7 @@ def _my_trades(call: Call) -> list[Json]:
     if span != (None, None) and (first, order_id) != (None, None):
         raise api_error.bad_combination()
     fills = [fill for fill in call.exchange.users.fills(call.account) if order_id in (None, fill.order_id)]
-    if first is None:
-        chosen = within(fills, span, limit, lambda fill: fill.us)
-    else:
-        chosen = [fill for fill in fills if fill.trade_id >= first][:limit]
+    chosen = page(fills, first, "trade_id", span, limit, lambda fill: fill.us)
     return [call.texts.own_trade(fill) for fill in chosen]
 
 

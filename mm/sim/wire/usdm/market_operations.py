@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mm.instrument import decimal_text
-from mm.sim.exchange import api_error
 from mm.sim.exchange.accounts import DAY_US, RateLimit
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.klines import Intervals, Kline, klines
@@ -13,7 +12,7 @@ from mm.sim.exchange.trades import MarketTrade, MinuteBars, within
 from mm.sim.exchange.usdm.wallet import ORDER_LIMITS
 from mm.sim.wire.answers import ZERO, Json
 from mm.sim.wire.bars import MINUTE_INTERVAL, best_prices, kline, sampled_kline, statistics, weight_of_klines
-from mm.sim.wire.operations import Operation, by_presence
+from mm.sim.wire.operations import Operation, agg_trades, by_presence
 from mm.sim.wire.usdm.operation import DATA, V2, UsdmCall, operation
 from mm.sim.wire.usdm.parameters import DEPTH_LIMIT
 
@@ -61,14 +60,6 @@ def _historical_trades(call: UsdmCall) -> list[Json]:
 
 def _of_the_book(call: UsdmCall, trades: list[MarketTrade]) -> list[Json]:
     return [call.texts.market_trade(trade) for trade in trades if not trade.aside]
-
-
-def _agg_trades(call: UsdmCall) -> list[Json]:
-    aggregates, from_id, span, limit = call.exchange.aggregates, call["fromId"], call.parameters.span(), call["limit"]
-    if from_id is not None and span != (None, None):
-        raise api_error.bad_combination()
-    trades = aggregates.within(span, limit) if from_id is None else aggregates.since_id(from_id, limit)
-    return [call.texts.aggregate_trade(trade) for trade in trades]
 
 
 def _price(call: UsdmCall) -> Json | list[Json]:
@@ -233,7 +224,7 @@ MARKET_OPERATIONS = (
     operation("GET depth", "depth", _depth, "symbol! limit", _depth_weight, own={"limit": DEPTH_LIMIT}),
     operation("GET trades", "", _trades, "symbol! limit", 5),
     operation("GET historicalTrades", "", _historical_trades, "fromId symbol! limit", 20, keyed=True),
-    operation("GET aggTrades", "", _agg_trades, "symbol! fromId startTime endTime limit", 20, own=_LIMIT_AGGREGATES),
+    operation("GET aggTrades", "", agg_trades, "symbol! fromId startTime endTime limit", 20, own=_LIMIT_AGGREGATES),
     operation("GET ticker/price", "", _price, "symbol", _PRICE_WEIGHT),
     operation("GET ticker/price", "ticker.price", _price, "symbol", _PRICE_WEIGHT, root=V2),
     operation("GET ticker/bookTicker", "ticker.book", _book_ticker, "symbol", _TICKER_WEIGHT),

@@ -10,7 +10,7 @@ from mm.sim.exchange.accounts import DAY_US
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import UserOrder
 from mm.sim.exchange.parameters import entries, words
-from mm.sim.exchange.trades import TimeSpan, within
+from mm.sim.exchange.trades import TimeSpan, page, within
 from mm.sim.exchange.usdm.conditional import Conditional
 from mm.sim.wire.answers import Json
 from mm.sim.wire.operations import by_presence
@@ -170,10 +170,7 @@ def _open_orders(call: UsdmCall) -> list[Json]:
 def _all_orders(call: UsdmCall) -> list[Json]:
     first, span, limit = call["orderId"], call.parameters.span(), call["limit"]
     orders = call.exchange.users.all(call.account)
-    if first is None:
-        chosen = within(orders, span, limit, lambda order: order.us)
-    else:
-        chosen = [order for order in orders if order.order_id >= first][:limit]
+    chosen = page(orders, first, "order_id", span, limit, lambda order: order.us)
     return [call.texts.queried(order) for order in chosen]
 
 
@@ -183,11 +180,8 @@ def _own_trades(call: UsdmCall) -> list[Json]:
     if span != (None, None) and first is not None:
         raise api_error.bad_combination()
     fills = [fill for fill in call.exchange.users.fills(call.account) if order_id in (None, fill.order_id)]
-    if first is None:
-        week = _week(span, shown(call.us)) if order_id is None else span
-        chosen = within(fills, week, limit, lambda fill: shown(fill.us))
-    else:
-        chosen = [fill for fill in fills if fill.trade_id >= first][:limit]
+    week = _week(span, shown(call.us)) if order_id is None else span
+    chosen = page(fills, first, "trade_id", week, limit, lambda fill: shown(fill.us))
     return [call.texts.own_trade(fill) for fill in chosen]
 
 
@@ -262,10 +256,7 @@ def _open_conditionals(call: UsdmCall) -> list[Json]:
 def _all_conditionals(call: UsdmCall) -> list[Json]:
     first, limit = call["algoId"], call["limit"]
     own = [order for order in call.exchange.conditionals.all.values() if order.account == call.account]
-    if first is None:
-        chosen = within(own, call.parameters.span(), limit, lambda order: order.us)
-    else:
-        chosen = [order for order in own if order.algo_id >= first][:limit]
+    chosen = page(own, first, "algo_id", call.parameters.span(), limit, lambda order: order.us)
     return [call.texts.conditional(order) for order in chosen]
 
 

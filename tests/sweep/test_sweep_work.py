@@ -50,7 +50,7 @@ def test_edited_model_is_another_model(sweep_data, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"GRID": "GAMMX=1"}, "GAMMX is neither a knob nor a parameter; did you mean GAMMA?"),
+        ({"GRID": "GAMMX=1"}, "GAMMX is neither a knob nor a parameter of the models; did you mean GAMMA?"),
         ({"GRID": "GAMMA=0.1,-1"}, "the point GAMMA=-1 is invalid: "),
         ({"GRID": "GAMMA=a"}, "gamma is 'a'; it must be a number above 0 or auto, in 1/(tick·clip)"),
         ({"GRID": "QUOTE_QTY=0.5,0.0000001"}, "the point QUOTE_QTY=0.0000001 is invalid: "),

@@ -9,8 +9,9 @@ from libc.stdint cimport int64_t
 
 from mm.backtest.engine._account cimport book_fill, wide
 from mm.backtest.engine._order_checks cimport MAKER_CREDIT, TAKER_CREDIT, order_count_filled
+from mm.backtest.engine._agenda cimport agenda_follow
 from mm.backtest.engine._own_orders cimport (
-    OpenOrders, OwnOrders, new_order, order_accepted, order_closed, orders_find, orders_follow, slot_of,
+    OpenOrders, OwnOrders, new_order, order_accepted, order_closed, orders_find, slot_of,
 )
 from mm.backtest.engine._records cimport (
     AMEND, CANCEL_ACK, CLOSE_FILLED, COVERED, EXPIRE, FILL, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, NOT_CANCELLED, Fill,
@@ -147,7 +148,7 @@ cdef class GatewayVenue(OrderVenue):
             self.fill_open(order, &fill, lots, took)
         orders.open.changed = True
         if orders.requotes or orders.awaits_room[1 - slot_of(side)]:
-            orders_follow(&orders.open, us)
+            agenda_follow(&orders.open.agenda, us)
         return record_state(&orders.records, us, &orders.account, orders.open.count)
 
     cdef int fill_open(self, Order* order, const Fill* fill, int64_t lots, bint took) except -1:

@@ -8,8 +8,9 @@ the grid of the replay; a late one is made at once, and a fill triggers one at o
 cimport cython
 from libc.stdint cimport int64_t
 
+from mm.backtest.engine._agenda cimport Agenda
 from mm.backtest.engine._event_buffer cimport EventBuffer
-from mm.backtest.engine._order_manager cimport OrderManager, look_at_best, pass_requotes, run_grid, run_timers
+from mm.backtest.engine._order_manager cimport OrderManager, look_at_best, run_timers
 from mm.backtest.engine._own_orders cimport OpenOrders, OwnOrders, slot_of
 from mm.backtest.engine._records cimport EPOCH_BREAK, handed, handed_counts, record_mid, record_span, record_state
 from mm.backtest.engine._venue cimport Touch, centre_book
@@ -115,8 +116,8 @@ cdef class LiveEngine:
     @property
     def next_due_us(self) -> int:
         """The instant of the next timer of `advance`; far in the future before the first book."""
-        timer_us = min(self.manager.next_requote_us, self.venue.orders.open.follow_us)
-        return min(self.manager.next_grid_us, min(self.turn_us, timer_us))
+        cdef const Agenda* agenda = &self.venue.orders.open.agenda
+        return min(min(agenda.after_us, agenda.requote_us), self.turn_us)
 
     @property
     def closed_for(self) -> str:
@@ -240,23 +241,10 @@ cdef class LiveEngine:
             (``place``, ``cancel`` or ``amend``, order id, side, ticks, lots, kind); a cancel that is followed by an
             order of the same side may be sent as one replacement, and the lots of an amendment are the new total.
         """
-        cdef OrderManager manager = self.manager
-        cdef OpenOrders* open = &self.venue.orders.open
-        cdef int64_t next_us
         us = self.now_us = self.venue.now_us = max(self.now_us, us)
         if self.turn_us <= us:
             self.turn(us)
-        while manager.next_grid_us <= us:
-            run_grid(manager, open, manager.next_grid_us, &self.touch)
-        if manager.next_requote_us <= us or open.follow_us <= us:
-            pass_requotes(manager, us)
-            next_us = manager.next_requote_us
-            if open.follow_us <= us:
-                open.follow_us = us
-            else:
-                manager.next_requote_us = us
-            run_timers(manager, open, us, False, &self.touch)
-            manager.next_requote_us = max(manager.next_requote_us if next_us == us else next_us, us + 1)
+        run_timers(self.manager, &self.venue.orders.open, us, False, &self.touch)
         self.watch_sides(us)
         messages, self.venue.messages = self.venue.messages, []
         return messages
@@ -341,7 +329,7 @@ cdef class LiveEngine:
 
     def hold(self, side: int, until_us: int) -> None:
         """Send no order of a side before an instant, nor before the next requote of the grid, once that has begun."""
-        cdef int64_t next_us = self.manager.next_requote_us
+        cdef int64_t next_us = self.manager.agenda.requote_us
         self.venue.sends_from_us[slot_of(side)] = until_us if next_us == NEVER else max(until_us, next_us)
 
     def funds(self, held_lots: int, held_e8: int) -> None:

@@ -9,6 +9,7 @@ without the interpreter. ``paper_exchange.py`` is its Python interface, ``tests/
 cimport cython
 from libc.stdint cimport int8_t, int64_t, uint8_t
 
+from mm.backtest.engine._agenda cimport Agenda, agenda_watch, pass_requotes, requote_from
 from mm.backtest.engine._event_buffer cimport EventBuffer
 from mm.backtest.engine._market cimport (
     Market, MarketStream, book_is_next, event_at, first_of, last_second, next_market_us, next_us,
@@ -16,11 +17,11 @@ from mm.backtest.engine._market cimport (
 )
 from mm.backtest.engine._order_checks cimport mean_add
 from mm.backtest.engine._order_manager cimport (
-    OrderManager, grid_from, is_settled, look_at_best, next_after, pass_requotes, run_timers,
+    OrderManager, is_settled, look_at_best, run_timers,
 )
 from mm.backtest.engine._margin cimport MarginWatch
 from mm.backtest.engine._own_orders cimport (
-    OpenOrders, OwnOrders, new_order, order_accepted, orders_add, orders_blank, orders_next_message, orders_watch,
+    OpenOrders, OwnOrders, new_order, order_accepted, orders_add, orders_blank, orders_next_message,
 )
 from mm.backtest.engine._paper_venue cimport PaperVenue, moves_price, reaches
 from mm.backtest.engine._account cimport wide
@@ -89,6 +90,7 @@ cdef class Engine:
     cdef bint shows_ahead               # whether it reads the positions of our orders in an index of the levels
     cdef EventBuffer buffer             # of a feed, else None
     cdef object tape, feed_             # the tape, and its order at the exchange; else None
+    cdef bint visits_trades             # whether each trade counts: for a mean price, or a fill model that follows them
     cdef bint limited                   # whether there are risk limits, which depend on the clock
     cdef int64_t begun_us
     cdef int64_t played_us              # everything up to here has been played
@@ -107,6 +109,7 @@ cdef class Engine:
         self.interpreted = (fills.needs | quotes.needs) & NEEDS_PYTHON or (self.signalled and self.signals.interpreted)
         self.interpreted |= self.venue.signalled and self.venue.signals.interpreted
         self.shows_trades = (quotes.needs & (NEEDS_PRINTS | NEEDS_LAST_TRADE)) != 0
+        self.visits_trades = self.venue.filters.percent or fills.needs & NEEDS_PRINTS
         self.played_us = -1
 
     def __dealloc__(self) -> None:
@@ -180,13 +183,13 @@ cdef class Engine:
 
     def rewatch(self) -> None:
         """Schedule the next look at the margin, after new marks or bounds."""
-        orders_watch(&self.venue.orders.open, self.venue.orders.margin.due_us())
+        agenda_watch(&self.venue.orders.open.agenda, self.venue.orders.margin.due_us())
 
     cdef int look_at_margin(self, int64_t us) except -1 nogil:
         """Have the account look at the marks of an instant, after the market and before the timers."""
         self.venue.orders.margin.pass_marks(us + 1)
         self.venue.orders.margin.due(us)
-        orders_watch(&self.venue.orders.open, self.venue.orders.margin.due_us())
+        agenda_watch(&self.venue.orders.open.agenda, self.venue.orders.margin.due_us())
         return 0
 
     @property
@@ -432,7 +435,7 @@ cdef class Engine:
             self.build(self.venue)
             self.play(self.venue, self.manager, until_us)
         self.catch_up(self.venue, self.manager, until_us, until_us)
-        pass_requotes(self.manager, until_us + 1)
+        pass_requotes(self.manager.agenda, until_us + 1)
         self.venue.now_us = max(self.venue.now_us, until_us)
         self.venue.past_us = self.venue.now_us + 1
         return 0
@@ -444,7 +447,7 @@ cdef class Engine:
         if us >= market.start_us:
             return 0
         self.catch_up(venue, self.manager, market.start_us - 1, market.start_us - 1)
-        pass_requotes(self.manager, market.start_us)
+        pass_requotes(self.manager.agenda, market.start_us)
         while us < market.start_us:
             if market.best and not book_is_next(market):
                 market.trades.next += 1
@@ -494,23 +497,13 @@ cdef class Engine:
         *venue* and *manager* are those of the engine, here and below: as arguments they stay in registers.
         """
         cdef OpenOrders* open = &venue.orders.open
+        cdef Agenda* agenda = &open.agenda
         cdef Market* market = &venue.market
         cdef int64_t due_us = self.next_due(venue, manager, open), us, event
-        cdef int64_t sell, buy
         cdef bint best = market.best, reached = True
-        # Every trade counts for a mean price, and for a model that follows them.
-        cdef bint visits = venue.filters.percent or self.fills.needs & NEEDS_PRINTS
         cdef bint lags = self.lags, plain = venue.skips_books() and not (lags or manager.decides)
         while True:
-            if best:
-                us = next_us(&market.books)
-                venue.reached(&sell, &buy)
-                reached = visits or trades_reach(market, sell, buy)
-                if reached:
-                    pass_trades_before(market, venue.past_us)
-                    us = min(us, next_us(&market.trades))
-            else:
-                us = next_market_us(market)
+            us = self.next_event(venue, market, &reached)
             if us == NEVER or (us > until_us and (due_us > until_us or not best)):
                 return 0
             if us >= due_us:
@@ -519,28 +512,40 @@ cdef class Engine:
                     continue
                 due_us = self.catch_up(venue, manager, us, us - 1)
             if best and reached and not book_is_next(market):
-                if self.play_trades(venue, manager, us, min(due_us - 1, until_us)):
+                if self.play_trades(venue, agenda, us, min(due_us - 1, until_us)):
                     due_us = self.next_due(venue, manager, open)
                 continue
             if plain and moves_price(venue, market):
-                pass_requotes(manager, us)
+                pass_requotes(agenda, us)
                 venue.move_price(us)
                 look_at_best(manager, open, &venue.touch, us)
-                due_us = min(due_us, min(manager.next_requote_us, open.follow_us) + 1)  # it moves nothing else of ours
+                due_us = min(due_us, min(agenda.requote_us, agenda.follow_us) + 1)  # it moves nothing else of ours
                 continue
+            event = self.next_book_event(market)
+            if not best and market.kind[event] == TRADE:
+                self.apply_trade(venue, agenda, row_trade(market, event, us), event)
             else:
-                event = self.next_book_event(market)
-                if not market.best and market.kind[event] == TRADE:
-                    self.apply_trade(venue, manager, row_trade(market, event, us), event)
-                else:
-                    self.apply_book(venue, manager, event, us)
+                self.apply_book(venue, agenda, event, us)
             if not lags:
                 look_at_best(manager, open, &venue.touch, us)
             if manager.decides:
                 manager.input_seq = max(manager.input_seq, market.recv_seq[event])
             due_us = self.next_due(venue, manager, open)
 
-    cdef int play_trades(self, PaperVenue venue, OrderManager manager, int64_t us, int64_t until_us) except -1 nogil:
+    cdef inline int64_t next_event(self, PaperVenue venue, Market* market, bint* reached) noexcept nogil:
+        """Return the instant of the market's next event; without *reached*, trades before it matter to nobody."""
+        cdef int64_t us, sell, buy
+        if not market.best:
+            return next_market_us(market)
+        us = next_us(&market.books)
+        venue.reached(&sell, &buy)
+        reached[0] = self.visits_trades or trades_reach(market, sell, buy)
+        if reached[0]:
+            pass_trades_before(market, venue.past_us)
+            us = min(us, next_us(&market.trades))
+        return us
+
+    cdef int play_trades(self, PaperVenue venue, Agenda* agenda, int64_t us, int64_t until_us) except -1 nogil:
         """Play the next trades up to the next book, or to one that fills an order of ours; return whether one did.
 
         *us* is the instant of the first. Most trades of a day reach none of our orders: only their prices and instants
@@ -557,7 +562,7 @@ cdef class Engine:
             ticks = trade_ticks[at]
             if follows or not buy < ticks < sell and reaches(market.trade_side[at], ticks, sell, buy):
                 market.trades.next = at + 1
-                if self.apply_trade(venue, manager, stream_trade(market, at, us), market.trades.event[at]):
+                if self.apply_trade(venue, agenda, stream_trade(market, at, us), market.trades.event[at]):
                     return True
             elif averages:
                 mean_add(&venue.mean, us, ticks, market.trade_lots[at], venue.filters.average_us > 0)
@@ -571,19 +576,19 @@ cdef class Engine:
         venue.now_us = trade_us[at - 1]
         return False
 
-    cdef inline int apply_trade(self, PaperVenue venue, OrderManager manager, Trade trade, int64_t event) except -1 nogil:
+    cdef inline int apply_trade(self, PaperVenue venue, Agenda* agenda, Trade trade, int64_t event) except -1 nogil:
         """Apply a trade of the market; return whether it filled an order, or began a stretch of intensity."""
-        pass_requotes(manager, trade.us)
+        pass_requotes(agenda, trade.us)
         venue.now_us = trade.us
         if venue.filters.percent:
             mean_add(&venue.mean, trade.us, trade.ticks, trade.lots, venue.filters.average_us > 0)
         return venue.on_trade(&trade, event)
 
-    cdef inline int apply_book(self, PaperVenue venue, OrderManager manager, int64_t event, int64_t us) except -1 nogil:
+    cdef inline int apply_book(self, PaperVenue venue, Agenda* agenda, int64_t event, int64_t us) except -1 nogil:
         """Apply any other event of the market."""
         cdef const Market* market = &venue.market
         cdef int kind = market.book_kind[market.books.next - 1] if market.best else market.kind[event]
-        pass_requotes(manager, us)
+        pass_requotes(agenda, us)
         venue.now_us = us
         if kind == GAP:
             return venue.on_gap(us, market.recv_seq[event])
@@ -600,22 +605,12 @@ cdef class Engine:
         """Return an instant before which nothing happens that other markets may notice; NEVER for none in the tape."""
         cdef OpenOrders* open = &venue.orders.open
         cdef Market* market = &venue.market
-        cdef bint settled = is_settled(manager, open, &self.local.top if self.lags else &venue.touch.top)
-        cdef int64_t us, sell, buy, first_us = next_market_us(market)
+        cdef bint reached
+        cdef int64_t us, first_us = next_market_us(market)
         if first_us < market.start_us and not venue.past_us > market.start_us:  # the book is not built yet
             return market.start_us if market.start_us <= self.last_us else NEVER
-        us = self.next_own(manager, open, settled)
-        if manager.awaits_best:
-            us = min(us, self.next_best_change())
-        us = min(us, open.next_message_us)
-        if market.best:
-            us = min(us, next_us(&market.books))
-            venue.reached(&sell, &buy)
-            if venue.filters.percent or self.fills.needs & NEEDS_PRINTS or trades_reach(market, sell, buy):
-                pass_trades_before(market, venue.past_us)
-                us = min(us, next_us(&market.trades))
-        else:
-            us = min(us, first_us)
+        us = min(self.next_action(venue, manager, open), open.agenda.message_us)
+        us = min(us, self.next_event(venue, market, &reached))
         us = max(us, venue.now_us + (venue.past_us > venue.now_us))
         return us if us <= self.last_us else NEVER
 
@@ -629,7 +624,7 @@ cdef class Engine:
         Requotes before *us* that would have sent nothing are passed: they do not see what happened after them.
         """
         if self is not changed:
-            pass_requotes(self.manager, us)
+            pass_requotes(self.manager.agenda, us)
             self.manager.look_for_funds()
             self.next_us = self.coming(self.venue, self.manager)
             if self.after is not None:
@@ -656,38 +651,31 @@ cdef class Engine:
         Returns the new result of `next_due`.
         """
         cdef OpenOrders* open = &venue.orders.open
+        cdef Agenda* agenda = &open.agenda
         cdef int64_t message_us, us
-        cdef bint settled
         cdef Touch* known
         while True:
-            message_us = open.next_message_us
-            settled = is_settled(manager, open, &self.local.top if self.lags else &venue.touch.top)
-            us = self.next_own(manager, open, settled)
-            if manager.awaits_best:
-                us = min(us, self.next_best_change())
+            message_us = agenda.message_us
+            us = self.next_action(venue, manager, open)
             if message_us <= messages_us and message_us <= us:
-                pass_requotes(manager, message_us)
+                pass_requotes(agenda, message_us)
                 venue.now_us = max(venue.now_us, message_us)
                 venue.past_us = max(venue.past_us, message_us)
                 venue.deliver(message_us)
             elif us <= after_us:
-                pass_requotes(manager, us)
+                pass_requotes(agenda, us)
                 venue.now_us = us
                 venue.past_us = us + 1
-                if us == open.next_due_us:
+                if us == agenda.fill_us:
                     venue.fill_due(us)
-                    settled = is_settled(manager, open, &venue.touch.top)
-                if us == open.margin_us:
+                if us == agenda.margin_us:
                     self.look_at_margin(us)
-                    settled = is_settled(manager, open, &venue.touch.top)
                 known = self.received(us)
                 if self.shows_ahead:
                     self.show_ahead(us)
-                if self.lags:
-                    settled = is_settled(manager, open, &known.top)
                 if self.limited:
                     self.note_received()
-                run_timers(manager, open, us, settled, known)
+                run_timers(manager, open, us, is_settled(manager, open, &known.top), known)
             else:
                 return min(message_us, us if us == NEVER else us + 1)
 
@@ -701,20 +689,23 @@ cdef class Engine:
             self.venue.queue.settle(&self.venue.orders.open)
         return 0
 
-    cdef inline int64_t next_own(self, OrderManager manager, const OpenOrders* open, bint settled) noexcept nogil:
-        """Return the result of `next_after`, or the first requote of the grid after new best prices are received."""
-        cdef int64_t us = next_after(manager, open, settled)
-        if self.lags and settled:
-            us = min(us, grid_from(manager, self.next_received()))
+    cdef inline int64_t next_action(self, PaperVenue venue, OrderManager manager, const OpenOrders* open) noexcept nogil:
+        """Return the next instant at which we act after the market; a requote that would send nothing is passed.
+
+        Where the exchange is ahead of us, new best prices may be received before it, which end that.
+        """
+        cdef const Agenda* agenda = &open.agenda
+        cdef bint settled = is_settled(manager, open, &self.local.top if self.lags else &venue.touch.top)
+        cdef int64_t us = agenda.after_us if settled else min(agenda.after_us, agenda.requote_us), received_us
+        if self.lags and (settled or manager.awaits_best):
+            received_us = self.next_received()
+            us = min(us, received_us if manager.awaits_best else requote_from(agenda, received_us))
         return us
 
     cdef inline int64_t next_due(self, PaperVenue venue, OrderManager manager, const OpenOrders* open) noexcept nogil:
         """Return the first instant at which one of our actions precedes the market."""
-        cdef bint settled = is_settled(manager, open, &self.local.top if self.lags else &venue.touch.top)
-        cdef int64_t after = self.next_own(manager, open, settled)
-        if manager.awaits_best:
-            after = min(after, self.next_best_change())
-        return min(open.next_message_us, after if after == NEVER else after + 1)
+        cdef int64_t after = self.next_action(venue, manager, open)
+        return min(open.agenda.message_us, after if after == NEVER else after + 1)
 
     cdef inline Touch* received(self, int64_t us) except NULL nogil:
         """Return the market as received at an instant, after passing its trades to the quote model."""
@@ -745,10 +736,6 @@ cdef class Engine:
         if not joins:
             self.signals.take(GAP, self.venue.now_us, -1, NULL, NULL, NULL, 0)
         return 0
-
-    cdef inline int64_t next_best_change(self) noexcept nogil:
-        """Return the receive time of the next event that may change best prices if the exchange is ahead, else NEVER."""
-        return self.next_received() if self.lags else NEVER
 
     cdef inline int64_t next_received(self) noexcept nogil:
         """Return when the next event that may change the best prices is received; NEVER for none."""
@@ -1028,7 +1015,7 @@ cdef class Together:
         used.cash_tl, used.fees_e8 = ours.account.cash_tl, ours.account.fees_e8
         used.inventory_lots = ours.account.inventory_lots
         used.sells, used.buys, used.orders = ours.open.lots[0], ours.open.lots[1], 0 if engine.venue.idle else ours.open.count
-        used.priced, used.killed, used.margin_us = guard.now.mid2 != 0, guard.killed != 0, ours.open.margin_us
+        used.priced, used.killed, used.margin_us = guard.now.mid2 != 0, guard.killed != 0, ours.open.agenda.margin_us
         used.closed = ours.margined and ours.margin.closed
         if self.limited:
             used.notional_e8 = exposed_e8(guard)

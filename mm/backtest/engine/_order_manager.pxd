@@ -4,7 +4,8 @@
 from libc.stdint cimport int64_t
 
 from mm.backtest.engine._account cimport wide
-from mm.backtest.engine._own_orders cimport OpenOrders, OwnOrders, orders_follow
+from mm.backtest.engine._agenda cimport Agenda, agenda_changed, agenda_follow, pass_requotes
+from mm.backtest.engine._own_orders cimport OpenOrders, OwnOrders
 from mm.backtest.engine._records cimport Decision, record_state
 from mm.backtest.engine._risk cimport Guard
 from mm.backtest.engine._venue cimport Touch, OrderVenue
@@ -20,7 +21,7 @@ cdef class OrderManager:
     cdef View view
     cdef Volatility volatility
     # rules
-    cdef int64_t requote_us, refresh_us, state_us
+    cdef int64_t refresh_us, state_us
     cdef int64_t quote_lots
     cdef int64_t room[2]                # lots that open orders may have, as the last quotes bound the position; sells, buys
     cdef int64_t lot_e8                 # lot of the tape, 1e-8 of the base asset
@@ -30,9 +31,7 @@ cdef class OrderManager:
     cdef double least_notional_e16, most_notional_e16
     cdef int64_t amends_allowed         # per order, by the exchange
     cdef int64_t most_amends            # likewise of quotes; 0: never amend
-    # timers
-    cdef int64_t next_sample_us, next_state_us, next_requote_us
-    cdef int64_t next_grid_us           # the earlier of the first two, cached as it is read for each event
+    cdef Agenda* agenda                 # of *orders*
     # the last requote
     cdef bint timeless                  # whether equal best prices and inventory give an equal requote, at any time
     cdef bint repeats                   # the same, in the market that is played
@@ -45,7 +44,6 @@ cdef class OrderManager:
     cdef bint complete                  # whether each of their prices had its order then
     cdef bint by_price                  # whether orders belong to prices and not to levels, once a model quoted several
     cdef bint awaits_best               # whether a requote follows on the next change of a best price
-    cdef int64_t wake_us                # the instant at which the model's last answer asked for a call; NEVER for none
     cdef bint waits                     # whether the next requote tries again: an amendment for its order to rest, or an order for room
     # the decision, if recorded
     cdef bint decides
@@ -82,7 +80,6 @@ cdef class OrderManager:
     cdef int show_others(self, int64_t us) except -1
     cdef int kill_legs(self, int64_t us) except -1
     cdef void show_ours(self, int64_t us) noexcept nogil
-    cdef int schedule_next_call(self, int64_t us, const Want* want) except -1 nogil
     cdef int adjust_levels(self, int64_t us, const Want* want) except -1 nogil
     cdef int adjust_prices(self, int64_t us, Want* want) except -1 nogil
     cdef int adjust_ladder(self, int64_t us, int64_t side, int64_t kind) except -1 nogil
@@ -108,16 +105,6 @@ cdef class OrderManager:
     cdef bint amend_order(self, int64_t order_id, int64_t lots) except -1 nogil
 
 
-cdef inline int64_t next_after(OrderManager manager, const OpenOrders* open, bint settled) noexcept nogil:
-    """Return the next instant of a drawn fill, a sample, a state row, or a requote that may send.
-
-    *open* are the manager's orders, here and below: loops keep the pointer in a register. *settled* is the result of
-    `is_settled`.
-    """
-    cdef int64_t us = min(manager.next_grid_us, open.next_after_us)
-    return us if settled else min(us, manager.next_requote_us)
-
-
 cdef inline bint is_settled(OrderManager manager, const OpenOrders* open, const Top* top) noexcept nogil:
     """Return whether a requote would send nothing, because quotes and orders equal those of the last one.
 
@@ -138,53 +125,36 @@ cdef inline void look_at_best(OrderManager manager, OpenOrders* open, const Touc
         return
     if top.bid_ticks != manager.quoted_bid_ticks or top.ask_ticks != manager.quoted_ask_ticks:
         manager.awaits_best = False
-        orders_follow(open, us)
-
-
-cdef inline int64_t grid_from(OrderManager manager, int64_t us) noexcept nogil:
-    """Return the grid's first remaining requote at or after an instant; NEVER for NEVER."""
-    cdef int64_t next_us = manager.next_requote_us
-    if us <= next_us or us == NEVER:
-        return max(us, next_us)
-    return us + (manager.requote_us - 1 - (us - next_us - 1) % manager.requote_us)
-
-
-cdef inline void pass_requotes(OrderManager manager, int64_t us) noexcept nogil:
-    """Skip the grid's requotes before an instant, which would send nothing."""
-    cdef int64_t next_us = manager.next_requote_us, step_us = manager.requote_us
-    if next_us >= us:
-        return
-    if us - next_us > 8 * step_us:
-        next_us += (us - next_us - 1) // step_us * step_us
-    while next_us < us:  # mostly a few steps: a division would cost more than all the rest
-        next_us += step_us
-    manager.next_requote_us = next_us
-
-
-cdef inline int run_grid(OrderManager manager, const OpenOrders* open, int64_t us, Touch* known) except -1 nogil:
-    """Take the sample and write the state row that are due at `next_grid_us`."""
-    if us == manager.next_sample_us:
-        manager.sample(known)
-    if us == manager.next_state_us:
-        record_state(&manager.orders.records, us, &manager.orders.account, open.count)
-        manager.next_state_us += manager.state_us
-    manager.next_grid_us = min(manager.next_sample_us, manager.next_state_us)
-    return 0
+        agenda_follow(&open.agenda, us)
 
 
 cdef inline int run_timers(OrderManager manager, OpenOrders* open, int64_t us, bint settled, Touch* known) except -1 nogil:
-    """Run the timers due at an instant: the sample, then the state row, then the requote.
+    """Do what is due by an instant: samples and state rows, each as of its own, then one requote.
 
-    *known* is the local (delayed) market.
+    *settled* is the result of `is_settled`, *known* the market as received.
     """
-    if us == manager.next_grid_us:
-        run_grid(manager, open, us, known)
-    if us == manager.next_requote_us or us == open.follow_us:
-        if us == open.follow_us:
-            open.followed_us = us
-            orders_follow(open, manager.wake_us if manager.wake_us > us else NEVER)  # a call without a book ends none
-        if not settled:
-            manager.requote(us, known)
-        if us == manager.next_requote_us:
-            manager.next_requote_us += manager.requote_us
+    cdef Agenda* agenda = &open.agenda
+    cdef int64_t grid_us
+    while True:
+        grid_us = min(agenda.sample_us, agenda.state_us)
+        if grid_us > us:
+            break
+        if grid_us == agenda.sample_us:
+            manager.sample(known)
+        if grid_us == agenda.state_us:
+            record_state(&manager.orders.records, grid_us, &manager.orders.account, open.count)
+            agenda.state_us += manager.state_us
+        agenda_changed(agenda)
+    if min(min(agenda.follow_us, agenda.wake_us), agenda.requote_us) > us:
+        return 0
+    pass_requotes(agenda, us)
+    if min(agenda.follow_us, agenda.wake_us) <= us:
+        agenda.followed_us, agenda.follow_us = us, NEVER
+        if agenda.wake_us <= us:  # a call without a book ends no later one
+            agenda.wake_us = NEVER
+        agenda_changed(agenda)
+    if not settled:
+        manager.requote(us, known)
+    if us == agenda.requote_us:
+        agenda.requote_us += agenda.step_us
     return 0

@@ -13,9 +13,10 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove, memset
 
 from mm.backtest.engine._account cimport notional_e16, wide
+from mm.backtest.engine._agenda cimport agenda_changed
 from mm.backtest.engine._order_checks cimport Refused, order_count_reason, order_count_sent, refused_again, refused_look
 from mm.backtest.engine._own_orders cimport (
-    OpenOrders, OwnOrders, new_order, orders_add, orders_blank, orders_current, orders_current_at, orders_find, orders_follow,
+    OpenOrders, OwnOrders, new_order, orders_add, orders_blank, orders_current, orders_current_at, orders_find,
     orders_meet, slot_of,
 )
 from mm.backtest.engine._records cimport (
@@ -93,7 +94,7 @@ cdef class OrderManager:
 
     def __init__(self, quotes: QuoteModel, venue: OrderVenue, rules: Rules) -> None:
         self.quotes, self.venue, self.orders, self.legs = quotes, venue, venue.orders, {}
-        self.requote_us, self.refresh_us, self.state_us = rules.requote_us, rules.refresh_us, rules.state_us
+        self.refresh_us, self.state_us = rules.refresh_us, rules.state_us
         self.quote_lots, self.lot_e8 = rules.quote_lots, rules.lot_e8
         self.room[0] = self.room[1] = NO_BOUND
         self.decides = rules.decisions
@@ -117,7 +118,8 @@ cdef class OrderManager:
         self.amends_allowed = (rules.filters.max_amends or MOST_AMENDS) if rules.filters.amend_allowed else 0
         if rules.order_amend:
             self.most_amends = self.amends_allowed
-        self.next_sample_us = self.next_state_us = self.next_requote_us = self.next_grid_us = self.wake_us = NEVER
+        self.agenda = &self.orders.open.agenda
+        self.agenda.step_us = rules.requote_us
         self.guard, self.guarded = Guard(self.orders, rules), rules.risk is not None
         if rules.others:
             from mm.signals.families import SIGNALS  # imported here: most runs have no other market
@@ -181,9 +183,10 @@ cdef class OrderManager:
 
     cdef void begin(self, int64_t us, bint samples) noexcept nogil:
         """Start the grids at the first valid book; *samples* is whether the volatility is needed."""
-        self.view.begun_us = self.next_state_us = self.next_requote_us = self.next_grid_us = us
+        self.view.begun_us = self.agenda.state_us = self.agenda.requote_us = us
         if samples:
-            self.next_sample_us = us
+            self.agenda.sample_us = us
+        agenda_changed(self.agenda)
 
     cdef void sample(self, Touch* known) noexcept nogil:
         """Sample the mid; skip a sample if the mid was missing since the last one."""
@@ -194,7 +197,7 @@ cdef class OrderManager:
         self.view.run_sigma_ticks = volatility_run_sigma(&self.volatility)
         if not self.quotes.skips & SKIPS_REPEATS:
             self.view.sigma_ticks = volatility_sigma(&self.volatility)
-        self.next_sample_us += SAMPLE_US
+        self.agenda.sample_us += SAMPLE_US
 
     # ------------------------------------------------------------------ quotes
 
@@ -210,6 +213,7 @@ cdef class OrderManager:
         """Get quotes from the model, and adjust our orders; nothing is done without a book with both sides."""
         cdef const Top* top = &known.top
         cdef Want want
+        cdef int64_t wake_us
         cdef int stopped
         if not known.valid or top.bid_ticks == 0 or top.ask_ticks == 0:
             return 0
@@ -259,8 +263,11 @@ cdef class OrderManager:
         if self.decides:
             self.decided(us, top, &want)
         self.quoted_bid_ticks, self.quoted_ask_ticks = top.bid_ticks, top.ask_ticks
-        if want.on_best or want.again_us != NEVER or self.orders.open.follow_us != NEVER:
-            self.schedule_next_call(us, &want)
+        self.awaits_best = want.on_best
+        wake_us = want.again_us if want.again_us > us else NEVER
+        if wake_us != self.agenda.wake_us:
+            self.agenda.wake_us = wake_us
+            agenda_changed(self.agenda)
         # Order limits expire, and orders come to rest, without setting `changed`: such a side is tried
         # again.
         if self.levels == 1 and not self.by_price:
@@ -334,13 +341,6 @@ cdef class OrderManager:
         for i in range(self.orders.fresh_count):
             self.quotes.on_fill(&self.view, &self.orders.fresh[i])
         self.orders.fresh_count = 0
-        return 0
-
-    cdef int schedule_next_call(self, int64_t us, const Want* want) except -1 nogil:
-        """Set when the model is called again, replacing its earlier request."""
-        self.awaits_best = want.on_best
-        self.wake_us = want.again_us if want.again_us > us else NEVER
-        orders_follow(&self.orders.open, self.wake_us)
         return 0
 
     cdef int make_room(self, int64_t levels) except -1:
@@ -544,7 +544,7 @@ cdef class OrderManager:
         order.amend_lots = lots
         self.venue.amend(order)
         if order.status != SENT:
-            self.orders.open.next_message_us = min(self.orders.open.next_message_us, order.amend_us)
+            self.agenda.message_us = min(self.agenda.message_us, order.amend_us)
         return 0
 
     cdef inline int request_cancel(self, int64_t i, int64_t us, int reason) except -1 nogil:
@@ -555,7 +555,7 @@ cdef class OrderManager:
         self.venue.cancel(order)
         if order.status == LIVE:
             order.status = CANCELLING
-            self.orders.open.next_message_us = min(self.orders.open.next_message_us, order.cancel_us)
+            self.agenda.message_us = min(self.agenda.message_us, order.cancel_us)
         return record_order(&self.orders.records, order, us, CANCEL_REQ, COVERED)
 
     cdef int send(

@@ -6,6 +6,7 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memmove, memset
 
 from mm.backtest.engine._account cimport Account
+from mm.backtest.engine._agenda cimport Agenda, agenda_changed, agenda_follow, agenda_open
 from mm.backtest.engine._margin cimport MarginWatch
 from mm.backtest.engine._order_checks cimport OrderCount, Refused
 from mm.backtest.engine._records cimport COVERED, NOT_CANCELLED, Fill, Records, record_order
@@ -29,13 +30,8 @@ cdef struct OpenOrders:
     int64_t lots[2]         # remaining lots of all open orders, including SENT and CANCELLING; sells, buys
     int64_t dearest_ticks   # upper bound of the prices of open buys; NEVER while one may pay any price
     int64_t nearest[2]      # best prices at which they rest: lowest sell, highest buy; NEVER and 0 for none
-    int64_t next_message_us # earliest arrival, cancel, amendment or expiry
-    int64_t next_due_us     # earliest drawn fill
-    int64_t follow_us       # when a requote follows on a fill or a rejection, and the last such instant
-    int64_t followed_us
-    int64_t margin_us       # the next mark price at which our position may be liquidated
-    int64_t next_after_us   # the earliest of next_due_us, follow_us and margin_us, cached as it is read for each event
     int64_t room            # of the three arrays
+    Agenda agenda           # of their market
     bint changed            # since the last requote, in a way that may affect the next one
 
 
@@ -101,8 +97,8 @@ cdef inline int slot_of(int64_t side) noexcept nogil:
 cdef inline void orders_init(OpenOrders* open) noexcept nogil:
     """Initialise without orders."""
     memset(open, 0, sizeof(OpenOrders))
-    open.next_message_us = open.next_due_us = open.follow_us = open.margin_us = open.next_after_us = open.nearest[0] = NEVER
-    open.followed_us = -1
+    agenda_open(&open.agenda)
+    open.nearest[0] = NEVER
 
 
 cdef inline void orders_free(OpenOrders* open) noexcept nogil:
@@ -178,7 +174,7 @@ cdef inline void orders_add(OpenOrders* open, const Order* order) noexcept nogil
     if slot:
         open.dearest_ticks = max(open.dearest_ticks if open.lots[1] else 0, NEVER if order.kind == MARKET else order.ticks)
     open.lots[slot] += order.lots
-    open.next_message_us = min(open.next_message_us, order.active_us)
+    open.agenda.message_us = min(open.agenda.message_us, order.active_us)
 
 
 cdef inline void orders_rest(OpenOrders* open, Order* order) noexcept nogil:
@@ -236,7 +232,7 @@ cdef inline void orders_drop(OpenOrders* open, int64_t i) noexcept nogil:
             memmove(&open.orders[1], &open.orders[0], i * sizeof(Order))
             orders_moved(open, open.orders, &open.orders[i], 1)
         open.orders += 1
-    if due_us != NEVER and due_us == open.next_due_us:
+    if due_us != NEVER and due_us == open.agenda.fill_us:
         orders_next_due(open)
 
 
@@ -286,33 +282,21 @@ cdef inline void orders_next_message(OpenOrders* open) noexcept nogil:
             us = min(us, order.active_us)
         else:
             us = min(us, min(min(order.cancel_us, order.expire_us), order.amend_us))
-    open.next_message_us = us
+    open.agenda.message_us = us
 
 
 cdef inline void orders_next_due(OpenOrders* open) noexcept nogil:
     cdef int64_t i, us = NEVER
     for i in range(open.count):
         us = min(us, open.orders[i].due_us)
-    open.next_due_us = us
-    open.next_after_us = min(min(us, open.follow_us), open.margin_us)
-
-
-cdef inline void orders_follow(OpenOrders* open, int64_t us) noexcept nogil:
-    """Schedule a requote that follows on a fill or a rejection."""
-    open.follow_us = us
-    open.next_after_us = min(min(us, open.next_due_us), open.margin_us)
-
-
-cdef inline void orders_watch(OpenOrders* open, int64_t us) noexcept nogil:
-    """Schedule the next look at the margin."""
-    open.margin_us = us
-    open.next_after_us = min(min(open.next_due_us, open.follow_us), us)
+    open.agenda.fill_us = us
+    agenda_changed(&open.agenda)
 
 
 cdef inline void follow(OwnOrders orders, int64_t us) noexcept nogil:
     """Schedule a requote at the end of this instant; at most one per instant."""
-    if us != orders.open.followed_us:
-        orders_follow(&orders.open, us)
+    if us != orders.open.agenda.followed_us:
+        agenda_follow(&orders.open.agenda, us)
 
 
 cdef inline int order_closed(OwnOrders orders, int64_t i, int64_t us, int status, int action) except -1 nogil:

@@ -8,6 +8,7 @@ from libc.math cimport NAN, fabs
 from libc.stdint cimport int64_t
 
 from mm.backtest.engine._account cimport Account, book_fill, cash_e16
+from mm.backtest.engine._agenda cimport agenda_watch
 from mm.backtest.engine._order_checks cimport MAKER_CREDIT, TAKER_CREDIT, order_count_filled, refused_note
 from mm.backtest.engine._records cimport AMEND, CLOSE_FILLED, COVERED, FILL, PRICE_OUT_OF_BAND, REJECT, WOULD_CROSS
 from mm.backtest.engine._records cimport Fill, record_fill, record_order, record_state, records_close, records_open
@@ -94,7 +95,7 @@ cdef class OwnOrders:
         self.count_cash()
         if self.margined:
             self.margin.filled(fill.us, order.side, fill.ticks, fill.lots, fill.fee_e8)
-            orders_watch(&self.open, self.margin.due_us())
+            agenda_watch(&self.open.agenda, self.margin.due_us())
         self.open.changed = True
         if self.requotes or self.awaits_room[1 - slot_of(order.side)]:
             follow(self, fill.us)
@@ -113,7 +114,7 @@ cdef class OwnOrders:
                 self.note_met(order, fill.us)
             message_us = min(min(order.cancel_us, order.expire_us), order.amend_us)
             order_closed(self, i, fill.us, FILLED, CLOSE_FILLED)
-            if message_us <= self.open.next_message_us < NEVER:
+            if message_us <= self.open.agenda.message_us < NEVER:
                 orders_next_message(&self.open)
         return record_state(&self.records, fill.us, &self.account, self.open.count)
 

@@ -7,6 +7,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 
 from mm.backtest.engine._account cimport Account, cash_e16, fill_fee_e8, wide
+from mm.backtest.engine._agenda cimport agenda_changed
 from mm.backtest.engine._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, latency_us
 from mm.backtest.engine._level_queue cimport LevelQueue
 from mm.backtest.engine._market cimport Market, last_second, pass_trades_before
@@ -144,7 +145,7 @@ cdef class PaperVenue(OrderVenue):
             else:
                 next_us = min(next_us, min(min(order.cancel_us, order.expire_us), order.amend_us))
                 i += 1
-        open.next_message_us = next_us
+        open.agenda.message_us = next_us
         if self.prevented:  # the messages of those that ended are void
             orders_next_message(open)
         self.watch_sides(us)
@@ -578,8 +579,8 @@ cdef class PaperVenue(OrderVenue):
     cdef void look_for_meets(self) noexcept nogil:
         """Set when an order of the market meets ours next."""
         cdef OpenOrders* open = &self.orders.open
-        open.next_due_us = self.log.reaching(open)
-        open.next_after_us = min(min(open.next_due_us, open.follow_us), open.margin_us)
+        open.agenda.fill_us = self.log.reaching(open)
+        agenda_changed(&open.agenda)
 
     cdef int match_meets(self, int64_t us) except -1 nogil:
         """Fill our orders by those of the market that meet them at an instant."""

@@ -104,6 +104,34 @@ def test_cut_log_names_the_command_that_brings_back_its_copy(tmp_path, harm, mon
     assert "mm audit restore --archive DIR --symbol BTCUSDT" in why
 
 
+@pytest.mark.parametrize("kept", [0.3, 0.5, 0.9])
+def test_cut_of_rows_that_were_written_since_the_last_look_is_noticed(tmp_path, kept, monkeypatch):
+    """The rows that follow stand where they would have: the file is as long as before, with a hole in it."""
+    monkeypatch.setattr(audit_log, "LOOK_S", 0.5)
+    log = AuditLog(tmp_path / "BTCUSDT" / "20260105_r1.ndjson", sync=False)
+
+    def written(rows):
+        for _ in range(rows):
+            log.append("ack", client_id="mm-1")
+        ends = time.monotonic() + 20
+        while log.end.rows < log.rows and time.monotonic() < ends:
+            time.sleep(0.005)
+
+    log.start(BTC, "r1", venue="box")
+    for _ in range(2):
+        time.sleep(0.55)
+        written(1)  # and looked at before
+    written(60)
+    os.truncate(log.path, round(kept * log.path.stat().st_size))
+    written(60)
+    ends = time.monotonic() + 20
+    while log.error is None and time.monotonic() < ends:
+        time.sleep(0.05)
+    assert "cut or changed" in str(log.error)
+    with pytest.raises(BrokenFile):
+        log.close()
+
+
 def harmed(box, harm):
     """Harm the log of a running trader; return the line of its end."""
     with box.trader() as process:

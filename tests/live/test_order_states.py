@@ -343,6 +343,19 @@ def test_contradictory_cancel_refusals_end_after_few_attempts() -> None:
     assert list(states.take())[-1] == CancelFailed(one, US, -2011)
 
 
+def test_cancel_that_is_asked_for_again_has_all_attempts_again() -> None:
+    """The strategy wants it gone at each requote; attempts that failed before count for the first one alone."""
+    states, one = placed()
+    for attempts in (5, 5):
+        states.want_cancel(one)
+        for _ in range(attempts):
+            assert list(states.take())[-1] == Resend(one)
+            states.cancelling(one)
+            states.cancel_refused(one, US, refusal(-2011))
+            states.seen(order_seen("NEW"), answers=True)
+        assert list(states.take())[-1] == CancelFailed(one, US, -2011)
+
+
 def test_duplicate_order_refusal_queries_the_order() -> None:
     """The client id is in use, so that the order may be at the exchange."""
     states, one = OrderStates(), order()

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from mm.base.atomic_file import fsync_path
 from mm.base.audit_chain import OWN, START, STOP, SUFFIX, ZEROS, Witness, body, decode_row, end_of, seal, whole_row
@@ -124,7 +125,7 @@ class AuditLog:
         self._ended = self._closed = False
         self._unwritten: list[bytes] = []
         self._retry_at, self._look_at = 0.0, time.monotonic() + LOOK_S
-        self._last = self._looked = (0, b"")  # offset and end of the rows last written, now and at the last look
+        self._looked = 0, 0  # where the next look begins to read, and the checksum of what was written from there
         self._cut = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
@@ -239,21 +240,27 @@ class AuditLog:
             self.failure = self.failure or error
             self._retry_at = time.monotonic() + RETRY_S
             return
-        self._last = max(self._size, self._size + len(data) - _LAST_BYTES), data[-_LAST_BYTES:]
-        self._looked = self._looked if self._size else self._last
+        self._looked = self._looked[0], crc32(data, self._looked[1])
         self._size += len(data)
         self._end = rows + len(lines), prev
         self._unwritten.clear()
 
     def _look(self) -> None:
+        """Read what was written since the last look, and the end of what was before: has anybody else changed it?"""
         if time.monotonic() < self._look_at:
             return
         self._look_at = time.monotonic() + LOOK_S
         try:
             here = os.fstat(self._fd)
-            at, text = self._looked
-            whole = here.st_size >= self._size and os.pread(self._fd, len(text), at) == text
-            self._looked = self._last
+            begin, written = self._looked
+            found, text = 0, b""
+            for at in range(begin, self._size, _CHUNK):
+                text = os.pread(self._fd, min(_CHUNK, self._size - at), at)
+                found = crc32(text, found)
+            whole = here.st_size >= self._size and found == written
+            if whole:
+                text = text[-_LAST_BYTES:]
+                self._looked = self._size - len(text), crc32(text)
         except OSError:
             return
         try:

@@ -199,6 +199,25 @@ def test_series_verifies_every_log_and_names_the_row(ledger):
         verify_series(ledger.folder, {}, None, open_end=False)
 
 
+def test_last_log_without_a_stop_is_accepted_only_if_that_is_asked_for(ledger):
+    """A killed trader's has none, and neither has one whose end was cut off."""
+    path = logs_of(ledger.folder)[-1]
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]))
+    with pytest.raises(BrokenFile, match=path.name):
+        verify_series(ledger.folder, {}, None, open_end=False)
+    assert verify_series(ledger.folder, {}, None, open_end=True)["logs"][-1]["stopped"] is False
+
+
+def test_heads_of_other_symbols_say_nothing_of_this_one(ledger):
+    """One file, or one webhook, has those of all."""
+    path = ledger.home / "heads"
+    own = read_heads(path, "BTCUSDT")
+    path.write_text(path.read_text() + path.read_text().replace("BTCUSDT", "ETHUSDT"))
+    assert read_heads(path, "BTCUSDT") == own
+    assert [one.symbol for one in read_heads(path, "ETHUSDT")] == ["ETHUSDT"]
+
+
 def test_restore_brings_back_what_is_missing_or_cut_and_nothing_else(ledger):
     """A longer log stays; one that differs is refused."""
     first, second, third = logs_of(ledger.folder)

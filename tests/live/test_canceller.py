@@ -97,6 +97,22 @@ def test_an_order_between_two_empty_listings_begins_the_count_anew(clock):
     assert sum(call[1] == LISTED for call in exchange.calls) >= 4
 
 
+def test_order_that_no_cancel_ends_is_not_taken_for_one_that_is_placed_anew(clock):
+    """Nobody places: it is cancelled on and on, and no running trader is said to be there."""
+
+    class Stubborn(Exchange):
+        def request(self, verb, path, **parameters):
+            if verb == "DELETE":
+                return row(parameters["orderId"])
+            return super().request(verb, path, **parameters)
+
+    sweeps = OrderCanceller(Stubborn(7), ["SIMUSDT"], ours)
+    for _ in range(30):
+        assert sweeps.sweep() == 1
+        clock.sleep(module.CONTEST_S)
+        assert not sweeps.contested
+
+
 def refusal():
     return Refused(-2015, "Invalid API-key")
 

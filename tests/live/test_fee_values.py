@@ -78,8 +78,8 @@ def test_rates_add_up_and_the_discount_is_of_the_standard_ones():
     assert (rates.maker_e8, rates.taker_e8) == (200_000 + 30_000, 300_000 + 50_000)
     assert rates.paid_e8(held=True) == (150_000 + 30_000, 225_000 + 50_000)
     assert rates.paid_e8(held=False) == (rates.maker_e8, rates.taker_e8)
-    off = spot_rates(discount={**discount, "enabledForAccount": False})
-    assert off.paid_e8(held=True) == (200_000, 300_000)
+    for off in ("enabledForAccount", "enabledForSymbol"):
+        assert spot_rates(discount={**discount, off: False}).paid_e8(held=True) == (200_000, 300_000)
 
 
 def test_discount_counts_only_while_its_asset_is_held():

@@ -1,6 +1,7 @@
 """Repeated queries, the reads of a reconcile, and the identification of our own orders."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ from mm.live.venues.filters import OrderChecks
 from mm.live.venues.live_orders import LiveOrder, OrderState
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.requests import ExchangeClock
-from mm.live.venues.venue import Outcome
+from mm.live.venues.venue import ApiAnswer, Outcome
 from virtual_loop import VirtualLoop
 
 
@@ -181,6 +182,62 @@ def test_paged_trades_are_attributed_by_their_order() -> None:
         booked = [step for step in rig.steps if isinstance(step, Booked)]
         assert [(step.order_id, step.fill.trade_id) for step in booked] == [(EARLIER, 2_001)]
         assert rig.queries.checked_id == 2_001
+
+    run(scenario)
+
+
+def test_newest_booked_trades_beyond_a_page_of_those_of_others_are_not_missing() -> None:
+    """The page ends before them: what it does not show is no sign of an exchange that was reset."""
+
+    async def scenario(rig: QueryRig) -> None:
+        rig.states._booked.update({5: 0, 4_000: 0})
+        task = asyncio.ensure_future(rig.queries._recognise())
+        await rig.answers([trade(number, 8) for number in range(5, 5 + PAGE)])
+        await task
+        assert rig.states.reset == ""
+        rig.states._booked[1_000] = 1  # that one it should show, with its terms
+        task = asyncio.ensure_future(rig.queries._recognise())
+        await rig.answers([trade(number, 8) for number in range(5, 5 + PAGE)])
+        await task
+        assert "1000" in rig.states.reset
+
+    run(scenario)
+
+
+def test_trades_of_an_open_order_before_the_ledger_begins_are_not_booked() -> None:
+    """Its earlier run had another ledger; the balances from which this one begins have them."""
+
+    async def scenario(rig: QueryRig) -> None:
+        task = asyncio.ensure_future(rig.queries._trades())
+        await rig.answers([trade(50, 9)], [])
+        await task
+        listing = asyncio.ensure_future(rig.queries.listed(rig.api))
+        await rig.answers([entry("mm-x-1b", 7, "PARTIALLY_FILLED", "1")])
+        await listing
+        order = rig.states.by_client["mm-x-1b"]
+        for trade_id in (49, 51):
+            (fill,) = SpotVenue("SIMUSDT").trades(answer_of_trades(trade_id))
+            rig.states.fill(order, fill)
+        rig.changed()
+        assert [step.fill.trade_id for step in rig.steps if isinstance(step, Booked)] == [51]
+
+    run(scenario)
+
+
+def answer_of_trades(trade_id: int) -> ApiAnswer:
+    return ApiAnswer(Outcome.DONE, 1, json.dumps([trade(trade_id, 7)]).encode())
+
+
+def test_price_of_nothing_is_no_price_of_a_commission() -> None:
+    """A market without a trade is answered with 0: fees in it stay without a value, which limits count at the most."""
+
+    async def scenario(rig: QueryRig) -> None:
+        rig.queries._fees.trade(INSTRUMENT)
+        for price, known in (("0.00000000", {}), ("600", {"BNB": 60_000_000_000})):
+            task = asyncio.ensure_future(rig.queries._fee_prices())
+            await rig.answers({"symbol": "BNBUSDT", "price": price})
+            await task
+            assert rig.queries._fees.prices_e8 == known
 
     run(scenario)
 

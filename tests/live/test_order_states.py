@@ -22,6 +22,7 @@ from mm.live.orders.steps import (
     CancelFailed,
     Closed,
     Fetch,
+    Reamend,
     Rejected,
     Resend,
 )
@@ -273,6 +274,17 @@ def test_cancel_overtakes_pending_amendment() -> None:
     states.cancelled(one, seen_with_qty("CANCELED"))
     states.amend_refused(one, "1", US, refusal(-2038, "Unknown order sent."))
     assert list(states.take()) == [Amended(one, US, "1"), Closed(one, US, "CANCELED")]
+
+
+def test_amendment_that_was_wanted_while_the_order_was_unknown_is_sent_once_it_is_open() -> None:
+    states, one = states_of(), order()
+    states.add(one)
+    states.place_unknown(one)
+    one.amend_wanted = "1"
+    states.seen(order_seen("NEW"), answers=True)
+    steps = list(states.take())
+    assert [step for step in steps if isinstance(step, Reamend)] == [Reamend(one, "1")]
+    assert not one.amend_wanted
 
 
 def test_order_of_earlier_run_takes_quantity_from_exchange() -> None:

@@ -259,6 +259,23 @@ def test_setup_is_that_of_the_symbol():
         VENUE.contract.setup_of([*answers[:2], answer(configs)])
 
 
+@pytest.mark.parametrize(("text", "isolated"), [("ISOLATED", True), ("isolated", True), ("CROSSED", False)])
+def test_margin_type_is_read_in_either_case(text, isolated):
+    """Answers of the exchange have both."""
+    own = {"symbol": "BTCUSDT", "marginType": text, "leverage": 20}
+    answers = [answer({"dualSidePosition": False}), answer({"multiAssetsMargin": False}), answer([own])]
+    assert VENUE.contract.setup_of(answers).isolated is isolated
+
+
+@pytest.mark.parametrize(("locked", "until_us"), [(True, 1_700_000_000_000_000), (False, 0)])
+def test_trading_rule_binds_only_while_it_is_locked(locked, until_us):
+    """The time of a lock that is over may still be told."""
+    rule = {"indicator": "GCR", "value": 0.5, "triggerValue": 0.99, "isLocked": locked}
+    body = {"indicators": {"BTCUSDT": [rule | {"plannedRecoverTime": 1_700_000_000_000}]}}
+    (found,) = VENUE.contract.trading_rules_of(answer(body))
+    assert found.until_us == until_us
+
+
 def test_terms_of_a_perpetual_are_read():
     """Grid, least notional and counts of orders come from the exchange."""
     terms = of_info()

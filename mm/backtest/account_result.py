@@ -130,7 +130,6 @@ class AccountResult:
         return {name: series.quote(value) for name, value in worth.items()}
 
     def _margin(self) -> dict[str, Any]:
-        """Return how an account of contracts used its margin."""
         if self.wallet is None:
             return {}
         us = self.terms.liquidated_us

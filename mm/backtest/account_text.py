@@ -39,7 +39,6 @@ def held_text(summary: Mapping[str, Any]) -> str:
 
 
 def margin_text(summary: Mapping[str, Any]) -> str:
-    """Return how an account of contracts used its margin, in words."""
     margin = summary.get("margin")
     if not margin:
         return ""

@@ -74,14 +74,12 @@ class Watcher(Protocol):
     def mark_before(self, us: int) -> int:
         """Return the mark price in force before an instant, which is not before earlier ones; -1 for none."""
 
-    def bound(self, low_e8: int, high_e8: int) -> None:
-        """Take new bounds, see `MarginAccount.bounds`."""
+    def bound(self, low_e8: int, high_e8: int) -> None: ...
 
     def catch_up(self, us: int) -> None:
         """Play everything up to and including an instant."""
 
-    def liquidate(self, us: int) -> None:
-        """Close the position, whose margin is used up."""
+    def liquidate(self, us: int) -> None: ...
 
     def end(self) -> None:
         """Send nothing afterwards, as a position of the account was liquidated."""

@@ -101,13 +101,11 @@ class MarginUse:
         return rows[:, 1], rows[:, 2], rows[:, 3]
 
     def prices(self, instants: Ints) -> Floats:
-        """Return the mark prices in force at instants."""
         first = self._last or (self.e8[0] / E8 if len(self.e8) else 0.0)  # a position may be older than the first mark
         known: Floats = np.concatenate([[first], self.e8 / E8])
         return known[np.searchsorted(self.us, instants, side="right")]
 
     def maintenance(self, notional: Floats) -> Floats:
-        """Return the maintenance margin of each notional."""
         brackets = self.terms.brackets
         at = np.minimum(np.searchsorted([one.cap_e8 / E8 for one in brackets], notional), len(brackets) - 1)
         rates, cums = (np.array([getattr(one, name) / E8 for one in brackets])[at] for name in ("rate_e8", "cum_e8"))

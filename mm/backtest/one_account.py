@@ -151,7 +151,6 @@ class _Account:
         self.killed: tuple[int, str] | None = None
 
     def play(self) -> AccountResult:
-        """Play all days."""
         self._begin(min(tapes[0].start_us for tapes in self.coming.values()))
         if self.together.awaits_prices:
             for exchange in self.exchanges.values():

@@ -117,7 +117,6 @@ class Replay:
 
     @property
     def began(self) -> bool:
-        """Whether a day has begun."""
         return self._first is not None
 
     def begin(self, day: Tape) -> None:

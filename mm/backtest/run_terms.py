@@ -107,7 +107,6 @@ class RunTerms:
 
     @property
     def outearned(self) -> bool:
-        """The quoting earned more under another fill assumption of the sensitivity."""
         rows = [row for row in (self.sensitivity or {}).get("rows", ()) if row["latency"] == 1]
         pnl = {row["role"] == "headline": row["pnl_quoting"] for row in rows}
         own, known = pnl.get(True), [row["pnl_quoting"] for row in rows if row["pnl_quoting"] is not None]

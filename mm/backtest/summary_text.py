@@ -55,7 +55,6 @@ def describe(summary: Mapping[str, Any]) -> str:
 
 
 def beside(summary: Mapping[str, Any]) -> str:
-    """What the target inventory alone earned, and the whole account."""
     return f"hold {signed(summary['pnl_hold'])}, account {signed(summary['pnl_total'])}"
 
 
@@ -195,7 +194,6 @@ def sensitivity(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def assumed_rows(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Without the stress put into the run."""
     rows = (summary.get("sensitivity") or {}).get("rows", ())
     return [row for row in rows if row.get("role") != STRESSED]
 
@@ -294,7 +292,6 @@ def quoted_distance(summary: Mapping[str, Any]) -> str:
 
 
 def by_distance(summary: Mapping[str, Any], most: int = 6) -> list[str]:
-    """Actual and predicted fills at the distances with the most of either."""
     rows = [row for row in summary["fills_by_distance"] if row.get("predicted") is not None]
     nearest, farthest = (rows[0], rows[-1]) if len(rows) > 1 else (None, None)
     largest = sorted(rows, key=lambda row: -max(row["predicted"], row["fills"]))[:most]

@@ -332,7 +332,6 @@ def _contains(point: CurvePoint, rate: float) -> bool:
 
 
 def _trusted_range(curve: Sequence[CurvePoint], good: Sequence[bool], around: float) -> Interval | None:
-    """Return the contiguous good points nearest to *around*."""
     places = [place for place, is_good in enumerate(good) if is_good]
     if not places:
         return None

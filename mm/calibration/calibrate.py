@@ -150,7 +150,6 @@ def measure(
     rules: Rules | None = None,
     keep: Keep | None = None,
 ) -> CalibrationResult:
-    """Calibrate whole days and return the fit with its points and its calibrator."""
     tapes = known_at_end(tapes_given(tape, "the calibration"))
     config, choice, marks, notes = resolved(tapes, config or CalibrationConfig())
     decays = k_by_reference(tapes, config, marks)
@@ -284,7 +283,6 @@ def artefact(
 
 
 def options(config: CalibrationConfig) -> dict[str, Any]:
-    """Return all options of the points, by the name of the knob in lower case."""
     simulated = config.method != "marks"
     return {
         "calib_method": config.method,
@@ -365,7 +363,6 @@ def _drawn(calibration: CalibrationResult) -> list[dict[str, Any]]:
 
 
 def short_reach(calibrator: Calibrator) -> tuple[str, ...]:
-    """Return a warning if trades reach far beyond the farthest simulated order."""
     reach, far = calibrator.reach(calibrator.start_us, calibrator.end_us), calibrator.config.distances[-1]
     if reach <= 2 * far:
         return ()

@@ -118,7 +118,6 @@ class DepthCounts:
         self._clear()
 
     def along(self, path: ReferencePath, reference: str) -> "DepthCounts":
-        """Return these marks from another *reference* of the tape, with its *path*."""
         counts = copy(self)
         counts.options, counts.path = replace(self.options, reference=reference), path
         counts.sweeps = {side: sweeps.along(path) for side, sweeps in self.sweeps.items()}

@@ -144,7 +144,6 @@ def likelihood_peak(table: Table) -> float | NoEstimate:
 
 
 def at_peak(table: Table, k: float, fitted: float) -> Estimate | NoEstimate:
-    """Return the estimate at *k*, in units of the span, with *fitted* expected fills."""
     at = table.at(k)
     pivot = float(at.mean) - 1 / k if table.cells else float(at.mean)
     if abs(pivot) < PIVOT_ROUNDING * at.mean:  # cells from the nearest distance on, all of the same exposure

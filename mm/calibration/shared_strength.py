@@ -53,7 +53,6 @@ class Shared:
         return cls(float((weights * x).sum() / weights.sum()), math.sqrt(variance), len(x))
 
     def shrunk(self, value: float, error: float) -> tuple[float, float]:
-        """Return estimate and error drawn to the mean."""
         own, between = error**2, self.sd**2
         if own + between == 0:
             return value, error

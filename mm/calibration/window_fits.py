@@ -116,7 +116,6 @@ def with_curve(fit: PoissonFit, points: Points) -> PoissonFit:
 
 
 def level_of(points: Points, line: Line) -> float:
-    """Return the fills of *points* over those that a curve expects."""
     return float(points.fills.sum()) / float((points.exposure_s * reached(points, line)).sum())
 
 

@@ -228,7 +228,6 @@ def weights_of(block: Ints, length_s: float, half_life_min: float) -> Floats:
 def _recent(
     points: Points, weights: Floats, fit: Callable[[Points], PoissonFit], plain: Callable[[Points], PoissonFit]
 ) -> WindowFit:
-    """Fit weighted counts and exposure."""
     fitted = fit(points.weighed(weights))
     if fitted.A is None or fitted.k is None or fitted.se_k is None or fitted.se_logA is None:
         return WindowFit.of(fitted)

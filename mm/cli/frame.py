@@ -277,7 +277,6 @@ def _traced(console: Console) -> Iterator[None]:
 
 
 def report_error(error: BaseException) -> int:
-    """Print *error* as one line on stderr and return its exit code."""
     code = exit_code_of(error)
     if isinstance(error, KeyboardInterrupt | click.Abort):
         write_line(sys.stderr, f"error: {'terminated' if code == 128 + signal.SIGTERM else 'interrupted'}")
@@ -340,7 +339,6 @@ def _make(
 
 
 def _resolved(groups: Sequence[type], params: Mapping[str, Any]) -> dict[str, Any]:
-    """Resolve knobs that depend on other knobs."""
     resolved = dict(params)
     for group in groups:
         resolved |= FROM_RUNS.get(group, getattr(group, "resolved", dict))(resolved)

@@ -60,7 +60,6 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 
 def at_ending_signals(stop: Callable[[str], object]) -> None:
-    """Call *stop* with the name of each SIGINT and SIGTERM, in the running event loop."""
     import asyncio
 
     loop = asyncio.get_running_loop()

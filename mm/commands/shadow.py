@@ -171,7 +171,6 @@ def parts_beside(
     published: Mapping[str, tuple[str, str]],
     apart: Collection[str] = (),
 ) -> "tuple[dict[str, Parts], list[str]]":
-    """Return the recordings of the other markets that a strategy sees, except *apart*, by name."""
     from mm.live.run.other_markets import Place, is_own, places_of
 
     source = Source(symbol=work.day.symbol, data_root=work[Sources].data_root)

@@ -218,7 +218,6 @@ def _check_markets(works: Sequence[SymbolRun], strategies: "Sequence[PlayKnobs]"
 
 
 def served_by(recorder: Recorder, market: str) -> Recorder:
-    """Return the knobs of a recording with what a market serves."""
     from mm.market_data.binance_usdm import MARKETS
 
     return replace(recorder, snapshot_limit=MARKETS[market].levels(recorder.snapshot_limit))

@@ -70,7 +70,6 @@ def with_history(entry: str, changes: Sequence[GridChange]) -> str:
 
 
 def instrument_json(instrument: Instrument, inferred: Sequence[str], grids: Sequence[GridChange] = ()) -> str:
-    """*inferred* lists values inferred from the data."""
     text = msgspec.json.format(with_history(to_exchange_info(instrument), grids), indent=1) + "\n"
     return json.dumps({**json.loads(text), "inferred": list(inferred)}, indent=1) + "\n" if inferred else text
 

@@ -156,7 +156,6 @@ class DayWriter:
         self.frame_of(stamp, epoch_id, level_cells(bids, asks, self.top_n))
 
     def frame_of(self, stamp: Stamp, epoch_id: int, cells: str) -> None:
-        """*cells* come from `rows.level_cells`."""
         self._frames.add(frame_row(stamp, self.run_id, epoch_id, cells))
 
     def trade(self, recv_us: int, trade: Trade) -> int:
@@ -210,7 +209,6 @@ class DayWriter:
         return seq
 
     def quarantine(self, recv_us: int, stream: str, reason: str, raw: bytes) -> int:
-        """Store an unparsable message raw."""
         seq = self.skip()
         text = base64.b64encode(raw).decode()
         row = dict(zip(layout.QUARANTINE_KEYS, (recv_us, seq, stream, reason, text), strict=True))

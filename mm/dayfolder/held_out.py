@@ -33,7 +33,6 @@ def held_days(data_root: Path) -> Held:
 
 
 def held_of(data_root: Path, symbol: str, days: Iterable[str]) -> list[str]:
-    """Return which of *days* of a symbol are held out today, in order."""
     until, today = held_days(data_root).get(symbol, {}), run_stamp(now_us())[:8]
     return sorted({day for day in days if day in until and (until[day] is None or today < str(until[day]))})
 
@@ -61,7 +60,6 @@ def hold(data_root: Path, symbol: str, days: Iterable[str], until: str | None) -
 
 
 def release(data_root: Path, symbol: str, days: Iterable[str]) -> list[str]:
-    """Return the days that were held."""
     with _changed(data_root) as held:
         own = held.get(symbol, {})
         released = [day for day in days if day in own]

@@ -146,7 +146,6 @@ class LedgerWriter:
 
 
 def gap_row(recv_us: int, recv_seq: int, run_id: str, kind: str, epoch_id: int, details: Details) -> str:
-    """Return the row of the gaps file that repeats an event."""
     return f"{recv_us // 1000},{recv_seq},{run_id},{epoch_id},{kind},{_quoted(details)},{recv_us}"
 
 

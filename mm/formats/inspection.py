@@ -54,7 +54,6 @@ class Inspection:
 
 
 def inspect_day(folder: DayFolder, tape: Tape | None) -> Inspection:
-    """Return the overview of *folder*."""
     rows = {folder.relative(path): contents(folder, path).rows for path in day_files(folder) if path.suffix != ".json"}
     lines = coverage_text(cover(folder)).splitlines()
     if tape is None:

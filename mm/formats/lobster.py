@@ -146,7 +146,6 @@ class LobsterReader(FileReader):
     def _follow(  # noqa: PLR0913, PLR0917 - the cells of a message
         self, kind: int, number: int, shares: int, price: int, direction: int, shown: _Book | None, book: _Book
     ) -> None:
-        """Apply a message to the orders, then what the window shows."""
         if kind == SUBMITTED:
             self._visible.add(number, direction, price, shares)
         elif kind in _TAKEN:

@@ -243,7 +243,6 @@ class Wallet:
     def trade(  # noqa: PLR0913 - a trade
         self, us: int, contract: Contract, side: int, ticks: int, lots: int, fee_e8: int, *, trade_id: int = 0
     ) -> int:
-        """Book a trade of a contract, and return what it realises, before its fee."""
         closes = contract.closing(side, lots)
         notional_e8 = contract.notional_e8(ticks, closes), contract.notional_e8(ticks, lots - closes)
         realised_e8 = contract.trade(us, side, lots, notional_e8, fee_e8)

@@ -229,7 +229,6 @@ class _Loss(NamedTuple):
 
 
 def matched(lines: Sequence[OrderMessage]) -> dict[int, TradeOrders]:
-    """Return the orders of each trade among *lines*, by the position of the trade."""
     lost = _losses(lines)
     used: set[int] = set()
     fills = {}

@@ -265,7 +265,6 @@ class Arbiter:
         return not self._doubts and self._updates.alone is None and self._trades.alone is None
 
     def took_columns(self, update_id: int | None, trade_id: int | None) -> None:
-        """Note that messages up to these ids were passed on unchanged."""
         self._updates.last_id, self._trades.last_id = update_id, trade_id
 
     def settle(self, recv_us: int, message: Sequenced, conn: int | None, now_s: float, raw: bytes) -> Settled:
@@ -276,7 +275,6 @@ class Arbiter:
         return self._doubts[lane].take(recv_us, message, conn, now_s, raw, lane.last_id)
 
     def take(self, recv_us: int, conn: int, message: Sequenced, now_s: float) -> Passing:
-        """Return the messages to pass on, each with new ids."""
         if isinstance(message, DepthUpdate):
             return self._updates.take(conn, message.U, message.u, (recv_us, message), now_s)
         number = message.t if isinstance(message, TradePrint) else message.a
@@ -398,13 +396,11 @@ class MarketState:
             self.book.carry_over(recv_us)
 
     def passed(self, us: int) -> None:
-        """Stamp waiting messages and late responses *us* or later."""
         self._passed_us = us
 
     def take(
         self, recv_us: int, message: Sequenced, conn: int | None = None, now_s: float = 0.0, raw: bytes = b""
     ) -> Taken:
-        """Process a depth message or trade."""
         if self.ids_again:
             return Taken(ids_missing=False, advanced=False, late=False)
         self._last_us = recv_us

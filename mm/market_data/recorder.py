@@ -177,8 +177,6 @@ def _of_symbols(recorder: Recorder, name: Name, at: int, start: int) -> tuple[Re
 
 
 def _due(recorder: Recorder) -> Callable[[], bool]:
-    """Return whether the window is, or will be, open."""
-
     rule = WindowRule(recorder.window_start, recorder.window_end, recorder.window_tz)
     window = rule.at(now_us())
     return lambda: rule.endless or now_us() < window.end_us

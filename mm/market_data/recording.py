@@ -47,14 +47,12 @@ class MarketFollower(Protocol):
     async def follow(self, market: MarketState, settled_us: Callable[[], int]) -> None:
         """Run beside the recording, without end; *settled_us* is `WsStream.settled_us`."""
 
-    def paid(self, payment: Funding) -> None:
-        """Handle a funding payment, which may have been due some time ago."""
+    def paid(self, payment: Funding) -> None: ...
 
     def moved(self, to: str | None) -> None:
         """The day's files moved to the folder *to*, or are gone: later events have other files."""
 
-    def ended(self) -> None:
-        """No more events follow."""
+    def ended(self) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +100,6 @@ class Recording:
 
     @property
     def unread(self) -> bool:
-        """Whether stream messages wait to be read."""
         return self._parts.stream.unread
 
     def ask_status(self) -> None:

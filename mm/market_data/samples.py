@@ -55,11 +55,9 @@ class Sample:
         return sum(file.size for file in self.files)
 
     def url(self, file: SampleFile) -> str:
-        """Return the server path."""
         return f"/{self.source}/{quote(file.place)}"
 
     def command(self, folder: Path) -> str:
-        """Return the command that imports the files in *folder*."""
         return " ".join(("mm data import", *(str(folder / file.name) for file in self.files), self.flags))
 
 

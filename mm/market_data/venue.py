@@ -320,8 +320,7 @@ class MarketVenue(Protocol):
 
     def depth(self, symbol: str, limit: int) -> RestRequest: ...
 
-    def levels(self, wanted: int) -> int:
-        """Return the levels per side to request in a snapshot if *wanted* are needed."""
+    def levels(self, wanted: int) -> int: ...
 
     def exchange_info(self, symbol: str) -> RestRequest: ...
 

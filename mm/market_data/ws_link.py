@@ -252,7 +252,6 @@ class Link:
 
     @property
     def unread(self) -> bool:
-        """Whether data waits in the socket."""
         transport = getattr(self.connection, "transport", None)
         if transport is None or self.ended or transport.is_closing():
             return False

@@ -101,7 +101,6 @@ class WsStream:
 
     @property
     def unread(self) -> bool:
-        """Whether messages wait, in this process or a socket."""
         return bool(self._inbox.waiting) or any(link.unread for link in self._inbox.links)
 
     def behind_s(self) -> float:

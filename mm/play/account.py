@@ -46,7 +46,6 @@ class AccountPlay:
         return sum(tape.end_us - tape.start_us for play in self.plays.values() for tape in play.tapes)
 
     def run(self, step: Step | None = None, *, keeps_orders: bool = True) -> AccountResult:
-        """Play the account."""
         markets = {symbol: _market(play) for symbol, play in self.plays.items()}
         cash_e8 = e8(next(iter(self.plays.values())).knobs.account.initial_cash)
         played = backtest_account(markets, cash_e8, self.bounds, step=step, keeps_orders=keeps_orders)

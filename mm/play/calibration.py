@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 
 def calibration_config(calibration: "Calibration", fit: "Fit", seed: int, tape: "Tape") -> "CalibrationConfig":
-    """Return the calibration config of days that start with *tape*."""
     from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
     from mm.calibration.sweeps import HitRule
 

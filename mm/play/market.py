@@ -122,7 +122,6 @@ def open_days(day: Day, market: Market) -> "list[Tape]":
 
 
 def _without_us(tape: "Tape", folder: "DayFolder", day: Day) -> "Tape":
-    """Remove our orders and trades that OWN_ORDERS names, with their logs as inputs."""
     market = "usdm" if tape.meta.venue == USDM else "spot"
     roots = [root for root in (day.out_root, day.out_root / market) if audit_folder(root, folder.symbol).is_dir()]
     if day.own_orders == "keep" or (day.own_orders == "auto" and not roots):
@@ -174,7 +173,6 @@ def on_one_grid(opened: "Sequence[Tape]") -> "list[Tape]":
 
 
 def other_day(day: Day, others: OtherMarkets, name: str) -> Day:
-    """Return the days of the other market called *name*."""
     declared = others.declared()[name]
     return replace(day, symbol=declared["symbol"], data_root=Path(declared.get("data_root") or day.data_root))
 

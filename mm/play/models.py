@@ -189,7 +189,6 @@ class PlayModels:
         return predictors
 
     def describe(self, result: "Result", quoting: Made | None, predictors: Mapping[str, Artefact]) -> "Result":
-        """Describe the fit or schedule, *predictors* and agents in *result*."""
         result = self.with_predictors(result, predictors)
         if self.fitted is None:
             return result

@@ -185,7 +185,6 @@ def fit_baselines(task: Task, samples: Samples) -> dict[str, Any]:
 
 
 def predict_baselines(task: Task, samples: Samples, numbers: Mapping[str, Any]) -> dict[str, Floats]:
-    """Return the predictions of each baseline, by name."""
     constant, imbalance = (np.array(numbers[name])[samples.side] for name in (CONSTANT, IMBALANCE))
     line = imbalance[:, 0] + imbalance[:, 1] * samples.imbalance
     baselines = {CONSTANT: constant, IMBALANCE: line if task.sides == 1 else 1.0 / (1.0 + np.exp(-line))}

@@ -102,7 +102,6 @@ class _PrintColumns(NamedTuple):
 
 
 def columns_of(tape: "Tape", signals: Sequence[str], others: Mapping[str, "OtherFeed"] = NO_OTHERS) -> SignalTable:
-    """Signals may read *others*, feeds of other markets."""
     names = tuple(dict.fromkeys((*signals, IMBALANCE, "mid", "spread")))
     pieces = list(compute(tape, names, others=others))
     us = np.concatenate([np.empty(0, np.int64), *(piece.recv_us for piece in pieces)])

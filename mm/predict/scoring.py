@@ -48,7 +48,6 @@ class PredictedSamples:
 
 
 def score(task: Task, predicted: PredictedSamples, tick: float) -> dict[str, Any]:
-    """Return the scores for ``model.json``."""
     samples, y = predicted.samples, predicted.samples.outcome
     losses = {name: _losses(task, y, values) for name, values in predicted.baselines.items()}
     own, unit = _losses(task, y, predicted.values), losses[CONSTANT].mean()

@@ -136,7 +136,6 @@ def _walked(
 def shuffled_predictions(
     predictor: Predictor, task: Task, samples: Samples, seed: int
 ) -> dict[str, NDArray[np.float64]]:
-    """Return predictions with each signal shuffled among the samples of the probe."""
     draw, shuffled = np.random.default_rng(seed), {}
     samples = samples.at(probe(samples))
     for column, name in enumerate(task.signals):

@@ -259,7 +259,6 @@ class Probe:
             )
 
     def _words(self, setup: Setup | None = None) -> list[str]:
-        """Paths are absolute, as it may run elsewhere."""
         setup = setup or self.setup
         fit, latencies = setup.models.fill_params_file, setup.execution.latency_file
         models = replace(setup.models, fill_params_file=fit and fit.resolve())

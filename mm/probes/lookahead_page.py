@@ -20,7 +20,6 @@ HEIGHT, CLOSE_S = 280, 4
 
 
 def lookahead_page(tape: "Tape", models: tuple[str, ...], report: Report) -> str:
-    """Return the page."""
     failed = [test for test in report.played if report.failed(test)]
     played = sum(report.played.values())
     verdict = ("failed", ", ".join(failed), "loss") if failed else ("passed", "no difference before a cut", "gain")

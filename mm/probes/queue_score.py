@@ -115,7 +115,6 @@ def block_length(life_us: int) -> int:
 
 
 def score(orders: VirtualOrders, truth: Outcomes, model: Outcomes, chosen: "Bools | None" = None) -> Score:
-    """Compare on orders that rested in both, or on *chosen* ones."""
     kept = np.flatnonzero(truth.sent & model.sent & (True if chosen is None else chosen))
     us, true_us, model_us = orders.us[kept], truth.filled_us[kept], model.filled_us[kept]
     true, filled = true_us >= 0, model_us >= 0

@@ -79,7 +79,6 @@ class Report:
             self.notes.append(f"it depends on the time of day: from what does it know? {finding.message}")
 
     def add_opened(self, watch: "FileWatch", began_us: int, data_root: Path) -> None:
-        """The model must read no file of the day, and none made after it began."""
         self.played[OPENED] = 1
         for path, file in sorted(watch.opened.items()):
             kind, by = watch.kind(file, began_us, data_root), file.line or "compiled code"
@@ -257,7 +256,6 @@ class Baseline:
         shift_us: int = 0,
         others: "Mapping[str, OtherFeed] | None" = None,
     ) -> Finding | None:
-        """The tape and feeds are equal before the cut."""
         try:
             tables = player.play(tape, shift_us, others)
         except ModelError as error:

@@ -146,7 +146,6 @@ class SignalProbe:
         cut_us: int | None = None,
         shift_us: int = 0,
     ) -> Finding | None:
-        """The tape is equal before the cut."""
         try:
             other = self._rows(tape, others)
         except ModelError as error:

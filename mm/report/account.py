@@ -98,7 +98,6 @@ def write_account_pages(
 def account_page(
     summary: Mapping[str, Any], curves: Mapping[str, Curve], whole: Curve | None, about: About | None = None
 ) -> str:
-    """Return the page as HTML."""
     about = about or About()
     days = " – ".join(dict.fromkeys([*summary["days"][:1], *summary["days"][-1:]]))
     models = summary["models"]

@@ -59,7 +59,6 @@ def _hour(us: Ints) -> Ints:
 
 
 def fills_means(hour: Ints, values: Floats, block: Ints) -> list[Estimate]:
-    """Return the mean of the *values* of each hour."""
     known = ~np.isnan(values)
     hour, values, block = hour[known], values[known], block[known]
     return [_mean_of(values[hour == each], block[hour == each]) for each in range(HOURS)]

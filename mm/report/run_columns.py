@@ -518,7 +518,6 @@ def _each(pair: tuple[Floats, Floats], change: Callable[[Floats], Floats]) -> tu
 
 
 def equity_curve(run: "RunColumns") -> EquityCurve:
-    """Return the account at each state row."""
     us, inventory, equity, legs = _all_legs(run)
     if len(run.excluded):
         begun = np.searchsorted(run.excluded[:, 0], us, side="right")

@@ -374,7 +374,6 @@ def _in_bp(runs: Sequence[ComparedRun]) -> bool:
 
 
 def markouts_figure(runs: Sequence[ComparedRun]) -> Figure | None:
-    """Return the realised half-spread of each run some time after a fill."""
     traces = []
     for run, colour in zip(runs, SERIES, strict=False):
         base, quoted = (_at(run.summary, f"volume.{name}") for name in ("base", "quote"))

@@ -58,7 +58,6 @@ def random_agent(market: PaperModel, seed: int) -> LearnedPolicy:
 
 
 def brackets(market: PaperModel, seeds: Sequence[int]) -> dict[str, float]:
-    """Return the utility of the policies that need no training, by name."""
     drawn = [utility(market, random_agent(market, seed)) for seed in seeds]
     return {
         "closed_form": utility(market, InventoryRule(market)),

@@ -96,7 +96,6 @@ def train(envs: Batched, timesteps: int, seed: int, steps: int, **settings: Any)
 
 
 def train_in_paper_world(seed: int, timesteps: int) -> Layers:
-    """Return the network of an agent trained in `PaperWorld`."""
     envs = Batched(PaperWorld(64))
     settings = {"gamma": 1.0, "learning_rate": _falling(1e-3), "policy_kwargs": _policy(-2.5)}
     return layers_of(train(envs, timesteps, seed, 100, **settings))

@@ -144,7 +144,6 @@ def checkout_commit(package: Path) -> str | None:
 
 
 def peak_rss_mb() -> float | None:
-    """Return the peak resident memory of this process, in MB."""
     status = Path("/proc/self/status")
     if status.exists():
         # Not getrusage: on Linux its figure begins with the memory of the parent process.

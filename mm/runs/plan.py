@@ -51,7 +51,6 @@ class Plan:
     resumable: bool = False
 
     def folder(self, run_id: str) -> Path:
-        """Return the folder of the finished run."""
         if self.day.out_dir is not None:
             shared = self._shares(self.day.out_dir)
             return self.day.out_dir / f"{self.day.symbol}_{self.day.label()}" if shared else self.day.out_dir
@@ -192,7 +191,6 @@ def partial_folder(folder: Path) -> Path:
 
 
 def cannot_write(path: Path, error: OSError, knob: Sentence) -> UsageError:
-    """Return an error with path, reason and the *knob* that changes the path."""
     return UsageError("{} cannot be written ({}); set {} to a folder that can", path, error.strerror, knob)
 
 
@@ -233,7 +231,6 @@ def remove(folder: Path, *, ignore_errors: bool = False) -> None:
 
 
 def checkpoint(partial: Path, inputs: Iterable[Entry]) -> tuple[Path, bool]:
-    """Return the folder, and whether earlier results, of other files or code, were discarded."""
     folder = partial / CHECKPOINT
     path = folder / WORK
     work = json.loads(path.read_text(encoding="utf-8"))

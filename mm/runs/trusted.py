@@ -185,7 +185,6 @@ def _knob_files(run: RunFolder, located: Mapping[str, Path]) -> dict[str, Path]:
 
 
 def _artefacts(run: RunFolder, played: Mapping[str, Any], *, reviewed: bool) -> dict[str, str]:
-    """Return the predictors, agents and fits in parameters, by text."""
     moved_to, copies = {}, _copies(run)
     for name, value in played.items():
         for key, text in _texts(value, grid=name == "grid") if name not in _NO_MODELS else ():

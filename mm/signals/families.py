@@ -428,7 +428,6 @@ class Signals:
                 self.check([name.partition(".")[2]])
 
     def others(self, feeds: Mapping[str, OtherFeed], names: Sequence[str]) -> Others:
-        """Return new readers, with the signals that *names* or their predictors read."""
         others = Others(feeds)
         read = [signal for name in names for signal in (signal_of(name)[0].signals if FOLDER in name else (name,))]
         for other in feeds:

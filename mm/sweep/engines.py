@@ -174,7 +174,6 @@ def _answer_to(process: "subprocess.Popen[str]", line: str) -> str:
 
 
 def on_cluster(tasks: Sequence[Task], address: str) -> Outcomes:
-    """Play *tasks* on the cluster of the scheduler at *address*."""
     with _client(address) as client:
         executor = client.get_executor(pure=False)
         waiting, alone = deque(range(len(tasks))), deque[int]()

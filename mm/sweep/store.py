@@ -46,7 +46,6 @@ def trial_of(
 
 
 def code_of(models: Models) -> Code:
-    """Return the code that a point with these *models* runs."""
     own, others = _own_modules(_users_models(models))
     return Code(own, *_digests(*sorted(others)))
 

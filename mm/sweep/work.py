@@ -116,7 +116,6 @@ class Work:
         return sum(map(len, self._of_point.values())) - self.played
 
     def run(self, engine: Engine, step: Callable[[int], None], *, reuse: bool) -> list[PlayedPoint]:
-        """Play the missing backtests and return every point with its outcome."""
         outcomes = self.kept() if reuse else {}
         missing = [job for key, job in self.jobs.items() if key not in outcomes]
         self.played = len(missing)

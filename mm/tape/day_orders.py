@@ -42,7 +42,6 @@ class DayOrders:
         return cls(day.order_log, unit, (grid.tick_e8, grid.lot_e8), folder)
 
     def open(self) -> OrderIndex:
-        """Open or make the index."""
         (ticks, odd_ticks), (lots, odd_lots) = map(divmod, self.unit, self.wanted)
         if odd_ticks or odd_lots:
             raise Mismatch(

@@ -142,7 +142,6 @@ class FileSteps:
     lot_e8: int
 
     def joined(self, other: "FileSteps") -> "FileSteps":
-        """Return the greatest steps that divide both."""
         return FileSteps(gcd(self.tick_e8, other.tick_e8), gcd(self.lot_e8, other.lot_e8))
 
 

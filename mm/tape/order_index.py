@@ -80,7 +80,6 @@ class Consistency:
 
 
 def joined(parts: Iterable[Consistency]) -> Consistency:
-    """Return the consistency of several days together."""
     every = list(parts)
     return Consistency(sum(part.executed_lots for part in every), sum(part.first_lots for part in every))
 

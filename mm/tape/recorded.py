@@ -398,7 +398,6 @@ class DayFindings:
 
 
 def lost_lines(folder: DayFolder, reads: Sequence[FileRead]) -> tuple[int, list[str]]:
-    """Return the number of lost lines in damaged files, and a warning per file."""
     damaged = [read for read in reads if read.cut_off or read.torn_lines]
     manifest = read_manifest(folder) if damaged else None
     rows = {entry.path: entry.rows for entry in manifest.files} if manifest else {}

@@ -191,11 +191,9 @@ class Ledger:
         return _day(lines, problems, path.with_suffix(VALUES))
 
     def add(self, trial: Trial) -> str | None:
-        """Return what hindered it, with the file."""
         return self._append(trial.symbol, trial.day, trial)
 
     def open(self, symbol: str, day: str, made_by: str) -> str | None:
-        """Return what hindered it."""
         return self._append(symbol, day, Opening(at_us=now_us(), made_by=made_by))
 
     def forget(self, symbol: str, day: str, why: str) -> int:

@@ -212,7 +212,6 @@ class Tried:
 
 
 def _of_market(trials: Sequence[TrialLine], market: str) -> tuple[list[TrialLine], int]:
-    """Return trials of this *market*, and the number of others."""
     own = [trial for trial in trials if trial.market == market]
     return own, len(trials) - len(own)
 

@@ -16,7 +16,6 @@ PYTHON = "python"
 
 
 def write_openings(out_root: Path, tapes: "Iterable[Tape]", made_by: str) -> list[str]:
-    """Return what hindered it."""
     ledger = Ledger(out_root)
     written = (ledger.open(tape.symbol, day, made_by) for tape in tapes if tape.meta.opened for day in tape.days)
     return [problem for problem in written if problem]

@@ -60,7 +60,6 @@ class MarginReport:
 
 
 def peaks_shown(peaks: MarginPeaks) -> dict[str, float]:
-    """Return peaks as in the summary."""
     return {f"{name}_max": getattr(peaks, name) for name in ("initial", "maintenance", "ratio", "leverage")}
 
 

@@ -12,7 +12,6 @@ MOST_CODES, TABLE_PER_ROW = 2**63 - 1, 4
 
 
 def dot(first: Numbers, second: Numbers) -> float:
-    """Return the sum of the products."""
     return float((first * second).sum())
 
 

@@ -55,7 +55,6 @@ class Spans:
 
     @classmethod
     def union(cls, each: "Sequence[Spans]") -> Self:
-        """Return the time that is in any of *each*."""
         begin_us, end_us = (np.concatenate([getattr(one, name) for one in each]) for name in ("begin_us", "end_us"))
         order = np.argsort(begin_us, kind="stable")
         begin_us, reached_us = begin_us[order], np.maximum.accumulate(end_us[order])

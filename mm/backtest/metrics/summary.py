@@ -208,7 +208,6 @@ def _setup(terms: "RunTerms") -> dict[str, Any]:
 
 
 def _parts(pnl: Pnl | None, account: AccountSeries) -> dict[str, float | None]:
-    """Return the parts of the PnL in the quote asset."""
     if pnl is None:
         return dict.fromkeys(PARTS)
     units = (pnl.quoting, pnl.hold, pnl.total, pnl.spread, pnl.inventory, pnl.fees)

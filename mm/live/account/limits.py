@@ -140,7 +140,6 @@ class TradedAccount:
         }
 
     def shown(self) -> dict[str, str | None]:
-        """Return the same as text, by limit: what is used, and of how much."""
         return {
             name: f"{'not known' if used is None else _text(name, used)} of "
             f"{'no limit' if bound is None else _text(name, bound)}"

@@ -156,7 +156,6 @@ class AuditBooks:
         }
 
     def take(self, row: Mapping[str, Any], changes: Changes) -> None:
-        """Apply the next row, and add its changes to *changes*."""
         take = self._takes.get(row["type"])
         if take is None or not (self._counts or row["type"] == "start"):
             return

@@ -743,7 +743,6 @@ class Gateway:
         return found.forced or ("protective stop" if sent else "")
 
     def _forced(self, found: OrderEvent, what: str) -> LiveOrder:
-        """Return an order by which our position is closed, which is new."""
         own_id = forced_id(found.client_ids[0], found.exchange_id)
         side, qty = found.side, short_text(found.seen(own_id, 0).qty_e8)
         order = LiveOrder(EARLIER, own_id, side, "", qty, "IOC", exchange_id=found.exchange_id)

@@ -128,7 +128,6 @@ class RunComparison:
 
 
 def read_run(run: "RunFolder") -> RunData:
-    """Read the files of a run."""
     import polars as pl
 
     kind, symbol = run.manifest["kind"], run.manifest["symbol"]

@@ -80,7 +80,6 @@ def plan(
     *,
     contract: bool = False,
 ) -> FlattenPlan:
-    """Return how a position is closed in a book."""
     side = -1 if position_e8 > 0 else 1
     levels = [(e8(price), e8(qty)) for price, qty in (book.asks if side > 0 else book.bids)]
     best = [e8(levels[0][0]) for levels in (book.bids, book.asks) if levels]

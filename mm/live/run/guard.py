@@ -158,7 +158,6 @@ def guarded_run(run: "Run", key: str, out_root: Path, market: str = "") -> Guard
 def guarded_exchange(
     at: "ExchangeAccount", window_ms: int, locks: Sequence[Path], runs: Sequence[str]
 ) -> GuardedExchange:
-    """Return what a guardian is told of the exchange."""
     url = at.urls.rest
     quiet = quiet_file(url)
     return GuardedExchange(

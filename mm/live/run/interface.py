@@ -71,7 +71,6 @@ class TradingInterfaceClient:
         await self._http.aclose()
 
     async def call(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> Any:
-        """Send a request, ``GET`` or ``POST``, and return its answer, with exact decimals."""
         try:
             answer = await self._http.request(method, path, json=content)
         except httpx.HTTPError as error:
@@ -152,7 +151,6 @@ class InterfaceGateway:
     # ------------------------------------------------------------------ its loop
 
     def fills_came(self) -> None:
-        """Fetch the fills after the queued requests."""
         self._work.put_nowait(self._book)
 
     def end(self) -> None:

@@ -361,7 +361,6 @@ class TradeObserver(Observer):
             self.metrics.contract.paid_e8 = self.account.ledger.paid_e8
 
     def update(self, us: int) -> None:
-        """Record new breaches, and update the public view every tenth of a second."""
         self._us = us
         self._show_breaches(us)
         if us >= self._next_us:

@@ -55,7 +55,6 @@ class Place(NamedTuple):
 def places_of(
     others: OtherMarkets, own: Place, published: Mapping[str, tuple[str, str]], apart: Collection[str] = ()
 ) -> dict[str, Place]:
-    """Return where each other market is recorded from and to, by name."""
     from mm.market_data.recorder import of_market
 
     places = {}

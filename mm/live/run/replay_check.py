@@ -93,7 +93,6 @@ def as_it_was(tape: Tape, seen: "NDArray[np.bool_]", end_us: int) -> Tape:
 
 
 def replay(terms: ShadowTerms, knobs: PlayKnobs, data_root: Path, folder: Path) -> Inputs:
-    """Play the recorded day as the shadow did, and write the tables into *folder*."""
     others, inputs = dict[str, OtherFeed](), Inputs()
     for name, one in knobs.others.declared().items():
         seen_by = terms.others[name]

@@ -53,7 +53,6 @@ class TradeEnd:
 
 
 def write_trade(run: "Run", end: TradeEnd, legs: Mapping[str, TradeEnd]) -> None:
-    """Write the results of a trade into its run, and its legs' results by name."""
     result = replace(end.result, legs={name: leg.result for name, leg in legs.items()})
     run.write_result(result)
     _write_account(run, end)

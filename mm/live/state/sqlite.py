@@ -13,7 +13,6 @@ _WAIT_S = 5.0  # for another writing process
 
 
 def table_sql(name: str, table: StateTable, kinds: Mapping[str, str]) -> str:
-    """Return the statement that creates a table if it is missing."""
     columns = ", ".join(f"{column} {kinds[kind]}" for column, kind in table.columns.items())
     return f"CREATE TABLE IF NOT EXISTS {name} ({columns}, PRIMARY KEY ({', '.join(table.key)}))"
 

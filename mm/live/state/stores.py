@@ -67,7 +67,6 @@ class StateStores(LiveStore):
 def state_writer(
     stores: StateStores, out_root: Path, symbol: str, audit: "AuditLog", report: "Reporter"
 ) -> "StateWriter":
-    """Return the writer of a run with an audit log to the configured stores."""
     from mm.live.state.writer import StateWriter
 
     return StateWriter(symbol, stores.backends(out_root), audit, stream_maxlen=stores.stream_maxlen, report=report)

@@ -151,7 +151,6 @@ class SpotVenue(OrderRequests):
     # answers
 
     def fee_rates_of(self, answers: Sequence[ApiAnswer]) -> FeeRates:
-        """Return the commission rates: standard, special and tax, of the side that pays more."""
         return COMMISSION.decode(answers[0].result).rates()
 
     def seen_all(self, answer: ApiAnswer) -> list[OrderSeen]:

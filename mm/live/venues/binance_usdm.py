@@ -204,7 +204,6 @@ class UsdmVenue(OrderRequests):
         raise NotImplementedError(f"{self._symbol}: no order was replaced by {answer!r}")
 
     def terms_of(self, answer: ApiAnswer) -> ContractInfo:
-        """Return the terms of the symbol."""
         return ContractInfo(answer.result if answer.outcome is Outcome.DONE else b"{}", self._symbol)
 
     def ours_e8(

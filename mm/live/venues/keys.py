@@ -64,7 +64,6 @@ class Credentials:
 def read_credentials(
     environ: Mapping[str, str], *, api_key: str | None = None, api_secret: str | None = None
 ) -> Credentials:
-    """Return the key of an account."""
     key, secret = (api_key or environ.get(KEY, "")).strip(), (api_secret or environ.get(SECRET, "")).strip()
     file = "" if api_secret else environ.get(KEY_FILE, "").strip()
     if not key:

@@ -59,7 +59,6 @@ class Settlement:
         self._touched: dict[int, int] = {}
 
     def apply(self, rows: Iterable[Row], request_id: str = "") -> None:
-        """Apply the next rows."""
         for row in rows:
             _, kind, order_id, *_ = row
             if kind == ROW_TRADE:

@@ -397,7 +397,6 @@ ScenarioParameters: type = make_dataclass(
 
 
 def chosen(name: str, flags: Any) -> Scenario:
-    """Return the scenario *name* with its values from *flags*, a `ScenarioParameters`."""
     own = FIELDS[name]
     given = {entry.name: entry for entry in knobs(ScenarioParameters) if getattr(flags, entry.name) is not None}
     context = click.get_current_context(silent=True)

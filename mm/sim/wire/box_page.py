@@ -128,7 +128,6 @@ class UserPnl:
 
 
 def page(box: "Box") -> str:
-    """Return the current page of a box as a single HTML document."""
     instrument = box.truth.instrument
     us, bid, ask = box.best.columns()
     scale = instrument.tick_e8 / E8

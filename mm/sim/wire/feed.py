@@ -42,12 +42,10 @@ class BatchTimer:
         self.partial: dict[tuple[StreamConnection, StreamName], int] = {}
 
     def add(self, side: int, ticks: int, level: str, update_id: int) -> None:
-        """Add a change of the book."""
         self._first_id = self._first_id or update_id
         (self._bids if side > 0 else self._asks)[ticks] = level
 
     def join(self, subscriber: "StreamConnection", stream: StreamName) -> None:
-        """Send *subscriber* the events of *stream* from the next batch on."""
         if stream.kind == "depth":
             self.depth[subscriber] = None
         else:

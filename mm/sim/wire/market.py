@@ -80,17 +80,14 @@ class WireMarket(Protocol):
 
     def feed(self, instrument: "Instrument", now_us: int) -> "StreamFeed": ...
 
-    def more_feeds(self, exchange: Any, peers: Sequence[StreamSource]) -> list[StreamSource]:
-        """Return the other streams of a symbol."""
+    def more_feeds(self, exchange: Any, peers: Sequence[StreamSource]) -> list[StreamSource]: ...
 
     def session_operations(self, session: "ApiSession") -> list[Operation]:
         """Return the operations of a session of the WebSocket API beside logon, status and logout."""
 
-    def aside(self, request: "Request") -> "Response | None":
-        """Return the answer of what is no operation, such as a retired endpoint."""
+    def aside(self, request: "Request") -> "Response | None": ...
 
-    def controls(self, exchange: Any) -> Mapping[tuple[str, str], Callable[[Mapping[str, Any]], Any]]:
-        """Return the control calls of the market, which take the JSON of their body."""
+    def controls(self, exchange: Any) -> Mapping[tuple[str, str], Callable[[Mapping[str, Any]], Any]]: ...
 
 
 def only_text(content: Mapping[str, Any], name: str) -> str | None:

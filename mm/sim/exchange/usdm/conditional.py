@@ -148,7 +148,6 @@ class Conditionals:
             self._send(self._due.pop(0))
 
     def ended(self, order_id: int) -> None:
-        """Finish the conditional order that sent *order_id*."""
         if order := self._sent.pop(order_id, None):
             self._change(order, FINISHED)
 

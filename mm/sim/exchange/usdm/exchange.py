@@ -548,7 +548,6 @@ class UsdmExchange(Exchange):
             listener(forced)
 
     def place_forced(self, number: int, new: NewOrder) -> UserOrder:
-        """Place an order by the exchange, which needs no margin."""
         return self._place(number, new)
 
     def drain(self) -> None:

@@ -245,11 +245,9 @@ class ActiveFault:
         return released
 
     def over(self, now_us: int) -> bool:
-        """Return True if the fault makes no further changes and holds no messages."""
         return not self.held and self.spent(now_us)
 
     def spent(self, now_us: int) -> bool:
-        """Return True if the fault makes no further changes."""
         return self.left == 0 or self.late(now_us)
 
 

@@ -42,7 +42,6 @@ class Downloads:
         return (number, asked) if asked and asked.account == account else None
 
     def text(self, number: int, contracts: "list[tuple[UsdmExchange, UsdmTexts]]") -> str | None:
-        """Return a history as CSV, as it is now."""
         asked = self._asked.get(number)
         if asked is None:
             return None

@@ -63,3 +63,18 @@ def test_a_list_without_an_answer_begins_the_wait_anew(clock):
     """While nothing is known an order may have been accepted."""
     looks = [0] * 20
     assert emptied_after(clock, *looks, NoAnswer("503"), 0, alone=True) >= 0.25 * len(looks) + WINDOW_S + SETTLED_S
+
+
+@pytest.mark.parametrize(("box", "code"), [(True, 75), (False, 0)])
+def test_only_a_box_is_gone_with_its_orders(clock, box, code):
+    """Another exchange that does not answer for minutes still has them: it is asked until it does."""
+    key = Credentials("k", secret="s").handed()
+    more = {"box": box, "market": "spot", "symbols": ["SIMUSDT"], "runs": ["mm-a"]}
+    orders = GuardedOrders(GuardedExchange("http://127.0.0.1:9", key, [], "", WINDOW_S, **more))
+    orders.canceller, orders._rest.answered_s = Script(*[NoAnswer("gone")] * 400, 0), clock.now_s
+    found = None
+    while found is None:
+        clock.now_s += 1
+        found = orders.ended(clock.now_s, alone=True)
+    assert found == code
+    assert clock.now_s > 100 + guardian.BOX_GONE_S

@@ -1511,6 +1511,18 @@ FAULTS = [
         "if False:",
         "tests/live/test_trader.py",
     ),
+    Fault(
+        "mm/live/venues/ws_api.py",
+        "if answer.outcome is Outcome.DONE and waiting.route.counted:\n            self._expiries = 0",
+        "if answer.outcome is Outcome.DONE:\n            self._expiries = 0",
+        "tests/live/test_live_ws_api.py",
+    ),
+    Fault(
+        "mm/live/venues/ws_api.py",
+        "            self._limits.not_connected(refused_for_s(error))\n",
+        "",
+        "tests/live/test_live_ws_api.py",
+    ),
 ]
 
 

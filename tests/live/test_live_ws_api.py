@@ -8,8 +8,10 @@ import pytest
 from ws_rig import NOW_US, Play, played
 
 from mm.errors import UsageError
+from mm.live.venues import ws_api
 from mm.live.venues.binance_spot import CANCEL, PLACE, TIME
 from mm.live.venues.venue import ApiAnswer, Outcome
+from mm.live.venues.ws_api import MOST_EXPIRIES
 from virtual_loop import VirtualLoop
 
 
@@ -223,3 +225,44 @@ def test_idle_connection_requests_the_time() -> None:
         assert play.methods().count("time") == 3
 
     played(scenario)
+
+
+@pytest.mark.parametrize(("accepted", "refused"), [((), True), ((1,), False)])
+def test_key_whose_orders_are_refused_on_one_connection_after_another_ends_it(accepted, refused) -> None:
+    """Each log-on succeeds, which says nothing of orders; one that is accepted does."""
+    error = {"code": -2015, "msg": "Invalid API-key, IP, or permissions for action."}
+
+    async def scenario(play: Play) -> None:
+        for attempt in range(MOST_EXPIRIES):
+            if attempt in accepted:
+                play.answers["order.place"] = {"status": 200, "result": {}}
+                play.api.request(PLACE, {}, lambda _: None)
+                await asyncio.sleep(1)
+            play.answers["order.place"] = {"status": 400, "error": error}
+            play.api.request(PLACE, {}, lambda _: None)
+            await asyncio.sleep(10)
+        assert (play.api.failure is not None) == refused
+
+    played(scenario, "ED25519")
+
+
+def test_time_that_a_refused_connection_names_holds_off_the_next_ones(monkeypatch) -> None:
+    """Those of the other processes of this host too."""
+    held: list[float] = []
+
+    class Attempts:
+        async def granted(self, _count: int) -> None: ...
+
+        def hold_off(self, seconds: float) -> None:
+            held.append(seconds)
+
+    async def scenario(play: Play) -> None:
+        play.limits._attempts = Attempts()  # type: ignore[assignment]
+        play.refuses = True
+        play.links[-1].abort()
+        await asyncio.sleep(5)
+
+    monkeypatch.setattr(ws_api, "refused_for_s", lambda _error: 7.0)
+    played(scenario)
+    assert held
+    assert set(held) == {7.0}

@@ -9,8 +9,10 @@ import pytest
 from played_api import PlayedApi
 
 from exchange_rig import INSTRUMENT
+from mm.live.account.check import AccountCheck
 from mm.live.account.fee_values import FeeValues
 from mm.live.account.holdings import Holdings
+from mm.live.account.ledger import Ledger
 from mm.live.knobs import OrderAccess
 from mm.live.orders.access import GatewayRun
 from mm.live.orders.other_traders import OtherTraders
@@ -19,6 +21,7 @@ from mm.live.orders.states import OrderStates
 from mm.live.orders.steps import EARLIER, Booked, Rejected
 from mm.live.venues.binance_requests import PAGE
 from mm.live.venues.binance_spot import SpotAccount, SpotVenue
+from mm.live.venues.binance_usdm import UsdmAccount, UsdmVenue
 from mm.live.venues.filters import OrderChecks
 from mm.live.venues.live_orders import LiveOrder, OrderState
 from mm.live.venues.request_limits import OrderLimits
@@ -299,3 +302,34 @@ def test_order_with_thousands_of_trades_is_fetched_page_by_page() -> None:
         assert len([step for step in rig.steps if isinstance(step, Booked)]) == 2_400
 
     run(scenario)
+
+
+def test_payments_of_before_the_ledger_are_not_booked() -> None:
+    """They are asked for from a minute before on; the balance with which it begins has them."""
+    begun_us = 1_700_000_000_000_000
+    ledger = Ledger(INSTRUMENT, contract=True)
+    check = AccountCheck(INSTRUMENT, (0, 0), ledger=ledger)
+    run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(), account=check, begun_us=begun_us)
+    api = PlayedApi()
+    queries = OrderQueries(
+        *(run, OrderStates(), ExchangeClock(lambda: 10**15), OrderChecks(INSTRUMENT), Holdings(), FeeValues()),
+        OrderLimits(),
+        venues=(UsdmAccount(), UsdmVenue("SIMUSDT")),
+        others=OtherTraders("SIMUSDT", []),
+        api=lambda: api,
+        changed=lambda: None,
+    )
+    rows = [
+        {"incomeType": "FUNDING_FEE", "income": income, "asset": "USDT", "time": ms, "tranId": ms, "symbol": "SIMUSDT"}
+        for ms, income in ((1_699_999_999_999, "-8"), (1_700_000_000_000, "-0.25"), (1_700_000_100_000, "0.5"))
+    ]
+
+    async def main() -> None:
+        task = asyncio.ensure_future(queries._payments())
+        await asyncio.sleep(0)
+        api.answer(rows)
+        await task
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())
+    assert ledger.paid_e8 == 25_000_000

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from test_orders import Desk
 
 from mm import PaperExchange, Quotes, Rules, Tape
-from mm.backtest.fills.base import QueueRiskAverse
+from mm.backtest.fills.base import QueueRiskAverse, TradeCross
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, KINDS
+from mm.backtest.quotes.simple import FixedSpread
 from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import ROW_EXPIRE
 
@@ -185,3 +186,28 @@ def test_paper_ends_the_same_orders_as_the_box(data):
 class NoQuotes:
     def quote(self, _view):
         return None
+
+
+class Centred:
+    """The quotes of ``fixed_spread``, asked at each requote."""
+
+    def quote(self, view):
+        return Quotes(view.mid2_ticks / 2 - 1, view.mid2_ticks / 2 + 1)
+
+
+def test_price_refused_because_of_our_own_order_is_sent_again_once_that_has_ended():
+    """Best prices are as before then; a model of which such calls are skipped sends the same orders as any other."""
+    events = [
+        (BEGIN_US, "snapshot", [(99, 9)], [(101, 9)]),
+        (BEGIN_US + 1_000_000, "depth", [(109, 9)], [(101, 0), (111, 9)]),  # our ask at 101 is behind the bid at 109
+        (BEGIN_US + 3_000_000, "trade", 1, 111, 1),
+    ]
+    tape, rules = Tape.of(TEST, events), {"order_latency_us": 10_000, "cancel_latency_us": 100_000, "start_lots": 99}
+    sent = []
+    for model in (FixedSpread(delta_ticks=1), Centred()):
+        exchange = PaperExchange(model, TradeCross(), Rules(TEST.tick_e8, TEST.lot_e8, **rules))
+        exchange.run(tape)
+        rows = exchange.journal().orders.tolist()
+        sent.append([(row[0] - BEGIN_US, ACTIONS[row[2]], row[5]) for row in rows if row[4] == 1 and row[5] == 109])
+    assert sent[0] == sent[1]
+    assert [action for _, action, _ in sent[0]] == ["PLACE", "REJECT", "SKIP", "PLACE"]

@@ -303,8 +303,8 @@ cdef inline int order_closed(OwnOrders orders, int64_t i, int64_t us, int status
     """End a resting order, and record it."""
     cdef Order* order = &orders.open.orders[i]
     orders_unrest(&orders.open, order)
-    if order.cancel_req_us == NEVER:
-        orders.open.changed = True  # the last requote already considered one being cancelled
+    if order.cancel_req_us == NEVER or orders.refused[1 - slot_of(order.side)].by_own:
+        orders.open.changed = True  # the last requote considered one being cancelled, unless a price was refused for it
     order.status = status
     record_order(&orders.records, order, us, action, COVERED)
     if orders.keeps_ends:

@@ -127,8 +127,8 @@ class _Account(TypedDict, total=False):
     target_inventory: float | Decimal | str | None
     """Inventory that quotes, bounds and risk are measured from; without it the initial one."""
     preset: Literal["equity", "future", "crypto"] | None
-    """Fees, contract multiplier, hours and short sales of an asset class; without it those of the recorded
-    market.
+    """Fees, contract multiplier, hours and short sales of an asset class; without it the recorded
+    market's.
     """
     state_interval_ms: float
     """Time between two rows of the state file."""
@@ -219,8 +219,8 @@ class _Sensitivity(TypedDict, total=False):
     latency; default: 1.
     """
     queue_exponent_file: Path | str | None
-    """Result of mm fills fit: the sensitivity also plays this exponent of queue_prob_power; default: that
-    of the symbol's last day before the run, else of its last day, in OUT_ROOT/fills.
+    """Result of mm fills fit: the sensitivity also plays this exponent of queue_prob_power; default: the
+    one of the symbol's last day before the run, else of its last day, in OUT_ROOT/fills.
     """
     stress_moves: str | None
     """Largest moves of the mid within a minute, as shares of it, that the sensitivity puts into the run at
@@ -286,6 +286,16 @@ class _Workers(TypedDict, total=False):
     reuse_points: bool | int
     """0 also runs the backtests that are stored from an earlier run."""
 
+class _OneAccount(TypedDict, total=False):
+    one_account: bool | int
+    """1 plays the symbols of a list together, on the balances of one account; 0 plays each for itself."""
+
+class _PerSymbol(TypedDict, total=False):
+    per_symbol: Mapping[str, Any] | list[Any] | str | None
+    """Knobs of strategy and limits for single symbols: {"ETHUSDT": {"QUOTE_QTY": "0.1", "MAX_POSITION":
+    "2"}}.
+    """
+
 class _EvaluationKnobs(
     _ManyDaysOfEvaluationKnobs,
     _Market,
@@ -296,6 +306,9 @@ class _EvaluationKnobs(
     _Risk,
     _OtherMarkets,
     _Workers,
+    _OneAccount,
+    _PerSymbol,
+    _AccountLimits,
     total=False,
 ): ...
 
@@ -319,7 +332,7 @@ class _Tables(TypedDict, total=False):
     exchange_time_column: str | None
     """The exchange's time; without it a usual name, or none."""
     time_unit: Literal["s", "ms", "us", "ns", "iso"] | None
-    """Unit of all times; without it that of the first row, which is said."""
+    """Unit of all times; without it the first row's, which is printed."""
     price_column: str | None
     """Price; without it price or px."""
     qty_column: str | None

@@ -95,7 +95,7 @@ class AccountResult:
         knows = all(result.terms.knows_next_move for result in self.results.values())
         judged = knows and terms.liquidated_us is None
         numbers: dict[str, Any] = {} if series is None else strategy_summary(series, terms, knows=judged)
-        numbers |= {name: _sum(each, name) for name in (*PARTS, "pnl_total", "pnl_quoting", "pnl_hold")}
+        numbers |= {name: sum_of(each, name) for name in (*PARTS, "pnl_total", "pnl_quoting", "pnl_hold")}
         numbers |= {name: sum(one[name] for one in each) for name in COUNTS if all(name in one for one in each)}
         summary = {
             "symbol": self.symbol,
@@ -105,10 +105,10 @@ class AccountResult:
             "knows_next_move": knows,
             "quote_asset": terms.instrument.assets[1],
             **dict(finite(numbers)),
-            "volume": {"quote": _sum([one["volume"] for one in each], "quote")},
+            "volume": {"quote": sum_of([one["volume"] for one in each], "quote")},
             "account": self._account(),
             "balances": self.balances(),
-            **self._margin(),
+            **self.margin(),
             "diversification": self.diversification(),
             "seconds_covered": 0.0 if series is None else series.spans.covered_us / US_PER_S,
             "risk": self._risk(each),
@@ -129,7 +129,7 @@ class AccountResult:
         worth = {"equity_start": series.equity[0], "equity_end": series.equity[-1], "max_drawdown": fall or 0}
         return {name: series.quote(value) for name, value in worth.items()}
 
-    def _margin(self) -> dict[str, Any]:
+    def margin(self) -> dict[str, Any]:
         if self.wallet is None:
             return {}
         us = self.terms.liquidated_us
@@ -300,7 +300,7 @@ def _in_time(frames: "Mapping[str, pl.DataFrame]") -> "pl.DataFrame":
     return rows.sort(pl.col("recv_us").cast(pl.Int64), maintain_order=True)
 
 
-def _sum(each: Sequence[Mapping[str, Any]], name: str) -> float | None:
+def sum_of(each: Sequence[Mapping[str, Any]], name: str) -> float | None:
     """Return the exact sum of decimals; None where one is not known."""
     values = [one[name] for one in each if name in one]
     if any(value is None for value in values) or not values:

@@ -47,10 +47,6 @@ class AccountMarket:
 def check_markets(tapes: Mapping[str, Tape]) -> None:
     """Raise UsageError if one account cannot trade the markets of these tapes, by symbol."""
     way = "leave --one-account (ONE_ACCOUNT) out, and each is played with balances of its own"
-    if len(tapes) < 2:
-        raise UsageError(
-            "--one-account (ONE_ACCOUNT) needs two symbols at least: --symbol A,B (SYMBOL); or leave it out"
-        )
     contracts = [symbol for symbol, tape in tapes.items() if tape.meta.venue == USDM]
     if contracts and len(contracts) < len(tapes):
         spot = ", ".join(symbol for symbol in tapes if symbol not in contracts)

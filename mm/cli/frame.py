@@ -185,7 +185,7 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
         symbols = day.symbol.split(",")
         together = next((group.one_account for group in objects if isinstance(group, OneAccount)), False)
         several = any("," in str(getattr(group, "symbol", "")) for group in objects)
-        together = together and (kind == "backtest" or several)
+        together = together and (kind == "backtest" or several) and kind != "evaluation"  # its folder is of all symbols
         if together:
             day = _of_account(kind, click.get_current_context().command_path, day)
         if len(symbols) > 1 and not varied and not together:
@@ -213,7 +213,7 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
     return lambda main: _make(main, _with(known, Output), call, defaults, arguments, brief)
 
 
-_EACH_SYMBOL = ("sweep", "evaluation")  # kinds that play, and no account of several symbols yet
+_EACH_SYMBOL = ("sweep",)  # kinds that play, and no account of several symbols
 
 
 def _of_account(kind: str, program: str, day: Day) -> Day:

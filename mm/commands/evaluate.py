@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mm.backtest.account_limits import AccountLimits
 from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
@@ -12,7 +13,7 @@ from mm.backtest.run_terms import OWN_MARKET
 from mm.base.numbers import number, signed
 from mm.cli.frame import runner
 from mm.cli.task_knobs import ManyDays, Workers
-from mm.play.knobs import Day, Market, Models, OtherMarkets
+from mm.play.knobs import Day, Market, Models, OneAccount, OtherMarkets, PerSymbol
 from mm.report.contents import EVALUATION
 from mm.runs.in_progress import Run
 
@@ -35,6 +36,7 @@ def one_folder(objects: Sequence[Any]) -> Day:
 
 @runner(
     *("evaluation", ManyDays, Market, Execution, Account, Margin, Models, OtherMarkets, Risk, Workers),
+    *(OneAccount, PerSymbol, AccountLimits),
     resumable=True,
     day_of=one_folder,
     brief=(ManyDays, Models, Workers),
@@ -50,6 +52,9 @@ def evaluate(
     others: OtherMarkets,
     risk: Risk,
     workers: Workers,
+    one_account: OneAccount,
+    per_symbol: PerSymbol,
+    limits: AccountLimits,
     _folder: Day,
 ) -> None:
     """Play a strategy on many days and symbols, each day on its own, and tell what the days say together.
@@ -64,7 +69,7 @@ def evaluate(
     from mm.play.models import check_names
     from mm.play.setup import Setup
     from mm.report.evaluation import page
-    from mm.sweep.evaluate import read_days
+    from mm.sweep.evaluate import Together, read_days
     from mm.sweep.sweep import as_csv
     from mm.trials.on_record import Recording
 
@@ -72,8 +77,9 @@ def evaluate(
     setup = Setup.of(days, market, execution, account, margin, models, risk, others)
     recording = Recording(days.out_root, run.kind)
     with run.timing("load"), run.progress("days read", len(days.played())) as step:
-        works = read_days(setup, days, workers, recording, run, step)
-    run.keep_source(dict.fromkeys(name for work, _ in works.works for name in work.sources))
+        together = Together.of(setup, one_account, per_symbol, limits, workers)
+        works = read_days(setup, days, workers, recording, run, step, together=together)
+    run.keep_source(dict.fromkeys(name for work in works.each for name in work.sources))
     _play(run, works, workers)
     content = works.content(recording)
     with run.timing("write"):
@@ -93,13 +99,13 @@ def _play(run: Run, works: "DayWorks", workers: Workers) -> None:
     from mm.sweep.work import engine
 
     missing = len(works.missing)
-    run.timings.update(played=missing, reused=len(works.works) - missing)
+    run.timings.update(played=missing, reused=len(works.each) - missing)
     with run.timing("play"), run.progress("days", missing) as step:
         try:
             works.play(engine(workers), step)
         except BaseException:
             message = "run the same command to resume the evaluation"
-            run.log.warning("days_kept", known=len(works.outcomes), of=len(works.works), message=message)
+            run.log.warning("days_kept", known=len(works.outcomes), of=len(works.each), message=message)
             raise
 
 
@@ -120,6 +126,10 @@ def _lines(content: "Row") -> Iterator[str]:
     for row in content["by_symbol"][:SHOWN]:
         share = "" if row["share_of_volume"] is None else f", {number(100 * row['share_of_volume'], 2)} % of the volume"
         yield f"{row['symbol']:18}{signed(row['pnl'])}, {row['fills']:,} fills{share}"
+    for row in content.get("accounts", ()):
+        if row["std_60s_share"] is not None:
+            share = number(100 * row["std_60s_share"], 3)
+            yield f"{row['day']:18}{signed(row['pnl_quoting'])} of the account, {share} % of the symbols' deviations"
     for row in content["by_volatility"]:
         if row["mean"] is not None:
             level = f"at {number(row['volatility_bp'], 2)} bp a minute"

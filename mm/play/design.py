@@ -198,7 +198,7 @@ def recorded_account(
     if result.series is None:
         return result
     own = recording()
-    days = days_of_account({symbol: one.tapes for symbol, one in results.items()})
+    days = days_of_account({symbol: list(map(PlayedDay.of, one.tapes)) for symbol, one in results.items()})
     spans, pnl = periods_of(result.series)
     own.add(account_design(designs, limits).trials(days, spans, pnl, own.made_by))
     return replace(result, trials=own.on_record())
@@ -214,15 +214,14 @@ def account_design(designs: Mapping[str, Design], limits: object) -> Design:
     )
 
 
-def days_of_account(tapes: "Mapping[str, Sequence[Tape]]") -> list["PlayedDay"]:
+def days_of_account(days_by_symbol: "Mapping[str, Sequence[PlayedDay]]") -> list["PlayedDay"]:
     """Return the days that any symbol plays, as those of one market, named after all."""
     played: dict[str, list[PlayedDay]] = {}
-    for tape in [tape for each in tapes.values() for tape in each]:
-        day = PlayedDay.of(tape)
+    for day in [day for each in days_by_symbol.values() for day in each]:
         played.setdefault(day.day, []).append(day)
     return [
         PlayedDay(
-            JOIN.join(tapes),
+            JOIN.join(days_by_symbol),
             name,
             min(day.start_us for day in days),
             digest(sorted([day.symbol, day.market] for day in days))[:_LETTERS],
@@ -232,10 +231,7 @@ def days_of_account(tapes: "Mapping[str, Sequence[Tape]]") -> list["PlayedDay"]:
 
 
 def minutes_of(result: "Result", account: EquitySeries | None = None) -> "tuple[Spans, Floats]":
-    """Return a backtest's spans, and the quoting PnL per 60 s, of all legs if their sum is known.
-
-    *account* is the own market's, if already computed.
-    """
+    """Return a backtest's spans, and the quoting PnL per 60 s, of all legs if their sum is known."""
     return periods_of((result.series if result.legs else None) or account or account_of(result.journal, result.terms))
 
 

@@ -170,6 +170,8 @@ def _one_account(
     by_symbol: dict[str, list[Tape]] = {}
     for one in [tape] if isinstance(tape, Tape) else tape:
         by_symbol.setdefault(one.symbol, []).append(_not_opened(one))
+    if len(by_symbol) < 2:
+        raise UsageError(f"one_account=True needs tapes of two symbols at least, not of {', '.join(by_symbol)} alone")
     if unknown := [symbol for symbol in per_symbol if symbol not in by_symbol]:
         raise UsageError(f"per_symbol names {', '.join(unknown)}, of which there is no tape")
     plays, limits = {}, AccountLimits()

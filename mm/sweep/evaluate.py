@@ -1,27 +1,30 @@
 """Evaluations: one call for notebooks, and the days that it and ``mm evaluate`` read and play."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from shlex import join
 from typing import TYPE_CHECKING, Any, Unpack
 
+from mm.backtest.account_limits import JOIN, AccountLimits
 from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
+from mm.cli.symbol_runs import account_knobs
 from mm.cli.task_knobs import ManyDays, Workers
-from mm.errors import DataError, Incomplete, MissingDay
+from mm.errors import DataError, Incomplete, MissingDay, UsageError
 from mm.play.given import groups_of
-from mm.play.knobs import Market, Models, OtherMarkets
+from mm.play.knobs import Market, Models, OneAccount, OtherMarkets, PerSymbol
 from mm.play.market import Markets
 from mm.play.models import check_names
-from mm.play.setup import Setup
+from mm.play.setup import GROUPS_BY_NAME, Setup
 from mm.runs.in_progress import Run
 from mm.runs.noted import note_micro_price, note_others, note_tapes
 from mm.sweep.engines import Outcomes
 from mm.sweep.evaluation import DayMarket, EvaluatedDay, Row, evaluated
 from mm.sweep.grid import Point
 from mm.sweep.play import Outcome
-from mm.sweep.work import Engine, Job, Work, engine, work_of
+from mm.sweep.store import Store
+from mm.sweep.work import AccountWork, Engine, Job, Work, engine, work_of
 from mm.trials.on_record import Recording
 from mm.trials.openings import write_openings
 
@@ -29,7 +32,11 @@ if TYPE_CHECKING:
     from mm import _EvaluationKnobs
 
 KIND = "evaluation"
-GROUPS: tuple[type, ...] = (ManyDays, Market, Execution, Account, Margin, Models, Risk, OtherMarkets, Workers)
+GROUPS: tuple[type, ...] = (
+    *(ManyDays, Market, Execution, Account, Margin, Models, Risk, OtherMarkets, Workers),
+    *(OneAccount, PerSymbol, AccountLimits),
+)
+VARIED = (Market, Execution, Account, Margin, Models, OtherMarkets, Risk)  # whose knobs may differ between symbols
 Step = Callable[[int], None]
 
 
@@ -58,14 +65,46 @@ def evaluate(
         Incomplete: If none of them can be played.
     """
     made = groups_of(GROUPS, {"symbol": symbol, "day": day, **settings}, "mm.evaluate")
-    days, market, execution, account, margin, models, risk, others, workers = made
+    days, market, execution, account, margin, models, risk, others, workers, one_account, per_symbol, limits = made
     days = replace(days, **ManyDays.resolved(vars(days)))
     check_names(models)
     setup = Setup.of(days, market, execution, account, margin, models, risk, others)
     recording = Recording(days.out_root, KIND)
-    works = read_days(setup, days, workers, recording)
+    together = Together.of(setup, one_account, per_symbol, limits, workers)
+    works = read_days(setup, days, workers, recording, together=together)
     works.play(engine(workers), step or (lambda _played: None))
     return works.content(recording)
+
+
+@dataclass(frozen=True)
+class Together:
+    """Symbols that are played on one account.
+
+    Attributes:
+        setups: Of each, with its own knobs.
+    """
+
+    setups: Mapping[str, Setup]
+    limits: AccountLimits
+
+    @classmethod
+    def of(
+        cls, setup: Setup, one_account: OneAccount, per_symbol: PerSymbol, limits: AccountLimits, workers: Workers
+    ) -> "Together | None":
+        """Return the account of the symbols of *setup*; None if each is played for itself.
+
+        Raises:
+            UsageError: If there is only one, or machines of a cluster would play them.
+        """
+        if not one_account.one_account:
+            return None
+        if "," not in setup.day.symbol:
+            raise UsageError("{one_account} is 1, and {symbol} is {} alone; give a list", setup.day.symbol)
+        if workers.cluster:
+            raise UsageError("{one_account} is 1, and {cluster} plays no account; leave one of them out")
+        groups = [getattr(setup, name) for name in GROUPS_BY_NAME]
+        by_symbol = account_knobs(setup.day.symbol, [*groups, per_symbol], VARIED)
+        return cls({symbol: Setup.of(*own.values()) for symbol, own in by_symbol.items()}, limits)
 
 
 @dataclass
@@ -77,12 +116,18 @@ class DayWorks:
     """
 
     works: list[tuple[Work, DayMarket]] = field(default_factory=list)
+    accounts: list[tuple[AccountWork, list[tuple[Work, DayMarket]]]] = field(default_factory=list)
     holes: list[Row] = field(default_factory=list)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
     @property
-    def missing(self) -> list[tuple[Work, Job]]:
-        return [(work, job) for work, _ in self.works for key, job in work.jobs.items() if key not in self.outcomes]
+    def each(self) -> list[Work | AccountWork]:
+        """What is played: the account of each day, if its symbols trade on one."""
+        return [account for account, _ in self.accounts] or [work for work, _ in self.works]
+
+    @property
+    def missing(self) -> list[tuple[Work | AccountWork, Job]]:
+        return [(work, job) for work in self.each for key, job in work.jobs.items() if key not in self.outcomes]
 
     def play(self, engine: Engine, step: Step) -> None:
         missing = self.missing
@@ -94,34 +139,45 @@ class DayWorks:
             step(1)
 
     def content(self, recording: Recording) -> Row:
-        played = [self._evaluated(work, market) for work, market in self.works]
-        content = evaluated(played, self.holes, recording.on_record(again=True))
+        played = [self._evaluated(work, market) for work, market in self.works if not self.accounts]
+        accounts = dict[str, Outcome]()
+        for account, members in self.accounts:
+            (key,) = account.jobs
+            outcome, label = self.outcomes[key], members[0][0].points[0].setup.day.label()
+            accounts[label] = outcome
+            for work, market in members:
+                symbol = work.points[0].setup.day.symbol
+                played.append(self._evaluated(work, market, outcome.get("symbols", {}).get(symbol, outcome)))
+        content = evaluated(played, self.holes, recording.on_record(again=True), accounts)
         if not content["rows"]:
             first = played[0].outcome
             said = f"none of {len(played)} days could be played; the first: {first['error']}"
             raise Incomplete(said, first["exit_code"])
         return content
 
-    def _evaluated(self, work: Work, market: DayMarket) -> EvaluatedDay:
+    def _evaluated(self, work: Work, market: DayMarket, outcome: Outcome | None = None) -> EvaluatedDay:
         day = work.points[0].setup.day
         (key,) = work.jobs
         alone = join(work.points[0].setup.command((), places=False))
-        return EvaluatedDay(day.symbol, day.label(), market, self.outcomes[key], alone)
+        return EvaluatedDay(day.symbol, day.label(), market, outcome or self.outcomes[key], alone)
 
 
-def read_days(
+def read_days(  # noqa: PLR0913 - what is played, and where it is noted
     setup: Setup,
     days: ManyDays,
     workers: Workers,
     recording: Recording,
     run: Run | None = None,
     step: Step = lambda _read: None,
+    *,
+    together: Together | None = None,
 ) -> DayWorks:
     """Read every day; a missing or damaged one is a hole."""
     found, names = DayWorks(), days.played()
     for symbol, day in names:
         try:
-            own = replace(setup, day=replace(days, symbol=symbol, day=day))
+            given = setup if together is None else together.setups[symbol]
+            own = replace(given, day=replace(days, symbol=symbol, day=day))
             found.works.append(_work(run, own, workers, recording, first=not found.works))
         except DataError as error:
             found.holes.append({"symbol": symbol, "day": day, "reason": " ".join(str(error).split())})
@@ -130,10 +186,24 @@ def read_days(
         step(1)
     if not found.works:
         raise MissingDay(f"none of {len(names)} days could be read; the first: {found.holes[0]['reason']}")
+    if together is not None:
+        _put_together(found, days, together.limits, recording)
     if workers.reuse_points:
-        for work, _ in found.works:
+        for work in found.each:
             found.outcomes |= work.kept()
     return found
+
+
+def _put_together(found: DayWorks, days: ManyDays, limits: AccountLimits, recording: Recording) -> None:
+    """Make an account of the symbols of each day that could be read."""
+    by_day: dict[str, list[tuple[Work, DayMarket]]] = {}
+    for work, market in found.works:
+        by_day.setdefault(work.points[0].setup.day.label(), []).append((work, market))
+    for label, members in sorted(by_day.items()):
+        works = {work.points[0].setup.day.symbol: work for work, _ in members}
+        works = {symbol: works[symbol] for symbol in days.symbol.split(",") if symbol in works}
+        store = Store.of(days.out_root, JOIN.join(works), label)
+        found.accounts.append((AccountWork(works, limits, store, recording), members))
 
 
 def _work(

@@ -110,13 +110,19 @@ def mean_of(values: Iterable[float], *, knows: bool = True, trials: float = 1.0,
     }
 
 
-def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row], record: OnRecord | None = None) -> Row:
+def evaluated(
+    days: Sequence[EvaluatedDay],
+    holes: Sequence[Row],
+    record: OnRecord | None = None,
+    accounts: "Mapping[str, Outcome] | None" = None,
+) -> Row:
     """Return the content of ``evaluation.json``.
 
     Args:
         days: Failed ones become holes.
         holes: Days that could not be played.
         record: Trials on record; None without a ledger.
+        accounts: Of the account of each day, if its symbols trade on one.
 
     Raises:
         Mismatch: If quote assets differ, whose PnL has no sum.
@@ -159,6 +165,7 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row], record: OnReco
         "by_hour": _by_hour(played, mean),
         "by_volatility": _by_volatility(played, mean),
         "rows": rows,
+        **({"accounts": [_account_row(day, accounts[day]) for day in by_day if day in accounts]} if accounts else {}),
         "warnings": [],
     }
     undone = content["undone_by"]
@@ -203,6 +210,17 @@ def _row(evaluated_day: EvaluatedDay) -> Row:
         "inventory_abs_mean": summary["inventory"]["abs_mean"],
         **({"liquidated_at": summary.get("liquidated_at")} if "margin" in summary else {}),
         "command": evaluated_day.command,
+    }
+
+
+def _account_row(day: str, outcome: "Outcome") -> Row:
+    summary = outcome["summary"]
+    gave = summary["diversification"] or {}
+    return {
+        "day": day,
+        **{name: summary[name] for name in ("pnl_quoting", "balances", "killed")},
+        **{name: gave.get(name) for name in ("std_60s_share", "max_drawdown_share")},
+        **({"liquidated_at": summary.get("liquidated_at")} if "margin" in summary else {}),
     }
 
 

@@ -13,13 +13,16 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from mm.backtest.account_limits import AccountLimits
 from mm.backtest.metrics.json_values import check
 from mm.backtest.metrics.notes import NULL
 from mm.backtest.metrics.pnl import AccountSeries, account_of
 from mm.backtest.metrics.summary import point_summary
 from mm.base.code_identity import hash_file
 from mm.errors import Mismatch, MMError, ModelError
-from mm.play.design import minutes_of
+from mm.play.design import minutes_of, periods_of
 from mm.play.knobs import Day, Market, OtherMarkets
 from mm.play.market import FittedMicroPrice, Markets, feed_of_market, on_one_grid
 from mm.play.models import fitted_from
@@ -53,7 +56,7 @@ def play(task: Task) -> Outcome:
             days are on another machine, and ``orders``, the files of their orders.
     """
     try:
-        check(outcome := outcome_of(_played(task)))
+        check(outcome := account_outcome(task) if "symbols" in task else outcome_of(_played(task)))
     except MMError as error:
         return failed(error)
     except (Exception, SystemExit) as error:  # SystemExit: a model that calls sys.exit() fails only its point
@@ -84,7 +87,31 @@ def _summed(result: "Result") -> tuple[AccountSeries, dict[str, Any]]:
     return account, point_summary(result.journal, result.terms, account)
 
 
+def account_outcome(task: Task) -> Outcome:
+    """Return the outcome of several symbols on one account: that of the account, and of each of its *symbols*."""
+    from mm.backtest.account_result import sum_of
+    from mm.play.account import AccountPlay
+
+    plays = {one["setup"]["day"]["symbol"]: _play_of(one) for one in task["symbols"]}
+    result = AccountPlay.of(plays, AccountLimits(**task["limits"])).run(keeps_orders=False)
+    symbols = {symbol: outcome_of(one) for symbol, one in result.results.items()}
+    spans, pnl = ((), np.empty(0)) if result.series is None else periods_of(result.series)
+    summary = {
+        "pnl_quoting": sum_of([one["summary"] for one in symbols.values()], "pnl_quoting"),
+        "balances": result.balances(),
+        "diversification": result.diversification(),
+        "killed": None if result.killed is None else list(result.killed),
+        **result.margin(),
+    }
+    series = {"spans": [[*span] for span in spans], "period_s": PERIOD_S, "pnl": pnl.tolist()}
+    return {"summary": summary, "series": series, "symbols": symbols}
+
+
 def _played(task: Task) -> "Result":
+    return _play_of(task).run(keeps_orders=False)  # only the summary is kept
+
+
+def _play_of(task: Task) -> Play:
     setup = Setup.from_json(task["setup"])
     _check_code(task, setup)
     orders = tuple(one and (one[0], tuple(one[1])) for one in task.get("orders", ()))
@@ -94,8 +121,7 @@ def _played(task: Task) -> "Result":
     if task["micro_price"] is not None:
         micro_price = MicroPriceFit.from_json(task["micro_price"], "the sweep's micro-price")
     markets = replace(markets, fitting=partial(FittedMicroPrice, micro_price))
-    play = Play.of(setup, markets, None if fit is None else fitted_from(fit, "the sweep's schedule"))
-    return play.run(keeps_orders=False)  # only the summary is kept
+    return Play.of(setup, markets, None if fit is None else fitted_from(fit, "the sweep's schedule"))
 
 
 def _check_code(task: Task, setup: Setup) -> None:

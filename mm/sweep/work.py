@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.account_limits import AccountLimits
 from mm.backtest.metrics.json_values import finite
 from mm.backtest.rules import Account, Rules
 from mm.base.code_identity import digest, hash_file
@@ -23,7 +24,7 @@ from mm.commands.schedule import study_days, write_study
 from mm.errors import FitError, ModelError, UsageError
 from mm.play.calibration import fallback_of, plan_of, unfitted
 from mm.play.calibration_knobs import Windows
-from mm.play.design import Design, Designs, PlayedDay
+from mm.play.design import Design, Designs, PlayedDay, account_design, days_of_account
 from mm.play.knobs import Models
 from mm.play.market import Markets
 from mm.play.models import agent_files, fitted_from
@@ -131,6 +132,10 @@ class Work:
             step(1)
         return [self._played_point(point, outcomes) for point in self.points]
 
+    @property
+    def days(self) -> Sequence[PlayedDay]:
+        return self._shared.days
+
     def kept(self) -> dict[str, Outcome]:
         self._store.tidy()
         every = ((key, self._store.find(key)) for key in self.jobs)
@@ -147,10 +152,7 @@ class Work:
             self._store.keep(job.key, {"trial": job.trial, **about, **outcome})
 
     def _record(self, job: Job, outcome: Outcome) -> None:
-        series = outcome["series"]
-        spans = tuple((begin_us, count) for begin_us, count in series["spans"])
-        pnl = np.array(series["pnl"], np.float64)
-        self.recording.add(job.design.trials(self._shared.days, spans, pnl, self.recording.made_by))
+        record(job, outcome, self._shared.days, self.recording)
 
     def command(self, number: int) -> list[str]:
         """With all paths."""
@@ -201,6 +203,42 @@ class Work:
         fit = self._shared.fit
         command = join(point.setup.command(point.texts, places=False, fit=None if fit is None else Path(FIT)))
         return PlayedPoint(point.number, point.texts, trial, command, first, more[0] if more else None)
+
+
+class AccountWork:
+    """The backtest of several symbols on one account, from the work of each alone, with one backtest each."""
+
+    def __init__(self, works: Mapping[str, Work], limits: AccountLimits, store: Store, recording: Recording) -> None:
+        own = {symbol: next(iter(work.jobs.values())) for symbol, work in works.items()}
+        design = account_design({symbol: job.design for symbol, job in own.items()}, limits)
+        trial = digest([[[symbol, job.trial] for symbol, job in own.items()], vars(limits)])
+        task = {"symbols": [job.task for job in own.values()], "limits": vars(limits)}
+        key = digest([trial, *(job.key for job in own.values())])
+        self.jobs = {key: Job(trial, design, key, task, forwarded=False)}
+        self.sources = dict(source for work in works.values() for source in work.sources.items())
+        self._days = days_of_account({symbol: work.days for symbol, work in works.items()})
+        self._store, self._recording = store, recording
+
+    def kept(self) -> dict[str, Outcome]:
+        """In the form of newly played ones."""
+        (job,) = self.jobs.values()
+        if (kept := self._store.find(job.key)) is None:
+            return {}
+        record(job, kept, self._days, self._recording)
+        return {job.key: {name: kept[name] for name in ("summary", "series", "symbols")}}
+
+    def keep(self, job: Job, outcome: Outcome) -> None:
+        """Store an outcome and record it, unless it failed."""
+        if "error" not in outcome:
+            record(job, outcome, self._days, self._recording)
+            self._store.keep(job.key, {"trial": job.trial, "inputs": [], "walkforward": False, **outcome})
+
+
+def record(job: Job, outcome: Outcome, days: Sequence[PlayedDay], recording: Recording) -> None:
+    """Put a backtest on record."""
+    series = outcome["series"]
+    spans = tuple((begin_us, count) for begin_us, count in series["spans"])
+    recording.add(job.design.trials(days, spans, np.array(series["pnl"], np.float64), recording.made_by))
 
 
 def may_play_orders(models: Models) -> bool:

@@ -177,5 +177,3 @@ def test_markets_without_a_common_account_are_refused():
     contract = market(replace(one, meta=replace(one.meta, venue=USDM)), SECOND)
     with pytest.raises(UsageError, match="separate accounts"):
         backtest_account({TEST.symbol: market(one, TEST), SECOND.symbol: contract}, E8, NO_LIMITS)
-    with pytest.raises(UsageError, match="two symbols"):
-        backtest_account({TEST.symbol: market(one, TEST)}, E8, NO_LIMITS)

@@ -111,7 +111,6 @@ def test_a_loss_of_the_account_ends_all_trading(place):
         (("backtest", "--symbol", "AAAUSDT,AAAUSDT"), "different symbols"),
         (("backtest", "--symbol", "AAAUSDT,NONEUSDT"), "there is no day of NONEUSDT"),
         (("backtest", "--symbol", "AAAUSDT,BBBUSDT", "--sensitivity", "1"), "of one symbol"),
-        (("evaluate", "--symbol", "AAAUSDT,BBBUSDT"), "mm backtest"),
         (("sweep", "--symbol", "AAAUSDT,BBBUSDT", "--grid", "QUOTE_LEVELS=1,2"), "mm backtest"),
     ],
 )
@@ -194,3 +193,35 @@ def test_a_walkforward_trades_all_symbols_on_one_purse(place):
     [again] = (place / "out" / "walkforward" / "+".join(SYMBOLS)).glob("*_WF2")
     tried = [one["trials"]["on_these_days"] for one in (summary, json.loads((again / "summary.json").read_text()))]
     assert tried[1] == tried[0] + 1
+
+
+def test_an_evaluation_plays_each_day_on_one_purse(place):
+    """Each day is the account's backtest of that day; a second call plays nothing again; a lacking symbol is a hole."""
+    words = ("--symbol", ",".join(SYMBOLS), "--day", f"{DAY},20260106", "--initial-cash", "12.5")
+    own = ("--per-symbol", '{"AAAUSDT": {"QUOTE_QTY": "0.06"}}')
+    mm(place, "evaluate", *words, *own, "--one-account", "1", "--jobs", "1", "--run-id", "EV")
+    [folder] = (place / "out" / "evaluation" / "+".join(SYMBOLS)).glob("*_EV")
+    content = json.loads((folder / "evaluation.json").read_text())
+    _, alone = played(place, "EVONE", "--initial-cash", "12.5", *own)
+    day = {row["symbol"]: row["pnl_quoting"] for row in content["rows"] if row["day"] == DAY}
+    assert day == {symbol: one["pnl_quoting"] for symbol, one in alone["symbols"].items()}
+    first, second = content["accounts"]
+    assert first["pnl_quoting"] == alone["pnl_quoting"]
+    assert first["balances"] == alone["balances"]
+    assert first["std_60s_share"] == alone["diversification"]["std_60s_share"]
+    assert set(second["balances"]) == {"AAA", "USDT"}
+    assert [(hole["symbol"], hole["day"]) for hole in content["holes"]] == [("BBBUSDT", "20260106")]
+    assert content["pnl"] == pytest.approx(first["pnl_quoting"] + second["pnl_quoting"], abs=1e-9)
+    again = mm_package.evaluate(
+        ",".join(SYMBOLS),
+        f"{DAY},20260106",
+        one_account=True,
+        per_symbol={"AAAUSDT": {"QUOTE_QTY": "0.06"}},
+        initial_cash="12.5",
+        data_root=place / "data",
+        out_root=place / "out",
+        jobs=1,
+    )
+    assert again["accounts"] == content["accounts"]
+    assert "byte-identical" in mm(place, "runs", "reproduce", str(folder))
+    assert "give a list" in mm(place, "evaluate", "--symbol", "AAAUSDT", "--day", DAY, "--one-account", "1", code=2)

@@ -39,6 +39,7 @@ S_PER_H, DAYS_FROM_H = 3600, 48
 UNKNOWN_S = 30  # of a valid book until the volatility is estimated: `FEWEST` of _volatility.pxd
 _TOO_SHORT = f": one that follows the volatility waits for {UNKNOWN_S} s of a valid book, longer than this run"
 MANY_REJECTS = 0.01  # share of the orders; a note is added above it
+MARGIN_REJECTS = ("insufficient_margin", "above_bracket")
 FEW_ENDED = 10  # fills and rejections, below which they explain no uptime
 MANY_CROSSING = 0.05  # share of the orders; above it the note says why
 NO_REFERENCE = "the fit measures distances from {!r}, whose path this kind of run does not record"
@@ -138,6 +139,7 @@ def notes(counts: Ints, summary: Mapping[str, Any], *, reached: bool) -> list[st
         texts.append(
             f"{summary['n_rejects']:,} of {summary['n_orders']:,} orders ({share}) were rejected: "
             f"{by_reason(summary['rejects'])}{_why_crossing(summary)}"
+            + "".join(f"; {name}: {WAYS[name]}" for name in MARGIN_REJECTS if name in summary["rejects"])
         )
     if not summary["n_fills"] and not texts[:1]:
         texts.append(_nothing_filled(summary))

@@ -298,3 +298,90 @@ def test_python_plays_contracts_on_one_account() -> None:
     assert types == {"AUSDT": ("cross", 10), "BUSDT": ("cross", 10), "CUSDT": ("isolated", 5)}
     assert result.summary["balances"]["USDT"]["start"] == "900"
     assert "margin of the cross positions" in str(result)
+
+
+@pytest.mark.parametrize("late_us", [0, 1_500_000])
+def test_funding_is_paid_by_symbol_late_twice_and_at_another_rate(late_us: int) -> None:
+    """The wallet has each payment once, for the position of the instant at which it was due."""
+    calm, rates = [10_000] * 30, {"AUSDT": (10_000, 10_000, -4_000), "BUSDT": (7_000, 2_000_000)}
+    due = {"AUSDT": (5, 5, 20), "BUSDT": (5, 12)}
+    pays = {
+        symbol: tuple(
+            Payment(
+                START_US + at * SECOND_US + late_us,
+                rate,
+                101 * E8,
+                due_us=START_US + at * SECOND_US if late_us else 0,
+            )
+            for at, rate in zip(due[symbol], rates[symbol], strict=True)
+        )
+        for symbol in rates
+    }
+    plans = [{1: 30_000, 6: -10_000}, {1: -20_000, 13: 20_000}]
+    tapes = [tape(calm, pay) for pay in pays.values()]
+    result = played(tapes, plans, [MarginTerms(leverage=20), MarginTerms(leverage=20, isolated=True)], 1_000)
+    held = {"AUSDT": (30, 30, 20), "BUSDT": (-20, -20)}
+    paid = {
+        symbol: [Fraction(lots * 101 * rate, E8) for lots, rate in zip(held[symbol], rates[symbol], strict=True)]
+        for symbol in rates
+    }
+    for symbol, parts in paid.items():
+        assert Fraction(result.results[symbol].terms.funding_e8 or 0, E8) == sum(parts)
+    fees = [Fraction(row[5], E8) for one in result.results.values() for row in one.journal.fills.tolist()]
+    assert result.wallet is not None
+    realised = Fraction(sum(one.realised_e8 for one in result.wallet.wallet.contracts.values()), E8)
+    funding = sum(part for parts in paid.values() for part in parts)
+    assert Fraction(result.wallet.wallet.balance_e8, E8) == 1_000 - sum(fees) - funding + realised
+
+
+def test_a_jump_beyond_bankruptcy_closes_both_and_leaves_no_debt() -> None:
+    """The first at the price at which all is lost; what is then left for the second is nothing."""
+    jump = [10_000] * 10 + [6_000] * 5
+    result = played([tape(jump), tape(jump)], [{1: 60_000}, {2: 60_000}], [MarginTerms(leverage=20)] * 2, 1_000)
+    assert result.wallet is not None
+    first, second = result.wallet.liquidations
+    assert (first.symbol, second.symbol) == ("AUSDT", "BUSDT")
+    assert first.us == second.us == START_US + 10 * SECOND_US
+    assert result.wallet.wallet.balance_e8 == 0
+    assert [one.journal.state[-1].tolist()[1] for one in result.results.values()] == [0, 0]
+    assert result.summary["margin"]["ratio_max"] is None  # the margin balance was below 0
+
+
+def test_a_symbol_that_is_delisted_while_it_is_held_counts_at_its_last_mark() -> None:
+    """Its gain backs the other until the end; without a book the insurance fund closes it."""
+    falls = [10_000 - at * 60 for at in range(60)]
+    backed = played([tape(falls), tape(falls[:11])], [{1: 60_000}, {1: -30_000}], [MarginTerms(leverage=20)] * 2, 1_000)
+    bare = played([tape(falls), tape(falls[:11])], [{1: 60_000}, {}], [MarginTerms(leverage=20)] * 2, 1_000)
+    assert backed.wallet is not None
+    assert bare.wallet is not None
+    assert bare.wallet.liquidations[0].us < backed.wallet.liquidations[0].us
+    ends = {end.symbol: end for end in backed.wallet.liquidations}
+    assert ends["AUSDT"].us > START_US + 20 * SECOND_US
+    assert {fill.by for fill in ends["BUSDT"].fills} == {1}
+    assert ends["BUSDT"].us == ends["AUSDT"].us
+
+
+def test_a_liquidation_amid_requotes_of_another_symbol_ends_these() -> None:
+    """Its resting orders are cancelled at that instant, one on its way is refused, and no further one is sent."""
+
+    class Quoting:
+        name = "quoting"
+
+        def quote(self, view: Any) -> mm.Quotes:
+            return mm.Quotes(5_000 + view.us // 200_000 % 2, 15_000, 1, 1)
+
+    jump = [10_000] * 20 + [8_400] * 5
+    terms = MarginTerms(leverage=20)
+    given = {"order_latency_us": 300_000, "cancel_latency_us": 300_000, "requote_us": 100_000}
+    markets = {
+        "AUSDT": market(tape(jump), "AUSDT", Plan({1: 80_000}), terms, 1_000),
+        "BUSDT": market(tape([10_000] * 25), "BUSDT", Quoting(), terms, 1_000, **given),
+    }
+    result = backtest_account(markets, 1_000 * E8, NO_LIMITS)
+    assert result.wallet is not None
+    [end] = result.wallet.liquidations
+    assert end.us == START_US + 20 * SECOND_US
+    orders = result.results["BUSDT"].orders.to_dicts()
+    assert max(row["recv_us"] for row in orders if row["action"] == "PLACE") <= end.us
+    assert result.results["BUSDT"].journal.killed == (end.us, "liquidated")
+    assert result.results["BUSDT"].journal.spans.max() <= end.us

@@ -1,9 +1,11 @@
-"""Write the tables that the program declares into the pages: numbers, metrics; ``--check`` only compares."""
+"""Write the tables that the program declares into the pages: numbers, metrics, errors; ``--check`` only compares."""
 
-import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
+
+import error_codes
 
 from mm.backtest.metrics.numbers import table
 from mm.live.account.limits import ACCOUNT_FAMILIES
@@ -25,15 +27,25 @@ def metrics() -> Iterator[str]:
         yield f"| `{family.name}` | {labels} | {family.help.replace('<', '&lt;')} |"
 
 
-TABLES = {"results.md": ("numbers", table), "trading.md": ("metrics", metrics)}
+Table = Callable[[], Iterable[str]]
+TABLES: dict[str, dict[str, Table]] = {
+    "results.md": {"numbers": table},
+    "trading.md": {"metrics": metrics},
+    "exchange.md": {
+        "codes": partial(error_codes.table, contracts=False),
+        "contract_codes": partial(error_codes.table, contracts=True),
+    },
+}
 
 
 def page(name: str, text: str) -> str:
-    """Return the page *name* with its table."""
-    mark, rows = TABLES[name]
-    lines = "".join(f"{line}\n" for line in rows())
-    section = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)", re.DOTALL)
-    return section.sub(lambda match: f"{match[1]}{lines}{match[2]}", text)
+    """Return the page *name* with its tables."""
+    for mark, rows in TABLES[name].items():
+        lines = "".join(f"{line}\n" for line in rows())
+        begin, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
+        before, _, rest = text.partition(begin)
+        text = before + begin + lines + end + rest.partition(end)[2]
+    return text
 
 
 if __name__ == "__main__":

@@ -122,10 +122,11 @@ def shown(value: Any) -> str:
 
 
 def closest(word: str, known: Iterable[str], most: int = 1) -> str:
-    """Return "; did you mean X?" with the closest known names, at most *most*, or empty text."""
+    """Return "; did you mean X?" with the closest known names or those it begins, at most *most*, or empty text."""
 
-    near = difflib.get_close_matches(word, dict.fromkeys(known), n=most)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+    names = list(dict.fromkeys(known))
+    near = difflib.get_close_matches(word, names, n=most) or [name for name in names if word and name.startswith(word)]
+    return f"; did you mean {' or '.join(near[:most])}?" if near else ""
 
 
 def typed(value: Any) -> str:

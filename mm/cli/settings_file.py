@@ -76,6 +76,10 @@ def settings_file(given: str | None) -> SettingsFile | None:
         return None
     if given:
         path = Path(given).expanduser()
+        if path.is_fifo():
+            raise DataError(
+                f"--config (MM_CONFIG): {path}: it is read more than once, so write what the pipe delivers to a file"
+            )
         if not path.is_file():
             raise DataError(f"--config (MM_CONFIG): {path}: there is no such file; give another, or {NO_FILE}")
         return _read(path)

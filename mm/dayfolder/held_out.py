@@ -28,6 +28,10 @@ def held_days(data_root: Path) -> Held:
         return {str(symbol): {str(day): until for day, until in days.items()} for symbol, days in held.items()}
     except FileNotFoundError:
         return {}
+    except NotADirectoryError:
+        raise BrokenFile(
+            "{data_root} {}: is no folder; name the one that has the symbols' folders", data_root
+        ) from None
     except (OSError, ValueError, AttributeError) as error:
         raise BrokenFile(f"{path}: cannot be read ({error}), so which days are held out is unknown; mend it") from error
 

@@ -24,6 +24,7 @@ from mm.market_data.captures import BOM, FilePlace
 
 BLOCK_BYTES = 1 << 22
 SORTED_AT_ONCE = 1 << 16
+PACKED = {".gz": "gzip", ".zst": "zstd", ".zip": "zip", ".parquet": "Parquet"}
 _GZIP, _ZSTD, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
 _DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, pa.ArrowException)
 _MOST_PLACES = 40
@@ -65,12 +66,13 @@ class CsvTable:
     ) -> None:
         self.path = path
         self._moved = moved
-        first = next(self._blocks(1 << 16), b"").split(b"\n", 1)[0].rstrip(b"\r")
+        begin = next(self._blocks(1 << 16), b"")
+        first = begin.split(b"\n", 1)[0].rstrip(b"\r")
+        if not is_text(first or begin[:100].replace(b"\n", b"\t")):  # random bytes may begin with an end of line
+            packed = f", nor {PACKED[path.suffix]}, as its name says" if path.suffix in PACKED else ""
+            raise BrokenFile(f"{path}:1: is no text{packed}: it begins with {begin[:12]!r}; {COPY_AGAIN}")
         if not first.strip():
             raise BrokenFile(f"{path}:1: the file has no rows; {COPY_AGAIN}")
-        if not is_text(first):
-            packed = ", nor gzip, as its name says" if path.suffix == ".gz" else ""
-            raise BrokenFile(f"{path}:1: is no text{packed}: it begins with {first[:12]!r}; {COPY_AGAIN}")
         cells = [cell.strip() for cell in _cells_of(first.decode(errors="replace"))]
         if len(cells) == 1 and (other := next((separator for separator in ";\t|" if separator in cells[0]), "")):
             raise BrokenFile(f"{path}:1: cells are separated by {other!r}; give a file with commas")

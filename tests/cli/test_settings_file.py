@@ -1,6 +1,7 @@
 """Settings in files: allowed keys and values, precedence, and the message of each mistake."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,8 @@ def test_config_flag_and_variable_name_the_file_or_none():
     missing = show("--config", "nix.toml")
     assert (missing.exit_code, missing.stderr.count("\n")) == (3, 1)
     assert "nix.toml: there is no such file" in missing.stderr
+    os.mkfifo("pipe")
+    assert "read more than once" in show("--config", "pipe").stderr
 
 
 def test_env_file_has_comments_behind_values_and_spaces_in_quotes():

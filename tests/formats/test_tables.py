@@ -86,9 +86,11 @@ def test_exponent_is_expanded(text):
         assert Decimal(plain) == Decimal(text)
 
 
-def test_random_bytes_are_no_table_with_other_separators(tmp_path):
-    """A tab among random bytes says nothing; the name promised gzip."""
-    path = tmp_path / "book.csv.gz"
-    path.write_bytes(random.Random(5).randbytes(200).replace(b"\n", b"x") + b"\t\n")
-    with pytest.raises(BrokenFile, match="is no text, nor gzip, as its name says"):
+@pytest.mark.parametrize("begin", [b"", b"\n"])
+@pytest.mark.parametrize(("name", "packing"), [("book.csv.gz", "gzip"), ("book.zip", "zip"), ("book.csv.zst", "zstd")])
+def test_random_bytes_are_no_table_with_other_separators(tmp_path, name, packing, begin):
+    """A tab or an end of line among random bytes says nothing; the name promised a packing."""
+    path = tmp_path / name
+    path.write_bytes(begin + random.Random(5).randbytes(200).replace(b"\n", b"x") + b"\t\n")
+    with pytest.raises(BrokenFile, match=f"is no text, nor {packing}, as its name says"):
         CsvTable(path)

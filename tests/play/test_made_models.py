@@ -129,6 +129,11 @@ def test_invalid_fit_file_error_names_file_and_advice(tmp_path, content, error, 
         read_fitted(path)
 
 
+def test_folder_given_as_a_fit_is_told_what_to_name(tmp_path):
+    with pytest.raises(DataError, match=r"is a folder; name the poisson_fit\.json"):
+        read_fitted(tmp_path)
+
+
 def test_fitted_from_returns_schedule_for_content_with_segments():
     assert fitted_from(json.loads(json.dumps(SCHEDULE.to_json())), "x") == SCHEDULE
     assert fitted_from(json.loads(json.dumps(FIT.to_json())), "x").A == 2.0

@@ -10,7 +10,17 @@ from mm.clock import US_PER_MS, US_PER_S
 from mm.errors import UsageError
 from mm.instrument import E8
 from mm.margin.brackets import MOST_LEVERAGE
-from mm.margin.wallet import ABOVE_BRACKET, Contract, Mark, OpenOrder, Wallet, assumed_e8, funding_e8, half_even
+from mm.margin.wallet import (
+    ABOVE_BRACKET,
+    MARGIN_INSUFFICIENT,
+    Contract,
+    Mark,
+    OpenOrder,
+    Wallet,
+    assumed_e8,
+    funding_e8,
+    half_even,
+)
 from mm.sim.exchange.accounts import UserAccount
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.exchange import Exchange, Walk
@@ -388,9 +398,9 @@ class UsdmExchange(Exchange):
         without_tl = without.request.ticks * without.left_lots if without else 0
         code = account.wallet.refusal(account.contract, order, self._assumed_e8(new), without_tl)
         if code == ABOVE_BRACKET:
-            raise ApiError(code, "Exceeded the maximum allowable position at current leverage.")
+            raise ApiError(ABOVE_BRACKET, "Exceeded the maximum allowable position at current leverage.")
         if code:
-            raise ApiError(code, "Margin is insufficient.")
+            raise ApiError(MARGIN_INSUFFICIENT, "Margin is insufficient.")
 
     def _assumed_e8(self, new: NewOrder) -> int:
         bid, _, ask, _ = self._core.best()

@@ -7,6 +7,7 @@ A queue is a list linked in the order of joining, so its first order is known at
 
 from libc.stdint cimport INT64_MIN, int32_t, int64_t, int8_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcpy, memset
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,6 +157,28 @@ cdef inline int64_t* more(Numbers* numbers, int64_t count) except NULL nogil:
     return numbers.at + numbers.used - count
 
 
+cdef inline int64_t lots_in(const int64_t* levels, int64_t depth, int64_t likely, int64_t ticks) noexcept nogil:
+    """Return the lots of a side of a window at a price, which is perhaps that of the level *likely*."""
+    cdef int64_t at
+    if levels[4 * likely] == ticks and levels[4 * likely + 1]:
+        return levels[4 * likely + 1]
+    for at in range(depth):
+        if levels[4 * at] == ticks and levels[4 * at + 1]:
+            return levels[4 * at + 1]
+    return 0
+
+
+cdef inline void sort(int64_t* numbers, int64_t count, int sign) noexcept nogil:
+    """Sort few numbers: descending for a *sign* of +1, ascending for -1."""
+    cdef int64_t at, to, number
+    for at in range(1, count):
+        number, to = numbers[at], at
+        while to and sign * numbers[to - 1] < sign * number:
+            numbers[to] = numbers[to - 1]
+            to -= 1
+        numbers[to] = number
+
+
 cdef object taken(Numbers* numbers, int width):
     """Return the numbers as an array, and forget them."""
     cdef int64_t count = numbers.used // width, at
@@ -177,6 +200,8 @@ cdef class OrderBook:
     Attributes:
         executed, executed_first: Executed lots of displayed orders, and those of the first in its queue.
         hidden: Number of executions of nothing displayed.
+        corrected: Levels of a window that differed from the orders, unless they came into the window.
+        shown: Whether there is a window.
     """
 
     cdef Index orders_at, levels_at
@@ -192,7 +217,10 @@ cdef class OrderBook:
     cdef bint cleared
     cdef int64_t[PROBLEMS] problem_count
     cdef int64_t[PROBLEMS] problem_row
-    cdef readonly int64_t executed, executed_first, hidden
+    cdef readonly int64_t executed, executed_first, hidden, corrected
+    cdef Numbers window, prices
+    cdef int64_t unknown
+    cdef readonly bint shown
 
     def __cinit__(self, int64_t first_rank=1):
         self.next_rank, self.free_order, self.events = first_rank, NONE, 1
@@ -210,6 +238,8 @@ cdef class OrderBook:
         free(self.messages.at)
         free(self.changes.at)
         free(self.touched.at)
+        free(self.window.at)
+        free(self.prices.at)
 
     def play(
         self, const int64_t[::1] us, const int8_t[::1] op, const int64_t[::1] number, const int8_t[::1] side,
@@ -234,6 +264,43 @@ cdef class OrderBook:
                 self._apply(op[at], number[at], side[at], ticks[at], lots[at], row[at])
                 if ends[at]:
                     self._end(op[at] == WHOLE)
+
+    def watch(
+        self, const int64_t[::1] us, const int8_t[::1] kind, const int64_t[::1] number, const int8_t[::1] side,
+        const int64_t[::1] ticks, const int64_t[::1] lots, const int64_t[:, ::1] book, const int64_t[::1] row,
+        int64_t begin, bint halted,
+    ) -> tuple[int, bool, bool]:
+        """Apply messages of a source that shows single orders, with the levels of a window after each of them.
+
+        The window's excess over the known orders is an order of unknown id, older than later ones; an order that
+        leaves the window is forgotten. So the book, and its messages for `take`, have the window's levels.
+
+        Args:
+            kind: `NOTHING`, `ADD`, `CANCEL`, `EXECUTE` or `ANONYMOUS`; EXECUTE and ANONYMOUS are prints as well.
+            book: Of each level price and quantity of the ask, then of the bid; a quantity of 0 for none.
+            begin: The first message; it ends before the next of `CLEAR`.
+            halted: Whether there is no book before that message.
+
+        Returns:
+            The message before which it ended, whether the market is halted then, and whether that message changes no
+            level, and the window has changed.
+        """
+        cdef int64_t at = begin
+        cdef bint wrong = False
+        with nogil:
+            while at < us.shape[0] and (kind[at] != CLEAR or at == begin):
+                self.now, self.source = us[at], at
+                if kind[at] == EXECUTE or kind[at] == ANONYMOUS:
+                    self._apply(TRADE, 0, <int8_t> -side[at] if kind[at] == EXECUTE else side[at], ticks[at], lots[at], row[at])
+                halted = halted and kind[at] != EXECUTE
+                if halted:
+                    self._close_trade()
+                else:
+                    wrong = self._watched(kind[at], number[at], side[at], ticks[at], lots[at], &book[at, 0], book.shape[1] // 4, row[at])
+                    if wrong:
+                        break
+                at += 1
+        return at, halted, wrong
 
     def finish(self) -> None:
         """End the last print, whose executions may be of nothing displayed."""
@@ -317,6 +384,7 @@ cdef class OrderBook:
         elif op == CLEAR:
             self._clear(side)
             self.cleared |= side == 0
+            self.shown = False
         elif op == TOP:
             self._clear(side)
             if ticks > 0 and lots > 0:
@@ -327,6 +395,115 @@ cdef class OrderBook:
             self.offers_used = 0
         elif op == WHOLE:
             self._take_offers(row)
+        return 0
+
+    cdef int _watched(
+        self, int8_t kind, int64_t number, int8_t side, int64_t ticks, int64_t lots, const int64_t* book,
+        int64_t depth, int64_t row,
+    ) except -1 nogil:
+        """Apply a message, then what the window shows; return whether it differs though the message changes nothing."""
+        cdef bint first = not self.shown, moves = kind == ADD or kind == CANCEL or kind == EXECUTE
+        cdef int64_t before = self.changes.used
+        cdef int64_t* out
+        if self.window.used != 4 * depth:
+            self.window.used = 0
+            memset(more(&self.window, 4 * depth), 0, 4 * depth * sizeof(int64_t))
+        if kind == ADD:
+            self._add(number, side, ticks, lots, row)
+        elif moves:
+            self._take_shown(kind, number, side, ticks, lots, row)
+        self._correct(1, book + 2, depth, first, moves and side > 0, ticks, row)
+        self._correct(-1, book, depth, first, moves and side < 0, ticks, row)
+        if not first and not moves and (kind == ANONYMOUS or kind == CLEAR) and self.changes.used > before:
+            return 1
+        memcpy(self.window.at, book, 4 * depth * sizeof(int64_t))
+        self.shown = True
+        self._close_trade()
+        self.touched.used = 0
+        self.events += 1
+        if first or self.changes.used > before:
+            out = more(&self.messages, 3)
+            out[0], out[1], out[2] = self.source, first, self.changes.used // 3
+        return 0
+
+    cdef int _take_shown(
+        self, int8_t kind, int64_t number, int8_t side, int64_t ticks, int64_t lots, int64_t row
+    ) except -1 nogil:
+        """Remove lots of an order; of an unknown one from the oldest without an id at its price."""
+        cdef int32_t slot = find(&self.orders_at, number), at
+        if slot == NONE:
+            at = find(&self.levels_at, 2 * ticks + (side > 0))
+            slot = self.levels[at].first if at != NONE else NONE
+            while slot != NONE and self.orders[slot].number >= 0:
+                slot = self.orders[slot].after
+        if slot != NONE:
+            return self._apply(kind, self.orders[slot].number, side, ticks, min(lots, self.orders[slot].lots), row)
+        return self._apply(kind, number, side, ticks, lots, row) if kind == EXECUTE else 0
+
+    cdef int _correct(
+        self, int8_t side, const int64_t* levels, int64_t depth, bint first, bint moved, int64_t moved_ticks,
+        int64_t row,
+    ) except -1 nogil:
+        """Write a side's changes of the window, and give the orders at those prices, and at a message's, its lots.
+
+        *levels* are those of the window now: price and lots of every fourth number.
+        """
+        cdef const int64_t* old = self.window.at + (2 if side > 0 else 0)
+        cdef int64_t at, ticks, lots, last, before
+        self.prices.used = 0
+        if not first:
+            for at in range(depth):
+                if old[4 * at + 1] and lots_in(levels, depth, at, old[4 * at]) == 0:
+                    self._changed(side, old[4 * at], 0)
+        for at in range(depth):
+            if levels[4 * at + 1] and (first or lots_in(old, depth, at, levels[4 * at]) != levels[4 * at + 1]):
+                self._changed(side, levels[4 * at], levels[4 * at + 1])
+        if first:
+            for at in range(self.levels_used):
+                if self.levels[at].side == side and self.levels[at].lots:
+                    more(&self.prices, 1)[0] = self.levels[at].ticks
+        if moved:
+            more(&self.prices, 1)[0] = moved_ticks
+        if not self.prices.used:
+            return 0
+        sort(self.prices.at, self.prices.used, side)
+        for at in range(self.prices.used):
+            ticks = self.prices.at[at]
+            if at and ticks == last:
+                continue
+            last = ticks
+            lots = lots_in(levels, depth, 0, ticks)
+            before = 0 if first else lots_in(old, depth, 0, ticks)
+            self._give(side, ticks, lots, before and lots, row)
+        return 0
+
+    cdef int _changed(self, int8_t side, int64_t ticks, int64_t lots) except -1 nogil:
+        cdef int64_t* out = more(&self.changes, 3)
+        out[0], out[1], out[2] = side, ticks, lots
+        more(&self.prices, 1)[0] = ticks
+        return 0
+
+    cdef int _give(self, int8_t side, int64_t ticks, int64_t lots, bint stayed, int64_t row) except -1 nogil:
+        """Make the orders at a price have *lots*: orders without an id join, or leave first, the oldest before others.
+
+        *stayed*: the window shows the price before and after.
+        """
+        cdef int32_t at = find(&self.levels_at, 2 * ticks + (side > 0)), slot, after
+        cdef int64_t missing = lots - (0 if at == NONE else self.levels[at].lots), gone
+        cdef bint named
+        self.corrected += missing != 0 and stayed
+        if missing > 0:
+            self.unknown -= 1
+            return self._add(self.unknown, side, ticks, missing, row)
+        for named in range(2):
+            slot = self.levels[at].first if missing < 0 else NONE
+            while slot != NONE and missing < 0:
+                after = self.orders[slot].after
+                if (self.orders[slot].number > 0) == named:
+                    gone = min(-missing, self.orders[slot].lots)
+                    self._cancel(slot, gone, False, row)
+                    missing += gone
+                slot = after
         return 0
 
     cdef int _add(self, int64_t number, int8_t side, int64_t ticks, int64_t lots, int64_t row) except -1 nogil:

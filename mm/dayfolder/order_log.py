@@ -138,7 +138,7 @@ class OrderLogWriter:
     ) -> None:
         try:
             if kind is None:
-                self._flush()
+                self._flush(self._rows)
                 if self.spans is not None:
                     self._writer.add_key_value_metadata({SPANS: json.dumps([list(span) for span in self.spans])})
                 if self._steps is not None:
@@ -160,13 +160,17 @@ class OrderLogWriter:
         self._waiting.append(columns)
         self._rows += len(columns["us"])
         if self._rows >= self._rows_at_once:
-            self._flush()
+            self._flush(self._rows - self._rows % self._rows_at_once)
 
-    def _flush(self) -> None:
-        if self._rows:
-            joined = {name: np.concatenate([part[name] for part in self._waiting]) for name in ORDER_COLUMNS}
-            self._writer.write_table(pa.table(joined), self._rows_at_once)
-        self._waiting, self._rows = [], 0
+    def _flush(self, count: int) -> None:
+        """Write the first *count* rows that wait: the file does not depend on how they came."""
+        if not count:
+            return
+        joined = pa.table({name: np.concatenate([part[name] for part in self._waiting]) for name in ORDER_COLUMNS})
+        self._writer.write_table(joined.slice(0, count), self._rows_at_once)
+        rest = joined.slice(count)
+        self._rows = rest.num_rows
+        self._waiting = [{name: rest.column(name).to_numpy() for name in ORDER_COLUMNS}] if self._rows else []
 
 
 def write_order_log(path: Path, rows: Iterable[Sequence[int]], steps: Steps | None = None) -> None:

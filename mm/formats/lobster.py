@@ -6,22 +6,26 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from fractions import Fraction
 from functools import lru_cache
-from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from mm.clock import midnight_us, parse_day
 from mm.errors import BrokenFile, Mismatch
-from mm.formats.events import BytesRead, FileEvent, FileTrade, LevelChanges, TimedEvent, WholeBook
+from mm.formats.event_columns import EventColumns, Prints, Records, Texts
+from mm.formats.events import BytesRead, TimedEvent
 from mm.formats.feed import FileReader
-from mm.formats.orders import OrderRecords
-from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, one_of, whole_numbers
-from mm.formats.visible_orders import VisibleOrders
+from mm.formats.orders import OP, Commands, OrderRecords
+from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, one_of, whole_column
 from mm.instrument import E8
 from mm.market_data.captures import BookLoss, FilePlace, Remark
-from mm.market_data.local_orderbook import Level
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
 
 ZONE = "America/New_York"
 MESSAGE_COLUMNS = ("time", "type", "order_id", "size", "price", "direction")
@@ -32,14 +36,14 @@ _KINDS = {str(kind): kind for kind in range(SUBMITTED, HALT + 1)}
 _DIRECTIONS = {"1": 1, "-1": -1}
 _HALTS = {-1: "halted", 0: "quoting resumed", 1: "trading resumed"}
 _RESUMED = 1
-_TAKEN = {REDUCED: "cancel", DELETED: "cancel", EXECUTED: "execute"}
 HALTED = "trading_halt"
 """The ledger's word for a halt: the book is not valid until trading resumes."""
 NO_PRICE = 9_999_999_999
 _NAME = re.compile(r"(?P<symbol>.+?)_(?P<day>\d{4}-\d\d-\d\d)_\d+_\d+_(?P<kind>message|orderbook)_(?P<levels>\d+)")
-_Side = dict[int, int]
-"""Shares by price."""
-_Book = tuple[_Side, _Side]
+_KIND_OPS = np.array(
+    [OP[name] for name in ("nothing", "add", "cancel", "cancel", "execute", "anonymous", "nothing", "clear")], np.int8
+)
+_NO_BOOK = np.empty((0, 0), np.int64)
 
 
 class _Pair(NamedTuple):
@@ -49,6 +53,19 @@ class _Pair(NamedTuple):
     levels: int
     message: Path
     book: Path
+
+
+class _Part(NamedTuple):
+    """Messages, and the book after each."""
+
+    us: "Ints"
+    kind: "NDArray[np.int8]"
+    number: "Ints"
+    shares: "Ints"
+    price: "Ints"
+    direction: "Ints"
+    row: "Ints"
+    book: "Ints"
 
 
 class LobsterReader(FileReader):
@@ -65,23 +82,21 @@ class LobsterReader(FileReader):
         super().__init__(paths, symbol, moved)
         self._pairs = _pairs(paths, symbol)
         self._crosses = self._last_us = self._prints = 0
-        self.orders = OrderRecords(price_e8=Fraction(10**4), qty_e8=Fraction(E8))
-        self._visible = VisibleOrders(self.orders)
+        self.orders = self._orders = OrderRecords(price_e8=Fraction(10**4), qty_e8=Fraction(E8))
 
-    def _streams(self) -> list[Iterator[TimedEvent]]:
+    def _streams(self) -> "list[Iterator[TimedEvent | EventColumns]]":
         return [self._days()]
 
-    def _days(self) -> Iterator[TimedEvent]:
+    def _days(self) -> "Iterator[TimedEvent | EventColumns]":
         for pair in self._pairs:
             self._at.path, self._at.number = pair.message, 0
             yield from self._day(pair)
             if pair is not self._pairs[-1]:  # orders do not outlive a day
-                self._visible.clear()
-                self._visible.end((self._last_us, 0, (pair.message, self._at.number), BookLoss("end_of_day")))
-            yield from self._visible.events(pair.message, last=True)
-        if self._visible.corrected:
+                self._orders.clear(pair.message, self._last_us, self._at.number)
+                yield self._last_us, 0, (pair.message, self._at.number), BookLoss("end_of_day")
+        if self._orders.corrected:
             self.notes.append(
-                f"{self._visible.corrected:,} levels differ from their orders: the order log has the orderbook file's, "
+                f"{self._orders.corrected:,} levels differ from their orders: the order log has the orderbook file's, "
                 f"with orders of unknown id"
             )
         if self._crosses:
@@ -89,109 +104,94 @@ class LobsterReader(FileReader):
                 f"{self._crosses:,} cross trades (type 6) were left out: they repeat executions of an auction"
             )
 
-    def _day(self, pair: _Pair) -> Iterator[TimedEvent]:
-        midnight = midnight_us(pair.day, ZONE)
+    def _day(self, pair: _Pair) -> "Iterator[TimedEvent | EventColumns]":
+        orders, halted = self._orders, False
+        for part in self._parts(pair):
+            self.place.symbols[self._symbol] += len(part.us)
+            self._crosses += int(np.count_nonzero(part.kind == CROSS))
+            at = 0
+            while at < len(part.us):
+                self._at.number = int(part.row[at])
+                if part.kind[at] == HALT:
+                    state, here = int(part.price[at]), (pair.message, self._at.number)
+                    yield int(part.us[at]), 0, here, Remark(HALTED, {"state": _HALTS.get(state, str(state))})
+                    halted = state != _RESUMED
+                    if halted:
+                        if orders.has_book:
+                            orders.clear(pair.message, int(part.us[at]), self._at.number)
+                            yield int(part.us[at]), 0, here, BookLoss(HALTED)
+                        at += 1
+                        continue
+                events, upto, halted = self._watched(pair, part, at, halted=halted)
+                if len(events):
+                    yield events
+                at = upto
+        self._last_us = int(part.us[-1])
+
+    def _watched(self, pair: _Pair, part: "_Part", begin: int, *, halted: bool) -> tuple[EventColumns, int, bool]:
+        """Return the events of messages from *begin* to the next halt, that message, and whether the market is halted.
+
+        The book begins anew with the first message after a halt.
+        """
+        side = np.where(part.kind == HIDDEN, 0 if _masked(pair) else -part.direction, part.direction)
+        commands = Commands(
+            part.us, _KIND_OPS[part.kind], part.number, side.astype(np.int8), part.price, part.shares, None, part.row
+        )
+        messages, upto, halted, wrong = self._orders.watch(pair.message, commands, part.book, begin, halted=halted)
+        if wrong:
+            row, kind = int(part.row[upto]), int(part.kind[upto])
+            what = f"message {row} is of type {kind}, which changes no level, and the book has changed"
+            raise FilePlace(pair.book).broken(what, "give the two files of one request", row)
+        at = begin + np.flatnonzero(np.isin(part.kind[begin:upto], (EXECUTED, HIDDEN)))
+        number = self._prints + 1 + np.arange(len(at))
+        self._prints += len(at)
+        sides = np.where(part.kind[at] == EXECUTED, -part.direction[at], side[at])
+        prints = Prints(at, sides, part.price[at], part.shares[at], number)
+        records = Records(pair.message, part.us, part.us, part.row)
+        return EventColumns.of(records, prints, messages, Texts(_price, str)), upto, halted
+
+    def _parts(self, pair: _Pair) -> "Iterator[_Part]":
+        """Yield the messages and the books after them, in parts of both files."""
         columns = [f"{side}_{what}_{n}" for n in range(1, pair.levels + 1) for side in ("ask", "bid") for what in "pq"]
         messages = CsvTable(pair.message, self._progress(pair.message), MESSAGE_COLUMNS)
-        books = CsvTable(pair.book, self._progress(pair.book), columns)
-        book_place = FilePlace(pair.book)
-        if len(books.columns) != len(columns):
-            what = f"{len(books.columns)} cells for {pair.levels} levels per side, which need {len(columns)}"
-            raise book_place.broken(what, COPY_AGAIN, 1)
-        shown: _Book | None = None  # None while there is no book: at first, and in a halt
-        halted = False
-        masked = parse_day(pair.day) >= _MASKED_FROM
-        rows = zip_longest(self._messages(messages, midnight), _books(books, book_place))
-        for message, book in rows:
-            if message is None or book is None:
-                short, other = (pair.message, pair.book) if message is None else (pair.book, pair.message)
-                raise BrokenFile(
-                    f"{short}:{self._at.number + 1}: the file ends before {other.name}; give the two files of "
-                    f"one request, whole"
-                )
-            self._at.number, recv_us, kind, number, shares, price, direction = message
-            self.place.symbols[self._symbol] += 1
-            self._last_us = recv_us
-            here = pair.message, self._at.number
-            self._visible.at(recv_us, self._at.number)
-            if kind in (EXECUTED, HIDDEN):
-                side = 0 if masked and kind == HIDDEN else -direction
-                self._prints += 1
-                trade = FileTrade(recv_us, _price(price), str(shares), side, self._prints)
-                self._visible.trade(side, price, shares, (recv_us, 0, here, trade))
-            elif kind == CROSS:
-                self._crosses += 1
-            elif kind == HALT:
-                self._visible.end((recv_us, 0, here, Remark(HALTED, {"state": _HALTS.get(price, str(price))})))
-            halted = price != _RESUMED if kind == HALT else halted and kind != EXECUTED
-            if halted and shown:
-                self._visible.clear()
-                self._visible.end((recv_us, 0, here, BookLoss(HALTED)))
-                shown = None
-            if halted:
-                continue
-            if kind in (HIDDEN, HALT) and shown not in (None, book):
-                what = f"message {self._at.number} is of type {kind}, which changes no level, and the book has changed"
-                raise book_place.broken(what, "give the two files of one request", self._at.number)
-            self._follow(kind, number, shares, price, direction, shown, book)
-            event: FileEvent | None = None
-            if shown is None:
-                event = WholeBook(_levels(book[0]), _levels(book[1]))
-            elif book != shown:
-                event = LevelChanges(recv_us, _changed(shown[0], book[0]), _changed(shown[1], book[1]))
-            self._visible.end(None if event is None else (recv_us, 0, here, event))
-            yield from self._visible.events(pair.message)
-            shown = book
+        table = CsvTable(pair.book, self._progress(pair.book), columns)
+        if len(table.columns) != len(columns):
+            what = f"{len(table.columns)} cells for {pair.levels} levels per side, which need {len(columns)}"
+            raise FilePlace(pair.book).broken(what, COPY_AGAIN, 1)
+        books, held = _books(table, FilePlace(pair.book)), np.empty((0, len(columns)), np.int64)
+        for part in self._messages(messages, midnight_us(pair.day, ZONE)):
+            at = 0
+            while at < len(part.us):
+                if not len(held):
+                    held = next(books, held)
+                    if not len(held):
+                        raise _ends(pair.book, int(part.row[at]), pair.message)
+                count = min(len(held), len(part.us) - at)
+                yield _Part(*(column[at : at + count] for column in part[:-1]), held[:count])
+                held, at = held[count:], at + count
+            last = int(part.row[-1])
+        if len(held) or next(books, None) is not None:
+            raise _ends(pair.message, last + 1, pair.book)
 
-    def _follow(  # noqa: PLR0913, PLR0917 - the cells of a message
-        self, kind: int, number: int, shares: int, price: int, direction: int, shown: _Book | None, book: _Book
-    ) -> None:
-        if kind == SUBMITTED:
-            self._visible.add(number, direction, price, shares)
-        elif kind in _TAKEN:
-            self._visible.take(number, direction, price, shares, _TAKEN[kind])
-        for side, old, new in zip((1, -1), shown or ({}, {}), book, strict=True):
-            prices = {*new, *self._visible.prices(side)} if shown is None else _differing(old, new)
-            if kind == SUBMITTED or kind in _TAKEN:
-                prices = {*prices, price} if side == direction else prices
-            self._visible.correct(side, old, new, prices)
-
-    def _messages(self, table: CsvTable, midnight: int) -> Iterator[tuple[int, int, int, int, int, int, int]]:
+    def _messages(self, table: CsvTable, midnight: int) -> "Iterator[_Part]":
         place = self._at
         for block in table:
             cells = block.cells
             if cells.width < len(MESSAGE_COLUMNS):
                 raise place.broken(f"{cells.width} cells for {', '.join(MESSAGE_COLUMNS)}", COPY_AGAIN, block.first_row)
-            kinds = one_of(block, "type", _KINDS, place)
-            directions = one_of(block, "direction", _DIRECTIONS, place)
             columns = (
-                range(block.first_row, block.first_row + cells.height),
-                [midnight + us for us in _seconds(block, place)],
-                kinds,
-                whole_numbers(block, "order_id", place),
-                whole_numbers(block, "size", place),
-                whole_numbers(block, "price", place),
-                directions,
+                midnight + _seconds(block, place),
+                np.array(one_of(block, "type", _KINDS, place), np.int8),
+                *(whole_column(block, name, place).to_numpy() for name in ("order_id", "size", "price")),
+                np.array(one_of(block, "direction", _DIRECTIONS, place), np.int64),
+                np.arange(block.first_row, block.first_row + cells.height),
             )
-            yield from zip(*columns, strict=True)
+            yield _Part(*columns, _NO_BOOK)
 
 
 @lru_cache(maxsize=1 << 16)
 def _price(price: int) -> str:
     return f"{price // 10_000}.{price % 10_000:04d}"
-
-
-def _levels(side: _Side) -> list[Level]:
-    return [(_price(price), str(shares)) for price, shares in side.items()]
-
-
-def _differing(old: _Side, new: _Side) -> set[int]:
-    return {price for price in {**old, **new} if old.get(price) != new.get(price)}
-
-
-def _changed(old: _Side, new: _Side) -> list[Level]:
-    gone = [(_price(price), "0") for price in old if price not in new]
-    return gone + [(_price(price), str(shares)) for price, shares in new.items() if old.get(price) != shares]
 
 
 def _pairs(paths: Sequence[Path], symbol: str) -> list[_Pair]:
@@ -224,7 +224,16 @@ def _pairs(paths: Sequence[Path], symbol: str) -> list[_Pair]:
     return [_Pair(day, levels, files["message"], files["orderbook"]) for (day, levels), files in sorted(by_day.items())]
 
 
-def _seconds(block: RowBlock, place: FilePlace) -> list[int]:
+def _masked(pair: _Pair) -> bool:
+    return parse_day(pair.day) >= _MASKED_FROM
+
+
+def _ends(short: Path, row: int, other: Path) -> BrokenFile:
+    return BrokenFile(f"{short}:{row}: the file ends before {other.name}; give the two files of one request, whole")
+
+
+def _seconds(block: RowBlock, place: FilePlace) -> "Ints":
+    """Return µs, rounded down, of seconds with at most nine places."""
     text = block.cells["time"]
     parts = text.str.splitn(".", 2).struct
     whole = parts.field("field_0").cast(pl.Int64, strict=False)
@@ -234,21 +243,18 @@ def _seconds(block: RowBlock, place: FilePlace) -> list[int]:
     if wrong.any():
         at = wrong.arg_max() or 0
         raise place.broken(f"time is {text[at]!r}, not seconds after midnight", COPY_AGAIN, block.first_row + at)
-    return (whole * 1_000_000 + places).to_list()
+    return (whole * 1_000_000 + places).to_numpy()
 
 
-def _books(table: CsvTable, place: FilePlace) -> Iterator[tuple[_Side, _Side]]:
+def _books(table: CsvTable, place: FilePlace) -> "Iterator[Ints]":
+    """Yield price and shares of each level, of the ask and then of the bid; without shares where there is none."""
     for block in table:
-        columns = [whole_numbers(block, name, place) for name in table.columns]
-        for row, cells in enumerate(zip(*columns, strict=True), block.first_row):
-            asks, bids = (
-                {
-                    price: shares
-                    for price, shares in zip(cells[at::4], cells[at + 1 :: 4], strict=True)
-                    if sign * price < NO_PRICE and shares
-                }
-                for at, sign in ((0, 1), (2, -1))
-            )
-            if min((*asks, *bids, *asks.values(), *bids.values()), default=1) <= 0:
-                raise place.broken("a level has no price above zero, or no shares", COPY_AGAIN, row)
-            yield bids, asks
+        book = np.column_stack([whole_column(block, name, place).to_numpy() for name in table.columns])
+        price, shares = book[:, ::2], book[:, 1::2]
+        sign = np.where(np.arange(price.shape[1]) % 2, -1, 1)
+        shares[sign * price >= NO_PRICE] = 0
+        wrong = ((shares != 0) & ((price <= 0) | (shares < 0))).any(axis=1)
+        if wrong.any():
+            row = block.first_row + int(wrong.argmax())
+            raise place.broken("a level has no price above zero, or no shares", COPY_AGAIN, row)
+        yield book

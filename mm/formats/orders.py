@@ -69,14 +69,16 @@ class OrderRecords:
     """The orders of one instrument."""
 
     def __init__(self, price_e8: Fraction, qty_e8: Fraction) -> None:
-        self.sides: dict[int, int] = {}
+        self.sides: dict[int, int] = {}  # of trades whose source tells none, by their ids
         self._price_e8, self._qty_e8 = price_e8, qty_e8
         self._book = OrderBook(FIRST_RANK)
         self._path = Path(mkdtemp(prefix="mm-orders-"), "rows.parquet")
         self._rows = OrderLogWriter(self._path, compression="lz4")
         finalize(self, _discard, self._rows, self._path)
         self._count, self._last_us, self._closed = 0, 0, False
-        self._ends, self._ids = array("I"), array("I")  # one of each message of the day
+        self._ends, self._ids = array("q"), array("q")  # of the messages of rows that wait
+        self._waiting = np.empty((0, len(ORDER_COLUMNS)), np.int64)
+        self._last_id = 0
         self._first: dict[str, str] = {}
         self.off_tick = 0
 
@@ -93,32 +95,56 @@ class OrderRecords:
         return self._book.trades
 
     def play(self, path: Path, commands: Commands) -> BookMessages:
-        before = self._count
-        sources, messages, changes = self._play(path, commands)
-        rows = before + np.searchsorted(sources, messages[:, 0], "right")
-        return BookMessages(messages[:, 0], messages[:, 1] > 0, messages[:, 2], rows, changes)
-
-    def rows_after(self, path: Path, commands: Commands) -> list[int]:
-        before = self._count
-        sources, _, _ = self._play(path, commands)
-        counts = before + np.searchsorted(sources, np.arange(-1, len(commands.us)), "right")
-        return list(map(int, counts))
-
-    def _play(self, path: Path, commands: Commands) -> "tuple[Ints, Ints, Ints]":
         self._book.play(*commands)
+        return self._taken(path)
+
+    def watch(
+        self, path: Path, commands: Commands, book: "Ints", begin: int, *, halted: bool
+    ) -> tuple[BookMessages, int, bool, bool]:
+        """Play messages with the window of levels after each, as `OrderBook.watch`, up to a halt.
+
+        Returns:
+            The messages that are due, and what `OrderBook.watch` returns.
+        """
+        us, op, number, side, price, lots, _, row = commands
+        upto, halted, wrong = self._book.watch(us, op, number, side, price, lots, book, row, begin, halted)
+        return self._taken(path), upto, halted, wrong
+
+    def clear(self, path: Path, us: int, row: int) -> None:
+        """All orders leave."""
+        one = np.array([us, OP["clear"], 0, 0, 0, 0, 1, row], np.int64).reshape(8, 1)
+        op, side, ends = (one[at].astype(np.int8) for at in (1, 3, 6))
+        self._book.play(one[0], op, one[2], side, one[4], one[5], ends, one[7])
+        self._taken(path)
+
+    @property
+    def has_book(self) -> bool:
+        """Whether `watch` has a window, which `clear` ends."""
+        return bool(self._book.shown)
+
+    @property
+    def corrected(self) -> int:
+        """Levels of a window that its known orders did not have."""
+        return self._book.corrected
+
+    def _taken(self, path: Path) -> BookMessages:
         rows, sources, messages, changes = self._book.take()
         for name, (_, row) in self._book.problems.items():
             self._first.setdefault(name, f"{path.name}:{row}")
-        self._add(rows)
-        return sources, messages, changes
+        before = self._count
+        self._settle()
+        self._hold(rows)
+        after = before + np.searchsorted(sources, messages[:, 0], "right")
+        return BookMessages(messages[:, 0], messages[:, 1] > 0, messages[:, 2], after, changes)
 
     def carried(self, rows: int, update_id: int) -> None:
         self._ends.append(rows)
         self._ids.append(update_id)
 
     def all_carried(self, rows: "Ints", update_id: int) -> None:
-        self._ends.frombytes(rows.astype(np.uint32).tobytes())
-        self._ids.frombytes(np.arange(update_id, update_id + len(rows), dtype=np.uint32).tobytes())
+        """Note consecutive messages of the day from *update_id* on: each has the rows up to its number in *rows*."""
+        self._ends.frombytes(rows.astype(np.int64).tobytes())
+        self._ids.frombytes(np.arange(update_id, update_id + len(rows)).tobytes())
 
     def notes(self) -> list[str]:
         said = [
@@ -167,37 +193,52 @@ class OrderRecords:
         return [f"{self.off_tick:,} executions of nothing displayed are off the tick: the order log leaves them out"]
 
     def _blocks(self, steps: "Steps") -> Iterator["Ints"]:
-        ends = np.frombuffer(self._ends, np.uint32)
-        # Rows after the last message are of none.
-        ids = np.append(np.frombuffer(self._ids, np.uint32), self._ids[-1] + 1 if self._ids else 0).astype(np.uint32)
         price, qty = self._price_e8 / steps.tick_e8, self._qty_e8 / steps.lot_e8
-        begin = 0
         for columns in OrderLog.open(self._path).blocks():
             rows = np.column_stack([columns[name] for name in ORDER_COLUMNS])
-            at = np.searchsorted(ends, np.arange(begin, begin + len(rows)), "right")
-            begin += len(rows)
-            is_trade = rows[:, 1] == ROW_TRADE
-            for row in np.flatnonzero(is_trade & (rows[:, 5] == 0)).tolist():
-                rows[row, 5] = self.sides.get(int(rows[row, 8]), 1)
-            rows[:, 9] = np.where(rows[:, 1] == ROW_LEVEL, ids[at], 0)
             ticks = rows[:, 6] * price.numerator
-            off = (ticks % price.denominator != 0) & is_trade & (rows[:, 3] == 0)
+            off = (ticks % price.denominator != 0) & (rows[:, 1] == ROW_TRADE) & (rows[:, 3] == 0)
             self.off_tick += int(off.sum())
             rows[:, 6] = ticks // price.denominator
             rows[:, 7] = rows[:, 7] * qty.numerator // qty.denominator
-            yield rows[~off]
+            yield rows[~off] if off.any() else rows
 
-    def _add(self, rows: "Ints") -> None:
+    def _hold(self, rows: "Ints") -> None:
         if len(rows):
             rows[:, 0] = np.maximum.accumulate(np.maximum(rows[:, 0], self._last_us))
             self._last_us = int(rows[-1, 0])
             self._count += len(rows)
+            self._waiting = np.concatenate((self._waiting, rows)) if len(self._waiting) else rows
+
+    def _settle(self) -> None:
+        """Write the waiting rows whose messages have their ids, with these and with the sides of their trades."""
+        if not self._ends:
+            return
+        done = self._count - len(self._waiting)
+        count = self._ends[-1] - done
+        at = np.searchsorted(np.frombuffer(self._ends, np.int64), np.arange(done, done + count), "right")
+        self._write(count, np.frombuffer(self._ids, np.int64)[at])
+        self._last_id = self._ids[-1]
+        self._ends, self._ids = array("q"), array("q")
+
+    def _write(self, count: int, ids: "Ints") -> None:
+        rows, self._waiting = self._waiting[:count], self._waiting[count:]
+        is_trade = rows[:, 1] == ROW_TRADE
+        for row in np.flatnonzero(is_trade & (rows[:, 5] == 0)).tolist():
+            rows[row, 5] = self.sides.get(int(rows[row, 8]), 1)
+        last = int(rows[is_trade, 8].max(initial=0))
+        self.sides = {number: side for number, side in self.sides.items() if number >= last}
+        rows[:, 9] = np.where(rows[:, 1] == ROW_LEVEL, ids, 0)
+        if count:
             self._rows.add(rows)
 
     def _close(self) -> None:
         if not self._closed:
             self._book.finish()
-            self._add(self._book.take()[0])
+            self._settle()
+            self._hold(self._book.take()[0])
+            # Rows after the last message are of none.
+            self._write(len(self._waiting), np.full(len(self._waiting), self._last_id + 1))
             self._rows.__exit__(None, None, None)
             self._closed = True
 

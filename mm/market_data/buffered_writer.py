@@ -285,8 +285,8 @@ class CsvWriter(RowWriter):
     ) -> None:
         super().__init__(path, held, on_full, before)
         self._rows_before = max(self._earlier.lines - 1, 0)
-        self._lines: list[str] = []
-        self._gathered: list[str] = []
+        self._lines: list[bytes] = []
+        self._gathered: list[bytes] = []
         header = (",".join(columns) + "\n").encode()
         with path.open("rb") as stream:
             first_row = stream.readline()
@@ -306,14 +306,16 @@ class CsvWriter(RowWriter):
             )
 
     def add(self, line: str) -> None:
-        self._lines.append(line)
+        """Add a line with its newline."""
+        self._lines.append(line.encode())
         self.rows += 1
-        self._added_bytes += len(line)
+        self._added_bytes += len(self._lines[-1])
         if self._added_bytes >= FLUSH_BYTES:
             self._on_full()
 
     def add_rows(self, text: bytes, rows: int) -> None:
-        self._lines.append(text.decode())
+        """Add rows of text."""
+        self._lines.append(text)
         self.rows += rows
         self._added_bytes += len(text)
 
@@ -325,7 +327,7 @@ class CsvWriter(RowWriter):
         self._gathered, self._lines = [*self._gathered, *self._lines] if self._gathered else self._lines, []
 
     def _pack(self) -> None:
-        self.ready += "".join(self._gathered).encode()
+        self.ready += b"".join(self._gathered)
         self._gathered = []
 
 

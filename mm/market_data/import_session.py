@@ -1,6 +1,5 @@
 """Writes the messages of one symbol, in capture order, into day folders; the report of an import."""
 
-from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -158,15 +157,13 @@ class ImportReport:
         return [f"bookTicker check: {self.compared:,} compared, {self.agreed:,} agreed"] if seen else []
 
 
-def percentiles(offsets_us: "array[int]") -> tuple[int | None, int | None]:
-    """Return median and 99th percentile (the lower of two candidates); None without values."""
-    if not offsets_us:
+def percentiles(counts: "Counter[int]") -> tuple[int | None, int | None]:
+    """Return median and 99th percentile (the lower of two candidates) of values that occur *counts* times, or None."""
+    if not counts:
         return None, None
-    # By value and not one by one: a day of single orders has tens of millions, of few values.
-    counts = Counter(offsets_us)
     values = sorted(counts)
     upto = list(accumulate(counts[value] for value in values))
-    last = len(offsets_us) - 1
+    last = upto[-1] - 1
     return values[bisect_right(upto, last // 2)], values[bisect_right(upto, last * 99 // 100)]
 
 
@@ -210,7 +207,7 @@ class OpenDay:
     to_us: int
     journal: DayJournal
     market: MarketState
-    offsets_us: "array[int]" = field(default_factory=lambda: array("q"))
+    offsets_us: Counter[int] = field(default_factory=Counter)  # a day of single orders has millions, of few values
 
     @property
     def report(self) -> DayReport:
@@ -294,7 +291,7 @@ class ImportSession:
             return
         market.arrived(recv_us)
         if isinstance(message, DepthUpdate):
-            today.offsets_us.append(recv_us - exchange_us(message.E))
+            today.offsets_us[recv_us - exchange_us(message.E)] += 1
             self.stretches.add(recv_us, (message.b, message.a))
             market.take(recv_us, message)
             differs = self.ticker_check.compare_ticker(market.book_id, market.book.book)
@@ -326,7 +323,7 @@ class ImportSession:
             return
         market.took_columns(batch)
         self.stretches.add_columns(batch)
-        today.offsets_us.frombytes(columns.offsets_us())
+        today.offsets_us.update(memoryview(columns.offsets_us()).cast("q"))
         if columns.trades:
             self.trade_stream = TRADE_STREAM
         self._latest_us = self._last_us = today.report.last_us = int(batch.us[columns.at - 1])

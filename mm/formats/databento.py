@@ -21,7 +21,7 @@ from mm.formats.dbn import dbn_blocks
 from mm.formats.event_columns import EventColumns, Prints, Records, Texts
 from mm.formats.events import BytesRead
 from mm.formats.feed import FileReader
-from mm.formats.orders import OP, Commands, OrderRecords
+from mm.formats.orders import OP, Commands, OrderRecords, log_us
 from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, file_of, one_of, whole_column
 from mm.instrument import E8, decimal_text
 from mm.market_data.captures import FilePlace
@@ -169,7 +169,8 @@ class DatabentoReader(FileReader):
         us, row = self._received(column), column["row"]
         op, price, lots = _commands(column)
         side = column["side"].astype(np.int8)
-        commands = Commands(us, op, column["order_id"], side, price, lots, column["ends"].astype(np.int8), row)
+        times, ends = log_us(us, column["exch_us"]), column["ends"].astype(np.int8)
+        commands = Commands(times, op, column["order_id"], side, price, lots, ends, row)
         self._doubtful += int(np.count_nonzero(column["flags"] & F_MAYBE_BAD_BOOK))
         at = np.flatnonzero((op == OP["trade"]) & (price > 0))
         number = np.where(lots[at] > 0, self._kept.trades + np.cumsum(lots[at] > 0), 0)

@@ -308,9 +308,13 @@ class FileCapture:
                     numbers.append(message.u)
                 elif isinstance(message, DepthSnapshot):
                     numbers.append(message.lastUpdateId)
+                elif isinstance(message, BookLoss) and self.reader.orders:
+                    self.reader.orders.lost(unseen=message.unseen)
                 yield CapturedMessage(recv_us, message)
             if self.reader.orders and isinstance(event, (LevelChanges, WholeBook)) and event.log_rows:
                 self.reader.orders.carried(event.log_rows, numbers[0] if numbers else self._update_id)
+                if numbers:
+                    self.reader.orders.has_again()
         except OffGrid as error:
             way_out = finer_way_out(_most_places(event)) or "correct the row, or leave the file out"
             raise self.reader.place.broken(f"price or quantity: {error}", way_out) from error

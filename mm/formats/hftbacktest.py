@@ -21,7 +21,7 @@ from mm.errors import BrokenFile
 from mm.formats.event_columns import EventColumns, Prints, Records, Texts
 from mm.formats.events import BookEdits, BytesRead, FileEvent, FileTrade, LevelChanges, TimedEvent
 from mm.formats.feed import FileReader, finer_way_out
-from mm.formats.orders import OP, Commands, OrderRecords
+from mm.formats.orders import OP, Commands, OrderRecords, log_us
 from mm.formats.tables import COPY_AGAIN, file_of
 from mm.instrument import E8, short_text
 from mm.market_data.local_orderbook import Level
@@ -165,7 +165,8 @@ class HftbacktestReader(FileReader):
         ends = np.append((np.diff(recv_us) != 0) | (np.diff(exch_us) != 0), True)
         number = rows["order_id"].astype(np.uint64).view(np.int64)
         row = places + first
-        commands = Commands(recv_us, op, number, side.astype(np.int8), price, lots, ends.astype(np.int8), row)
+        times, sides = log_us(recv_us, exch_us), side.astype(np.int8)
+        commands = Commands(times, op, number, sides, price, lots, ends.astype(np.int8), row)
         of = np.flatnonzero((code == TRADE_EVENT) & (lots > 0))
         prints = Prints(of, side[of], price[of], lots[of], self._kept.trades + 1 + np.arange(len(of)))
         messages = self._kept.play(path, commands)

@@ -67,6 +67,12 @@ class _Part(NamedTuple):
     row: "Ints"
     book: "Ints"
 
+    def cut(self, begin: int, book: "Ints") -> "_Part":
+        """Return the messages from *begin* on of as many books."""
+        part = slice(begin, begin + len(book))
+        times, orders = (self.us[part], self.kind[part]), (self.number[part], self.shares[part], self.price[part])
+        return _Part(*times, *orders, self.direction[part], self.row[part], book)
+
 
 class LobsterReader(FileReader):
     """Yield the events of one or more days, from files in any order.
@@ -133,10 +139,11 @@ class LobsterReader(FileReader):
 
         The book begins anew with the first message after a halt.
         """
-        side = np.where(part.kind == HIDDEN, 0 if _masked(pair) else -part.direction, part.direction)
-        commands = Commands(
-            part.us, _KIND_OPS[part.kind], part.number, side.astype(np.int8), part.price, part.shares, None, part.row
-        )
+        hidden = part.kind == HIDDEN
+        taker: Ints = np.where(hidden & _masked(pair), 0, -part.direction)
+        op, none = _KIND_OPS[part.kind], np.zeros(len(part.us), np.int8)
+        sides = np.where(hidden, taker, part.direction).astype(np.int8)
+        commands = Commands(part.us, op, part.number, sides, part.price, part.shares, none, part.row)
         messages, upto, halted, wrong = self._orders.watch(pair.message, commands, part.book, begin, halted=halted)
         if wrong:
             row, kind = int(part.row[upto]), int(part.kind[upto])
@@ -145,8 +152,7 @@ class LobsterReader(FileReader):
         at = begin + np.flatnonzero(np.isin(part.kind[begin:upto], (EXECUTED, HIDDEN)))
         number = self._prints + 1 + np.arange(len(at))
         self._prints += len(at)
-        sides = np.where(part.kind[at] == EXECUTED, -part.direction[at], side[at])
-        prints = Prints(at, sides, part.price[at], part.shares[at], number)
+        prints = Prints(at, taker[at], part.price[at], part.shares[at], number)
         records = Records(pair.message, part.us, part.us, part.row)
         return EventColumns.of(records, prints, messages, Texts(_price, str)), upto, halted
 
@@ -167,7 +173,7 @@ class LobsterReader(FileReader):
                     if not len(held):
                         raise _ends(pair.book, int(part.row[at]), pair.message)
                 count = min(len(held), len(part.us) - at)
-                yield _Part(*(column[at : at + count] for column in part[:-1]), held[:count])
+                yield part.cut(at, held[:count])
                 held, at = held[count:], at + count
             last = int(part.row[-1])
         if len(held) or next(books, None) is not None:
@@ -179,14 +185,16 @@ class LobsterReader(FileReader):
             cells = block.cells
             if cells.width < len(MESSAGE_COLUMNS):
                 raise place.broken(f"{cells.width} cells for {', '.join(MESSAGE_COLUMNS)}", COPY_AGAIN, block.first_row)
-            columns = (
+            yield _Part(
                 midnight + _seconds(block, place),
                 np.array(one_of(block, "type", _KINDS, place), np.int8),
-                *(whole_column(block, name, place).to_numpy() for name in ("order_id", "size", "price")),
+                whole_column(block, "order_id", place).to_numpy(),
+                whole_column(block, "size", place).to_numpy(),
+                whole_column(block, "price", place).to_numpy(),
                 np.array(one_of(block, "direction", _DIRECTIONS, place), np.int64),
                 np.arange(block.first_row, block.first_row + cells.height),
+                _NO_BOOK,
             )
-            yield _Part(*columns, _NO_BOOK)
 
 
 @lru_cache(maxsize=1 << 16)

@@ -10,7 +10,7 @@ import polars as pl
 from mm.errors import OffGrid, Sentence
 from mm.formats.event_columns import EventColumns, Prints, Records, Texts
 from mm.formats.feed import finer_way_out
-from mm.formats.orders import OP, Commands, OrderRecords
+from mm.formats.orders import OP, Commands, OrderRecords, log_us
 from mm.formats.tables import COPY_AGAIN, RowBlock, plain_decimal
 from mm.instrument import e8, short_text
 from mm.market_data.captures import FilePlace
@@ -94,8 +94,11 @@ def events_of(place: FilePlace, commands: Commands, exchange_us: Sequence[int], 
     at = np.flatnonzero(commands.op == OP["trade"])
     number = records.trades + 1 + np.arange(len(at))
     prints = Prints(at, commands.side[at].astype(np.int64), commands.price[at], commands.lots[at], number)
-    rows = Records(place.path, commands.us, np.asarray(exchange_us, np.int64), commands.row)
-    return EventColumns.of(rows, prints, records.play(place.path, commands), Texts(_text, _text))
+    exch_us = np.asarray(exchange_us, np.int64)
+    messages = records.play(place.path, commands._replace(us=log_us(commands.us, exch_us)))
+    return EventColumns.of(
+        Records(place.path, commands.us, exch_us, commands.row), prints, messages, Texts(_text, _text)
+    )
 
 
 def _in_e8(block: RowBlock, column: pl.Series, place: FilePlace) -> list[int]:

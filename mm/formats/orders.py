@@ -19,6 +19,7 @@ from mm.clock import midnight_us, next_day
 from mm.dayfolder._orders import OPS, OrderBook
 from mm.dayfolder.layout import ORDER_COLUMNS, ROW_LEVEL, ROW_REST, ROW_TRADE, DayFolder
 from mm.dayfolder.order_log import LEAST_CONSISTENT, OrderLog, OrderLogWriter, Steps, fifo_text
+from mm.market_data.stamps import FAR_US
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,8 +43,13 @@ _SAID = {
 }
 
 
+def log_us(recv_us: "Ints", exch_us: "Ints") -> "Ints":
+    """Return the times of a log: the exchange's, or of arrival where they are unknown or far."""
+    return np.where(np.abs(exch_us - recv_us) <= FAR_US, exch_us, recv_us)
+
+
 class Commands(NamedTuple):
-    """Commands of `OrderBook.play`, as columns."""
+    """Commands of `OrderBook.play`, as columns; times are those of the log."""
 
     us: "Ints"
     op: "Bytes"
@@ -79,6 +85,9 @@ class OrderRecords:
         self._ends, self._ids = array("q"), array("q")  # of the messages of rows that wait
         self._waiting = np.empty((0, len(ORDER_COLUMNS)), np.int64)
         self._last_id = 0
+        self._settled_us = 0
+        self._lost_us: int | None = None
+        self._holes: list[tuple[int, int]] = []  # stretches in which orders are missing, µs
         self._first: dict[str, str] = {}
         self.off_tick = 0
 
@@ -146,6 +155,30 @@ class OrderRecords:
         self._ends.frombytes(rows.astype(np.int64).tobytes())
         self._ids.frombytes(np.arange(update_id, update_id + len(rows)).tobytes())
 
+    def lost(self, *, unseen: bool) -> None:
+        """The book was lost now, or, *unseen*, after its last message."""
+        if self._lost_us is None:
+            last = self._ends[-1] if self._ends else self._count - len(self._waiting)
+            self._lost_us = self._us_of(last - unseen)
+
+    def has_again(self) -> None:
+        """The last message has a valid book."""
+        if self._lost_us is not None:
+            self._holes.append((self._lost_us, self._us_of(self._ends[-1] - 1)))
+            self._lost_us = None
+
+    def _us_of(self, row: int) -> int:
+        at = row - (self._count - len(self._waiting))
+        if at < 0:
+            return self._settled_us
+        return int(self._waiting[at, 0]) if at < len(self._waiting) else self._last_us
+
+    def _spans(self, begin_us: int, end_us: int) -> list[tuple[int, int]] | None:
+        """Return the stretches of a day without its holes; None without any."""
+        holes = [hole for hole in self._holes if begin_us <= hole[0] < hole[1] < end_us]
+        edges = [begin_us, *(us for hole in holes for us in hole), end_us]
+        return list(zip(edges[::2], edges[1::2], strict=True)) if holes else None
+
     def notes(self) -> list[str]:
         said = [
             f"{count:,} records {_SAID[name]} (first {self._first[name]})"
@@ -172,8 +205,8 @@ class OrderRecords:
         steps, resting, last_id = Steps(tick_e8, lot_e8), np.empty((0, 4), np.int64), 0
         book, blocks, rest = OrderBook(), self._blocks(steps), None
         for folder in folders:
-            until_us = midnight_us(next_day(folder.day), zone)
-            with OrderLogWriter(folder.order_log_columns, steps=steps) as log:
+            from_us, until_us = midnight_us(folder.day, zone), midnight_us(next_day(folder.day), zone)
+            with OrderLogWriter(folder.order_log_columns, self._spans(from_us, until_us), steps) as log:
                 begun = False
                 while (block := rest if rest is not None else next(blocks, None)) is not None:
                     count = int(np.searchsorted(block[:, 0], until_us))
@@ -230,6 +263,7 @@ class OrderRecords:
         self.sides = {number: side for number, side in self.sides.items() if number >= last}
         rows[:, 9] = np.where(rows[:, 1] == ROW_LEVEL, ids, 0)
         if count:
+            self._settled_us = int(rows[-1, 0])
             self._rows.add(rows)
 
     def _close(self) -> None:

@@ -146,7 +146,8 @@ def _without_us(tape: "Tape", folder: "DayFolder", day: Day) -> "Tape":
         (os.path.relpath(path, day.data_root), path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
         for path in logs
     ]
-    return replace(without, meta=replace(without.meta, inputs=(*without.meta.inputs, *read)))
+    meta = replace(without.meta, inputs=(*without.meta.inputs, *read))
+    return replace(without, meta=meta).with_orders_of(without)  # which says why there are none
 
 
 def on_one_grid(opened: "Sequence[Tape]") -> "list[Tape]":

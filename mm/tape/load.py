@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import gettempdir
+from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, Any
 
 from mm.base.atomic_file import VerifiedFiles
@@ -117,7 +117,8 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
 def book_doubts(folder: DayFolder) -> BookDoubts | None:
     """Return what a day's trades say against its book; None if unreadable, or without a book."""
     try:
-        return BookDoubts.of(load_day(folder, open_held_out=True))
+        with TemporaryDirectory(prefix="mm-doubts-") as kept:  # mapped there, a long day needs less memory
+            return BookDoubts.of(load_day(folder, open_held_out=True, cache=kept))
     except MMError:
         return None
 

@@ -417,6 +417,7 @@ class Tape(Shown):
             raise ValueError(f"window ends at {iso(b_us)}, before it begins at {iso(a_us)}")
         a_us, b_us = max(a_us, self.start_us), max(b_us, self.start_us)
         first, stop = np.searchsorted(self.event_us, (a_us, b_us)).tolist()
+        until_us = b_us
         b_us = max(a_us, min(b_us, self.end_us))
         at_begin = first < stop and self.event_us[first] == a_us
         before = self.kind[: first + at_begin]
@@ -424,7 +425,9 @@ class Tape(Shown):
         begin = int(books[-1]) if len(books) else first
         window = self.cut(begin, stop, a_us, b_us)
         window = window.with_levels(lambda: self.levels and self.levels.part(begin))
-        return window.with_orders_of(self)
+        if until_us > self.end_us:
+            return window.with_orders_of(self)
+        return window.with_orders_of(self, lambda orders: orders.before(until_us, self))
 
     def revised_after(self, us: int) -> bool:
         """Return True if something about the part before *us* became known only later."""

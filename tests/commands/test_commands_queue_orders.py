@@ -6,6 +6,7 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
+from audit_logs import open_log, path_of
 from mm.__main__ import main
 from mm.clock import iso
 from mm.dayfolder.layout import DayFolder
@@ -99,3 +100,16 @@ def test_other_commands_take_it(desk):
     assert call(desk, "check", "lookahead", *model, "--cuts", "3").exit_code == 0
     swept = call(desk, "sweep", *model, "--grid", "GAMMA=0.01,0.1", "--jobs", "1")
     assert swept.exit_code == 0, swept.output
+
+
+def test_a_day_without_our_orders_says_why_it_has_no_log(desk, tmp_path):
+    """They are taken off the tape and not off the log, which is refused with the way out; kept, it is played."""
+    log = open_log(tmp_path, SYMBOL)
+    log.append("stop")
+    log.close()
+    path = path_of(tmp_path, SYMBOL)
+    model = ["--fill-model", "queue_orders"]
+    answer = call(desk, "backtest", *model, "--own-orders", str(path))
+    assert answer.exit_code == 3
+    assert "our own orders are taken off this day" in answer.stderr
+    assert played(desk, *model, "--own-orders", "keep", "--run-id", "kept")["fifo_consistency"] == 1

@@ -147,7 +147,10 @@ def test_halt_ends_the_book_until_trading_resumes(tmp_path):
     found = cover(folder)
     assert found.excluded_s == 330
     assert ["trading_halt" in span.cause for span in found.excluded] == [True]
-    assert list(books_of(folder.path)[0]) == [at_us("2012-06-21", s) for s in (34200, 34205, 34535, 34540)]
+    halt, resumed = (at_us("2012-06-21", s) for s in (34205, 34535))
+    assert list(books_of(folder.path)[0]) == [at_us("2012-06-21", 34200), halt, resumed, at_us("2012-06-21", 34540)]
+    tape = load_day(folder)
+    assert tape.orders.dark(tape, None) == [(halt, resumed)]  # nor does the log cover it
     tape = load_day(folder)
     assert tape.event_us[is_kind(tape, "gap")].tolist() == [at_us("2012-06-21", 34205)]
     assert not defects_of(folder)

@@ -10,6 +10,7 @@ from foreign_days import START_US, imported, write_csv
 from test_databento import BAD_TIME, HEAD, LAST, SNAPSHOT, es, record
 
 from day_files import defects_of
+from mm import load_day
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import (
     ROW_CANCEL,
@@ -305,3 +306,39 @@ def test_log_that_contradicts_the_depth_is_found_with_its_row(tmp_path, busy, ch
     (found,) = [defect for defect in check_day(day).defects if defect.kind == "order_log"]
     assert found.row is not None
     assert said in found.message
+
+
+def test_log_has_the_exchange_s_times(busy, tmp_path):
+    """Records received 5 ms late: the log keeps when they happened, and a tape plays them when its messages come."""
+    (path,) = export_orders(busy, "databento", tmp_path / "x.csv").files
+    head, *rows = path.read_text().splitlines()
+    at = head.split(",").index("ts_recv")
+    late = [row.split(",") for row in rows]
+    for cells in late:
+        cells[at] = str(int(cells[at]) + 5_000_000)
+    path.write_text("\n".join([head, *map(",".join, late)]) + "\n")
+    report = imported(
+        "databento", [path], tmp_path / "data", tick_size="0.01", qty_step="0.001", units={"contract_size": "0.001"}
+    )
+    folder = DayFolder.at(report.days[0].path)
+    assert check_day(folder).defects == []
+    assert displayed(folder.order_log) == displayed(busy.order_log)
+    tape = load_day(folder)
+    late_us = tape.orders.at(tape, None)[0] - tape.orders.step_us
+    assert (late_us[tape.orders.step_us > tape.orders.step_us[0]] == 5_000).all()  # the first book has no stamp
+
+
+def test_log_without_some_of_its_time_says_so(tmp_path):
+    """A whole book that differs shows that orders were lost before it."""
+    two = [(1, "B", 9_999, 5), (2, "A", 10_001, 5)]
+    rows = [record(START_US + n, "A", side, price, size, number) for n, (number, side, price, size) in enumerate(two)]
+    again = START_US + 60_000_000
+    rows += [record(START_US + 10_000_000, "A", "B", 9_998, 3, 3)]
+    rows += [record(again, "R", "N", None, 0, 0, SNAPSHOT | BAD_TIME)]
+    rows += [record(again, "A", side, price, size, number + 10, SNAPSHOT) for number, side, price, size in two]
+    rows += [record(again + 10_000_000, "A", "B", 9_997, 4, 20), record(again + 20_000_000, "A", "B", 9_996, 4, 21)]
+    folder = DayFolder.at(es([write_csv(tmp_path / "x.csv", HEAD, rows)], tmp_path / "data").days[0].path)
+    tape = load_day(folder)
+    ((begin, end),) = tape.orders.dark(tape, None)
+    assert (begin // 1_000_000, end // 1_000_000) == ((START_US + 10_000_000) // 1_000_000, again // 1_000_000)
+    assert check_day(folder).defects == []

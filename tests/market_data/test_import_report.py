@@ -1,5 +1,4 @@
 from collections import Counter
-from collections import Counter
 
 from mm.instrument import Instrument
 from mm.market_data.day_journal import BookCounts

@@ -77,6 +77,17 @@ def test_what_a_log_does_not_cover_is_dark():
     assert replace(index, spans=None).dark(tape, None) == []
 
 
+def test_window_has_the_orders_of_before_its_end(day):
+    """As of the shorter log; a window up to the end has all."""
+    tape = load_day(day)
+    middle = (tape.start_us + tape.end_us) // 2
+    own, known = tape.between(tape.start_us + 1_000_000, middle).orders, tape.orders.before(middle, tape)
+    assert 0 < len(own.step_us) < len(tape.orders.step_us)
+    for name in KEPT:
+        assert np.array_equal(getattr(own, name), getattr(known, name)), name
+    assert len(tape.between(middle, tape.end_us + 1).orders.step_us) == len(tape.orders.step_us)
+
+
 def test_kept_orders_are_those_made(day, tmp_path):
     """Opened again they are equal, and a damaged file is made again."""
     tape = load_day(day)

@@ -5,6 +5,7 @@ import asyncio
 from gateway_rig import trading
 from test_gateway import bob
 
+from mm.clock import US_PER_S
 from mm.live.account.holdings import SETTLED_US, Holdings
 from mm.live.knobs import OrderAccess
 from simulation import inject
@@ -32,6 +33,17 @@ def test_after_a_lost_connection_the_next_answer_counts():
     held.interrupted()
     held.answered({"USDT": ("100", "0")}, 15, 30)
     assert held.balances == {"USDT": ("100", "0")}
+
+
+def test_an_answer_that_names_an_instant_to_come_is_of_its_own():
+    """The account last changed before the exchange's clock was set back: what follows is no older news."""
+    held, hour_us, now_us = Holdings(), 3_600 * US_PER_S, 10**15
+    held.changed({"USDT": ("90", "0")}, now_us + hour_us)
+    held.interrupted()
+    held.answered({"USDT": ("90", "0"), "SIM": ("5", "0")}, now_us + hour_us, now_us)
+    held.changed({"USDT": ("80", "0")}, now_us + US_PER_S)
+    held.answered({"USDT": ("80", "0"), "SIM": ("6", "0")}, now_us + US_PER_S, now_us + 2 * US_PER_S)
+    assert held.balances == {"USDT": ("80", "0"), "SIM": ("6", "0")}
 
 
 def test_a_late_answer_or_event_does_not_undo_a_fill():

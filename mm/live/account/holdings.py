@@ -28,6 +28,8 @@ class Holdings:
                 self.balances[asset], self._since_us[asset] = held, us
 
     def answered(self, balances: Balances, us: int, answer_us: int) -> None:
+        if us > answer_us + US_PER_S:  # the account last changed before the exchange's clock was set back
+            us = answer_us
         until_us = max(us, answer_us - SETTLED_US)
         younger = {asset: since_us for asset, since_us in self._since_us.items() if since_us > until_us}
         told = {asset: self.balances[asset] for asset in younger}

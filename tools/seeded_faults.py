@@ -1529,6 +1529,30 @@ FAULTS = [
         "if one.us > 0:",
         "tests/live/test_order_queries.py",
     ),
+    Fault(
+        "mm/live/orders/protection.py",
+        "not adopted and self._others.has_written(one.client_id)",
+        "self._others.has_written(one.client_id)",
+        "tests/live/test_protection.py",
+    ),
+    Fault(
+        "mm/live/orders/protection.py",
+        "gone = answer.outcome is Outcome.REFUSED and answer.why in",
+        "gone = answer.outcome is Outcome.REFUSED or answer.why in",
+        "tests/live/test_protection.py",
+    ),
+    Fault(
+        "mm/live/venues/canceller.py",
+        "wanted += [order for order in waiting",
+        "wanted = [order for order in waiting",
+        "tests/live/test_canceller.py",
+    ),
+    Fault(
+        "mm/live/account/holdings.py",
+        "if us > answer_us + US_PER_S:",
+        "if False:",
+        "tests/live/test_holdings.py",
+    ),
 ]
 
 

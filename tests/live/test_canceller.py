@@ -219,3 +219,25 @@ def test_it_keeps_to_a_block_that_another_process_was_told_whatever_the_wall_clo
     with pytest.raises(NoAnswer) as blocked:
         rest.request("GET", "/api/v3/openOrders")
     assert 25 < blocked.value.wait_s <= 30
+
+
+def test_orders_in_the_book_and_those_that_wait_for_a_price_are_cancelled_in_one_sweep(clock):
+    class Contract(Exchange):
+        def __init__(self, *numbers):
+            super().__init__(*numbers)
+            self.paths, self.stops = PATHS["usdm"], {3: "mm-a-p1"}
+
+        def request(self, verb, path, **parameters):
+            if path == self.paths.stops:
+                return [{"symbol": "SIMUSDT", "algoId": one, "clientAlgoId": name} for one, name in self.stops.items()]
+            if path == self.paths.stop and verb == "DELETE":
+                self.stops.pop(parameters["algoId"])
+            if path == self.paths.stop:
+                return {"algoStatus": "CANCELED"}
+            if path == self.paths.open_orders:
+                return list(self.orders.values())
+            return super().request(verb, path, **parameters)
+
+    exchange = Contract(7, 8)
+    assert OrderCanceller(exchange, ["SIMUSDT"], ours, stops=True).sweep() == 3
+    assert (exchange.orders, exchange.stops) == ({}, {})

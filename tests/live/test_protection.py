@@ -240,3 +240,38 @@ def test_trigger_is_never_farther_than_asked():
         assert decimal_text(GRID.tick_e8) == "0.10000000"
 
     run(scenario)
+
+
+def test_start_that_adopts_takes_over_that_of_another_trader():
+    """A dead one's, whose logs are not here: it is ended where it does not fit, and nobody is said to trade."""
+
+    async def scenario(rig):
+        one = {"clientAlgoId": "mm-zzzzzzzzzzzzz-p1", "symbol": "SIMUSDT", "algoStatus": "NEW"}
+        rig.exchange.waiting[one["clientAlgoId"]] = {**one, "side": "BUY", "triggerPrice": "120"}
+        assert await rig.held(1, 100) == [("SELL", "90")]
+        assert rig.others.error is None
+
+    run(scenario, adopts=True)
+
+
+def test_cancel_that_is_refused_for_the_rate_leaves_it_waiting():
+    """No other one is placed beside it; the next look ends it."""
+
+    async def scenario(rig):
+        await rig.held(1, 100)
+        send = rig.exchange.request
+
+        def busy(route, parameters, done):
+            if route.verb != "DELETE":
+                return send(route, parameters, done)
+            played = PlayedApi()
+            played.request(route, parameters, done)
+            played.answer(code=-1003, status=400)
+            return 0
+
+        rig.exchange.request = busy
+        assert await rig.held(-1, 100) == [("SELL", "90")]
+        rig.exchange.request = send
+        assert await rig.held(-1, 100) == [("BUY", "110")]
+
+    run(scenario)

@@ -5,7 +5,7 @@ Why compiled: a day has tens of millions of records, and a dictionary in Python 
 A queue is a list linked in the order of joining, so its first order is known at each execution.
 """
 
-from libc.stdint cimport INT64_MIN, int32_t, int64_t, int8_t, uint64_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, int8_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 
@@ -219,6 +219,7 @@ cdef class OrderBook:
     cdef int64_t[PROBLEMS] problem_row
     cdef readonly int64_t executed, executed_first, hidden, corrected
     cdef Numbers window, prices
+    cdef const int64_t[::1] kind, order_id, other_id, side, row_ticks, row_lots, update_id
     cdef int64_t unknown
     cdef readonly bint shown
 
@@ -350,6 +351,16 @@ cdef class OrderBook:
         """Return the lots at a price."""
         cdef int32_t at = find(&self.levels_at, 2 * ticks + (side > 0))
         return 0 if at == NONE else self.levels[at].lots
+
+    def first_other(self, levels: list[tuple[int, int, int]]) -> tuple[int, int, int] | None:
+        """Return the first of *levels* (side, ticks, lots) whose lots are others here; None if there is none."""
+        cdef int64_t side, ticks, lots
+        cdef int32_t at
+        for side, ticks, lots in levels:
+            at = find(&self.levels_at, 2 * ticks + (side > 0))
+            if lots != (0 if at == NONE else self.levels[at].lots):
+                return side, ticks, lots
+        return None
 
     def depth(self) -> NDArray[np.int64]:
         """Return every level, in any order: int64[n, 3] of side, ticks and lots."""
@@ -828,34 +839,39 @@ cdef class OrderBook:
 
     # A log
 
-    def replay(
+    def hold(
         self, const int64_t[::1] kind, const int64_t[::1] order_id, const int64_t[::1] other_id,
         const int64_t[::1] side, const int64_t[::1] ticks, const int64_t[::1] lots, const int64_t[::1] update_id,
-        int64_t begin, int64_t upto,
-    ) -> tuple[int, str]:
-        """Apply the rows of a log from *begin*, before the first LEVEL row of an update id above *upto*.
+    ) -> None:
+        """Take the rows of a log that `replay` applies."""
+        self.kind, self.order_id, self.other_id, self.side = kind, order_id, other_id, side
+        self.row_ticks, self.row_lots, self.update_id = ticks, lots, update_id
+
+    def replay(self, int64_t begin=0, int64_t upto=INT64_MAX) -> tuple[int, str]:
+        """Apply the rows from *begin*, before the first LEVEL row of an update id above *upto*.
 
         Returns:
             The row that was not applied (the end, if all were), and what is wrong with it, one of `FINDINGS`.
         """
-        cdef int64_t at = begin, end = kind.shape[0]
+        cdef int64_t at = begin, end = self.kind.shape[0]
         cdef int found = OK
         with nogil:
             while at < end and found == OK:
                 # The change that a level row follows belongs to it, and goes with it.
-                if self._update_of(kind, update_id, at, end) > upto:
+                if self._update_of(at, end) > upto:
                     break
-                found = self._replayed(kind[at], order_id[at], other_id[at], <int8_t> side[at], ticks[at], lots[at])
+                found = self._replayed(
+                    self.kind[at], self.order_id[at], self.other_id[at], <int8_t> self.side[at], self.row_ticks[at],
+                    self.row_lots[at],
+                )
                 at += found == OK
         return at, FINDINGS[found]
 
-    cdef inline int64_t _update_of(
-        self, const int64_t[::1] kind, const int64_t[::1] update_id, int64_t at, int64_t end
-    ) noexcept nogil:
-        if kind[at] == KIND_LEVEL:
-            return update_id[at]
-        if at + 1 < end and kind[at + 1] == KIND_LEVEL:
-            return update_id[at + 1]
+    cdef inline int64_t _update_of(self, int64_t at, int64_t end) noexcept nogil:
+        if self.kind[at] == KIND_LEVEL:
+            return self.update_id[at]
+        if at + 1 < end and self.kind[at + 1] == KIND_LEVEL:
+            return self.update_id[at + 1]
         return INT64_MIN
 
     cdef int _replayed(

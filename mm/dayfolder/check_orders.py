@@ -73,11 +73,11 @@ class OrderLogCheck:
         diff = read.diff
         if self._advance(diff.u) and self._covers(diff.recv_us):
             self._messages += 1
-            self._compare(diff.b, diff.a, f"the depth message of row {read.row}, update id {diff.u}")
+            self._compare(diff.b, diff.a, "the depth message of row {}, update id {}", read.row, diff.u)
 
     def whole(self, update_id: int, bids: Levels, asks: Levels, recv_us: int) -> None:
         if self._advance(update_id) and self._covers(recv_us):
-            self._compare(bids, asks, f"the snapshot of update id {update_id}")
+            self._compare(bids, asks, "the snapshot of update id {}", update_id)
 
     def report(self) -> OrderLogReport:
         self._advance(_ALL_ROWS)
@@ -94,8 +94,7 @@ class OrderLogCheck:
         self._upto = update_id
         while not self._ended:
             if self._block:
-                kind, order, other, side, ticks, lots, update = self._block
-                self._at, wrong = self._book.replay(kind, order, other, side, ticks, lots, update, self._at, update_id)
+                self._at, wrong = self._book.replay(self._at, update_id)
                 if wrong:
                     self._contradiction(wrong)
                     return False
@@ -108,22 +107,24 @@ class OrderLogCheck:
             except BrokenFile as error:
                 self._fail(None, str(error))
                 return False
+            if self._block:
+                self._book.hold(*self._block)
             self._ended = not self._block
         return True
 
-    def _compare(self, bids: Levels, asks: Levels, name: str) -> None:
+    def _compare(self, bids: Levels, asks: Levels, name: str, *numbers: int) -> None:
         for side, levels in ((1, bids), (-1, asks)):
-            for price, qty in levels:
-                known = self._in_steps(price, qty)
-                if known is None:
-                    continue
-                ticks, lots = known
-                found = self._book.level(side, ticks)
-                if found != lots:
-                    end = "; the log ends here" if self._ended else ""
-                    what = f"{found} lots at {ticks} ticks on side {side:+d} after this row, but {lots} in {name}{end}"
-                    self._fail(self._before + self._at, what)
-                    return
+            on_grid = getattr(levels, "on_grid", None)  # present on levels that a kernel has parsed
+            known = on_grid(side, *self._steps) if on_grid else None
+            if known is None:
+                in_steps = (self._in_steps(price, qty) for price, qty in levels)
+                known = [(side, *level) for level in in_steps if level is not None]
+            if other := self._book.first_other(known):
+                _, ticks, lots = other
+                found, end = self._book.level(side, ticks), "; the log ends here" if self._ended else ""
+                what = f"{found} lots at {ticks} ticks on side {side:+d} after this row, but {lots} in "
+                self._fail(self._before + self._at, f"{what}{name.format(*numbers)}{end}")
+                return
 
     def _in_steps(self, price: str, qty: str) -> tuple[int, int] | None:
         try:

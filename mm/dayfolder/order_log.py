@@ -199,8 +199,9 @@ def fifo_of(path: Path) -> tuple[int, int]:
 
     book = OrderBook()
     names = ("kind", "order_id", "other_id", "side", "ticks", "lots", "update_id")
-    for kind, order, other, side, ticks, lots, update in OrderLog.open(path).changes(names):
-        book.replay(kind, order, other, side, ticks, lots, update, 0, 1 << 62)
+    for rows in OrderLog.open(path).changes(names):
+        book.hold(*rows)
+        book.replay()
     return book.executed, book.executed_first
 
 

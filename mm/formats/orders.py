@@ -293,6 +293,7 @@ def _opening(resting: "Ints", us: int, update_id: int) -> "Ints":
 
 def _replay(book: OrderBook, rows: "Ints") -> None:
     kind, order, other, side, ticks, lots, update = (np.ascontiguousarray(rows[:, at]) for at in (1, 2, 3, 5, 6, 7, 9))
-    at, wrong = book.replay(kind, order, other, side, ticks, lots, update, 0, 2**62)
+    book.hold(kind, order, other, side, ticks, lots, update)
+    at, wrong = book.replay()
     if wrong:
         raise AssertionError(f"row {at} of an order log just made is wrong: {wrong}, {rows[at].tolist()}")

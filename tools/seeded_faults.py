@@ -528,8 +528,8 @@ FAULTS = [
     ),
     Fault(
         "mm/formats/lobster.py",
-        "side = 0 if masked and kind == HIDDEN else -direction",
-        "side = -direction",
+        "np.where(hidden & _masked(pair), 0, -part.direction)",
+        "-part.direction",
         "tests/formats/test_lobster.py",
     ),
     Fault(

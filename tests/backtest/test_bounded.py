@@ -2,9 +2,6 @@
 
 import json
 import math
-import re
-from contextlib import redirect_stdout
-from io import StringIO
 
 import numpy as np
 import pytest
@@ -16,7 +13,7 @@ from mm.backtest.fills.intensity import FOREVER, Intensity
 from mm.backtest.models import avellaneda_stoikov_bare
 from mm.backtest.quotes.bounded import CarteaJaimungal, Glft, Gueant, InventoryLevels
 from mm.errors import UsageError
-from support import ROOT, SHARED
+from support import SHARED
 
 PAPER = {"k": 1.5, "A": 140.0, "sigma": 2.0}  # of Avellaneda and Stoikov
 FIGURES = {"gamma": 0.01, "k": 0.3, "A": 0.9, "sigma": 0.3, "q_max": 30}  # as in Guéant, Lehalle, Fernandez-Tapia
@@ -377,17 +374,6 @@ def test_distances_name_missing_sigma_and_invalid_time_left():
 def test_explicit_parameters_override_the_fit():
     fit = Intensity([(0, FOREVER, 9.0, 9.0, 9.0, 9.0, 9.0)])
     assert Glft(k=1.0, A=1.0, sigma=1.0, intensity=fit).distances(1) == Glft(k=1.0, A=1.0, sigma=1.0).distances(1)
-
-
-def test_table_in_models_page_equals_program_output():
-    """The program in docs/models.md prints the table below it."""
-    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
-    (code, printed), *_ = re.findall(
-        r"```python\n(from typing import Any\n.*?)```\n\n```text\n(.*?)```", page, re.DOTALL
-    )
-    with redirect_stdout(StringIO()) as out:
-        exec(code, {})
-    assert out.getvalue() == printed
 
 
 @settings(max_examples=80, deadline=None)

@@ -42,7 +42,6 @@ def test_mutation_is_found_without_manifest(boxed_day, tmp_path, name):
 def test_mutation_is_found_with_manifest(boxed_day, tmp_path, name):
     """Hashes reveal changes that no other check finds."""
     assert mutations.found(boxed_day, name, tmp_path, sealed=True)
-    assert PLAUSIBLE[name] in (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 
 
 def test_documented_mutation_counts_match_list():

@@ -211,6 +211,11 @@ def orders_path(folder: Path, symbol: str) -> Path:
     return parquet if parquet.exists() else parquet.with_suffix(f".{CSV}")
 
 
+def rows_of(table: "pl.DataFrame", symbol: str) -> "pl.DataFrame":
+    """Return the rows of a symbol in a table of an account, without the column that names it."""
+    return table.filter(table["symbol"] == symbol).drop("symbol")
+
+
 def read_table(folder: Path, symbol: str, name: str) -> "pl.DataFrame":
     """Each cell as the CSV file's text."""
     import polars as pl

@@ -108,7 +108,7 @@ def named_fit(params: Mapping[str, Any]) -> dict[str, Any]:
     """
     given = params["fill_params_file"]
     symbols = (params.get("symbol") or "").split(",")
-    if given is None or len(symbols) > 1 or given.exists():  # each of several symbols has its own process
+    if given is None or len(symbols) > 1 or given.exists():  # several symbols have a fit each, see `account_knobs`
         return {}
     from mm.runs.find import find_fit
 

@@ -179,7 +179,8 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
     def call(main: Body, console: Console, objects: Sequence[Any], settings: Mapping[str, Any]) -> None:
         from mm.cli.refused_knobs import refuse_unused
         from mm.runs.in_progress import new_run
-        from mm.runs.plan import ACCOUNTS, Plan
+        from mm.runs.manifest import ACCOUNTS
+        from mm.runs.plan import Plan
 
         day = day_of(objects) if day_of else _find(objects, Day)
         symbols = day.symbol.split(",")

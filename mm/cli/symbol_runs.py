@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mm.base.knobs import closest, knobs
 from mm.cli.console import Console
 from mm.errors import Incomplete, MMError, SafetyError, UsageError, parameter
-from mm.play.knobs import Day, PerSymbol, Source
+from mm.play.knobs import Day, Models, PerSymbol, Source
 from mm.runs.in_progress import Run, new_run
 from mm.runs.plan import Plan
 
@@ -118,7 +118,26 @@ def account_knobs(symbols: str, objects: Sequence[Any], varied: Sequence[type]) 
                 f"{_FLAG}: {symbol} has {', '.join(shared)}, of which one account has one for all its symbols; "
                 f"give it beside --one-account (ONE_ACCOUNT)"
             )
+    _check_fits(by_symbol)
     return by_symbol
+
+
+def _check_fits(by_symbol: Mapping[str, Knobs]) -> None:
+    """Raise UsageError if a fit is named by its run, with the file of each symbol."""
+    from mm.runs.find import find_fit
+
+    files = dict[str, dict[str, str]]()
+    for symbol, own in by_symbol.items():
+        fit = own[Models].fill_params_file
+        found = None if fit is None or fit.exists() else find_fit(str(fit), symbol, own[Day].out_root)
+        if found is not None:
+            files[symbol] = {"FILL_PARAMS_FILE": str(found)}
+    if files:
+        raise UsageError(
+            "{fill_params_file} names a run, and each symbol of one account has a fit of its own; leave it out, and "
+            "give {per_symbol} '{}'",
+            json.dumps(files),
+        )
 
 
 def _check_named(given: Collection[str], known: Collection[str], symbols: str) -> None:

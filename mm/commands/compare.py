@@ -32,9 +32,9 @@ def compare(console: Console, results: Results, runs: tuple[str, ...], out: str 
     """
     from mm.live.pages.compare import KINDS, compare_runs, read_run
     from mm.live.pages.compare_page import comparison_page, comparison_text
-    from mm.runs.find import open_run
+    from mm.runs.find import open_part
 
-    read = [read_run(open_run(name, results.out_root, KINDS)) for name in runs]
+    read = [read_run(open_part(name, results.out_root, KINDS)) for name in runs]
     comparison = compare_runs(read)
     path = Path(out) if out else new_page(results.out_root / "compare" / comparison.symbol)
     path.parent.mkdir(parents=True, exist_ok=True)

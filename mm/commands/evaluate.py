@@ -111,6 +111,7 @@ def _play(run: Run, works: "DayWorks", workers: Workers) -> None:
 
 def _lines(content: "Row") -> Iterator[str]:
     from mm.backtest.summary_text import tried
+    from mm.report.evaluation import early_end
 
     daily, asset = content["daily"], content["quote_asset"]
     ends = "" if daily["low"] is None else f", 95 % {signed(daily['low'])} … {signed(daily['high'])}"
@@ -127,9 +128,9 @@ def _lines(content: "Row") -> Iterator[str]:
         share = "" if row["share_of_volume"] is None else f", {number(100 * row['share_of_volume'], 2)} % of the volume"
         yield f"{row['symbol']:18}{signed(row['pnl'])}, {row['fills']:,} fills{share}"
     for row in content.get("accounts", ()):
-        if row["std_60s_share"] is not None:
-            share = number(100 * row["std_60s_share"], 3)
-            yield f"{row['day']:18}{signed(row['pnl_quoting'])} of the account, {share} % of the symbols' deviations"
+        share, end = row["std_60s_share"], early_end(row)
+        deviation = "" if share is None else f", {number(100 * share, 3)} % of the symbols' deviations"
+        yield f"{row['day']:18}{signed(row['pnl_quoting'])} of the account{deviation}{end and f', {end}'}"
     for row in content["by_volatility"]:
         if row["mean"] is not None:
             level = f"at {number(row['volatility_bp'], 2)} bp a minute"

@@ -1,6 +1,5 @@
 """``mm runs explain``: show the tape around a fill, and its cause; as text, and as a picture."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,32 +53,36 @@ def runs_explain(console: Console, which: Which, name: str, trust: tuple[Path, .
     Example: mm runs explain 20260105T080000Z --fill 12 --picture fill_12.html
     """
     from mm.backtest.explain import explain
-    from mm.runs.find import open_run
+    from mm.runs.find import open_part
 
-    run = open_run(name, which.out_root, ("backtest", "walkforward", "shadow"))
+    run = open_part(name, which.out_root, ("backtest", "walkforward", "shadow"))
     run.check_traded()
     if which.picture is not None and which.picture.suffix != ".html":
         raise UsageError("{picture} is {}: a picture is a page, FILE.html; its camera saves it as SVG", which.picture)
     if which.moment is not None:
         if which.picture is None:
             raise UsageError(Sentence("{moment} chooses what a picture shows; give --picture FILE.html too"))
+        run.check_single()
         path = _draw(run, which, us_of(which.moment), trust)
         console.set_json({"path": str(run.traded.resolve()), "picture": str(path)})
         console.print(str(path))
         return
-    folder, symbol = run.traded, run.symbol
-    fills = _rows(_fills_path(run), run)
+    folder = run.traded
+    fills = _fills(run)
     if which.fill > len(fills):
         raise UsageError("{fill} is {}, but {} has {} fills; give the number of one", which.fill, folder, len(fills))
-    fill = fills[which.fill - 1]
-    orders = _orders(folder, symbol, fill["order_id"], run)
+    fill, count = fills[which.fill - 1], len(fills)
+    if run.symbols:  # the row names the symbol
+        run = run.part(fill["symbol"])
+        fills = [row for row in fills if row["symbol"] == run.symbol]
+    orders = _orders(run, fill["order_id"])
     together = [row for row in fills if (row["order_id"], row["recv_us"]) == (fill["order_id"], fill["recv_us"])]
     tape = _tape(run, which, int(fill["recv_us"]))
     text = explain(tape, fill, orders, which.around, together, _feed(run))
     drawn = None if which.picture is None else _draw(run, which, int(fill["recv_us"]), trust)
     more = {} if drawn is None else {"picture": str(drawn)}
     console.set_json({"fill": fill, "orders": orders, "path": str(folder.resolve()), **more})
-    console.print(f"fill {which.fill} of {len(fills)}: {text}")
+    console.print(f"fill {which.fill} of {count}{f' ({run.symbol})' if run.account else ''}: {text}")
     if drawn is not None:
         console.print(str(drawn))
 
@@ -120,10 +123,12 @@ def _places(run: "RunFolder", which: Which, trust: Sequence[Path], span: tuple[i
     from mm.report.book_picture import sampled
     from mm.runs.trusted import InputPlaces, setup_of
 
+    if run.account:
+        raise UsageError(f"{run.symbol} played on one account with others; a backtest of it alone can draw it")
     places = InputPlaces(which.data_root or Path(run.knob("data_root") or "data"), which.out_root)
     with setup_of(run, places, trust) as (setup, _):
         found, fills = queue_places(play_of(run, setup), sampled(*span), _resting(run, span))
-    told = [(int(row["recv_us"]), int(row["order_id"])) for row in _rows(_fills_path(run), run)]
+    told = [(int(row["recv_us"]), int(row["order_id"])) for row in _fills(run)]
     if fills != [one for one in told if one[0] <= span[1]]:
         raise Mismatch(
             f"{run.folder}: this version plays it to other fills than it has, made by {run.manifest['version']}"
@@ -134,11 +139,10 @@ def _places(run: "RunFolder", which: Which, trust: Sequence[Path], span: tuple[i
 def _resting(run: "RunFolder", span: tuple[int, int]) -> "list[RestingOrder]":
     import polars as pl
 
-    from mm.backtest.io import read_orders
     from mm.play.queue_places import RestingOrder
     from mm.report.run_columns import ENDS
 
-    orders = read_orders(run.traded, run.symbol)
+    orders = run.orders_table()
     orders = orders.with_columns(pl.col("order_id", "recv_us", "active_recv_us").cast(pl.Int64))
     ended = orders.filter(pl.col("action").is_in(ENDS)).select("order_id", pl.col("recv_us").alias("until_us"))
     sent = orders.filter(pl.col("action") == "PLACE").join(ended, on="order_id", how="left")
@@ -148,31 +152,22 @@ def _resting(run: "RunFolder", span: tuple[int, int]) -> "list[RestingOrder]":
     return [RestingOrder(order_id, 1 if side == "BUY" else -1, us, until) for order_id, side, us, until in rows]
 
 
-def _fills_path(run: "RunFolder") -> Path:
-    return run.traded / f"fills_{run.symbol}.csv"
-
-
 def _feed(run: "RunFolder") -> dict[str, Any]:
     return run.summary.get("feed") or {"kind": run.knob("feed_latency") or "none"}
 
 
-def _orders(folder: Path, symbol: str, order_id: str, run: "RunFolder") -> list[dict[str, str]]:
-    from mm.backtest.io import CSV, orders_path, read_orders
-
-    path = orders_path(folder, symbol)
-    if path.suffix == f".{CSV}":
-        return [row for row in _rows(path, run) if row["order_id"] == order_id]
-    orders = read_orders(folder, symbol)
-    return orders.filter(orders["order_id"] == order_id).fill_null("").to_dicts()
-
-
-def _rows(path: Path, run: "RunFolder") -> list[dict[str, str]]:
+def _fills(run: "RunFolder") -> list[dict[str, str]]:
+    path = run.traded / f"fills_{run.account or run.symbol}.csv"
     if not path.is_file():
         raise DataError(
             f"{path}: there is no such file; {run.folder} is a run of {run.manifest['kind']}, not a backtest"
         )
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return run.table("fills").fill_null("").to_dicts()
+
+
+def _orders(run: "RunFolder", order_id: str) -> list[dict[str, str]]:
+    orders = run.table("orders")
+    return orders.filter(orders["order_id"] == order_id).fill_null("").to_dicts()
 
 
 def _tape(run: "RunFolder", which: Which, us: int) -> Any:

@@ -340,22 +340,23 @@ def runs_compare(console: Console, results: Results, pages: Pages, names: Sequen
     """Draw the tear sheet of two to eight backtests: their numbers, charts and differing knobs.
 
     Differences are to the first RUN, over the time that both cover. A RUN is as for mm runs diff, which compares bytes;
-    mm compare compares replay, shadow and trade of one strategy order by order.
+    mm compare compares replay, shadow and trade of one strategy order by order. BASE/BTCUSDT is the part of a symbol in
+    a run of one account.
 
     Example: mm runs compare base wide glft
     """
     from mm.backtest.summary_text import tried_of
     from mm.report.frame import plotly_address
     from mm.report.tear_sheet import MOST_RUNS, difference_text, tear_sheet
-    from mm.runs.find import open_run
+    from mm.runs.find import open_part
     from mm.runs.tags import Tags
 
     if not 2 <= len(names) <= MOST_RUNS:
         raise UsageError(
             f"a tear sheet has 2 to {MOST_RUNS} runs, not {len(names)}; mm runs export writes a table of any number"
         )
-    runs = [open_run(name, results.out_root, ("backtest", "walkforward")) for name in names]
-    if len({run.folder.resolve() for run in runs}) < len(runs):
+    runs = [open_part(name, results.out_root, ("backtest", "walkforward")) for name in names]
+    if len({(run.folder.resolve(), run.symbol) for run in runs}) < len(runs):
         raise UsageError(f"{' '.join(names)}: a run is given twice; name each once")
     path = Path(out) if out else new_page(results.out_root / "compare")
     sheet = _sheet(runs, Tags(results.out_root), path, results.out_root)
@@ -386,7 +387,8 @@ def _sheet(runs: "Sequence[RunFolder]", tags: "Tags", page: Path, out_root: Path
 
     for run in runs:
         run.check_traded()
-    ids = [str(run.manifest["run_id"]) for run in runs]
+        run.check_single()
+    ids = [run.name for run in runs]
     names = [
         own if ids.count(own) == 1 else f"{own} {run.manifest['symbol']} {run.manifest['day']}"
         for own, run in zip(ids, runs, strict=True)
@@ -408,7 +410,7 @@ def _sheet(runs: "Sequence[RunFolder]", tags: "Tags", page: Path, out_root: Path
 
 
 def _link(run: "RunFolder", page: Path) -> str | None:
-    own = run.folder / PAGE
+    own = run.folder / (run.symbol if run.account else "") / PAGE
     return quote(Path(os.path.relpath(own, page.parent)).as_posix()) if own.is_file() else None
 
 

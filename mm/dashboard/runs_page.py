@@ -23,9 +23,9 @@ from mm.report.figures import (
 from mm.report.frame import base_asset, quote_asset
 from mm.report.tear_sheet import TearSheet, account_panels, markouts_figure
 from mm.runs.finished import RunFolder
-from mm.runs.manifest import shown
+from mm.runs.manifest import ACCOUNTS, shown
 
-KINDS = ("backtest", "walkforward", "shadow", "trade")
+KINDS = ("backtest", "walkforward", "shadow", "trade", *ACCOUNTS.values())
 OTHERS = {"sweep": ("backtest", "sweep"), "calibration": ("calibration", "run"), "schedule": ("calibration", "run")}
 NONE = "–"
 LISTED = 500  # fills in the table
@@ -33,7 +33,9 @@ LISTED = 500  # fills in the table
 
 def show(folders: Folders) -> None:
     st.title("Runs")
-    runs = folders.menu(*KINDS)
+    runs = dict[str, RunFolder]()
+    for key, listed in folders.menu(*KINDS).items():
+        runs |= {f"{key}/{symbol}": listed.part(symbol) for symbol in listed.symbols} or {key: listed}
     labels = {key: label_of(run) for key, run in runs.items()}
     selected, compared_with = (folders.choice(st.query_params.get(name), runs) for name in ("run", "with"))
     _list_invalid_folders(folders)
@@ -63,6 +65,8 @@ def show(folders: Folders) -> None:
                 if run.manifest["kind"] in OTHERS:
                     page, word = OTHERS[run.manifest["kind"]]
                     st.info(f"{name} is a {run.manifest['kind']}: [see it on its page](/{page}?{word}={quote(name)}).")
+                elif run.kind == "evaluation":
+                    st.info(f"{name} is an evaluation: [see its page](/page?run={quote(name)}).")
                 else:
                     pair.append(traded_run(run))
     if pair:
@@ -113,7 +117,7 @@ def _draw(pair: Sequence[RunFolder], folders: Folders) -> None:
 
 def _head(run: RunFolder) -> None:
     summary, manifest = run.summary, run.manifest
-    st.subheader(run.run_id, anchor=False)
+    st.subheader(run.name, anchor=False)
     models = f"{summary['models'].get('quote')} quotes, {summary['models'].get('fill')} fills"
     page = f" · [its page](/page?run={quote(run.run_id)})" if page_of(run) else ""
     st.caption(f"{manifest['kind']} of {manifest['symbol']} {manifest['day']}: {models}{page}")

@@ -19,7 +19,7 @@ from mm.report.as_of_now import as_of_now
 from mm.report.contents import SUMMARY
 from mm.report.run_columns import MarketColumns, market_of
 from mm.report.tear_sheet import ComparedRun
-from mm.runs.find import InvalidRun, find_runs, open_run
+from mm.runs.find import InvalidRun, find_runs, open_part
 from mm.runs.finished import RunFolder
 from mm.runs.manifest import MANIFEST, headlines, read_manifest
 from mm.tape.load import load_day
@@ -67,7 +67,7 @@ class Folders:
 
     def run(self, name: str) -> RunFolder:
         try:
-            run = open_run(name, self.out_root)
+            run = open_part(name, self.out_root)
             if not as_given(run.folder).is_relative_to(as_given(self.out_root)):
                 raise DataError(f"{name} is not below {self.out_root}; give mm dashboard its folder as --out-root")
             return run
@@ -101,7 +101,7 @@ def label_of(run: RunFolder) -> str:
     numbers = headlines(manifest)
     pnl = numbers.get("pnl_quoting", numbers.get("pnl_total"))
     state = f"PnL {signed(pnl)}" if isinstance(pnl, int | float) else summary.get("status", manifest["status"])
-    return f"{manifest['run_id']}: {' '.join(filter(None, words))} {manifest['symbol']} {manifest['day']}, {state}"
+    return f"{run.name}: {' '.join(filter(None, words))} {manifest['symbol']} {manifest['day']}, {state}"
 
 
 @contextlib.contextmanager
@@ -114,7 +114,7 @@ def one_line() -> Iterator[None]:
 
 
 def short_label(run: RunFolder) -> str:
-    return ", ".join(filter(None, (run.run_id, run.summary["models"].get("quote"), run.manifest["day"])))
+    return ", ".join(filter(None, (run.name, run.summary["models"].get("quote"), run.manifest["day"])))
 
 
 def compared(run: RunFolder) -> ComparedRun:
@@ -129,12 +129,13 @@ def traded_run(run: RunFolder) -> RunFolder:
         BrokenFile: If a file is missing or cannot be read.
     """
     path = run.folder / MANIFEST
-    return _traded(str(run.folder), path.stat().st_mtime_ns if path.exists() else 0)
+    folder = run.folder / run.symbol if run.account else run.folder
+    return _traded(str(folder), path.stat().st_mtime_ns if path.exists() else 0)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Reading the run …")
 def _traded(folder: str, changed_ns: int) -> RunFolder:  # noqa: ARG001 - part of the cache key
-    run = open_run(folder)
+    run = open_part(folder)
     if missing := [name for name in NEEDED if name not in run.summary]:
         raise BrokenFile(f"{run.traded / SUMMARY}: {missing[0]} is missing; make the run again")
     run.columns  # noqa: B018 - read here, so that an error is one line

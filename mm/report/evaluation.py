@@ -12,6 +12,7 @@ from mm.backtest.summary_text import tried
 from mm.base.arrays import Floats
 from mm.base.estimate import Estimate
 from mm.base.numbers import in_column, number, percent, signed
+from mm.clock import iso
 from mm.report import figures
 from mm.report.contents import EVALUATION, read_content
 from mm.report.earned import day_map, rolling_card
@@ -48,6 +49,7 @@ def page(folder: Path, about: About | None = None, more: Sequence[str] = ()) -> 
         *headline(content, about.name),
         _days_card(content),
         _symbols_card(content),
+        _accounts_card(content),
         in_row(_map_card(content), _rolling_card(content), kind="wholes"),
         in_row(
             _distribution_card(content),
@@ -216,6 +218,37 @@ def _symbols_card(content: Content) -> str:
         "they would fill at these prices is not in the data."
     )
     return card("By symbol", hint, grid(head, rows))
+
+
+def _accounts_card(content: Content) -> str:
+    accounts = content.get("accounts")
+    if not accounts:
+        return ""
+    asset = escape(content["quote_asset"])
+    head = ("day", f"PnL, {asset}", "deviation", "max drawdown", "balances at the end", "ended early")
+    rows = [
+        (
+            row["day"],
+            Amount(row["pnl_quoting"]),
+            percent(row["std_60s_share"]),
+            percent(row["max_drawdown_share"]),
+            escape(", ".join(f"{ends['end']} {name}" for name, ends in row["balances"].items())),
+            escape(early_end(row)),
+        )
+        for row in accounts
+    ]
+    hint = (
+        "All symbols of a day on one account. Deviation of a minute's PnL and drawdown: of the sum, as a share of the "
+        "sum of the symbols' own."
+    )
+    return card("The account by day", hint, grid(head, rows))
+
+
+def early_end(row: Content) -> str:
+    """Return why and when the account of a day stopped trading; empty if it did not."""
+    us, reason = row["killed"] or (0, "")
+    liquidated = row.get("liquidated_at")
+    return f"liquidated at {liquidated}" if liquidated else f"{reason} at {iso(us)}" if reason else ""
 
 
 def _whiskers(rows: Sequence[Content], x: Sequence[str], name: str, asset: str) -> Figure | None:

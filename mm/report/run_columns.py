@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.io import read_orders
+from mm.backtest.io import read_orders, rows_of
 from mm.backtest.journal import ACTIONS, REJECT_REASONS
 from mm.backtest.metrics.arithmetic import median
 from mm.backtest.metrics.order_lives import NEVER, lives
@@ -360,17 +360,23 @@ def _by_side(side: Ints, price: Floats, us: Ints, until_us: Ints) -> dict[int, S
     return orders
 
 
-def read_columns(folder: Path, symbol: str) -> RunColumns:
-    """Read the columns back from a run folder; between two state rows the first one's mid holds."""
+def read_columns(folder: Path, symbol: str, account: str = "") -> RunColumns:
+    """Read the columns back from a run folder; between two state rows the first one's mid holds.
+
+    Args:
+        account: The symbols of the account in whose files the symbol is.
+    """
     import polars as pl
 
     # Most rows are orders: only the drawn columns are read, with given types.
     texts, numbers = dict.fromkeys(_ORDER_TEXTS, pl.String), dict.fromkeys(_ORDER_INSTANTS, pl.Int64)
-    types = {**texts, **numbers, "price": pl.Float64}
-    orders = read_orders(folder, symbol, types)
-    fills, state = (
-        pl.read_csv(folder / f"{table}_{symbol}.csv", infer_schema_length=None) for table in ("fills", "state")
-    )
+    types = {**texts, **numbers, "price": pl.Float64} | ({"symbol": pl.String} if account else {})
+    named = account or symbol
+    tables = [
+        read_orders(folder, named, types),
+        *(pl.read_csv(folder / f"{name}_{named}.csv", infer_schema_length=None) for name in ("fills", "state")),
+    ]
+    orders, fills, state = (rows_of(table, symbol) if account else table for table in tables)
     us, mid = state["recv_us"].to_numpy(), state["mid"].cast(pl.Float64).to_numpy()
     end_us = int(us[-1]) if len(us) else 0
     ended = orders.filter(pl.col("action").is_in(ENDS)).select("order_id", pl.col("recv_us").alias("until_us"))
@@ -382,6 +388,7 @@ def read_columns(folder: Path, symbol: str) -> RunColumns:
         sent["until_us"].cast(pl.Int64).fill_null(end_us).to_numpy(),
     )
     summary = _summary(folder)
+    summary = summary["symbols"][symbol] if account else summary
     excluded = _stretches_without_book(us, mid, summary.get("spans") or [])
     none = orders.filter(pl.col("action").is_in(REFUSALS))
     refused = RefusedOrders(

@@ -10,7 +10,7 @@ from mm.base.paths import files_below
 from mm.errors import BrokenFile, DataError
 from mm.report.contents import FIT, SCHEDULE
 from mm.runs.finished import RunFolder
-from mm.runs.manifest import MANIFEST, read_manifest
+from mm.runs.manifest import ACCOUNTS, MANIFEST, read_manifest
 
 # Patterns of run folders below OUT_ROOT.
 PLACES = ("backtest/*/*", "calibration/*/*/*", "walkforward/*/*", "sweep/*/*", "evaluation/*/*", "shadow/*/*")
@@ -70,6 +70,20 @@ def open_run(name: str | Path, out_root: str | Path = "out", kinds: Collection[s
         places = ", ".join(str(run.folder) for run in matches)
         raise DataError(f"{len(matches)} runs match {name!r}: {places}; give more of the RUN_ID, or the folder of one")
     raise DataError(f"{name!r} is neither a run folder nor a RUN_ID under {root}; mm runs list shows the known ones")
+
+
+def open_part(name: str | Path, out_root: str | Path = "out", kinds: Collection[str] = ()) -> RunFolder:
+    """Open a run, or as ``RUN/SYMBOL`` a symbol's part in a run of one account.
+
+    Raises:
+        DataError: If there is no such run, or more than one.
+        UsageError: If the account has no such symbol.
+    """
+    place, accounts = Path(name), tuple(ACCOUNTS.values())
+    named = len(place.parts) > 1 and not (place / MANIFEST).is_file()
+    if named and ((place.parent / MANIFEST).is_file() or (len(place.parts) == 2 and not place.parent.is_dir())):
+        return open_run(str(place.parent), out_root, accounts).part(place.name.upper())
+    return open_run(name, out_root, (*kinds, *accounts))
 
 
 def find_fit(name: str, symbol: str, root: Path) -> Path | None:

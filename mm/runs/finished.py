@@ -1,6 +1,7 @@
 """A finished run in Python: its numbers, frames and charts, read from its folder."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.io import read_table
+from mm.backtest.io import read_orders, read_table, rows_of
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
 from mm.backtest.metrics.markouts import HORIZONS_S
 from mm.backtest.summary_text import tried_of
@@ -27,7 +28,7 @@ from mm.report.evaluation import headline, read_evaluation
 from mm.report.frame import boxed
 from mm.report.run_columns import RunColumns, market_of, read_columns
 from mm.report.sweep import read_series, read_sweep
-from mm.runs.manifest import headlines, shown
+from mm.runs.manifest import ACCOUNTS, headlines, shown
 from mm.tape.frames import SIDES, frame, instants
 
 if TYPE_CHECKING:
@@ -42,15 +43,25 @@ LACKS = (OSError, ValueError, LookupError, TypeError)  # of a file that another 
 
 @dataclass(frozen=True, repr=False)
 class RunFolder(Shown):
-    """A finished run, read from its folder, whatever its kind."""
+    """A finished run, read from its folder, whatever its kind.
+
+    Attributes:
+        account: Of a symbol's part in an account: the name of all its symbols, ``AUSDT+BUSDT``.
+    """
 
     folder: Path
     manifest: dict[str, Any]
+    account: str = ""
 
     @property
     def run_id(self) -> str:
         """Its RUN_ID."""
         return str(self.manifest["run_id"])
+
+    @property
+    def name(self) -> str:
+        """Its RUN_ID; of a symbol's part in an account ``RUN_ID/SYMBOL``."""
+        return f"{self.run_id}/{self.symbol}" if self.account else self.run_id
 
     @property
     def symbol(self) -> str:
@@ -93,7 +104,42 @@ class RunFolder(Shown):
     def check_traded(self) -> None:
         """Raise DataError if it has not the files of a backtest."""
         if not (self.has_traded and (self.traded / SUMMARY).is_file()):
-            raise DataError(f"{self.folder}: a run of the kind {self.kind} without the files of a backtest")
+            raise DataError(
+                f"{self.folder}: a run of the kind {self.kind} without the files of a backtest; mm runs list --kind "
+                f"backtest shows runs that have them, and mm backtest plays a day of it"
+            )
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols of a run of one account; none of another run."""
+        return tuple(self.manifest["symbol"].split("+")) if self.kind in ACCOUNTS.values() and not self.account else ()
+
+    def part(self, symbol: str) -> "RunFolder":
+        """Return a symbol's part in a run of one account, which is read as a backtest of that symbol.
+
+        Raises:
+            UsageError: If the account has no such symbol.
+        """
+        if symbol not in self.symbols:
+            known = f"it has {', '.join(self.symbols)}" if self.symbols else "it is of one symbol"
+            raise UsageError(f"{self.folder}: there is no part {symbol!r} in it: {known}")
+        given = json.loads(self.knob("per_symbol") or "{}").get(symbol, {})
+        own = {name.lower(): {"value": value, "source": "per_symbol"} for name, value in given.items()}
+        return RunFolder(
+            self.folder,
+            {**self.manifest, "symbol": symbol, "knobs": {**self.manifest["knobs"], **own}},
+            account=self.symbol,
+        )
+
+    def check_single(self) -> None:
+        """Raise UsageError if it is of several symbols on one account."""
+        if self.symbols:
+            ways = " or ".join(f"{self.run_id}/{symbol}" for symbol in self.symbols)
+            raise UsageError(
+                f"{self.folder} is of {len(self.symbols)} symbols on one account, and this is of one symbol; give one "
+                f"of its parts: {ways} (in Python run.part({self.symbols[0]!r})); mm report and mm runs diff show and "
+                f"compare the sum"
+            )
 
     @property
     def traded(self) -> Path:
@@ -110,7 +156,8 @@ class RunFolder(Shown):
         """The numbers of ``summary.json``; for a run without a backtest, the manifest's."""
         if not self.has_traded:
             return dict(self.manifest["summary"])
-        return read_content(self.traded / SUMMARY)
+        content = read_content(self.traded / SUMMARY)
+        return content["symbols"][self.symbol] if self.account else content
 
     @property
     def now(self) -> dict[str, Any]:
@@ -157,8 +204,9 @@ class RunFolder(Shown):
         Raises:
             BrokenFile: If a file is missing or cannot be read.
         """
+        self.check_single()
         with self.readable():
-            return read_columns(self.traded, self.symbol)
+            return read_columns(self.traded, self.symbol, self.account)
 
     @cached_property
     def sweep(self) -> dict[str, Any]:
@@ -192,7 +240,16 @@ class RunFolder(Shown):
             BrokenFile: If the file is missing or cannot be read.
         """
         with self.readable():
-            return read_table(self.traded, self.symbol, name)
+            table = read_table(self.traded, self.account or self.symbol, name)
+            return rows_of(table, self.symbol) if self.account else table
+
+    def orders_table(self, types: "Mapping[str, Any] | None" = None) -> "pl.DataFrame":
+        """Return the order rows with these columns and polars types; without them as `table`."""
+        import polars as pl
+
+        more = {"symbol": pl.String} if self.account else {}
+        orders = read_orders(self.traded, self.account or self.symbol, types and {**types, **more})
+        return rows_of(orders, self.symbol) if self.account else orders
 
     def orders_frame(self) -> "pl.DataFrame":
         """Return the order rows, with the columns and types of `Result.orders_frame`.
@@ -201,6 +258,7 @@ class RunFolder(Shown):
         ``active_time``, ``expire_time``, ``cancel_request_time`` (to the ms, as in ``orders_<S>.csv``),
         ``cancel_effective_time``, ``reject_reason``, ``cancel_reason``.
         """
+        self.check_single()
         table = self.table("orders")
         return frame(
             {
@@ -225,6 +283,7 @@ class RunFolder(Shown):
         Columns: ``time``, ``order_id``, ``side``, ``price``, ``qty``, ``mid``, ``fee``, ``reason`` (an Enum of those
         that occur), ``inventory``.
         """
+        self.check_single()
         table = self.table("fills")
         reasons = table["reason"].drop_nulls().unique().sort().to_list()
         own = {"fee": _float(table["fee"]), "reason": _word(table["reason"], reasons)}
@@ -235,6 +294,7 @@ class RunFolder(Shown):
 
         Columns: ``time``, ``inventory``, ``cash``, ``mid``, ``mtm_value``, ``equity``, ``open_orders``.
         """
+        self.check_single()
         table = self.table("state")
         names = ("inventory", "cash", "mid", "mtm_value", "equity")
         columns = {"time": _us(table["recv_us"]), **{name: _float(table[name]) for name in names}}
@@ -269,6 +329,7 @@ class RunFolder(Shown):
         """
         if not all(horizon > 0 for horizon in horizons_s):
             raise UsageError(f"horizons are {list(horizons_s)} s; give seconds above 0")
+        self.check_single()
         table, run = self.table("fills"), self._beside(tape)
         us, side = _whole(table["recv_us"]).to_numpy(), np.where(table["side"].to_numpy() == "BUY", 1.0, -1.0)
         price, mid = (_float(table[name]).to_numpy() for name in ("price", "mid"))
@@ -312,6 +373,7 @@ class RunFolder(Shown):
             return notebook.sweep_picture(self.sweep, *read_series(self.folder / SERIES))
         if self.kind == "evaluation":
             return notebook.evaluation_picture(read_evaluation(self.folder))
+        self.check_single()
         return notebook.backtest_picture(self.summary, self._beside(tape))
 
     def lines(self) -> Iterator[str]:
@@ -327,18 +389,18 @@ class RunFolder(Shown):
         from mm.report.notebook import backtest_card, card_of
         from mm.report.sweep import findings_card
 
-        if self.kind == "calibration":
-            return card_of(self.fit)
-        if self.kind == "schedule":
-            return card_of(self.schedule)
-        if self.kind == "sweep":
-            try:
+        try:
+            if self.kind in ("calibration", "schedule"):
+                return card_of(self.fit if self.kind == "calibration" else self.schedule)
+            if self.kind == "sweep":
                 return findings_card(self.sweep)
-            except BrokenFile as error:  # of an earlier version: a line in the notebook, no traceback
-                return f"<p>{escape(str(error))}</p>"
-        if self.kind == "evaluation":
-            return boxed("".join(headline(read_evaluation(self.folder))))
-        return backtest_card(self.now, self.columns)
+            if self.kind == "evaluation":
+                return boxed("".join(headline(read_evaluation(self.folder))))
+            if self.symbols:
+                return f"<pre>{escape(chr(10).join(self.lines()))}</pre>"
+            return backtest_card(self.now, self.columns)
+        except BrokenFile as error:  # of an earlier version: a line in the notebook, no traceback
+            return f"<p>{escape(str(error))}</p>"
 
     def _must_be(self, what: str, *kinds: str) -> None:
         if self.kind not in kinds:

@@ -23,6 +23,8 @@ from mm.trials.own_content import own_sha256
 ALLOW_FOR_TRIALS = (SUMMARY, SWEEP, EVALUATION)
 """Names of the results that allow for the trials on record."""
 MANIFEST = "run_manifest.json"
+ACCOUNTS = {"backtest": "account", "walkforward": "account_walkforward"}
+"""The kinds of runs of several symbols of one account, by the kind of each symbol's alone."""
 SCHEMA_VERSION = 1
 _CHUNK = 1 << 20
 Entry = dict[str, Any]

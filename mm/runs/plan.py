@@ -18,15 +18,13 @@ from mm.clock import now_us, run_stamp
 from mm.errors import BrokenFile, RunExists, Sentence, UsageError, parameter
 from mm.play.knobs import Day
 from mm.play.unused_knobs import unused_knobs
-from mm.runs.manifest import MANIFEST, Entry, SetKnob, read_manifest
+from mm.runs.manifest import ACCOUNTS, MANIFEST, Entry, SetKnob, read_manifest
 
 try:
     import fcntl
 except ImportError:  # not on every system; without it a second process on the same run is not detected
     fcntl = None  # type: ignore[assignment]
 
-ACCOUNTS = {"backtest": "account", "walkforward": "account_walkforward"}
-"""The kinds of runs of several symbols of one account, by the kind of each symbol's alone."""
 _FOLDERS = {"schedule": ("calibration", "schedules"), **{kind: (alone,) for alone, kind in ACCOUNTS.items()}}
 CHECKPOINT = "checkpoint"  # in the partial folder of a run that can be resumed
 WORK = "work.json"  # in it: the task of the run

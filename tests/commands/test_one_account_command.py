@@ -8,6 +8,7 @@ import pytest
 
 import mm as mm_package
 from mm import DayFolder
+from mm.clock import iso
 from mm.errors import UsageError
 from simulation import simulate_day
 from support import run_python
@@ -224,4 +225,95 @@ def test_an_evaluation_plays_each_day_on_one_purse(place):
     )
     assert again["accounts"] == content["accounts"]
     assert "byte-identical" in mm(place, "runs", "reproduce", str(folder))
+    assert_card_of(folder, content)
     assert "give a list" in mm(place, "evaluate", "--symbol", "AAAUSDT", "--day", DAY, "--one-account", "1", code=2)
+
+
+def assert_card_of(folder, content):
+    """The page has what the account of each day earned and ended with."""
+    page = (folder / "report.html").read_text().partition("The account by day")[2].partition("</table>")[0]
+    for row in content["accounts"]:
+        assert row["day"] in page
+        assert all(f"{ends['end']} {asset}" in page for asset, ends in row["balances"].items())
+        assert f"{100 * row['std_60s_share']:.3g}" in page
+
+
+def test_an_evaluation_says_when_an_account_stopped(place):
+    """In the terminal and on the page."""
+    words = ("--symbol", ",".join(SYMBOLS), "--day", DAY, "--one-account", "1", "--account-max-daily-loss", "0.5")
+    told = mm(place, "evaluate", *words, "--jobs", "1", "--run-id", "STOPPED")
+    [folder] = (place / "out" / "evaluation" / "+".join(SYMBOLS)).glob("*_STOPPED")
+    [row] = json.loads((folder / "evaluation.json").read_text())["accounts"]
+    end = f"ACCOUNT_MAX_DAILY_LOSS at {iso(row['killed'][0])}"
+    assert end in told
+    assert end in (folder / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def finished(place):
+    """Return two runs of an account, its walk-forward, and one symbol with the same cash alone."""
+    first, _ = played(place, "ONE")
+    played(place, "TWO", "--initial-cash", "12.5")
+    mm(place, "backtest", "--symbol", "AAAUSDT", "--day", DAY, "--run-id", "ALONE", "--sensitivity", "0")
+    train = ("--wf-train-window-min", "2", "--wf-step-min", "1", "--run-id", "ROLLED")
+    mm(place, "walkforward", "--symbol", ",".join(SYMBOLS), "--day", DAY, "--one-account", "1", *train)
+    return first
+
+
+def test_parts_of_an_account_are_compared_with_other_runs(place, finished):
+    """With ample cash a symbol plays as alone, so all its numbers and orders agree with its own backtest."""
+    sheet = json.loads(mm(place, "runs", "compare", "ONE/AAAUSDT", "ALONE", "ROLLED/BBBUSDT", "--json"))
+    assert all(values[0] == pytest.approx(values[1]) for values in sheet["numbers"].values())
+    assert sheet["runs"][1]["difference"]["pnl"] == pytest.approx(0, abs=1e-9)
+    orders = json.loads(mm(place, "compare", f"{finished}/AAAUSDT", "ALONE", "--json"))
+    [agreement] = orders["agreement"]
+    assert agreement["equal_quotes"] == 1
+    assert agreement["unmatched_fills"] == agreement["extra_fills"] == 0 < agreement["matched_fills"]
+
+
+@pytest.mark.parametrize("words", [("runs", "compare", "ONE", "TWO"), ("compare", "ALONE", "ONE")])
+def test_an_account_beside_a_single_symbol_is_refused_with_its_parts(place, finished, words):
+    assert "ONE/AAAUSDT or ONE/BBBUSDT" in mm(place, *words, code=2)
+    assert "it has AAAUSDT, BBBUSDT" in mm(place, "runs", "compare", "ONE/NONEUSDT", "ALONE", code=2)
+
+
+def test_a_fill_of_an_account_is_explained_by_the_tape_of_its_symbol(place, finished):
+    """By its row in the account's fills, or in those of one symbol."""
+    fills = rows(finished, "fills")
+    number = fills["symbol"].to_list().index("BBBUSDT") + 1
+    picture = ("--picture", str(place / "fill.html"))
+    by_row = json.loads(mm(place, "runs", "explain", "ONE", "--fill", str(number), *picture, "--json"))
+    by_symbol = json.loads(mm(place, "runs", "explain", "ONE/BBBUSDT", "--fill", "1", "--json"))
+    assert by_row["fill"]["recv_us"] == by_symbol["fill"]["recv_us"] == fills["recv_us"][number - 1]
+    assert {order["order_id"] for order in by_row["orders"]} == {by_row["fill"]["order_id"]}
+    assert by_row["orders"] == by_symbol["orders"]
+    assert "played on one account" in (place / "fill.html").read_text()
+    assert "BBBUSDT" in mm(place, "runs", "explain", "ROLLED/BBBUSDT")
+
+
+def test_python_reads_an_account_by_symbol(finished):
+    whole = mm_package.open_run(finished)
+    for symbol in SYMBOLS:
+        part = whole.part(symbol)
+        assert len(part.fills_frame()) == part.summary["n_fills"]
+        assert part.equity_frame()["pnl"][-1] == pytest.approx(part.summary["pnl_quoting"], abs=1e-6)
+        assert part.plot()
+        assert symbol in part._repr_html_()
+    assert "ONE" in whole._repr_html_()
+    for read in (whole.fills_frame, whole.orders_frame, whole.equity_frame, whole.markouts_frame, whole.plot):
+        with pytest.raises(UsageError, match=r"run\.part\('AAAUSDT'\)"):
+            read()
+
+
+def test_a_named_fit_of_an_account_is_refused_with_the_file_of_each_symbol(place):
+    """The printed words are those that play."""
+    for symbol in SYMBOLS:
+        mm(place, "calibrate", "--symbol", symbol, "--day", DAY, "--run-id", "FIT")
+    words = ("backtest", "--symbol", ",".join(SYMBOLS), "--day", DAY, "--one-account", "1")
+    said = mm(place, *words, "--fit", "FIT", code=2)
+    own = said[said.index("'{") + 1 : said.rindex("}'") + 1]
+    mm(place, *words, "--per-symbol", own, "--run-id", "FITTED")
+    run = mm_package.open_run("FITTED", place / "out")
+    assert "FIT" in run.part("AAAUSDT").knob("fill_params_file")
+    assert run.summary["symbols"]["BBBUSDT"]["fit"]
+    assert "byte-identical" in mm(place, "runs", "reproduce", str(run.folder))

@@ -10,6 +10,7 @@ import pytest
 from page_reading import figures_of, text_of, titles_of
 
 from pages import named
+from support import run_mm
 
 PANELS = [
     *("Price, quotes and fills", "Fills"),
@@ -156,3 +157,24 @@ def test_run_of_a_million_rows_is_thinned_before_sending(opened, made, tmp_path)
     assert not at.exception
     assert titles_of(at) == PANELS
     assert sum(len(chart.proto.SerializeToString()) for chart in at.get("plotly_chart")) < 3_000_000
+
+
+def test_an_account_is_shown_by_symbol(opened, tmp_path):
+    """A run of several symbols is listed once for each, with the numbers of that symbol."""
+    symbols = ("AAAUSDT", "BBBUSDT")
+    for symbol in symbols:
+        run_mm("sim", "day", "--symbol", symbol, "--day", "20260105", "--hours", "0.05", cwd=tmp_path)
+    words = ("--symbol", ",".join(symbols), "--day", "20260105", "--one-account", "1", "--run-id", "both")
+    done = run_mm("backtest", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    [path] = tmp_path.glob("out/backtest/*/*_both/summary.json")
+    summary = json.loads(path.read_text())
+    at = opened("runs_page", tmp_path, run="both/BBBUSDT", **{"with": "both/AAAUSDT"})
+    assert not at.exception
+    assert not at.error
+    assert [element.value for element in at.subheader] == ["both/BBBUSDT", "both/AAAUSDT"]
+    fills = [element.value for element in at.metric if element.label == "Fills"]
+    assert fills == [f"{summary['symbols'][symbol]['n_fills']:,}" for symbol in symbols[::-1]]
+    at = opened("runs_page", tmp_path, run="both")
+    assert not at.exception
+    assert at.subheader[0].value.startswith("both/")

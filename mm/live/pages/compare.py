@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.io import read_orders
 from mm.base.estimate import estimated
 from mm.clock import US_PER_S, iso
 from mm.errors import Mismatch, UsageError
 from mm.report.run_columns import RunColumns, Standing
+from mm.runs.manifest import ACCOUNTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,7 +130,10 @@ class RunComparison:
 def read_run(run: "RunFolder") -> RunData:
     import polars as pl
 
+    run.check_single()
     kind, symbol = run.manifest["kind"], run.manifest["symbol"]
+    if run.account and kind == ACCOUNTS["backtest"]:
+        kind = "backtest"
     if kind not in KINDS:
         raise UsageError(f"{run.folder} is a run of kind {kind!r}; runs of {', '.join(KINDS)} can be compared")
     types = {
@@ -140,7 +143,7 @@ def read_run(run: "RunFolder") -> RunData:
     }
     decisions = run.folder / f"decisions_{symbol}.csv"
     with run.readable():
-        orders = read_orders(run.folder, symbol, types)
+        orders = run.orders_table(types)
         decided = pl.read_csv(decisions, columns=["us"])["us"].to_numpy() if decisions.exists() else None
     return RunData(
         target=run.columns.target,
@@ -167,9 +170,9 @@ def compare(*names: str | Path, out_root: str | Path = "out") -> RunComparison:
         DataError: If there is no such run.
         UsageError: If one is not a run with orders and fills.
     """
-    from mm.runs.find import open_run
+    from mm.runs.find import open_part
 
-    return compare_runs([read_run(open_run(name, out_root, KINDS)) for name in names])
+    return compare_runs([read_run(open_part(name, out_root, KINDS)) for name in names])
 
 
 def compare_runs(runs: Sequence[RunData]) -> RunComparison:

@@ -47,6 +47,8 @@ class Which(Results):
 def runs_explain(console: Console, which: Which, name: str, trust: tuple[Path, ...]) -> None:
     """Show the tape around a fill of a backtest, and the cause of the fill.
 
+    In a run of one account the row of the fill names its symbol; RUN/SYMBOL counts the fills of that symbol alone.
+
     With --picture FILE.html the book is drawn as a heat map, with our quotes, our fills and our place in the queue; for
     the latter the run is played again. A user's model is executed only if its file is named by --trust.
 

@@ -289,7 +289,7 @@ def _wanted(runs: "Sequence[RunFolder]", tags: "Tags", filters: tuple[str | None
         run
         for run in runs
         if (kind is None or run.manifest["kind"] == kind.lower())
-        and (symbol is None or run.manifest["symbol"] == symbol.upper())
+        and (symbol is None or symbol.upper() in (run.symbol, *run.symbol.split("+")))
         and (day is None or day in run.days())
         and (tag is None or tag in tags.of(run).tags)
     ]

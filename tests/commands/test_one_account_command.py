@@ -291,6 +291,13 @@ def test_a_fill_of_an_account_is_explained_by_the_tape_of_its_symbol(place, fini
     assert "BBBUSDT" in mm(place, "runs", "explain", "ROLLED/BBBUSDT")
 
 
+def test_runs_of_an_account_are_listed_by_each_symbol(place, finished):
+    for symbol in ("bbbusdt", "+".join(SYMBOLS)):
+        listed = json.loads(mm(place, "runs", "list", "--symbol", symbol, "--json"))["runs"]
+        assert {"ONE", "TWO", "ROLLED"} <= {run["run_id"] for run in listed}
+        assert "ALONE" not in {run["run_id"] for run in listed}
+
+
 def test_python_reads_an_account_by_symbol(finished):
     whole = mm_package.open_run(finished)
     for symbol in SYMBOLS:

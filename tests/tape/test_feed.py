@@ -303,7 +303,7 @@ def test_offset_forgets_what_is_older_than_ten_minutes():
     ("stamps", "reason"),
     [
         (lambda us: us * 0, "no exchange times"),
-        (lambda us: us - 20_000, "receive times are those of the exchange"),
+        (lambda us: us - 20_000, "receive times are the exchange"),
         (lambda us: (us - 1_000_000) // 1_000_000 * 1_000_000, "whole seconds"),
         (lambda us: np.where(np.arange(len(us)) % 3 == 0, us - 2_000 - us % 7_000, 0), "books have no exchange times"),
         (lambda us: us - 2_000 - us % 7_000, ""),

@@ -29,6 +29,7 @@ from mm.market_data.bitstamp import BitstampCapture, OrderMarket
 from mm.market_data.capture_order import Arrived, in_order
 from mm.market_data.captures import ACCEPTED, BookLoss, Broken, Capture, CaptureLike, Remark
 from mm.market_data.grid import NO_MIN_NOTIONAL, Grid
+from mm.market_data.grid_stretches import ChangedStep
 from mm.market_data.import_session import MARKET_MESSAGES, CaptureReport, ImportReport, ImportSession, MarketMessage
 from mm.market_data.message_batch import MessageBatch
 from mm.market_data.partial_books import PartialBooks
@@ -513,18 +514,18 @@ class _Import:
         tick, step = session.stretches.prices.change(), session.stretches.quantities.change()
         coarse_e8 = tick.coarse_e8 if tick else 0
         if tick and not self._grids and coarse_e8 > instrument.tick_e8 and not coarse_e8 % instrument.tick_e8:
-            steps = (0, tick.before_e8), (tick.us, tick.after_e8)
+            steps = [(0, tick.before_e8), (tick.us, tick.after_e8)]
+            steps += [(tick.back_us, tick.before_e8)] if tick.back_us else []
             self._grids = [GridChange(us, 0, tick_e8, instrument.lot_e8) for us, tick_e8 in steps]
             report.warnings.append(
                 f"the tick size seems to change: prices are multiples of {short_text(tick.before_e8)} up to "
-                f"{iso(tick.us)}, of {short_text(tick.after_e8)} from then on; orders of a backtest use multiples of "
-                f"{short_text(tick.coarse_e8)}, which are on both grids"
+                f"{_since(tick)}; orders of a backtest use multiples of {short_text(tick.coarse_e8)}, which are on "
+                f"both grids"
             )
         if step and step.coarse_e8 > instrument.lot_e8:
             report.warnings.append(
                 f"the quantity step seems to change: quantities are multiples of {short_text(step.before_e8)} up to "
-                f"{iso(step.us)}, of {short_text(step.after_e8)} from then on; {parameter('qty_step')} "
-                f"{short_text(step.coarse_e8)} is on both grids"
+                f"{_since(step)}; {parameter('qty_step')} {short_text(step.coarse_e8)} is on both grids"
             )
 
     def _write_orders(self, report: ImportReport, staging: Staging, captures: Sequence[CaptureLike]) -> None:
@@ -559,6 +560,13 @@ class _Import:
         if symbols:
             return Mismatch("{}: no message of {}; {symbol} can be {}", names, self.symbol, _named(symbols))
         return BrokenFile(f"{names}: {self.form.nothing}")
+
+
+def _since(change: ChangedStep) -> str:
+    since = f"{iso(change.us)}, of {short_text(change.after_e8)} "
+    if not change.back_us:
+        return f"{since}from then on"
+    return f"{since}then, and of {short_text(change.before_e8)} again from {iso(change.back_us)} on"
 
 
 def _steps_of(paths: Sequence[Path], progress: Progress) -> Iterator[tuple[Path, Callable[[int], None]]]:

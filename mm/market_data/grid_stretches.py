@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from math import gcd
 from typing import NamedTuple
 
@@ -14,14 +15,17 @@ STRETCH = 1_000
 DISTINCT = 5
 MOST_COARSER = 100
 """Greatest ratio of two grids: more than that is a handful of round numbers."""
+BETWEEN = 2
+"""Stretches from which on a finer step between two coarser ones is no single odd price."""
 
 
 class ChangedStep(NamedTuple):
-    """A change of a step: when first seen (µs), steps before and after (1e-8)."""
+    """A change of a step: when first seen (µs), steps before and after (1e-8), when it was taken back (0: never)."""
 
     us: int
     before_e8: int
     after_e8: int
+    back_us: int = 0
 
     @property
     def coarse_e8(self) -> int:
@@ -75,27 +79,40 @@ class GridStretches:
     def change(self) -> ChangedStep | None:
         found = _leading_coarse(self._stretches)
         if found is not None:
-            count, coarse_e8, fine_e8 = found
-            return ChangedStep(self._stretches[count].reduced_us, coarse_e8, fine_e8)
+            count, back, coarse_e8, fine_e8 = found
+            back_us = self._stretches[back].begin_us if back < len(self._stretches) else 0
+            return ChangedStep(self._stretches[count].reduced_us, coarse_e8, fine_e8, back_us)
         found = _leading_coarse(self._stretches[::-1])
         if found is None:
             return None
-        count, coarse_e8, fine_e8 = found
+        count, _, coarse_e8, fine_e8 = found
         return ChangedStep(self._stretches[-count].begin_us, fine_e8, coarse_e8)
 
 
-def _leading_coarse(stretches: Sequence[_Stretch]) -> tuple[int, int, int] | None:
+def _leading_coarse(stretches: Sequence[_Stretch]) -> tuple[int, int, int, int] | None:
+    """Return how many stretches a coarser step leads, which one it leads to the end again, and both steps (1e-8)."""
     fine_e8 = gcd(*(one.step_e8 for one in stretches))
-    coarse_e8, count, distinct, levels = 0, 0, set[int](), 0
+    coarse_e8, count = 0, 0
     for one in stretches:
         if gcd(coarse_e8, one.step_e8) == fine_e8:
             break
         coarse_e8 = gcd(coarse_e8, one.step_e8)
-        count, levels, distinct = count + 1, levels + one.count, distinct | one.distinct
-    rest = stretches[count:]
-    if not rest or levels < STRETCH or len(distinct) < DISTINCT or coarse_e8 > MOST_COARSER * fine_e8:
+        count += 1
+    if count == len(stretches) or not _proves(stretches[:count]) or coarse_e8 > MOST_COARSER * fine_e8:
         return None
-    return (count, coarse_e8, fine_e8) if all(one.step_e8 % coarse_e8 for one in rest) else None
+    runs = [(coarse, list(run)) for coarse, run in groupby(stretches[count:], lambda one: not one.step_e8 % coarse_e8)]
+    last = len(runs[-1][1]) if runs[-1][0] and _proves(runs[-1][1]) else 0
+    back = len(stretches) - last
+    if any(coarse and _proves(run) for coarse, run in (runs[:-1] if last else runs)) or (
+        last and back - count < BETWEEN
+    ):
+        return None
+    return count, back, coarse_e8, fine_e8
+
+
+def _proves(stretches: Sequence[_Stretch]) -> bool:
+    distinct = set[int]().union(*(one.distinct for one in stretches))
+    return sum(one.count for one in stretches) >= STRETCH and len(distinct) >= DISTINCT
 
 
 class BookStretches:

@@ -14,6 +14,8 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from mm.cli.settings_file import LEFT_OUT
 from mm.clock import US_PER_MS
 from mm.dayfolder.layout import PACKED, DayFolder, days_of, existing, snapshot_event_id
@@ -79,6 +81,8 @@ def truncate(day: DayFolder, copy: DayFolder, cut_us: int) -> None:
             shutil.copyfile(path, copy.path / path.name)
     for path in (day.frames, day.trades, day.gaps, day.contract, day.best):
         deque(_copy_lines(day, copy, path, cut_us), maxlen=0)
+    if day.order_log.is_file():
+        _truncate_log(day.order_log, copy.order_log, cut_us)
     last = deque(_copy_lines(day, copy, day.diffs, cut_us), maxlen=1)
     for line in last:
         with _writer(copy.path / day.relative(existing(day.diffs) or day.diffs), "ab") as sink:
@@ -88,6 +92,19 @@ def truncate(day: DayFolder, copy: DayFolder, cut_us: int) -> None:
     for path in day.snapshots.glob("*"):
         if snapshot_event_id(path) in kept:
             shutil.copyfile(path, copy.snapshots / path.name)
+
+
+def _truncate_log(path: Path, copy: Path, cut_us: int) -> None:
+    from mm.dayfolder.order_log import OrderLog, OrderLogWriter  # imported here: most days have no log
+
+    log = OrderLog.open(path)
+    spans = log.spans and [(begin, min(end, cut_us)) for begin, end in log.spans if begin < cut_us]
+    with OrderLogWriter(copy, spans, log.steps) as sink:
+        for part in log.blocks():
+            rows = int(np.searchsorted(part["us"], cut_us))
+            sink.add_columns({name: column[:rows] for name, column in part.items()})
+            if rows < len(part["us"]):
+                break
 
 
 def _copy_lines(day: DayFolder, copy: DayFolder, wanted: Path, cut_us: int) -> Iterator[bytes]:
@@ -108,6 +125,8 @@ def _copy_lines(day: DayFolder, copy: DayFolder, wanted: Path, cut_us: int) -> I
 def _quiet(diff: bytes, us: int) -> bytes:
     last = json.loads(diff)
     follows = {"recv_ms": us // US_PER_MS, "recv_us": us, "recv_seq": last["recv_seq"] + _FAR, "b": [], "a": []}
+    # sent as much later, or orders of the log since then would be played as late as this message
+    follows |= {name: last[name] + us // US_PER_MS - last["recv_ms"] for name in ("E", "T") if last.get(name)}
     return (
         json.dumps({**last, **follows, "U": last["u"] + 1, "u": last["u"] + 1}, separators=(",", ":")).encode() + b"\n"
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.clock import US_PER_S
 from mm.dayfolder.layout import ROW_EXPIRE, ROW_LEVEL, ROW_REST, ROW_TRADE
 from mm.tape._book import best_after_each
 from mm.tape.columns import DEPTH, TRADE, Ints
@@ -26,6 +27,7 @@ MAY_NOT_REST = 1  # reason of an EXPIRE row: an order that may not rest, as `mm.
 UNRANKED = 2**31 - 1  # rank of an execution against nothing displayed: behind all that is
 ANY_PRICE = 1 << 61
 MOST_STEPS = 2**31 - 2
+QUIET_US = US_PER_S  # messages that much before or after a log's changes are not covered by it
 CHANGE = np.dtype([("step", np.int32), ("joined", np.int32), ("lots", np.int64)])
 MEET = np.dtype(
     [
@@ -222,13 +224,37 @@ class OrderIndex:
         return {}
 
     def dark(self, tape: "Tape", feed: "Feed | None") -> list[tuple[int, int]]:
-        """Return *tape*'s stretches [begin_us, end_us) without a log, on the clock on which it is played."""
-        if self.spans is None:
+        """Return *tape*'s stretches [begin_us, end_us) without a log, on the clock on which it is played.
+
+        Outside its spans, and where the market went on before the log's first change of a level or after its last.
+        """
+        starts_us, ends_us = tape.start_us, tape.end_us + 1
+        dark = self._beyond(tape, feed)
+        if self.spans is not None:
+            edges = placed(np.array(self.spans, np.int64).ravel(), clock_shifts(tape, feed)).tolist()
+            dark += zip([starts_us, *edges[1::2]], [*edges[::2], ends_us], strict=True)
+        stretches: list[tuple[int, int]] = []
+        for begin, end in sorted((max(begin, starts_us), min(end, ends_us)) for begin, end in dark):
+            if begin < end and stretches and begin <= stretches[-1][1]:
+                stretches[-1] = stretches[-1][0], max(end, stretches[-1][1])
+            elif begin < end:
+                stretches.append((begin, end))
+        return stretches
+
+    def _beyond(self, tape: "Tape", feed: "Feed | None") -> list[tuple[int, int]]:
+        """Return stretches [begin_us, end_us) of messages before or after all steps."""
+        told = ((tape.kind == DEPTH) | (tape.kind == TRADE)) & (np.diff(tape.first_row) > 0) & ~strays(tape)
+        clock_us = (tape.event_us if feed is None else feed.by_event)[told]
+        us = np.where(tape.event_exch_us > 0, tape.event_exch_us, tape.event_us)[told]
+        if not len(us) or not len(self.step_us):
             return []
-        edges = placed(np.array(self.spans, np.int64).ravel(), clock_shifts(tape, feed)).tolist()
-        outside = zip([tape.start_us, *edges[1::2]], [*edges[::2], tape.end_us + 1], strict=True)
-        inside = ((max(begin, tape.start_us), min(end, tape.end_us + 1)) for begin, end in outside)
-        return [(begin, end) for begin, end in inside if begin < end]
+        first, last = (int(self.step_us[at]) for at in (0, -1))
+        beyond = []
+        if (early := us < first - QUIET_US).any():
+            beyond.append((tape.start_us, int(clock_us[early].max()) + 1))
+        if (late := us > last + QUIET_US).any():
+            beyond.append((int(clock_us[late].min()), tape.end_us + 1))
+        return beyond
 
 
 def clock_shifts(tape: "Tape", feed: "Feed | None") -> tuple[Ints, Ints]:

@@ -2,15 +2,19 @@
 
 import json
 import shutil
+import sys
 
+import polars as pl
 import pytest
 from click.testing import CliRunner
 
 from audit_logs import open_log, path_of
 from mm.__main__ import main
 from mm.clock import iso
-from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.layout import ROW_TRADE, DayFolder
 from mm.dayfolder.order_log import OrderLog, OrderLogWriter
+from mm.probes import lookahead
+from support import ROOT
 
 SYMBOL = "ZIUSDT"
 DAYS = ("20260105", "20260106")
@@ -90,6 +94,95 @@ def test_time_without_a_log_has_no_market(desk, tmp_path):
     instants = [int(line.split(",")[at]) for line in fills[1:]]
     assert instants
     assert not any(begin + 50_000 < us < end for us in instants)
+
+
+def test_a_log_that_ends_early_has_no_market_after_its_end(desk, tmp_path):
+    """Nothing says so in the file: its rows end while the market goes on. Nothing fills there, and the summary says
+    so.
+    """
+    shutil.copytree(desk / "data", tmp_path / "data")
+    path = log_of(tmp_path, DAYS[0])
+    columns = OrderLog.open(path).columns
+    half = len(columns["us"]) // 2
+    ended = int(columns["us"][half - 1])
+    path.unlink()
+    next(path.parent.glob("manifest_*.json")).unlink()
+    with OrderLogWriter(path) as log:
+        log.add_columns({name: column[:half] for name, column in columns.items()})
+    summary = played(tmp_path, "--fill-model", "queue_orders", "--feed-latency", "none", "--run-id", "half")
+    (dark,) = [line for line in summary["excluded"] if "no order log" in line]
+    assert iso(ended)[:16] in dark
+    run = tmp_path / "out" / "backtest" / SYMBOL / "20260105_half"
+    fills = pl.read_csv(next(run.glob("*fills*.csv*")))["recv_us"].to_list()
+    assert fills
+    assert max(fills) < ended + 1_000_000
+
+
+PEEKING = """
+from bisect import bisect_right
+
+import pyarrow.parquet as pq
+from mm import Quotes
+
+
+class Honest:
+    def quote(self, view):
+        lean = view.us // 10_000_000 % 3 - 1
+        return Quotes(view.bid_ticks + (lean > 0), view.ask_ticks - (lean < 0))
+
+
+class ReadsLog:
+    \"\"\"Knows which side the next executions of the order log will take.\"\"\"
+
+    def __init__(self):
+        rows = pq.read_table("data/ZIUSDT/20260105/order_log_ZIUSDT_20260105.parquet").to_pydict()
+        trades = [at for at, kind in enumerate(rows["kind"]) if kind == ROW_TRADE]
+        self.us, self.side = ([rows[name][at] for at in trades] for name in ("us", "side"))
+
+    def quote(self, view):
+        at = bisect_right(self.us, view.us + 2_000_000)
+        lean = sum(self.side[at : at + 5])
+        return Quotes(view.bid_ticks + (lean > 0), view.ask_ticks - (lean < 0))
+
+
+class LoadsOrders(ReadsLog):
+    \"\"\"Has them from the package's own index.\"\"\"
+
+    def __init__(self):
+        import mm
+
+        orders = mm.load_day("data/ZIUSDT/20260105").orders
+        executed = orders.meet["kind"] == 0
+        self.us, self.side = orders.meet_us[executed].tolist(), orders.meet["side"][executed].tolist()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "skip", "found"),
+    [
+        ("Honest", "fresh,files", set()),
+        ("ReadsLog", "fresh,files", {"shifted", "opened"}),
+        ("LoadsOrders", "fresh,files", {"shifted", "opened"}),
+        ("Honest", "fresh,shifted,opened", set()),
+        ("ReadsLog", "fresh,shifted,opened", {"files"}),
+    ],
+)
+def test_a_model_that_reads_on_in_the_order_log_is_detected(desk, tmp_path, monkeypatch, name, skip, found):
+    """By a market of another time and by what it opens, or by a day that ends with its log."""
+    shutil.copytree(desk / "data", tmp_path / "data")
+    (tmp_path / "log_peeking.py").write_text(PEEKING.replace("ROW_TRADE", str(ROW_TRADE)))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.delitem(sys.modules, "log_peeking", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(lookahead, "FILE_HORIZONS_S", (10,))
+    words = ["check", "lookahead", f"log_peeking:{name}", "--fill-model", "queue_orders", "--cuts", "3", "--json"]
+    where = ["--symbol", SYMBOL, "--day", DAYS[0], "--initial-inventory", "5", "--skip", skip]
+    answer = CliRunner().invoke(main, [*words, *where])
+    assert answer.exit_code == (5 if found else 0), answer.output
+    failed = {test for test, counts in json.loads(answer.stdout)["tests"].items() if counts["failed"]}
+    assert failed >= found
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import pytest
 
 from day_files import defects_of
 from mm import DayFolder, load_day
+from mm.dayfolder.order_log import OrderLog
 from mm.probes.data_access import TruncatedCopy, derived_from, truncate, truncated_copy
 from simulation import simulate_day
 
@@ -42,7 +43,8 @@ def test_truncated_day_equals_start_of_day(root, tmp_path, share, packed):
     assert [ended.rows(event) for event in range(count)] == [whole.rows(event) for event in range(count)]
     assert (len(ended), ended.end_us, ended.rows(count)) == (count + 1, cut_us - 1, [])
     names = {path.name for path in copy.path.rglob("*") if path.is_file()}
-    assert not any(name.startswith(("manifest", "truth", "order_log")) for name in names)
+    assert not any(name.startswith(("manifest", "truth")) for name in names)
+    assert int(OrderLog.open(copy.order_log).columns["us"].max(initial=0)) < cut_us
     assert [one for one in defects_of(copy) if one.kind not in ("unsealed", "no_manifest")] == []
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from engine_tapes import TEST
 from mm import DayFolder, Tape, load_day
+from mm.dayfolder.layout import ROW_LEVEL
 from mm.errors import Mismatch
 from mm.tape.day_orders import DayOrders
 from mm.tape.order_index import KEPT, clock_shifts, order_index, placed
@@ -75,6 +76,23 @@ def test_what_a_log_does_not_cover_is_dark():
     index = order_index(columns_of(market_log([], 1)), [(US + 100, US + 300), (US + 500, US + 800)])
     assert index.dark(tape, None) == [(US, US + 100), (US + 300, US + 500), (US + 800, US + 901)]
     assert replace(index, spans=None).dark(tape, None) == []
+
+
+@pytest.mark.parametrize("spans", [None, [(0, 10**15)]])
+def test_a_log_whose_rows_begin_late_or_end_early_is_dark_there(spans):
+    """From the last message before its first change, and from the first one after its last."""
+    minute = 60_000_000
+    events = [(US, "snapshot", [(99, 1)], [(101, 1)])]
+    tape = Tape.of(TEST, [*events, *((US + n * minute, "depth", [(99, 1 + n)], []) for n in range(1, 9))])
+    columns = columns_of(market_log([], 1))
+    level = {name: np.array([ROW_LEVEL if name == "kind" else 1] * 2) for name in columns}
+
+    def dark(first_us, last_us):
+        return order_index({**level, "us": np.array([first_us, last_us])}, spans).dark(tape, None)
+
+    assert dark(US, US + 8 * minute) == dark(US + minute + 900_000, US + 8 * minute - 900_000) == []
+    assert dark(US, US + 4 * minute) == [(US + 5 * minute, US + 8 * minute + 1)]
+    assert dark(US + 3 * minute, US + 8 * minute) == [(US, US + 2 * minute + 1)]
 
 
 def test_window_has_the_orders_of_before_its_end(day):

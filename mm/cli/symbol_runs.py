@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mm.base.knobs import closest, knobs
 from mm.cli.console import Console
 from mm.errors import Incomplete, MMError, SafetyError, UsageError, parameter
-from mm.play.knobs import Day, Models, PerSymbol, Source
+from mm.play.knobs import Day, Models, PerSymbol, Results, Source
 from mm.runs.in_progress import Run, new_run
 from mm.runs.plan import Plan
 
@@ -129,7 +129,8 @@ def _check_fits(by_symbol: Mapping[str, Knobs]) -> None:
     files = dict[str, dict[str, str]]()
     for symbol, own in by_symbol.items():
         fit = own[Models].fill_params_file
-        found = None if fit is None or fit.exists() else find_fit(str(fit), symbol, own[Day].out_root)
+        out_root = next(group.out_root for group in own.values() if isinstance(group, Results))
+        found = None if fit is None or fit.exists() else find_fit(str(fit), symbol, out_root)
         if found is not None:
             files[symbol] = {"FILL_PARAMS_FILE": str(found)}
     if files:

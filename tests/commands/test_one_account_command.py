@@ -318,6 +318,9 @@ def test_a_named_fit_of_an_account_is_refused_with_the_file_of_each_symbol(place
         mm(place, "calibrate", "--symbol", symbol, "--day", DAY, "--run-id", "FIT")
     words = ("backtest", "--symbol", ",".join(SYMBOLS), "--day", DAY, "--one-account", "1")
     said = mm(place, *words, "--fit", "FIT", code=2)
+    for many in (("evaluate", "--jobs", "1"), ("walkforward", "--fallback-policy", "global_default")):
+        told = mm(place, *many, *words[1:], "--fit", "last", code=2)
+        assert said[said.index("'{") :] == told[told.index("'{") :]
     own = said[said.index("'{") + 1 : said.rindex("}'") + 1]
     mm(place, *words, "--per-symbol", own, "--run-id", "FITTED")
     run = mm_package.open_run("FITTED", place / "out")

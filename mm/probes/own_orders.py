@@ -1,13 +1,15 @@
 """The exponent of ``queue_prob_power`` under which our orders would have filled when they did.
 
-Each order is played on its recorded day without our orders, for a grid of exponents. A fill says that nothing was ahead
-just then; an end without fill that something was. The model's lots ahead e (below 0: printed since the front was
-reached) are logistic around the true ones, with a scale that grows as the root of the lots ahead on arrival, as sums of
-cancellations do:
+Each order is played on its recorded day without our orders, for a grid of exponents. A print at its price that passed
+it by says that something was ahead just before, its first fill that nothing was any more. An end without fill says
+nothing itself: cancellations may have emptied the queue since. The model's lots ahead e (below 0: printed since the
+front was reached) are logistic around the true ones, with a scale that grows as the root of the lots ahead on
+arrival, as sums of cancellations do:
 
-    filled: density of e at 0        not filled: probability that the true lots are above 0
+    passed by: probability that the true lots are above 0      filled next: and are not at the fill
 
-The exponent maximises the likelihood; its interval is the Newton step's by blocks of three minutes.
+The exponent maximises the likelihood; its interval has the exponents at which the slope of the likelihood, by blocks of
+three minutes, is not told from 0.
 """
 
 from bisect import bisect
@@ -20,17 +22,18 @@ import numpy as np
 from mm.backtest.days_without_us import OwnActivity, RecordedOrder, without_us
 from mm.backtest.fills.base import QueueByExponents
 from mm.backtest.models import queue_prob_power
-from mm.base.estimate import NO_ESTIMATE, Estimate, estimated
-from mm.clock import US_PER_S
+from mm.base.estimate import NO_ESTIMATE, Estimate, column_ends
+from mm.clock import US_PER_MS, US_PER_S
 from mm.probes.exponent_truth import AgreedExponent
 from mm.probes.queue_exponent import EXPONENTS
-from mm.probes.queue_score import BLOCK_US, LEAST_BLOCKS, Bin, OrderBlocks, reliability
+from mm.probes.queue_score import BLOCK_US, LEAST_BLOCKS, Bin, OrderBlocks, reliability, trade_instants
 from mm.probes.virtual_orders import Outcomes, VirtualOrders, manual_exchange, on_exchange_time
-from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE
+from mm.tape.tape import DEPTH, GAP, SNAPSHOT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mm.instrument import Instrument
     from mm.tape.tape import Ints, Tape
 
     Floats = NDArray[np.float64]
@@ -38,11 +41,11 @@ if TYPE_CHECKING:
 
 LEAST_ORDERS = 50  # that had to wait
 LARGE = 0.5  # of the lots ahead on arrival
-SCALES = np.geomspace(0.003, 3.0, 31)  # tried ones, in the median of the lots ahead on arrival
+SCALES = np.geomspace(0.003, 3.0, 301)  # tried, in the median of lots ahead on arrival; coarse ones bend the likelihood
 DEFINITION = (
-    "our own orders on their recorded days without us; likelihood of the lots ahead at their first fill, or of lots "
-    "left ahead at their end; an order that filled would have lived as long as the next one that did not and outlived "
-    "its fill; intervals over blocks of {block_s:g} s"
+    "our own orders on their recorded days without us; likelihood of lots ahead at the last print that passed them by, "
+    "and of none at their first fill; an order that filled would have lived as long as the next one that did not and "
+    "outlived its fill; intervals over blocks of {block_s:g} s"
 )
 
 
@@ -71,12 +74,27 @@ class OwnOrders:
 
 @dataclass(frozen=True, eq=False)
 class Played:
-    """Orders under several exponents."""
+    """Orders under several exponents.
+
+    Attributes:
+        passed: Lots ahead just before the last print that reached the price and passed the order by; on arrival if none
+            did.
+        ahead: Lots ahead at the first fill, or at the end.
+    """
 
     joined: "Floats"
+    passed: "Floats"
     ahead: "Floats"
     filled: "Bools"
     sent: "Bools"
+
+    def under(self, exponents: slice) -> "Played":
+        return replace(
+            self,
+            passed=self.passed[:, exponents],
+            ahead=self.ahead[:, exponents],
+            filled=self.filled[:, exponents],
+        )
 
 
 @dataclass(frozen=True)
@@ -116,7 +134,7 @@ def own_exponent(days: "Iterable[tuple[Tape, OwnActivity]]") -> OwnExponent:
     definition = DEFINITION.format(block_s=BLOCK_US / 1e6)
     best, status = NO_ESTIMATE, "too_few"
     if count >= LEAST_ORDERS and fills:
-        losses = _losses(tried.ahead[:, :-1], tried.joined, orders.filled, waits)
+        losses = _losses(tried.under(slice(-1)), orders.filled, waits)
         best, status = _best(losses, orders.us[waits])
     if best.value is None:
         return OwnExponent(
@@ -141,15 +159,14 @@ def own_orders(tape: "Tape", own: OwnActivity) -> "tuple[Tape, OwnOrders, dict[s
     """
     exact = _at_distinct_instants(tape)
     market = without_us(exact, replace(own, trade_ids=frozenset()))
-    is_trade = exact.kind == TRADE
-    print_us = dict(zip(exact.event_id[is_trade].tolist(), exact.event_us[is_trade].tolist(), strict=True))
+    prints = Prints.of(exact)
     breaks_us = exact.event_us[(exact.kind == GAP) | (exact.kind == SNAPSHOT)].tolist()
     rows, left_out = [], {"off the recorded time": 0, "filled on arrival": 0, "behind another of ours": 0}
     behind: dict[tuple[int, int], int] = {}
     for order in sorted(own.orders, key=lambda order: order.left_e8[0][0]):
         us, price = order.left_e8[0][0], (order.side, order.price_e8)
         end_us = order.left_e8[-1][0] if order.left_e8[-1][1] == 0 else max(order.left_e8[-1][0], exact.end_us)
-        known_us = _instant_of(order.fills[0], print_us) if order.fills else end_us
+        known_us = prints.instant_of(order) if order.fills else end_us
         was_until, behind[price] = behind.get(price, 0), max(behind.get(price, 0), end_us)
         if known_us > exact.end_us or us < exact.start_us or bisect(breaks_us, us) != bisect(breaks_us, known_us):
             left_out["off the recorded time"] += 1
@@ -162,14 +179,46 @@ def own_orders(tape: "Tape", own: OwnActivity) -> "tuple[Tape, OwnOrders, dict[s
     return market, _columns(market, rows), left_out
 
 
-def _instant_of(fill: tuple[int, int], print_us: dict[int, int]) -> int:
-    us = print_us.get(fill[1], 0)
-    return us if abs(us - fill[0]) < US_PER_S else fill[0]
+@dataclass(frozen=True, eq=False)
+class Prints:
+    """A day's prints: instants by id, and (instant, lots) by side and price of the orders that they filled."""
+
+    us_by_id: dict[int, int]
+    at_price: dict[tuple[int, int], list[tuple[int, int]]]
+    instrument: "Instrument"
+
+    @classmethod
+    def of(cls, tape: "Tape") -> "Prints":
+        at = tape.trades
+        rows, us = tape.first_row[:-1][at], tape.event_us[at].tolist()
+        at_price: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        columns = (column[rows].tolist() for column in (tape.row_side, tape.row_ticks, tape.row_lots))
+        for print_us, taker, ticks, lots in zip(us, *columns, strict=True):
+            at_price.setdefault((-taker, ticks), []).append((print_us, lots))
+        return cls(dict(zip(tape.event_id[at].tolist(), us, strict=True)), at_price, tape.instrument)
+
+    def instant_of(self, order: RecordedOrder) -> int:
+        """Return when the order's first fill was printed.
+
+        An import may number prints anew: then it is the nearest one at its price, if possible of as many lots.
+        """
+        fill_us, number = order.fills[0]
+        us = self.us_by_id.get(number, 0)
+        if abs(us - fill_us) < US_PER_S:
+            return us
+        left = next((left for us, left in order.left_e8 if us >= fill_us and left < order.qty_e8), 0)
+        lots = (order.qty_e8 - left) // self.instrument.lot_e8
+        prints = self.at_price.get((order.side, order.price_e8 // self.instrument.tick_e8), [])
+        first, last = (bisect(prints, (fill_us + by_us, 0)) for by_us in (-US_PER_MS, US_PER_MS))
+        near = [(size != lots, abs(us - fill_us), us) for us, size in prints[first:last]]
+        return min(near)[2] if near else fill_us
 
 
 def _at_distinct_instants(tape: "Tape") -> "Tape":
     step = np.arange(len(tape))
-    us = np.maximum.accumulate(on_exchange_time(tape, {}).event_us - step) + step
+    # prints are stamped in ms, and a book of every change is not: the log knows the µs
+    instants = trade_instants(tape.order_log) if tape.order_log is not None else {}
+    us = np.maximum.accumulate(on_exchange_time(tape, instants).event_us - step) + step
     return replace(tape, event_us=us, start_us=int(us[0]), end_us=int(us[-1]))
 
 
@@ -222,7 +271,8 @@ def play_own(market: "Tape", orders: OwnOrders, exponents: "Floats") -> Played:
     exchange = manual_exchange(market, queues)
     ids: dict[int, int] = {}
     joined_lots, sent = np.zeros(len(orders)), np.zeros(len(orders), bool)
-    known, printed = np.zeros((len(orders), len(exponents))), np.zeros((len(orders), len(exponents)))
+    known, printed, passed = (np.zeros((len(orders), len(exponents))) for _ in range(3))
+    is_known = np.zeros(len(orders), bool)
     filled = np.zeros((len(orders), len(exponents)), bool)
 
     def ahead(number: int) -> "Floats":
@@ -238,14 +288,18 @@ def play_own(market: "Tape", orders: OwnOrders, exponents: "Floats") -> Played:
             exchange.advance(us)
             sent[number] = exchange.ahead_lots(ids[number]) is not None
             joined_lots[number] = ahead(number)[0]
+            passed[number] = joined_lots[number]
         elif action == _PRINTS:
-            printed[number] += np.maximum(lots - ahead(number), 0.0)
+            now = ahead(number)
+            if not is_known[number]:
+                passed[number] = now - printed[number]
+            printed[number] += np.maximum(lots - now, 0.0)
         elif action == _IS_KNOWN:
-            known[number] = ahead(number) - printed[number]
+            known[number], is_known[number] = ahead(number) - printed[number], True
         else:
             filled[number] = (printed[number] > 0) | (exchange.ahead_lots(ids[number]) is None)
             exchange.cancel(ids[number])
-    return Played(joined_lots, known, filled, sent)
+    return Played(joined_lots, passed, known, filled, sent)
 
 
 _ARRIVES, _IS_KNOWN, _PRINTS, _ENDS = range(4)
@@ -273,15 +327,16 @@ def _due(market: "Tape", orders: OwnOrders) -> list[tuple[int, int, int, int]]:
     return sorted(due)
 
 
-def _losses(ahead: "Floats", joined_lots: "Floats", filled: "Bools", waits: "Bools") -> "Floats":
+def _losses(played: Played, filled: "Bools", waits: "Bools") -> "Floats":
     """Return each waiting order's negative log-likelihood per exponent, each with its best scale."""
-    unit = np.sqrt(joined_lots[waits, None] * np.median(joined_lots[waits]))
-    share, on_arrival, filled = ahead[waits] / unit, joined_lots[waits, None] / unit, filled[waits, None]
-    best = np.full(share.shape, np.inf)
+    joined_lots = played.joined[waits, None]
+    unit = np.sqrt(joined_lots * np.median(joined_lots))
+    passed, ahead, on_arrival = (lots / unit for lots in (played.passed[waits], played.ahead[waits], joined_lots))
+    best, filled = np.full(ahead.shape, np.inf), filled[waits, None]
     for scale in SCALES.tolist():
-        z = share / scale
-        above = np.logaddexp(0.0, -z)  # -ln P(true lots ahead > 0)
-        loss = np.where(filled, above + np.logaddexp(0.0, z) + np.log(scale), above)
+        loss = np.logaddexp(0.0, -passed / scale)  # -ln P(true lots > 0), and of (true lots <= 0) thereafter
+        went = np.maximum(passed - ahead, 1e-9) / scale
+        loss = loss + np.where(filled, np.logaddexp(0.0, ahead / scale) - np.log(-np.expm1(-went)), 0.0)
         loss -= np.logaddexp(0.0, -on_arrival / scale)  # it had to wait on arrival
         better = loss.sum(axis=0) < best.sum(axis=0)
         best[:, better] = loss[:, better]
@@ -297,11 +352,35 @@ def _best(losses: "Floats", us: "Ints") -> tuple[Estimate, str]:
     bend = float((left - 2 * middle + right).sum()) / step**2
     if at != inside or bend <= 0:
         return Estimate(float(np.log(EXPONENTS[at]))), "at_edge"
+    value = float(np.log(EXPONENTS[inside])) - float((right - left).sum()) / (2 * step) / bend
     _, block = np.unique(us // BLOCK_US, return_inverse=True)
-    slope = np.bincount(block, weights=(right - left) / (2 * step))
-    steps = float(np.log(EXPONENTS[inside])) - slope * len(slope) / bend
-    found = estimated(steps, least=LEAST_BLOCKS)
-    return (found, "ok") if found.ends else (NO_ESTIMATE, "too_few")
+    slopes = np.zeros((int(block.max()) + 1, len(EXPONENTS) - 2))
+    np.add.at(slopes, block, losses[:, 2:] - losses[:, :-2])
+    if len(slopes) < LEAST_BLOCKS:
+        return NO_ESTIMATE, "too_few"
+    mean, _, half = column_ends(slopes, np.ones(len(slopes)), least=LEAST_BLOCKS)
+    low, high = _ends(mean / np.maximum(half, 1e-300), inside - 1)
+    return Estimate(value, None, min(low, value), max(high, value), len(slopes)), "ok"
+
+
+def _ends(slope: "Floats", at: int) -> tuple[float, float]:
+    """Return ln n below and above the exponent *at* at which the slope, in half intervals, reaches -1 and 1.
+
+    Far from the best exponent the likelihood is no parabola, and its slope varies less where it is flat. Without an end
+    it is that of the tried exponents.
+    """
+    tried = np.log(EXPONENTS)
+    ends = []
+    for away in (-1, 1):
+        side = away * slope[at::away]
+        beyond = np.flatnonzero(side >= 1)
+        if not len(beyond):
+            ends.append(float(tried[0 if away < 0 else -1]))
+            continue
+        last = max(int(beyond[0]), 1)
+        share = (1 - side[last - 1]) / (side[last] - side[last - 1])
+        ends.append(float(tried[1 + at] + away * (tried[1] - tried[0]) * (last - 1 + share)))
+    return ends[0], ends[1]
 
 
 def _reliability(orders: OwnOrders, played: Played, waits: "Bools") -> list[Bin]:

@@ -43,6 +43,26 @@ def test_cancellations_split_the_exponents_of_an_order_that_waits():
     assert not found.filled.any()
 
 
+def test_lots_ahead_are_known_before_the_last_print_that_passed_an_order_by():
+    """Not at its end, when a cancellation may have emptied the queue; without such a print, on arrival."""
+    events = [(2 * S, "trade", -1, BID, 5), (3 * S, "trade", -1, BID, 6), (4 * S, "depth", [(BID, 3)], [])]
+    _, found, _ = played(events, order(S, (5 * S, 0)))
+    assert found.joined.tolist() == [18]
+    assert found.passed.tolist() == [[13, 13, 13]]
+    assert (found.ahead < 9).all()
+    _, unpassed, _ = played(events[2:], order(S, (5 * S, 0)))
+    assert unpassed.passed.tolist() == [[18, 18, 18]]
+
+
+def test_a_fill_whose_print_has_another_id_is_the_print_of_as_many_lots():
+    """A day of another source numbers prints anew; a taker's prints at a price come at one instant."""
+    prints = [(3 * S, "trade", -1, BID, lots) for lots in (15, 5, 2, 4)]
+    columns, found, _ = played(prints, order(S, (3 * S, 0), fills=((3 * S, 77),)))
+    assert columns.known_us.tolist() == [3 * S + 2]  # the tape tells events of one instant apart
+    assert found.ahead.tolist() == [[0, 0, 0]]
+    assert found.passed.tolist() == [[5, 5, 5]]
+
+
 def test_orders_that_tell_nothing_of_the_market_are_left_out_by_reason():
     """One joins behind another of ours, one fills as it arrives, one ends after the recorded day."""
     prints = [(2 * S, "trade", -1, BID, 15)]

@@ -16,8 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mm.errors import SafetyError
 from mm.instrument import E8, Instrument
+from mm.live.account.kill_switch import KillSwitch
 from mm.live.run.interface import BookReader, InterfaceAt, InterfaceGateway
+from mm.live.run.trade_end import KILLED
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT
 from support import ROOT, run_python
 
@@ -74,10 +77,21 @@ def test_missing_server_error_names_command_to_start(tmp_path):
     assert "mm sim api" in done.stderr.splitlines()[-1]
 
 
+def test_triggered_kill_switch_refuses_start_at_the_interface(tmp_path):
+    """Before the server is asked anything."""
+    KillSwitch(tmp_path / "out", "SIMUSDT").trigger("by hand", 1)
+    done = run_python(
+        "-m", "mm", "trade", "--venue", "api", "--api-url", "http://127.0.0.1:9", "--symbol", "SIMUSDT",
+        cwd=tmp_path, WINDOW_START="always", LOG_LEVEL="ERROR",
+    )  # fmt: skip
+    assert done.returncode == SafetyError.exit_code, done.stderr
+    assert "rearm" in done.stderr.splitlines()[-1]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", [None, "future"])
-def test_run_folder_matches_interface_fills_position_and_cash(tmp_path, preset):
-    """To the last decimal; no order stays open."""
+@pytest.mark.parametrize(("preset", "killed"), [(None, False), ("future", True)])
+def test_run_folder_matches_interface_fills_position_and_cash(tmp_path, preset, killed):
+    """To the last decimal; no order stays open, whether a signal ends the trade or the kill switch of its symbol."""
     pytest.importorskip("fastapi", reason="needs the extra [api]")
     from serving import trading_interface
 
@@ -98,9 +112,12 @@ def test_run_folder_matches_interface_fills_position_and_cash(tmp_path, preset):
             while len(client.get("/fills/mm_1").json()) < 5 and time.monotonic() < ends_s:
                 assert trade.poll() is None, trade.communicate()
                 time.sleep(0.1)
-            trade.send_signal(signal.SIGTERM)
+            if killed:
+                KillSwitch(tmp_path / "out", "SIMUSDT").trigger("by hand", 1)
+            else:
+                trade.send_signal(signal.SIGTERM)
             out, err = trade.communicate(timeout=60)
-            assert trade.returncode == 0, err
+            assert trade.returncode == (KILLED if killed else 0), err
             assert client.get("/orders/mm_1").json() == []
             listed = json.loads(client.get("/fills/mm_1").content, parse_float=Decimal)
             position = json.loads(client.get("/positions/mm_1").content, parse_float=Decimal)

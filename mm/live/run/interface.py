@@ -19,7 +19,9 @@ from mm.backtest.engine.live_feed import FeedEvent, Row
 from mm.clock import US_PER_S, day_of
 from mm.errors import SafetyError, TryLater, UsageError
 from mm.instrument import Instrument, e8, short_text, to_exchange_info
+from mm.live.account.kill_switch import KillSwitch, SwitchWatch
 from mm.live.account.ledger import Ledger
+from mm.live.account.locks import TraderLocks
 from mm.live.run.decisions import DecisionLags
 from mm.live.run.play import TradePlay, TradeStart
 from mm.live.run.terms import ShadowTerms
@@ -262,13 +264,25 @@ class InterfaceTrade:
     def __init__(self, run: "Run", day: Day, at: InterfaceAt, knobs: PlayKnobs, clock: "SteadyClock") -> None:
         self._run, self._day, self._at, self._knobs, self._clock = run, day, at, knobs, clock
         self._symbol = day.symbol
+        self._switch = KillSwitch(day.out_root, day.symbol)
+        self._switch_watch = SwitchWatch(self._switch)
 
     async def trade(self, signals: "TradeSignals") -> tuple[TradeEnd, OrderTimes]:
-        """Trade until a signal or a limit ends it; return the outcome and the durations of orders.
+        """Trade until a signal, a limit or the kill switch ends it; return the outcome and the durations of orders.
 
         Raises:
-            TryLater: If the interface does not answer.
+            SafetyError: If the kill switch is triggered.
+            TryLater: If the interface does not answer, or another trade of this host has the client's name there.
         """
+        if self._switch.triggered:
+            raise SafetyError(self._switch.line())
+        try:
+            with TraderLocks(self._day.out_root, self._at.url, self._at.client_id).alone(self._symbol):
+                return await self._trade(signals)
+        finally:
+            self._switch_watch.close()
+
+    async def _trade(self, signals: "TradeSignals") -> tuple[TradeEnd, OrderTimes]:
         client = TradingInterfaceClient(self._at)
         try:
             health = await client.call("GET", "/health")
@@ -287,8 +301,13 @@ class InterfaceTrade:
             for result in results:
                 if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
                     raise result
-            await gateway.stop()
-            return end(trader), gateway.times
+            ended = end(trader)
+            try:
+                await gateway.stop()
+            finally:
+                if ended.killed_for is not None:
+                    await asyncio.to_thread(self._switch.trigger, ended.killed_for, self._clock())
+            return ended, gateway.times
         finally:
             await client.close()
 
@@ -310,14 +329,21 @@ class InterfaceTrade:
         play = TradePlay(terms, self._knobs, TradeStart(position_e8=begin_e8[0], cash_e8=begin_e8[1]), self._run)
         account = TradeAccount(play.engine, Ledger(play.grid), play.grid, begin_e8)
         lags = DecisionLags(lambda: play.engine.decisions, self._clock)
+        watch = self._switch_watch
         parts = TraderParts(
-            engine=play.engine, grid=play.grid, account=account, log=self._run.log, decided=lags.note, clock=self._clock
+            engine=play.engine,
+            grid=play.grid,
+            account=account,
+            log=self._run.log,
+            watch=lambda _: KILL if watch.triggered else None,
+            decided=lags.note,
+            clock=self._clock,
         )
         gateway = InterfaceGateway(client, play.grid, multiplier, self._clock)
         gateway.trader = trader = Trader(parts, gateway)
 
         def end(trader: Trader) -> TradeEnd:
-            killed = (play.engine.manager.killed_for or "signal") if trader.ended == KILL else None
+            killed = (play.engine.manager.killed_for or watch.why or "signal") if trader.ended == KILL else None
             return TradeEnd(trader.ended or "", killed, None, play, account, trader, lags)
 
         return trader, gateway, BookReader(play.grid, multiplier), end

@@ -30,13 +30,7 @@ class AccountLimits:
 
 @dataclass(frozen=True)
 class AccountBounds:
-    """The same in units; None is no limit.
-
-    Attributes:
-        loss_e8: Loss of a day, 1e-8 of the quote asset.
-        notional_e8: Notional, 1e-8 of the quote asset.
-        orders: Number of open orders.
-    """
+    """The same in units (1e-8 of the quote asset, but *orders* is a number); None is no limit."""
 
     loss_e8: int | None = None
     notional_e8: int | None = None
@@ -44,9 +38,7 @@ class AccountBounds:
 
     @classmethod
     def of(cls, limits: AccountLimits, risk: Sequence[Risk]) -> Self:
-        """Return the bounds; without one of its own, the loss is the largest loss limit of all symbols, if each
-        has one.
-        """
+        """Without one of its own, the loss is the largest loss limit of all symbols, if each has one."""
         losses = [one.max_daily_loss for one in risk if one.max_daily_loss is not None]
         loss = limits.account_max_daily_loss or (max(losses, key=e8) if len(losses) == len(risk) > 0 else None)
         notional = limits.account_max_notional

@@ -45,11 +45,8 @@ class AccountResult:
     """A finished backtest of an account.
 
     Attributes:
-        results: The result of each market, whose accounts add up to the whole, by symbol in their order.
-        bounds: The limits over all markets.
-        killed: The instant from which nothing was sent, and why; None if the account was not killed.
+        killed: When and why nothing was sent any more.
         absent: The days of the run that a market lacks, by symbol.
-        wallet: The margin account at the end, of contracts.
         trials: Those on record of the account's days; None without a ledger.
     """
 
@@ -121,7 +118,6 @@ class AccountResult:
         return {**summary, "symbols": symbols}
 
     def _account(self) -> dict[str, float | None]:
-        """Return equity at both ends, and the drawdown of the quoting PnL."""
         series = self.series
         if series is None:
             return dict.fromkeys(("equity_start", "equity_end", "max_drawdown"))
@@ -137,9 +133,8 @@ class AccountResult:
         return {**ended, "margin": dict(finite(peaks_shown(self.wallet.peaks)))}
 
     def balances(self) -> dict[str, dict[str, str]]:
-        """Return the balance of each asset at the start and at the end, as exact decimals.
-
-        Of contracts: the wallet, and each position by its symbol.
+        """Each asset's balance at the start and at the end, as exact decimals; of contracts the wallet, and each
+        position.
         """
         held: dict[str, list[int]] = {}
         if self.wallet is not None:
@@ -165,7 +160,7 @@ class AccountResult:
         }
 
     def diversification(self) -> dict[str, Any] | None:
-        """Return the risk of the sum beside the sum of the risks; None without a period of 60 s.
+        """The risk of the sum beside the sum of the risks; None without a period of 60 s.
 
         Periods are the account's, at whose ends each market counts with its last PnL.
         """
@@ -191,7 +186,6 @@ class AccountResult:
         }
 
     def _risk(self, each: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-        """Return the limits over the account, the breaches of the markets' own limits, and the reason for a kill."""
         breaches: dict[str, int] = {}
         for one in each:
             for name, count in ((one.get("risk") or {}).get("breaches") or {}).items():
@@ -253,12 +247,8 @@ class AccountResult:
     def write_tables(
         self, folder: Path, hashes: dict[str, str] | None = None, orders_format: str = CSV
     ) -> dict[str, int]:
-        """Write orders, fills, state and breaches of all markets, each row with its ``symbol``; return their rows.
-
-        Args:
-            folder: Created if it does not exist.
-            hashes: Filled with the sha256 of each file, in hex.
-            orders_format: Form of the orders file, ``csv`` or ``parquet``.
+        """Write orders, fills, state and breaches of all markets, each row with its ``symbol``, as
+        `Result.write_tables`.
         """
         import polars as pl
 
@@ -292,7 +282,7 @@ class AccountResult:
 
 
 def _in_time(frames: "Mapping[str, pl.DataFrame]") -> "pl.DataFrame":
-    """Return the rows of all markets in the order of their instants, at one instant in the order of the markets."""
+    """By instant; at one instant in the order of the markets."""
     import polars as pl
 
     named = [frame.with_columns(pl.lit(symbol).alias("symbol")) for symbol, frame in frames.items()]
@@ -301,7 +291,7 @@ def _in_time(frames: "Mapping[str, pl.DataFrame]") -> "pl.DataFrame":
 
 
 def sum_of(each: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    """Return the exact sum of decimals; None where one is not known."""
+    """None where a decimal is not known."""
     values = [one[name] for one in each if name in one]
     if any(value is None for value in values) or not values:
         return None

@@ -43,7 +43,7 @@ class OwnActivity:
 
 
 def without_us(tape: Tape, own: OwnActivity) -> Tape:
-    """Return a tape without our orders and trades; orders and trades of another time change nothing."""
+    """Orders and trades of another time change nothing."""
     ours = sorted((order for order in own.orders if order.left_e8), key=lambda order: order.left_e8[0][0])
     is_ours = (tape.kind == TRADE) & np.isin(tape.event_id, np.array(sorted(own.trade_ids), np.int64))
     kept = (tape.kind != KEYFRAME) & ~is_ours
@@ -78,7 +78,6 @@ def _read_again(read: Callable[..., Tape], own: OwnActivity, **options: Any) -> 
 
 
 def _frame_follows(kind: NDArray[np.uint8], kept: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """1 where a KEYFRAME follows, perhaps after events that are not kept."""
     frames = np.flatnonzero(kind[1:] == KEYFRAME)  # the events before them
     flags = np.zeros(int(kept.sum()), np.uint8)
     flags[(np.cumsum(kept) - 1)[frames]] = 1
@@ -107,7 +106,7 @@ class _OwnRows:
 
 
 def _book_ms(tape: Tape) -> "NDArray[np.int64]":
-    """Return the exchange time (ms) of the book after each event; a snapshot is dated just before the next message."""
+    """The exchange time (ms) of the book after each event; a snapshot is dated just before the next message."""
     stamps = tape.event_exch_us // US_PER_MS
     stamped = np.flatnonzero((tape.kind == DEPTH) & (stamps > 0))
     coming = np.searchsorted(stamped, np.arange(len(tape)))
@@ -116,7 +115,6 @@ def _book_ms(tape: Tape) -> "NDArray[np.int64]":
 
 
 def _changed(tape: Tape, ours: Sequence[RecordedOrder]) -> Iterator[tuple[int, Sequence[Row]]]:
-    """Yield book events with our orders, and their rows without them."""
     grid, market, coming = tape.instrument, MarketWithoutUs(), list(reversed(ours))
     stamp_ms, number = _book_ms(tape), 0
     is_book = (tape.kind == DEPTH) | (tape.kind == SNAPSHOT)

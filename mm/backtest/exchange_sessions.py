@@ -12,10 +12,8 @@ _NEVER = 1 << 62
 
 @cache
 def sessions_of(calendar: str, year: int) -> tuple[tuple[int, int], ...] | None:
-    """Return open and close (µs) of each session that touches a year; None without the package.
-
-    Args:
-        calendar: Code of the exchange, an ISO 10383 code such as ``XNYS``, or ``CMES``.
+    """Open and close (µs) of each session that touches a year, by an ISO 10383 code such as ``XNYS``; None without the
+    package.
     """
     try:
         import exchange_calendars
@@ -30,7 +28,7 @@ def sessions_of(calendar: str, year: int) -> tuple[tuple[int, int], ...] | None:
 
 
 def is_in_session(calendar: str, us: int, year: int) -> bool:
-    """Return whether an instant, in *year*, lies in a session; True if the sessions are unknown."""
+    """True if the sessions are unknown."""
     sessions = sessions_of(calendar, year)
     if sessions is None:
         return True

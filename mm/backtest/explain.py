@@ -39,7 +39,6 @@ class BookEvent:
     """One event of the tape, and the book after it.
 
     Attributes:
-        what: ``depth``, ``print …``, ``snapshot``, ``gap``.
         lots: Displayed lots after it at the requested price and side.
     """
 
@@ -61,12 +60,7 @@ def explain(
 ) -> str:
     """Return the explanation of one fill as text.
 
-    Of several prints at one instant, the fill is shown after the only possible cause, or with the number of candidates.
-    Where the exchange was ahead of the run, events are as they happened there.
-
-    Args:
-        together: All fills of the order at its instant, this one included; empty if alone.
-        feed: As in the run's summary.
+    Of several prints at one instant (*together* are all fills there), the fill follows the only possible cause.
     """
     us, price = int(fill["recv_us"]), _short(fill["price"])
     side = 1 if (fill["side"] == "BUY") != (fill["reason"] == TAKEN) else -1
@@ -96,7 +90,7 @@ def explain(
 
 
 def causing_prints(tape: "Tape", fill: Row, together: Sequence[Row]) -> list[int]:
-    """Return the prints that may have caused a fill: at its instant, and at least as large.
+    """The prints at a fill's instant that are at least as large.
 
     An order fills at most once per print, in order, so each fill needs its own.
     """
@@ -120,7 +114,7 @@ def _reaching(tape: "Tape", fill: Row) -> Iterator[tuple[int, int]]:
 
 
 def _after(prints: Sequence[tuple[int, int]], sizes: Sequence[int]) -> int:
-    """Return how many first *prints* suffice to assign one to each fill of *sizes*, in order."""
+    """How many first *prints* suffice to assign one to each fill of *sizes*, in order."""
     at = 0
     for size in sizes:
         at = next((place for place in range(at, len(prints)) if prints[place][1] >= size), len(prints)) + 1
@@ -128,11 +122,7 @@ def _after(prints: Sequence[tuple[int, int]], sizes: Sequence[int]) -> int:
 
 
 def market(tape: "Tape", us: int, side: int, ticks: int, around: int) -> Iterator[BookEvent]:
-    """Yield events before, at and after an instant.
-
-    Args:
-        around: At most so many before and after; none older than a minute.
-    """
+    """Yield at most *around* events before and after an instant, none older than a minute."""
     changes = tape.kind != KEYFRAME
     at, behind = np.searchsorted(tape.event_us, us, side="left"), np.searchsorted(tape.event_us, us, side="right")
     earlier = np.flatnonzero(changes[:at] & (tape.event_us[:at] >= us - BEFORE_US))[-around:]

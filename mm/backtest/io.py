@@ -116,7 +116,6 @@ class Amount:
         cells.amount(self.terms, self.places, self.start, self.mark)
 
     def series(self, table: "Table", *, exactly: bool) -> Any:
-        """As decimals, or nearest floats; of one term without a start."""
         import polars as pl
 
         ((unit, column),) = self.terms
@@ -134,7 +133,6 @@ Columns = Mapping[str, Whole | Instant | Word | SideColumn | Amount]
 
 
 def order_columns(grid: "Instrument") -> Columns:
-    """Return the orders file's columns."""
     at = ORDER_COLUMNS.index
     instants = {name: at(f"{name}_us") for name in ("active", "expire", "cancel_req", "cancel_effective")}
     return {
@@ -160,7 +158,6 @@ def order_columns(grid: "Instrument") -> Columns:
 
 
 def fill_columns(grid: "Instrument", reasons: Sequence[str]) -> Columns:
-    """*reasons* are the words of the journal's codes."""
     at = FILL_COLUMNS.index
     return {
         "recv_ms": Instant(at("us"), US_PER_MS),
@@ -183,7 +180,6 @@ def state_columns(terms: "RunTerms") -> Columns:
     worth_unit, worth_places = _fewest_places(5 * grid.tick_lot_e16, 17)
 
     def cash(finer: int) -> tuple[tuple[tuple[int, ...], ...], int]:
-        """*finer* places more than needed."""
         e8 = 10 ** (places + finer - 8)
         return ((cash_unit * 10**finer, cash_tl), (-e8, fees)), terms.initial_cash_e8 * e8
 
@@ -212,12 +208,10 @@ def orders_path(folder: Path, symbol: str) -> Path:
 
 
 def rows_of(table: "pl.DataFrame", symbol: str) -> "pl.DataFrame":
-    """Return the rows of a symbol in a table of an account, without the column that names it."""
     return table.filter(table["symbol"] == symbol).drop("symbol")
 
 
 def read_table(folder: Path, symbol: str, name: str) -> "pl.DataFrame":
-    """Each cell as the CSV file's text."""
     import polars as pl
 
     if name == "orders":
@@ -226,11 +220,7 @@ def read_table(folder: Path, symbol: str, name: str) -> "pl.DataFrame":
 
 
 def read_orders(folder: Path, symbol: str, types: "Mapping[str, Any] | None" = None) -> "pl.DataFrame":
-    """Read a run's orders, in either format.
-
-    Args:
-        types: Polars types by column; None reads all as text.
-    """
+    """Read a run's orders, in either format."""
     import polars as pl
 
     path = orders_path(folder, symbol)

@@ -122,7 +122,7 @@ class Journal:
     lives: "Lives | None" = None
 
     def spill_state(self, folder: "Path") -> None:
-        """Move a long run's state rows (one per second over weeks) to a mapped file; raises OSError."""
+        """Move a long run's state rows to a mapped file; raises OSError."""
         state = self.state
         if len(state) > LONG:
             self.__dict__["state"] = stored(state.reshape(-1), folder).reshape(state.shape)

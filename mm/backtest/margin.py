@@ -58,7 +58,6 @@ class Grid:
 
     Attributes:
         lot_e8: Base asset times the contract's multiplier.
-        most_ticks: Of an order.
     """
 
     tick_e8: int
@@ -72,17 +71,15 @@ class Watcher(Protocol):
     use: MarginUse
 
     def mark_before(self, us: int) -> int:
-        """Return the mark price in force before an instant, which is not before earlier ones; -1 for none."""
+        """The mark price in force before an instant, not before earlier ones; -1 for none."""
 
     def bound(self, low_e8: int, high_e8: int) -> None: ...
 
-    def catch_up(self, us: int) -> None:
-        """Play everything up to and including an instant."""
+    def catch_up(self, us: int) -> None: ...
 
     def liquidate(self, us: int) -> None: ...
 
-    def end(self) -> None:
-        """Send nothing afterwards, as a position of the account was liquidated."""
+    def end(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -99,7 +96,6 @@ class MarginAccount:
     """A wallet of the quote asset, and positions in contracts.
 
     Attributes:
-        start_e8: Balance at the start.
         peaks: How the cross positions used it.
     """
 
@@ -123,10 +119,9 @@ class MarginAccount:
         orders: Callable[[], Sequence[OpenOrder]] = no_orders,
         start_lots: int = 0,
     ) -> None:
-        """Add a contract.
+        """*start_lots* are opened at the first mark price.
 
         Args:
-            orders: Returns the contract's open orders.
             start_lots: Opened at the first mark price.
         """
         contract = self.wallet.contracts[symbol] = Contract(
@@ -143,7 +138,6 @@ class MarginAccount:
         self._held[symbol] = _Held(contract, terms, grid, start_lots)
 
     def watch(self, symbol: str, watcher: Watcher) -> None:
-        """Have a contract watched by what plays it."""
         self._held[symbol].watcher = watcher
 
     def contract(self, symbol: str) -> Contract:
@@ -171,7 +165,7 @@ class MarginAccount:
                 self.mark(symbol, held.watcher.mark_before(us))
 
     def book(self, us: int, symbol: str, side: int, trade: tuple[int, int], fee_e8: int) -> int:
-        """Book a fill of *trade*, ticks and lots, and return what it realises before its fee."""
+        """Return what a fill of *trade*, ticks and lots, realises before its fee."""
         self.look(us)
         contract = self.contract(symbol)
         if contract.mark.e8 == NO_MARK:
@@ -186,10 +180,7 @@ class MarginAccount:
         self.rebound()
 
     def can_open(self, us: int, symbol: str, order: OpenOrder, best_ticks: tuple[int, int]) -> int:
-        """Return the exchange's code for which it refuses an order, 0 for none; *best_ticks*: bid and ask, or 0.
-
-        An order of 0 ticks is a MARKET order.
-        """
+        """The code for which the exchange refuses an order, 0 for none; an order of 0 ticks is a MARKET order."""
         self.look(us)
         held, (bid, ask) = self._held[symbol], best_ticks
         tick_e8, contract = held.grid.tick_e8, held.contract
@@ -211,8 +202,7 @@ class MarginAccount:
     def bounds(self) -> dict[str, tuple[int, int]]:
         """Per contract, the nearest mark prices below and above that may liquidate one, exclusive.
 
-        Each cross position may use up an equal share of the surplus, an isolated one its own. They err on the safe
-        side: beyond them `is_due` decides, and if not, they are asked for again.
+        Each cross position may use up an equal share of the surplus, an isolated one its own.
         """
         cross = sum(not one.contract.isolated and one.contract.lots != 0 for one in self._held.values())
         return {symbol: self._bounds(held.contract, cross) for symbol, held in self._held.items()}
@@ -239,7 +229,7 @@ class MarginAccount:
     def settle(self, us: int, asks: Watcher) -> None:
         """Liquidate what has no margin at the marks up to and including an instant, in the order of the contracts.
 
-        All of them have then played that instant, but for the one that *asks*; a liquidation ends the run of all.
+        All have played that instant, but for the one that *asks*.
         """
         self.look(us + 1)
         if self._settles:
@@ -260,7 +250,6 @@ class MarginAccount:
         self.rebound()
 
     def count_peaks(self, stop_us: int) -> None:
-        """Raise the peaks by the marks up to and including an instant, and forget these."""
         uses = [held.watcher.use for held in self._held.values() if held.watcher is not None]
         self.peaks.count(uses, self.start_e8 / E8, stop_us)
         for use in uses:
@@ -271,9 +260,6 @@ class MarginAccount:
 
         The book takes what it offers at the bankrupt price or better; the insurance fund takes the rest there. These
         trades pay no commission; the liquidation fee is the last one's.
-
-        Args:
-            offers: Returns the levels (ticks, lots, best first) that an order up to a price can take.
         """
         held = self._held[symbol]
         contract, grid = held.contract, held.grid

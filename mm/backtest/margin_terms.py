@@ -59,12 +59,7 @@ class MarginTerms:
 
     @classmethod
     def of(cls, margin: Margin | None, tape: "Tape") -> "MarginTerms | None":
-        """Return the terms of a run that starts with *tape*; None without margin, and of another market than USD-M.
-
-        Raises:
-            BrokenFile: If the file of the brackets cannot be read, or has none of the symbol.
-            UsageError: If the leverage is above every bracket's.
-        """
+        """None without margin, and of another market than USD-M; raises BrokenFile or UsageError."""
         if margin is None or tape.meta.venue != USDM:
             return None
         path, rate_e8 = margin.brackets_file, tape.instrument.filters.liquidation_rate_e8
@@ -91,10 +86,8 @@ class MarginTerms:
 
 
 def read_brackets(path: Path, symbol: str) -> Brackets:
-    """From a file with the exchange's answer to ``leverageBracket``.
-
-    Raises:
-        BrokenFile: If it cannot be read, has none of the symbol, or its rows do not follow each other.
+    """From a file with the exchange's answer to ``leverageBracket``; BrokenFile if its rows do not follow each
+    other.
     """
     way = "save the answer of GET /fapi/v1/leverageBracket as it is"
     try:
@@ -126,7 +119,6 @@ def _bracket(row: Mapping[str, Any]) -> Bracket:
 
 
 def _fault(brackets: Sequence[Bracket]) -> str:
-    """Return why brackets are not a table; empty if they are."""
     if not brackets:
         return "there is no bracket"
     first = brackets[0]

@@ -18,7 +18,6 @@ class MarginPeaks:
     """Largest values at the mark prices; amounts in the quote asset.
 
     Attributes:
-        initial, maintenance: Margins of the positions.
         ratio: Maintenance margin over margin balance; 1 liquidates.
         leverage: Notional over margin balance.
     """
@@ -29,7 +28,6 @@ class MarginPeaks:
     leverage: float = 0.0
 
     def see(self, initial: Floats, maintenance: Floats, notional: Floats, equity: Floats) -> None:
-        """Raise the peaks by what was at some instants."""
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(equity > 0, maintenance / equity, np.inf)
             leverage = np.where(equity > 0, notional / equity, np.inf)
@@ -39,7 +37,7 @@ class MarginPeaks:
         self.leverage = max(self.leverage, float(leverage.max(initial=0.0)))
 
     def count(self, uses: "Sequence[MarginUse]", start: float, stop_us: int) -> None:
-        """Raise the peaks of the cross positions by their marks up to an instant; *start* is the first balance."""
+        """*start* is the first balance."""
         cross = [use for use in uses if not use.terms.isolated]
         instants = np.unique(np.concatenate([use.us[: use.seen(stop_us)] for use in cross] or [np.empty(0, np.int64)]))
         initial, maintenance, notional = np.zeros((3, len(instants)))
@@ -64,8 +62,6 @@ class MarginUse:
     """The marks of a contract that are not counted yet, and the changes of its position.
 
     Attributes:
-        lot: Base asset of a lot.
-        us, e8: The marks.
         peaks: Of its position; ratio and leverage only if it is isolated.
     """
 
@@ -81,8 +77,6 @@ class MarginUse:
         """Note a change.
 
         Args:
-            us: When, µs.
-            lots: Position.
             behind_e8: Margin balance that it brings without its worth: all it has earned so far, less its cost; of an
                 isolated one its own margin, less its cost.
             beside_e8: What an isolated one has brought to the balance of the others.
@@ -90,11 +84,10 @@ class MarginUse:
         self._changes.extend((us, lots, behind_e8 / E8, beside_e8 / E8))
 
     def seen(self, stop_us: int) -> int:
-        """Return the number of marks up to and including an instant."""
         return int(np.searchsorted(self.us, stop_us, side="right"))
 
     def at(self, instants: Ints) -> tuple[Floats, Floats, Floats]:
-        """Return lots and the two amounts of `change` at instants, 0 before the first change."""
+        """Lots and the two amounts of `change` at instants, 0 before the first change."""
         changes = np.frombuffer(self._changes, np.float64).reshape(-1, _CHANGE)
         found = np.searchsorted(changes[:, 0], instants, side="right")
         rows = np.concatenate([np.zeros((1, _CHANGE)), changes])[found]
@@ -113,7 +106,6 @@ class MarginUse:
         return margin
 
     def count(self, stop_us: int) -> None:
-        """Raise the peaks by the marks up to and including an instant, and forget these."""
         stop = self.seen(stop_us)
         lots, behind, _ = self.at(self.us[:stop])
         held = lots != 0

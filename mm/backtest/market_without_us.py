@@ -105,7 +105,6 @@ class MarketWithoutUs:
     # the market
 
     def of(self, events: Iterable[FeedEvent]) -> tuple[FeedEvent, ...]:
-        """A trade of ours is left out."""
         return tuple(without_us for event in events if (without_us := self._of(event)) is not None)
 
     def _of(self, event: FeedEvent) -> FeedEvent | None:

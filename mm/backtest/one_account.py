@@ -26,12 +26,7 @@ UNPRICED = "account_unpriced"
 
 @dataclass(frozen=True)
 class AccountMarket:
-    """One market of an account, and the strategy there.
-
-    Attributes:
-        tapes: Its days, in order of time.
-        rules: With its share of the balances: see `shared`.
-    """
+    """One market of an account, and the strategy there."""
 
     tapes: Sequence[Tape]
     quotes: object
@@ -45,7 +40,7 @@ class AccountMarket:
 
 
 def check_markets(tapes: Mapping[str, Tape]) -> None:
-    """Raise UsageError if one account cannot trade the markets of these tapes, by symbol."""
+    """Raise UsageError if one account cannot trade these markets."""
     way = "leave --one-account (ONE_ACCOUNT) out, and each is played with balances of its own"
     contracts = [symbol for symbol, tape in tapes.items() if tape.meta.venue == USDM]
     if contracts and len(contracts) < len(tapes):
@@ -64,7 +59,7 @@ def check_markets(tapes: Mapping[str, Tape]) -> None:
 
 
 def shared(markets: Mapping[str, AccountMarket], cash_e8: int, bounds: AccountBounds) -> dict[str, AccountMarket]:
-    """Return *markets* whose accounts begin with equal shares of *cash_e8*; the first has what does not divide."""
+    """Equal shares of *cash_e8*; the first has what does not divide."""
     share, rest = divmod(cash_e8, len(markets))
     owned = {}
     for place, (symbol, market) in enumerate(markets.items()):

@@ -135,12 +135,7 @@ OURS = frozenset({"tick", "ticks", "s", "sec", "secs", "second", "seconds", "cli
 
 
 def refuse_other_units(model: str, params: Mapping[str, object], known: Mapping[str, Unit | None], tick: str) -> None:
-    """Raise UsageError, with the right name, unit and if possible converted value, for a *known* parameter in another
-    unit.
-
-    Args:
-        tick: Decimal; converts a price to ticks.
-    """
+    """Raise UsageError, with name, unit and if possible converted value, for a *known* parameter in another unit."""
     # Longest name first: sigma_window_min is sigma_window_s in minutes, not a variant of sigma.
     names = sorted(known, key=len, reverse=True)
     for key, name in ((key, name) for key in params if key not in known for name in names):

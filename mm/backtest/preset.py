@@ -26,11 +26,7 @@ class Fees:
     rate_e8: tuple[int, int] = (0, 0)
 
     def of(self, qty_e8: int, notional_e16: int, *, taker: bool) -> int:
-        """Return a fill's fee, 1e-8 of the quote asset, rounded half to even.
-
-        Args:
-            notional_e16: Price times quantity times multiplier, 1e-16.
-        """
+        """A fill's fee, 1e-8 of the quote asset, rounded half to even; *notional_e16* includes the multiplier."""
         fee, rest = divmod(self.unit_e8[taker] * qty_e8 * E8 + self.rate_e8[taker] * notional_e16, _E16)
         return fee + (2 * rest > _E16 or (2 * rest == _E16 and fee % 2 == 1))
 

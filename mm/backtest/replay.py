@@ -83,15 +83,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
 
 
 class Replay:
-    """A backtest of one market, day by day: its paper exchange, and what a reader must know of the days.
-
-    Args:
-        quotes, fills, rules, intensity, keeps_orders: As of `backtest`.
-        account, symbol: As of `PaperExchange`.
-
-    Raises:
-        UsageError: If the target inventory is beyond the bound of the quotes.
-    """
+    """A backtest of one market, day by day; arguments as of `backtest` and `PaperExchange`."""
 
     def __init__(  # noqa: PLR0913 - as of `backtest`
         self,
@@ -143,11 +135,7 @@ class Replay:
         )
 
     def result(self, played: Sequence[Tape]) -> "Result":
-        """Return the result, with the tapes that its charts may read.
-
-        Raises:
-            UsageError: If no day has played.
-        """
+        """Raises UsageError if no day has played."""
         first, exchange, rules = self._first, self.exchange, self.exchange.rules
         if first is None:
             raise UsageError("backtest has no tape; give at least one")
@@ -289,11 +277,7 @@ def _check_target(quotes: object, rules: Rules) -> None:
 
 
 def by_events(tapes: Sequence[Tape], step: Callable[[int], None]) -> Callable[[int], None]:
-    """Return a progress function that takes µs of tape, cycling through the tapes, and counts events.
-
-    Args:
-        step: Gets the events played: a busy minute is more work than a quiet one.
-    """
+    """A progress function that takes µs of tape and counts events: a busy minute is more work than a quiet one."""
     number = at_us = counted = 0
 
     def advance(us: int) -> None:

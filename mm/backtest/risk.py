@@ -242,7 +242,7 @@ class RiskBreach:
 
 
 def limits_of(risk: Risk) -> RiskLimits | None:
-    """Return the limits that the knobs set, or None without any."""
+    """None without any limit."""
     limits = RiskLimits(
         max_position_e8=_e8(risk.max_position),
         max_order_notional_e8=_e8(risk.max_order_notional),

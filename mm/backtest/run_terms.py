@@ -32,21 +32,17 @@ class RunTerms:
     Attributes:
         knows_next_move: Whether its fills come with the moves of the price that cause them; without, nothing is
             concluded from the PnL: no verdict, interval or rank.
-        gammas: Each gamma that quotes were made with, in 1/(tick·clip), and the number of quotes, float64[gammas, 2];
-            None for a model without gamma.
         starts_us: Start of each day; empty if the days are reported as one.
         between_days_us: Total time between the end of a day's window and the start of the next.
         offsets: Distance of the mid from the intensity's reference price over the run, as
             `mm.backtest.metrics.order_lives.mid_offsets` returns it; None if that is the mid, or unknown.
-        fit: Description of the run's fit or schedule: ``path`` (the file's name), ``status``, ``reason``,
-            ``warnings``, ``A``, ``k``, ``min_delta_ticks``, ``max_delta_ticks``, ``lacks``, ``day``, and ``in_sample``
-            (whether it uses the played data or later data); None without one.
+        fit: Description of the run's fit or schedule: ``path`` (the file's name), ``status``, ``reason``, ``warnings``,
+            ``A``, ``k``, ``min_delta_ticks``, ``max_delta_ticks``, ``lacks``, ``day``, and ``in_sample`` (whether it
+            uses the played data or later data); None without one.
         bound_clips: Inventory at which quotes stop on one side, in clips; None if no bound is known.
         clock_raised: Number of messages whose receive time was raised, because the recorder's clock had stepped back.
         untraded: Share of the days' time in stretches without a trade longer than half a day's window; 1 without any
             trade, None if unknown.
-        ended: Why a run in a live market ended: ``reason``, a word, and ``why``, a sentence unless the end was regular;
-            None for a replay.
         unvalued_fees: Commissions paid in assets without a known price, amount by asset; the journal's fees contain
             their largest value, and the summary gives no net result.
         target_funding: Instant, µs, and funding of the target inventory alone, 1e-8 of the quote asset, by payment.
@@ -114,10 +110,7 @@ class RunTerms:
 
 
 def break_even_ticks(fees_e8: tuple[int, int], mid_ticks: float, tick_e8: int, multiplier: int) -> float:
-    """Distance from the mid at which a fill earns its maker fee, ticks.
-
-    A tick is worth its price step times *multiplier* per unit, the base of a fee per unit.
-    """
+    """Distance from the mid at which a fill earns its maker fee, ticks."""
     rate_e8, unit_e8 = fees_e8
     return rate_e8 / E8 * mid_ticks + unit_e8 / (tick_e8 * multiplier)
 
@@ -146,18 +139,12 @@ def has_other_part(summary: Mapping[str, Any]) -> bool:
 
 
 def concludes(summary: Mapping[str, Any]) -> bool:
-    """Return whether anything may be concluded from the PnL of a summary: its fills know the next move.
-
-    Nothing may be from a liquidated run's, which ends in the middle.
-    """
+    """Whether the PnL proves anything: its fills know the next move, and no liquidation ended the run."""
     return summary.get("knows_next_move") is not False and not summary.get("liquidated_at")
 
 
 def quoting_of(numbers: Mapping[str, Any]) -> float | None:
-    """From a summary, or a row of a sweep, evaluation or sensitivity.
-
-    Older versions that did not split quoting and hold give the account's.
-    """
+    """From a summary, or a row of a sweep, evaluation or sensitivity."""
     numbers = of_all_legs(numbers)
     pnl: float | None = numbers.get(QUOTING_ALL_LEGS, numbers.get("pnl_quoting", numbers.get("pnl_total")))
     return pnl

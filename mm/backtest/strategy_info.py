@@ -22,7 +22,7 @@ def strategy_fields(model: object) -> dict[str, Any]:
 
 
 def bound_clips(model: object) -> float | None:
-    """Return the smallest finite ``q_max`` (clips) of a model and its inner models; None without a bound."""
+    """The smallest finite ``q_max`` (clips) of a model and its inner models."""
     bounds = []
     while model is not None:
         bound = getattr(model, "q_max", None)
@@ -33,7 +33,7 @@ def bound_clips(model: object) -> float | None:
 
 
 def gammas_of(model: object) -> Floats | None:
-    """Gammas used by a played model and its inner models, with numbers of quotes: float64[gammas, 2]."""
+    """Gammas of a model and its inner models, with numbers of quotes: float64[gammas, 2]."""
     counted = [part.gammas() for part in _each(model) if hasattr(part, "gammas")]
     if any(len(rows) for rows in counted):
         return np.concatenate(counted)
@@ -45,8 +45,7 @@ def gammas_of(model: object) -> Floats | None:
 def strategy_of(model: object) -> dict[str, Any]:
     """As JSON: class, effective parameters, inner models.
 
-    ``auto``, ``touch`` or ``tape`` are computed by the run, ``fit`` comes from the fit; no bound is ``none``. Unused k
-    and A are left out.
+    ``auto``, ``touch`` or ``tape`` are computed by the run, ``fit`` comes from the fit; no bound is ``none``.
     """
     inside = [strategy_of(part) for part in _inside(model)]
     terms = {"model": type(model).__name__, "parameters": _parameters(model)}
@@ -89,7 +88,7 @@ class HasSources(Protocol):
     """A quote model whose k or A may come from another source than its parameters."""
 
     def sources(self) -> dict[str, str | None]:
-        """Of k and A unless a number; None if unused."""
+        """The source of k and of A unless a number; None if unused."""
         ...
 
 

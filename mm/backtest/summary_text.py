@@ -208,7 +208,7 @@ def stressed(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def worst(summary: Mapping[str, Any], before: str = "") -> str:
-    """Return the least PnL of the sensitivity and its assumption, after *before*; empty without a sensitivity."""
+    """The least PnL of the sensitivity and its assumption, after *before*; empty without a sensitivity."""
     rows = assumed_rows(summary)
     known = [(pnl, row["role"] != "headline", row) for row in rows if (pnl := quoting_of(row)) is not None]
     if not known:
@@ -326,7 +326,7 @@ def tree(summary: Mapping[str, Any]) -> list[str]:
 
 
 def sharpe(summary: Mapping[str, Any]) -> str:
-    """Return the Sharpe ratio with its interval; below `SHARPE_DAYS` days the verdict on the PnL's sign."""
+    """The Sharpe ratio with its interval; below `SHARPE_DAYS` days the verdict on the PnL's sign."""
     days, numbers = days_of(summary), of_all_legs(summary)
     ends = numbers["sharpe_ci95"]
     if days >= SHARPE_DAYS:
@@ -340,7 +340,6 @@ def days_of(summary: Mapping[str, Any]) -> int:
 
 
 def sign_of_mean(summary: Mapping[str, Any]) -> str:
-    """The verdict on the quoting PnL, its days and interval; or that there is none."""
     verdict = of_all_legs(summary).get("verdict")
     if verdict is None:
         return "without a verdict"
@@ -354,7 +353,7 @@ def sign_of_mean(summary: Mapping[str, Any]) -> str:
 
 
 def tried(trials: Any, bound: float | None) -> str:
-    """How many designs were tried on the days, and the lower *bound* that allows for them."""
+    """The number of designs tried on the days, and the lower *bound* that allows for them."""
     if not isinstance(trials, Mapping):
         return ""
     if trials["on_these_days"] > 1:
@@ -376,7 +375,7 @@ def tried_of(summary: Mapping[str, Any]) -> str:
 
 
 def told_sign(summary: Mapping[str, Any]) -> str:
-    """The sign that colours a PnL: the verdict's, unless the worst assumption denies it."""
+    """The verdict's sign, which colours a PnL, unless the worst assumption denies it."""
     verdict = of_all_legs(summary).get("verdict") or {}
     sign = sign_of(verdict.get("lower95"), verdict.get("upper95"))
     rows = assumed_rows(summary)

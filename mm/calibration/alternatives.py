@@ -37,7 +37,6 @@ class Alternative:
 
     Attributes:
         unseen: Out-of-sample gain in nats per fill over the exponential; None without blocks.
-        unseen_se: Its standard error, from the blocks.
     """
 
     name: str
@@ -75,8 +74,6 @@ class CurveComparison:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Rows of the fit with counts by block."""
-
     cells: Cells
     exposure_s: Floats
     fills: Floats
@@ -91,9 +88,7 @@ class _Rows:
         return cls(Cells(sample.shape, scale), exposure, fills)
 
     def tables(self) -> tuple[Floats, Floats]:
-        """Return exposure and fills of all blocks, then of even and of odd ones, to which curves are fitted
-        separately.
-        """
+        """All blocks, then even and odd ones: exposure and fills."""
         parts = [slice(None)]
         if len(self.fills) >= LEAST_BLOCKS and all(self.fills[parity::2].any() for parity in (0, 1)):
             parts += [slice(1, None, 2), slice(0, None, 2)]
@@ -108,8 +103,7 @@ class _Rows:
 def compare(points: Points) -> CurveComparison | None:
     """Return the curves fitted to *points*, and the chosen one; None if no exponential can be fitted.
 
-    Cross-validation over blocks of odd and even index: the shape fitted to one half predicts how each block of the
-    other distributes its fills over distances.
+    Cross-validated: the shape fitted to blocks of one parity predicts the distances of the other's fills.
     """
     sample = Sample.of(points)
     exponential = maximum_likelihood(sample.table())
@@ -144,7 +138,6 @@ def fitted_as(name: str, points: Points) -> tuple[FittedCurve, Sample] | None:
 
 
 def _held_out(rows: _Rows, halves: Sequence[FittedCurve]) -> Floats:
-    """Each block is predicted by the curve fitted to the blocks of the other parity."""
     loglik = np.zeros(len(rows.fills))
     for parity, curve in enumerate(halves):
         loglik[parity::2] = shares_loglik(curve.log_gain, rows.exposure_s[parity::2], rows.fills[parity::2])
@@ -214,7 +207,6 @@ def chosen_curve(
     """Return the curve of the chosen shape, and the choice.
 
     Args:
-        states: States of the spread with the points of each; the same shape is fitted to them.
         pivot: Distance in ticks; each trusted range is the one nearest to it.
     """
     best = compared.chosen
@@ -280,10 +272,10 @@ def _ends(low: float, high: float) -> Interval | None:
 
 
 def _half_width(fitted: FittedCurve, sample: Sample, at: Ints) -> Floats:
-    """Return the half-width of the 95 % interval of ln λ at the edges *at*.
+    """Half of the 95 % interval of ln λ at the edges *at*.
 
     The covariance is a sandwich of the blocks' scores, the variance of their sum taken from their slowest cosines, as
-    for A and k. Without two blocks, fills are assumed independent.
+    for A and k.
     """
     points, rows, blocks = sample.points, len(fitted.log_gain), sample.n_blocks
     rate, degrees = np.exp(fitted.log_gain), cosines(blocks)

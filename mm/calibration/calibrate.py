@@ -37,9 +37,7 @@ NUMBERS = 64  # of states
 
 
 class SpreadState(NamedTuple):
-    """The time in which the spread was from *low* to *high* ticks: its points and its *share* of the time with a valid
-    book.
-    """
+    """A state of the spread: *low* to *high* ticks, its points and its *share* of the valid time."""
 
     low: int
     high: int
@@ -120,7 +118,6 @@ class CalibrationResult:
     """A fit with its points.
 
     Attributes:
-        curves: The shapes of λ(δ) compared on those points; None if no exponential could be fitted.
         k_by_reference: Decay per tick by the marks from each reference price.
     """
 
@@ -185,7 +182,6 @@ class Permutations:
     Attributes:
         count: Usable fits; A (1/s) and k (1/tick) are their means.
         sd_A, sd_k: Standard deviations over permutations.
-        marks_A, marks_k: Fit of the marks; None if it is not usable.
     """
 
     count: int
@@ -207,7 +203,7 @@ class Permutations:
 
 
 def permutations(calibration: CalibrationResult) -> Permutations | None:
-    """Return the fits of all permutations of the ladder; None for another method, or with fewer than two fits."""
+    """Fit all permutations of a ladder; None for another method, or with fewer than two fits."""
     config, calibrator = calibration.calibrator.config, calibration.calibrator
     if config.method != "ladder":
         return None
@@ -251,11 +247,7 @@ def artefact(
     permuted: Permutations | None = None,
     times: Mapping[str, float | None] | None = None,
 ) -> dict[str, Any]:
-    """Return the content of ``poisson_fit.json``: null for unknown or non-finite values.
-
-    Args:
-        times: The result of `timing`, if it is known.
-    """
+    """Return the content of ``poisson_fit.json``: null for unknown or non-finite values."""
     calibrator, curves = calibration.calibrator, calibration.curves
     stretches = [(marks.path, *day) for marks, day in zip(calibrator.marks, calibrator.days, strict=True)]
     # the rates are for pages
@@ -306,7 +298,6 @@ def options(config: CalibrationConfig) -> dict[str, Any]:
 
 
 def _counts(calibrator: Calibrator) -> dict[str, float]:
-    """Return the days' aggressive orders by outcome, and the time without a valid book."""
     days = [marks.between(*span) for marks, span in zip(calibrator.marks, calibrator.days, strict=True)]
     counts = Counter[str]()
     for day in days:
@@ -334,7 +325,6 @@ def k_by_max_delta(calibration: CalibrationResult) -> list[dict[str, float | Non
 
 
 def old_book(reference: str, decays: Mapping[str, float | None]) -> tuple[str, ...]:
-    """Return a warning if k from the displayed best price differs by a fifth from k after the first print."""
     shown, own = decays["best"], decays["sweep"]
     if reference == "sweep" or shown is None or own is None or abs(shown / own - 1) <= OTHER_K:
         return ()
@@ -373,12 +363,7 @@ def short_reach(calibrator: Calibrator) -> tuple[str, ...]:
 
 
 def timing(tapes: "Sequence[Tape]") -> dict[str, float | None]:
-    """Return statistics of the exchange times of *tapes*; None without exchange times.
-
-    ``same_instant_share``: share of prints with the trade time of their side's previous print, and so of its sweep.
-    ``book_age_ms_p50``: median ms from a trade to the exchange time of the first depth message that can include it: the
-    displayed book's delay.
-    """
+    """Statistics of exchange times: prints that continue a sweep, and ms from a trade to the depth that shows it."""
     shared, ages = [], []
     for tape in tapes:
         stamp = tape.event_exch_us

@@ -41,11 +41,7 @@ FROM_BEST = (0.0, *DELTAS)
 
 @dataclass(frozen=True)
 class FillsMeasured:
-    """The fill model under which simulated orders are measured.
-
-    Attributes:
-        make: Returns a new model, for each run.
-    """
+    """The fill model of simulated orders; *make* returns a new one for each run."""
 
     name: str
     params: dict[str, Any]
@@ -134,8 +130,6 @@ class Measured:
     """Measurement of one part of the tapes.
 
     Attributes:
-        fitted: Points of the fit: disjoint cells of ``marks``, else independent points. Under a fill model, orders of
-            the nearest quotes with a late cancel count at that distance; orders of other quotes do not.
         shown: Points of ``calibration_points.csv``: cumulative for ``marks``.
     """
 
@@ -163,7 +157,6 @@ class Calibrator:
         marks: "Sequence[DepthCounts]" = (),
         choice: ReferenceChoice | None = None,
     ) -> None:
-        """Prepare the days, in chronological order."""
         self.tapes = known_at_end(tapes_given(tape, "the calibration"))
         self.config, self.reference_choice = config, choice
         # Rates are of the market by one clock: reference, states, prints and simulated orders are as it was received.
@@ -244,7 +237,6 @@ class Calibrator:
         return DepthOptions(self.config.reference, self.config.rule, self.config.max_delta_ticks, BLOCK_S)
 
     def parts(self, start_us: int, end_us: int) -> list[tuple[int, int, int]]:
-        """Return number, start and end of each day's part of ``[start_us, end_us)``; at least one, maybe empty."""
         spans = ((day, *within(span, start_us, end_us)) for day, span in enumerate(self._spans))
         return [span for span in spans if span[1] < span[2]] or [(0, start_us, start_us)]
 
@@ -253,7 +245,6 @@ class Calibrator:
         return [span_of(tape) for tape in self.tapes]
 
     def between(self, start_us: int, end_us: int) -> Measured:
-        """Measure ``[start_us, end_us)``; nothing at or after its end is read."""
         if (known := self.known_at(end_us)) is not self:
             return known.between(start_us, end_us)
         parts = self.parts(start_us, end_us)
@@ -306,7 +297,6 @@ class Calibrator:
         return PER_TICK[self.config.reference]
 
     def _late(self, rows: OrderRows) -> Points:
-        """Under a fill model, orders nearer than the nearest quotes count at their distance."""
         points = rows.points(self._per_tick)
         if self.config.fills is None:
             return points
@@ -318,12 +308,11 @@ class Calibrator:
         return replace(points, delta_ticks=np.maximum(points.delta_ticks, near))
 
     def length_s(self, start_us: int, end_us: int) -> float:
-        """Return the recorded seconds, with all days but the last in whole blocks."""
+        """The last day counts fully, the earlier ones by whole blocks."""
         parts = self.parts(start_us, end_us)
         return first_blocks(parts)[-1] * BLOCK_S + (parts[-1][2] - parts[-1][1]) / US_PER_S
 
     def reach(self, start_us: int, end_us: int) -> float:
-        """Return the distance (ticks) of the last cell: the flow's reach, or as given."""
         if self.config.max_delta_ticks is not None:
             return self.config.max_delta_ticks
         span = start_us, end_us
@@ -373,7 +362,6 @@ class Calibrator:
         return replace(with_block_errors(fit), sides=Sides(bid=bid, ask=ask))
 
     def fit_window(self, points: Points) -> PoissonFit:
-        """Fit as `fit_points`, but compute only what a schedule's segment or a piece of a day needs."""
         ladders, options = self.ladders, self._options(self.ladders)
         fit = fit_window(points, replace(options, intervals="block")).times(ladders)
         return fit if fit.by_blocks or not fit.usable else fit_window(points, options).times(ladders)

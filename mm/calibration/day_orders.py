@@ -22,11 +22,7 @@ MOST_TABLES = 24  # in memory; the least recently used is dropped
 
 
 class OrderRows(NamedTuple):
-    """Time at rest and fills of simulated orders, in the order of days, runs, sides, blocks and distances.
-
-    Attributes:
-        distance: From the reference, in steps.
-    """
+    """Time at rest and fills of simulated orders, in the order of days, runs, sides, blocks and distances."""
 
     run: Ints
     side: Ints
@@ -50,7 +46,6 @@ class OrderRows(NamedTuple):
 
     @classmethod
     def joined(cls, parts: "Sequence[OrderRows]", first_blocks: Sequence[int]) -> "OrderRows":
-        """Join the parts; each one's blocks are counted from its first block."""
         moved = [part._replace(block=part.block + first) for part, first in zip(parts, first_blocks, strict=True)]
         return moved[0] if len(moved) == 1 else cls(*map(np.concatenate, zip(*moved, strict=True)))
 
@@ -73,7 +68,6 @@ class _BlockTable(NamedTuple):
     """A day's rows by block, from the start of a block on.
 
     Attributes:
-        first: The first row of each block of each run and side, and the end.
         last_us: Instants at the ends of blocks at which an order was filled, ascending.
     """
 
@@ -97,7 +91,6 @@ class _BlockTable(NamedTuple):
         return cls(origin_us, rows, first, blocks, us[ends][order], row[ends][order])
 
     def cut(self, start_us: int, end_us: int, blocks: int) -> OrderRows:
-        """Return whole blocks from *start_us* on, the start of one; fills at *end_us* are not known yet."""
         at = (start_us - self.origin_us) // BLOCK_US
         sides = np.arange(0, len(self.first) - 1, self.blocks)
         begin, end = self.first[sides + at], self.first[sides + at + blocks]

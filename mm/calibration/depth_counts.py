@@ -103,11 +103,7 @@ class DepthPoints:
 
 
 class DepthCounts:
-    """The marks of one tape, for any number of windows; the cost of a window is proportional to its events.
-
-    Attributes:
-        sweeps: By side of the probes, the aggressive orders that may hit them.
-    """
+    """The marks of one tape, for any number of windows; the cost of a window is proportional to its events."""
 
     def __init__(self, tape: "Tape", options: DepthOptions | None = None) -> None:
         self.options = options or DepthOptions()
@@ -144,10 +140,7 @@ class DepthCounts:
         return Reached(reached.us[hit], reached.row[hit], reached.depth[hit]), touch[hit]
 
     def tallies(self, start_us: int, end_us: int, *, shared: bool = False) -> Tallies:
-        """Return the window's tallies, cut to the span; the last result is cached.
-
-        A *shared* window begins with the span: its whole blocks come from `summed`.
-        """
+        """The last result is cached. A *shared* window begins with the span: its whole blocks come from `summed`."""
         window = within(self.span, start_us, end_us)
         if self._last is None or self._last[0] != window:
             self._last = window, self._from_sums(*window) if shared else self._direct(*window)
@@ -165,7 +158,6 @@ class DepthCounts:
         return tallies
 
     def _from_sums(self, start_us: int, end_us: int) -> Tallies:
-        """Return the tallies of a window that begins with the span, its whole blocks from `summed`."""
         cuts = [cut_us for sweeps in self.sweeps.values() if (cut_us := sweeps.cut_at(end_us)) is not None]
         whole = (min([end_us, *cuts]) - start_us) // self.block_us
         rest_us = start_us + whole * self.block_us
@@ -229,7 +221,6 @@ def points_of(grid: DistanceGrid, cells: Cells) -> Points:
 
 
 def both_sides(cells: Cells) -> tuple[Floats, Floats]:
-    """Return exposure (s) and sweeps of both sides by block and column; no sweeps where a side has no time."""
     exposures, fills = zip(*cells.values(), strict=True)
     counted = [np.where(exposure > 0, count, 0.0) for exposure, count in zip(exposures, fills, strict=True)]
     return np.sum(exposures, axis=0) / US_PER_S, np.sum(counted, axis=0)

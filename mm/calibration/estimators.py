@@ -75,11 +75,6 @@ class NoEstimate:
 def estimate(
     delta_ticks: ArrayLike, exposure_s: ArrayLike, fills: ArrayLike, width_ticks: ArrayLike | None = None
 ) -> Estimate | NoEstimate:
-    """Return only the maximum-likelihood estimate of columns, as a schedule fits often.
-
-    Raises:
-        DataError: On an invalid value, with its row.
-    """
     points = as_points((delta_ticks, exposure_s, fills))
     width = points.width_ticks if width_ticks is None else np.asarray(width_ticks, np.float64)
     return maximum_likelihood(Table.of(points.delta_ticks, width, points.exposure_s, points.fills))
@@ -162,13 +157,7 @@ def _unidentified(table: Table) -> NoEstimate | None:
 def _in_ticks(
     table: Table, scaled: tuple[float, float], pivot: float, information: tuple[float, float]
 ) -> Estimate | NoEstimate:
-    """Convert an estimate from span units to ticks; return the reason if its numbers overflow.
-
-    Args:
-        scaled: Ln of the intensity at the nearest row, and k.
-        pivot: Where the intensity is independent of k.
-        information: On the log intensity at the pivot, and on k.
-    """
+    """Convert an estimate from span units to ticks; the reason if its numbers overflow."""
     k = scaled[1] / table.span
     log_a = scaled[0] + k * table.near
     pivot_ticks = table.near + table.span * pivot
@@ -224,7 +213,6 @@ def highest_peak(table: Table, *, penalised: bool = False) -> float | None:
 
 
 def _scanned(table: Table) -> Floats:
-    """Return points of k between which the likelihood may have its maxima."""
     far = math.asinh(SCANNED)
     ks: Floats = np.sinh(np.linspace(-far, far, 2 * math.ceil(far / STRIDE) + 1))
     return np.exp(np.arange(math.log(LEAST_K), math.log(SCANNED), STRIDE)) if table.cells else ks
@@ -237,13 +225,7 @@ def falls_at(
     high: float = math.inf,
     floor: float = -math.inf,
 ) -> float:
-    """Return a k where a slope falls through zero, by bracketed Newton steps; *floor* if it is negative there.
-
-    If there are several, any of them.
-
-    Args:
-        slope: Returns the slope and its derivative.
-    """
+    """Return a k where a slope falls through zero, by bracketed Newton steps; *floor* if it is negative there."""
     k = float(start)
     for _ in range(MAX_ITERATIONS):
         value, bend = map(float, slope(k))

@@ -9,10 +9,9 @@ If a fill model of a backtest determined the fills (``by_model``), every fill of
 resting time on a valid book. A fill counts at the order's distance before it, even if the book moved onto it at the
 same instant.
 
-Fills of other orders are predicted by the observed fills per second by distance (`pooled_rates`). Distances from the
-mid are multiples of half ticks. Prices are whole ticks, so an order is an odd number of half ticks away under an odd
-spread and a whole number of ticks under an even one, and fills more often while the spread is unusual: the two kinds
-are pooled and interpolated separately.
+Distances from the mid are multiples of half ticks. Prices are whole ticks, so an order is an odd number of half ticks
+away under an odd spread and a whole number of ticks under an even one, and fills more often while the spread is
+unusual: the two kinds are pooled and interpolated separately.
 """
 
 import math
@@ -71,7 +70,6 @@ class Anchors:
 
     @classmethod
     def of(cls, taken: Floats, reference: str) -> Self:
-        """*taken* is float64[n, 3]: instant, reference of buys, of sells in ticks."""
         us, buy, sell = taken.T
         per_tick = PER_TICK[reference]
         steps = {side: np.rint(per_tick * ticks).astype(np.int64) for side, ticks in ((1, buy), (-1, sell))}
@@ -107,8 +105,6 @@ class RestingOrders:
         end_us: End of exposure; far in the future while open.
         filled: Whether a fill ended it; empty if all fills count.
         distance: From the anchor, in steps; None: from the current reference.
-        fills: int64[3, fills], the row of the order, the instant, and bid plus ask before every fill, in chronological
-            order; None if first fills count.
     """
 
     side: Ints
@@ -122,7 +118,6 @@ class RestingOrders:
 
     @classmethod
     def of(cls, journal: "Journal", anchors: Anchors | None = None, *, by_model: bool = False) -> Self:
-        """*by_model*: a fill model determined the fills, so all count, with all resting time."""
         sent = lives(journal)
         side, ticks, active_us = sent.side, sent.ticks, sent.active_us
         fills = dict(zip(FILL_COLUMNS, journal.fills.T, strict=True))
@@ -150,9 +145,8 @@ class RestingOrders:
         )
 
     def between(self, path: ReferencePath, start_us: int, end_us: int, block_us: int) -> "RestingTime":
-        """Return time at rest and fills by side, block and distance; time is split at blocks counted from *start_us*.
-
-        Orders that rest longer are cut at *end_us*; nothing from there on is read.
+        """Return time at rest and fills by side, block and distance; time is split at blocks counted from
+        *start_us*.
         """
         window = start_us, end_us, block_us
         own = np.empty(0, np.int64) if self.distance is None else self.distance
@@ -205,11 +199,7 @@ class RestingOrders:
 
 
 class RestingTime(NamedTuple):
-    """Time at rest and fills of orders by place; each fill with its instant.
-
-    Attributes:
-        keys: Places (`keys_of`), ascending.
-    """
+    """Time at rest and fills of orders by place; each fill with its instant."""
 
     keys: Ints
     us: Ints
@@ -219,11 +209,10 @@ class RestingTime(NamedTuple):
 
 
 def pooled_rates(points: Points) -> Line:
-    """Return distance and fills per second of orders, neighbouring distances pooled to 20 fills; empty below two.
+    """Distance and fills per second of orders, neighbouring distances pooled to 20 fills; empty below two.
 
-    A pool spans at most a fifth of its distance and a quarter of a tick; without fills it is left out. Unlike a curve
-    the rates need not decrease. Distances with far less exposure than their neighbours are left out: orders in
-    transition, or an unusual spread.
+    A pool spans at most a fifth of its distance and a quarter of a tick; without fills it is left out. Distances with
+    far less exposure than their neighbours are left out: orders in transition, or an unusual spread.
     """
     first, groups = group(points.delta_ticks)
     delta = points.delta_ticks[first]
@@ -238,7 +227,6 @@ def pooled_rates(points: Points) -> Line:
 
 
 def _often_sent(distance: Floats, seconds: Floats) -> Mask:
-    """Return where orders were often sent, given order time in *seconds* at half-tick *distance*s."""
     often = np.empty(len(distance), np.bool_)
     for parity in (0, 1):  # prices are whole ticks: neighbours are an even number of half ticks apart
         own = np.flatnonzero(distance % 2 == parity)
@@ -266,7 +254,6 @@ def _pooled(delta: Floats, seconds: Floats, fills: Floats) -> Line:
 
 
 def _filled(whole: Line, half: Line) -> Line:
-    """Return rates at *whole* ticks and *half* a tick off, with interpolated ones."""
     line = dict(sorted((*whole, *half)))
     for own, other in ((whole, half), (half, whole)):
         beside = np.array([at for at, _ in other])
@@ -314,9 +301,7 @@ def simulated(
     *,
     all_rows: bool = False,
 ) -> Played:
-    """Return a run of simulated orders; *all_rows* only for its files: over weeks, order and state rows are most of the
-    memory.
-    """
+    """*all_rows* only for the run's files: over weeks, order and state rows are most of the memory."""
     result = _backtested(tapes, quotes, config, rules, all_rows=all_rows)
     resting = RestingOrders.of(result.journal, _anchors(quotes, config), by_model=config.fills is not None)
     return Played(resting, result)
@@ -349,11 +334,6 @@ def _anchors(quotes: object, config: "CalibrationConfig") -> Anchors | None:
 
 
 def clip_lots(config: "CalibrationConfig", rules: Rules) -> int:
-    """Return the lots of an order under a fill model: the config's, or the rules' clip.
-
-    Raises:
-        UsageError: If the quantity is not a multiple of the quantity step.
-    """
     wanted, step_e8 = config.rule.order_e8, rules.step_lots * rules.lot_e8
     if wanted % step_e8:
         raise UsageError(

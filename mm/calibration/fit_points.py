@@ -88,11 +88,7 @@ def fit_poisson(
 
 @np.errstate(all="ignore")
 def fit_window(points: Points, options: FitOptions) -> PoissonFit:
-    """Return the fit of one of many windows, without its points and the checks unused in segments.
-
-    Left out: other estimators, sides, curvature, warnings, and block intervals beside `profile` ones; other fields
-    equal `fit_poisson`'s.
-    """
+    """Return the fit of one of many windows, without its points and the checks unused in segments."""
     return _fitted(points, options, checks=False)
 
 

@@ -227,7 +227,6 @@ class PoissonFit(Shown):
 
     @classmethod
     def json_keys(cls) -> tuple[str, ...]:
-        """Return the keys of ``poisson_fit.json`` that are fields."""
         return _KEYS
 
     def lines(self) -> Iterator[str]:
@@ -295,9 +294,7 @@ class PoissonFit(Shown):
         return self.ci95_A_block is not None and self.ci95_k_block is not None
 
     def headline_ci95(self, name: str) -> Interval | None:
-        """Return the 95 % interval of ``A`` or ``k`` by blocks, else the naive one for independent fills; None without
-        either.
-        """
+        """The interval by blocks, else the one for independent fills; None without either."""
         kind = "_block" if self.by_blocks else ""
         interval: Interval | None = getattr(self, f"ci95_{name}{kind}")
         return interval
@@ -361,7 +358,6 @@ class PoissonFit(Shown):
 
         Args:
             content: A ``poisson_fit.json`` as read; unknown keys are ignored.
-            source: Its file, for the message of an error.
 
         Raises:
             BrokenFile: If a key is missing or has an invalid value.

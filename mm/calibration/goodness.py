@@ -38,7 +38,6 @@ class Goodness:
 
     Attributes:
         deviance: Twice the log-likelihood lost against a rate per pooled row.
-        df_resid: Pooled rows less two; at least 0.
         goodness_p: Of the deviance; None without a degree of freedom.
     """
 
@@ -112,7 +111,6 @@ def pools(expected: Floats, least: float = LEAST_EXPECTED) -> Ints:
 
 
 def dispersion(sample: Sample, estimate: Estimate) -> float | None:
-    """Return the variance of a block's fills over their expectation, per side: 1 for Poisson flow."""
     if sample.n_blocks < 2:
         return None
     points, means, squares, poisson = sample.points, sample.expected(estimate), 0.0, 0.0
@@ -147,7 +145,6 @@ def curvature_p(sample: Sample, table: Table, estimate: Estimate) -> float | Non
 
 
 def _tilted(offset: Floats, powers: Floats, fills: Floats) -> float:
-    """Return the maximum log-likelihood of shares ∝ exp(offset + powers · b), by damped Newton steps."""
 
     def height(b: Floats) -> float:
         log_share = offset + powers @ b
@@ -195,7 +192,6 @@ def sides_p(
 
 
 def _larger(ratio_p: float | None, sample: Sample, estimate: Estimate, further: list[Floats]) -> float | None:
-    """None with blocks, but too few."""
     if not sample.n_blocks or ratio_p is None:
         return ratio_p
     robust = _score_p(sample, estimate, further)
@@ -359,7 +355,7 @@ class Uniformity:
 
 
 def uniformity(between: Floats) -> Uniformity:
-    """Return the test of waiting times *between* hits; p by Stephens' approximation, accurate from four of them on."""
+    """Test waiting times *between* hits; p by Stephens' approximation, accurate from four of them on."""
     from mm.base.special import kolmogorov
 
     n = int(between.size)

@@ -100,7 +100,7 @@ class Excitation:
 
 @dataclass(frozen=True)
 class ArrivalFlow:
-    """Order arrivals and exposure time."""
+    """Arrivals of orders, and the time in which they count."""
 
     at_s: Floats
     kind: "Bytes"
@@ -111,7 +111,6 @@ class ArrivalFlow:
     def of(
         cls, orders: Sequence[Floats], spans: Floats, clock: str = "exchange", *, sweeps: bool = True
     ) -> "ArrivalFlow":
-        """*orders*: times (s) of those that hit bids, and asks; *spans*: float64[n, 2], disjoint exposure, s."""
         at = np.concatenate((*orders, spans[:, 0], spans[:, 1]))
         sizes = (orders[0].size, orders[1].size, len(spans), len(spans))
         kind = np.repeat(np.array([0, 1, BEGIN, END], np.int8), sizes)
@@ -149,7 +148,6 @@ class ArrivalFlow:
         return bid, ask
 
     def thinned(self) -> "ArrivalFlow":
-        """Return the flow with at most about ``MOST_EVENTS`` counted orders, in evenly spaced spans."""
         rows = np.flatnonzero(self.counted)
         if rows.size <= MOST_EVENTS:
             return self
@@ -176,11 +174,8 @@ def flow_of(tapes: "Sequence[Tape]", grouped: bool, until_us: int | None = None)
 def sweeps_of(
     tape: "Tape", grouped: bool, until_us: int | None = None, *, received: bool = False
 ) -> tuple[list[Ints], Ints, bool]:
-    """Return a day's sweeps per side, the spans with a valid book (µs), and whether times are the exchange's;
-    *received* forces receive times.
-
-    Args:
-        until_us: Data received from here on is ignored.
+    """A day's sweeps per side, the spans with a valid book (µs), and whether times are the exchange's; *received*
+    forces receive times.
     """
     spans = book_spans(tape, tape.end_us if until_us is None else min(until_us, tape.end_us))
     inside = tape.event_us[tape.trades] >= tape.start_us
@@ -308,7 +303,7 @@ def _matrix(values: Floats) -> dict[str, dict[str, float]]:
 
 
 def fit_hawkes(flow: ArrivalFlow) -> HawkesFit:
-    """Return the fit of *flow*, with the number of exponential kernels that has the lowest BIC, at most ``KERNELS``.
+    """Choose the number of exponential kernels by BIC, at most ``KERNELS``.
 
     Of many orders only spans are fitted (`ArrivalFlow.thinned`).
     """
@@ -365,7 +360,7 @@ def _with_one_more(flow: ArrivalFlow, law: Excitation) -> tuple[Excitation, floa
 
 
 def _climbed(flow: ArrivalFlow, logs: Floats, steps: int) -> tuple[Floats, float]:
-    """Return the result of at most *steps* Newton steps from *logs*, and its log-likelihood.
+    """At most *steps* Newton steps from *logs*; also the log-likelihood.
 
     A step divides the gradient by the absolute curvature in each direction, to leave saddle points. It is at most 2 in
     any logarithm, halved until the likelihood increases. A parameter at a bound is fixed if the gradient points beyond
@@ -430,10 +425,7 @@ def _judged(
 
 
 def _errors(flow: ArrivalFlow, law: Excitation) -> tuple[Excitation, float | None]:
-    """Return the standard errors of the parameters and of the branching ratio.
-
-    Square roots of the diagonal of the inverse observed information, without parameters at a bound.
-    """
+    """Standard errors of the parameters (without those at a bound) and of the branching ratio."""
     kernels = law.beta.size
     if not kernels:
         return Excitation(np.sqrt(law.mu / flow.exposure_s), law.branching, law.beta), None

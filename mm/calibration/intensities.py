@@ -10,7 +10,7 @@ from mm.errors import FitError, UsageError
 
 
 def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, source: str = "the fit") -> "Intensity":
-    """Return λ(δ) over time of a fit or a schedule.
+    """λ(δ) over time of a fit or a schedule.
 
     Args:
         fitted: A fit, valid at all times, or a schedule, valid in its usable segments. If another shape was chosen, λ
@@ -41,11 +41,10 @@ def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, sourc
 
 
 def measured_intensity(fitted: PoissonFit | Schedule) -> "Intensity | None":
-    """Return the fill rates measured under a fill model, to predict the fills of other orders.
+    """The fill rates measured under a fill model, to predict other orders' fills alone: they need not decrease with
+    distance.
 
-    Rates need not decrease with distance, so neither quotes nor simulated fills use them; beyond the last distance they
-    decay with k. Segments of a schedule without measured rates use λ(δ). None if nothing was measured under a fill
-    model, or only at one distance.
+    Segments of a schedule without measured rates use λ(δ). None if nothing was measured, or only at one distance.
     """
 
     if isinstance(fitted, Schedule):

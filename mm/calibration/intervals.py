@@ -35,11 +35,7 @@ class Intervals:
 
 
 def profile(table: Table, estimate: Estimate, *, penalised: bool) -> Intervals:
-    """Return profile-likelihood intervals: values not rejected by a likelihood-ratio test at 5 %.
-
-    Args:
-        penalised: Whether the likelihood includes Jeffreys prior (Firth).
-    """
+    """Return profile-likelihood intervals: values not rejected by a likelihood-ratio test at 5 %."""
     span, counted = table.span, table.total + penalised  # the prior is A times a function of k
     peak, limit = estimate.k * span, NORMAL**2 / 2
     name = "penalised_log_likelihood" if penalised else "log_likelihood"
@@ -68,7 +64,6 @@ def profile(table: Table, estimate: Estimate, *, penalised: bool) -> Intervals:
 def _end(
     height: Callable[[float], tuple[float, float]], top: float, step: float, limit: float, floor: float = -math.inf
 ) -> float:
-    """Return where, on one side of *top*, a profile likelihood has fallen by *limit*."""
     sign, least = math.copysign(1.0, step), height(top)[0] - limit
 
     def above(outward: float) -> tuple[float, float]:
@@ -105,7 +100,7 @@ def wald(estimate: Estimate) -> Intervals:
 
 
 def block_robust(sample: Sample, estimate: Estimate) -> Intervals:
-    """Return intervals that are robust to dependence of fills within and between blocks.
+    """Intervals that are robust to dependence of fills within and between blocks.
 
     The variance of the blocks' scores comes from their slowest `cosines`, whose periods exceed the dependence, with the
     t distribution of as many degrees of freedom: the equal-weighted cosine estimator of Lazarus, Lewis, Stock and
@@ -125,7 +120,7 @@ def block_robust(sample: Sample, estimate: Estimate) -> Intervals:
 
 
 def drift_half_life(sample: Sample, estimate: Estimate) -> float:
-    """Return the half-life of the rate's drift, in blocks: 0 without drift, infinite if it does not return."""
+    """Half-life of the rate's drift, in blocks: 0 without drift, infinite if it does not return."""
     blocks = sample.n_blocks
     if blocks < LEAST_DRIFT_BLOCKS:
         return 0.0
@@ -140,7 +135,7 @@ def drift_half_life(sample: Sample, estimate: Estimate) -> float:
 
 
 def too_slow(half_life: float, window: float, unit: str) -> str | None:
-    """Return a warning if intervals by blocks fail in a *window* (in the *unit* of *half_life*).
+    """Warn if intervals by blocks fail in a *window* (in the *unit* of *half_life*).
 
     With a half-life of 30 min they cover .77 in 2 h, .80 in 6 h, .84 in 14 h instead of .95; at `HALF_LIVES`
     half-lives, as measured here, .9 in each, and more beyond.
@@ -155,7 +150,6 @@ def too_slow(half_life: float, window: float, unit: str) -> str | None:
 
 
 def drift_warning(clustering: Mapping[str, Any] | None, window_s: float) -> str | None:
-    """Return the warning of `too_slow` for a process of `HawkesFit.to_json`; None if it returns fast enough."""
     if clustering is None or not clustering.get("kernels"):
         return None
     slowest_s = clustering["slowest_half_life_s"]
@@ -168,7 +162,6 @@ def with_drift(fit: PoissonFit, window_s: float) -> PoissonFit:
 
 
 def with_block_errors(fit: PoissonFit) -> PoissonFit:
-    """Return *fit* with the standard errors of its intervals by blocks, and its correlation; unchanged without them."""
     A, k, error_a, error_k, cov = fit.ci95_A_block, fit.ci95_k_block, fit.se_logA, fit.se_k, fit.cov_logA_k
     if A is None or k is None or error_a is None or error_k is None or cov is None:
         return fit
@@ -194,9 +187,8 @@ def _exp(interval: Interval) -> Interval | None:
 def predictive_ci95(points: Points, horizon_s: float) -> tuple[float, float] | None:
     """Return the 95 % predictive interval of the fills, both sides, in the *horizon_s* after the window of *points*.
 
-    The window's blocks are joined to periods of the horizon's length; the log of the next period's count is one more
-    draw from their distribution (Student's t, periods - 1 degrees of freedom). Bursts widen it; it is never narrower
-    than a Poisson count's. None below three periods, or without blocks in chronological order.
+    The blocks are joined to periods of *horizon_s*; the log of the next count is one more draw from theirs (Student's
+    t). None below three periods, or without blocks in chronological order.
     """
     from mm.base.special import pdtrik
 
@@ -229,7 +221,7 @@ def draws(fit: PoissonFit, count: int, seed: int) -> Iterator[PoissonFit]:
     """Yield *count* fits with ln A and k drawn from the normal distribution of their estimates.
 
     Standard errors are by blocks if available and larger, the correlation is the likelihood's; k is redrawn until
-    positive. A curve keeps its shape and scales like the exponential at its pivot. Equal seeds give equal draws.
+    positive.
 
     Raises:
         FitError: If the fit is not usable, or has no standard errors.

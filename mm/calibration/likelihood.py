@@ -44,7 +44,6 @@ class Shape:
 
     @cached_property
     def closed(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """Rows that are cells of finite width; with any, k must be positive."""
         return np.isfinite(self.width)
 
     def log_gain(self, k: float) -> Floats:
@@ -88,7 +87,6 @@ class Table:
 
     @classmethod
     def of_sums(cls, delta: Floats, width: Floats, exposure_s: Floats, fills: Floats) -> Self:
-        """Rows are already distinct and ascending; those without exposure are omitted."""
         exposed = exposure_s > 0
         delta, width, exposure_s, fills = (column[exposed] for column in (delta, width, exposure_s, fills))
         near, far = (float(delta[0]), float(delta[-1])) if len(delta) else (0.0, 0.0)
@@ -114,7 +112,6 @@ class Table:
 
     @property
     def least_k(self) -> float:
-        """In units of the span."""
         return LEAST_K if self.cells else -np.inf
 
     def at(self, k: Any) -> "At":
@@ -123,8 +120,6 @@ class Table:
 
 class At:
     """The likelihood of a table at one k, or at several: each number is then an array.
-
-    Shares p are proportional to exposure · g(k); a spread is the depth's variance within a cell.
 
     Attributes:
         log_mass: Ln of the sum of exposure · g(k).
@@ -178,7 +173,6 @@ class At:
     @cached_property
     @np.errstate(all="ignore")
     def prior_slope(self) -> Any:
-        """Derivative of half of ln of the variance; points to 0 where the variance underflows."""
         third, tilt = ((self._share * column).sum(axis=-1) for column in (self._off**3, self._off * self._spread))
         slope = -(third + 2 * tilt) / (2 * self.variance)
         return np.where(self.variance > TINY, slope, -0.5 * np.sign(self.k))[()]
@@ -207,7 +201,6 @@ class Sample:
 
     @classmethod
     def of(cls, points: Points, max_delta_ticks: float = np.inf) -> Self:
-        """Points without exposure or beyond *max_delta_ticks* are left out."""
         kept = (points.exposure_s > 0) & (points.delta_ticks <= max_delta_ticks)
         points = points if kept.all() else points.where(kept)
         first, row = points.groups
@@ -244,7 +237,6 @@ class Sample:
 
     @property
     def n_blocks(self) -> int:
-        """0 if some point has none."""
         blocks = self._blocks[0]
         return 0 if len(blocks) and blocks[0] == NO_BLOCK else len(blocks)
 

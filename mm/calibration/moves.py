@@ -79,7 +79,6 @@ class Hits(NamedTuple):
         return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
     def at_probes(self, column: int, places: Ints, per_tick: int) -> tuple[Floats, Floats]:
-        """Return number and sum of the moves after hits at *places*, float64[blocks, places] each."""
         moves = self.moves[:, column]
         size = int(self.block.max(initial=0)) + 1, len(places)
         both = np.zeros((2, *size))
@@ -159,9 +158,6 @@ def move_of_best_distance(
 ) -> float | None:
     """Return the adverse move at the distance of the highest expected profit, λ(δ)·(δ + offset - move); None without
     moves.
-
-    Args:
-        offset_ticks: Mean distance of the reference price from the mid.
     """
     if not moves:
         return None

@@ -64,7 +64,7 @@ class Points:
 
     @cached_property
     def groups(self) -> tuple[Ints, Ints]:
-        """The groups of rows of equal distance and width, as by `group`."""
+        """The rows of equal distance and width, as by `group`."""
         return group(self.delta_ticks, self.width_ticks)
 
     def weighed(self, weights: Floats) -> Self:
@@ -157,7 +157,7 @@ def _column_names(table: Any) -> list[str] | None:
 
 
 def first_fault(delta: Floats, width: Floats, exposure: Floats, fills: Floats) -> tuple[int, str] | None:
-    """Return the first invalid row, counted from 0, and the error; None if all are valid."""
+    """The first invalid row, counted from 0, and its fault; None if all are valid."""
     faults = (
         ("delta_ticks", delta, ~(np.abs(delta) <= LARGEST), "a distance is a number of ticks"),
         ("width_ticks", width, ~(width > 0), "a cell has a width (inf for a resting order)"),
@@ -200,7 +200,6 @@ TABLE_PER_ROW = 4  # a table of groups is used up to this size, as a sort takes 
 
 
 def _coded(keys: Sequence[NDArray[np.generic]]) -> tuple[Ints, int] | None:
-    """Return one number per row in key order, and their limit; None if too many would be unused."""
     code, size = np.zeros(len(keys[0]), np.int64), 1
     for key in keys if len(code) else ():
         low, high = key.min(), key.max()
@@ -219,7 +218,6 @@ def _coded(keys: Sequence[NDArray[np.generic]]) -> tuple[Ints, int] | None:
 
 
 def _eighths(key: NDArray[np.generic]) -> Ints | None:
-    """Return *key* in eighths, an infinite value after the last finite one; None if not whole."""
     scaled = PER_TICK * key.astype(np.float64)
     finite = np.isfinite(scaled)
     if not finite.all():
@@ -239,8 +237,7 @@ def sum_by(groups: Ints, values: Floats | Ints, count: int) -> Floats:
 def read_points(path: Path | str) -> Points:
     """Read a CSV with ``delta_ticks``, ``exposure_s``, ``fills`` and optionally ``side`` and ``block``.
 
-    Columns may be in any order, others are ignored. ``side`` is ``bid``, ``ask`` or empty; ``block`` is any label or
-    empty.
+    ``side`` is ``bid``, ``ask`` or empty; ``block`` is any label or empty.
 
     Raises:
         BrokenFile: If the file is malformed, with line and value.
@@ -274,7 +271,7 @@ def write_points(path: Path, points: Points) -> None:
 
 
 def dependent_rows(points: Path) -> str | None:
-    """Return a note if a file's rows share fills, known only from the fit in its run folder; else None."""
+    """A note if a file's rows share fills, known only from the fit in its run folder."""
     beside = "poisson_fit.json"
     try:
         fit = json.loads((points.parent / beside).read_text(encoding="utf-8"))

@@ -67,7 +67,6 @@ class ReferencePath:
         return rows
 
     def row_at(self, us: Ints, mid2: Ints) -> Ints:
-        """Return the row in force at each instant; of several that begin then, the last with *mid2*."""
         rows = np.searchsorted(self.us, us, side="right") - 1
         while True:
             wrong = (self.us[rows] == us) & (self.mid2[rows] != mid2)
@@ -80,7 +79,7 @@ class ReferencePath:
         return slice(first, max(int(np.searchsorted(self.us, end_us, side="left")), first + 1))
 
     def spread_time(self, start_us: int, end_us: int) -> tuple[float, float]:
-        """Return the integrated spread (tick-seconds), and the seconds with a book."""
+        """Tick-seconds of the spread, and the seconds with a book."""
         first_us = int(self.us[min(1, self.us.size - 1)])
         (ticks, seconds), (later_ticks, later_s) = (self._spread_until(max(us, first_us)) for us in (start_us, end_us))
         return later_ticks - ticks, later_s - seconds
@@ -100,7 +99,6 @@ class ReferencePath:
         return sums
 
     def segments(self, start_us: int, end_us: int, block_us: int | None = None) -> tuple[Ints, Ints, Ints]:
-        """Return the rows in force, split at rows and blocks (None: one block)."""
         block_us = end_us - start_us + 1 if block_us is None else block_us
         rows = self.rows(start_us, end_us)
         first, last = rows.start, rows.stop
@@ -116,7 +114,6 @@ class ReferencePath:
 
 
 def later(path: ReferencePath, us: Ints, row: Ints, after_s: int = SETTLED_S) -> tuple[Ints, Mask]:
-    """Return the rows *after_s* later, and whether the book was valid from *row* until then."""
     then = np.searchsorted(path.us, us + after_s * US_PER_S, side="right") - 1
     if not len(row):
         return then, np.zeros(0, bool)
@@ -159,7 +156,6 @@ def reference_path(tape: "Tape", reference: str) -> ReferencePath:
 
 
 def reference_paths(tape: "Tape", references: Sequence[str]) -> dict[str, ReferencePath]:
-    """Return several `reference_path`s; those with equal rows share the columns."""
     bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
     moved = np.ones(bid.size, np.bool_)
     moved[1:] = (bid[1:] != bid[:-1]) | (ask[1:] != ask[:-1])
@@ -179,8 +175,6 @@ def reference_paths(tape: "Tape", references: Sequence[str]) -> dict[str, Refere
 
 @dataclass(frozen=True, slots=True)
 class _Moved:
-    """The best prices of the rows of a path except the first, and the columns common to all references."""
-
     bid: Ints
     ask: Ints
     valid: Mask

@@ -42,7 +42,6 @@ class EndCells:
 
     Attributes:
         shape: Start and width of each row's cell; the width is inf for the last cell of a state.
-        exposure_s: Seconds with the row's touch, by block and row.
     """
 
     shape: Shape
@@ -52,7 +51,6 @@ class EndCells:
 
     @classmethod
     def of(cls, days: "Sequence[DepthCounts]", begins: Ints, block_us: int = BLOCK_US) -> "EndCells":
-        """Cells begin *begins* ticks beyond the touch."""
         per_tick, width = days[0].path.per_tick, len(begins)
         *firsts, blocks = accumulate((-((day.span[0] - day.span[1]) // block_us) for day in days), initial=0)
         known, states = numbered([day.path.touch[side][day.path.rows(*day.span)] for day in days for side in SIDES])
@@ -77,17 +75,12 @@ class EndCells:
         )
 
     def summed(self) -> tuple[Shape, Ints]:
-        """Return the distinct (distance, width), and each row's index among them."""
         first, groups = group(self.shape.delta, self.shape.width)
         return Shape(self.shape.delta[first], self.shape.width[first]), groups
 
     @np.errstate(all="ignore")
     def held_out(self, family: Family | None) -> tuple[Floats, Floats]:
-        """Return ln of each row's rate for even and for odd blocks, by curves fitted to the other parity (None:
-        monotone).
-
-        Given the state, a curve's height has no effect.
-        """
+        """ln of each row's rate for even and for odd blocks, by curves fitted to the other parity (None: monotone)."""
         shape, groups = self.summed()
         waited, fills = (
             np.stack([sum_by(groups, column[1 - parity :: 2].sum(axis=0), len(shape.delta)) for parity in (0, 1)])
@@ -111,9 +104,7 @@ class EndCells:
 class SpanCells(EndCells):
     """The same fills, predicted from the first print of an aggressive order and the ticks that it sweeps from there.
 
-    The first print is at the best price of that instant; the displayed price is older. So the depth beyond the
-    displayed price is the first print's distance from it, distributed as in the other blocks, plus the ticks swept from
-    there, distributed as in the curve.
+    The depth beyond the displayed, older price is the first print's distance from it plus the ticks swept from there.
     """
 
     begins: Ints
@@ -165,7 +156,6 @@ def numbered(touches: list[Ints]) -> tuple[Ints, list[Ints]]:
 
 
 def end_cells(days: "Sequence[DepthCounts]") -> Ints:
-    """Return the starts of the cells, in ticks beyond the touch: one tick wide, or wider to limit their number."""
     hits = [day.hits(side, *day.span) for day in days for side in SIDES]
     ends = np.concatenate([(hit.depth - touch) // days[0].path.per_tick for hit, touch in hits])
     last = max(math.ceil(quantiles(ends, [REACHED])[0]), 1) if ends.size else 1
@@ -211,7 +201,6 @@ def _lacking(mid: EndCells, block_us: int) -> str:
 
 
 def _compared(marks: dict[str, list[DepthCounts]]) -> tuple[ReferenceChoice | None, str]:
-    """Return the choice, or None and why the data are insufficient."""
     spans = [day.span[1] - day.span[0] for day in marks["mid"]]
     short = sum(-(-span // BLOCK_US) for span in spans) < LEAST_BLOCKS
     block_us = max(-(-sum(spans) // SHORT_BLOCKS), 1) if short else BLOCK_US
@@ -270,8 +259,6 @@ def chosen_before(
 ) -> tuple[CalibrationConfig, ReferenceChoice | None, tuple[str, ...]]:
     """Replace ``auto`` by the reference chosen on data before *until_us*; return config, choice (None if given) and
     notes.
-
-    All later windows share it, without look-ahead.
     """
     if config.reference != AUTO:
         return config, None, ()
@@ -286,7 +273,7 @@ def chosen_before(
 def k_by_reference(
     tapes: "Sequence[Tape]", config: CalibrationConfig, marks: dict[str, list[DepthCounts]]
 ) -> dict[str, float | None]:
-    """Return the decay k per tick of whole days from the *marks* of each reference; None if unusable."""
+    """The decay k per tick of whole days; None if unusable."""
     plain = replace(config, method="marks", fills=None)
     return {
         name: decay_of(Calibrator(tapes, replace(plain, reference=name), marks=days)) for name, days in marks.items()
@@ -308,7 +295,6 @@ class Resolved(NamedTuple):
 
 
 def resolved(tapes: "Sequence[Tape]", config: CalibrationConfig) -> Resolved:
-    """Return the config with ``auto`` replaced by the chosen reference, and the comparison."""
     given = QUOTED_FROM if config.reference == AUTO and config.fills is not None else config.reference
     marks = marks_by_reference(Calibrator(tapes, replace(config, method="marks", reference="mid", fills=None)))
     choice, lacking = _compared(marks)

@@ -231,7 +231,7 @@ def schedule_by(
     fallback: Fallback | None = None,
     fit: "Callable[[Points], PoissonFit] | None" = None,
 ) -> Schedule:
-    """Return the schedule of a calibrator's days; as `build_schedule`, and nothing is written."""
+    """As `build_schedule`, but nothing is written."""
     fallback = fallback or Fallback()
     clustering = WindowClustering(calibrator, plan) if plan.clustered else None
     windows = plan.over(calibrator.days)
@@ -248,7 +248,6 @@ def calibrator_of(
     rules: "Rules | None" = None,
     **memory: Any,
 ) -> tuple[Calibrator, tuple[str, ...]]:
-    """Return the calibrator of a plan's windows, and notes on its reference price, chosen before the first segment."""
     tapes = tapes_given(tape, "the schedule")
     given = config or CalibrationConfig()
     chosen, choice, notes = chosen_before(tapes, given, tapes[0].start_us + plan.first_us)
@@ -285,9 +284,7 @@ def schedule_of(
 def segments_of(
     windows: Sequence[Window], fits: Iterable[WindowFit], fallback: Fallback, reference: str = "mid"
 ) -> Iterator[Segment]:
-    """Yield each window's segment, from its own fit or by *fallback*, which uses earlier fits only; *fits* is consumed
-    as requested.
-    """
+    """Replacements use earlier fits only; *fits* is consumed as requested."""
     last: tuple[Window, WindowFit] | None = None
     for window, own in zip(windows, fits, strict=True):
         last = (window, own) if own.A is not None else last
@@ -372,7 +369,6 @@ def _is_curve(line: Line) -> bool:
 
 
 def _means_fault(segment: Segment, clustered: bool) -> str:
-    """*clustered*: the clustering is usable."""
     means = (segment.mean_bid_per_s, segment.mean_ask_per_s)
     if not (clustered and segment.usable):
         return "" if means == (None, None) else f"mean_bid_per_s and mean_ask_per_s are {means}; they must be null"

@@ -63,7 +63,6 @@ class Cells:
         return units
 
     def log_gain(self, curve: Floats) -> tuple[Floats, Floats]:
-        """Return ln of each row's rate from ln λ at the edges, and the share that its far end subtracts."""
         begin, end = self.spans
         ended = np.concatenate((curve, np.full((*curve.shape[:-1], 1), -np.inf)), axis=-1)
         begun = curve[..., begin]
@@ -84,13 +83,10 @@ class FittedCurve:
     """A curve at its maximum likelihood.
 
     Attributes:
-        log_height: ln λ at shape 0.
-        log_gain: ln of each row's rate, 1/s.
-        at_edges: ln λ at the edges of *cells*, 1/s.
         gain_slopes: Its derivatives by parameter (columns), the height first.
         shape: Parameters besides the height; the monotone curve's steps, 1/s.
-        pools: Of a monotone curve of resting orders, whose rate is constant within pools: the pool of each row, and of
-            each edge. The slopes are slopes of ln of the pools' rates, so that pools are independent.
+        pools: Of a monotone curve of resting orders: each row's and edge's pool of constant rate; slopes are of ln of
+            these rates.
     """
 
     cells: Cells
@@ -142,13 +138,7 @@ FAMILIES = (EXPONENTIAL, TWO_EXPONENTIALS)
 
 
 def shares_loglik(log_gain: Floats, exposure_s: Floats, fills: Floats) -> Floats:
-    """Return the multinomial log-likelihood of the fills of each block over the rows, given their number.
-
-    Terms of the exposure, equal for every curve, are left out.
-
-    Args:
-        exposure_s: A row per block, as *fills*.
-    """
+    """The multinomial log-likelihood of each block's fills over the rows, without the terms of the exposure."""
     top = log_gain.max()
     reached = (exposure_s * np.exp(log_gain - top)).sum(axis=-1)
     total = fills.sum(axis=-1)
@@ -157,18 +147,13 @@ def shares_loglik(log_gain: Floats, exposure_s: Floats, fills: Floats) -> Floats
 
 
 def fitted(family: Family | None, cells: Cells, exposure_s: Floats, fills: Floats) -> list[FittedCurve]:
-    """Return the maximum-likelihood curve of a family, or the monotone one for None, of each of several tables.
-
-    Args:
-        exposure_s: float64[tables, rows], above 0.
-        fills: float64[tables, rows].
-    """
+    """Fit several tables (rows of *exposure_s* and *fills*) by a family, or by the monotone curve for None."""
     return monotone(cells, exposure_s, fills) if family is None else search(family, cells, exposure_s, fills)
 
 
 @np.errstate(all="ignore")
 def search(family: Family, cells: Cells, exposure_s: Floats, fills: Floats) -> list[FittedCurve]:
-    """Return the maximum-likelihood curves of a family, by damped Fisher scoring from the best of its starts."""
+    """By damped Fisher scoring from the best of the family's starts."""
     tables, count = len(fills), len(family.starts)
     starts, tiled = np.tile(np.array(family.starts), (tables, 1)), np.repeat(np.arange(tables), count)
     shapes, heights = _climbed(family, cells, starts, (exposure_s[tiled], fills[tiled]))
@@ -245,7 +230,7 @@ def _at_best_height(family: Family, cells: Cells, counts: tuple[Floats, Floats],
 def monotone(
     cells: Cells, exposure_s: Floats, fills: Floats, smooth: list[FittedCurve] | None = None
 ) -> list[FittedCurve]:
-    """Return the maximum-likelihood monotone curves; arguments as in `fitted`.
+    """Fit monotone curves; arguments as in `fitted`.
 
     Steps between edges are 0 or more, and a row's rate sums the steps within it: Poisson counts of sums of steps, with
     one maximum, by EM (Vardi, Shepp and Kaufman, JASA 80 (1985) 8-20). Resting orders alone need no iteration: pooling
@@ -269,7 +254,7 @@ def monotone(
 
 
 def falling(values: Floats, weights: Floats) -> Floats:
-    """Return the weighted least-squares fit of *values* that never rises, by pooling adjacent violators.
+    """The weighted least-squares fit of *values* that never rises, by pooling adjacent violators.
 
     ``scipy.optimize`` has it too, but its import takes longer than all fits of a schedule.
     """
@@ -313,9 +298,6 @@ def climb(spans: tuple[Ints, Ints], counts: Floats, waited: Floats, steps: Float
 
     Args:
         spans: int64[rows] each, a row's first step and the first beyond.
-        counts: float64[tables, rows], count of each row.
-        waited: float64[tables, rows], seconds of each row.
-        steps: float64[tables, steps], 0 or more.
     """
     size, last, steps, climbing = steps.shape[1], np.full(len(steps), -np.inf), steps.copy(), np.arange(len(steps))
     seconds = _spread_over(spans, waited, size)

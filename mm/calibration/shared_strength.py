@@ -62,8 +62,7 @@ class Shared:
     def estimate(self, value: float, error: float, wide: float = NORMAL) -> Estimate:
         """Return the estimate drawn to the mean, with its 95 % interval.
 
-        The interval allows for the errors of mean and deviation: Morris, JASA 78 (1983) 47-55, eq. 4.1. *wide* is the
-        quantile for the degrees of freedom behind *error*.
+        The interval allows for the errors of mean and deviation: Morris, JASA 78 (1983) 47-55, eq. 4.1.
         """
         own, every = error**2, error**2 + self.sd**2
         if every == 0:
@@ -112,7 +111,7 @@ class Stretch(NamedTuple):
 
 
 def log_rate_half(whole: PoissonFit, alone: Sequence[PoissonFit]) -> float | None:
-    """Return half of the 95 % interval of another day's ln λ about *whole*'s at its pivot; None with too few days in
+    """Half of the 95 % interval of another day's ln λ about *whole*'s at its pivot; None with too few days in
     *alone*.
     """
     at, own = whole.pivot_delta, Stretch.of(whole)
@@ -148,7 +147,6 @@ class NextStretch:
         self._past.append(after)
 
     def shared(self) -> dict[str, Shared] | None:
-        """Distributions of ln A and k so far; None with too few."""
         if len(self._past) < LEAST:
             return None
         a = Shared.of([each.log_a for each in self._past], [each.error_log_a for each in self._past])
@@ -156,7 +154,6 @@ class NextStretch:
         return None if a is None or k is None else {"A": a, "k": k}
 
     def to_json(self) -> dict[str, Any] | None:
-        """Return ``shared`` of a schedule."""
         shared = self.shared()
         if shared is None:
             return None
@@ -176,10 +173,9 @@ def shrunk_to(shared: Mapping[str, Shared] | None, alone: Stretch | None) -> dic
 
 
 def schedule_log_rate_half(schedule: "Schedule") -> float | None:
-    """Return half of the 95 % interval of ln of a schedule's expected fills; None if it states none.
+    """Half of the 95 % interval of ln of a schedule's expected fills; None if it states none.
 
-    It is for fills at the mean depth, 1/k, from the windows' errors, averaged over as many as share no data. Further
-    differences between segments are in the scatter of their fills.
+    It is for fills at the mean depth, 1/k, from the windows' errors, averaged over as many as share no data.
     """
     windows = [each for each in schedule.segments if each.usable and segment_stretch(each) is not None]
     alone = [stretch for each in windows if (stretch := segment_stretch(each)) is not None]
@@ -207,17 +203,16 @@ def segment_stretch(segment: "Segment | WindowFit") -> Stretch | None:
 
 
 def _wide(ends: tuple[float, float] | None, error: float) -> float:
-    """Return the quantile by which *error* gave the *ends* of k's interval, at least the normal one."""
     return max((ends[1] - ends[0]) / 2 / error, NORMAL) if ends and error else NORMAL
 
 
 def shared_strength(
     windows: Sequence["Window"], fits: Sequence["WindowFit"], fit: Callable[[int, int], PoissonFit]
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """Return what a schedule's segments share, each fitted alone, and the estimates this gives.
+    """What a schedule's segments share, each fitted alone, and the estimates this gives.
 
-    The first is None with too few usable segments; the second has a row per segment with the names in `SHRUNK`: its
-    window's estimate drawn to the mean of the segments that had ended when its training did.
+    The first is None with too few usable segments; the second has a row per segment, drawn to the mean of those that
+    had ended.
     """
     counted, drawn = NextStretch(), []
     running: deque[tuple[Window, Stretch | None]] = deque()
@@ -242,8 +237,7 @@ def schedule_draws(schedule: "Schedule", count: int, seed: int) -> Iterator["Sch
     """Yield *count* schedules with A and k drawn from what each segment states.
 
     A segment's draw is about its window's estimate, shrunk to the mean of all: by its error, which windows share as far
-    as they share data, and by the difference between stretches. A curve and measured rates keep their shape. Equal
-    seeds give equal draws.
+    as they share data, and by the difference between stretches.
 
     Raises:
         FitError: If the schedule does not state what its segments share.
@@ -285,7 +279,6 @@ def _drawn(segment: "Segment", shared: Sequence[Shared], together: Floats, apart
 
 
 def sentence(shared: Mapping[str, Any], stretches: str, drawn: Sequence[Mapping[str, Any]] = ()) -> str:
-    """Say what stretches share, the *drawn* estimates of each, and how well windows predicted the next."""
     a, k, after = shared["A"], shared["k"], shared["next"]
     text = (
         f"{a['n']} {stretches} alone: A {number(math.exp(a['mean']), 3)} /s, differing by "

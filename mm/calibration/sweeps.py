@@ -2,7 +2,7 @@
 
 An order of q lots rests at a price with a share of the displayed lots ahead of it. A sweep hits it if the lots printed
 beyond its price are q or more (all orders ahead have then been filled), or, with ``touch``, if those at its price or
-beyond are at least q plus the lots ahead. All prices nearer than the deepest hit price are hit as well.
+beyond are at least q plus the lots ahead.
 """
 
 from bisect import bisect_right
@@ -62,7 +62,6 @@ class HitRule:
 
     @property
     def plain(self) -> bool:
-        """Whether any print is enough: no quantity, no queue."""
         return self.order_e8 == 0 and self.queue_ahead == 0
 
 
@@ -83,7 +82,6 @@ class Displayed:
         self._whole = np.append(0, np.flatnonzero(whole))
 
     def lots(self, ticks: Ints, events: Ints) -> Ints:
-        """Lots at each of *ticks* just before each event; 0 for none."""
         if not self._lots.size:
             return np.zeros(ticks.size, np.int64)
         at = np.searchsorted(self._sorted, self._keys(ticks, events)) - 1
@@ -113,7 +111,6 @@ class Sweeps:
     """The sweeps that hit one side's probes; any window of them."""
 
     def __init__(self, tape: "Tape", path: "ReferencePath", side: int, rule: HitRule) -> None:
-        """Select prints that hit *side*'s orders, in tape order."""
         hitting = tape.trade_side == -side
         self._events, ticks = tape.trades[hitting], tape.trade_ticks[hitting]
         self._rule, self._side, self._path = rule, side, path
@@ -146,7 +143,7 @@ class Sweeps:
         return int(last - first)
 
     def cut_at(self, us: int) -> int | None:
-        """Return when a sweep begins that has prints on both sides of *us*; None without one."""
+        """When a sweep begins that has prints on both sides of *us*; None without one."""
         at = int(self._us.searchsorted(us))
         sweep = int(self._opens.searchsorted(at, side="right")) - 1
         cut = sweep >= 0 and self._opens[sweep] < at < self._stops[sweep + 1]
@@ -198,17 +195,15 @@ class Sweeps:
 
 
 def begins(trade_us: Ints) -> Mask:
-    """Prints of unknown trade time (0) are sweeps of their own."""
     new = np.concatenate(([True], trade_us[1:] != trade_us[:-1]))[: trade_us.size]
     opens: Mask = new | (trade_us == 0)
     return opens
 
 
 def deepest_with(sweep: Ints, signed_ticks: Ints, lots: Ints, needed: int) -> Ints:
-    """Return each sweep's deepest price at or beyond which *needed* lots print; ``NOWHERE`` for none.
+    """Each sweep's deepest price at or beyond which *needed* lots print; ``NOWHERE`` for none.
 
     Args:
-        sweep: Each print's sweep, ascending from 0.
         signed_ticks: Prices, smallest at the deepest.
     """
     order = np.lexsort((signed_ticks, sweep))
@@ -233,7 +228,6 @@ class SweptQuantity:
     """
 
     def __init__(self, tapes: "Sequence[Tape]", rule: HitRule) -> None:
-        """*tapes* are played in this order."""
         self.name = "swept_quantity"
         self._rule = rule
         self._starts = [tape.start_us for tape in tapes]
@@ -243,7 +237,6 @@ class SweptQuantity:
         self._here: dict[int, float] = {1: 0, -1: 0}
 
     def on_trade(self, order: "OrderView", trade: "TradeView") -> float:
-        """Return all lots of *order* if this print completes the quantity, else 0."""
         side, through = order.side, order.side * (order.ticks - trade.ticks)
         if trade.side == side or through < 0:
             return 0
@@ -264,8 +257,6 @@ class SweptQuantity:
 
 
 class _Prints:
-    """The sweeps of one tape, by trade id."""
-
     def __init__(self, tape: "Tape", rule: HitRule) -> None:
         self.needed = rule.lots(tape.instrument.lot_e8)
         self._share = rule.queue_ahead

@@ -50,7 +50,6 @@ class Tally:
         return type(self)(self.stood[stood], self.stood_block[stood], us, touch[met], depth[met], block[met], counts)
 
     def before(self, block: int) -> Self:
-        """The tally must be in block order."""
         stood, swept = np.searchsorted(self.stood_block, block), np.searchsorted(self.block, block)
         return self.where(slice(stood), slice(swept))
 
@@ -63,7 +62,7 @@ _NAMES = tuple(field.name for field in fields(Tally))
 
 
 def reach_of(tallies: "Sequence[Tally]", per_tick: int) -> float:
-    """Return the reach of the trade flow, whole ticks: the `REACHED` quantile of sweep depths."""
+    """Whole ticks: the `REACHED` quantile of sweep depths."""
     hits = [tally.hit for tally in tallies]
     touch, depth, count = (
         np.concatenate([getattr(tally, name)[hit] for tally, hit in zip(tallies, hits, strict=True)])
@@ -76,7 +75,6 @@ def reach_of(tallies: "Sequence[Tally]", per_tick: int) -> float:
 
 
 def quantile(values: Ints, count: Ints, share: float) -> float:
-    """Return the quantile of values that occur *count* times, linear between neighbours."""
     first = int(values.min())
     if int(values.max()) - first <= TABLE_PER_ROW * len(values):
         counts = np.bincount(values - first, count)
@@ -102,8 +100,6 @@ CELLS = 100  # per fraction of a tick; beyond, cells widen
 class DistanceGrid:
     """The cells of a window, equal for each fraction of a tick.
 
-    A distance in steps is whole ticks plus a fraction of a tick; a column is one cell of one fraction.
-
     Attributes:
         per_tick: Steps of distance in one tick, a power of two.
         last: Largest distance at which a cell may begin, in steps.
@@ -116,7 +112,6 @@ class DistanceGrid:
 
     @staticmethod
     def of(max_delta_ticks: float, per_tick: int) -> "DistanceGrid":
-        """Cells of a tick, or widening ones if there were more than `CELLS`."""
         last = int(max_delta_ticks * per_tick)
         ticks = last // per_tick
         if ticks < CELLS:
@@ -135,14 +130,12 @@ class DistanceGrid:
 
     @cached_property
     def open(self) -> Mask:
-        """For each fraction, the last column within the limit."""
         after = np.append(self.near[self.per_tick :], np.full(self.per_tick, self.last + 1))
         last_open: Mask = (self.near <= self.last) & (after > self.last)
         return last_open
 
     @cached_property
     def width(self) -> Floats:
-        """In ticks; inf if open."""
         ticks = np.repeat(np.append(np.diff(self.begin), 1), self.per_tick).astype(np.float64)
         return np.where(self.open, np.inf, ticks)
 
@@ -153,7 +146,6 @@ class DistanceGrid:
 
     @cached_property
     def _cell(self) -> Ints | None:
-        """The cell of each whole tick from -1 on, ending with the one beyond the limit; None if too many."""
         last = int(self.begin[-1])
         if last > MOST_TICKS:
             return None
@@ -171,10 +163,10 @@ class DistanceGrid:
         return inside
 
     def cells(self, tally: "Tally", blocks: int) -> tuple[Floats, Floats]:
-        """Return exposure (µs) and sweeps, float64[blocks, columns] each.
+        """Exposure (µs) and sweeps, float64[blocks, columns] each.
 
         A column's exposure is the mean over its prices of the time at touches as near or nearer; an open column's is
-        the exposure at its start. Whole µs where cells are a tick wide.
+        the exposure at its start.
         """
         shape, per_tick = (blocks, self.columns), self.per_tick
         close = (tally.stood != CLOSED) & (tally.stood <= self.last)
@@ -195,7 +187,6 @@ class DistanceGrid:
         return exposed, fills
 
     def reaching(self, touch: Ints, depth: Ints, count: Ints) -> Ints:
-        """Return by column the sweeps that hit a probe at its start: touch no farther, depth no nearer."""
         met, ended = self.column(touch), self.column(depth)
         met = met + self.per_tick * (touch > self.near[met])  # the start of its column is nearer than the touch
         size = self.columns + self.per_tick

@@ -23,9 +23,8 @@ FEWEST_HALF_HOURS = 4
 
 
 def moves_of(path: "ReferencePath", start_us: int, end_us: int, steps: Iterable[int] = SCALES_S) -> Moves:
-    """Return the moves of the mid by step (s), each in the half hour in which it begins.
-
-    The mid is sampled every second, and longer moves start every second too; none spans a gap of the book.
+    """Moves of the mid by step (s), one from every second, each in the half hour in which it begins; none spans a
+    gap.
     """
     rows = np.searchsorted(path.us, np.arange(start_us, end_us, US_PER_S), side="right") - 1
     first, last = (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, 0)
@@ -44,7 +43,7 @@ def moves_of(path: "ReferencePath", start_us: int, end_us: int, steps: Iterable[
 
 
 def volatility(stretches: Iterable[tuple["ReferencePath", int, int]]) -> dict[str, Any]:
-    """Return the block ``volatility`` of ``poisson_fit.json`` over *stretches* (path, start, end in µs).
+    """The block ``volatility`` of ``poisson_fit.json`` over *stretches* (path, start, end in µs).
 
     ``sigma_ticks_per_sqrt_s``: two-scale volatility; None with too few data, or if there is only bid-ask bounce.
     ``se_sigma``, ``ci95_sigma``: its error and interval from half hours; None with fewer than four. ``bounce_ticks``:
@@ -73,7 +72,7 @@ def volatility(stretches: Iterable[tuple["ReferencePath", int, int]]) -> dict[st
 
 
 def sigma_of(stretches: Sequence[Moves]) -> float | None:
-    """Return the volatility (ticks/√s) over stretches; None without a move of one second.
+    """Volatility (ticks/√s) over stretches; None without a move of one second.
 
     As in `volatility`; with only bounce, or without a move of a minute, a single scale's estimate.
     """
@@ -83,7 +82,7 @@ def sigma_of(stretches: Sequence[Moves]) -> float | None:
 
 
 def per_s(moves: Floats, step_s: float) -> float:
-    """Return the variance in ticks² per second of moves of one step; NaN without a move."""
+    """Variance in ticks² per second of moves of one step; NaN without a move."""
     squares, count = moves.sum(axis=1).tolist()  # squares are multiples of a quarter: exact in any order
     return squares / count / step_s if count else math.nan
 
@@ -94,7 +93,6 @@ def _two_scale(fast: float, slow: float) -> float:
 
 
 def _by_half_hours(fast: Floats, slow: Floats, sigma: float | None) -> Estimate:
-    """Return *sigma* with its error and interval from half hours of equal weight."""
     full = (fast[1] >= HALF_HOUR_S // 2) & (slow[1] >= HALF_HOUR_S // 2)
     if sigma is None or full.sum() < FEWEST_HALF_HOURS:
         return NO_ESTIMATE

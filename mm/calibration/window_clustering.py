@@ -23,7 +23,7 @@ Memory = Callable[..., Any]  # like `Checkpoint.value`: takes a name and a funct
 
 
 class WindowClustering:
-    """The process of the first training window of a plan, and its means over all training windows."""
+    """The process of the first training window, and its means over all of them."""
 
     def __init__(
         self, calibrator: "Calibrator", plan: WindowPlan, memory: Memory = lambda _, make, *__: make()
@@ -42,7 +42,7 @@ class WindowClustering:
             self._process = Clustering.of(self.block)
 
     def mean(self, start_us: int, end_us: int) -> tuple[float, float] | None:
-        """Return the mean intensity of orders that hit bids, and asks, over a training window, 1/s.
+        """Mean intensity (1/s) of orders that hit bids, and asks, over a training window.
 
         It has A's weights in the plan's mode; without a valid book it is the first window's; None without a process.
         """

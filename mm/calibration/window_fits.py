@@ -107,7 +107,7 @@ def _from_json(kept: dict[str, Any], lead: Lead) -> WindowFit:
 
 
 def with_curve(fit: PoissonFit, points: Points) -> PoissonFit:
-    """Return a fit of *points* with the shape of λ(δ) and its curve; unchanged without a comparison."""
+    """Add the shape of λ(δ) and its curve; unchanged without a comparison."""
     compared = compare(points) if fit.usable else None
     if compared is None:
         return fit

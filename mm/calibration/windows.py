@@ -79,7 +79,6 @@ class WindowPlan:
         return self.over([(start_us, end_us)])
 
     def over(self, days: Sequence[tuple[int, int]]) -> tuple[Window, ...]:
-        """Return the windows of recorded spans ``[start, end)`` in order of time."""
         clock = _Clock(days)
         train_us, step_us = round(self.train_window_min * US_PER_MIN), round(self.step_min * US_PER_MIN)
         first_us = clock.instant(train_us)
@@ -106,8 +105,6 @@ class WindowPlan:
 
 @dataclass(frozen=True, slots=True)
 class _Clock:
-    """Recorded time, without the gaps between days."""
-
     days: Sequence[tuple[int, int]]
 
     @property
@@ -170,7 +167,6 @@ class WindowFit:
     def weighted(
         cls, estimate: tuple[float, float], errors: tuple[float, float], fit: PoissonFit, blocks: float
     ) -> Self:
-        """Errors of ln A and k (*estimate*) are from effective *blocks*."""
         (A, k), (se_log_a, se_k) = estimate, errors
         wide = student_quantile(max(cosines(round(blocks)), 1))
         ends = around(math.log(A), k, wide * se_log_a, wide * se_k)
@@ -192,11 +188,7 @@ class WindowFit:
 
 @dataclass(frozen=True)
 class WindowFitter:
-    """Fits training windows in the mode of a plan.
-
-    Attributes:
-        length_s: Recorded seconds, as the points' blocks count them; None if all is recorded.
-    """
+    """Fits training windows in the mode of a plan."""
 
     points: Callable[[int, int], Points]
     fit: Callable[[Points], PoissonFit]
@@ -216,7 +208,6 @@ class WindowFitter:
 
 
 def weights_of(block: Ints, length_s: float, half_life_min: float) -> Floats:
-    """Return each block's weight at the end of *length_s*: halved per half-life of its age."""
     age_s = length_s - (block + 0.5) * BLOCK_S  # age of the middle of each block
     half_lives = np.minimum(
         np.maximum(age_s / (half_life_min * 60), 0.0), 400.0
@@ -271,7 +262,7 @@ def _pooled(points: Points, weights: Floats, fit: Callable[[Points], PoissonFit]
 
 
 def _total(first: Floats, second: Floats) -> float:
-    """Return the sum of products; not by a matrix product, whose last bits may depend on the number of threads."""
+    """Sum of products; a matrix product's last bits may depend on the number of threads."""
     return float((first * second).sum())
 
 
@@ -297,7 +288,6 @@ class Fallback:
             raise UsageError(f"the largest age of carried parameters is {self.max_age_s} s; it must not be negative")
 
     def replacement(self, own: WindowFit, last: WindowFit | None, age_s: float) -> tuple[WindowFit, str, str]:
-        """Return the replacement, its source, and a description; *age_s* is *last*'s age relative to *own*."""
         if self.default is not None:
             A, k = self.default
             return replace(own, A=A, k=k), "default", "the default A and k are used"

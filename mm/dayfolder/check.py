@@ -59,8 +59,6 @@ def check_day(folder: DayFolder, standing: Sequence[tuple[int, int]] = ()) -> Ch
 
 
 class _DayCheck:
-    """One pass over one day."""
-
     def __init__(self, folder: DayFolder) -> None:
         self._folder = folder
         self._findings = DefectList(folder)
@@ -254,7 +252,7 @@ _FIRST_EVENTS = ("run_start", "crash_recovered", "tail_recovered")
 
 
 def check_events(view: LedgerView, findings: DefectList, order: RowOrder) -> None:
-    """Check ids, types, details and epochs of events, and their sequence per run."""
+    """Ids, types, details and epochs of events, and their sequence per run."""
     last_id, last_run, epoch = 0, "", 0
     for event in view.events:
         order.check_row(event.row, event.at)

@@ -60,8 +60,6 @@ class ReadDiff(NamedTuple):
 
 
 class _RawDiff(DiffLine):
-    """The same with levels that are not parsed yet."""
-
     b: msgspec.Raw  # type: ignore[assignment]
     a: msgspec.Raw  # type: ignore[assignment]
 
@@ -261,10 +259,7 @@ class Replay:
             self._findings.add(self._view.path, event.row, "gap", message)
 
     def _tick_checked(self, diff: DiffLine) -> tuple[list[Level], list[Level]]:
-        """Return the levels with prices that must be on the tick.
-
-        Where the ledger declares omitted levels, removals are left out, as they may concern one.
-        """
+        """The levels with prices that must be on the tick, without removals that may concern an omitted one."""
         if not self._off_tick:
             return diff.b, diff.a
         bids, asks = ([level for level in side if level[1].strip("0.")] for side in (diff.b, diff.a))
@@ -336,7 +331,7 @@ class Replay:
 
 
 def _off_tick_levels(view: LedgerView) -> dict[int, list[tuple[str, str, str]]]:
-    """Return omitted levels by update id; none if the book was dropped instead."""
+    """By update id; none if the book was dropped instead."""
     declared = (event.details for event in view.of_kind("anomaly"))
     return {
         details["last_id"]: msgspec.convert(details.get("left_out", []), list[tuple[str, str, str]])

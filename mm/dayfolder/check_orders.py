@@ -88,7 +88,6 @@ class OrderLogCheck:
         return self._spans is None or any(begin <= us < end for begin, end in self._spans)
 
     def _advance(self, update_id: int) -> bool:
-        """Return whether the log is then at that update."""
         if self._failed or update_id < self._upto:
             return False
         self._upto = update_id

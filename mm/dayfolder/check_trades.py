@@ -40,7 +40,6 @@ class TradeRange:
 
     @classmethod
     def of(cls, folder: DayFolder, prices_e8: tuple[int, int] | None) -> "TradeRange":
-        """By the day's filters and best prices (lowest bid, highest ask, 1e-8)."""
         low, high = prices_e8 or (0, 0)
         try:
             entry = msgspec.json.decode(folder.instrument.read_bytes(), type=dict[str, object])
@@ -63,7 +62,7 @@ _BOOLEANS = ("true", "false")
 def check_trades(
     view: LedgerView, grids: DayGrids, findings: DefectList, source: FileRows, within: TradeRange
 ) -> list[tuple[int, IdRange]]:
-    """Check the trades file; values must be *within* a range."""
+    """Values must be *within* a range."""
     path, order, ids = source.lines.path, source.order, _Ids()
     single = view.knob("trade_stream", None) == "trade"
     fetched, older = IdRanges(), False
@@ -134,8 +133,6 @@ def check_trades(
 
 
 class _TradeContent(NamedTuple):
-    """What a trade was; price and quantity in 1e-8."""
-
     price_e8: int
     qty_e8: int
     is_buyer_maker: str
@@ -196,8 +193,6 @@ def _check_backfills(view: LedgerView, fetched: IdRanges, findings: DefectList) 
 
 
 class _Ids:
-    """Received and missing ids."""
-
     def __init__(self) -> None:
         self._ids = TradeIds()
         self._first: int | None = None

@@ -30,8 +30,6 @@ _OF_REPAIR = frozenset(("run_start", "crash_recovered", "run_stop"))
 
 @dataclass(frozen=True)
 class _Run:
-    """A run's events, and the number of the next run's first row."""
-
     events: Sequence[Event]
     until_seq: int | None
 

@@ -88,7 +88,6 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
 
 
 def cover_contract(folder: DayFolder) -> ContractCoverage | None:
-    """Return what a day has of its contract; None if it has none of it."""
     best, rows = existing(folder.best), list(contract_rows(folder))
     if not rows and best is None:
         return None

@@ -115,11 +115,7 @@ class DayCoverage:
 
 
 def cover(folder: DayFolder, standing: Sequence[tuple[int, int]] = ()) -> DayCoverage:
-    """Return the coverage of the day in *folder*; *standing* as in `check_day`.
-
-    Raises:
-        MissingDay: If the day does not exist or has no ledger.
-    """
+    """*standing* as in `check_day`; MissingDay without a ledger."""
     day_folder(folder.root, folder.symbol, folder.day)  # it must exist
     if existing(folder.events) is None:
         raise MissingDay(f"{folder.path}: no {folder.events.name}; give a day folder with its ledger")
@@ -216,8 +212,6 @@ class ValidTime:
 
 
 class _Times:
-    """The periods in which the book was valid."""
-
     def __init__(self) -> None:
         self.stretches: list[tuple[int, int]] = []
         self.last_us = 0
@@ -327,9 +321,8 @@ def trade_runs(path: Path | None, findings: DefectList, ids: Ids) -> Iterator[Co
 
 
 def missing_in(folder: DayFolder, view: LedgerView, until_us: int) -> list[MissingIds]:
-    """Return missing trades with the arrivals around them, except those lost with a connection.
-
-    After the last one they are missing until *until_us*.
+    """Missing trades with the arrivals around them, except those lost with a connection; the last ones until
+    *until_us*.
     """
     runs = trade_runs(existing(folder.trades), DefectList(folder), Ids())
     return missing_trades(runs, view.holes("trade_gap"), excused_trades(view.events), until_us)

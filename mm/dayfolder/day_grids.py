@@ -36,7 +36,7 @@ class GridChange:
 
 
 def grid_history(entry: Mapping[str, Any], source: str) -> tuple[GridChange, ...]:
-    """Return the grids of a day in order, from the entry in ``instrument.json``: one if it never changed."""
+    """In order, from the entry in ``instrument.json``: one if it never changed."""
     known = from_exchange_info(entry, source)
     try:
         changes = tuple(
@@ -54,7 +54,6 @@ def grid_history(entry: Mapping[str, Any], source: str) -> tuple[GridChange, ...
 
 
 def with_history(entry: str, changes: Sequence[GridChange]) -> str:
-    """Return exchangeInfo JSON with a day's grids, if several."""
     if len(changes) < 2:
         return entry
     history = [
@@ -89,9 +88,7 @@ def read_grids(folder: DayFolder) -> tuple[GridChange, ...]:
 
 
 def reported_tick_e8(event: Event, name: str = "tick_size") -> int | None:
-    """Return the price step, or with ``step_size`` the quantity step, of a ledger row; None without one, OffGrid if
-    invalid.
-    """
+    """The price step, or with ``step_size`` the quantity step, of a ledger row; OffGrid if invalid."""
     if event.kind != "anomaly" or event.details.get("kind") != GRID or name not in event.details:
         return None
     step_e8 = e8(str(event.details[name]))

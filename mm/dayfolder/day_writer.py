@@ -100,7 +100,7 @@ class DayWriter:
         self._write_schema()
 
     def event(self, recv_us: int, kind: str, epoch_id: int, details: Details) -> int:
-        """Write a ledger row at once, return its event id; ValueError if type or details are invalid."""
+        """Write at once, return the event id; ValueError if type or details are invalid."""
         return self.ledger.event(recv_us, self.skip(), kind, epoch_id, details)
 
     def gap(self, recv_us: int, kind: str, epoch_id: int, details: Details) -> int:
@@ -171,12 +171,10 @@ class DayWriter:
         return self._diffs is not None and self._write_diffs and plain
 
     def columns(self, messages: Any, book: tuple[Any, Any], upto: int, epoch_id: int, source: str) -> int:
-        """Write the messages before *upto*, up to one that crosses the book, and return the number of frames.
-
-        The bytes of the files are as `diff_of`, `frame_of` and `trade` write them.
+        """Write the messages before *upto*, up to one that crosses *book*, to which they are applied; return the number
+        of frames.
 
         Args:
-            messages: ``mm.market_data._levels.MessageColumns``, whose exchange times are in µs.
             book: Bids and asks, to which they are applied.
         """
         diffs, frames, trades, written = self._diffs, self._frames, self._trades, 0
@@ -240,13 +238,12 @@ class DayWriter:
     def write_behind(self, wanted: Callable[[], None] | None) -> None:
         """Leave every write to the caller of `gather` and `write`; None ends that.
 
-        A slow disk needs another thread; *wanted* is called when something should be written soon. Rows wait while
-        memory has room.
+        A slow disk needs another thread; *wanted* is called when something should be written soon.
         """
         self._wanted = wanted
 
     def flush(self, *, sync: bool = False) -> None:
-        """Write all rows to the disk cache, with *sync* to the disk: the ledger, and all other files or none."""
+        """To the disk cache, with *sync* to the disk: the ledger, and all other files or none."""
         self._gather_files()
         self._write_files()  # before the rows that refer to them
         self.gather()
@@ -283,7 +280,7 @@ class DayWriter:
         self._gathered_first, self._refused = False, None
 
     def flush_before_event(self) -> None:
-        """Flush, so that the next ledger row refers to no row that a crash would lose."""
+        """The next ledger row then refers to no row that a crash would lose."""
         self._rows_first = True
         self._flush_soon()
 
@@ -294,14 +291,13 @@ class DayWriter:
             writer.file.hash_on()
 
     def note(self) -> None:
-        """Sync, and note the state in the manifest; only the writing thread calls this."""
+        """Sync, and note the state in the manifest, from the writing thread."""
         written = [(writer, *writer.written()) for writer in self._writers()]
         noted = [(writer.path, rows, size, writer.file.sha256_at(size)) for writer, rows, size in written]
         note_manifest(self.folder, (*self.earlier.runs, self.run_id), noted, self._force)
         self._force()  # if nothing was noted
 
     def seal(self) -> Manifest:
-        """The run's last step before `close`."""
         self._write_schema()
         self.flush()
         known = {writer.path: contents(self.folder, writer.path, writer.tail()) for writer in self._writers()}

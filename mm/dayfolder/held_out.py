@@ -42,7 +42,6 @@ def held_of(data_root: Path, symbol: str, days: Iterable[str]) -> list[str]:
 
 
 def refuse_held(data_root: Path, symbol: str, days: Sequence[str]) -> None:
-    """Raise UsageError if one of the *days* of a symbol is held out."""
     if held := held_of(data_root, symbol, days):
         several = len(held) > 1
         raise UsageError(

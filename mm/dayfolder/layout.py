@@ -114,8 +114,6 @@ def levels_shown(header: Sequence[str]) -> int:
 
 
 class _File:
-    """The path of a file in a day folder, by the symbol and the day."""
-
     def __init__(self, name: str) -> None:
         self._name = name
 

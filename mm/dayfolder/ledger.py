@@ -214,7 +214,7 @@ def whole_events(path: Path, rows: Iterable[Mapping[str, str]]) -> list[Event]:
 
 
 def with_events(rows: Iterable[Row], events: Iterable[Event], seq_of: Callable[[Row], int]) -> Iterator[Row | Event]:
-    """Merge another file's rows and the ledger's events by `recv_seq`."""
+    """By `recv_seq`."""
     sources: list[Iterable[Row | Event]] = [rows, events]
     return merge(*sources, key=lambda item: item.at.seq if isinstance(item, Event) else seq_of(item))
 
@@ -225,12 +225,12 @@ def is_hole(details: Mapping[str, Any]) -> bool:
 
 
 def is_halt(event: Event) -> bool:
-    """Return True if an `exchange_info` event reports that the symbol is not traded."""
+    """An `exchange_info` event reports that the symbol is not traded."""
     return event.details.get("status") in NOT_TRADED
 
 
 def halts(events: Iterable[Event]) -> list[tuple[int, int | None, str]]:
-    """Return halts: reports of begin and end, µs, and status."""
+    """Reports of begin and end, µs, and status."""
     spans: list[tuple[int, int | None, str]] = []
     for event in events:
         if event.kind != "exchange_info":
@@ -260,9 +260,7 @@ def explained_ids(events: "Iterable[Event]", kind: str) -> IdRanges:
 
 
 def excused_trades(events: "Iterable[Event]") -> IdRanges:
-    """Return trade ids without a row that exclude no time: no executions, lost with the connection, or skipped by the
-    venue.
-    """
+    """Ids without a row that exclude no time: no executions, lost with the connection, or skipped by the venue."""
     excused = (RESTART, DISCONNECTED, SKIPPED)
     kept = (event for event in events if event.kind != "trade_gap" or event.details.get("cause") in excused)
     return explained_ids(kept, "trade_gap")

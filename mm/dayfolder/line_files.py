@@ -46,7 +46,7 @@ _NOTHING = FileTail()
 
 
 def scan(path: Path, before: FileTail = _NOTHING) -> FileTail:
-    """Read *path* (plain, or gzip with many members) and return its tail; a missing file is empty."""
+    """A missing file is empty."""
     if not path.exists():
         return FileTail()
     with path.open("rb") as stream:
@@ -61,7 +61,6 @@ def known_tail(path: Path, lines: int, size: int) -> FileTail | None:
 
 
 def last_line(path: Path, size: int | None = None) -> bytes:
-    """Return the last line of a plain file, or of its first *size* bytes, without newline."""
     with path.open("rb") as stream:
         begin = end = stream.seek(0, os.SEEK_END) if size is None else size
         last = b""
@@ -104,14 +103,9 @@ def appendable_tail(path: Path, before: FileTail = _NOTHING) -> FileTail:
 
 
 def unpacked(stream: BinaryIO) -> Iterator[tuple[bytes, int | None]]:
-    """Yield a gzip stream's text, each piece with its offset if a member ends there, else None.
+    """Yield pieces of text, each with its offset if a member ends there.
 
-    Everything readable before damage is yielded. isal, if installed, is three times as fast; zlib rereads a damaged or
-    torn member, so that text and error are zlib's.
-
-    Raises:
-        zlib.error: If a member is damaged.
-        EOFError: If the last one is torn.
+    Everything readable before damage is yielded, then zlib's error. isal, if installed, is three times as fast.
     """
     good = begin = stream.tell()
     given = 0
@@ -138,10 +132,7 @@ def unpacked(stream: BinaryIO) -> Iterator[tuple[bytes, int | None]]:
 
 
 def _inflated(stream: BinaryIO, inflater: Callable[[int], Any], read: int = 0) -> Iterator[tuple[bytes, int | None]]:
-    """Yield the same as `unpacked`, with one library, after the first *read* bytes of the stream.
-
-    A damaged chunk's text is lost.
-    """
+    """With one library, after the first *read* bytes; a damaged chunk's text is lost."""
     inflate, inside = inflater(GZIP_FORMAT), False
     for chunk in chain([stream.read(_CHUNK - read % _CHUNK)], _chunks(stream)):
         read += len(chunk)
@@ -266,8 +257,7 @@ def _has_rows(torn: bytes, *, packed: bool) -> bool:
 class WholeLines:
     """The complete lines of one file, without their newlines.
 
-    In a plain file, text with a zero byte (power cuts leave runs of them) is no line. In gzip a damaged member is
-    dropped whole, since no checksum covers a part; a truncated last one keeps its lines.
+    In gzip a damaged member is dropped whole, since no checksum covers a part; a truncated last one keeps its lines.
     """
 
     def __init__(self, path: Path) -> None:
@@ -314,10 +304,7 @@ class WholeLines:
 
 
 def _member(data: bytes | mmap.mmap, start: int) -> tuple[bytes | None, int | None]:
-    """Return a gzip member's text and end.
-
-    End None: it has none; text None: damaged, not only truncated.
-    """
+    """A member's text (None: damaged) and end (None: truncated)."""
     inflate, at, parts = zlib.decompressobj(GZIP_FORMAT), start, []
     try:
         while at < len(data) and not inflate.eof:

@@ -79,7 +79,7 @@ def write_manifest(
 
 
 def sealed_contents(folder: DayFolder) -> tuple[dict[Path, Contents], dict[Path, str]]:
-    """Return contents and hashes of the files of a day that its own writer has sealed: those that only it writes."""
+    """Contents and hashes of the files that only the day's own writer writes."""
     manifest = read_manifest(folder)
     entries = {folder.path / entry.path: entry for entry in manifest.files} if manifest and manifest.sealed else {}
     rows = {path: entries[path] for path in folder.streams() if path in entries}
@@ -88,7 +88,7 @@ def sealed_contents(folder: DayFolder) -> tuple[dict[Path, Contents], dict[Path,
 
 
 def unseal(folder: DayFolder) -> None:
-    """Mark the manifest of *folder*, if it has one, as outdated: a writer is about to append."""
+    """A writer is about to append: the manifest, if any, is outdated."""
     manifest = read_manifest(folder)
     if manifest and manifest.sealed:
         _write(folder, msgspec.structs.replace(manifest, sealed=False))
@@ -108,10 +108,7 @@ def note_manifest(
 
 
 def proved_tails(folder: DayFolder) -> "dict[Path, FileTail]":
-    """Return the tails of the row files that are verified by hashes of the manifest, sealed or not.
-
-    Grown files are verified up to there; mismatching ones are left out.
-    """
+    """Tails that hashes of the manifest verify, sealed or not, up to where they were hashed."""
 
     manifest, tails = read_manifest(folder), {}
     entries = {entry.path: entry for entry in manifest.files} if manifest else {}
@@ -130,10 +127,7 @@ def day_files(folder: DayFolder) -> list[Path]:
 
 
 def file_entry(folder: DayFolder, path: Path, known: Contents | None = None, sha256: str | None = None) -> FileEntry:
-    """Return *path*'s entry; BrokenFile if its ids cannot be read.
-
-    Read from disk, except *known* rows and ids, and a given hash.
-    """
+    """From disk, except *known* rows and ids, and a given hash; BrokenFile if ids cannot be read."""
     size = path.stat().st_size
     rows, first_id, last_id = known or contents(folder, path)
     return FileEntry(folder.relative(path), rows, size, sha256 or sha256_of(path), first_id, last_id)
@@ -147,7 +141,6 @@ def contents(folder: DayFolder, path: Path, tail: "FileTail | None" = None) -> C
 
 
 def sha256_of(path: Path, size: int | None = None) -> str:
-    """Return the hash of a file, or of its first *size* bytes, in hexadecimal."""
     with path.open("rb") as stream:
         if size is None:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -195,7 +188,7 @@ def is_unfinished(path: Path) -> bool:
 
 
 def is_passing(name: str) -> bool:
-    """Return whether a file is no data: a lock, a health file, a temporary name."""
+    """A lock, a health file, a temporary name."""
     return name.endswith((".lock", *_UNFINISHED)) or (name.startswith("health") and name.endswith(".json"))
 
 

@@ -72,19 +72,13 @@ class OrderLog:
         return {name: np.concatenate([empty, *(part[name] for part in parts)]) for name in ORDER_COLUMNS}
 
     def blocks(self, names: Sequence[str] = ORDER_COLUMNS) -> "Iterator[dict[str, Ints]]":
-        """Yield parts of up to some 260,000 rows; memory is one part's.
-
-        Raises:
-            BrokenFile: With the row, if it is not ten whole numbers, or the compression is damaged.
-        """
+        """Parts of up to some 260,000 rows; raises BrokenFile."""
         tables = _csv_tables(self.path) if self.path.name.endswith(PACKED) else _parquet_tables(self.path, names)
         for table in tables:
             yield {name: table.column(name).to_numpy() for name in names}
 
     def changes(self, names: Sequence[str]) -> "Iterator[list[Ints]]":
-        """Yield columns, the kind first, in parts that end with a LEVEL row, so that no change is cut; raises as
-        `blocks`.
-        """
+        """Columns, the kind first, in parts that end with a LEVEL row, so that no change is cut; raises as `blocks`."""
         held: list[Ints] = []
         for part in self.blocks(names):
             cells = (
@@ -100,12 +94,7 @@ class OrderLog:
 
 
 class OrderLogWriter:
-    """Writes a day's order log: `add` rows in order, then leave the context.
-
-    Args:
-        spans: May be set until the context ends.
-        compression: ``zstd``, or another for a temporary file.
-    """
+    """Writes a day's order log: `add` rows in order, then leave the context."""
 
     def __init__(
         self,
@@ -163,7 +152,7 @@ class OrderLogWriter:
             self._flush(self._rows - self._rows % self._rows_at_once)
 
     def _flush(self, count: int) -> None:
-        """Write the first *count* rows that wait: the file does not depend on how they came."""
+        """Write *count* rows at once: the file does not depend on how they came."""
         if not count:
             return
         joined = pa.table({name: np.concatenate([part[name] for part in self._waiting]) for name in ORDER_COLUMNS})
@@ -182,7 +171,6 @@ def write_order_log(path: Path, rows: Iterable[Sequence[int]], steps: Steps | No
 
 
 def fifo_text(executed: int, first: int) -> str:
-    """Return a sentence on the share of first-in-queue executed lots, or empty text."""
     if not executed:
         return ""
     share = f"{100 * first / executed:.2f} % of the executed lots were of the first order in its queue"

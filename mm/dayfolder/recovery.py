@@ -48,8 +48,6 @@ class RecoveredState:
         epoch_id: 0 if none was opened.
         last_diff_id: Last update id in the diffs, perhaps of a stale row. Without diffs, of the last snapshot or frame;
             also of the last snapshot if it reset the ids.
-        last_diff_sent: By the exchange, ms or µs; else the arrival.
-        last_trade_sent: By the exchange, ms; else the arrival.
         lost: Bytes of torn tails, not cut yet: the ledger must report them first.
     """
 
@@ -72,7 +70,7 @@ class RecoveredState:
 
 
 def recover(folder: DayFolder) -> RecoveredState:
-    """Remove what never reached the ledger, and return the state; torn tails are not cut."""
+    """Remove what never reached the ledger; torn tails are not cut."""
     for path in folder.streams():
         require_appendable(path)
     proved = proved_tails(folder)
@@ -188,8 +186,6 @@ def _exchange_units(folder: DayFolder) -> frozenset[str]:
 
 
 class _SchemaRead(msgspec.Struct):
-    """The content of ``schema.json`` that a run continues."""
-
     schema_version: int = SCHEMA_VERSION
     time_unit: str | None = None
     venue: str | None = None
@@ -228,10 +224,7 @@ def venue_in(folder: DayFolder, view: LedgerView) -> str:
 
 
 def damage_of(error: Exception) -> str | None:
-    """Return the damage behind *error* of opening a writer.
-
-    None for other errors: a wrong knob, a lock, no space.
-    """
+    """The damage behind *error* of opening a writer; None for a wrong knob, a lock, no space."""
     if isinstance(error, OSError):
         return f"{type(error).__name__}: {error}" if error.errno in _BAD_FILES else None
     return (str(error) or type(error).__name__) if isinstance(error, _DAMAGE) else None
@@ -271,7 +264,7 @@ def last_streamed_id(rows: _Rows) -> int | None:
 def open_holes(
     events: Iterable[tuple[str, Details]], last_id: int | None, first_id: int | None = None
 ) -> tuple[MissingIds, ...]:
-    """Return reported missing trades that were not filled; *events* are types and details."""
+    """Reported missing trades that were not filled; *events* are types and details."""
     holes: list[MissingIds] = []
     least = 0 if first_id is None else first_id - 1
     for kind, details in events:
@@ -287,10 +280,7 @@ def open_holes(
 
 
 def still_open(holes: Sequence[MissingIds], rows: _Rows, *, aggregates: bool) -> tuple[MissingIds, ...]:
-    """Return the parts of *holes* that no row from REST in the trades file fills.
-
-    A killed run may not have reported the last rows. *aggregates*: gaps' ids number aggregates.
-    """
+    """The parts of *holes* that no row from REST fills: a killed run may not have reported the last rows."""
     if not holes:
         return ()
     first, last = ("trade_id", "trade_id") if aggregates else ("first_trade_id", "last_trade_id")

@@ -48,7 +48,6 @@ class Repaired(msgspec.Struct, frozen=True):
 
 
 def repair_day(folder: DayFolder, run_id: str, at_us: int) -> Repaired:
-    """Repair *folder*; a sound day is not changed."""
     day_folder(folder.root, folder.symbol, folder.day)  # it must exist
     place = target_of(folder.path)
     staging = place.with_name(place.name + ".repair")

@@ -90,7 +90,6 @@ def _is_event(columns: Sequence[str], line: bytes) -> bool:
 
 
 def seq_of(line: bytes, *, packed: bool) -> int:
-    """Return the `recv_seq` of a row of diffs (*packed*), or of trades and frames."""
     return PACKED_ROW.decode(line).recv_seq if packed else number_in(line, _SEQ_COLUMN)
 
 
@@ -191,7 +190,7 @@ class FramesMade:
 
 
 def write_frames(folder: DayFolder, view: LedgerView, grids: DayGrids, order: RowOrder, dropped: Dropped) -> FramesMade:
-    """Rewrite the frames if books and messages give others."""
+    """Only if books and messages give others."""
     fresh, findings = folder.frames.with_name("frames.csv"), DefectList(folder)
     with line_writer(fresh) as writer:
         sink = _NewFrames(writer, top_n_of(folder), lines_of_file(folder.frames), dropped)
@@ -213,8 +212,6 @@ def _replaced(folder: DayFolder, fresh: Path, sink: "_NewFrames") -> str:
 
 
 class _NewFrames(FrameSink):
-    """Writes the required frames, and compares them with the existing ones."""
-
     def __init__(self, writer: LineWriter, top_n: int, old: Iterator[bytes], dropped: Dropped) -> None:
         self.top_n = top_n
         self.made = self.left_out = 0

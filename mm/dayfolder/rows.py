@@ -205,7 +205,6 @@ class CheckedLines:
 def under_header(
     lines: CheckedLines, columns: Sequence[str], optional: int, findings: DefectList
 ) -> tuple[list[str], Iterator[tuple[int, str]]]:
-    """Return the header of a CSV and its lines with their row numbers."""
     head = next(lines, (0, ""))[1].split(",")
     if len(columns) - optional <= len(head) <= len(columns) and head == list(columns[: len(head)]):
         return head, iter(lines)
@@ -222,7 +221,7 @@ def table(
     findings: DefectList,
     take: Callable[[int, list[list[str]]], bool] = lambda _row, _columns: False,
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield rows as wide as *columns*; arguments as in `under_header`."""
+    """Only rows as wide as *columns*."""
     head, _ = under_header(lines, columns, optional, findings)
     missing = [""] * (len(columns) - len(head))
     for block in lines.blocks if head else ():
@@ -330,7 +329,7 @@ class RowOrder:
         self._latest_us = max(self._latest_us, at.recv_us)
 
     def take(self, first_row: int, run_id: str, seqs: list[int], stamps: list[int]) -> bool:
-        """Check a run's consecutive rows; if not all are good, none is taken, and `check_row` tells which."""
+        """A run's consecutive rows; if not all are good, none is taken, and `check_row` tells which."""
         latest = accumulate(stamps, max, initial=self._latest_us if run_id == self._run else 0)
         good = (
             (self._runs is None or run_id in self._runs)

@@ -21,10 +21,7 @@ class AlteredFile(NamedTuple):
 
 
 def altered(day: DayFolder, verified: VerifiedFiles | None = None) -> list[AlteredFile]:
-    """Return *day*'s files that differ from its manifest; empty if unsealed; raises BrokenFile.
-
-    Sizes and hashes are compared, once per identity of all files if *verified* is given.
-    """
+    """Files that differ from the manifest, compared once per identity if *verified* is given; raises BrokenFile."""
     manifest = read_manifest(day)
     if manifest is None or not manifest.sealed:
         return []
@@ -85,7 +82,6 @@ def _claim(folder: DayFolder, manifest: Manifest) -> str | None:
 
 
 def differing(folder: DayFolder, manifest: Manifest, files: Iterable[Path]) -> Iterator[AlteredFile]:
-    """Yield the files of the *manifest* whose bytes differ, and the *files* that are not in it."""
     if (manifest.symbol, manifest.day) != (folder.symbol, folder.day):
         yield AlteredFile(folder.manifest, f"it is of {manifest.symbol} {manifest.day}", None)
     for entry in manifest.files:

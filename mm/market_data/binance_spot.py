@@ -86,8 +86,6 @@ _BEGINNING = b'{"stream":"'
 
 
 class _FramedMessage(Struct, Generic[Payload], gc=False):
-    """The frame of a payload; `e` is set if the message has no frame."""
-
     stream: str
     data: Payload
     e: str = ""
@@ -106,7 +104,7 @@ class PackedDepth(Struct, gc=False):
     T: int | None = None
 
     def levels(self) -> tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]] | None:
-        """Return checked bids and asks in the kernel's form; None if a level does not have the exchange's format."""
+        """Checked bids and asks in the kernel's form; None if a level does not have the exchange's format."""
         bids, asks = local_orderbook.kernel.read_levels(self.b), local_orderbook.kernel.read_levels(self.a)
         return None if bids is None or asks is None else (bids, asks)
 
@@ -121,7 +119,7 @@ class FramedStreams(Generic[Payload]):
         self._decoders[name.encode()] = name, msgspec.json.Decoder(_FramedMessage[payload])  # type: ignore[valid-type]
 
     def read(self, body: bytes | str) -> Payload | None:
-        """Return the payload; None if *body* needs the full decoder."""
+        """None if *body* needs the full decoder."""
         if not isinstance(body, bytes) or not body.startswith(_BEGINNING):
             return None
         known = self._decoders.get(body[len(_BEGINNING) : body.find(b'"', len(_BEGINNING))])
@@ -172,7 +170,6 @@ class Messages:
         Raises:
             ValueError: If a field contradicts the others (Unreadable), or a time is implausible; OffGrid if a price or
                 a quantity is not a decimal; msgspec.MsgspecError if the JSON is broken or lacks a field.
-            OtherMarket: If this market never sends it.
         """
         framed = self._framed.read(body)
         message = _unpacked(framed) if isinstance(framed, PackedDepth) else framed
@@ -202,7 +199,6 @@ class Messages:
         return self._message(kind, envelope.s, body)
 
     def answer(self, url: str, body: bytes | str) -> Message:
-        """Decode the REST response from *url*; raises as `received` does."""
         address = urlsplit(url)
         self._own_host(url)
         if address.path.endswith("/exchangeInfo"):
@@ -214,7 +210,6 @@ class Messages:
         return self._snapshot(body, symbol) if symbol == self._symbol else _OTHER
 
     def connected(self, url: str) -> Connected:
-        """Return the message for a connection opened to *url*; raises OtherMarket if *url* serves another market."""
         self._own_host(url)
         return Connected(url)
 
@@ -382,7 +377,6 @@ class BinanceSpot:
         return f"{base}/stream?streams={stream}@depth@100ms/{stream}@{trade_stream}&timeUnit=MICROSECOND"
 
     def depth(self, symbol: str, limit: int) -> RestRequest:
-        """At most 5,000 levels per side."""
         weight = next(weight for most, weight in _DEPTH_WEIGHTS if limit <= most)
         return RestRequest("/api/v3/depth", {"symbol": symbol, "limit": str(limit)}, weight)
 

@@ -86,7 +86,6 @@ class SpannedTrades(Aggregates):
 
 
 def last_id(body: bytes, *, aggregates: bool) -> int | None:
-    """Return the highest id of the aggregates, or of the trades in them, in a response; None if it has none."""
     try:
         return max(row.a if aggregates else row.l for row in _AGGREGATES.decode(body))
     except (ValueError, msgspec.MsgspecError):

@@ -1,9 +1,8 @@
 """Binance USD-M futures as a `MarketVenue`, and the funding payments of perpetuals.
 
-Three things differ from Spot. A depth update has the last id of the previous update (`pu`), and the ids in between
-belong to other symbols; so it counts as the ids from ``pu + 1`` on, and the rule of `mm.ids` applies: the first update
-after a snapshot has ``pu <= lastUpdateId < u``, then each `pu` must equal the previous `u`. REST paths, weights and
-limits differ, and positions pay funding.
+A depth update has the last id of the previous update (`pu`), and the ids in between belong to other symbols; so it
+counts as the ids from ``pu + 1`` on, and the rule of `mm.ids` applies: the first update after a snapshot has ``pu <=
+lastUpdateId < u``, then each `pu` must equal the previous `u`.
 
 Streams have a path for each kind (developers.binance.com, since 2026-03-06): ``/public`` carries depth and trades,
 ``/market`` aggregates and mark prices. The recorder connects to the first and requests payments by REST.
@@ -133,7 +132,6 @@ class BinanceUsdm(BinanceSpot):
         check_usdm_host(url)
 
     def stream_url(self, base: str, symbol: str, trade_stream: str) -> str:
-        """*trade_stream* must be ``trade``, since ``aggTrade`` has another address; else UsageError."""
         if trade_stream != "trade":
             raise UsageError(
                 "{trade_stream} {}: USD-M sends it under /market, the depth under /public, and only one connection is "
@@ -147,7 +145,6 @@ class BinanceUsdm(BinanceSpot):
         return RestRequest("/fapi/v1/depth", {"symbol": symbol, "limit": str(limit)}, dict(_DEPTH_WEIGHTS)[limit])
 
     def levels(self, wanted: int) -> int:
-        """Return the least of 5, 10, 20, 50, 100, 500 and 1,000 that is not below *wanted*; at most 1,000."""
         return next((most for most, _ in _DEPTH_WEIGHTS if wanted <= most), _DEPTH_WEIGHTS[-1][0])
 
     def exchange_info(self, symbol: str) -> RestRequest:  # noqa: ARG002 - it is of all symbols
@@ -169,11 +166,9 @@ class BinanceUsdm(BinanceSpot):
         return answer.cause is None and all(entry.symbol != symbol for entry in listed)
 
     def funding(self) -> RestRequest | None:
-        """Request the last day's payments; some symbols pay every hour."""
         return RestRequest("/fapi/v1/fundingRate", {"limit": str(_PAYMENTS)}, 1)
 
     def payments(self, body: bytes) -> Sequence[Funding]:
-        """Payments without a mark price are left out."""
         payments = [Funding(paid.fundingTime, paid.fundingRate, paid.markPrice) for paid in _PAYMENT_LIST.decode(body)]
         return sorted(paid for paid in payments if _are_decimals(paid))
 
@@ -187,7 +182,7 @@ MARKETS: Mapping[str, MarketVenue] = {"spot": BINANCE_SPOT, "usdm": BINANCE_USDM
 
 
 def market_of(venue: str | None) -> MarketVenue:
-    """Return the market named *venue* in ``schema.json``; an older day without a name is Spot."""
+    """An older day without a venue in ``schema.json`` is Spot."""
     return BINANCE_USDM if venue == USDM else BINANCE_SPOT
 
 
@@ -228,7 +223,6 @@ class FundingState:
         self._interval_ms = 0  # of the last two payments without a pause; 0: not seen, or changed since
 
     def marked(self, now: MarkPrice) -> list[Funding | FundingDoubt]:
-        """Return the payments between the last mark price and *now*, and the doubts about them."""
         before, self._before = self._before, now
         if before is None:
             return [*self._since_start(now)]
@@ -253,7 +247,7 @@ class FundingState:
         return [*paid, *(FundingDoubt(ms, why) for ms in sorted(doubtful))]
 
     def passed(self, us: int) -> list[FundingDoubt]:
-        """Return the doubts about payments that no mark price reported before a message of the time *us*."""
+        """Doubt the payments that no mark price reported before a message of the time *us*."""
         first, self._passed_us = self._passed_us, us
         if first is None:
             self._first_us = us
@@ -288,7 +282,6 @@ class FundingState:
         return self._interval_ms if self._interval_ms in possible else min(possible, default=_HOUR_MS)
 
     def new(self, payments: Sequence[Funding]) -> list[Funding]:
-        """Return the new ones of the sorted *payments*, at whole seconds."""
         new = []
         if len(payments) > 1:
             self._interval_ms = (payments[-1].paid_ms - payments[-2].paid_ms) // 1_000 * 1_000 or self._interval_ms

@@ -7,7 +7,6 @@ marked unknown fills a missing quantity; an excess is taken from unknown orders,
 - A marketable order stays out of the book until it is no longer marketable.
 - The print removes the traded quantity from the book, not the order's own message, which arrives some 10 ms before or
   after it; so the new level follows a print, as on other venues.
-- Orders are numbered in the order of arrival.
 
 The order log has REST, TRADE, REDUCE and CANCEL rows, each with the resulting LEVEL (``mm.sim.matching.order_log``);
 amounts and prices are in 1e-8 until `write_order_logs`.
@@ -60,7 +59,6 @@ class RestingOrder:
 
     Attributes:
         unknown: Whether only the venue's book shows it, without a message.
-        waits: Reductions that wait for their print.
     """
 
     number: int
@@ -78,10 +76,7 @@ class OrderMarket:
     """The book of all orders: converts messages to changed levels and rows of the order log.
 
     Attributes:
-        rows: The order log, ten numbers per row, prices and quantities in 1e-8.
         unmatched: Trades without a matching order; the best prices give their side.
-        corrected: Levels corrected by the venue's book, after the first correction.
-        bookless: Whether the capture lacks the venue's book, so that the orders alone make the book.
         outdated: Orders removed because a marketable order passed them without executing them.
     """
 
@@ -120,7 +115,6 @@ class OrderMarket:
     # Orders
 
     def _order(self, line: OrderMessage, *, waits: bool) -> None:
-        """*waits*: the reduction belongs to a trade, which applies it."""
         order = self._orders.get(line.id)
         self._touched[line.side, line.price_e8] = line.us
         if line.kind == CREATED:
@@ -198,7 +192,7 @@ class OrderMarket:
         self._held.pop(order.number, None)
 
     def _take(self, us: int, order: RestingOrder, amount_e8: int, kind: int, trade: tuple[int, int] = (0, 0)) -> None:
-        """Reduce an order by a quantity; *trade* is the id of the print and the number of its taker."""
+        """*trade* is the id of the print and the number of its taker."""
         amount_e8 = min(amount_e8, order.left_e8)
         if amount_e8 <= 0:
             return
@@ -314,14 +308,7 @@ class OrderMarket:
 
 
 class BitstampCapture:
-    """Iterate over the messages of one capture, as `mm.market_data.captures.Capture` does.
-
-    Args:
-        market: Its book, which continues from capture to capture.
-
-    Raises:
-        BrokenFile: If *path* is a folder or does not exist; during iteration, as `read_lines`.
-    """
+    """The messages of one capture; *market* is its book, which continues from capture to capture."""
 
     def __init__(self, path: Path, market: OrderMarket, progress: Callable[[int], None]) -> None:
         self.lines = FilePlace(path)
@@ -352,7 +339,6 @@ class BitstampCapture:
         return self.lines.path.name
 
     def write_order_logs(self, folders: Sequence[DayFolder], zone: str, tick_e8: int, lot_e8: int) -> Sequence[str]:
-        """Write the order log of each day, beginning with the resting orders."""
         from mm.dayfolder.order_log import (  # a recorder's machine has no numpy
             Steps,
             fifo_of,

@@ -81,7 +81,6 @@ class OrderMessage(NamedTuple):
     Attributes:
         side: +1 buy, -1 sell; 0 for trades and books.
         amount_e8: Remaining quantity of the order, or traded quantity.
-        body: JSON of a book, parsed when needed.
     """
 
     number: int
@@ -106,11 +105,7 @@ def book_of(line: OrderMessage) -> _Book:
 
 
 def read_lines(path: Path, grid: Grid, progress: Callable[[int], None] = lambda _done: None) -> Iterator[OrderMessage]:
-    """Yield the messages of a capture; *progress* gets the bytes read so far.
-
-    Raises:
-        BrokenFile: If the file is no such capture, is truncated, or has an unreadable line (the error has its number).
-    """
+    """*progress* gets the bytes read so far; raises BrokenFile."""
     number = 0
     with path.open("rb") as raw:
         head = raw.read(8)
@@ -159,7 +154,7 @@ def _row(path: Path, number: int, text: bytes, grid: Grid, *, in_e8: bool) -> Or
 
 
 def with_trades(lines: Sequence[OrderMessage]) -> list[OrderMessage]:
-    """Return *lines* with the trades that they imply, if they contain no trades.
+    """Infer the trades if *lines* contain none.
 
     A trade reduces two orders on opposite sides by the same quantity within `MATCH_US`, at prices that meet; the
     earlier order is the maker, and its price is the trade's. The print follows the first of the two messages.

@@ -29,8 +29,6 @@ _CHUNK = 1 << 20
 
 
 class _Hashed:
-    """*claimed* is the length that a reader may have seen by now."""
-
     def __init__(self) -> None:
         self.hash = hashlib.sha256()
         self.done = self.claimed = 0
@@ -99,7 +97,7 @@ class AppendFile:
         return self._unsynced
 
     def sync(self) -> None:
-        """Force written data to the disk; another thread may call this during an `append`."""
+        """Another thread may call this during an `append`."""
         if self._unsynced:
             self._unsynced = False
             try:
@@ -113,7 +111,7 @@ class AppendFile:
         self._hash_to(self.size, MOST_HASHED_BYTES)
 
     def sha256_at(self, size: int) -> str | None:
-        """Return the hash of the first *size* bytes if it is available; see `hash_on`."""
+        """None if the hash of the first *size* bytes is not available; see `hash_on`."""
         if self._hashed.done <= size:
             self._hash_to(size, MOST_HASHED_BYTES)
         hashed = self._hashed
@@ -126,7 +124,6 @@ class AppendFile:
         return self._hashed.hash.hexdigest()
 
     def _hash_to(self, size: int, most_bytes: int) -> None:
-        """Hash up to *size*, at most *most_bytes* at once; no byte is read twice."""
         hashed = self._hashed
         end = hashed.claimed = min(size, hashed.done + most_bytes)
         while hashed.done < end:
@@ -159,7 +156,7 @@ def is_at(fd: int, path: Path) -> bool:
 
 
 def _keep_room(fd: int, size: int) -> int:
-    """Reserve `ROOM_BYTES` after the *size* bytes of a file, and return the size up to which it can certainly grow."""
+    """Reserve `ROOM_BYTES` after *size* bytes; return the size up to which the file can certainly grow."""
     if sys.platform != "linux":
         return size
     allocate = ctypes.CDLL(None).fallocate
@@ -172,7 +169,6 @@ class RowWriter:
 
     Attributes:
         file: Another thread may sync and hash it while rows are added.
-        ready: Bytes of the next write.
     """
 
     def __init__(
@@ -197,18 +193,17 @@ class RowWriter:
         return FLUSH_BYTES - self._added_bytes
 
     def flush(self, *, sync: bool = False) -> None:
-        """Write the rows to the file in one write; *sync* forces them to the disk."""
         self.gather()
         self.write(sync=sync)
 
     def gather(self) -> None:
-        """Take the rows added so far for the next write; the thread that adds them calls this, between writes."""
+        """Take the rows added so far for the next write; only the thread that adds them calls this."""
         self._gathered_bytes += self._added_bytes
         self._added_bytes, self._gathered_rows = 0, self.rows
         self._gather()
 
     def write(self, *, sync: bool = False) -> None:
-        """Write the gathered rows in one write, in any thread; *sync* forces them to the disk."""
+        """Write the gathered rows, in any thread; *sync* forces them to the disk."""
         write_together((self,))
         if sync:
             self.file.sync()
@@ -306,7 +301,6 @@ class CsvWriter(RowWriter):
             )
 
     def add(self, line: str) -> None:
-        """Add a line with its newline."""
         self._lines.append(line.encode())
         self.rows += 1
         self._added_bytes += len(self._lines[-1])
@@ -314,7 +308,6 @@ class CsvWriter(RowWriter):
             self._on_full()
 
     def add_rows(self, text: bytes, rows: int) -> None:
-        """Add rows of text."""
         self._lines.append(text)
         self.rows += rows
         self._added_bytes += len(text)

@@ -130,11 +130,7 @@ def steps(advance: Callable[[int], None]) -> Progress:
 
 @dataclass(frozen=True)
 class CaptureForm:
-    """A capture format, and the properties of the imported days.
-
-    Attributes:
-        opened: Returns the captures in reading order, from files, symbol, grid and progress.
-    """
+    """A capture format, and the properties of the imported days."""
 
     name: str
     zone: str
@@ -188,7 +184,6 @@ def import_captures(  # noqa: PLR0913 - a public function
     """Write the day folders of *symbol* from *paths*, captures in the order of their recording.
 
     Args:
-        symbol: In any case.
         form: Format of the files; None is raw Binance captures, USD-M if a message is of USD-M, else Spot.
 
     Raises:
@@ -371,11 +366,7 @@ class _Import:
                 self._doubts.setdefault(row.why, []).append(row.paid_ms)
 
     def _find_partial(self, captures: Sequence[CaptureLike]) -> list[str]:
-        """Decide whether partial books are the book or stand beside one of changes; return what to report.
-
-        Raises:
-            BrokenFile: If they cannot be told apart.
-        """
+        """Decide whether partial books are the book or stand beside one of changes; return what to report."""
         contents = {capture: capture.content() for capture in captures if isinstance(capture, Capture)}
         if not any(content.levels or content.mixed for content in contents.values()):
             return []
@@ -510,7 +501,7 @@ class _Import:
             )
 
     def _note_changes(self, report: ImportReport, session: ImportSession, instrument: Instrument) -> None:
-        """Warn of steps that seem to change within the captures; both ticks become grids of the days."""
+        """Both ticks of a step that seems to change become grids of the days."""
         tick, step = session.stretches.prices.change(), session.stretches.quantities.change()
         coarse_e8 = tick.coarse_e8 if tick else 0
         if tick and not self._grids and coarse_e8 > instrument.tick_e8 and not coarse_e8 % instrument.tick_e8:

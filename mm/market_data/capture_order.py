@@ -21,11 +21,8 @@ class Arrived(NamedTuple):
 
 
 def in_order(captures: Sequence[CaptureLike], *, overlap: bool = True) -> Iterator[Arrived]:
-    """Yield the messages of *captures* in the order of their arrival, and the end of each after its last one.
-
-    Args:
-        captures: In recording order, which decides between equal times.
-        overlap: Whether captures may overlap in time; else they are read one after the other.
+    """Yield the messages of *captures* by arrival (the first one's at equal times), and the end of each after its
+    last.
     """
     streams = [_messages(source, capture) for source, capture in enumerate(captures)]
     if len(captures) == 1 or not overlap:

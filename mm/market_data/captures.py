@@ -55,7 +55,7 @@ ACCEPTED = (
 
 
 class CaptureLines:
-    """Iterate over the lines of one file, without their newlines, empty ones included.
+    """The lines of one file, without their newlines, empty ones included.
 
     Attributes:
         cut: Whether the line has no newline and so may be a fragment: at the end of the file, or in a damaged stretch.
@@ -218,7 +218,7 @@ class CapturedMessage(NamedTuple):
 
 @dataclass
 class FilePlace:
-    """Position of a reader in a file that is used completely or not at all; attributes as in `CaptureLines`."""
+    """Position of a reader in a file that is used completely or not at all."""
 
     path: Path
     number: int = 0
@@ -227,7 +227,6 @@ class FilePlace:
     symbols: Counter[str] = field(default_factory=Counter)
 
     def broken(self, what: str, way_out: Sentence | str, row: int | None = None) -> BrokenFile:
-        """Return the error with file and row (default: the last)."""
         row = self.number if row is None else row
         return BrokenFile("{}:{}: {}; {}", self.path, row, what, way_out)
 
@@ -249,20 +248,16 @@ class CaptureLike(Protocol):
         """How the files were read, if that had to be inferred."""
 
     @property
-    def warnings(self) -> Sequence[str]:
-        """One sentence each, complete after reading."""
+    def warnings(self) -> Sequence[str]: ...
 
     def __iter__(self) -> Iterator[CapturedMessage]: ...
 
     def where(self) -> str: ...
 
-    def write_order_logs(self, folders: Sequence[DayFolder], zone: str, tick_e8: int, lot_e8: int) -> Sequence[str]:
-        """Write the order logs if every order is known; return sentences for the report."""
+    def write_order_logs(self, folders: Sequence[DayFolder], zone: str, tick_e8: int, lot_e8: int) -> Sequence[str]: ...
 
 
 class _Packet(NamedTuple):
-    """A parsed line: receive time, address of a connection or REST response, and JSON (or empty)."""
-
     recv_us: int | None
     url: str
     body: bytes | str
@@ -299,11 +294,7 @@ _OTHER = Other()
 
 
 class Capture:
-    """Iterate over the messages of one symbol in one capture.
-
-    Raises:
-        BrokenFile: If the file has another format; WrongMarket if it is of another market.
-    """
+    """Iterate over the messages of one symbol in one capture."""
 
     def __init__(
         self,
@@ -349,7 +340,6 @@ class Capture:
         return f"{shown_name(self.lines.path)}:{self.line}"
 
     def write_order_logs(self, _folders: Sequence[DayFolder], _zone: str, _tick_e8: int, _lot_e8: int) -> Sequence[str]:
-        """Streams have levels only: nothing is written."""
         return ()
 
     def _parsed(self, text: bytes) -> _CaptureLine:

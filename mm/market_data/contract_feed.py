@@ -53,7 +53,7 @@ _BROKEN = (ValueError, OffGrid, msgspec.MsgspecError)
 
 
 def addresses(base: str, symbol: str) -> tuple[str, str]:
-    """Return two addresses: mark prices and liquidations; best prices."""
+    """Two addresses: mark prices and liquidations; best prices."""
     name = symbol.lower()
     return (
         f"{base}/market/stream?streams={name}@markPrice@1s/{name}@forceOrder",
@@ -65,7 +65,6 @@ class ContractWriter:
     """Writes the rows of a contract's files, each message once.
 
     Args:
-        writer: Returns the files of the current day.
         heard: Called with each row that a signal may read, once it is written.
     """
 
@@ -78,7 +77,7 @@ class ContractWriter:
         self._at_us = 0
 
     def take(self, recv_us: int, message: ContractMessage) -> None:
-        """Write a message unless it was written before; raises ValueError or OffGrid for an invalid one."""
+        """Write a message once; raises ValueError or OffGrid for an invalid one."""
         if isinstance(message, MarkPrice):
             self._mark(recv_us, message)
         elif isinstance(message, BookTicker):
@@ -132,17 +131,15 @@ class ContractWriter:
         return at_us
 
     def arrived(self, recv_us: int) -> int:
-        """Return an arrival that is not before the last: rows of several connections share a file."""
+        """An arrival not before the last: rows of several connections share a file."""
         self._at_us = max(self._at_us, recv_us)
         return self._at_us
 
 
 class ContractFeed:
-    """Writes the messages of a contract's further streams; it listens to each of them.
+    """Writes the messages of a contract's further streams.
 
     Args:
-        writer: Returns the files of the current day.
-        heard: As of a `ContractWriter`.
         clock: The instant to which the market may have been played, µs: no row arrives before it.
     """
 
@@ -191,9 +188,6 @@ class ContractFeed:
 
 class ContractStreams:
     """The connections of a contract's further streams, and its requests for open interest.
-
-    Args:
-        clock: As of a `ContractFeed`, for a market that is played while it is recorded; None for one that is not.
 
     Attributes:
         told: The rows so far, oldest first, if the market is played.

@@ -126,7 +126,7 @@ class DayJournal:
         }
 
     def __call__(self, event: events.MarketEvent) -> None:
-        """A follower gets a depth message once it is numbered, so its orders do not wait for formatting and writing."""
+        """The follower comes first, so that its orders do not wait for formatting and writing."""
         numbered = self._handlers[type(event)](event)
         try:
             if self.then:
@@ -164,7 +164,6 @@ class DayJournal:
         self.writer.event(at_us, kind, self.epoch_id, details)
 
     def quarantine(self, at_us: int, stream: str, reason: str, raw: bytes, arrived_us: int | None = None) -> None:
-        """Store an unusable message raw; *arrived_us* defaults to *at_us*."""
         self.writer.quarantine(at_us if arrived_us is None else arrived_us, stream, reason, raw)
         self.report.quarantined += 1
         self._anomaly(events.Anomaly(at_us, "quarantined", {"stream": stream, "reason": reason}))
@@ -174,7 +173,6 @@ class DayJournal:
         self.event(at_us, "snapshot_failed", {"cause": cause, "http_status": http_status})
 
     def _depth_arrived(self, event: events.DepthArrived) -> _Numbered:
-        """Number the message; if it waits for a snapshot, its stamp is kept for its frame."""
         update = event.update
         stamp = Stamp(event.recv_us, self.writer.skip(), update.E, update.u)
         self._last = event.number, stamp

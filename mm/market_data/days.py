@@ -62,7 +62,7 @@ class WindowRule:
         return RecordingWindow(day, self._instants(first, start)[0], max(self._instants(last, end)))
 
     def at(self, now_us: int) -> RecordingWindow:
-        """Return the window that contains *now_us*, else the next one."""
+        """The window that contains *now_us*, else the next one."""
         today = parse_day(day_of(now_us, self.zone))
         days = (today + timedelta(days=ahead) for ahead in (-1, 0, 1))
         windows = (self.of_day(day.strftime("%Y%m%d")) for day in days)
@@ -98,7 +98,7 @@ async def sleep_until(us: int, clock: Callable[[], int]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Days:
-    """Settings of the recorded days."""
+    """How days are recorded."""
 
     data_root: Path
     symbol: str
@@ -122,15 +122,13 @@ class Days:
             raise OSError(errno.ENOSPC, message, str(existing))
 
     def open(self, day: str, at_us: int, instrument: str | None = None) -> DayWriter:
-        """Return the writer of *day* after its opening events; *instrument* is the exchange's entry, if known.
+        """Open or continue *day*; *instrument* is the exchange's entry, if known.
 
         A damaged day moves to ``damaged`` below the data root; the ledger of the new day records this.
 
         Raises:
             TryLater: If another process writes the day.
-            RunExists: If the day already has a run with the user's *run_id*.
             Mismatch: If an earlier run of the day recorded another market, trade stream or number of levels.
-            BrokenFile: If ``schema.json`` or ``instrument.json`` cannot be read.
         """
         folder = DayFolder(self.data_root, self.symbol, day)
         self._make(folder)
@@ -150,9 +148,7 @@ class Days:
         return self._opened(folder, at_us, instrument, {"cause": damage, "moved_to": str(moved_to)})
 
     def open_again(self, writer: DayWriter, at_us: int, instrument: str | None) -> DayWriter:
-        """Return a new writer for a day whose files were removed or replaced, or whose recorded ids the exchange gives
-        again.
-        """
+        """Anew, after its files were removed or replaced, or the exchange gives recorded ids again."""
         files = ", ".join(path.name for path in writer.missing())
         cause = f"removed while it was recorded: {files}" if files else "the exchange gives recorded ids again"
         moved_to = str(set_aside(writer.folder)) if writer.holds_folder() else None
@@ -161,7 +157,7 @@ class Days:
         return days._opened(writer.folder, at_us, instrument, {"cause": cause, "moved_to": moved_to})
 
     def withdraw(self, writer: DayWriter) -> bool:
-        """Close *writer*; remove its folder and empty ones around it, if this run made them. Return whether it did."""
+        """Close *writer* and remove the folders that this run made; return whether it did."""
         folder = writer.folder.path
         if folder not in self.made:
             return False
@@ -270,7 +266,6 @@ class Disk:
 
     Args:
         report: Called with the error once space runs out, and with None once there is space again.
-        removed: Reopens the day after its files were removed.
     """
 
     def __init__(
@@ -289,7 +284,7 @@ class Disk:
         self._noted_s = 0.0
 
     async def flush(self, writer: Callable[[], DayWriter]) -> None:
-        """Flush the result of *writer* at each interval, without end; raises OSError on permanent failure."""
+        """Flush at each interval, without end; raises OSError on permanent failure."""
         failures = 0
         while True:
             await asyncio.sleep(self._days.flush_interval_s)
@@ -312,7 +307,7 @@ class Disk:
                 sealing.result()
 
     async def write(self, writer: DayWriter, *, rows: bool = True) -> None:
-        """Write what was added so far, in the thread; without *rows* only the ledger, files and urgent parts.
+        """Write what was added so far; without *rows* only the ledger, files and urgent parts.
 
         A write goes on if its caller is cancelled; the next one waits for it.
         """
@@ -338,7 +333,6 @@ class Disk:
         writer.write_behind(self._wanted.set)
 
     async def write_wanted(self, writer: Callable[[], DayWriter]) -> None:
-        """Write urgent parts at once, without end; without space `flush` does it."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()
@@ -357,7 +351,6 @@ class Disk:
         return writer
 
     def _forced(self, writer: DayWriter) -> Callable[[], None]:
-        """Return a function that forces rows to disk and at intervals notes the progress."""
         now_s = asyncio.get_running_loop().time()
         if now_s - self._noted_s < NOTE_EVERY_S:
             return writer.sync
@@ -365,10 +358,8 @@ class Disk:
         return writer.note
 
     async def last_flush(self, writer: DayWriter, error: Exception | None) -> tuple[Exception | None, bool]:
-        """Flush for the last time, after *error*, if an error ended the recording.
-
-        Returns:
-            The error to report: *error*, else the flush's own; and whether all rows are on disk.
+        """Flush for the last time, after *error*, if one ended the recording; return the error to report, and whether
+        all is on disk.
         """
         try:
             await self.write(writer)
@@ -390,7 +381,6 @@ class Disk:
         self._ending.set()
 
     async def sealed(self) -> list[BaseException]:
-        """Wait until everything is sealed that fits, and return the errors."""
         self.end()
         done = await asyncio.gather(*self._sealing, return_exceptions=True)
         return [failure for failure in done if failure]

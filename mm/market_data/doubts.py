@@ -116,7 +116,6 @@ class Doubts:
         return self._give_up() if self.held else _NOTHING
 
     def _is_known(self, message: Sequenced, last_id: int, conn: int | None, known_id: int | None) -> bool:
-        """Return whether a later message repeats known ids on a connection that has had no new ones."""
         opened_id, sent_ms = self._opened_at.get(conn, (None, 0))
         known = known_id is not None and last_id <= known_id == opened_id
         return known and exchange_ms(message.E) >= sent_ms + AGAIN_MS

@@ -48,8 +48,6 @@ class Loaded:
 
 
 class _Transient(Exception):
-    """An attempt that may succeed when repeated."""
-
     def __init__(self, message: str, pause_s: float = 0.0) -> None:
         super().__init__(message)
         self.pause_s = pause_s
@@ -91,13 +89,10 @@ class Downloads:
         return self._retried(place, lambda: self._checked(self._client.head(self._base_url + place)).status_code != 404)
 
     def load(self, place: str) -> Loaded:
-        """Load the file at *place* and verify it by its published ``.CHECKSUM``.
+        """Load the file at *place* and verify it by its published ``.CHECKSUM``; an error names the cause.
 
         Raises:
-            NotPublished: If the server does not have the file.
-            BrokenFile: If the bytes do not match the checksum, or the checksum is invalid.
-            UsageError: If the file is larger than the limit.
-            TryLater: If the server cannot be reached or fails, after several attempts.
+            NotPublished: If the server lacks it.
         """
         url, name = self._base_url + place, place.rpartition("/")[2]
         path, part = self._folder / name, self._folder / f"{name}.part"
@@ -192,7 +187,7 @@ class Downloads:
         return answer
 
     def _retried(self, place: str, attempt: Callable[[], Found]) -> Found:
-        """Retry *attempt* with growing pauses; an attempt that received bytes does not count."""
+        """Growing pauses; an attempt that received bytes does not count."""
         backoff, failures = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S), 0
         while True:
             before = self._received

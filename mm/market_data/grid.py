@@ -40,7 +40,6 @@ class Grid:
         self.qty: Callable[[str], int] = self._qtys.__getitem__
 
     def use(self, tick_e8: int, lot_e8: int) -> None:
-        """Add the exchange's current steps to the earlier ones; 0 is unknown."""
         self.tick_e8, self.lot_e8 = gcd(self.tick_e8, tick_e8), gcd(self.lot_e8, lot_e8)
         self._named = tick_e8, lot_e8
         self.passed(0, 0)
@@ -50,7 +49,7 @@ class Grid:
         self.passed(0, 0)
 
     def report(self) -> dict[str, str]:
-        """Return the greatest steps that divide everything so far, if new, and use them from now on."""
+        """The greatest steps that divide everything so far, if new; they apply from now on."""
         finer = {}
         if self.tick_e8 and self.seen_tick_e8 % self.tick_e8:
             self.tick_e8 = gcd(self.tick_e8, self.seen_tick_e8)
@@ -74,7 +73,6 @@ class Grid:
             self._note_qty(gcd(*(qty for qty in map(_whole, qtys) if qty != MOST_SHOWN_E8)))
 
     def check_one(self, price: str, qty: str) -> None:
-        """Check a trade, whose quantity must not be zero."""
         self.price(price)
         value = self.qty(qty) if self._derives_steps else e8(qty)
         if 0 < value < MOST_E8:
@@ -83,7 +81,6 @@ class Grid:
             raise OffGrid(f"a trade of {qty}, which is not valid")
 
     def keeps(self, tick_e8: int, lot_e8: int) -> bool:
-        """Whether prices that are multiples of *tick_e8*, and quantities of *lot_e8*, are on the known steps."""
         pairs = (gcd(self.seen_tick_e8, tick_e8), self.tick_e8), (gcd(self.seen_step_e8, lot_e8), self.lot_e8)
         return not any(known and seen % known for seen, known in pairs)
 
@@ -98,13 +95,11 @@ class Grid:
             self.passed(0, qty_e8)
 
     def prices_off(self, tick_e8: int) -> tuple[list[str], int]:
-        """Return the distinct prices off *tick_e8*, and the number of distinct prices, of the latest
-        `REMEMBERED_TEXTS`.
-        """
+        """Distinct prices off *tick_e8*, and the number of distinct prices, of the latest `REMEMBERED_TEXTS`."""
         return [text for text, price in self._prices.items() if price % tick_e8], len(self._prices)
 
     def too_fine(self, tick_e8: int, messages: int) -> list[str]:
-        """Return a warning if all prices of *messages* are on a coarser step than *tick_e8*; 0: not given."""
+        """Warn if all prices of *messages* are on a coarser step than *tick_e8* (0: not given)."""
         seen = short_text(self.seen_tick_e8)
         if not tick_e8 or messages < ENOUGH_MESSAGES or self.seen_tick_e8 <= tick_e8 or self.seen_tick_e8 % tick_e8:
             return []
@@ -121,9 +116,9 @@ _LEAST = Decimal(1).scaleb(-_PLACES)
 
 
 def rounded_qty(text: str, contract_size: Decimal | None = None) -> tuple[str, bool]:
-    """Return a quantity with at most eight places, times *contract_size*, and whether that is exact.
+    """A quantity with at most eight places, times *contract_size*, and whether that is exact.
 
-    Text that is no number of at least zero is returned unchanged, for the grid to refuse it.
+    Text that is no number is returned unchanged, for the grid to refuse it.
     """
     short = len(text) - text.find(".") - 1 <= _PLACES or "." not in text
     if contract_size is None and short and "e" not in text and "E" not in text:
@@ -141,8 +136,6 @@ def rounded_qty(text: str, contract_size: Decimal | None = None) -> tuple[str, b
 
 
 class _Texts(dict[str, int]):
-    """Whole numbers (1e-8, at least *least*) by their text."""
-
     def __init__(self, least: int, note: Callable[[int], None]) -> None:
         super().__init__()
         self._least = least

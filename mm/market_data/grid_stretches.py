@@ -29,14 +29,11 @@ class ChangedStep(NamedTuple):
 
     @property
     def coarse_e8(self) -> int:
-        """The coarser step; its multiples are on both."""
         return max(self.before_e8, self.after_e8)
 
 
 @dataclass
 class _Stretch:
-    """Consecutive levels: common divisor, when it was last reduced, and the first different values."""
-
     begin_us: int
     step_e8: int = 0
     reduced_us: int = 0
@@ -45,7 +42,7 @@ class _Stretch:
 
 
 class GridStretches:
-    """Collects the common divisors of prices, or of quantities, by stretches."""
+    """The common divisors of prices, or of quantities, by stretches."""
 
     def __init__(self) -> None:
         self._stretches: list[_Stretch] = []
@@ -90,7 +87,7 @@ class GridStretches:
 
 
 def _leading_coarse(stretches: Sequence[_Stretch]) -> tuple[int, int, int, int] | None:
-    """Return how many stretches a coarser step leads, which one it leads to the end again, and both steps (1e-8)."""
+    """How many stretches a coarser step leads, which one it leads to the end again, and both steps (1e-8)."""
     fine_e8 = gcd(*(one.step_e8 for one in stretches))
     coarse_e8, count = 0, 0
     for one in stretches:
@@ -116,7 +113,7 @@ def _proves(stretches: Sequence[_Stretch]) -> bool:
 
 
 class BookStretches:
-    """Stretches of a book's prices and quantities; *price* and *qty* return 1e-8."""
+    """Stretches of a book's prices and quantities."""
 
     def __init__(self, price: Callable[[str], int], qty: Callable[[str], int]) -> None:
         self.prices, self.quantities = GridStretches(), GridStretches()

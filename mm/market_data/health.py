@@ -37,7 +37,6 @@ class StreamHealth(msgspec.Struct, frozen=True):
 
     Attributes:
         latency_us: Arrival minus the exchange's stamp of the last message; None before the first.
-        median_us: Median since its last ledger entry.
     """
 
     messages: int = 0
@@ -133,7 +132,7 @@ class Health:
         return self._with(report, session) if session else report
 
     def _connections(self, ledger: LedgerWriter) -> int:
-        """Count open connections, including those opened on the previous day."""
+        """Includes connections opened on the previous day."""
         if self._ledger is not ledger:
             self._open_before = _opened(self._ledger) + self._open_before if self._ledger else 0
             self._ledger = ledger
@@ -176,7 +175,6 @@ class Health:
         return max(base.at_us - self._synced_us, 0) / US_PER_S
 
     def _depth_late_s(self, arrived: dict[str, int], at_us: int) -> float:
-        """A trade changes the book, so a depth message should follow it."""
         depth_us, trade_us = arrived.get("depth", 0), arrived.get("trade", 0)
         if self._unfollowed_us is None or depth_us >= self._unfollowed_us:
             self._unfollowed_us = trade_us if trade_us > depth_us else None
@@ -247,7 +245,7 @@ def write_health(report: HealthReport) -> None:
 
 
 def read_health(data_root: Path, symbol: str) -> HealthReport | None:
-    """Return the last report of the latest recording of *symbol*; None without one. Raises BrokenFile."""
+    """The last report of the latest recording of *symbol*; raises BrokenFile."""
     for day in reversed(days_of(data_root, symbol)):
         path = DayFolder(data_root, symbol, day).health
         if path.is_file():
@@ -259,7 +257,7 @@ def read_health(data_root: Path, symbol: str) -> HealthReport | None:
 
 
 def is_running(report: HealthReport, here: str, exists: Callable[[int], bool]) -> bool | None:
-    """Return whether the process of *report* runs; None if its machine is not *here*."""
+    """None if the process's machine is not *here*."""
     return exists(report.pid) if report.host == here else None
 
 
@@ -267,11 +265,7 @@ SILENT_INTERVALS = 5
 
 
 def trouble_of(report: HealthReport, now_us: int, *, alive: bool | None) -> str | None:
-    """Return what is wrong with a recording; None if it records, waits, or has ended normally.
-
-    Args:
-        alive: Whether its process runs; None if unknown.
-    """
+    """What is wrong with a recording; None if it records, waits, or has ended normally."""
     if report.state == ENDED:
         return None
     age_s = (now_us - report.at_us) / US_PER_S

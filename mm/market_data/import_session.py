@@ -36,15 +36,13 @@ class TickerCheck:
         self._waiting: BookTicker | None = None
 
     def ticker(self, ticker: BookTicker, book_id: int | None, book: LocalOrderBook) -> str | None:
-        """Compare *ticker* if the book is at its id; otherwise store it and return None."""
+        """Keep *ticker* and return None unless the book is at its id."""
         self._waiting = ticker
         return self.compare_ticker(book_id, book)
 
     def compare_ticker(self, book_id: int | None, book: LocalOrderBook) -> str | None:
-        """Compare the waiting ticker with the book at *book_id* (None: no valid book).
-
-        Returns:
-            The difference as text; None if nothing was compared or all agreed.
+        """The difference of the waiting ticker from the book at *book_id*; None if nothing was compared or all
+        agreed.
         """
         ticker = self._waiting
         if ticker is None or ticker.u != book_id:
@@ -80,8 +78,7 @@ class CaptureReport:
     """Lines of one capture, of any symbol, and what was lost.
 
     Attributes:
-        cut_lines: Fragments at the end or next to a damaged part; they are in the quarantine.
-        unread_lines: Lines that could not be parsed, with fragments; they are in the quarantine.
+        cut_lines: Fragments at the end or next to a damaged part; like unread ones they are in the quarantine.
     """
 
     name: str
@@ -158,7 +155,7 @@ class ImportReport:
 
 
 def percentiles(counts: "Counter[int]") -> tuple[int | None, int | None]:
-    """Return median and 99th percentile (the lower of two candidates) of values that occur *counts* times, or None."""
+    """Median and 99th percentile (the lower of two candidates) of values that occur *counts* times."""
     if not counts:
         return None, None
     values = sorted(counts)
@@ -260,11 +257,10 @@ class ImportSession:
         return self._open.journal.writer
 
     def note(self, recv_us: int | None, kind: str, details: Mapping[str, Any]) -> None:
-        """Write an event before the next message, in its day; without a time it gets the last message's."""
+        """An event without a time gets the last message's."""
         self._notes.append((recv_us or 0, kind, details))
 
     def quarantine(self, recv_us: int | None, broken: Broken) -> None:
-        """Store an unreadable line; without a time it gets the last message's."""
         today = self._open
         if today is None:
             self._broken.append((recv_us or 0, broken))
@@ -275,11 +271,7 @@ class ImportSession:
         today.report.quarantined += 1
 
     def take(self, recv_us: int, message: MarketMessage) -> None:
-        """Process one message, received at *recv_us*.
-
-        Raises:
-            BrokenFile: If the message is more than an hour before the open day.
-        """
+        """Raises BrokenFile if the message is more than an hour before the open day."""
         if isinstance(message, (TradePrint, AggTrade)):
             self._trade(recv_us, message)
             return
@@ -304,10 +296,7 @@ class ImportSession:
             market.book.anomaly(recv_us, "ticker_differs", book_id=market.book_id, difference=differs)
 
     def take_columns(self, batch: MessageBatch) -> None:
-        """Process the messages of *batch* up to one that needs more than rows and a changed book.
-
-        What is left of it is to be passed to `take`, message by message.
-        """
+        """Process *batch* up to a message that needs more than rows and a changed book; pass the rest to `take`."""
         today = self._open
         waits = self._notes or self._broken or self.ticker_check.waits
         first_us = int(batch.us[0])
@@ -330,10 +319,7 @@ class ImportSession:
         today.report.lines += columns.at
 
     def lose(self, recv_us: int, cause: str, *, unseen: bool = False) -> None:
-        """Drop the book, if any, at *recv_us*: the source says it is no longer valid.
-
-        *unseen*: not since the last message of the book.
-        """
+        """Drop the book, which the source says is no longer valid; *unseen*: not since its last message."""
         market = self._enter(recv_us).market
         market.arrived(recv_us)
         if unseen:

@@ -32,7 +32,6 @@ class LatencyHistogram:
         self._buckets: dict[int, int] = {}
 
     def add(self, latency_us: int) -> None:
-        """A latency is negative if our clock is behind the exchange's."""
         size = -latency_us if latency_us < 0 else latency_us
         shift = size.bit_length() - BITS
         lowest = (size >> shift) << shift if shift > 0 else size
@@ -43,9 +42,7 @@ class LatencyHistogram:
         self.last_us = latency_us
 
     def percentiles(self, *shares: float) -> list[int]:
-        """Return the latency (µs) that each share (0 to 1) does not exceed, as the middle of its bucket; raises
-        ValueError without latencies.
-        """
+        """The latency (µs) that each share (0 to 1) does not exceed; raises ValueError without latencies."""
         if not self.count:
             raise ValueError("no latency was added, so there are no percentiles")
         percentiles = []
@@ -79,10 +76,7 @@ class StreamLatencies:
         self._times: dict[str, array[int]] = {}
 
     def times(self, stream: str) -> "array[int]":
-        """Return the array for arrival (µs) and exchange stamp (ms or µs) of each message, alternating.
-
-        It is evaluated when latencies are read, so a message costs next to nothing.
-        """
+        """Alternating arrivals (µs) and exchange stamps (ms or µs), evaluated when latencies are read."""
         return self._times.setdefault(stream, array("q"))
 
     @property
@@ -97,7 +91,7 @@ class StreamLatencies:
         return self._recent
 
     def take(self) -> dict[str, Spread]:
-        """Return each stream's spread since the last call, and reset."""
+        """Each stream's spread since the last call."""
         recent, self._recent = self.recent, {}
         for stream, histogram in recent.items():
             self.before.setdefault(stream, LatencyHistogram()).merge(histogram)
@@ -114,11 +108,7 @@ class StreamLatencies:
 
 @dataclass(frozen=True, slots=True)
 class RoundTrip:
-    """One request for the exchange's time.
-
-    Attributes:
-        took_us: Duration by a monotonic clock.
-    """
+    """One request for the exchange's time."""
 
     took_us: int
     answered_us: int
@@ -131,7 +121,7 @@ class RoundTrip:
 
 
 def offset_of(trips: Iterable[RoundTrip]) -> RoundTrip | None:
-    """Return the shortest trip, whose offset is the most accurate; None without trips."""
+    """The shortest trip's offset is the most accurate."""
     return min(trips, key=lambda trip: trip.took_us, default=None)
 
 
@@ -145,7 +135,6 @@ class ClockWatch:
         self._ahead_us = wall_us - monotonic_us
 
     def step_us(self, wall_us: int, monotonic_us: int) -> int:
-        """Return the step (µs) since the last call; 0 without one."""
         ahead_us = wall_us - monotonic_us
         by_us = ahead_us - self._ahead_us
         self._ahead_us = ahead_us

@@ -9,9 +9,6 @@ UNKNOWN_US = 86_400 * US_PER_S
 class Lateness:
     """How late a market is (µs), message by message.
 
-    Args:
-        strict: Whether an unknown clock offset counts as late; else it counts as in time.
-
     Attributes:
         least_us: Our clock minus the exchange's, at least; None before a measurement.
     """

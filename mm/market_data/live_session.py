@@ -51,7 +51,7 @@ _BROKEN = (ValueError, RecursionError, Futures, OffGrid, msgspec.MsgspecError)
 
 
 class Received(NamedTuple):
-    """The type and the effect of a stream message."""
+    """A stream message's type and effect."""
 
     kind: type[Message] | None
     ids_missing: bool = False
@@ -60,9 +60,6 @@ class Received(NamedTuple):
 
 class LiveSession:
     """Processes the input in order, and writes it.
-
-    Args:
-        snapshot_limit: Levels per side to request in a snapshot.
 
     Attributes:
         instrument: The venue's entry of the symbol, JSON text; None while unknown.
@@ -123,7 +120,7 @@ class LiveSession:
         return self._journal.writer
 
     def follow(self, take: Callable[[DayJournal], Subscriber]) -> None:
-        """Subscribe *take*'s result, called with the journal, to all market events after their numbering."""
+        """*take* gets the journal and returns a subscriber of all events after their numbering."""
         self._journal.then = take(self._journal)
 
     @property
@@ -170,7 +167,7 @@ class LiveSession:
             self.market.all_closed()
 
     def clock_read(self, at_us: int, step_us: int) -> None:
-        """Write that the wall clock was set by *step_us*, unless 0 or arrivals already showed the step."""
+        """Note that the wall clock was set by *step_us*, unless 0 or arrivals already showed it."""
         if self._ended:
             return
         shown, self._stepped_back = self._stepped_back, False
@@ -189,28 +186,20 @@ class LiveSession:
 
     @property
     def late_us(self) -> int | None:
-        """Greatest lateness of the last depth message by the exchange's clock, µs; None if unknown."""
+        """Greatest lateness of the last depth message by the exchange's clock, µs."""
         last_us = self.latencies.last_us("depth")
         return None if self.clock is None or last_us is None else last_us - self.clock.least_us
 
     @property
     def clock_doubted(self) -> bool:
-        """Whether the clock needs measuring: it was not, or not well, or messages come late or before they are sent.
-
-        Late or early messages also reveal a clock that was set.
-        """
+        """Whether the clock needs measuring: it was not, or not well, or messages come late or before they are sent."""
         if self.clock is None or self.clock.within_us > DOUBTED_WITHIN_US:
             return True
         late_us = self.late_us
         return late_us is not None and not -DOUBTED_EARLY_US <= late_us <= DOUBTED_LATE_US
 
     def message(self, recv_us: int, raw: bytes, conn: int | None = None, now_s: float = 0.0) -> Received:
-        """Process a message of the stream and return its type and effect.
-
-        Args:
-            conn: None if there is a single source.
-            now_s: A monotonic clock, s.
-        """
+        """*conn* is None if there is a single source."""
         report = self._journal.report
         if recv_us < self._last_us:
             self.event(recv_us, "clock_step", {"by_us": recv_us - self._last_us})
@@ -288,9 +277,9 @@ class LiveSession:
         self.market.trades_lost(max(at_us, self._last_us), first_id, last_id)
 
     def learn(self, answer: Answer) -> str | None:
-        """Use the symbol's filters of exchangeInfo; return its status, or None.
+        """Use the filters of exchangeInfo; return the symbol's status.
 
-        A new grid applies from the first row off the earlier grids if it explains all such rows, else from now.
+        A new grid applies from the first row off the earlier ones if it explains all such rows, else from now.
         """
         if answer.cause:
             return None
@@ -328,12 +317,11 @@ class LiveSession:
             self._journal.off_since = None
 
     def roll(self, writer: DayWriter, at_us: int, *, carry: bool, reason: str = DAY_OVER) -> DayWriter:
-        """Continue in another day; return the finished one's writer, not sealed yet.
+        """Continue in another day; return the finished one, not sealed yet.
 
         Args:
-            writer: The new day, after its opening events.
             carry: Whether it directly follows the old day, so that the book carries over.
-            reason: Why the old day ended; after `IDS_AGAIN` the ids begin anew.
+            reason: After `IDS_AGAIN` the ids begin anew.
         """
         attempt, before = self._attempt, self._journal.writer
         self.finish(at_us, reason, window_over=reason == DAY_OVER)
@@ -371,7 +359,6 @@ class LiveSession:
         self._ended = True
 
     def _in_order(self, answer: Answer) -> Answer:
-        """Return *answer* with an arrival no earlier than the last message: their rows share a file."""
         return replace(answer, recv_us=max(answer.recv_us, self._last_us))
 
     def _snapshot_failed(self, answer: Answer, cause: str) -> bool:
@@ -384,18 +371,15 @@ class RecordingControl(Protocol):
 
     def shut_down(self, conn: int) -> None: ...
 
-    def need_snapshot(self) -> None:
-        """Updates wait for a book."""
+    def need_snapshot(self) -> None: ...
 
-    def begin_anew(self) -> None:
-        """Set the day aside and begin it anew: the exchange gives recorded ids again."""
+    def begin_anew(self) -> None: ...
 
 
 class StreamListener:
     """Passes stream messages to a session and measures each connection's silence.
 
     Args:
-        silences: Stall detectors of depth messages, one per connection.
         clock: Time for written events (µs): no later than undelivered messages.
     """
 
@@ -419,7 +403,6 @@ class StreamListener:
         self._newest: dict[int, int] = {}
 
     def begin(self, ends_us: int) -> None:
-        """Accept messages before *ends_us*, the first instant after the window."""
         self._ends_us = ends_us
 
     def connected(self, url: str, conn: int, slot: int) -> None:
@@ -465,7 +448,6 @@ class StreamListener:
         self._log.info("ws_disconnected", conn=conn, code=code, reason=reason)
 
     def joined(self, conn: int) -> bool:
-        """Return True if a connection has continued the ids of the others."""
         return self._session.market.arbiter.joined(conn)
 
     def unreachable(self, reason: str) -> None:

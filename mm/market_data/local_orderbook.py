@@ -44,12 +44,12 @@ class LocalOrderBook:
 
     @property
     def compiled(self) -> tuple[Any, Any] | None:
-        """Both sides, bids first, if a kernel keeps them; else None."""
+        """Both sides, bids first, if a kernel keeps them."""
         return None if isinstance(self._bids, PlainSide) else (self._bids, self._asks)
 
     @property
     def takes_columns(self) -> bool:
-        """Whether a kernel keeps the sides, and all their texts are usual ones."""
+        """Whether a kernel keeps the sides, with usual texts only."""
         return all(not isinstance(side, PlainSide) and not side.odd for side in (self._bids, self._asks))
 
     def apply(self, side: int, price: str, qty: str) -> None:
@@ -75,7 +75,6 @@ class LocalOrderBook:
         return self._bids.top(n), self._asks.top(n)
 
     def cells(self, n: int) -> str:
-        """Frame cells of the best *n* levels, in the format of `level_cells`."""
         text = self._cells(self._bids, self._asks, n)
         return level_cells(*self.top(n), n) if text is None else text
 
@@ -86,19 +85,17 @@ class LocalOrderBook:
         return len(self._bids), len(self._asks)
 
     def qty_at(self, side: int, key: int) -> str | None:
-        """None without a level there."""
         return self._bids.qty_at(key) if side > 0 else self._asks.qty_at(-key)
 
     def levels_to(self, side: int, key: int) -> int:
         return self._bids.count_to(key) if side > 0 else self._asks.count_to(-key)
 
     def crossed(self) -> bool:
-        """Return True if the best bid is at or above the best ask, which no valid book has."""
         bid, ask = self._bids.best, self._asks.best
         return bid is not None and ask is not None and bid >= -ask
 
     def differences(self, other: "LocalOrderBook", edges: tuple[int | None, int | None] = (None, None)) -> int:
-        """Return the number of levels that differ from *other*'s, within the depth of both.
+        """The number of levels that differ within the depth of both.
 
         The depth of *other* ends at its last levels, this book's at the keys *edges* (bid, ask; None: its end).
         """
@@ -108,7 +105,7 @@ class LocalOrderBook:
         )
 
     def check(self) -> None:
-        """Raise ValueError if an invariant is violated: ordered keys, no empty levels, one key per level."""
+        """Raise ValueError if an invariant is violated."""
         for side in (self._bids, self._asks):
             side.check()
 
@@ -211,18 +208,17 @@ class SnapshotDepth:
 
     @classmethod
     def of(cls, bids: Sequence[Level], asks: Sequence[Level], key: Callable[[str], int]) -> "SnapshotDepth":
-        """Levels may be in any order; *key* is the book's."""
         last_bid = min((key(price) for price, _ in bids), default=None)
         last_ask = max((key(price) for price, _ in asks), default=None)
         return cls((len(bids), len(asks)), (last_bid, last_ask))
 
     def horizons(self, limit: int) -> list[tuple[int, int]]:
-        """Return the sides (+1 bid, -1 ask) that a snapshot of *limit* levels cut off, with their edges."""
+        """The sides (+1 bid, -1 ask) that a snapshot of *limit* levels cut off, with their edges."""
         sides = zip((1, -1), self.levels, self.edges, strict=True)
         return [(side, edge) for side, levels, edge in sides if edge is not None and levels >= limit]
 
     def running_out(self, book: LocalOrderBook, limit: int, top_n: int) -> bool:
-        """Return True if the best *top_n* levels may soon be beyond the snapshot's depth.
+        """Whether the best *top_n* levels may soon be beyond the snapshot's depth.
 
         A side with fewer levels than *limit* is complete. Otherwise a tenth of the levels must be left between best
         price and edge, at least twice *top_n*, never more than half.
@@ -245,6 +241,6 @@ class SnapshotSanity:
         self._empty = 0
 
     def needs_another(self, bids: Sequence[Level], asks: Sequence[Level]) -> bool:
-        """The fourth consecutive snapshot with an empty side is accepted."""
+        """The fourth consecutive one is accepted."""
         self._empty = 0 if bids and asks else self._empty + 1
         return 0 < self._empty <= _DOUBTS

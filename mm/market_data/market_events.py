@@ -54,7 +54,6 @@ class DepthArrived(Struct, gc=False):
     """Any arriving depth message.
 
     Attributes:
-        verdict: Effect on the book; may change later for a buffered message.
         book: The valid book after applying it; else None (see `BookChanged` for buffered messages).
     """
 

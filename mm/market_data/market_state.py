@@ -49,7 +49,7 @@ Item = TypeVar("Item")
 
 
 class _Held(NamedTuple, Generic[Item]):
-    """A message waiting for earlier ids; *number*, the order of arrival, breaks ties."""
+    """*number*, the order of arrival, breaks ties."""
 
     first_id: int
     last_id: int
@@ -60,9 +60,6 @@ class _Held(NamedTuple, Generic[Item]):
 
 class Lane(Generic[Item]):
     """One sequence of ids (book updates or trades) over the open connections.
-
-    Args:
-        hold_s: Longest wait for missing ids, in s.
 
     Attributes:
         alone: The single connection, whose messages need only `note`; None with several.
@@ -92,7 +89,7 @@ class Lane(Generic[Item]):
         return self._released()
 
     def joined(self, conn: int) -> bool:
-        """Return True if a message of *conn* passed, or would have if it had arrived first."""
+        """Whether a message of *conn* passed, or would have if it had arrived first."""
         if conn == self.alone:
             return True
         passed = self._passed.get(conn)
@@ -107,7 +104,7 @@ class Lane(Generic[Item]):
         return new
 
     def take(self, conn: int, first_id: int, last_id: int, item: Item, now_s: float) -> list[Item]:
-        """Process *item* with its ids from an open connection; return what to pass on. *now_s* is a monotonic clock."""
+        """Return what to pass on once *item* has arrived; *now_s* is a monotonic clock."""
         known, passed = self.last_id, self._passed.get(conn)
         if conn in self._behind_reset and passed is not None and went_back(passed, last_id):
             self._behind_reset.discard(conn)
@@ -150,7 +147,7 @@ class Lane(Generic[Item]):
         return [*before, item]
 
     def _released(self, up_to: int = -1) -> list[Item]:
-        """Remove what to pass on, in order: continuations, unfillable gaps, and all up to id *up_to*."""
+        """Continuations, unfillable gaps, and all up to id *up_to*, in order."""
         out: list[Item] = []
         while self._held:
             held, known = self._held[0], self.last_id or 0
@@ -168,7 +165,6 @@ class Lane(Generic[Item]):
         return out
 
     def _all_passed(self, held: _Held[Item]) -> bool:
-        """No connection can deliver the ids before *held* any more."""
         reached = held.first_id - 1
         return all(
             passed is not None and passed >= reached
@@ -197,7 +193,7 @@ class Arbiter:
         self._open: set[int] = set()
 
     def opened(self, conn: int, update_ms: int = 0, trade_ms: int = 0) -> None:
-        """Register a connection, opened after an update and a trade sent at these instants."""
+        """The connection opened after an update and a trade that were sent at these instants."""
         self._open.add(conn)
         for lane in (self._updates, self._trades):
             lane.opened(conn)
@@ -233,11 +229,8 @@ class Arbiter:
             doubts.forget()
 
     def alone(self, conn: int | None, message: Sequenced, *, sure: bool = False) -> bool | None:
-        """Pass *message* unchanged if *conn* is the only connection (None: a single source).
-
-        Returns:
-            Whether the feed advanced to new ids; None if *conn* is not alone, or, unless *sure*, if the message is
-            doubtful or may settle a doubt.
+        """Whether *message* of the only connection advanced the feed; None if others exist or, unless *sure*, it is
+        doubtful.
         """
         if isinstance(message, DepthUpdate):
             lane, first_id, last_id = self._updates, message.U, message.u
@@ -261,7 +254,6 @@ class Arbiter:
 
     @property
     def takes_columns(self) -> bool:
-        """Whether messages of a source without connections are passed on unchanged."""
         return not self._doubts and self._updates.alone is None and self._trades.alone is None
 
     def took_columns(self, update_id: int | None, trade_id: int | None) -> None:
@@ -306,7 +298,6 @@ class Taken(NamedTuple):
 
     Attributes:
         ids_missing: Whether ids are missing before it, or before a message that it released.
-        advanced: Whether the feed got new ids.
         late: Whether it is a trade delivered after a later one; it was not passed on.
     """
 
@@ -320,12 +311,11 @@ class MarketState:
 
     Args:
         trade_subscribers: Get only trade events, after the others.
-        top_n: Levels per side that must be within the horizon.
         keeps_late: Whether trades behind later ones pass, as in an import.
         ids_skip: Whether the venue skips trade ids.
 
     Attributes:
-        ids_again: Whether the exchange gives known ids again: messages are dropped until `forget_ids`.
+        ids_again: The exchange gives known ids again: messages are dropped until `forget_ids`.
     """
 
     def __init__(  # noqa: PLR0913 - most have a default
@@ -379,7 +369,7 @@ class MarketState:
         self.ids_again = False
 
     def closed(self, conn: int, at_us: int = 0) -> None:
-        """Remove an ended connection, and process the messages that waited for it."""
+        """Also process the messages that waited for the connection."""
         self._last_us = max(self._last_us, at_us)
         self._newest.pop(conn, None)
         for doubts in self.arbiter.doubts:
@@ -441,7 +431,7 @@ class MarketState:
         return Taken(_is_gap(verdict), advanced, verdict is TradeVerdict.LATE)
 
     def _settle(self, settled: Settled, now_s: float = 0.0) -> bool:
-        """Process or refuse doubtful messages at their arrival times; return whether ids were missing."""
+        """Return whether ids were missing."""
         last_us, missing = self._last_us, False
         for doubted in settled.wrong:
             self._emit(MessageRefused(max(last_us, self._passed_us), doubted.recv_us, doubted.message, doubted.raw))
@@ -459,7 +449,7 @@ class MarketState:
         return loaded
 
     def columns_until(self, batch: MessageBatch) -> int:
-        """Return the end of the messages that lead to nothing but rows and a changed book, unless they cross it."""
+        """The end of the messages that lead to nothing but rows and a changed book, unless they cross it."""
         lanes = self.arbiter.takes_columns and not self.ids_again and not self._grid.off
         if not (lanes and self.book.takes_columns(batch.update_id)):
             return 0
@@ -482,7 +472,6 @@ class MarketState:
         self.arbiter.took_columns(self.book_id, self.trades.last_id)
 
     def status(self, recv_us: int, status: str) -> None:
-        """Report the symbol's status after the messages that have arrived."""
         if status == self._status and status in NOT_TRADED:
             return
         self._status, traded, book_id = status, status not in NOT_TRADED, self.book_id
@@ -497,12 +486,10 @@ class MarketState:
             self.status(recv_us, status)
 
     def report_grid(self, recv_us: int, **details: Any) -> None:
-        """Report values off the grid, if any, before the rows with them."""
         if self._grid.off:
             self._emit(Anomaly(recv_us, GRID, {**self._grid.report(), **details}))
 
     def let_through(self, now_s: float, at_us: int = 0) -> None:
-        """Pass on what has waited long enough for earlier ids or confirmation."""
         self._last_us = max(self._last_us, at_us)
         for doubts in self.arbiter.doubts:
             self._settle(doubts.overdue(now_s), now_s)
@@ -518,10 +505,7 @@ class MarketState:
         self._pass_on(self.arbiter.rest())
 
     def _pass_on(self, messages: Passing) -> bool:
-        """Process what the arbiter passes on; return whether ids were missing.
-
-        A message that waited gets the time of its release, so that time does not decrease.
-        """
+        """Return whether ids were missing; what waited gets the time of its release, so that time does not decrease."""
         missing, least_us = False, max(self._last_us, self._passed_us)
         for recv_us, message in messages:
             missing |= _is_gap(self._process(max(recv_us, least_us), message, one_of_many=True))

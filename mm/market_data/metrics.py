@@ -57,7 +57,7 @@ DOOR_FAMILIES = (REFUSED, EXPIRY)
 
 
 def market_families(age_s: float | None, gaps: int, messages: Mapping[str, int]) -> list[FilledFamily]:
-    """Return the families of market data: book age (None before its first update), gaps, messages by stream."""
+    """Book age (None before its first update), gaps, messages by stream."""
     return [
         (BOOK_AGE, [] if age_s is None else [("", {}, float(age_s))]),
         (GAPS, [("", {}, gaps)]),
@@ -66,10 +66,7 @@ def market_families(age_s: float | None, gaps: int, messages: Mapping[str, int])
 
 
 def exposition(symbol: str, families: Iterable[FilledFamily]) -> str:
-    """Return the page; families without samples are left out.
-
-    Samples carry *symbol* as a label unless it is empty.
-    """
+    """Families without samples are left out; an empty *symbol* is no label."""
     common, lines = {"symbol": symbol} if symbol else {}, []
     for family, samples in families:
         if samples:
@@ -89,7 +86,6 @@ def _escaped(text: str) -> str:
 
 
 def _door_page(door: Door) -> str:
-    """Return the page of a door; empty for a door that asks for nothing."""
     if door.tokens is None and door.expires_s is None:
         return ""
     refused: list[MetricSample] = [("", {"reason": reason}, count) for reason, count in door.refusals.items()]
@@ -139,7 +135,6 @@ async def metrics_served(
 
 
 def _refusal(door: Door, head: bytes, peer: str) -> HttpRefusal | None:
-    """None if the door allows the request."""
     first, *lines = head.split(b"\r\n")
     headers = [(name.strip().lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
     target = b"".join(first.split(b" ")[1:2]).partition(b"?")[0]

@@ -115,11 +115,8 @@ class Monitor:
     async def watching(
         self, recording: WatchedRecording, host: str = "", port: int = 0, door: Door | None = None
     ) -> AsyncIterator[None]:
-        """Watch until the block ends, and serve page and health on *port* unless it is 0.
-
-        Raises:
-            UsageError: If *host* and *port* cannot be bound.
-            SafetyError: If other machines could call it without a token.
+        """Watch until the block ends, and serve page and health on *port* unless it is 0; raises UsageError or
+        SafetyError.
         """
 
         def why() -> str:
@@ -165,9 +162,9 @@ class Monitor:
         await asyncio.shield(self._writing)
 
     async def _measure(self, recording: WatchedRecording) -> None:
-        """Write latencies and offset soon after the start, every `OFFSET_INTERVAL_S`, and if doubted.
+        """Soon after the start, every `OFFSET_INTERVAL_S`, and if the clock is doubted.
 
-        The reading reaches the session in the same step, so that no market message comes between.
+        The reading reaches the session in the same step, so that no message comes between.
         """
         loop = asyncio.get_running_loop()
         measured_s, every_s = loop.time(), FIRST_OFFSET_S

@@ -55,7 +55,6 @@ class BookContent:
 
 
 def content_of(symbol: str, packets: Iterable[tuple[str, bytes | str]]) -> BookContent:
-    """*packets* are addresses and messages; an address alone is a connection."""
     found, named = BookContent(), set[int]()
     updates, answers = list[int](), list[int]()
     for url, body in packets:
@@ -83,7 +82,6 @@ def content_of(symbol: str, packets: Iterable[tuple[str, bytes | str]]) -> BookC
 
 
 def _judge(found: BookContent, named: set[int], updates: Sequence[int], answers: Sequence[int]) -> None:
-    """Classify messages without a stream name; *updates* and *answers* are depths, 0 for anything else."""
     depth, shaped = max(named | {0}), [one for one in updates if one]
     repeated = [one for one in answers if one]
     alike = len(shaped) >= ENOUGH_UPDATES
@@ -114,7 +112,6 @@ class PartialBooks:
         self._sides: list[Mapping[int, Level]] | None = None
 
     def made(self, recv_us: int, frame: BookFrame) -> Iterator[DepthSnapshot | DepthUpdate]:
-        """Yield the messages that lead to *frame*."""
         before, grid = self._sides, self._grid
         self._sides = [{grid.price(price): (price, qty) for price, qty in side} for side in (frame.bids, frame.asks)]
         if before is None:
@@ -129,7 +126,7 @@ class PartialBooks:
         )
 
     def lose(self) -> bool:
-        """Forget the book; return whether there was one."""
+        """Return whether there was a book."""
         had_one, self._sides = self._sides is not None, None
         self._id += had_one
         return had_one

@@ -34,7 +34,6 @@ class Backoff:
         self._attempt_s: float | None = None
 
     def delay(self, now_s: float) -> float:
-        """*now_s* is a monotonic clock."""
         if self._attempt_s is None or now_s - self._attempt_s >= HEALTHY_S:
             self._delays, self._trouble_s, self._attempt_s = 0, now_s, now_s
             return 0.0
@@ -55,7 +54,7 @@ SHORT_BAN_S = 120.0
 
 
 def retry_after_s(header: str | None) -> float:
-    """Return the delay of a ``Retry-After`` header, in s; 0 without one or unless whole seconds."""
+    """0 without a ``Retry-After`` header or unless whole seconds."""
     if not (header and header.isascii() and header.isdigit()):
         return 0.0
     seconds = float(header[:20])
@@ -88,9 +87,7 @@ _DECODER = msgspec.json.Decoder(_Spent)
 
 
 def shared_path(kind: str, netloc: str) -> Path | None:
-    """Return the file shared by this user's processes for *kind* of the host *netloc*; None if others own the folder,
-    so each process has its own budget.
-    """
+    """The file of this user's processes for *kind* of the host *netloc*; None if others own the folder."""
     folder = Path(tempfile.gettempdir()) / f"mm-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -130,9 +127,7 @@ class RateBudget:
         self._stalled: asyncio.Future[float] | None = None
 
     async def granted(self, amount: float, kept: float = 0.0) -> None:
-        """Wait until *amount* may be spent while *kept* is left for urgent requests, and count it; never before the
-        exchange accepts requests again.
-        """
+        """Wait until *amount* may be spent while *kept* is left for urgent requests, and count it."""
         reported = False
         while (wait_s := await self._asked(amount, kept)) > 0:
             if wait_s >= LONG_WAIT_S and not reported:  # other waiting tasks may repeatedly be first
@@ -174,7 +169,7 @@ class RateBudget:
         return asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def soon(self, work: Callable[[], _Found], then: Callable[[_Found], object] = lambda _: None) -> None:
-        """Call *work* on the file, then *then* with its result; in a thread if there is an event loop."""
+        """Call *then* with the result of *work* on the file; in a thread if there is an event loop."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -183,11 +178,11 @@ class RateBudget:
         self._in_thread(work).add_done_callback(lambda done: done.cancelled() or then(done.result()))
 
     def used(self, used: float) -> None:
-        """Set the exchange's own count, which includes others' spending."""
+        """The exchange's own count includes others' spending."""
         self.soon(partial(self._use, used))
 
     def shared(self, used: float) -> float:
-        """Set the exchange's count; return for how long (s) another process wants no requests."""
+        """Also return for how long (s) another process wants no requests."""
         self._use(used)
         return self.spend(0.0)
 
@@ -201,7 +196,7 @@ class RateBudget:
                     state.spent.append((now_s, unknown))
 
     def hold_off(self, seconds: float) -> None:
-        """Stop the spending of all processes."""
+        """For all processes."""
         now_s = self._now_s()
         self._quiet_until_s = max(self._quiet_until_s, now_s + seconds)
         self.soon(partial(self._hold_off, now_s, now_s + seconds))
@@ -213,7 +208,7 @@ class RateBudget:
 
     @property
     def spent(self) -> float:
-        """Spending in the window as this process last read it."""
+        """As this process last read it."""
         now_s = self._now_s()
         return sum(entry for at_s, entry in self._own.spent if at_s > now_s - self._window_s)
 
@@ -225,7 +220,7 @@ class RateBudget:
 
     @contextmanager
     def _held(self, *, attempts: int = 1) -> Iterator[_Spent | None]:
-        """Yield the spending to modify; None while another process holds the lock."""
+        """None while another process holds the lock."""
         if self._path is None:
             yield self._own
             return
@@ -267,7 +262,7 @@ def _locked(opened: int, attempts: int) -> bool:
 
 
 def _read(opened: int, now: HostTime) -> _Spent:
-    """Return the file's content on *now*'s clock; an unreadable file (crash, full disk) is empty."""
+    """The file's content on *now*'s clock; an unreadable file (crash, full disk) is empty."""
     try:
         state = _DECODER.decode(os.pread(opened, 1 << 20, 0))
     except (OSError, msgspec.MsgspecError):

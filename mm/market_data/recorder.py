@@ -131,7 +131,7 @@ def _record_several(console: Console, source: Source, market: BinanceMarket, rec
 
 
 def _print_status(console: Console, source: Source) -> None:
-    """Print the last health of each recording; raises DataError if one is in trouble."""
+    """Raise DataError if a recording is in trouble."""
 
     answers, troubles, at_us = {}, [], now_us()
     for symbol in source.symbol.split(","):
@@ -170,7 +170,7 @@ def _supervise(console: Console, source: Source, market: BinanceMarket, recorder
 
 
 def _of_symbols(recorder: Recorder, name: Name, at: int, start: int) -> tuple[Recorder, Name]:
-    """Return the knobs of the recorder that starts at symbol *at* of a list, for start number *start*."""
+    """The knobs of the recorder that starts at symbol *at* of a list, for start number *start*."""
     port = recorder.metrics_port + at if recorder.metrics_port else 0
     run_id = f"{name.run_id}_{start}" if name.run_id and start > 1 else name.run_id
     return replace(recorder, metrics_port=port), replace(name, run_id=run_id)
@@ -199,11 +199,7 @@ def _words(groups: Sequence[Any], console: Console) -> list[str]:
 
 
 def of_market(recorder: Recorder, market: str = "spot") -> Recorder:
-    """Return the knobs with *market*'s default bases and snapshot levels.
-
-    Raises:
-        UsageError: If a base belongs to another market.
-    """
+    """With *market*'s default bases and snapshot levels; UsageError if a base belongs to another market."""
 
     venue = MARKETS[market]
     named = ((recorder.ws_url, SPOT_STREAMS), (recorder.rest_url, SPOT_REST))
@@ -273,7 +269,7 @@ def parts_of(  # noqa: PLR0913 - the inputs of all parts
 def contract_streams(
     symbol: str, recorder: Recorder, rest: RestClient, log: "Logger", clock: Callable[[], int] | None = None
 ) -> ContractStreams:
-    """The connections share the budget of attempts; *clock* is of a market that is played while it is recorded."""
+    """*clock* is of a market that is played while it is recorded."""
     limits = MARKETS["usdm"].limits
     attempts = _budget("connections", recorder.ws_url, (limits.connections, limits.connections_window_s), log)
     streams = [

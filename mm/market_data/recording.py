@@ -44,13 +44,12 @@ class MarketFollower(Protocol):
     def take(self, journal: DayJournal) -> Subscriber:
         """The subscriber gets each event after *journal* has numbered it."""
 
-    async def follow(self, market: MarketState, settled_us: Callable[[], int]) -> None:
-        """Run beside the recording, without end; *settled_us* is `WsStream.settled_us`."""
+    async def follow(self, market: MarketState, settled_us: Callable[[], int]) -> None: ...
 
     def paid(self, payment: Funding) -> None: ...
 
     def moved(self, to: str | None) -> None:
-        """The day's files moved to the folder *to*, or are gone: later events have other files."""
+        """Later events have other files; None: the day's files are gone."""
 
     def ended(self) -> None: ...
 
@@ -103,12 +102,11 @@ class Recording:
         return self._parts.stream.unread
 
     def ask_status(self) -> None:
-        """Somebody has heard that the symbol does not trade."""
         if self._open:
             self._open.ask_status()
 
     def stop(self, reason: str) -> None:
-        """End in order, at any time; *reason* goes into the ledger."""
+        """At any time; *reason* goes into the ledger."""
         self.reason = self.reason or reason
         self._over.set()
 
@@ -173,7 +171,7 @@ class Recording:
             await asyncio.to_thread(self._open.disk.close)
 
     async def _read_clock(self, session: LiveSession) -> None:
-        """Measure the clock before the first message: a follower judges the market's age by it."""
+        """Before the first message: a follower judges the market's age by the clock."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOCK_TIMEOUT_S):
                 session.clock_offsets(self._clock(), await ClockReader(self._parts.rest.rest).read())
@@ -270,14 +268,14 @@ class _OpenRecording:
         return *self._rest.work(), *disk, *watches, *follower, *contract
 
     async def until_end(self) -> None:
-        """Wait for the window's end; an endless recording continues in each next day, even without messages."""
+        """An endless recording continues in each next day, even without messages."""
         while self._parts.window.endless:
             await self._day_over()
             await self._turn(self._roll)
         await sleep_until(self._window.end_us, self._clock)
 
     async def _day_over(self) -> None:
-        """Wait for a message of the next day, or until the day is over and all its messages were processed."""
+        """A message of the next day, or its start once all messages were processed."""
         stream = self._parts.stream
         while True:
             grace_us = 0 if stream.held.is_set() else ROLL_GRACE_US
@@ -290,7 +288,7 @@ class _OpenRecording:
                 await happened(stream.held, min(left_s, LONGEST_SLEEP_S))
 
     async def _turn(self, turn: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Continue in another folder; await one being opened, even if this task is cancelled."""
+        """Await a folder that is being opened, even if this task is cancelled."""
         while self._turning and not self._turning.done():
             await asyncio.wait({self._turning})
         self._turning = asyncio.create_task(turn())
@@ -302,7 +300,6 @@ class _OpenRecording:
             await self._turning
 
     async def end(self, error: Exception | None, reason: str) -> None:
-        """Write the last events, seal, and raise *error* if there is one."""
         session = self.session
         with suppress(OSError, MMError):  # of the disk, as below
             if error is None:
@@ -357,7 +354,6 @@ class _OpenRecording:
         self._rest.status_wanted.set()
 
     def need_snapshot(self) -> None:
-        """Updates wait for a book."""
         self._rest.snapshot_wanted.set()
 
     async def _roll(self) -> None:
@@ -374,7 +370,6 @@ class _OpenRecording:
         await self._turn(self._replace_day)
 
     def begin_anew(self) -> None:
-        """Set the day aside and begin it anew, since the exchange gives ids again; messages wait meanwhile."""
         self._parts.stream.hold_from(None)
         self._ids_again.set()
 
@@ -403,7 +398,7 @@ class _OpenRecording:
     async def _let_through(self) -> None:
         """Pass on what waited long enough for another connection; request what the session needs.
 
-        The ledger records a late iteration: the loop was busy, or the process suspended.
+        A late iteration goes into the ledger: the loop was busy, or the process suspended.
         """
         loop = asyncio.get_running_loop()
         while True:

@@ -170,10 +170,6 @@ def fetch_sample(sample: Sample, folder: Path, kept: Path | None, server: str, b
 
     Args:
         kept: A folder with the published files, at any depth; None downloads them.
-
-    Raises:
-        DataError: If a file is not in *kept*, or differs.
-        TryLater: If the server cannot be reached.
     """
     from mm.market_data.downloads import CHECKSUM, Downloads
 

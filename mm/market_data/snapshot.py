@@ -85,9 +85,8 @@ class RestClient:
         return await self._get(self.venue.time())
 
     async def refusal(self, symbol: str) -> str | None:
-        """Return the exchange's message if it says twice that it lacks *symbol*; None otherwise, or on a slow response.
-
-        A server that has just started may not know a symbol yet, so a second request confirms.
+        """The exchange's message if it says twice that it lacks *symbol*: a server that has just started may not know
+        it yet.
         """
         for wait_s in (0.0, REFUSAL_AGAIN_S):
             await asyncio.sleep(wait_s)
@@ -103,7 +102,7 @@ class RestClient:
         return f"{answer.url} {outcome}"
 
     def recent_info(self) -> Answer | None:
-        """Return `refusal`'s response once, if usable and at most `RECENT_S` old."""
+        """The response of `refusal` once, if usable and at most `RECENT_S` old."""
         info, self._info = self._info, None
         return info if info and self._clock() - info.recv_us <= RECENT_S * US_PER_S else None
 
@@ -133,7 +132,6 @@ class RestClient:
         return Answer(self._clock(), url, response.status_code, body, cause)
 
     def _learn_weight(self, response: httpx.Response) -> None:
-        """Store the venue's weight count; pause requests for as long as the venue asks."""
         used = self.venue.used_weight(response.headers)
         if used is not None:
             self.used_weight = used
@@ -147,7 +145,7 @@ class TooLong(ValueError):
 
 
 async def _read(response: httpx.Response) -> bytes:
-    """Decompress the body; raises TooLong as soon as it is too long, compressed or not."""
+    """Raises TooLong as soon as the body is too long, compressed or not."""
     packed = response.headers.get("Content-Encoding", "identity") != "identity"
     unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
     body = bytearray()
@@ -185,7 +183,6 @@ class RestTasks:
 
     Args:
         settled: Returns once everything that arrived on the streams was processed, so that a response comes after it.
-        clock: Time for written events (µs): no later than undelivered messages.
     """
 
     def __init__(
@@ -215,7 +212,6 @@ class RestTasks:
         return tuple(self._restarted(task) for task in (self._load_snapshots, self._learn, self._fill, *paid))
 
     async def _restarted(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """The backstop: restart a failed task, except after disk and user errors."""
         while True:
             try:
                 await task()
@@ -252,7 +248,7 @@ class RestTasks:
                 self._snapshot_backoff.succeeded()
 
     def _answered(self, answer: Answer, losses: int) -> bool:
-        """Process a snapshot; return whether the next may be requested at once."""
+        """Return whether the next snapshot may be requested at once."""
         book = self._session.market.book
         overtaken = answer.cause is None and book.losses != losses
         if self._session.snapshot_answered(answer):
@@ -263,7 +259,7 @@ class RestTasks:
         return True
 
     async def _learn(self) -> None:
-        """Fetch filters and status: at the start, in a new day, after a stall, every quarter of an hour."""
+        """At the start, in a new day, after a stall, every quarter of an hour."""
         loop, failed, pause_s = asyncio.get_running_loop(), False, INFO_FIRST_S
         while True:
             self.status_wanted.clear()
@@ -307,13 +303,11 @@ class RestTasks:
                 pause_s = 0.0 if rows else FILL_EVERY_S + self._fill_backoff.delay(loop.time())
 
     async def _note_funding(self) -> None:
-        """Write a perpetual's funding payments into the ledger: the last day's missing ones, then new ones."""
         while True:
             await self._ask_funding()
             await asyncio.sleep(FUNDING_EVERY_S)
 
     async def note_last_funding(self, end_us: int) -> None:
-        """Write, at the end, the payments due before *end_us*."""
         with suppress(TimeoutError, msgspec.MsgspecError):
             async with asyncio.timeout(LAST_FUNDING_S):
                 await self._ask_funding(end_us)

@@ -5,9 +5,8 @@ all, only the first update's ids on a new connection tell the two apart. Each su
 minute, to spare an inactive symbol constant reconnects; missing ids, or a minute without a long silence, reset it.
 
 Trades may pause for minutes while updates arrive, so REST fetches the last trade. A newer trade there that the
-connection still lacks a moment later proves a stall. On a connection without trades the first response only sets the id
-after which trades must arrive. A response that shows a quiet market doubles the timeout: a symbol with one trade per
-hour costs one cheap request per minute.
+connection still lacks a moment later proves a stall. A response that shows a quiet market doubles the timeout: a symbol
+with one trade per hour costs one cheap request per minute.
 """
 
 import asyncio
@@ -56,18 +55,16 @@ class StallDetector:
         self._last_message_s, self._expected_since_s = now_s, None
 
     def expect(self, now_s: float) -> None:
-        """A trade arrived, or another connection got an update: a message must follow."""
         self._count()
         if self._expected_since_s is None:
             self._expected_since_s = now_s
 
     def overdue(self, now_s: float) -> bool:
-        """Return True if the expected message has been missing for the limit."""
         self._count()
         return self._expected_since_s is not None and now_s - self._expected_since_s >= self.limit_s
 
     def stalled_s(self, now_s: float) -> float | None:
-        """Return a too long silence (s), and stop measuring; otherwise None."""
+        """A too long silence (s), whose measurement ends."""
         last_message_s, quiet = self._last_message_s, not self.overdue(now_s)
         if last_message_s is None:
             return None
@@ -92,8 +89,6 @@ class TradeStall(NamedTuple):
 
 @dataclass
 class _Watched:
-    """A connection: last arrival, and last ids at its opening and in the last REST response."""
-
     silence: StallDetector
     conn: int = 0
     arrivals_s: float = 0.0
@@ -137,14 +132,13 @@ class TradeWatch:
             self._watched[1 - slot].silence.expect(now_s)
 
     def lost(self, conn: int) -> list[tuple[int, int]]:
-        """Return the id ranges that an ended connection failed to deliver."""
         if conn not in self._lost:
             return []
         self._found_missing = True
         return [self._lost.pop(conn)]
 
     async def stalls(self) -> list[TradeStall]:
-        """Return newly stalled connections; waits for the requests that this needs."""
+        """Newly stalled connections; waits for the requests that this needs."""
         loop, stalls = asyncio.get_running_loop(), []
         for slot, watched in enumerate(self._watched):
             conn, overdue = watched.conn, watched.silence.overdue(loop.time())

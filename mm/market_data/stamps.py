@@ -75,7 +75,6 @@ class Steady(Generic[Row]):
         return None if self._held else self._last
 
     def passed(self, us: int) -> None:
-        """Make *us* the last time: the time of the last of several rows that came as one."""
         self._last = us
 
     def _follows(self, row: Row) -> bool:
@@ -111,7 +110,7 @@ class Steady(Generic[Row]):
 
 
 def _is_far(us: int, last: int | None, following: list[int]) -> bool:
-    """Return True if *us* is far from *last* and from most of the *following* times."""
+    """Far from *last* and from most of the *following* times."""
     middle = following[len(following) // 2] if following else us
     if last is None and us < middle - US_PER_DAY:
         return True

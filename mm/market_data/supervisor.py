@@ -27,7 +27,6 @@ class Restarts:
     """Runs several recorders until all have ended for good.
 
     Args:
-        due: Whether there is still something to record, so that a failed one is restarted.
         spread_s: Time between starts, so that not all connect at once.
     """
 
@@ -64,10 +63,7 @@ class Supervisor(Restarts):
     """Runs one process per list of symbols; if this process is killed, they continue.
 
     Args:
-        command: Returns a list's command, for its first start (1), its second …
-
-    Attributes:
-        answers: Stdout of each one's last process, if captured.
+        command: Returns a list's command for its first start (1), its second …
     """
 
     def __init__(
@@ -108,7 +104,6 @@ class Supervisor(Restarts):
         return process.returncode or 0
 
     async def _ended(self, process: Process) -> str:
-        """Return the process's output; one that outlives a signal by `GRACE_S` is killed."""
         ended = asyncio.create_task(process.communicate())
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -163,7 +158,6 @@ class InProcessRecordings(Restarts):
 
 
 def shares(symbols: Sequence[str], most: int) -> list[Sequence[str]]:
-    """Split *symbols* into the fewest lists of at most *most*, nearly equal in length."""
     count = -(-len(symbols) // most)
     ends = [len(symbols) * at // count for at in range(count + 1)]
     return [symbols[begin:end] for begin, end in pairwise(ends)]

@@ -31,11 +31,7 @@ Update = TypeVar("Update")
 
 @dataclass(frozen=True, slots=True)
 class Bridge(Generic[Update]):
-    """Result of matching a snapshot with the buffered updates.
-
-    Attributes:
-        verdict: APPLY, RESET, STALE or TOO_OLD.
-    """
+    """Result of matching a snapshot with the buffered updates."""
 
     verdict: Verdict
     updates: tuple[Update, ...] = ()
@@ -48,10 +44,7 @@ class SyncEngine(Generic[Update]):
     use it.
 
     Args:
-        venue: The market. The first update after a snapshot ends beyond its id; on USD-M at its id or beyond.
-
-    Attributes:
-        least: How far beyond a snapshot's id an update must end to change it.
+        venue: On USD-M the first update after a snapshot may end at its id, elsewhere beyond.
     """
 
     def __init__(self, seen_id: int | None = None, *, venue: str = SPOT, limit: int = BUFFERED_DIFFS) -> None:
@@ -67,15 +60,13 @@ class SyncEngine(Generic[Update]):
 
     @property
     def known_id(self) -> int | None:
-        """Id that the next update must follow: the book's, else the last processed; None before any."""
+        """The id that the next update must follow."""
         return self.seen_id if self.book_id is None else self.book_id
 
     def changes(self, last_id: int, snapshot_id: int) -> bool:
-        """Return True if an update up to *last_id* changes a snapshot of *snapshot_id*."""
         return last_id >= snapshot_id + self.least
 
     def diff(self, first_id: int, last_id: int, update: Update) -> Verdict:
-        """Return BUFFER, APPLY, STALE, GAP or RESET."""
         known = self.seen_id if self.book_id is None else self.book_id
         if first_id - 1 != known or last_id < first_id:  # nearly all follow directly: no call of `follow`
             step = follow(known, first_id, last_id)
@@ -95,7 +86,7 @@ class SyncEngine(Generic[Update]):
         return Verdict.BUFFER
 
     def snapshot(self, last_update_id: int) -> Bridge[Update]:
-        """Process a snapshot's ``lastUpdateId``; APPLY and RESET make it the book, STALE and TOO_OLD do not."""
+        """APPLY and RESET make the snapshot the book, STALE and TOO_OLD do not."""
         known = self.known_id
         begins = self._buffer[0][0] - 1 if self._buffer else known  # the id to reach, for any length of the buffer
         if begins is not None and went_back(begins, last_update_id):
@@ -120,7 +111,7 @@ class SyncEngine(Generic[Update]):
         self.book_id = self.seen_id = self._fresh_id = None
 
     def advance(self, last_id: int) -> None:
-        """Note the updates up to *last_id*, each of which followed directly and was applied to the book."""
+        """Note applied updates, each of which followed directly, up to *last_id*."""
         self.book_id = self.seen_id = last_id
 
     def lose(self) -> None:
@@ -153,9 +144,6 @@ class _Pending(NamedTuple):
 
 class BookState:
     """Maintains one symbol's book and reports changes.
-
-    Args:
-        top_n: Levels per side that must be within the horizon.
 
     Attributes:
         limit: Requested levels per side of snapshots; None: unknown, without a horizon.
@@ -202,8 +190,8 @@ class BookState:
     def next_day(self, recv_us: int, *, carry: bool, cause: str = "days_missing") -> None:
         """Continue in another day, from *recv_us*.
 
-        A valid book carries over: it becomes the day's first snapshot, tagged ``carried``, at the day's first message,
-        unless that is a snapshot that becomes the book. Without *carry* the book is dropped for that *cause*.
+        A valid book carries over as the day's first snapshot, tagged ``carried``, unless the first message is a
+        snapshot. Without *carry* it is dropped for *cause*.
         """
         self._day += 1
         if self.ids.synced and not carry:
@@ -219,10 +207,10 @@ class BookState:
             self._open_epoch(recv_us, "carried", self.book_id)
 
     def take(self, recv_us: int, update: DepthUpdate, *, one_of_many: bool, cause: str = IDS_MISSING) -> Verdict:
-        """Apply a depth message if possible; return its effect on the book.
+        """Apply a depth message if possible.
 
         Args:
-            one_of_many: Whether connections batch ids differently, so that an overlap is no anomaly.
+            one_of_many: Connections batch ids differently, so an overlap is no anomaly.
         """
         if self._ahead:
             self._load_if_reached(recv_us, update, self._ahead)
@@ -273,11 +261,10 @@ class BookState:
     def snapshot(self, recv_us: int, snapshot: DepthSnapshot) -> bool:
         """Load a snapshot as the book and return True, or let it wait, or refuse it.
 
-        A snapshot that is not older replaces a valid book (tag ``refresh``). A snapshot ahead of the book waits for the
-        update beyond it: only that shows whether the updates in between were in transit or are missing. A requested
-        snapshot also waits while there is no book, as its id may be wrong. If updates do not reach it in time, it is
-        dropped, and the next gets twice the time: on a slow stream every snapshot is ahead. A snapshot with under half
-        the last one's levels on a side is refused: it is only the top of the book.
+        A snapshot ahead of the book waits for the update beyond it: only that shows whether the updates in between were
+        in transit or are missing. A requested snapshot also waits while there is no book, as its id may be wrong. If
+        updates do not reach it in time, it is dropped, and the next gets twice the time: on a slow stream every
+        snapshot is ahead.
         """
         if self.limit and self._impossible(snapshot.lastUpdateId):
             self._refuse(recv_us, "impossible_id", snapshot.lastUpdateId)
@@ -297,7 +284,7 @@ class BookState:
         return known is not None and (went_back(known, last_id) or last_id - known >= RESET_IDS)
 
     def expect_snapshot(self) -> None:
-        """Keep updates that change the book until a snapshot arrives, which may be older than the last of them."""
+        """Keep the updates until a snapshot arrives, which may be older than the last of them."""
         self._kept = []
 
     def finish(self, recv_us: int) -> None:
@@ -318,7 +305,7 @@ class BookState:
             self._drop(recv_us, cause)
 
     def miss(self, recv_us: int, cause: str) -> None:
-        """The source lost messages before *recv_us*: declare the next id missing, and drop the book."""
+        """The source lost messages before *recv_us*: the next id counts as missing."""
         if self.book_id is not None:
             missing = MissingIds(self.book_id + 1, self.book_id + 1, self._last_us, recv_us)
             self._emit(events.DepthMissing(recv_us, missing, cause))
@@ -330,7 +317,7 @@ class BookState:
 
     @property
     def running_out(self) -> bool:
-        """Whether the best levels may soon be beyond the snapshot's depth; False while a new one waits."""
+        """False while a new snapshot waits."""
         if self.book_id is None or self.snapshot_waits or not self._horizons:
             return False
         return self.depth.running_out(self.book, self.limit or 0, self._top_n)
@@ -354,7 +341,6 @@ class BookState:
         return DepthSnapshot(kept[-1].u, *book.levels())
 
     def _look_ahead(self, recv_us: int, update: DepthUpdate, ahead: DepthSnapshot) -> None:
-        """Load the waiting snapshot if there is no book and *update* reached it; drop it if none does in time."""
         if not self.limit or update.u >= ahead.lastUpdateId:
             if not self.ids.synced:
                 self._load_ahead(recv_us, ahead)
@@ -363,7 +349,6 @@ class BookState:
             self._drop_ahead(recv_us, "not_reached")
 
     def _load_if_reached(self, recv_us: int, update: DepthUpdate, ahead: DepthSnapshot) -> None:
-        """Load the waiting snapshot if *update* follows the book without a gap and ends beyond it."""
         book_id = self.book_id
         if book_id is not None and self.ids.changes(update.u, ahead.lastUpdateId) and book_id + 1 >= update.U:
             self._load_ahead(recv_us, ahead)
@@ -418,8 +403,7 @@ class BookState:
     ) -> None:
         """Make *fresh* the book, open an epoch, apply the buffered updates.
 
-        Updates of an earlier day are not in this day's files: they are merged into the opening snapshot, which is then
-        a carried one.
+        Updates of an earlier day are merged into the opening snapshot: they are not in this day's files.
         """
         earlier = [pending for pending in updates if pending.day != self._day]
         self.book = fresh

@@ -38,7 +38,7 @@ class TradeIds:
 
     @property
     def last_id(self) -> int | None:
-        """None before the first; setting it counts all ids up to it as received."""
+        """Setting it counts all ids up to it as received."""
         return self._sequence.last_id
 
     @last_id.setter
@@ -61,7 +61,7 @@ class TradeIds:
         return _VERDICTS[step]
 
     def skip(self, first_id: int, last_id: int) -> bool:
-        """Count ids as missing (`hole`), except received ones; False if all were received."""
+        """Count ids as missing (`hole`); False if all were received."""
         if self.last_id is not None:
             first_id = self.last_id + 1
         if first_id > last_id:
@@ -71,7 +71,7 @@ class TradeIds:
         return True
 
     def fill(self, first_id: int, last_id: int) -> bool:
-        """Remove ids from the missing ones; False unless all of them were missing."""
+        """False unless all ids were missing."""
         missing = self.missing.covers(first_id, last_id)
         if missing:
             self.missing.remove(first_id, last_id)
@@ -96,7 +96,6 @@ class TradeState:
     Args:
         keeps_late: Whether a late trade is a `TradeArrived`: an import's rows are in order of arrival, a stream's in
             order of ids.
-        ids_skip: Whether the venue skips ids, so that a missing id need not be a trade.
     """
 
     def __init__(
@@ -129,14 +128,13 @@ class TradeState:
         self._ids, self._of_last, self._today_id = TradeIds(), None, None
 
     def took_columns(self, count: int, last_us: int) -> None:
-        """Note *count* trades that were written, with the ids after the last one; the last at *last_us*."""
         if count and self._ids.last_id is not None:
             self._ids.last_id += count
             self._today_id = max(self._ids.last_id, self._today_id or 0)
             self._last_us = last_us
 
     def take(self, recv_us: int, trade: events.TradeMessage, cause: str) -> events.TradeVerdict:
-        """Return the verdict for the trade's id; *cause* is why ids before it may be missing."""
+        """*cause* is why ids before the trade's may be missing."""
         trade_id = events.trade_id_of(trade)
         verdict = self._ids.take(trade_id)
         if verdict is events.TradeVerdict.DUPLICATE and self._is_another(trade):
@@ -165,15 +163,13 @@ class TradeState:
         return verdict
 
     def _is_another(self, trade: events.TradeMessage) -> bool:
-        """A known id belongs to another aggregate of a new day, made of later single trades.
-
-        Binance has repeated a day's last id; within a day a repeated id is a contradiction.
+        """A new day may repeat the last id for another aggregate, made of later trades; within a day that
+        contradicts.
         """
         later = isinstance(trade, AggTrade) and self._of_last is not None and trade.f > self._of_last
         return later and (self._today_id is None or events.trade_id_of(trade) > self._today_id)
 
     def lost(self, recv_us: int, first_id: int, last_id: int, cause: str) -> None:
-        """No connection will deliver these ids: count the unreceived ones as missing."""
         known = self._ids.last_id
         if (known is None or last_id - known <= FAR_IDS) and self._ids.skip(first_id, last_id):
             self._report_missing(recv_us, cause)
@@ -200,8 +196,6 @@ MOST_MISSES = 5
 
 @dataclass
 class _Fill:
-    """Trade ids to fetch, responses without any of them, and the next request if a response defined it."""
-
     missing: MissingIds
     misses: int = 0
     more: RestRequest | None = None
@@ -216,7 +210,6 @@ class FillPlan:
         self._fills: deque[_Fill] = deque()
 
     def missing(self, missing: MissingIds) -> None:
-        """Gaps of more than 200,000 ids are left out."""
         if missing.ids.size <= MOST_MISSING:
             self._fills.append(_Fill(missing))
 
@@ -242,12 +235,7 @@ class FillPlan:
             self._fills.popleft()
 
     def answered(self, body: bytes) -> list[tuple[IdRange, Trade]]:
-        """Return the trades that fill the gap, each with its range of ids.
-
-        Raises:
-            msgspec.MsgspecError: If the response is no list of trades.
-            BrokenFile: If its ids are not ascending.
-        """
+        """The trades that fill the gap, each with its range of ids; raises MsgspecError or BrokenFile."""
         fill, missing = self._fills[0], self._fills[0].missing
         page = self._interfaces[self._selected].page(body)
         ids = [span for span, _ in page.trades]
@@ -273,11 +261,7 @@ class FillPlan:
 
 
 class TradeBackfill:
-    """Plans requests for one symbol's missing trades; subscribes to the market events that report them.
-
-    Args:
-        aggregates: Whether ids number aggregates.
-    """
+    """Plans requests for one symbol's missing trades."""
 
     def __init__(self, grid: Grid, venue: MarketVenue, *, aggregates: bool, missing: Iterable[MissingIds] = ()) -> None:
         self._grid = grid
@@ -292,15 +276,11 @@ class TradeBackfill:
             self.plan.missing(event.missing)
 
     def last_id(self, answer: Answer) -> int | None:
-        """Return the last id of a `MarketVenue.last_trade` response, in the used numbering."""
+        """The last id of a `MarketVenue.last_trade` response, in the used numbering."""
         return None if answer.cause else self._venue.last_trade_id(answer.body, aggregates=self._aggregates)
 
     def answered(self, answer: Answer) -> list[tuple[IdRange, Trade]]:
-        """Return the requested trades, each with its range of ids.
-
-        Raises:
-            BrokenFile: If the response is unreadable; the request is then repeated.
-        """
+        """The requested trades, each with its range of ids; BrokenFile if unreadable, to be requested again."""
         missing = self.plan.current
         if missing is None:
             return []

@@ -106,7 +106,6 @@ class Partial:
     """Which messages are partial books.
 
     Attributes:
-        named: Messages of streams with such a name.
         updates: Unnamed messages in the form of changes, as on USD-M.
         answers: Unnamed messages in the form of a REST response, as on Spot.
     """
@@ -220,7 +219,7 @@ class RestRequest:
 
 @cache
 def trusted() -> ssl.SSLContext:
-    """Trust settings of connections: the system's certificates, read once per process."""
+    """The system's certificates, read once per process."""
     return ssl.create_default_context()
 
 
@@ -248,11 +247,7 @@ class RestRefusal(Enum):
 
 @dataclass(frozen=True)
 class TradePage:
-    """Past trades, from one response.
-
-    Attributes:
-        more: The next request; None if their ids determine it.
-    """
+    """Past trades, from one response."""
 
     trades: Sequence[tuple[IdRange, Trade]]
     more: RestRequest | None = None
@@ -262,10 +257,9 @@ class PastTrades(Protocol):
     """One interface of a venue for past trades."""
 
     def request(self, missing: MissingIds) -> RestRequest:
-        """Return the request, without the symbol, for as many of the trades as one response can hold."""
+        """For as many of the trades as one response can hold; the symbol is added later."""
 
-    def page(self, body: bytes) -> TradePage:
-        """Raises msgspec.MsgspecError for a response without trades."""
+    def page(self, body: bytes) -> TradePage: ...
 
 
 @dataclass(frozen=True)
@@ -284,8 +278,7 @@ class Decoder(Protocol):
     partial: Partial
 
     @property
-    def symbols(self) -> Counter[str]:
-        """Messages per symbol, for all symbols in the input."""
+    def symbols(self) -> Counter[str]: ...
 
     def received(self, body: bytes | str) -> Message: ...
 
@@ -309,14 +302,12 @@ class MarketVenue(Protocol):
     @property
     def headers(self) -> Mapping[str, str]: ...
 
-    def decoder(self, symbol: str, grid: Grid, *, packs: bool = False) -> Decoder:
-        """*packs*: a kernel may parse levels."""
+    def decoder(self, symbol: str, grid: Grid, *, packs: bool = False) -> Decoder: ...
 
     def check_address(self, url: str) -> None:
         """Raise WrongMarket if *url* serves another market, whose rule of ids differs."""
 
-    def stream_url(self, base: str, symbol: str, trade_stream: str) -> str:
-        """Return the address of *symbol*'s depth stream and *trade_stream*."""
+    def stream_url(self, base: str, symbol: str, trade_stream: str) -> str: ...
 
     def depth(self, symbol: str, limit: int) -> RestRequest: ...
 
@@ -325,28 +316,24 @@ class MarketVenue(Protocol):
     def exchange_info(self, symbol: str) -> RestRequest: ...
 
     def trade_history(self, *, aggregates: bool) -> Sequence[PastTrades]:
-        """Return the interfaces, best first; *aggregates*: ids number aggregates."""
+        """Best first; *aggregates*: ids number aggregates."""
 
     def last_trade(self) -> RestRequest: ...
 
-    def last_trade_id(self, body: bytes, *, aggregates: bool) -> int | None:
-        """Return the highest id in `last_trade`'s response; None without one."""
+    def last_trade_id(self, body: bytes, *, aggregates: bool) -> int | None: ...
 
-    def refusal(self, status: int | None) -> RestRefusal:
-        """*status* is None without a response."""
+    def refusal(self, status: int | None) -> RestRefusal: ...
 
-    def refuses_symbol(self, answer: Answer, symbol: str) -> bool:
-        """Return True if `exchange_info`'s response says that the venue lacks *symbol*."""
+    def refuses_symbol(self, answer: Answer, symbol: str) -> bool: ...
 
     def funding(self) -> RestRequest | None: ...
 
-    def payments(self, body: bytes) -> Sequence[Funding]:
-        """Return the payments in order; raises msgspec.MsgspecError without any."""
+    def payments(self, body: bytes) -> Sequence[Funding]: ...
 
     def time(self) -> RestRequest: ...
 
     def server_time_us(self, body: bytes) -> int | None:
-        """Return the venue's time, µs; None if the response lacks it."""
+        """None if the response lacks it."""
 
     def used_weight(self, headers: Mapping[str, str]) -> int | None: ...
 

@@ -45,7 +45,7 @@ class Listener(Protocol):
     def unreachable(self, reason: str) -> None: ...
 
     def joined(self, conn: int) -> bool:
-        """Return True if *conn* has continued the others' messages."""
+        """Whether *conn* has continued the others' messages."""
 
 
 Arrival = tuple[int, "Link", bytes | None]
@@ -54,9 +54,6 @@ Arrival = tuple[int, "Link", bytes | None]
 
 class Inbox:
     """Undelivered messages of all connections, in the order of arrival.
-
-    Args:
-        gather_s: Time to gather messages before delivery; 0: none.
 
     Attributes:
         held: Set while `hold_from` suspends delivery.
@@ -77,7 +74,7 @@ class Inbox:
         self._error: Exception | None = None
 
     def put(self, link: "Link", raws: list[bytes], recv_us: int) -> bool:
-        """Add arrived messages; return whether *link* may continue: memory is bounded."""
+        """Return whether *link* may continue: memory is bounded."""
         if self._bytes > MOST_WAITING_BYTES:
             return False
         self.waiting.extend([(recv_us, link, raw) for raw in raws])
@@ -96,13 +93,11 @@ class Inbox:
         self.filled.set()
 
     def hold_from(self, us: int | None) -> None:
-        """Deliver only what arrived before *us* (None: nothing); the rest waits for the next call."""
         self._hold_us = us or 0
         self.held.clear() if us else self.held.set()
         self.filled.set()
 
     async def hand_out(self, listener: Listener, stopping: Callable[[], bool]) -> None:
-        """Deliver until *stopping*, and the last connection has ended."""
         self._direct_listener = None if self._gather_s else listener
         try:
             while self.links or self.waiting or not stopping():
@@ -142,8 +137,6 @@ class Inbox:
 
 
 class _Answering(ClientProtocol):
-    """A connection's protocol that answers a limited number of pings."""
-
     _pings = _pings_s = 0
 
     def recv_frame(self, frame: Frame) -> None:
@@ -157,8 +150,6 @@ class _Answering(ClientProtocol):
 
 
 class _Connection(ClientConnection):
-    """The library's connection, with *link*'s messages."""
-
     def __init__(self, link: "Link") -> None:
         super().__init__(
             _Answering(link.uri, max_size=MOST_MESSAGE_BYTES),
@@ -181,7 +172,6 @@ class _Connection(ClientConnection):
             self.loop.call_later(CLOSE_TIMEOUT_S, link.abort)
 
     def process_event(self, event: Event) -> None:
-        """Collect messages; the library handles handshake, control frames and errors."""
         if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
             self.link.take(event)
             return
@@ -202,9 +192,6 @@ class Link:
 
     Attributes:
         changed: Set when it has ended or is to be replaced.
-        ended: No more data will arrive.
-        announced: Its opening is in the inbox.
-        given_up: Its opening failed.
     """
 
     def __init__(self, inbox: Inbox, url: str, slot: int) -> None:
@@ -222,7 +209,6 @@ class Link:
         self._poll: poll | None = None
 
     async def open(self) -> None:
-        """Raises OSError or WebSocketException on failure."""
         context = trusted() if self.uri.secure else None
         loop = asyncio.get_running_loop()
         try:
@@ -241,7 +227,7 @@ class Link:
         self.changed.set()
 
     def close(self, reason: str = "") -> None:
-        """Close it if open; arrived messages are still delivered."""
+        """Arrived messages are still delivered."""
         self._replaced_for = self._replaced_for or reason
         if self.announced and self._closing is None:
             self._closing = asyncio.ensure_future(self.connection.close())
@@ -261,25 +247,24 @@ class Link:
         return bool(self._poll.poll(0))
 
     def send(self, text: bytes) -> None:
-        """Raises WebSocketException while closing."""
         self.connection.protocol.send_text(text)
         self.connection.send_data()
 
     def ending(self) -> tuple[int | None, str]:
-        """Return the close code, and the reason: ours, or the exchange's text."""
+        """The close code, and the reason: ours, or the exchange's text."""
         protocol, lost = self.connection.protocol, "no close frame received or sent"
         return protocol.close_code, self._replaced_for or protocol.close_reason or lost
 
     # Called by the connection.
 
     def announce(self) -> None:
-        """Add its opening to the inbox once, before any message: one may come with the handshake response."""
+        """Once, before any message: one may come with the handshake response."""
         if not self.announced:
             self.announced = True
             self.inbox.opened_or_ended(self)
 
     def take(self, frame: Frame) -> None:
-        """Collect a message or fragment; too many fragments end the connection."""
+        """Too many fragments end the connection."""
         if frame.fin and not self._fragments:
             self._raws.append(bytes(frame.data))
         elif len(self._fragments) < MOST_FRAGMENTS:

@@ -27,11 +27,8 @@ class WsStream:
     """One address's messages over successive connections.
 
     Args:
-        backoffs: Delays between attempts, one per simultaneous connection.
-        max_age_s: Age at which a connection is replaced; the second of a pair a tenth earlier.
+        max_age_s: The second of a pair is replaced a tenth earlier.
         attempts: Budget of connection attempts; None: no limit.
-        clock_ns: Wall clock.
-        gather_s: Time to gather messages before delivery; 0: none.
     """
 
     def __init__(
@@ -52,7 +49,7 @@ class WsStream:
         self._stopping = False
 
     async def run(self, listener: Listener) -> None:
-        """Deliver every message to *listener* until `stop`; its exceptions end the run."""
+        """Deliver until `stop`; the exceptions of *listener* end the run."""
         if self._stopping:
             return
         self._keepers = [asyncio.create_task(self._keep(slot, listener)) for slot in range(len(self._backoffs))]
@@ -75,7 +72,6 @@ class WsStream:
                 link.replace(reason)
 
     async def stop(self, reason: str) -> None:
-        """Close for good; `run` ends after the last message that arrived."""
         self._stopping = True
         for keeper in self._keepers:
             keeper.cancel()
@@ -89,14 +85,10 @@ class WsStream:
 
     @property
     def held(self) -> asyncio.Event:
-        """Set while `hold_from` suspends delivery."""
         return self._inbox.held
 
     def hold_from(self, us: int | None) -> None:
-        """Deliver only what arrived before *us* (None: nothing); the rest waits for the next call.
-
-        Up to 64 MiB wait with their arrival times; beyond that connections are closed.
-        """
+        """As `Inbox.hold_from`. Up to 64 MiB wait with their arrival times; beyond that connections are closed."""
         self._inbox.hold_from(us)
 
     @property
@@ -104,11 +96,11 @@ class WsStream:
         return bool(self._inbox.waiting) or any(link.unread for link in self._inbox.links)
 
     def behind_s(self) -> float:
-        """Return how long (s) the next message has waited; 0 if none waits."""
+        """How long (s) the next message has waited."""
         return (self._inbox.clock_ns() // 1_000 - self.reached_us()) / US_PER_S
 
     def reached_us(self) -> int:
-        """Return the instant (µs) up to which everything was delivered: now, or the next message's arrival."""
+        """Everything up to this instant (µs) was delivered: now, or the next message's arrival."""
         waiting = self._inbox.waiting
         now_us = self._inbox.clock_ns() // 1_000
         return min(now_us, waiting[0][0] if waiting else now_us)
@@ -118,7 +110,6 @@ class WsStream:
         return self.reached_us() - 1
 
     async def settled(self) -> None:
-        """Wait until all messages that arrived before this call were delivered."""
         last = self._inbox.waiting[-1] if self._inbox.waiting else None
         while self.held.is_set() or (last is not None and self._inbox.waiting and self._inbox.waiting[0][0] <= last[0]):
             await asyncio.sleep(POLL_S if self.held.is_set() else 0)
@@ -145,7 +136,6 @@ class WsStream:
             old = None if link.ended else link
 
     async def _join(self, link: Link, old: Link, listener: Listener) -> None:
-        """Wait until *link* can replace *old*, one of them has ended, or a bounded time."""
         loop = asyncio.get_running_loop()
         until_s, joined = loop.time() + HANDOVER_S, False
         while loop.time() < until_s and not (link.ended or old.ended):
@@ -156,7 +146,7 @@ class WsStream:
                 until_s = min(until_s, loop.time() + LINGER_S)  # for data in transit on the old one
 
     async def _open(self, slot: int, listener: Listener, *, at_once: bool) -> Link:
-        """Return *slot*'s next connection after any number of attempts, the first perhaps without delay."""
+        """After any number of attempts, the first perhaps without delay."""
         loop, wait_s = asyncio.get_running_loop(), 0.0
         while True:
             pause_s = self._backoffs[slot].delay(loop.time())
@@ -183,5 +173,4 @@ class WsStream:
 
 
 def refused_for_s(error: Exception) -> float:
-    """Return for how long (s) the exchange refuses attempts."""
     return retry_after_s(error.response.headers.get("Retry-After")) if isinstance(error, InvalidStatus) else 0.0

@@ -23,7 +23,7 @@ def moved_models(models: Models, places: Mapping[str, str]) -> Models:
 
 
 def artefacts(value: object, key: str = "") -> Iterator[str]:
-    """Yield the texts in JSON parameters that name a predictor's folder or an agent."""
+    """Texts in JSON parameters that name a predictor's folder or an agent."""
     if isinstance(value, str):
         folder = value.removesuffix(":bid").removesuffix(":ask")
         if (Path(folder) / MODEL).is_file() or (key in FILES_NAMED and Path(value).is_file()):

@@ -52,11 +52,7 @@ def calibration_config(calibration: "Calibration", fit: "Fit", seed: int, tape: 
 
 
 def measured_models(calibration: "Calibration", seed: int, tape: "Tape") -> PlayModels | None:
-    """Return the models of measured orders; None if the hit rule decides.
-
-    Raises:
-        UsageError: If the fill model or its parameters are invalid, before the first replay.
-    """
+    """None if the hit rule decides; UsageError before the first replay."""
     name, params = calibration.calib_fills, calibration.fill_params()
     if name is None:
         return None
@@ -68,7 +64,7 @@ def measured_models(calibration: "Calibration", seed: int, tape: "Tape") -> Play
 
 
 def plan_of(windows: "Windows", execution: Execution, *models: Models) -> "WindowPlan":
-    """Return the windows of a schedule for *models*; training ends one order latency before its segment."""
+    """Training ends one order latency before its segment."""
     from mm.calibration.windows import WindowPlan
 
     return WindowPlan(
@@ -82,11 +78,7 @@ def plan_of(windows: "Windows", execution: Execution, *models: Models) -> "Windo
 
 
 def fallback_of(windows: "Windows", models: Models, tapes: "Sequence[Tape]") -> "Fallback":
-    """Return the fallback for windows of *tapes* without a usable fit.
-
-    Raises:
-        UsageError: If ``global_default`` lacks A and k, or its fit used a held-out day of *tapes*.
-    """
+    """Raises UsageError if ``global_default`` lacks A and k, or its fit used a held-out day."""
     from mm.calibration.fit_result import PoissonFit
     from mm.calibration.windows import Fallback
 

@@ -60,11 +60,7 @@ class Design:
         hashes: Mapping[Path, str] | None = None,
         sources: "Sources | None" = None,
     ) -> "Design":
-        """Return the design of a strategy's *knobs*.
-
-        Args:
-            sources: Returns the sha256 of the modules of a user's classes; None is `sources_of`.
-        """
+        """Return the design of a strategy's *knobs*."""
         models, known, read = knobs.models, hashes or {}, sources or sources_of
         quotes, fills = (given.quotes, given.fills) if given else (None, None)
         values = {
@@ -114,12 +110,7 @@ class Design:
         )
 
     def trials(self, days: "Sequence[PlayedDay]", spans: Spans, pnl: "Floats", made_by: str) -> list[Trial]:
-        """Return a backtest's trials, one per day.
-
-        Args:
-            spans: Begin and number of periods of each stretch with a market.
-            pnl: Of each period.
-        """
+        """Return a backtest's trials, one per day."""
         parts = split_by_day(spans, pnl, {day.day: day.start_us for day in days})
         at_us, names = now_us(), tuple(day.day for day in days)
         return [
@@ -189,10 +180,7 @@ def recorded_account(
     limits: object,
     recording: Callable[[], Recording],
 ) -> "AccountResult":
-    """Put a backtest of an account on record, and that of each symbol; the verdict of each allows for its own days.
-
-    *recording* returns a new one.
-    """
+    """A backtest of an account, and that of each symbol; each verdict allows for its own days."""
     results = {symbol: recorded(one, designs[symbol], recording()) for symbol, one in result.results.items()}
     result = replace(result, results=results)
     if result.series is None:
@@ -205,7 +193,7 @@ def recorded_account(
 
 
 def account_design(designs: Mapping[str, Design], limits: object) -> Design:
-    """Return the design of an account: those of its symbols, in the order in which they play, and its limits."""
+    """Its symbols' designs in the order in which they play, and its limits."""
     each = designs.values()
     return Design(
         digest([[symbol, one.quoting] for symbol, one in designs.items()] + [repr(limits)])[:_LETTERS],
@@ -215,7 +203,7 @@ def account_design(designs: Mapping[str, Design], limits: object) -> Design:
 
 
 def days_of_account(days_by_symbol: "Mapping[str, Sequence[PlayedDay]]") -> list["PlayedDay"]:
-    """Return the days that any symbol plays, as those of one market, named after all."""
+    """The days of any symbol, as those of one market, named after all."""
     played: dict[str, list[PlayedDay]] = {}
     for day in [day for each in days_by_symbol.values() for day in each]:
         played.setdefault(day.day, []).append(day)
@@ -231,18 +219,18 @@ def days_of_account(days_by_symbol: "Mapping[str, Sequence[PlayedDay]]") -> list
 
 
 def minutes_of(result: "Result", account: EquitySeries | None = None) -> "tuple[Spans, Floats]":
-    """Return a backtest's spans, and the quoting PnL per 60 s, of all legs if their sum is known."""
+    """Spans, and the quoting PnL per 60 s, of all legs if their sum is known."""
     return periods_of((result.series if result.legs else None) or account or account_of(result.journal, result.terms))
 
 
 def periods_of(series: EquitySeries) -> "tuple[Spans, Floats]":
-    """Return spans and the quoting PnL per 60 s of exact money."""
+    """Spans and the quoting PnL per 60 s."""
     counts = series.spans.period_counts.tolist()
     return tuple(zip(series.spans.begin_us.tolist(), counts, strict=True)), changes_60s(series)
 
 
 def sources_of(names: tuple[str, ...]) -> Mapping[str, str]:
-    """Return the sha256 of the modules of a user's classes and signals, and of his modules that these import."""
+    """The sha256 of the modules of a user's classes and signals, and of his modules that these import."""
     named = [*names]
     for name in names:
         declared = getattr(resolve({}, name, "model"), "signals", None)
@@ -261,7 +249,7 @@ def _kind(model: object) -> type:
 
 
 def _identity(model: object) -> Any:
-    """Identify a model given as an object by its class, source and state."""
+    """By class, source and state."""
     kind = _kind(model)
     state: Any = model.args[1] if isinstance(model, partial) and len(model.args) > 1 else None
     if not isinstance(model, partial | type):

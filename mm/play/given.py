@@ -9,7 +9,7 @@ from mm.base.knobs import closest, knobs, typed
 
 
 def parameter_way(name: str, known: Iterable[str], *, python: bool = False) -> str:
-    """Return how to give a model's parameter *name* where *known* knobs are taken; empty if no model has it."""
+    """How to give a model's parameter *name* where *known* knobs are taken."""
     for knob_name, argument, registry in (
         ("quote_params_json", "quotes", QUOTE_MODELS),
         ("fill_params_json", "fills", FILL_MODELS),
@@ -28,12 +28,7 @@ def parameter_way(name: str, known: Iterable[str], *, python: bool = False) -> s
 
 
 def groups_of(groups: Iterable[type], settings: Mapping[str, Any], what: str) -> list[Any]:
-    """Return the dataclasses *groups* filled from *settings* (values or text); errors name *what* takes them.
-
-    Raises:
-        TypeError: If a setting is not a knob of these groups.
-        UsageError: If a value is invalid for its knob, or the knobs contradict each other.
-    """
+    """Fill *groups* from *settings* (values or text); TypeError and UsageError name *what* takes them."""
     groups = list(groups)
     known = {knob.name: knob for group in groups for knob in knobs(group)}
     for name in settings:

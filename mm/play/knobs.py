@@ -270,7 +270,7 @@ class Sensitivity:
 
     @staticmethod
     def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the symbol's worst moves on record, also for a report that plays them later, and its own exponent."""
+        """The symbol's worst moves on record, also for a report that plays them later, and its own exponent."""
         from mm.play.stress import moves_on_record
 
         root, symbol = params.get("out_root") or Path("out"), params.get("symbol") or ""

@@ -59,12 +59,7 @@ class Markets:
 
     @classmethod
     def open(cls, day: Day, market: Market, others: OtherMarkets = NO_OTHERS) -> Self:
-        """Open the days on one grid, and the other markets.
-
-        Raises:
-            Mismatch: If tick sizes differ, or another market does not overlap.
-            MissingDay: If a day does not exist; nothing of its market is read then.
-        """
+        """Open the days on one grid, and the other markets."""
         return cls.beside(open_days(day, market), day, market, others)
 
     @classmethod
@@ -74,12 +69,7 @@ class Markets:
 
     @classmethod
     def given(cls, tapes: Sequence[Tape], others: Mapping[str, Any], micro_price: MicroPriceFit | None = None) -> Self:
-        """*others* are tapes or dicts of `KEYS`.
-
-        Raises:
-            UsageError: If a name or a declaration of another market is invalid.
-            Mismatch: As `feed_of_market` and `on_one_grid`, or if the fit is of another market.
-        """
+        """*others* are tapes or dicts of `KEYS`."""
         if len({tape.symbol for tape in tapes}) == 1:  # others are refused by their names
             tapes = on_one_grid(tapes)
         first = tapes[0]
@@ -96,13 +86,7 @@ class Markets:
 
 
 def open_days(day: Day, market: Market) -> "list[Tape]":
-    """Return the tapes of the days, on one grid, with order steps that every day allows.
-
-    Raises:
-        Mismatch: If the days have different tick sizes.
-        MissingDay: If a day does not exist; none is read then.
-        UsageError: If one is held out.
-    """
+    """On one grid, with order steps that every day allows; raises Mismatch, MissingDay or UsageError."""
     if not day.open_held_out:
         refuse_held(day.data_root, day.symbol, day.days())
     folders = [day_folder(day.data_root, day.symbol, name) for name in day.days()]
@@ -151,11 +135,7 @@ def _without_us(tape: "Tape", folder: "DayFolder", day: Day) -> "Tape":
 
 
 def on_one_grid(opened: "Sequence[Tape]") -> "list[Tape]":
-    """Return days of one symbol with a common lot size, and order steps that every day allows.
-
-    Raises:
-        Mismatch: If they have different tick sizes.
-    """
+    """With a common lot size, and order steps that every day allows; Mismatch if ticks differ."""
     ticks = {tape.instrument.tick_e8: tape.days[0] for tape in opened}
     if len(ticks) > 1:
         named = ", ".join(f"{name} has {short_text(tick)}" for tick, name in ticks.items())
@@ -179,7 +159,7 @@ def other_day(day: Day, others: OtherMarkets, name: str) -> Day:
 
 
 def open_others(day: Day, market: Market, others: OtherMarkets, own: "Sequence[Tape]") -> dict[str, OtherFeed]:
-    """Return the feeds of the other markets beside the *own* days; raises as `Markets.open`."""
+    """Raises as `Markets.open`."""
     grid = replace(market, tick_size=None, qty_step=None, min_notional=None)
     feeds = {}
     for name, declared in others.declared().items():
@@ -208,7 +188,7 @@ def _with_contract(tape: Tape, day: Day) -> Tape:
 
 
 def micro_price_before(day: Day, market: Market, tape: Tape) -> FittedMicroPrice:
-    """Return the micro-price fitted on the recorded days before *tape*, at most the last `MICRO_PRICE_DAYS`."""
+    """Fitted on the recorded days before *tape*, at most the last `MICRO_PRICE_DAYS`."""
     earlier = [name for name in days_of(day.data_root, day.symbol) if name < tape.days[0]]
     held = held_of(day.data_root, day.symbol, earlier)
     names = [name for name in earlier if name not in held][-MICRO_PRICE_DAYS:]
@@ -230,9 +210,6 @@ def feed_of_market(
     Args:
         feed_latency_ms: Time from its exchange to us: events are then placed by exchange time on the run's clock. None
             takes receive times as recorded, so one clock must have stamped both.
-
-    Raises:
-        Mismatch: If the markets do not overlap, or lack exchange times to be placed by.
     """
     notes = [_overlap(name, own, tapes), *(f"{name}: {note}" for tape in tapes for note in day_warnings(tape))]
     ours, theirs = _late_us(own), _late_us(tapes)
@@ -257,10 +234,7 @@ def feed_of_market(
 
 
 def placed(tape: Tape, shift_us: int) -> Tape:
-    """Return *tape* at exchange times plus *shift_us*, on another tape's clock.
-
-    Events keep their order: they came over one connection.
-    """
+    """At exchange times plus *shift_us*; events keep their order, as they came over one connection."""
     us = np.maximum.accumulate(tape.feed.by_event) + shift_us
     return tape.restamped(us, tape.start_us + shift_us, max(tape.end_us + shift_us, int(us[-1]) if len(us) else 0))
 
@@ -271,7 +245,6 @@ def _late_us(tapes: Sequence[Tape]) -> int | None:
 
 
 def _overlap(name: str, own: Sequence[Tape], tapes: Sequence[Tape]) -> str:
-    """Note partial coverage; raise Mismatch if there is none."""
     both = sum(
         max(min(tape.end_us, other.end_us) - max(tape.start_us, other.start_us), 0) for tape in own for other in tapes
     )
@@ -290,12 +263,7 @@ def _overlap(name: str, own: Sequence[Tape], tapes: Sequence[Tape]) -> str:
 
 
 def feeds_given(own: Sequence[Tape], others: Mapping[str, Any]) -> dict[str, OtherFeed]:
-    """Return the feeds of other markets given as tapes, or as dicts of `KEYS`, by name.
-
-    Raises:
-        UsageError: If a name or a declaration is invalid.
-        Mismatch: As `feed_of_market`.
-    """
+    """Tapes, or dicts of `KEYS`, by name; raises UsageError or Mismatch."""
     feeds = {}
     for name, given in others.items():
         entry = given if isinstance(given, Mapping) else {"tape": given}

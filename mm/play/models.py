@@ -72,7 +72,6 @@ class PlayModels:
 
     Attributes:
         tape: First day, whose market fits and predictors must match.
-        lacks: Keys of a fit that its file lacks, for it is of an older version.
     """
 
     named: Models
@@ -84,13 +83,7 @@ class PlayModels:
 
     @classmethod
     def of(cls, named: Models, tape: "Tape", seed: int, fit: "Fitted | None" = None) -> Self:
-        """*fit* replaces FILL_PARAMS_FILE.
-
-        Raises:
-            DataError: If FILL_PARAMS_FILE is missing or broken.
-            Mismatch: If the fit is of another symbol or tick size, or has an unknown reference.
-            FitError: If it is not usable.
-        """
+        """*fit* replaces FILL_PARAMS_FILE; raises DataError, Mismatch or FitError."""
         import_trusted(named.trusted())
         path = named.fill_params_file
         if fit is not None or path is None:
@@ -100,12 +93,7 @@ class PlayModels:
         return cls(named, tape, seed, lacks=lacking(path, fit)).with_fit(fit)
 
     def with_fit(self, fitted: "Fitted") -> Self:
-        """Use a fit or schedule for the fill model and the quotes' k.
-
-        Raises:
-            Mismatch: If it is of another symbol or tick size, or has an unknown reference.
-            FitError: If it is not usable.
-        """
+        """For the fill model and the quotes' k; raises Mismatch or FitError."""
         # with all of a calibration, which a run without a fit lacks
         from mm.calibration.intensities import intensity_of
 
@@ -153,7 +141,7 @@ class PlayModels:
         return maker.made(maker.fills())
 
     def fit_notes(self, tapes: "Sequence[Tape]") -> Iterator[Note]:
-        """Yield which fit is used, and whether it was measured on the replayed *tapes* or later data."""
+        """Which fit is used, and whether it was measured on the replayed *tapes* or later data."""
         fitted, path = self.fitted, self.named.fill_params_file
         if fitted is None or path is None:
             return
@@ -182,7 +170,7 @@ class PlayModels:
         yield from map(self.with_fit, draws(cast("PoissonFit", fitted), draws_wanted, self.seed))
 
     def check(self, model: object) -> dict[str, Artefact]:
-        """Return the fitted predictors that *model* reads; Mismatch if one is of another symbol or tick."""
+        """Mismatch if a predictor is of another symbol or tick."""
         predictors = dict(predictors_of(model))
         for artefact in predictors.values():
             artefact.check(self.tape.symbol, self.tape.instrument.tick_e8)
@@ -210,8 +198,6 @@ class PlayModels:
 
 
 class _Maker:
-    """Makes one model, and keeps what that showed."""
-
     def __init__(self, models: PlayModels) -> None:
         self._named, self._tape, self._seed = models.named, models.tape, models.seed
         self._models, self._fit, self._schedule, self._rates = models, models.fit, models.schedule, models.rates
@@ -299,7 +285,7 @@ class _Maker:
         return avellaneda_stoikov_of_curve
 
     def _adverse_ticks(self) -> dict[str, float]:
-        """Return the adverse move at the distance of the highest expected profit; empty if not measured."""
+        """At the distance of the highest expected profit; empty if not measured."""
         if self._schedule is not None:
             moves = [segment.adverse_ticks for segment in self._schedule.segments if segment.adverse_ticks is not None]
             self._adverse = median(moves) if moves else None
@@ -351,12 +337,7 @@ def agent_files(models: Models) -> list[Path]:
 
 
 def check_names(models: Models) -> None:
-    """Check that all models, inner models and steps exist, before any day is loaded.
-
-    Raises:
-        UnknownModel: If one is unknown, or is of another kind.
-        UsageError: If the parameters of a model with inner models are malformed.
-    """
+    """Before any day is loaded; raises UnknownModel or UsageError."""
     trees = [Tree.of(models.quote_model, models.quote_params())]
     while trees:
         tree = trees.pop()
@@ -401,7 +382,7 @@ def _checked(model: object, hooks: Mapping[str, int]) -> object:
 
 
 def fitted_after(fitted: "Fitted", begin_us: int) -> bool:
-    """Return whether a fit uses data after *begin_us* (negative: nothing was played)."""
+    """The fit uses data after *begin_us* (negative: nothing was played)."""
     from mm.calibration.schedule import Schedule
 
     return not isinstance(fitted, Schedule) and 0 <= begin_us < (fitted.window.end_us or 0)
@@ -435,7 +416,6 @@ def lacking(path: Path, fitted: "Fitted") -> list[str]:
 
 
 def fit_terms(fitted: "Fitted", name: str, lacks: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the summary's entry of a fit or schedule."""
     from mm.calibration.fit_result import EXPONENTIAL, PoissonFit
 
     if not isinstance(fitted, PoissonFit):
@@ -459,7 +439,7 @@ def fit_terms(fitted: "Fitted", name: str, lacks: Sequence[str] = ()) -> dict[st
 
 
 def measured_under(fitted: "Fitted", terms: "RunTerms") -> dict[str, Any] | None:
-    """Return the fill model and quantity of a fit's measurement, and how the run differs."""
+    """The fill model and quantity of a fit's measurement, and how the run differs."""
     if fitted.calib_fills is None:
         return None
     from mm.calibration.fit_result import PoissonFit
@@ -514,7 +494,6 @@ def trained_days(fitted: "Fitted | None") -> Callable[[str], bool]:
 
 
 def fitted_from(content: Any, source: str) -> "Fitted":
-    """Return the fit or the schedule in JSON *content*; *source* is its origin, for messages."""
     from mm.calibration.fit_result import PoissonFit
     from mm.calibration.schedule import Schedule
 

@@ -32,10 +32,6 @@ def resolve(registry: Registry, name: str, kind: str) -> Callable[..., Any]:
     Args:
         name: Known, or ``package.module:Class`` with a hook or the compiled base of the kind.
         kind: ``quote model``, ``step``, ``fill model``, or ``model`` for any of them.
-
-    Raises:
-        UnknownModel: If there is no such name, module or class, or if it is not a class of that kind.
-        ModelError: If importing a user's module raises.
     """
     if ":" in name:
         return _model_class(load_class(name, kind), name, kind)
@@ -67,7 +63,7 @@ def _or(words: Sequence[str]) -> str:
 
 
 def _example(accepted: Sequence[Knob], missing: Sequence[str]) -> str:
-    """Return meanings and units of *missing* parameters and an example, unless one is not a number."""
+    """Meanings and units of *missing* parameters and an example, unless one is not a number."""
     asked = [setting for setting in accepted if setting.name in missing]
     if not all(setting.reader.metavar.startswith(("float", "int")) for setting in asked):
         return ""
@@ -84,12 +80,7 @@ def _example(accepted: Sequence[Knob], missing: Sequence[str]) -> str:
 def construct(
     build: Callable[..., Any], params: Mapping[str, Any], given_by: str, own: Mapping[str, Any] | None = None
 ) -> Any:
-    """Return the model that *build*, a class or a function, makes from *params*.
-
-    Raises:
-        UsageError: If a key is unknown, or a required one is missing.
-        ModelError: If a user's class raises.
-    """
+    """UsageError if a key is unknown or missing, ModelError from a user's class."""
     declaration, source = declaration_of(build), parameter(given_by)
     name = declaration.name if declaration else build.__name__
     accepted, free = accepted_by(build)
@@ -129,7 +120,7 @@ def construct(
 
 
 def require_signature(owner: object, method: str, n_args: int) -> None:
-    """Check that a hook can be called with *n_args* values; raises UsageError."""
+    """UsageError unless a hook can be called with *n_args* values."""
     hook = getattr(owner, method)
     model = owner if inspect.isclass(owner) else type(owner)
     unbound = inspect.isclass(owner) and inspect.isfunction(inspect.getattr_static(owner, method))
@@ -149,7 +140,7 @@ def require_signature(owner: object, method: str, n_args: int) -> None:
 
 
 def accepted_by(build: Callable[..., Any]) -> tuple[tuple[Knob, ...], bool]:
-    """Return the parameters that a user may give, and whether others are accepted."""
+    """The parameters that a user may give, and whether others are accepted."""
     declaration = declaration_of(build)
     if declaration:
         return declaration.of_user(), False

@@ -51,7 +51,6 @@ class Tree:
 
 
 def volatility(tree: Tree) -> dict[str, Any]:
-    """Return the volatility fields of ``Rules`` for these models."""
     values: dict[str, Any] = {}
     leaves = list(tree.leaves())
     for setting in VOLATILITY:

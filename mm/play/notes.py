@@ -110,7 +110,7 @@ def _fee_notes(tape: "Tape", rules: Sequence[Rules]) -> Iterator[Note]:
 
 
 def agent_notes(path: Path, agent: SavedAgent, execution: Execution, tapes: "Sequence[Tape]") -> Iterator[Note]:
-    """Yield how a market or a run differs from the training of an agent; *path* is the agent's file."""
+    """How a market or a run differs from the training of an agent."""
     trained, symbol = agent.terms.symbol, tapes[0].symbol
     if trained != symbol:
         words = f"the agent {path.name} was trained on {trained}, and this is {symbol}"
@@ -127,7 +127,7 @@ def agent_notes(path: Path, agent: SavedAgent, execution: Execution, tapes: "Seq
 
 
 def predictor_notes(predictors: Mapping[str, Artefact], begin_us: int) -> Iterator[Note]:
-    """Note predictors that do not suit a run from *begin_us*."""
+    """Predictors that do not suit a run from *begin_us*."""
     for path, artefact in predictors.items():
         if artefact.is_in_sample(begin_us):
             way_out = "read the PnL as in-sample, or fit it on earlier days"

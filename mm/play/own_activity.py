@@ -15,8 +15,6 @@ _RESTING = frozenset(("LIMIT_MAKER", "LIMIT"))
 
 @dataclass(slots=True)
 class _Order:
-    """An order while its log is read; quantities in 1e-8."""
-
     side: int
     price_e8: int
     sent_e8: int
@@ -32,11 +30,7 @@ class _Order:
 
 
 def own_activity(path: Path) -> OwnActivity:
-    """Return the orders and trades of an audit log, by the exchange's instants.
-
-    Raises:
-        BrokenFile: If it is no audit log, or too old to have these instants.
-    """
+    """By the exchange's instants; BrokenFile if it is no audit log, or too old to have these."""
     orders: dict[str, _Order] = {}
     trade_ids = set()
     for row in read_rows(path):

@@ -86,14 +86,7 @@ class Play:
         sensitivity: Sensitivity = OFF,
         given: GivenModels = NO_MODELS,
     ) -> Self:
-        """*fit* replaces FILL_PARAMS_FILE.
-
-        Raises:
-            UsageError: If a knob is invalid on these markets.
-            DataError: If a fit or an agent is missing or broken.
-            Mismatch: If one is of another market.
-            FitError: If the fit is not usable.
-        """
+        """*fit* replaces FILL_PARAMS_FILE; raises UsageError, DataError, Mismatch or FitError."""
         account, first = knobs.account, markets.first
         models = PlayModels.of(knobs.models, first, account.seed, fit)
         _refuse_trained(models, given, markets.tapes)
@@ -238,9 +231,7 @@ class Play:
         return self.with_further(self.run_base(step, keeps_orders=keeps_orders), step)
 
     def run_base(self, step: Step | None = None, *, keeps_orders: bool = True) -> "Result":
-        """Play the main backtest, with the given objects themselves; UsageError for sensitivity with a model that plays
-        only once, or draws with an object.
-        """
+        """With the given objects themselves; UsageError for a sensitivity or draws that they do not allow."""
         wanted = self.sensitivity.sensitivity
         if self.given.objects() and self.knobs.models.fit_draws:
             raise UsageError("fit_draws draws A and k for models by name; give names, or package.module:Class")
@@ -300,7 +291,7 @@ class Play:
 
 
 def _refuse_trained(models: PlayModels, given: "GivenModels", tapes: Sequence[Tape]) -> None:
-    """Raise UsageError if a fit, schedule, agent or model was trained on a held-out day."""
+    """UsageError for a fit, schedule, agent or model trained on a held-out day."""
     refuse_trained("the fit or schedule", trained_days(models.fitted), tapes)
     for path, agent in models.agents():
         if agent.terms.symbol == tapes[0].symbol:

@@ -230,10 +230,7 @@ def _with_names(named: Mapping[str, object], settings: Mapping[str, Any]) -> dic
 
 
 def _without_parameters(model: object, knob: str, settings: Any) -> object:
-    """Split a pair of name and parameters; the latter become the *knob*'s value.
-
-    A class, or a pair with one, becomes a factory.
-    """
+    """The parameters become the *knob*'s value; a class, or a pair with one, becomes a factory."""
     match model:
         case type() as kind:
             return partial(construct, kind, {}, knob)
@@ -250,7 +247,7 @@ def _without_parameters(model: object, knob: str, settings: Any) -> object:
 
 
 def _check_objects(quotes: object, fills: object, settings: Mapping[str, Any]) -> None:
-    """Refuse arguments without effect beside rules: knobs, fits, models by name."""
+    """Knobs, fits and names of models have no effect beside rules."""
     names = [name for name, value in settings.items() if value is not None]
     if names:
         raise UsageError(f"rules set every term, so {', '.join(names)} would have no effect; give rules or knobs")

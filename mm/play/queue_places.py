@@ -31,7 +31,7 @@ class Place(NamedTuple):
 def queue_places(
     play: "Play", at_us: Sequence[int], orders: Sequence[RestingOrder]
 ) -> tuple[list[Place], list[tuple[int, int]]]:
-    """Play a run up to the last of *at_us*; return the places of *orders*."""
+    """Play a run up to the last of *at_us*."""
     exchange = play.exchange()
     places = list[Place]()
     due = sorted(at_us)

@@ -132,7 +132,7 @@ class Variants:
         return WorstMoves.worst([self.moves, *map(WorstMoves.of, self.tapes)])
 
     def _exponent(self, further: "Sequence[FurtherRow]", own: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the played and the estimated exponent, with the PnL at both; None under another fill model."""
+        """The played and the estimated exponent, with the PnL at both; None under another fill model."""
         model = self.fills()
         if self.estimate is None or type(model) is not QueueProbPower:
             return None
@@ -145,9 +145,7 @@ class Variants:
 
 
 def again(model: object, shared: Sequence[object] = ()) -> Callable[[], object]:
-    """Return a factory of copies of *model* as it is now, but for *shared* objects; UsageError if it cannot be
-    copied.
-    """
+    """A factory of copies of *model* as it is now, but for *shared* objects; UsageError if it cannot be copied."""
 
     def copied(value: object) -> object:
         return deepcopy(value, {id(kept): kept for kept in shared})
@@ -176,7 +174,7 @@ def _name_the_worst(rows: "Sequence[dict[str, Any]]") -> None:
 
 
 def slower(rules: "Rules", factor: float) -> "Rules":
-    """Return *rules* under which every order and cancel takes *factor* times as long; the feed stays as it is."""
+    """Orders and cancels take *factor* times as long; the feed stays as it is."""
     return replace(
         rules,
         order_latency_us=round(rules.order_latency_us * factor),
@@ -187,10 +185,7 @@ def slower(rules: "Rules", factor: float) -> "Rules":
 
 
 def with_band(result: "Result", others: "Sequence[Result]") -> "Result":
-    """Add the spread of *others*' quoting PnL as ``pnl_band``.
-
-    Random draws are keyed, so the same in all: only parameters differ.
-    """
+    """The spread of *others*' quoting PnL as ``pnl_band``; random draws are keyed, so only parameters differ."""
 
     totals = [quoting_of(_row(other)) for other in others]
     pnl = np.array([total for total in totals if total is not None])

@@ -34,7 +34,7 @@ _CONTENT = ("latency_file", "brackets_file", "day")  # identified by their conte
 
 
 def users_models(*values: object) -> list[str]:
-    """Return each ``package.module:Class`` in *values*: names of models, and JSON parameters."""
+    """Each ``package.module:Class`` in names of models and JSON parameters."""
     names: list[str] = []
     for value in values:
         if isinstance(value, str) and NAME.fullmatch(value):
@@ -83,7 +83,6 @@ class Setup(PlayKnobs):
         return cls(**named)
 
     def command(self, named: Collection[str] | None, *, places: bool, fit: Path | None = None) -> list[str]:
-        """Return the command line, for any shell."""
         words = ["mm", "backtest"]
         unused = {name for name, _ in unused_knobs("backtest", {knob.name: value for knob, value in self._knobs()})}
         for knob, value in self._knobs():

@@ -25,7 +25,7 @@ def _names(*groups: type) -> tuple[str, ...]:
 
 
 def unused_knobs(kind: str, values: Values) -> Iterator[tuple[str, str]]:
-    """Yield the name of each knob that a run of *kind* does not use with these *values*, and why."""
+    """The name of each knob that a run of *kind* does not use with these *values*, and why."""
     kind = kind.removeprefix("account_")
     varied = axes(values)
     fixed = {name: value for name, value in values.items() if name not in varied}

@@ -31,14 +31,7 @@ class PredictedRows(NamedTuple):
 def predict_over(
     tape: "Tape", artefact: Artefact, others: Mapping[str, "OtherFeed"] = NO_OTHERS
 ) -> Iterator[PredictedRows]:
-    """Yield the predictions over a tape, in pieces.
-
-    Args:
-        others: Feeds of other markets, by name.
-
-    Raises:
-        Mismatch: If symbol or tick are not the fit's.
-    """
+    """Predictions in pieces; Mismatch if symbol or tick are not the fit's."""
     artefact.check(tape.symbol, tape.instrument.tick_e8)
     names = artefact.signal_names
     for piece in compute(tape, names, others=others):
@@ -69,14 +62,7 @@ def write_predictions(
 def rescore(
     artefact: Artefact, tapes: Sequence["Tape"], others: Mapping[str, "OtherFeed"] = NO_OTHERS
 ) -> dict[str, Any]:
-    """Return the score of a fitted predictor on other days, against the fitted baselines.
-
-    Signals may read *others*, feeds of other markets.
-
-    Raises:
-        FitError: If there are no samples.
-        Mismatch: If symbol or tick are not the fit's.
-    """
+    """The score on other days, against the fitted baselines; FitError without samples, or Mismatch."""
     task = task_of(artefact)
     for tape in tapes:
         artefact.check(tape.symbol, tape.instrument.tick_e8)

@@ -109,7 +109,6 @@ class Artefact:
 
 
 def signal_of(name: str) -> tuple[Artefact, int]:
-    """Return a signal's predictor and kernel index."""
     folder, colon, side = name.rpartition(":")
     if not colon or FOLDER in side:
         folder, side = name, ""
@@ -121,13 +120,10 @@ def signal_of(name: str) -> tuple[Artefact, int]:
 
 
 def predictors_of(model: object) -> dict[str, Artefact]:
-    """Return the fitted predictors that a quote or fill model uses, by their folders.
+    """The fitted predictors that a quote or fill model uses, by their folders; raises BrokenFile.
 
     Args:
-        model: Its ``signals`` has their names; ``predictor_folder`` is a further one that is not among its signals.
-
-    Raises:
-        BrokenFile: If there is no predictor in a folder, or its files were changed.
+        model: With ``signals``, and perhaps a further ``predictor_folder``.
     """
     declared = getattr(model, "signals", ())
     names = [name for name in declared if FOLDER in name] if isinstance(declared, tuple | list) else []
@@ -137,7 +133,6 @@ def predictors_of(model: object) -> dict[str, Artefact]:
 
 
 def predictor_files(*values: object) -> Iterator[Path]:
-    """Yield the files of the predictors whose folders are in *values*, parameters of models from JSON."""
     for value in values:
         if isinstance(value, str):
             folder = Path(value.removesuffix(":bid").removesuffix(":ask"))
@@ -148,10 +143,7 @@ def predictor_files(*values: object) -> Iterator[Path]:
 
 
 def write(folder: Path, about: Mapping[str, Any], arrays: Arrays) -> dict[str, Any]:
-    """Write a predictor, and return the content of its ``model.json``: *about* with the hash.
-
-    Equal arguments, equal bytes.
-    """
+    """Return the content of ``model.json``, with the hash; equal arguments, equal bytes."""
     room = io.BytesIO()
     np.savez(room, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
     content = {**about, "hash": hash_of(about, room.getvalue())}
@@ -170,12 +162,7 @@ def hash_of(about: Mapping[str, Any], arrays: bytes) -> str:
 
 
 def kernel_of(head: Mapping[str, Any], name: str, arrays: Arrays) -> Network | Forest:
-    """Return the kernel of a head, by its description in ``model.json`` and its arrays.
-
-    Raises:
-        KeyError: If an array is missing.
-        ValueError: If they are invalid.
-    """
+    """Raises KeyError or ValueError for arrays that are missing or invalid."""
     if head["kind"] == "forest":
         return Forest(int(head["inputs"]), *(arrays[f"{name}.{part}"] for part in _TREES))
     layers = range(len(head["activations"]))

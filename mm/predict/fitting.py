@@ -39,9 +39,6 @@ class FittedPredictor(NamedTuple):
 def fit(model: str, task: Task, samples: Samples, tick: float, seed: int) -> FittedPredictor:
     """Fit a model of each side.
 
-    Args:
-        tick: Price step, quote asset.
-
     Raises:
         FitError: With too few samples, or outcomes of one class.
     """

@@ -93,8 +93,6 @@ class SignalTable(NamedTuple):
 
 
 class _PrintColumns(NamedTuple):
-    """A tape's prints: instants, aggressor's side, prices, and whether each begins an aggressive order."""
-
     us: Ints
     side: Ints
     ticks: Ints

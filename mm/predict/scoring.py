@@ -90,7 +90,7 @@ def score(task: Task, predicted: PredictedSamples, tick: float) -> dict[str, Any
 
 
 def beats(scores: Mapping[str, Any]) -> bool:
-    """Return whether a score is above the best baseline's, by its interval."""
+    """By the interval of the best baseline's score."""
     return scores["difference_ci95"] is not None and scores["difference_ci95"][0] > 0.0
 
 
@@ -158,7 +158,7 @@ def _pnl(task: Task, predicted: PredictedSamples, best: str, tick: float) -> dic
 
 
 def _captured(samples: Samples, values: Mapping[str, Floats]) -> tuple[Ints, dict[str, Floats]]:
-    """Return the spread captured per instant and side at each one's best distance."""
+    """The spread captured per instant and side at each one's best distance."""
     distance = samples.rows[:, -1]
     orders, group = np.unique(2 * samples.us + samples.side, return_inverse=True)
     last = np.cumsum(np.bincount(group)) - 1

@@ -54,7 +54,6 @@ def learn(  # noqa: PLR0913 - the first three are the question, the others have 
 
     Raises:
         FitError: Too few samples, a single class, or a constant signal that stays.
-        UsageError: If the horizon is longer than a window.
     """
     tick_e8 = tapes[0].instrument.tick_e8
     tick = tick_e8 / 1e8

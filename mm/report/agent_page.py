@@ -53,9 +53,9 @@ def agent_page(agent: SavedAgent, curve: Sequence[float], about: About) -> str:
 
 
 def actions_at(agent: SavedAgent, inventories: Floats, times: Sequence[float]) -> Floats:
-    """Return the actions, float64[times, inventories, 3]: bid offset, ask offset and size.
+    """float64[times, inventories, 3]: bid offset, ask offset and size.
 
-    Signals are at their means, our quotes at the usual distance, and queue positions unknown.
+    Signals are at their means, our quotes at the usual distance, queue positions unknown.
     """
     terms = agent.terms
     rows = np.zeros((len(times), len(inventories), terms.inputs))

@@ -462,7 +462,7 @@ def _worth(row: Mapping[str, Any] | None) -> Cell:
 
 
 def days_card(summary: Summary) -> str:
-    """Return the PnL of each day; empty for one day."""
+    """Empty for one day."""
     days = summary.get("daily") or []
     if len(days) < 2:
         return ""
@@ -488,7 +488,7 @@ def _whole(equity: float) -> Amount:
 
 
 def sensitivity_card(summary: Summary) -> str:
-    """Return the sensitivity to fill models and latencies; without one, how to add it."""
+    """Without a sensitivity, how to add it."""
     rows: Sequence[Mapping[str, Any]] = (summary.get("sensitivity") or {}).get("rows", ())
     title = "Sensitivity"
     if not rows:

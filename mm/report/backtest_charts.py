@@ -108,7 +108,6 @@ def _x(run: RunColumns, curve: EquityCurve) -> tuple[dict[str, Any], Ints]:
 
 
 def price_panel(run: RunColumns, curve: EquityCurve, quote: str) -> Panel:
-    """Return the chart of the market's best prices and prints, our quotes, our fills and refused orders."""
     near = np.asarray(run.fills["recv_us"], dtype=np.int64)
     us, mid = _within(curve, run.mid_us, run.mid)
     fills = [_fills_of(run, word, sign, colour) for word, sign, colour, _ in SIDES]
@@ -233,7 +232,6 @@ def _held(pieces: "Sequence[IntensityPiece]", column: str, curve: EquityCurve) -
 
 
 def split_figure(summary: Mapping[str, Any]) -> Figure | None:
-    """Return spread, inventory, fees and other markets as steps from zero to the PnL."""
     if (pnl := quoting_of(summary)) is None:
         return None
     parts = {
@@ -265,9 +263,7 @@ def split_figure(summary: Mapping[str, Any]) -> Figure | None:
 
 
 def markout_rows(summary: Mapping[str, Any]) -> list[tuple[str, float, Sequence[float] | None]]:
-    """Return the known half-spreads at the fill and each horizon: name, value, 95 % interval (None with too few fills
-    or blocks, or in an older run).
-    """
+    """Half-spreads at the fill and each horizon: name, value, 95 % interval (None with too few fills or blocks)."""
     realised = summary["realised_half_spread"]
     ends = summary.get("realised_half_spread_ci95") or dict.fromkeys(realised)
     rows = [("at the fill", summary["effective_half_spread"], summary.get("effective_half_spread_ci95"))]
@@ -278,7 +274,7 @@ def markout_rows(summary: Mapping[str, Any]) -> list[tuple[str, float, Sequence[
 def markout_trace(
     rows: Sequence[tuple[str, float, Sequence[float] | None]], name: str, colour: str, scale: float = 1.0
 ) -> Trace:
-    """Return the half-spreads of `markout_rows`, each times *scale*, with the bars of their intervals."""
+    """Each times *scale*, with the bars of their intervals."""
     names, values, ends = zip(*rows, strict=True)
     at = scale * np.array(values)
     low, high = (
@@ -324,9 +320,7 @@ def distance_figure(fills: Mapping[str, Any], tick_size: float) -> Figure | None
 
 
 def distance_edges(ticks: Floats) -> Floats:
-    """Return the edges of nine to `MOST_BARS` bars that contain 99 % of the distances, in round numbers of
-    half ticks.
-    """
+    """The edges of nine to `MOST_BARS` bars with 99 % of the distances, in round numbers of half ticks."""
     low, high = quantiles(ticks, [0.005, 0.995])
     raw = max((high - low + 0.5) / (MOST_BARS - 1), 0.5)
     power = 10.0 ** math.floor(math.log10(raw))
@@ -338,7 +332,6 @@ def distance_edges(ticks: Floats) -> Floats:
 
 
 def rate_figure(rows: Sequence[Mapping[str, Any]]) -> Figure | None:
-    """Return fills per second of one resting order by its distance, with 95 % bars, and the expected curve."""
     shown = [row for row in rows if row["exposure_s"] >= LEAST_S]
     filled = [row for row in shown if row["fills"]]
     if not filled:
@@ -377,7 +370,6 @@ def _rate_tip(row: Mapping[str, Any]) -> str:
 
 
 def hours_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Return the fills of each hour with their 95 % interval, and the expected ones as a step line."""
     start = np.array([row["start_us"] for row in rows], dtype=np.int64)
     edges = np.append(start, start[-1] + HOUR_US)
     expected = np.array([row["predicted"] for row in rows], dtype=np.float64)
@@ -402,7 +394,6 @@ def hours_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def rate_hint(summary: Mapping[str, Any]) -> str:
-    """Return the text above the chart: its contents, and all fills compared with the expected ones."""
     text = "Per second of one resting order, by ticks from the mid, 95 % bars from five-minute blocks."
     ratio = summary.get("fills_ratio") or {}
     if ratio.get("value") is None:

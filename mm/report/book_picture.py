@@ -59,7 +59,7 @@ def sampled(first_us: int, last_us: int) -> list[int]:
 
 
 def book_cells(tape: "Tape", first_us: int, last_us: int, own: Sequence[int], feed: Any = None) -> BookCells:
-    """Return *tape*'s book between two instants, with every price (ticks) of *own*."""
+    """With every price (ticks) of *own*."""
     ahead = feed_in(tape, feed)
     if ahead is not None:
         tape = happened(tape, ahead, first_us, last_us + 1)
@@ -121,7 +121,6 @@ def _gridded(
 
 
 def book_figure(tape: "Tape", cells: BookCells, run: "RunColumns", places: "Sequence[Place]") -> Figure:
-    """Return the book, best prices, trades, our quotes and fills, and below them the quantity ahead of our orders."""
     grid = tape.instrument
     tick, (base, quote) = grid.tick_e8 / E8, _assets(tape)
     width = int(cells.us[1] - cells.us[0]) // 2

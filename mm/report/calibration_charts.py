@@ -179,7 +179,7 @@ def residual_panel(rows: Residuals, area: CurveArea) -> Panel:
 def curves(
     fit: "PoissonFit", far: float
 ) -> tuple[list[tuple[str, Floats, Floats]], tuple[Floats, Floats, Floats] | None]:
-    """Return name, distances and log10 λ of each line up to *far* ticks, and the 95 % band of the first, the chosen."""
+    """Name, distances and log10 λ of each line up to *far* ticks, and the 95 % band of the first, the chosen."""
     if fit.A is None or fit.k is None:
         return [], None
     exponential, band = _exponential(fit, (fit.A, fit.k), far)

@@ -16,11 +16,7 @@ BACKTEST = "backtest"  # folder of the backtest of a walk-forward
 
 
 def read_content(path: Path, keys: Sequence[str] = (), keys_of_rows: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the object in a JSON file of a run.
-
-    Raises:
-        BrokenFile: If it cannot be read, or lacks one of the names.
-    """
+    """BrokenFile if the file cannot be read, or lacks one of the names."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):

@@ -30,9 +30,7 @@ DIVERGING = [[0.0, LOSS], [0.5, "rgba(138,143,152,0.08)"], [1.0, GAIN]]
 
 
 def drawn_rows(values: Floats, keep: Rows | None = None, most: int = MOST) -> Rows:
-    """Return at most *most* rows of a series: the first, lowest, highest and last of equal groups, and those to
-    *keep*.
-    """
+    """At most *most* rows: the first, lowest, highest and last of equal groups, and those to *keep*."""
     count = len(values)
     if count <= most:
         return np.arange(count)
@@ -54,13 +52,13 @@ def ms(us: Numbers | Sequence[float]) -> Floats:
 
 
 def line(name: str, x: Any, y: Any, colour: str = MAIN, **more: Any) -> Trace:
-    """Return a line through points; NaN splits it. *more* replaces or adds properties of the trace."""
+    """NaN splits the line; *more* replaces or adds properties of the trace."""
     style = {"color": colour, "width": 1.5, **more.pop("line", {})}
     return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": style, **more}
 
 
 def step(name: str, us: Ints, values: Floats, colour: str = MAIN, near: Ints | None = None, **more: Any) -> Trace:
-    """Return a step line over time: each value holds until the next one, NaN is none."""
+    """Each value holds until the next one; NaN is none."""
     keep = None
     if near is not None and len(near):
         at = np.searchsorted(us, near, side="right") - 1
@@ -73,7 +71,7 @@ def step(name: str, us: Ints, values: Floats, colour: str = MAIN, near: Ints | N
 
 
 def spans(name: str, us: Ints, until_us: Ints, values: Floats, colour: str, **more: Any) -> Trace:
-    """Return values that are each valid from an instant until another, as bars: our quotes."""
+    """Bars: values that are each valid from an instant until another."""
     if len(us) > 1:
         new = np.append(True, (values[1:] != values[:-1]) | (us[1:] > until_us[:-1]))
         first = np.flatnonzero(new)
@@ -113,7 +111,7 @@ def points(
 def within(
     x: Floats, ends: tuple[Any, Any], span: tuple[float, float], colour: str
 ) -> tuple[tuple[Floats, Floats], list[Trace]]:
-    """Return error bars at *x* that end within a *span* of the scale, and marks where they go on beyond it."""
+    """Error bars that end within a *span* of the scale, and marks where they go on beyond it."""
     low, high = (np.asarray(end, dtype=np.float64) for end in ends)
     marks = []
     for beyond, edge, symbol in ((high > span[1], span[1], "up"), (low < span[0], span[0], "down")):
@@ -131,19 +129,13 @@ def bars(name: str, x: Any, y: Any, colour: Any, tips: Sequence[str] | None = No
 
 
 def signs(values: Iterable[float], *, decided: bool) -> list[str]:
-    """Return the colour of the sign of each value; one for all if their sum's sign is not *decided*."""
+    """One colour for all if their sum's sign is not *decided*."""
     return [(GAIN if value >= 0 else LOSS) if decided else MAIN for value in values]
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One of several charts above each other, which share the horizontal axis.
-
-    Attributes:
-        height: Height of the drawing area in pixels.
-        y: Further properties of its vertical axis.
-        levels: Values of dashed horizontal lines.
-    """
+    """One of several charts above each other, which share the horizontal axis."""
 
     title: str
     unit: str
@@ -156,10 +148,9 @@ class Panel:
 def stacked(
     panels: Sequence[Panel], x: Mapping[str, Any], excluded: Ints | None = None, off: str = "no valid book"
 ) -> Figure:
-    """Return *panels* from top to bottom as one figure: they zoom together, and one label shows all their values.
+    """From top to bottom: they zoom together, and one label shows all their values.
 
     Args:
-        x: Horizontal axis, such as `time_axis`.
         excluded: First and last µs of stretches to shade.
         off: Meaning of these stretches, for the legend.
     """
@@ -259,7 +250,7 @@ FROM_ZERO = {"rangemode": "tozero"}
 
 
 def log_labels(low: float, high: float) -> dict[str, Any]:
-    """Return the labels of a logarithmic axis: 1, 2 and 5 of each decade, beyond two decades powers of ten alone."""
+    """1, 2 and 5 of each decade, beyond two decades powers of ten alone."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     factors = (1, 2, 5) if math.log10(high / low) <= 2 else (1,)
     values = [factor * 10.0**decade for decade in decades for factor in factors]
@@ -276,10 +267,9 @@ def heat(
     row_px: int = 34,
     **more: Any,
 ) -> Figure:
-    """Return a heat map with the value in each cell: gains green, losses red.
+    """The value in each cell: gains green, losses red; *best* is framed.
 
     Args:
-        best: Row and column of the framed cell.
         span: Range of the colours, if several maps share it.
     """
     reach = max([abs(value) for value in (*(span or ()), *known(values))], default=1.0) or 1.0
@@ -338,7 +328,7 @@ def known(values: Iterable[Iterable[float | None]]) -> list[float]:
 
 
 def to_json(figure: Figure) -> str:
-    """Return a figure as JSON, arrays as base64 for plotly; equal figures give equal text."""
+    """Arrays as base64 for plotly; equal figures give equal text."""
     return json.dumps(figure, default=_array, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
@@ -436,13 +426,13 @@ def _labels(labels: Sequence[str]) -> dict[str, Any]:
 
 
 def thinned(figure: Figure) -> str:
-    """Return which traces of a figure lack some of their points, in words; empty if none does."""
+    """Which traces lack some of their points, in words."""
     every = [(trace["name"], len(trace["x"]), (trace.get("meta") or {}).get("of", 0)) for trace in figure["data"]]
     return "; ".join(f"{name} {shown:,} of {all_:,}" for name, shown, all_ in every if shown < all_)
 
 
 def merged(excluded: Ints, x: tuple[float, float]) -> Ints:
-    """Return the stretches within *x*; indistinguishably close neighbours are merged."""
+    """Within *x*; indistinguishably close neighbours become one."""
     apart = (x[1] - x[0]) / 1_000
     spans: list[tuple[float, float]] = []
     for first, last in np.clip(excluded, *x).tolist():

@@ -62,7 +62,7 @@ class About:
 
 
 def document(title: str, parts: Sequence[str], plotly: str = "") -> str:
-    """Return an HTML file that makes no requests; empty *parts* (HTML) are omitted."""
+    """An HTML file that makes no requests; empty *parts* are omitted."""
     body = chr(10).join(part for part in parts if part)
     run, policy = "", POLICY
     if _CHART in body:
@@ -93,9 +93,7 @@ def chart(figure: Figure | None, none: str = "") -> str:
 
 
 def zoom_bar(stop: str = "", close_s: float = 60) -> str:
-    """Return buttons that zoom the charts over time, and step to the next *stop* (a fill), showing *close_s*
-    seconds.
-    """
+    """Buttons that zoom, and step to the next *stop* (a fill), showing *close_s* seconds."""
     spans = (("3600", "1 h"), ("600", "10 min"), ("60", "1 min"), ("0", "all"))
     buttons = [f'<button hidden data-span-s="{seconds}">{text}</button>' for seconds, text in spans]
     if stop:
@@ -105,7 +103,7 @@ def zoom_bar(stop: str = "", close_s: float = 60) -> str:
 
 
 def plotly_address(form: str, out_root: Path, folder: Path) -> str:
-    """Return the address of plotly's JavaScript for a page in *folder*; empty: inside the page.
+    """For a page in *folder*; empty: inside the page.
 
     Args:
         form: ``inline``, or ``directory`` for one copy in *out_root*, written if missing or different.
@@ -119,7 +117,7 @@ def plotly_address(form: str, out_root: Path, folder: Path) -> str:
 
 
 def plotly_script() -> Path:
-    """Return the path of plotly's JavaScript, from its Python package, which is not imported."""
+    """From plotly's Python package, which is not imported."""
     spec = find_spec("plotly")
     if spec is None or spec.origin is None:
         raise UsageError("pages need plotly for their charts; pip install 'mm-research[research]'")
@@ -143,7 +141,6 @@ def nothing(why: str) -> str:
 
 
 def card(heading: str, hint: str, body: str) -> str:
-    """Return a titled box around *body*, all HTML."""
     head = f'<div class="head"><h2>{heading}</h2></div><p class="hint">{hint}</p>'
     return f'<section class="card">{head}{body}</section>'
 
@@ -153,7 +150,7 @@ def pair(*cards: str) -> str:
 
 
 def in_row(*cards: str, kind: str = "halves") -> str:
-    """Return *cards* in as many columns as fit the window; empty ones are omitted."""
+    """As many columns as fit the window; empty cards are omitted."""
     return f'<div class="abreast {kind}">{"".join(cards)}</div>' if any(cards) else ""
 
 
@@ -166,7 +163,7 @@ def quote_asset(summary: Mapping[str, Any]) -> str:
 
 
 def in_assets(unit: str, summary: Mapping[str, Any]) -> str:
-    """Return a unit of the numbers of a summary in the assets of its market, HTML; empty for counts and ratios."""
+    """A unit in the assets of the summary's market, HTML; empty for counts and ratios."""
     quote, base = quote_asset(summary), base_asset(summary)
     return {QUOTE: quote, BASE: base, UNIT: f"{quote} per {base}", RATIO: "", COUNT: ""}.get(unit, unit)
 
@@ -196,7 +193,7 @@ def shown(found: Estimate) -> "Amount":
 
 
 def coloured(value: float | None, ends: Sequence[float | None] | None, n: int, more: str = "") -> "Amount":
-    """Return a signed number, coloured by its 95 % interval from *n* draws; *more* is HTML behind it."""
+    """Coloured by the 95 % interval from *n* draws; *more* is HTML behind it."""
     low, high = ends or (None, None)
     return Amount(value, around=f'<b class="{kind_of(Estimate(value, None, low, high, n).sign)}">{{}}</b>{more}')
 
@@ -214,12 +211,12 @@ ANNUAL = ("sharpe", "sharpe_autocorr", "sortino", "calmar")
 
 
 def annualised(summary: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return *summary*, without its annualised ratios if it has fewer than `SHARPE_DAYS` days."""
+    """Without annualised ratios below `SHARPE_DAYS` days."""
     return {**summary, **dict.fromkeys((*ANNUAL, "sharpe_ci95"))} if too_short(summary) else summary
 
 
 def too_short(summary: Mapping[str, Any]) -> str:
-    """Return the reason why a page has no annualised ratio, as the end of a hint; empty if it has."""
+    """Why a page has no annualised ratio, as the end of a hint."""
     days = len(summary.get("daily") or summary["days"])
     why = f" {days} of {SHARPE_DAYS} days, too short to annualise; summary.json still has {', '.join(ANNUAL)}."
     return why if days < SHARPE_DAYS else ""
@@ -230,7 +227,6 @@ def tiles(*shown: str) -> str:
 
 
 def earnings(summary: Mapping[str, Any]) -> list[str]:
-    """Return the first two tiles of every page of a backtest."""
     pnl, fees, numbers = quoting_of(summary), f"after {number(summary['fees'])} fees", of_all_legs(summary)
     fees += escape(worst(summary, "; "))
     if hold := summary.get("pnl_hold"):
@@ -247,16 +243,13 @@ def earnings(summary: Mapping[str, Any]) -> list[str]:
 
 
 def tile(name: str, value: str, more: str, kind: str = "", unit: str = "") -> str:
-    """Return one headline number: name, value with its *unit*, and a line below, all HTML.
-
-    *kind* is ``gain``, ``warn``, ``loss`` or empty.
-    """
+    """HTML; *kind* is ``gain``, ``warn``, ``loss`` or empty."""
     value += f" <small>{unit}</small>" if unit and value != "–" else ""
     return f'<div class="tile"><span>{name}</span><b class="{kind}">{value}</b><i>{more}</i></div>'
 
 
 def notes(warnings: Sequence[str], details: Sequence[str] = ()) -> str:
-    """Return *warnings*, each once, in three ranks: what to do, what to know, and, folded, the *details*."""
+    """Each once, in three ranks: what to do, what to know, and, folded, the *details*."""
     by_rank: dict[str, dict[str, None]] = {rank: {} for rank in RANKS}
     for line in dict.fromkeys(warnings):
         by_rank[rank_of(line)][line] = None
@@ -312,13 +305,10 @@ def texts_of(cells: Sequence[Cell]) -> list[str]:
 
 
 def grid(head: Sequence[str], rows: Sequence[Sequence[Cell]], kind: str = "") -> str:
-    """Return *rows* of cells, HTML or numbers, under a *head*; the first column is the name of its row.
+    """Cells are HTML or numbers; the first column names the row.
 
     Args:
         kind: ``listing`` scrolls in its card, ``words`` has cells of text, the last of which wraps.
-
-    Raises:
-        ValueError: If a row has too many or too few cells, which would misname its numbers.
     """
     if wrong := next((row for row in rows if len(row) != len(head)), None):
         raise ValueError(f"{len(wrong)} cells {list(wrong)} under {len(head)} heads {list(head)}")
@@ -333,7 +323,7 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[Cell]], kind: str = "") ->
 
 
 def origin(about: About) -> str:
-    """Return excluded stretches, the page's exact command, and every knob, defaults folded; empty if unknown."""
+    """Excluded stretches, the page's exact command, and every knob, defaults folded."""
     out = card("Excluded", "Parts of the days that are in none of these numbers.", listed(about.excluded, "why"))
     out = out if about.excluded else ""
     if not about.command and not about.knobs:
@@ -377,12 +367,12 @@ header { background: none; padding: 0; }
 
 
 def boxed(html: str) -> str:
-    """Return *html* as a card for a notebook: in its own box, with the page's light colours."""
+    """A card for a notebook: in its own box, with the page's light colours."""
     return f'<div class="{CARD}"><style>{scoped(CARD, _CARD_STYLE)}</style>{html}</div>'
 
 
 def scoped(name: str, more: str = "") -> str:
-    """Return the pages' rules, and *more*, for elements within the class *name* only."""
+    """The pages' rules, and *more*, for elements within the class *name* only."""
     rules = STYLE.replace(":root {", "& {", 1).replace("color-scheme: light dark;", "", 1)
     return f"\n.{name} {{\n{rules}{more}}}\n"
 

@@ -197,7 +197,7 @@ class RunColumns:
         )
 
     def later(self, us: Ints) -> Floats:
-        """Return the mid in force; NaN if there was none or the data had ended."""
+        """NaN if there was no mid or the data had ended."""
         end = int(self.state["recv_us"][-1]) if len(self.state["recv_us"]) else 0
         row = np.searchsorted(self.mid_us, us, side="right") - 1
         known = (row >= 0) & (us <= end)
@@ -274,8 +274,8 @@ def _fills_of(result: "Result") -> dict[str, Numbers]:
 
 
 def state_rows(state: "Table", excluded: Ints) -> tuple[Rows, float]:
-    """Return the state rows to draw: each change with the row before it, one per five seconds of the rest, and the rows
-    around each *excluded* stretch, which is a hole however short.
+    """Each change with the row before it, one per five seconds of the rest, and the rows around each *excluded*
+    stretch.
     """
     drawn, apart_us = np.zeros(len(state), np.bool_), np.empty(max(len(state) - 1, 0), np.int32)
     edges_us = excluded.ravel()
@@ -292,9 +292,7 @@ def state_rows(state: "Table", excluded: Ints) -> tuple[Rows, float]:
 
 
 def market_of(tapes: Sequence["Tape"], feed: Mapping[str, Any] | None = None) -> MarketColumns:
-    """Return best prices and prints of consecutive *tapes*, as they happened with the summary's *feed*, else as
-    received.
-    """
+    """As they happened with the summary's *feed*, else as received."""
     best, taken = list[tuple[Any, ...]](), {1: list[tuple[Any, ...]](), -1: list[tuple[Any, ...]]()}
     grids = [tape.instrument for tape in tapes]  # their ticks and lots are multiples of these steps, in 1e-8
     tick_e8, lot_e8 = math.gcd(*(grid.tick_e8 for grid in grids)), math.gcd(*(grid.lot_e8 for grid in grids))
@@ -361,7 +359,7 @@ def _by_side(side: Ints, price: Floats, us: Ints, until_us: Ints) -> dict[int, S
 
 
 def read_columns(folder: Path, symbol: str, account: str = "") -> RunColumns:
-    """Read the columns back from a run folder; between two state rows the first one's mid holds.
+    """Between two state rows the first one's mid holds.
 
     Args:
         account: The symbols of the account in whose files the symbol is.
@@ -451,7 +449,7 @@ def _summary(folder: Path) -> Mapping[str, Any]:
 
 
 def _stretches_without_book(us: Ints, mid: Floats, spans: Sequence[Sequence[int]]) -> Ints:
-    """Return state rows without a mid, and the time outside *spans* with a market."""
+    """State rows without a mid, and the time outside *spans*."""
     edges = np.flatnonzero(np.diff(np.isnan(mid), prepend=False, append=False))
     at = np.append(us, us[-1:])
     rows = [*zip(at[edges[::2]].tolist(), at[edges[1::2]].tolist(), strict=True)]
@@ -516,7 +514,7 @@ class EquityCurve:
 
     @property
     def carried(self) -> Floats:
-        """PnL of the own inventory: the rest of equity, so that the parts add up at every row."""
+        """The rest of equity, so that the parts add up at every row."""
         return self.own - self.spread + self.fees
 
 
@@ -570,7 +568,7 @@ def usual_us(us: Ints) -> float:
 
 
 def pauses(us: Ints, usual: float | None = None) -> Rows:
-    """Return the rows after pauses (nights): over a minute and ten times the *usual* µs (default: the median)."""
+    """Rows after pauses (nights): over a minute and ten times the *usual* µs (default: the median)."""
     return np.flatnonzero(np.diff(us) > max(PAUSE_US, 10 * (usual_us(us) if usual is None else usual))) + 1
 
 

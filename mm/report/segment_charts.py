@@ -132,7 +132,7 @@ def earned(run: "EquityCurve", rows: "SegmentRows") -> Floats:
 
 
 def unquoted(rows: "SegmentRows") -> Ints:
-    """Return each stretch (µs) without parameters: segments, and the time before the first."""
+    """Each stretch (µs) without parameters: segments, and the time before the first."""
     without = np.isnan(rows.numbers["A"])
     spans = np.stack([rows.numbers[name][without] for name in ("start_us", "end_us")], axis=1)
     before = [(rows.x[0], rows.own[0])] if rows.x[0] < rows.own[0] else []

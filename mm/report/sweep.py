@@ -89,7 +89,7 @@ def read_sweep(folder: Path) -> dict[str, Any]:
 
 
 def read_series(path: Path) -> tuple[Floats, list[int], Floats]:
-    """Return periods' starts (µs), points of the columns, and PnL; empty without a file."""
+    """Periods' starts (µs), points of the columns, and PnL; empty without a file."""
     if not path.exists():
         return np.empty(0), [], np.empty((0, 0))
     lines = path.read_text(encoding="utf-8").splitlines()

@@ -60,7 +60,7 @@ def grid_figures(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> lis
 
 
 def pnl_figure(content: Content, start_us: Floats, columns: Sequence[int], pnl: Floats) -> Figure:
-    """Return the PnL of the trials over time, with the best one and the walk-forward of the choice in front."""
+    """The best trial and the walk-forward of the choice are in front."""
     best = None if content["best"] is None else content["best"]["point"]
     totals, us = np.cumsum(pnl, axis=0), start_us + PERIOD_US
     front = columns.index(best) if best in columns else None
@@ -86,7 +86,7 @@ def _path(name: str, us: Floats, values: Floats, colour: str, **more: Any) -> Tr
 
 
 def ranking_figure(content: Content) -> Figure | None:
-    """Return the best points as bars from zero, the best at the top; None if no point has a result."""
+    """None if no point has a result."""
     rank_by, axes = content["rank_by"], [axis["name"] for axis in content["axes"]]
     rows = [row for row in content["rows"] if row["status"] == "ok" and row[rank_by] is not None][:RANKED]
     if not rows:

@@ -94,7 +94,7 @@ class TearSheet:
         return _common(self.known)
 
     def curves(self) -> list[tuple[str, EquityCurve]]:
-        """Return name and account of each run over the common time, from PnL 0."""
+        """Over the common time, from PnL 0."""
         if self.common is not None:
             return [(run.name, _from_zero(run.columns.curve.between(*self.common))) for run in self.known]
         first_us, moved = self.known[0].span[0], []
@@ -104,7 +104,7 @@ class TearSheet:
         return moved
 
     def difference(self, run: ComparedRun) -> dict[str, Any] | None:
-        """Return a run's PnL less the first one's over their common time, with its 95 % interval."""
+        """PnL less the first run's over their common time, with its 95 % interval."""
         first = self.runs[0]
         span = _common([first, run]) if first in self.known and run in self.known else None
         if run is first or span is None or not self.one_asset:
@@ -123,7 +123,7 @@ class TearSheet:
         return {"seconds": (span[1] - span[0]) / US_PER_S, "pnl": pnl, **tested, **ends}
 
     def numbers(self) -> dict[str, list[float | None]]:
-        """Return the runs' numbers by name; those that no run has are omitted."""
+        """Numbers that no run has are omitted."""
         return compared([run.summary for run in self.runs])
 
     def unequal(self) -> list[str]:

@@ -59,14 +59,10 @@ def page(
     *,
     warnings: Sequence[str] = (),
 ) -> str:
-    """Return the page of the run in *folder* as HTML.
+    """The page as HTML; *run* is read from the files if None.
 
     Args:
         now: Entries that replace the summary's, known or played after the run.
-        run: Columns of the backtest; None reads them from its files.
-
-    Raises:
-        BrokenFile: If a file of the run cannot be read.
     """
     about = about or About()
     schedule = read_content(folder / SCHEDULE)

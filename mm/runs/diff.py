@@ -317,12 +317,10 @@ def _number(name: str, pair: Pair) -> str:
 
 
 def largest_difference(first: Path, second: Path) -> tuple[float, str] | None:
-    """Return the largest difference of numbers in two files, such as from different processors.
-
-    It counts as |a - b| / max(1, |a|, |b|): relative for large numbers, absolute below 1.
+    """The largest difference of numbers, |a - b| / max(1, |a|, |b|), such as from different processors.
 
     Returns:
-        None if more than numbers differ (text, keys, rows, types), or for other files than JSON and CSV.
+        None if more than numbers differ, or for other files than JSON and CSV.
     """
     largest = (0.0, "")
     for cell, other in itertools.zip_longest(_cells(first), _cells(second), fillvalue=("", None)):

@@ -30,10 +30,7 @@ class InvalidRun:
 def find_runs(
     root: Path, read: Callable[[Path], dict[str, Any]] = read_manifest
 ) -> tuple[list[RunFolder], list[InvalidRun]]:
-    """Return finished runs below *root*, oldest first, and folders that are none.
-
-    *read* returns a folder's manifest, as `read_manifest`; who lists often may cache.
-    """
+    """Finished runs, oldest first, and folders that are none; *read* may cache manifests."""
     runs, invalid = [], list(_without_manifest(root))
     for path in sorted(files_below(root, MANIFEST)):
         if any(part.endswith(".partial") for part in path.relative_to(root).parts):
@@ -91,9 +88,6 @@ def find_fit(name: str, symbol: str, root: Path) -> Path | None:
 
     Args:
         name: ``last``, the newest usable one of *symbol*; or a RUN_ID or its beginning.
-
-    Raises:
-        DataError: If there is no such fit, or several runs have the name.
     """
     if Path(name).name != name or name.endswith(".json"):
         return None

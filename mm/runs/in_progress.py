@@ -72,7 +72,6 @@ class Run:
         self.log = self._log.logger
 
     def logging_behind(self) -> AbstractContextManager[None]:
-        """A thread writes the log until the block ends."""
         return self._log.behind()
 
     def hold(self, lock: int | None) -> None:
@@ -92,7 +91,7 @@ class Run:
         return path
 
     def checkpoint(self) -> Path:
-        """Return the folder for a resumable run's intermediate results; call after all inputs are noted."""
+        """Intermediate results of a resumable run; call after all inputs are noted."""
         folder, discarded = checkpoint(self.partial, self._inputs.values())
         if discarded:
             self.log.warning("checkpoint_thrown_away", message="the inputs or the code have changed; starting again")
@@ -109,18 +108,15 @@ class Run:
     ) -> Path:
         """Return an output's path, and set what the manifest cannot derive.
 
-        Outputs need not be declared: every file in the folder is in the manifest.
-
         Args:
             rows: Else a CSV file's are counted.
-            digest: False for a page with the time or run id.
             own_sha256: Without what allows for trials on record.
         """
         self._declared[name] = (rows, digest, sha256, own_sha256)
         return self.path(name)
 
     def set_knobs(self, source: str, **values: Any) -> None:
-        """Record values of knobs that differ from the start's, and what they come from."""
+        """Values that differ from the start's, and what they come from."""
         changed = {name: replace(self._plan.knobs[name], value=value, source=source) for name, value in values.items()}
         self._plan = replace(self._plan, knobs={**self._plan.knobs, **changed})
 
@@ -164,7 +160,7 @@ class Run:
         return About(self._plan.command(), knobs, excluded=self._excluded, plotly=plotly, **names)
 
     def write_page(self, html: str) -> None:
-        """Write the run's page; it shows command and sources of knobs, so it is not in the digest."""
+        """The page shows command and sources of knobs, so it is not in the digest."""
         self.output(PAGE, digest=False).write_text(html, encoding="utf-8")
 
     def write_result(
@@ -175,7 +171,7 @@ class Run:
         orders_format: str = "csv",
         columns: "RunColumns | None" = None,
     ) -> "Result":
-        """Write a backtest into the run, or its subfolder *name*; its summary is the run's main output."""
+        """Into the run, or its subfolder *name*; its summary is the run's main output."""
 
         # half of the imports of a run, and many write no backtest
         from mm.report.backtest import write_summary
@@ -200,7 +196,7 @@ class Run:
         return result
 
     def write_account(self, result: "AccountResult", orders_format: str = "csv") -> "AccountResult":
-        """Write a backtest of one account; its summary is the main output, with a page of it and of each symbol."""
+        """Its summary is the main output, with a page of it and of each symbol."""
         from mm.report.account import write_account_pages
         from mm.report.run_columns import columns_of
 
@@ -235,7 +231,6 @@ class Run:
         return self.artefact is not None and (self.partial / self.artefact).exists()
 
     def finish(self, status: str, exit_code: int = 0) -> None:
-        """Write the manifest, rename the folder and print its path."""
         self._name_excluded()
         self._name_slow()
         manifest = self._manifest(status)
@@ -265,13 +260,13 @@ class Run:
                 path.write_text(text + "\n", encoding="utf-8")
 
     def _name_slow(self) -> None:
-        """Name hooks that took longer than a trade allows by default."""
+        """Hooks that took longer than a trade allows by default."""
         calls = sys.modules.get("mm.base._calls")  # without it no model was called
         for hook, (count, longest_s) in (calls.slow_calls() if calls else {}).items():
             self.log.warning("slow_calls", hook=hook, calls=count, longest_s=round(longest_s, 2))
 
     def fail(self, error: BaseException) -> None:
-        """Remove the outputs and log *error*; an unexpected one's message has the log's path."""
+        """Remove the outputs; an unexpected error's message has the log's path."""
         remove(self.partial, ignore_errors=True)
         self._log.failed(error, exit_code_of(error))
         self._close()
@@ -329,10 +324,6 @@ def new_run(plan: Plan, console: Console) -> Iterator[Run]:
 
     After the main output a FitError leaves the status ``unusable``, Incomplete ``incomplete``; any other error, Ctrl-C
     included, leaves only the log.
-
-    Raises:
-        RunExists: If RUN_ID or folder was used before.
-        UsageError: If an output folder cannot be written.
     """
     run: Run | None = None
     outcome: FitError | Incomplete | None = None

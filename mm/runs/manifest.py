@@ -59,7 +59,6 @@ def count_lines(path: Path) -> int:
 
 
 def output_entry(folder: Path, path: Path, rows: int | None, sha256: str | None = None) -> Entry:
-    """Return the manifest's entry of a file in a run's *folder*."""
     if rows is None and path.suffix == ".csv":
         rows = max(count_lines(path) - 1, 0)
     entry = {"path": path.relative_to(folder).as_posix(), "rows": rows, "sha256": sha256 or hash_file(path)}
@@ -76,10 +75,9 @@ def content_of(entry: Entry) -> str:
 def work_digest(
     kind: str, days: Iterable[str], knobs: Mapping[str, SetKnob], inputs: Iterable[Entry], outputs: Iterable[Entry]
 ) -> str:
-    """Return a run's digest: equal content, equal digest.
+    """Equal content, equal digest: inputs, days, knobs that matter, and outputs without pages.
 
-    It covers content of inputs, days, knobs that matter and outputs; not time, host, version, run id, the inputs'
-    location, nor the trials on record, which change later. *outputs* exclude pages, which have the time or run id.
+    Time, host, version, run id, places and trials on record do not count.
     """
     work = {
         "kind": kind,
@@ -96,11 +94,7 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of the run in *folder*.
-
-    Raises:
-        BrokenFile: If there is none, or it is not a valid manifest.
-    """
+    """Raises BrokenFile."""
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -131,7 +125,7 @@ def _check_paths(path: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def checkout_commit(package: Path) -> str | None:
-    """Return HEAD of *package*'s git checkout, with ``+dirty`` if tracked files differ."""
+    """HEAD of *package*'s git checkout, with ``+dirty`` if tracked files differ."""
     top = package.parent
     if not (top / ".git").exists():
         return None
@@ -175,7 +169,6 @@ _OF_KIND: Mapping[str, tuple[str, ...]] = {
 
 
 def headlines(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the main numbers by name; None if undefined."""
     summary = manifest["summary"]
     wanted = _OF_KIND.get(manifest["kind"])
     if wanted is None:
@@ -197,7 +190,7 @@ def _scalar(content: Any, path: str) -> Any:
 
 
 def flat(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield scalar values with paths (``sides.bid.A``, ``segments[3].k``)."""
+    """Scalar values with paths (``sides.bid.A``, ``segments[3].k``)."""
     if isinstance(content, dict) and content:
         for name, value in content.items():
             yield from flat(value, f"{prefix}.{name}" if prefix else str(name))
@@ -209,7 +202,7 @@ def flat(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def shown(value: Any) -> str:
-    """Return a number with at most six digits, and any other value as JSON text."""
+    """At most six digits, and any other value as JSON text."""
     if isinstance(value, float):
         return f"{value:.6g}"
     return "null" if value is None else str(value)

@@ -46,7 +46,7 @@ class MlflowExport:
             )
 
     def write(self, run: RunFolder, said: Tagged) -> bool:
-        """Return whether the run is new there; UsageError if the store cannot be written."""
+        """Whether the run is new there; UsageError if the store cannot be written."""
         from mlflow.entities import Metric, Param, RunTag
 
         manifest = run.manifest

@@ -41,7 +41,6 @@ def note_others(run: Run, markets: Markets, day: Day, others: OtherMarkets) -> N
 
 
 def note_tapes(run: Run, tapes: Sequence[Tape], root: str = ".", *, sizes: bool = True) -> None:
-    """Record the days' files, and notes on them, once."""
     for tape in tapes:
         files = [(str(PurePosixPath(root) / path), size, sha256) for path, size, sha256 in tape.meta.inputs]
         if files and all(run.has_input(path) for path, *_ in files):

@@ -56,7 +56,7 @@ class Plan:
         return self.day.out_root.joinpath(*parts, f"{self.day.label()}_{run_id}")
 
     def links(self, folder: Path) -> Iterator[tuple[Path, Path]]:
-        """Yield links to create in a shared OUT_DIR, with their tables."""
+        """To create in a shared OUT_DIR, with their tables."""
         out_dir = self.day.out_dir
         if out_dir is None or folder == out_dir:
             return
@@ -88,7 +88,7 @@ class Plan:
 
 
 def repeating(program: str, kind: str, knobs: Mapping[str, tuple[str | None, Any, str]]) -> list[str]:
-    """Return the words of a command that repeats a run; knobs without a flag are left out."""
+    """Knobs without a flag are left out."""
     words = program.split()
     unused = dict(unused_knobs(kind, {name: value for name, (_, value, _) in knobs.items()}))
     for name, (flag, value, source) in knobs.items():
@@ -98,7 +98,7 @@ def repeating(program: str, kind: str, knobs: Mapping[str, tuple[str | None, Any
 
 
 def claim(plan: Plan) -> str:
-    """Return an unused run id, claimed by creating its partial folder."""
+    """Claimed by creating the partial folder."""
     given = plan.output.run_id
     if plan.day.out_dir is not None:
         _check_out_dir(plan.folder(given or ""), plan.resumable)
@@ -148,7 +148,7 @@ def _begin(plan: Plan, run_id: str) -> bool:
 
 
 def left_over(folder: Path) -> bool:
-    """Return whether a resumable run was killed here: its task is there, or it had not begun."""
+    """A resumable run was killed here: its task is there, or it had not begun."""
     partial = partial_folder(folder)
     if not partial.is_dir():
         return False
@@ -193,7 +193,7 @@ def cannot_write(path: Path, error: OSError, knob: Sentence) -> UsageError:
 
 
 def lock_run(plan: Plan, run_id: str) -> int:
-    """Return the lock's descriptor; RunExists if another process has the folder."""
+    """RunExists if another process has the folder."""
     partial = partial_folder(plan.folder(run_id))
     descriptor = os.open(partial, os.O_RDONLY)
     try:
@@ -206,9 +206,7 @@ def lock_run(plan: Plan, run_id: str) -> int:
 
 
 def resume(plan: Plan, run_id: str) -> bool:
-    """Prepare the folder; return whether there are results to resume from. RunExists if the killed run had other
-    knobs.
-    """
+    """Whether there are results to resume from; RunExists if the killed run had other knobs."""
     partial = partial_folder(plan.folder(run_id))
     path, work = partial / CHECKPOINT / WORK, _work(plan)
     if not path.exists():

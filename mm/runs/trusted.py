@@ -100,15 +100,10 @@ class Playable:
 def playable(
     run: RunFolder, places: InputPlaces, trusted: Sequence[Path], played: Collection[str], *, days: bool = True
 ) -> Playable:
-    """Return the run with the code and files it may use; nothing is imported.
+    """The run with the code and files it may use; nothing is imported. Raises SafetyError or DataError.
 
     Args:
-        played: Knobs that will be played.
         days: Whether all inputs must be unchanged; False for a live run, whose day may have grown.
-
-    Raises:
-        SafetyError: If the manifest names code that is not trusted, or a file that is no input of the run.
-        DataError: If an input is missing or changed.
     """
     knobs_played = {name: knob["value"] for name, knob in run.manifest["knobs"].items() if name in played}
     names = _names(run, knobs_played)
@@ -121,9 +116,7 @@ def playable(
 def setup_of(
     run: RunFolder, places: InputPlaces, trusted: Sequence[Path] = (), *, days: bool = True
 ) -> Iterator[tuple[Setup, Playable]]:
-    """Give a run's setup to play inside, if its code and files are trusted (`playable`); added knobs have their
-    defaults.
-    """
+    """Only if code and files are trusted (`playable`); added knobs have their defaults."""
     names = {knob.name for kind in GROUPS for knob in knobs(kind)}
     known = playable(run, places, trusted, names, days=days)
     roots = {"data_root": places.data_root, "out_root": places.out_root, "out_dir": None}
@@ -139,13 +132,9 @@ def setup_of(
 
 
 def check_inputs(run: RunFolder, sources: InputPlaces) -> dict[str, Path]:
-    """Return each input's current path, by its manifest path.
+    """Each input's current path, by its manifest path; DataError lists all missing or changed.
 
-    A day's file must be in place. A file named by a knob or kept by the run may have moved: it is searched at the
-    knob's path, the manifest's, in the current folder, in the run, and among known runs' outputs.
-
-    Raises:
-        DataError: Lists all missing or changed.
+    A day's file must be in place. A file named by a knob or kept by the run may have moved, and is searched.
     """
     paths: dict[str, Path] = {}
     wrong: list[str] = []
@@ -216,7 +205,7 @@ def _is_input(run: RunFolder, path: Path) -> bool:
 
 
 def _trusted_source(run: RunFolder, names: Sequence[str], trusted: Sequence[Path]) -> dict[str, Path]:
-    """Return the kept user modules, after refusing all untrusted code (SafetyError lists it)."""
+    """The kept user modules; SafetyError lists all untrusted code."""
     if not names:
         return {}
     known, hashes = {path.resolve() for path in trusted}, {hash_file(path) for path in trusted}

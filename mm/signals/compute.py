@@ -37,17 +37,10 @@ def compute(
     *,
     others: Mapping[str, "OtherFeed"] = NO_OTHERS,
 ) -> Iterator[SignalRows]:
-    """Yield the rows of signals over a tape, in pieces.
+    """Yield rows in pieces of at most *piece*; raises UnknownModel or UsageError.
 
     Args:
-        names: In the order of the values.
         micro_price: Fit of ``micro_price``; None leaves it undefined.
-        piece: Maximum rows per piece.
-        others: Other markets that signals read, by name.
-
-    Raises:
-        UnknownModel: If a name is unknown.
-        UsageError: If a signal cannot be computed over a tape.
     """
     signals = SIGNALS.set_of(names, tape.instrument, micro_price, SIGNALS.others(others, names), tape.step_lots)
     event = 0
@@ -64,14 +57,7 @@ def live(
     *,
     others: Mapping[str, "OtherFeed"] = NO_OTHERS,
 ) -> Iterator[dict[str, float | int | None]]:
-    """Yield the signals of a tape event by event, as in a live market: one row per diff.
-
-    Args:
-        others: By name; fed one event at a time, too.
-
-    Yields:
-        ``recv_us`` and ``recv_seq`` of the diff, and signals by name, None while undefined.
-    """
+    """Event by event, as in a live market: ``recv_us``, ``recv_seq`` and signals by name for each diff."""
 
     read = SIGNALS.others({name: feed._replace(tapes=()) for name, feed in others.items()}, names)
     signals = SIGNALS.set_of(names, tape.instrument, micro_price, read, tape.step_lots)
@@ -101,7 +87,7 @@ def _arriving(feed: "OtherFeed") -> deque[tuple[Any, ...]]:
 def write_signals(
     path: Path, names: Sequence[str], pieces: Iterable[SignalRows], about: Mapping[str, Any]
 ) -> dict[str, int]:
-    """Write the rows of signals, and return the number of non-null values of each.
+    """Return the number of non-null values of each signal.
 
     Column metadata are unit, formula and source; file metadata are *about*, JSON under ``mm``.
     """

@@ -60,8 +60,6 @@ class ContractReader:
 
 
 class _Told:
-    """A signal of the last row."""
-
     def __init__(self, rows: Sequence[ContractRow]) -> None:
         self._reader = ContractReader(rows)
 

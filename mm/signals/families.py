@@ -51,7 +51,7 @@ class Others:
         return self.seen[name]
 
     def open(self, name: str, names: Sequence[str] = (), earlier_us: int = 0) -> OtherMarket:
-        """Return a new reader, with its own signals *names*, of what was known *earlier_us* ago."""
+        """A new reader, with its own signals *names*, of what was known *earlier_us* ago."""
         feed = self.feeds[name]
         signals = SIGNALS.set_of(names, feed.grid, step_lots=feed.step_lots)
         delay_us, strict = feed.delay_us + earlier_us, feed.strict_clock
@@ -328,7 +328,7 @@ def _bipower(window_us: int) -> Signal:
 
 
 def is_signal(candidate: object) -> bool:
-    """Return whether an object is a signal class: derived from `Signal`, or with a method ``on_book(book)``."""
+    """Derived from `Signal`, or with a method ``on_book(book)``."""
     if not inspect.isclass(candidate) or issubclass(candidate, Signal):
         return inspect.isclass(candidate)
     hook = getattr(candidate, "on_book", None)
@@ -342,12 +342,7 @@ def is_signal(candidate: object) -> bool:
 
 
 def _own(name: str) -> SignalFamily:
-    """Return the family of a user's class.
-
-    Raises:
-        UnknownModel: If there is no such signal class.
-        ModelError: If its module raises.
-    """
+    """Raises UnknownModel, or ModelError from the user's module."""
     user_class: Any = load_class(name, "signal")
     if not is_signal(user_class):
         where = place_of_code(user_class)
@@ -376,13 +371,7 @@ class Signals:
         return tuple(name for family in self.families for name in family.usual)
 
     def family(self, name: str) -> SignalFamily:
-        """A user's ``package.module:Class`` has its own family.
-
-        Raises:
-            UnknownModel: If there is none.
-            ModelError: If a user's module raises.
-            BrokenFile: If a predictor's folder is missing or changed.
-        """
+        """A user's ``package.module:Class`` has its own family; raises UnknownModel, ModelError or BrokenFile."""
         if FOLDER in name:
             return self._predicted(name)
         if ":" in name:
@@ -404,12 +393,7 @@ class Signals:
         return {"unit": family.unit, "formula": family.formula, "source": family.source}
 
     def check(self, names: Sequence[str]) -> None:
-        """Check that a tape gives all names, before anything is read.
-
-        Raises:
-            UnknownModel: If a name is unknown.
-            UsageError: If a name is repeated, exists only in a run, or has a number out of range.
-        """
+        """Before anything is read; raises UnknownModel or UsageError."""
         twice = {name for name in names if list(names).count(name) > 1}
         if twice:
             raise UsageError(f"signals given twice: {', '.join(sorted(twice))}; give each once")
@@ -450,22 +434,15 @@ class Signals:
         """Return a new set of signals; raises as `check`.
 
         Args:
-            names: Distinct, in column order.
             micro_price: Fit of ``micro_price``; None leaves it undefined.
             others: From `others` with the same names.
-            step_lots: Lots of the tape in an order step.
         """
         self.check(names)
         known = others or Others({})
         return SignalSet([(name, self._made(name, grid, micro_price, known)) for name in names], step_lots)
 
     def _predicted(self, name: str) -> SignalFamily:
-        """*name* is a predictor's folder, with :bid or :ask if it predicts both sides.
-
-        Raises:
-            BrokenFile: If the folder has no predictor, or its files were changed.
-            UsageError: If the side is missing, or the predictor has no such side.
-        """
+        """*name* is a predictor's folder, with :bid or :ask if it predicts both sides."""
         artefact, head = signal_of(name)
         unit = TICKS if artefact.about["target"] == "return" else "0 to 1"
 
@@ -487,7 +464,7 @@ class Signals:
 
 
 def numbers_of(family: SignalFamily, name: str) -> tuple[int, int, int]:
-    """Return levels, window (µs) and events in a name, 0 if absent."""
+    """Levels, window (µs) and events in a name."""
     match = family.match(name)
     given = match.groupdict() if match else {}
     levels, events = int(given.get("n", 0)), int(given.get("e", 0))

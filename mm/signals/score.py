@@ -63,13 +63,7 @@ def score(
     *,
     others: Mapping[str, OtherFeed] = NO_OTHERS,
 ) -> list[SignalScore]:
-    """Return the score of each signal at each horizon.
-
-    Price signals count by their distance from the mid.
-
-    Raises:
-        UsageError: If the tape has no rows.
-    """
+    """Return the score of each signal at each horizon. Price signals count by their distance from the mid."""
 
     wanted = [name for name in names if name != "mid"]
     pieces = list(compute(tape, [*wanted, "mid"], micro_price, others=others))
@@ -93,16 +87,10 @@ def score(
 
 
 def move_of(us: Ints, mid: Floats, gaps: Ints, horizon_us: int) -> Floats:
-    """Return each row's move over a horizon, NaN if unknown."""
     return move_to(us, mid, gaps, np.arange(len(us)), us + horizon_us)
 
 
 def move_to(us: Ints, mid: Floats, gaps: Ints, row: Ints, then_us: Ints) -> Floats:
-    """Return moves from rows to *then_us*, NaN if unknown; arguments as in `move_of`.
-
-    Args:
-        row: Where each move starts.
-    """
     at = np.searchsorted(us, then_us, side="right") - 1
     unbroken = np.searchsorted(gaps, us[row], side="right") == np.searchsorted(gaps, then_us, side="right")
     known = unbroken & (then_us <= us[-1]) if len(us) else unbroken
@@ -141,12 +129,9 @@ def rank_correlation(x: Floats, y: Floats) -> float | None:
 
 
 def interval(x: Floats, y: Floats, begins: Ints) -> tuple[float, float] | None:
-    """Return the 95 % interval, by Student's t over blocks; None with too few.
+    """By Student's t over blocks; None with too few.
 
     A block's deviation sums its rows' influence: a·b - ρ/2·(a² + b²) of the standardised ranks a and b.
-
-    Args:
-        begins: First row of each block.
     """
     count = len(begins)
     if count < LEAST_BLOCKS:
@@ -159,7 +144,7 @@ def interval(x: Floats, y: Floats, begins: Ints) -> tuple[float, float] | None:
 
 
 def blocks_of(us: Ints, moved: Ints, horizon_s: float) -> Ints:
-    """Return each block's first row: equally many moves, at least `BLOCK_HORIZONS` long; none with few moves."""
+    """Each block's first row: equally many moves, at least `BLOCK_HORIZONS` long."""
     total = int(moved[-1] - moved[0]) if len(moved) else 0
     if total < LEAST_MOVES:
         return np.empty(0, np.int64)

@@ -1,7 +1,6 @@
 """Converts synced events into the columns of a tape.
 
-Rows stay as read until they are copied in order, a window at a time. If the day will be kept, they and all columns are
-in files (`mm.tape.columns.growing`), and memory holds one window.
+If the day will be kept, they and all columns are in files (`mm.tape.columns.growing`), and memory holds one window.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -78,7 +77,7 @@ class RecordedRows:
         return self.add((side, ticks * self._steps[1], lots * self._steps[2]))
 
     def ordered(self, start: Ints, size: Ints) -> Rows:
-        """Return runs of *size* rows from *start*, one after the other, in ticks and lots; each run is in one part."""
+        """Runs of *size* rows from *start*, one after the other, in ticks and lots; each run is in one part."""
         count = int(size.sum())
         ordered: tuple[Column, ...] = np.empty(count, np.int8), np.empty(count, np.int64), np.empty(count, np.int64)
         part_of = np.where(size > 0, np.searchsorted(self._firsts, start, "right"), 0)
@@ -162,7 +161,7 @@ class TapeBuilder:
         return (int(stamps[0]), int(stamps[-1])) if len(stamps) else (0, 0)
 
     def doubtful_trades(self, least: int, share: float, times: int) -> tuple[Ints, Ints]:
-        """Return trades with an aggressor contrary to the book before them, where they are too many, and far ones.
+        """Trades with an aggressor contrary to the book before them, where they are too many, and far ones.
 
         Too many: in the whole day or a quarter of an hour, more than *share* of at least *least* trades at or beyond
         the touch; trades between the best prices say nothing about their side. Far: above *times* the day's highest
@@ -243,10 +242,7 @@ class TapeBuilder:
 
 
 def merged(day: "SyncedDay", folder: Path | None) -> tuple[EventColumns, RecordedRows, Ints]:
-    """Return a synced day's ordered events, rows, and the positions of events with a raised instant.
-
-    The columns are stored in *folder*.
-    """
+    """Ordered events, rows, and the positions of events with a raised instant; columns are stored in *folder*."""
     book, trades, applied = day.book, day.trades, day.events.applied
     rows = RecordedRows((day.steps.tick_e8 or 1, day.steps.lot_e8 or 1))
     rows.add(book.rows)
@@ -298,7 +294,7 @@ def _changes(day: "SyncedDay", snapshot_rows: Sequence[int]) -> tuple[Ints, Ints
 
 
 def built_from_events(events: Sequence[tuple[Any, ...]]) -> TapeBuilder:
-    """Return a builder for events in the forms of `Tape.of`; raises ValueError as it does."""
+    """From events in the forms of `Tape.of`; raises ValueError as it does."""
     played = [event for event in events if event[1] != "keyframe"]
     frames = [place for place, event in enumerate(events) if event[1] == "keyframe"]
     after = np.zeros(len(played), np.uint8)

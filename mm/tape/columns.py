@@ -56,7 +56,6 @@ class EventName(NamedTuple):
     recv_us: int
 
     def __str__(self) -> str:
-        """The best available name: `recv_seq`, else id, else instant."""
         if self.recv_seq >= 0:
             return f"recv_seq {self.recv_seq}"
         return f"id {self.last_id}" if self.last_id > 0 else f"recv_us {self.recv_us}"
@@ -133,7 +132,7 @@ class TapeFacts:
 
 
 def ahead(parts: Generator[_Part, None, None]) -> Generator[_Part, None, None]:
-    """Yield *parts* while another thread makes the next one; close them at the end."""
+    """Another thread makes the next part meanwhile; close the generator at the end."""
     with closing(parts), ThreadPoolExecutor(1) as maker:
         pending = maker.submit(next, parts, None)
         while (part := pending.result()) is not None:
@@ -148,7 +147,7 @@ def bounds(size: Ints) -> Ints:
 
 
 def mapped(path: Path) -> mmap.mmap:
-    """Map a whole file for reading; raises OSError, or ValueError if it is empty."""
+    """Raises OSError, or ValueError if the file is empty."""
     with path.open("rb") as stream:
         return _mapped(stream)
 
@@ -195,7 +194,7 @@ def growing(dtypes: Mapping[str, Any], folder: Path | None) -> Iterator[Growing]
 
 
 def stored(column: Column, folder: Path | None) -> Column:
-    """Return *column* itself, or with a *folder* the same items in a file, as of `growing`."""
+    """*column* itself, or with a *folder* the same items in a file, as of `growing`."""
     if folder is None:
         return column
     with growing({"items": column.dtype}, folder) as columns:
@@ -204,7 +203,7 @@ def stored(column: Column, folder: Path | None) -> Column:
 
 
 def in_memory(column: Column) -> Column:
-    """Return a copy in memory of a mapped column, whose pages are released."""
+    """Copy a mapped column, and release its pages."""
     copy = np.empty_like(column)
     for begin, piece in in_pieces(column):
         copy[begin : begin + len(piece)] = piece
@@ -212,7 +211,7 @@ def in_memory(column: Column) -> Column:
 
 
 def release(column: Column) -> None:
-    """Release a mapped column's pages; the system reads them again on use."""
+    """The system reads the pages again on use."""
     base: Any = column
     while isinstance(base, np.ndarray | memoryview):
         base = base.base if isinstance(base, np.ndarray) else base.obj
@@ -226,7 +225,7 @@ def release(column: Column) -> None:
 
 
 def in_pieces(column: Column, more: int = 0) -> Iterator[tuple[int, Column]]:
-    """Yield the position and the items of each piece of a column, and release a piece before the next one."""
+    """Yield position and items of each piece, and release a piece before the next one."""
     most = max(PIECE * len(column) // max(column.size, 1), 1)
     for begin in range(0, len(column), most):
         piece = column[begin : begin + most + more]
@@ -235,7 +234,7 @@ def in_pieces(column: Column, more: int = 0) -> Iterator[tuple[int, Column]]:
 
 
 def gathered(column: Column, places: Ints) -> Column:
-    """Return the items at ascending *places*; the pages in between are released."""
+    """The items at ascending *places*; the pages in between are released."""
     taken = np.empty((len(places), *column.shape[1:]), column.dtype)
     for begin, piece in in_pieces(column):
         first, stop = np.searchsorted(places, (begin, begin + len(piece)))

@@ -27,8 +27,6 @@ _HOLES = {"trades": "trade_gap", "diffs": "gap"}
 
 
 class _Placed(NamedTuple):
-    """First and last id of a row, and its receive time, µs."""
-
     first: int
     last: int
     us: int
@@ -39,9 +37,6 @@ def usable_rest(folder: DayFolder, altered: Sequence[AlteredFile]) -> Iterator[t
     """Yield a copy of *folder* with the complete rows of the *altered* files, and the losses.
 
     The ids around lost rows, and the ids of a file's first and last row in the manifest, locate the losses.
-
-    Raises:
-        BrokenFile: If the losses of a file that the tape needs cannot be located.
     """
     with tempfile.TemporaryDirectory(prefix="mm-damaged-") as place:
         left = DayFolder(Path(place), folder.symbol, folder.day)
@@ -54,8 +49,6 @@ def usable_rest(folder: DayFolder, altered: Sequence[AlteredFile]) -> Iterator[t
 
 
 class _Rest:
-    """Copies the usable rest of each file of *folder* to *left*."""
-
     def __init__(self, folder: DayFolder, left: DayFolder, altered: Sequence[AlteredFile]) -> None:
         self._folder = folder
         self._left = left

@@ -71,11 +71,7 @@ def kept_orders(tape: "Tape") -> tuple[Path, tuple[int, int]] | None:
 
 
 def open_kept_orders(path: Path, unit: tuple[int, int], wanted: Instrument) -> OrderIndex:
-    """Open a file of `kept_orders`, which the caller has verified, in *wanted*'s steps.
-
-    Raises:
-        BrokenFile: If the file is missing or damaged; it is removed then.
-    """
+    """Open a verified file of `kept_orders`, in *wanted*'s steps; BrokenFile removes it."""
     notes: list[str] = []
     index = KeptTape(path, None).open_orders(notes)
     if index is None:

@@ -31,7 +31,7 @@ CONTRARY_SIDES = (
 
 
 def day_warnings(tape: "Tape") -> Iterator[str]:
-    """Yield a day's warnings with bare file names: the folder changes no result."""
+    """Bare file names: the folder changes no result."""
     at_start = re.compile(rf"^.*?/{tape.symbol}/{tape.days[0]}(/|: )")  # the path may have spaces
     folders = re.compile(rf"\S*/(?=[^\s/]*({tape.days[0]}|\.json|\.csv))")
     for warning in tape.meta.warnings:
@@ -65,7 +65,7 @@ class BookDoubts(NamedTuple):
 
 
 def still_book(tape: "Tape") -> str | None:
-    """Return the warning of a day whose book stands still in time that counts as time with a market."""
+    """Warn if the book stands still in time that counts as time with a market."""
     still = tape.doubts.still
     if not still:
         return None
@@ -81,7 +81,7 @@ def still_book(tape: "Tape") -> str | None:
 
 
 def excluded_spans(tape: "Tape") -> list[str]:
-    """Return the spans of a day in which nothing is played, each with the day and the reason."""
+    """Each with its day and reason."""
     return [f"{tape.days[0]}: {sentence}" for sentence in tape.meta.excluded]
 
 
@@ -110,7 +110,6 @@ def doubts_of(tape: "Tape") -> Doubts:
 
 
 def still_books(tape: "Tape") -> list[StillBook]:
-    """Return the spans in which a valid book has no message for long, although trades go on."""
     long = [
         StillBook(begin_us, end_us, int(np.count_nonzero(tape.kind[last + 1 : following] == TRADE)))
         for last, following, begin_us, end_us in _silences(tape.kind, tape.event_us, (tape.start_us, tape.end_us))
@@ -126,8 +125,8 @@ def still_books(tape: "Tape") -> list[StillBook]:
 
 
 def silent_books(kind: "NDArray[np.uint8]", event_us: Ints, end_us: int) -> Iterator[tuple[int, int]]:
-    """Yield the event before, and the end (µs), of each span in which a book stands still; later messages do not count,
-    so a day says the same of a span as its part up to there.
+    """Yield the event before, and the end (µs), of each span; later messages do not count, so a part of a day says the
+    same.
     """
     start_us = int(event_us[0]) if len(event_us) else end_us
     for last, following, begin_us, until_us in _silences(kind, event_us, (start_us, end_us)):
@@ -142,7 +141,6 @@ def silent_books(kind: "NDArray[np.uint8]", event_us: Ints, end_us: int) -> Iter
 def _silences(
     kind: "NDArray[np.uint8]", event_us: Ints, window_us: tuple[int, int]
 ) -> Iterator[tuple[int, int, int, int]]:
-    """Yield the events between which the book has no message for long, and their instants in the window."""
     start_us, end_us = window_us
     last, last_us = -1, start_us
     for begin, kinds in in_pieces(kind):
@@ -158,10 +156,9 @@ def _silences(
 
 
 def untraded_us(tape: "Tape") -> tuple[int, int]:
-    """Return the length (µs) of a stretch without trades longer than half the window (0: none), and the window's.
+    """Length (µs) of a stretch without trades longer than half the window (0: none), and the window's.
 
-    Such a stretch contains the window's middle, so the two trades around it decide. Then bookless time is excluded from
-    both, as no quotes rest.
+    It contains the window's middle, so the two trades around that decide. Bookless time is excluded from both.
     """
     window = tape.end_us - tape.start_us
     middle = int(np.searchsorted(tape.event_us, tape.start_us + window // 2))

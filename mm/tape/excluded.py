@@ -61,7 +61,7 @@ def trade_runs(events: EventColumns) -> Iterator[ConsecutiveIds]:
 
 
 def trade_spans(day: RecordedDay, events: EventColumns, last_us: int, *, as_received: bool) -> list[Span]:
-    """Return the spans, until *last_us*, in which trades are missing from *events*, between their neighbours."""
+    """Spans, until *last_us*, in which trades are missing, between their neighbours."""
     out = IdRanges((n, n) for n in day.trades.ids_out.tolist())
     declared = explained_ids(day.ledger, "trade_gap") | out
     excused = declared if as_received else excused_trades(day.ledger) | out
@@ -88,7 +88,7 @@ def halted_spans(day: RecordedDay) -> list[Span]:
 
 
 def standing_spans(day: RecordedDay, events: EventColumns, rows: RecordedRows, last_us: int) -> list[Span]:
-    """Return the spans, until *last_us*, whose book is not the market's: trades print through it."""
+    """Spans, until *last_us*, whose book is not the market's: trades print through it."""
     silent = list(silent_books(events.kind, events.event_us, last_us)) if len(events) else []
     if not silent:
         return []
@@ -112,7 +112,7 @@ def standing_spans(day: RecordedDay, events: EventColumns, rows: RecordedRows, l
 
 
 def trades_revealed(day: RecordedDay, events: EventColumns) -> list[tuple[int, int]]:
-    """Return the spans in which trades were missing at first, from the trade before to the last news of them."""
+    """From the trade before missing ones to the last news of them."""
     sequence, last_us = IdSequence(), 0
     fetched = frozenset(events.event_id[np.isin(events.recv_seq, day.trades.fetched)].tolist())
     holes: list[tuple[int, ...]] = []  # first and last id, and the instants around them
@@ -144,10 +144,7 @@ def exclude(events: EventColumns, rows: RecordedRows, spans: Sequence[Span]) -> 
     """Remove the book in *spans*: a GAP starts each, a SNAPSHOT of the book ends it; trades stay.
 
     If the book is invalid at a span's end, it stays invalid until the next snapshot. Crossed books end first, in or out
-    of *spans*, as in `TapeBuilder`, which would not see a crossing inside a span.
-
-    Returns:
-        The events that left the book crossed.
+    of *spans*; the events that left them crossed are returned.
     """
     merged = list(_joined(spans))
     firsts = np.searchsorted(events.event_us, [begin for begin, _ in merged], "right")
@@ -176,7 +173,7 @@ def exclude(events: EventColumns, rows: RecordedRows, spans: Sequence[Span]) -> 
 
 
 def place_fetched(events: EventColumns, rows: RecordedRows, fetched: Ints) -> set[tuple[int, int]]:
-    """Move trades *fetched* by REST (sequence numbers) to their trade times, where there is no valid book."""
+    """Move trades *fetched* by REST to their trade times, where there is no valid book."""
     if not len(fetched):
         return set()
     trades = events.kind == TRADE

@@ -30,9 +30,7 @@ class Feed:
     Attributes:
         sequence: The tape's events in the exchange's order, int64[n] positions.
         clock_us: Their exchange times on our clock, ascending, int64[n].
-        by_event: The same in tape order.
         offset_us: Our clock minus the exchange's, median; None for a constant delay.
-        stray: What is known of timestamps left out for the offset; empty if none.
     """
 
     sequence: Ints
@@ -49,7 +47,6 @@ class Feed:
 
 
 def feed_of(tape: "Tape") -> Feed:
-    """Return *tape* in the exchange's order."""
     stamped = _is_message(tape) & (tape.event_exch_us > 0)
     recv_us, late_us = tape.event_us[stamped], (tape.event_us - tape.event_exch_us)[stamped]
     offset_us, stray = _offsets(recv_us, late_us)
@@ -67,14 +64,14 @@ def strays(tape: "Tape") -> NDArray[np.bool_]:
 
 
 def delayed(tape: "Tape", late_us: int) -> Feed:
-    """Return *tape* in the exchange's order if each depth message and trade arrives *late_us* after it happened."""
+    """As if each depth message and trade arrived *late_us* after it happened."""
     messages = _is_message(tape)
     happened = np.where(messages, tape.event_us - late_us, tape.event_us)
     return _in_order(tape, happened, messages, None, "")
 
 
 def feed_in(tape: "Tape", feed: "Mapping[str, Any] | None") -> Feed | None:
-    """Return the order in which *tape* happened in a run, None for receipt; *feed* is the run summary's."""
+    """The order of a run whose summary says *feed*; None for receipt."""
     kind = (feed or {}).get("kind", "none")
     if feed is None or kind == "none":
         return None
@@ -87,7 +84,7 @@ def instants(tape: "Tape", feed: "Mapping[str, Any] | None") -> Ints:
 
 
 def happened(tape: "Tape", feed: Feed, begin_us: int, end_us: int) -> "Tape":
-    """Return the events that happened in ``[begin_us, end_us)`` at the exchange, in that order."""
+    """Events of ``[begin_us, end_us)`` at the exchange, in its order."""
     first, stop = np.searchsorted(feed.clock_us, (begin_us, end_us)).tolist()
     kinds = tape.kind[feed.sequence[: first + 1]]
     books = np.flatnonzero((kinds == SNAPSHOT) | (kinds == KEYFRAME))
@@ -108,7 +105,6 @@ def happened(tape: "Tape", feed: Feed, begin_us: int, end_us: int) -> "Tape":
 
 
 def why_no_feed(tape: "Tape") -> str:
-    """Return why *tape*'s exchange order is unknown, or an empty text."""
     stamped = tape.event_exch_us > 0
     for name, kind in (("books", DEPTH), ("trades", TRADE)):
         those = tape.kind == kind
@@ -148,7 +144,7 @@ def _in_order(tape: "Tape", happened: Ints, stamped: NDArray[np.bool_], offset_u
 
 
 def _offsets(recv_us: Ints, late_us: Ints) -> tuple[Ints, NDArray[np.bool_]]:
-    """Return our clock minus the exchange's at each stamped message, and which messages do not count for it."""
+    """Our clock minus the exchange's at each stamped message, and which messages do not count for it."""
     stray = np.zeros(len(late_us), bool)
     if not len(late_us):
         return late_us, stray
@@ -166,7 +162,7 @@ def _offsets(recv_us: Ints, late_us: Ints) -> tuple[Ints, NDArray[np.bool_]]:
 
 
 def _medians(late_us: Ints) -> Ints:
-    """Return the median of each difference and the `NEIGHBOURS` - 1 before; of an even number the upper one."""
+    """Of each difference and the `NEIGHBOURS` - 1 before; of an even number the upper one."""
     import polars as pl
 
     rolled = pl.Series(late_us).rolling_quantile(0.5, "higher", window_size=NEIGHBOURS, min_samples=1)
@@ -184,7 +180,6 @@ def _moved(median_us: Ints, first: int) -> int:
 
 
 def _least(us: Ints, late_us: Ints) -> Ints:
-    """Return the least of *late_us* in the `WINDOW_US` up to each of the ascending *us*."""
     block = (us - us[0]) // WINDOW_US
     borders = [0, *(np.flatnonzero(np.diff(block)) + 1).tolist(), len(us)]
     least, before = np.empty_like(late_us), np.empty(0, np.int64)  # before: least from each place to its border

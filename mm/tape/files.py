@@ -69,7 +69,6 @@ class FileText:
         self.read = FileRead(path, 0, "")
 
     def __iter__(self) -> Generator[bytes, None, None]:
-        """Yield pieces of the text; raises BrokenFile if the gzip data is damaged before its end."""
         digest, size = hashlib.sha256(), 0
         member = isal_zlib.decompressobj(_GZIP_FORMAT) if self.path.name.endswith(PACKED) else None
         begun = False  # whether a member has begun that has not ended
@@ -97,7 +96,7 @@ class FileText:
 
 
 class ParsedFile:
-    """The parts of a file that a *parser* reads; *read* is complete after the last part."""
+    """The parts of a file that a *parser* reads."""
 
     def __init__(self, path: Path, parser: "LineParser") -> None:
         self._text, self._parser = FileText(path), parser
@@ -199,7 +198,7 @@ class Snapshot:
 
 
 def read_diffs(path: Path, steps: FileSteps, folder: Path | None, *, lenient: bool = False) -> DiffStream:
-    """Read the raw depth messages; *lenient* leaves out levels off the tick. Stored in *folder*."""
+    """*lenient* leaves out levels off the tick; columns are stored in *folder*."""
     parser = DiffParser(str(path), steps.tick_e8, steps.lot_e8, lenient)
     parsed = ParsedFile(path, parser)
     with growing(dict.fromkeys(DIFF_NUMBERS, np.int64) | ROWS, folder) as columns:

@@ -74,7 +74,6 @@ def frame(columns: "Mapping[str, Any]") -> "pl.DataFrame":
 
 
 def trades_frame(tape: "Tape") -> "pl.DataFrame":
-    """Return the trades of the tape's window; see `Tape.trades_frame`."""
     at = tape.trades[np.searchsorted(tape.trades, _first(tape)) :]
     row, happened = tape.first_row[at], tape.event_exch_us[at]
     return frame(
@@ -90,7 +89,6 @@ def trades_frame(tape: "Tape") -> "pl.DataFrame":
 
 
 def depth_frame(tape: "Tape") -> "pl.DataFrame":
-    """Return the changes of the book in the tape's window; see `Tape.depth_frame`."""
     first = _first(tape)
     book = _rows(tape, first + int(first < len(tape) and tape.kind[first] == KEYFRAME))
     event = np.flatnonzero(np.isin(tape.kind[first:], BOOK_KINDS)) + first
@@ -127,7 +125,6 @@ def depth_frame(tape: "Tape") -> "pl.DataFrame":
 
 
 def best_prices_frame(tape: "Tape") -> "pl.DataFrame":
-    """Return the best prices after each of their changes; see `Tape.best_prices_frame`."""
     begin = int(np.searchsorted(tape.top_event, _first(tape)))
     us = tape.event_us[tape.top_event]
     if begin > 0 and (begin == len(us) or us[begin] > tape.start_us):
@@ -148,7 +145,6 @@ def best_prices_frame(tape: "Tape") -> "pl.DataFrame":
 
 
 def book_at(tape: "Tape", us: int, levels: int | None) -> "pl.DataFrame":
-    """Return the book after all events up to an instant; see `Tape.book_at`."""
     if not tape.start_us <= us <= tape.end_us:
         raise UsageError(
             f"{iso(us)} is outside the tape, which covers {iso(tape.start_us)} to {iso(tape.end_us)}; "

@@ -40,11 +40,11 @@ _MAKING = RLock()
 
 @dataclass(frozen=True, slots=True)
 class KeptTape:
-    """The storage of one tape.
+    """Where and under which key a tape is kept.
 
     Attributes:
         key: The required origin without the code: options, and size and time of each input. None: the caller has
-            verified the file, which may have been built elsewhere.
+            verified the file.
     """
 
     path: Path
@@ -66,7 +66,7 @@ class KeptTape:
         return tape.with_levels(partial(self._levels, tape) if levels is None else lambda: levels)
 
     def keep(self, facts: TapeFacts, columns: Mapping[str, Column]) -> Tape:
-        """Write the tape completely or not at all, and return it mapped; raises OSError if that fails."""
+        """Completely or not at all; raises OSError."""
         notes: list[str] = []
         with self._unfinished() as path:
             write_columns(path, self._keyed(msgspec.to_builtins(facts)), columns)
@@ -164,7 +164,6 @@ def _code() -> Json:
 
 
 def _is_ours(code: Json) -> bool:
-    """Return True if *code* is this process's."""
     return bool(_stats(code["files"]) == code["files"] or code["digest"] == _code()["digest"])
 
 

@@ -60,7 +60,7 @@ def kept_days(folder: Path) -> list[KeptDay]:
 def to_prune(
     days: Sequence[KeptDay], now_s: float, older_than_days: float | None = None, most_bytes: float | None = None
 ) -> list[KeptDay]:
-    """Return the *days* to remove; they are in order of last use.
+    """Which *days*, in order of last use, to remove.
 
     Args:
         older_than_days: Remove days unused for longer.

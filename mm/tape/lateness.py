@@ -14,9 +14,7 @@ _MOST_US = 1 << 36  # 19 hours; with as many depth messages as a day can have, t
 
 
 def lateness(tape: "Tape", *, strict: bool = False) -> Ints | None:
-    """Return *tape*'s lateness as of each event, int64[n], µs; None if never late.
-
-    The clocks' offset is the last measurement written before the event.
+    """Lateness as of each event, int64[n], µs; None if never late.
 
     Args:
         strict: Whether the market is `UNKNOWN_US` late before the first measurement; else in time.

@@ -64,7 +64,6 @@ class LevelIndex:
 
     @classmethod
     def of(cls, tape: "Tape", _entry: dict[str, Any], arrays: dict[str, Column]) -> Self:
-        """*arrays* are the arrays that `KEPT` names, unchecked."""
         fresh = np.flatnonzero((tape.kind == SNAPSHOT) | (tape.kind == GAP))
         if _framed(tape):
             fresh = np.concatenate(([0], fresh))
@@ -106,13 +105,7 @@ class LevelIndex:
 
 
 def level_changes(tape: "Tape", folder: Path | None = None) -> LevelIndex:
-    """Return *tape*'s level changes: rows are counted, then written by level; the tape's memory is released after each
-    reading.
-
-    Raises:
-        ValueError: Above 2³¹ events.
-        OSError: If the changes cannot be stored.
-    """
+    """Raises ValueError above 2³¹ events, or OSError."""
     if len(tape) > MOST_EVENTS:
         raise ValueError(f"the tape has {len(tape):,} events; level changes hold at most {MOST_EVENTS:,}")
     page, slot_of = _pages(tape)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def tapes_given(given: object, to: str) -> tuple[Tape, ...]:
-    """Return an argument's tapes in order; raises UsageError for anything else, such as a folder's path, or none."""
+    """Raises UsageError for anything else, such as a folder's path, or none."""
     several = given if isinstance(given, Iterable) and not isinstance(given, str | os.PathLike | Tape) else [given]
     tapes = tuple(several)
     if not tapes:
@@ -39,12 +39,11 @@ def tapes_given(given: object, to: str) -> tuple[Tape, ...]:
 
 
 def known_at_end(tapes: Sequence[Tape]) -> tuple[Tape, ...]:
-    """Return each tape as known at its end: of its day, or of a window (`Tape.between`)."""
+    """Each tape as known at its end: of its day, or of a window (`Tape.between`)."""
     return tuple([tape.known_at(tape.end_us) for tape in tapes])
 
 
 def require_symbol(first: Tape, tape: Tape, to: str) -> None:
-    """Raise UsageError if *tape* has another symbol than a call's *first*."""
     if tape.symbol != first.symbol:
         raise UsageError(
             f"{to} got tapes of {first.symbol} {first.days[0]} and {tape.symbol} {tape.days[0]}; give the days of one "
@@ -115,7 +114,7 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
 
 
 def book_doubts(folder: DayFolder) -> BookDoubts | None:
-    """Return what a day's trades say against its book; None if unreadable, or without a book."""
+    """None if a day is unreadable, or without a book."""
     try:
         with TemporaryDirectory(prefix="mm-doubts-") as kept:  # mapped there, a long day needs less memory
             return BookDoubts.of(load_day(folder, open_held_out=True, cache=kept))
@@ -138,7 +137,7 @@ def _loaded(
     compared: "Future[list[AlteredFile]]",
     altered: Sequence[AlteredFile] = (),
 ) -> Tape:
-    """Return *day*'s tape without the *altered* files, kept or built, and keep it if possible.
+    """Kept or built, without the *altered* files.
 
     Another thread compares the day with its manifest meanwhile.
 
@@ -183,11 +182,7 @@ def _loaded(
 
 
 def open_kept(path: Path) -> Tape:
-    """Map the tape in a file whose content the caller has verified, without its day.
-
-    Raises:
-        BrokenFile: If the file is missing or damaged; it is removed then.
-    """
+    """Map a tape that the caller has verified, without its day; BrokenFile removes it."""
     notes: list[str] = []
     tape = KeptTape(path, None).read(notes)
     if tape is None:

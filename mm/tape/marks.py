@@ -24,8 +24,6 @@ class Marks:
     """Mark prices, each in force after its instant until the next one.
 
     Attributes:
-        us: Their instants, ascending, int64[n].
-        e8: The prices, 1e-8 of the quote asset, int64[n].
         recorded: How many of them the day has; the others are mids.
     """
 
@@ -35,11 +33,10 @@ class Marks:
 
 
 def marks_of(tape: "Tape", feed: "Feed | None") -> Marks:
-    """Return the mark prices of a tape's window, the one in force at its start first.
+    """The mark prices of a tape's window, the one in force at its start first.
 
-    Recorded ones are at their receipt, or with a *feed* at the exchange's time. Where there was none for five seconds
-    the exchange's is stood in for by the mid of the book at each whole second, rounded down, as in the exchange in a
-    box; a second without a book has none.
+    Recorded ones are at their receipt, or with a *feed* at the exchange's time. Where none came for five seconds, the
+    mid at each whole second, rounded down, stands in, as in the exchange in a box.
     """
     us, price_e8 = _recorded(tape, feed)
     mid_us, mid_e8 = _mids(tape, feed)
@@ -64,11 +61,7 @@ def _recorded(tape: "Tape", feed: "Feed | None") -> tuple[Ints, Ints]:
 
 
 def read_marks(folder: DayFolder) -> tuple[tuple[Ints, Ints, Ints], "FileRead | None"]:
-    """Return the mark prices of a day, the columns `MARK_COLUMNS` of its tape, and the result of reading their file.
-
-    Raises:
-        BrokenFile: If a row cannot be read.
-    """
+    """The columns `MARK_COLUMNS` of a day's tape, and the result of reading their file."""
     path = existing(folder.contract)
     if path is None:
         return (none(), none(), none()), None
@@ -93,7 +86,7 @@ def read_marks(folder: DayFolder) -> tuple[tuple[Ints, Ints, Ints], "FileRead | 
 
 
 def _mids(tape: "Tape", feed: "Feed | None") -> tuple[Ints, Ints]:
-    """Return the whole seconds of a tape at which its book has two sides, and the mids then."""
+    """Whole seconds at which the book has two sides, and the mids then."""
     happened = tape.event_us if feed is None else feed.by_event
     seconds = np.arange(-(-tape.start_us // US_PER_S), tape.end_us // US_PER_S + 1, dtype=np.int64) * US_PER_S
     last = np.searchsorted(happened[tape.top_event], seconds, side="right") - 1

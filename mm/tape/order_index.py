@@ -123,7 +123,6 @@ class OrderIndex:
 
     @classmethod
     def kept(cls, entry: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
-        """*arrays* are the arrays that `KEPT` names, unchecked."""
         spans = entry["spans"] and tuple((begin, end) for begin, end in entry["spans"])
         return cls(**arrays, consistency=Consistency(**entry["consistency"]), spans=spans)
 
@@ -161,7 +160,6 @@ class OrderIndex:
         return meet
 
     def in_units(self, ticks: int, lots: int) -> Self:
-        """Return the index in units *ticks* and *lots* times as fine."""
         if ticks == lots == 1:
             return self
         change, meet = self.change.copy(), self.meet.copy()
@@ -186,7 +184,7 @@ class OrderIndex:
         return replace(self, step_us=self.step_us + by_us, meet_us=self.meet_us + by_us, spans=spans)
 
     def before(self, us: int, tape: "Tape") -> Self:
-        """Return the orders of what had happened at *us*, excluded, on *tape*'s clock."""
+        """What had happened before *us* on *tape*'s clock."""
         step_us, meet_us = self.at(tape, None)
         steps, meets = int(np.searchsorted(step_us, us)), int(np.searchsorted(meet_us, us))
         known = self.change["step"] < steps
@@ -211,7 +209,7 @@ class OrderIndex:
         )
 
     def at(self, tape: "Tape", feed: "Feed | None") -> tuple[Ints, Ints]:
-        """Return the instants of steps and meets on the clock on which *tape* is played."""
+        """Instants of steps and meets on the clock on which *tape* is played."""
         last = self._placed.get("last")
         if last is None or last[0] is not tape or last[1] is not feed:
             shifts = clock_shifts(tape, feed)
@@ -224,7 +222,7 @@ class OrderIndex:
         return {}
 
     def dark(self, tape: "Tape", feed: "Feed | None") -> list[tuple[int, int]]:
-        """Return *tape*'s stretches [begin_us, end_us) without a log, on the clock on which it is played.
+        """*tape*'s stretches without a log, on the clock on which it is played.
 
         Outside its spans, and where the market went on before the log's first change of a level or after its last.
         """
@@ -242,7 +240,6 @@ class OrderIndex:
         return stretches
 
     def _beyond(self, tape: "Tape", feed: "Feed | None") -> list[tuple[int, int]]:
-        """Return stretches [begin_us, end_us) of messages before or after all steps."""
         told = ((tape.kind == DEPTH) | (tape.kind == TRADE)) & (np.diff(tape.first_row) > 0) & ~strays(tape)
         clock_us = (tape.event_us if feed is None else feed.by_event)[told]
         us = np.where(tape.event_exch_us > 0, tape.event_exch_us, tape.event_us)[told]
@@ -258,7 +255,7 @@ class OrderIndex:
 
 
 def clock_shifts(tape: "Tape", feed: "Feed | None") -> tuple[Ints, Ints]:
-    """Return exchange times of *tape*, ascending, and how far the playing clock is ahead of each.
+    """Exchange times, ascending, and how far the playing clock is ahead of each.
 
     Between two stamped messages it is ahead as at the earlier one; without stamps both clocks are one.
     """
@@ -270,7 +267,6 @@ def clock_shifts(tape: "Tape", feed: "Feed | None") -> tuple[Ints, Ints]:
 
 
 def placed(us: Ints, shifts: tuple[Ints, Ints]) -> Ints:
-    """Return the log's ascending instants *us* on the clock of *shifts*, still in order."""
     exchange_us, shift = shifts
     if not len(exchange_us):
         return us
@@ -282,7 +278,7 @@ def placed(us: Ints, shifts: tuple[Ints, Ints]) -> Ints:
 
 
 def order_index(columns: Columns, spans: Sequence[tuple[int, int]] | None = None) -> OrderIndex:
-    """Return the index of an order log; raises ValueError if times decrease, or above 2³¹ level changes."""
+    """Raises ValueError if times decrease, or above 2³¹ level changes."""
     us, kind = columns["us"], columns["kind"]
     if (np.diff(us) < 0).any():
         fell = int(np.argmax(np.diff(us) < 0)) + 1
@@ -318,16 +314,16 @@ def order_index(columns: Columns, spans: Sequence[tuple[int, int]] | None = None
 
 
 def _by(lots: Ints, first: Ints) -> Ints:
-    """Return each difference from the lots before; a level begins with 0."""
+    """Differences from the lots before; a level begins with 0."""
     by = np.diff(lots, prepend=0)
     by[first] = lots[first]
     return by
 
 
 def _lives(number: Ints, key: Ints, grown: Ints) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return when each step's order joined its price, and the step that took the rest of it.
+    """When each step's order joined its price, and the step that took the rest of it.
 
-    An order that returns joins again; an order that never leaves does so after all steps.
+    An order that returns joins again; one that stays leaves after all steps.
     """
     order = np.lexsort((key, number))
     same = (np.diff(number[order]) == 0) & (np.diff(key[order]) == 0)
@@ -351,7 +347,7 @@ def _run(begins: NDArray[np.bool_]) -> Ints:
 
 
 def _makers(columns: Columns, trades: Ints, steps: Ints) -> Ints:
-    """Return the step of each execution's maker, the LEVEL row behind it; -1 if nothing displayed was executed."""
+    """The LEVEL row behind each execution; -1 if nothing displayed was executed."""
     step = np.searchsorted(steps, trades)
     known = step < len(steps)
     known[known] &= columns["order_id"][steps[step[known]]] == columns["other_id"][trades[known]]
@@ -402,10 +398,7 @@ def _improves(step: Ints, side: Ints, ticks: Ints, tops: tuple[Any, Ints, Ints])
 def _consistency(
     columns: Columns, steps: Ints, joined: NDArray[np.int32], left: NDArray[np.int32], key: Ints
 ) -> Consistency:
-    """Return how many executed lots belonged to the first order of a price.
-
-    An order is first if all that joined its price before have left.
-    """
+    """An order is first if all that joined its price before have left."""
     trades = np.flatnonzero(columns["kind"] == ROW_TRADE)
     maker = _makers(columns, trades, steps)
     trades, maker = trades[maker >= 0], maker[maker >= 0]

@@ -58,7 +58,6 @@ Recorded days have 0 to 5 %, their quarters of an hour up to 14 %.
 def read_day(
     folder: DayFolder, options: ReadOptions, altered: Sequence[AlteredFile], work: Path | None
 ) -> tuple[TapeBuilder, TapeFacts]:
-    """Return the parts of the tape of *folder*, without the files *altered*; raises as `load_day`."""
     if not altered:
         return _read(folder, options, work)
 
@@ -83,7 +82,6 @@ def _read(
     work: Path | None,
     losses: "Losses | None" = None,
 ) -> tuple[TapeBuilder, TapeFacts]:
-    """Read a day without lost spans and spans with missing trades."""
 
     findings = DayFindings()
     ledger, ledger_read = read_ledger(folder)
@@ -144,10 +142,9 @@ def _read(
 
 
 def _unsealed(folder: DayFolder, ledger: "Sequence[Event]") -> list[str]:
-    """Return a warning if the last run of the ledger has ended, but the day is not sealed by a manifest.
+    """Warn if the ledger's last run has ended, but no manifest seals the day.
 
-    Such a day is checked as by ``mm data check``, which takes about as long as reading it: without hashes only that
-    finds changed, shifted or lost rows.
+    Such a day is checked as by ``mm data check``, as long as reading it: only that finds changed, shifted or lost rows.
     """
     if not ledger or ledger[-1].kind != "run_stop":
         return []

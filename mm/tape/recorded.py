@@ -51,10 +51,9 @@ class KnownGrid:
     """The grid known before any price is read.
 
     Attributes:
-        steps: Greatest steps that divide all grids of the day; 0: to be inferred.
-        orders: Their least common multiple, for orders at any instant; 0 as above.
-        own: Least common multiple of the exchange's grids, whatever steps are given; 0 if unknown.
-        min_notional_e8: 0 if unknown.
+        steps: Greatest steps that divide all grids; 0: to be inferred.
+        orders: Their least common multiple, for orders at any instant.
+        own: Least common multiple of the exchange's grids, whatever is given.
         lenient: Leave out prices off the tick if the ledger reports such prices: the tick is ``instrument.json``'s,
             which the recorder checked prices with, or the caller asked for it.
     """
@@ -71,11 +70,11 @@ class KnownGrid:
     def instrument(
         self, symbol: str, steps: FileSteps, first_book: tuple[int, int]
     ) -> tuple[Instrument, FileSteps, list[str]]:
-        """Return the tape's grid, order steps in ticks and lots, and warnings if it is inferred or changed.
+        """The tape's grid, order steps in ticks and lots, and warnings if it is inferred or changed.
 
         Args:
-            first_book: Greatest divisor of the first book's quantities, in *steps*' lot, and their number. An unknown
-                order step comes from them, since later rows must not change what a strategy sees.
+            first_book: Greatest divisor of the first book's quantities, and their number; an unknown order step comes
+                from them: later rows must not count.
         """
         tick, lot = steps.tick_e8 or 1, steps.lot_e8 or 1
         first_e8 = max(first_book[0], 1) * lot
@@ -109,7 +108,6 @@ class EventSources:
     """The file of each event of a tape.
 
     Attributes:
-        book: Depth messages, else frames.
         snapshots: By last update id.
     """
 
@@ -154,13 +152,9 @@ class RecordedDay:
 
 
 def known_grid(folder: DayFolder, options: ReadOptions, ledger: Sequence[Event]) -> KnownGrid:
-    """Return the grid of *options* and, for values not given, of ``instrument.json``.
+    """The grid of *options* and, for values not given, of ``instrument.json``; raises BrokenFile or Mismatch.
 
     Price steps that *ledger* reports and the exchange does not confirm later are included.
-
-    Raises:
-        BrokenFile: If ``instrument.json`` is not an entry of exchangeInfo.
-        Mismatch: If it, or the given instrument, is of another symbol.
     """
     base, read, source, grids = options.instrument, None, "the instrument given", set[FileSteps]()
     if base is None and existing(folder.instrument):
@@ -193,13 +187,12 @@ def known_grid(folder: DayFolder, options: ReadOptions, ledger: Sequence[Event])
 
 
 def _unconfirmed(ledger: Sequence[Event]) -> set[int]:
-    """Return the ledger's price steps that no later ``exchange_info`` confirms."""
     confirmed = max((row.at.seq for row in ledger if row.kind == "exchange_info"), default=-1)
     return {tick_e8 for row in ledger if row.at.seq > confirmed and (tick_e8 := reported_tick_e8(row))}
 
 
 def payments(folder: DayFolder, ledger: Sequence[Event]) -> tuple[Payment, ...]:
-    """Return *ledger*'s funding payments, each once; raises BrokenFile."""
+    """Each payment once; raises BrokenFile."""
     by_us: dict[int, Payment] = {}
     doubts: dict[int, str] = {}
     for row in ledger:
@@ -224,7 +217,7 @@ def payments(folder: DayFolder, ledger: Sequence[Event]) -> tuple[Payment, ...]:
 
 
 def clock_readings(ledger: Sequence[Event]) -> tuple[ClockReading, ...]:
-    """Return clock offsets measured by requests, which know their own error; others do not."""
+    """Offsets measured by requests, which know their own error; others do not."""
     measured = [row for row in ledger if row.kind == "clock_offset" and row.details.get("stream") == OFFSET_STREAM]
     offsets = [(row.at.seq, row.details.get("median_us"), row.details.get("p99_us")) for row in measured]
     return tuple(
@@ -235,7 +228,7 @@ def clock_readings(ledger: Sequence[Event]) -> tuple[ClockReading, ...]:
 
 
 def exchange_entry(data: bytes, source: str) -> dict[str, Any]:
-    """Return a symbol's entry, which may be inside a complete exchangeInfo response."""
+    """The entry may be inside a complete exchangeInfo response."""
     try:
         entry = json.loads(data)
         return dict(entry["symbols"][0] if "symbols" in entry else entry)
@@ -244,10 +237,10 @@ def exchange_entry(data: bytes, source: str) -> dict[str, Any]:
 
 
 def read_folder(folder: DayFolder, grid: KnownGrid, ledger: list[Event], work: Path | None) -> RecordedDay:
-    """Read all files of a day except its *ledger*, trades in a separate thread; columns are stored in *work*.
+    """Read all files but the *ledger*, trades in another thread; columns are stored in *work*.
 
-    Prices off the tick are an error unless the ledger reports such prices: they belong to orders older than a tick
-    change, or do not come from the exchange.
+    Prices off the tick are an error unless the ledger reports them: orders older than a tick change, or not the
+    exchange's.
     """
     steps = grid.steps
     lenient = grid.lenient and any(row.details.get("kind") in (GRID, "off_tick") for row in ledger)
@@ -310,7 +303,7 @@ def _snapshot_files(folder: DayFolder) -> dict[int, Path]:
 
 
 def read_ledger(folder: DayFolder) -> tuple[list[Event], FileRead | None]:
-    """Read the ledger, if there is one; a last row cut by a crash is left out and counted."""
+    """A last row cut by a crash is left out and counted."""
     path = existing(folder.events)
     if path is None:
         return [], None
@@ -371,7 +364,6 @@ class DayFindings:
         noted += islice(places, FEW - len(noted))
 
     def warnings(self, folder: DayFolder) -> Iterator[str]:
-        """Yield a warning per group of findings, beginning with the first place's file."""
         for group in _SENTENCES:
             names = [name for name in group if self.counts[name]]
             if names:

@@ -63,10 +63,7 @@ class BestPrices(Stream):
 
 @dataclass(frozen=True, eq=False)
 class TradesBetween:
-    """Trades between each book and the one before, int64[n] each.
-
-    Most reach no order of ours, which these prices tell at once.
-    """
+    """Trades between each book and the one before, int64[n] each."""
 
     stop: Ints
     low_ticks: Ints
@@ -74,7 +71,6 @@ class TradesBetween:
 
     @classmethod
     def of(cls, books: Stream, trades: Trades, feed: "Feed | None" = None) -> "TradesBetween":
-        """Return them in order of receipt, or of a recorded feed."""
         place, at = books.event, trades.event
         if feed is not None:
             position = np.empty_like(feed.sequence)
@@ -103,7 +99,7 @@ def trades_of(tape: "Tape") -> Trades:
 
 
 def best_prices(tape: "Tape", *, lots: bool) -> BestPrices:
-    """Return the books that change a best price (with *lots* also the lots at one), or that begin or end a book."""
+    """The books that change a best price (with *lots* also the lots at one), or that begin or end a book."""
     top = tape.top_event
     if not lots:
         moved = np.ones(len(top), bool)

@@ -32,7 +32,6 @@ class DayOrder:
 
     Attributes:
         first_of_run: Lowest key of each run but the first.
-        by_time: Whether receive times order the day, for lack of `recv_seq`.
         misplaced: Positions, in their files, of book messages and trades that directly follow a later one.
     """
 
@@ -44,7 +43,7 @@ class DayOrder:
     misplaced: tuple[Ints, Ints]
 
     def before(self, ledger: Sequence[Event], until_us: int) -> tuple[Self, int]:
-        """Return the messages before the first row received at *until_us* or later, and its key."""
+        """Messages before the first row received at *until_us* or later, and its key."""
         received = [np.array([row.at.recv_us for row in ledger], np.int64), self.book.recv_us, self.trades.recv_us]
         keys = np.concatenate((self.ledger, self.book.key, self.trades.key))
         end = int(keys[np.concatenate(received) >= until_us].min(initial=_END))
@@ -103,11 +102,7 @@ def sync_day(
     as_received: bool = False,
     until_us: int | None = None,
 ) -> SyncedDay:
-    """Return a day's ordered and synced messages.
-
-    Args:
-        as_received: Begin a gap when it was revealed, not after the last message before it.
-    """
+    """*as_received*: a gap begins when it was revealed, not after the last message before it."""
     order, end = in_order(recorded.ledger, recorded.book, recorded.trades), _END
     if until_us is not None:
         order, end = order.before(recorded.ledger, until_us)
@@ -230,11 +225,7 @@ def _same_trades(trades: DiffStream, repeated: Ints) -> NDArray[np.bool_]:
 def ledger_changes(
     ledger: Sequence[Event], order: DayOrder, loaded: Mapping[int, int], whole_books: bool
 ) -> list[EpochChange]:
-    """Return the epoch changes of the ledger.
-
-    Args:
-        whole_books: Whether the day has frames, which need no snapshot.
-    """
+    """*whole_books*: the day has frames, which need no snapshot."""
     changes = []
     for place, (row, key) in enumerate(zip(ledger, order.ledger.tolist(), strict=True)):
         if row.kind == "snapshot_loaded" and not whole_books:
@@ -248,7 +239,7 @@ def ledger_changes(
 
 
 def changes_by_id(order: DayOrder, snapshots: Sequence[Snapshot], engine: "SyncEngine[int]") -> list[EpochChange]:
-    """Return a ledgerless day's epoch changes: each snapshot before the first message that changes it."""
+    """Without a ledger: each snapshot before the first message that changes it."""
     changes = []
     book, at = order.book, 0
     for index, snapshot in enumerate(snapshots):
@@ -273,7 +264,6 @@ def sync_diffs(
     *,
     as_received: bool = False,
 ) -> SyncedEvents:
-    """Run the sync engine over a day's depth messages."""
     run = _SyncRun(book, snapshots, findings, (venue, as_received))
     at = 0
     stops = np.searchsorted(book.key, [change.key for change in changes]).tolist()
@@ -286,8 +276,6 @@ def sync_diffs(
 
 
 class _SyncRun:
-    """One run of the sync engine over the messages."""
-
     def __init__(
         self, book: DiffStream, snapshots: Sequence[Snapshot], findings: DayFindings, options: tuple[str, bool]
     ) -> None:

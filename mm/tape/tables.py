@@ -38,7 +38,6 @@ _TRADE_NUMBERS = ("recv_us", "recv_seq", "run", "exchange_us", "last_id")
 
 
 def read_trades(path: Path, steps: FileSteps, folder: Path | None, *, lenient: bool = False) -> DiffStream:
-    """Read the trades, by the aggressor's side."""
     parser = TableParser(str(path), _TRADE_CELLS, 0 if lenient else steps.tick_e8, steps.lot_e8)
     parsed = ParsedFile(path, parser)
     line, lines_out, ids_out, fetched = 2, list[int](), list[int](), list[int]()
@@ -80,7 +79,7 @@ def read_trades(path: Path, steps: FileSteps, folder: Path | None, *, lenient: b
 
 
 def read_frames(path: Path, steps: FileSteps) -> DiffStream:
-    """Read the top-N frames of valid books (epoch 1 and later), each a complete book."""
+    """Only valid books (epoch 1 and later), each complete."""
     head = b"".join(first_lines(path)[:1]).decode("utf-8", "replace").strip()
     top_n = max(1, levels_shown(head.split(",")))
     price, qty = int(Cell.PRICE | Cell.OPTIONAL), int(Cell.QTY | Cell.OPTIONAL)
@@ -119,11 +118,7 @@ def read_frames(path: Path, steps: FileSteps) -> DiffStream:
 
 
 def read_snapshot(path: Path, steps: FileSteps, known_id: int | None, *, lenient: bool = False) -> Snapshot:
-    """Read a snapshot file; *known_id* is the ledger's lastUpdateId, *lenient* leaves out levels off the tick.
-
-    Raises:
-        BrokenFile: If its rows have another id or several, or no id is known.
-    """
+    """*known_id* is the ledger's; without one the rows must agree, else BrokenFile."""
     parser = TableParser(str(path), _SNAPSHOT_CELLS, 0 if lenient else steps.tick_e8, steps.lot_e8)
     cells, read = parse_table(path, parser)
     lines_out = np.flatnonzero(cells[:, 1] % steps.tick_e8) + 2 if lenient else cells[:0, 0]

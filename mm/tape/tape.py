@@ -159,7 +159,6 @@ class Tape(Shown):
         return len(self.kind)
 
     def with_levels(self, open_levels: "Callable[[], LevelIndex | None] | None") -> Self:
-        """Return a copy with a function that opens or makes `levels`."""
         return self._with(_open_levels=open_levels)
 
     def with_orders(
@@ -567,7 +566,7 @@ def _rows(tape: Tape) -> Iterator[str]:
 
 
 def _book_validity(tape: Tape) -> Iterator[str]:
-    """Yield the first change of an invalid book: before the first snapshot, or after a gap."""
+    """The first change of an invalid book: before the first snapshot, or after a gap."""
     kind = tape.kind
     starts_and_ends = np.flatnonzero((kind == SNAPSHOT) | (kind == GAP))
     if len(kind) and kind[0] == KEYFRAME:

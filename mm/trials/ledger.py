@@ -73,7 +73,7 @@ class TrialLine(_Entry, frozen=True, kw_only=True, tag="trial"):
 
     @property
     def identity(self) -> Identity:
-        """What makes it another trial of its day."""
+        """Precedes the values and identifies them."""
         return self.design, self.assumption, self.market
 
 
@@ -179,7 +179,6 @@ class Ledger:
         return self.out_root / FOLDER
 
     def read(self, symbol: str, day: str) -> DayLedger:
-        """Unreadable lines are problems."""
         path = self._path(symbol, day)
         try:
             text = path.read_bytes()
@@ -197,7 +196,7 @@ class Ledger:
         return self._append(symbol, day, Opening(at_us=now_us(), made_by=made_by))
 
     def forget(self, symbol: str, day: str, why: str) -> int:
-        """Return their number; raises OSError."""
+        """Return how many trials were forgotten."""
         number = len(self.read(symbol, day).trials)
         if number:
             with self._appending(symbol, day) as (lines, _):
@@ -230,7 +229,7 @@ class Ledger:
 
     @contextmanager
     def _appending(self, symbol: str, day: str) -> Iterator[tuple[int, int]]:
-        """What a killed writer left torn is closed off."""
+        """Close off what a killed writer left torn."""
         path = self._path(symbol, day)
         path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
@@ -319,12 +318,11 @@ def _count(path: Path) -> int:
 
 
 def market_of(inputs: Sequence[tuple[str, int, str]]) -> str:
-    """Identify a day's recorded market by the sha256 of its largest file; empty without files."""
+    """The sha256 of a day's largest file."""
     return max(((size, sha256) for _, size, sha256 in inputs), default=(0, ""))[1]
 
 
 def split_by_day(spans: Spans, pnl: Floats, begins_us: Mapping[str, int]) -> dict[str, tuple[Spans, Floats]]:
-    """*begins_us* are the days' first instants."""
     edges = np.array(list(begins_us.values()), np.int64)
     parts: dict[str, tuple[list[tuple[int, int]], list[Floats]]] = {day: ([], []) for day in begins_us}
     names, at = list(begins_us), 0

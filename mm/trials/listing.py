@@ -51,7 +51,6 @@ def trials(out_root: Path | str = "out", symbol: str | None = None, day: str | N
 
 
 def forgotten(out_root: Path | str, symbol: str | None = None, day: str | None = None) -> Iterator[dict[str, Any]]:
-    """Yield what was forgotten: ``symbol``, ``day``, ``trials``, ``why`` and ``at``."""
     ledger = Ledger(Path(out_root))
     for own, name in ledger.days():
         if symbol in (None, own) and day in (None, name):
@@ -92,7 +91,6 @@ class _Family:
 
 
 def _panel(designs: Sequence[Sequence[tuple[str, TrialLine, Floats | None]]]) -> Floats:
-    """Minutes by designs; NaN where not played."""
     grid = np.unique(np.concatenate([minutes(trial.spans) for parts in designs for _, trial, _ in parts]))
     pnl = np.full((len(designs), len(grid)), np.nan)
     for row, parts in zip(pnl, designs, strict=True):

@@ -57,11 +57,7 @@ class OnRecord:
         return independent_trials(self.pnl)
 
     def worst(self, sums: Callable[[Floats], Floats]) -> float:
-        """Return the least of *sums* over any design's PnL; NaN if unknown.
-
-        Args:
-            sums: Sums over periods of all columns, such as `PeriodBlocks`' blocks.
-        """
+        """The least of *sums* (over periods, all columns) over any design's PnL; NaN if unknown."""
         values = sums(self.pnl)
         return float(np.nanmin(values)) if np.isfinite(values).any() else math.nan
 
@@ -76,10 +72,10 @@ class OnRecord:
 
 
 def independent_trials(pnl: Floats) -> float:
-    """Return ρ + (1 − ρ)·trials: what correlated trials are worth.
+    """ρ + (1 − ρ)·trials: what correlated trials are worth.
 
-    ρ is the columns' mean correlation, at least 0; columns without variation, and minutes that only one of two has
-    (NaN), count as uncorrelated. Bailey and López de Prado (2014), appendix 3.
+    ρ is the columns' mean correlation, at least 0; columns that do not vary or overlap (NaN) count as uncorrelated.
+    Bailey and López de Prado (2014), appendix 3.
     """
     trials = int(pnl.shape[1])
     if trials < 2:
@@ -137,10 +133,7 @@ class Recording:
         return self._read[place]
 
     def on_record(self, *, again: bool = False) -> OnRecord:
-        """Return what is on record of the days of the trials.
-
-        As when the first trial of each day was added, or, read *again*, as now.
-        """
+        """On the days of the trials, as when each day's first was added or, read *again*, now."""
         if again:
             self._read = {place: self.ledger.read(*place) for place in self._read}
         own, days = list(self._own.values()), {trial.place: trial for trial in self._own.values()}

@@ -22,13 +22,12 @@ def write_openings(out_root: Path, tapes: "Iterable[Tape]", made_by: str) -> lis
 
 
 def check_openings(tapes: "Iterable[Tape]", out_root: "str | os.PathLike[str] | None") -> None:
-    """Refuse held-out days opened in Python without an *out_root* whose ledger records it."""
     if out_root is None and any(tape.meta.opened for tape in tapes):
         raise UsageError("a day that is held out was opened; give out_root, whose ledger writes that down")
 
 
 def note_fitted(tapes: "Sequence[Tape]", out_root: "str | os.PathLike[str] | None") -> None:
-    """Record that held-out days are fitted in Python; warn if that fails; UsageError without *out_root*."""
+    """Warn if that fails; UsageError without *out_root*."""
     check_openings(tapes, out_root)
     if out_root is not None:
         for problem in write_openings(Path(out_root), tapes, PYTHON):
@@ -36,7 +35,7 @@ def note_fitted(tapes: "Sequence[Tape]", out_root: "str | os.PathLike[str] | Non
 
 
 def refuse_trained(what: str, trained_on: Callable[[str], object], tapes: "Sequence[Tape]") -> None:
-    """Raise UsageError if *what* was trained on a held-out day of *tapes*, which then tests nothing."""
+    """A day of *tapes* that *what* was trained on tests nothing: UsageError."""
     trained = [day for tape in tapes if tape.meta.opened for day in tape.days if trained_on(day)]
     if trained:
         raise UsageError(

@@ -32,13 +32,11 @@ def own_content(content: Any) -> Any:
 
 
 def _is_of_others(item: Any) -> bool:
-    """A warning on other runs, or the worst minute on record."""
     if isinstance(item, dict):
         return item.get("role") == STRESSED
     return isinstance(item, str) and item.startswith(_OF_OTHERS)
 
 
 def own_sha256(content: Any) -> str:
-    """Return the sha256 of JSON *content* as if nothing else were on record."""
     text = json.dumps(own_content(content), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

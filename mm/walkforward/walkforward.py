@@ -72,7 +72,6 @@ def study(
 
     Args:
         memory: See ``Checkpoint.value``.
-        step: Called with 1 after each window.
     """
     windows = plan.over(calibrator.days)
     clustering = WindowClustering(calibrator, plan, memory) if plan.clustered else None
@@ -100,8 +99,7 @@ def study(
 class Checkpoint:
     """Computed values of a run by name, on disk: a run resumed after a kill does not compute them again.
 
-    A line per value, and two files per run of simulated orders. Values pass through JSON even when just computed, so
-    that a resumed run has the same numbers.
+    A line per value, and two files per run of simulated orders.
 
     Attributes:
         found: Values that existed at the start.

@@ -41,7 +41,7 @@ WORDS = ("usable", "status", "source", "reason", "start", "shape")  # the column
 
 
 def write_window_metrics(path: Path, study: "Study") -> int:
-    """Write one row per segment, and return their number; a cell without a value is empty."""
+    """Return the number of rows; a cell without a value is empty."""
     rows = list(_rows(study))
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
@@ -99,11 +99,7 @@ class SegmentRows:
 
 
 def read_segments(path: Path) -> SegmentRows:
-    """Read the segments of a schedule.
-
-    Raises:
-        BrokenFile: If the file is unreadable, lacks a column, or has an invalid number.
-    """
+    """Raises BrokenFile."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             header, *rows = [row for row in csv.reader(file) if row] or [[]]

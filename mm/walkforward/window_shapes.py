@@ -63,7 +63,7 @@ class ShapeSampler:
         self.found: list[WindowShape] = []
 
     def add(self, number: int, segment: "Segment", own: "WindowFit") -> None:
-        """Add a window if its curve is its own and enough of the schedule has passed."""
+        """Only if a window's curve is its own and enough of the schedule has passed."""
         if number < self._next or not any(point.ci95 for point in own.fit.lambda_curve):
             return
         span = segment.train_start_us, segment.train_end_us

@@ -36,9 +36,7 @@ class MarginReport:
     """How a run used the margin of its position.
 
     Attributes:
-        liquidated: The liquidation; None without one.
         peaks: Largest margins of the position; ratio and leverage are over all cross positions of its account.
-        marks: Number of mark prices that were looked at, and how many of them were recorded.
     """
 
     terms: MarginTerms
@@ -64,11 +62,7 @@ def peaks_shown(peaks: MarginPeaks) -> dict[str, float]:
 
 
 class ContractMargin:
-    """The margin of a paper exchange's position.
-
-    Attributes:
-        liquidated: The liquidation, after which nothing is played; None without one.
-    """
+    """The margin of a paper exchange's position."""
 
     def __init__(
         self, exchange: "PaperExchange", account: MarginAccount, symbol: str, terms: MarginTerms, *, alone: bool
@@ -119,7 +113,7 @@ class ContractMargin:
         self._note(us)
 
     def refusal(self, us: int, side: int, ticks: int, lots: int, bid: int, ask: int) -> int:
-        """Return the reason for which the exchange refuses an order, by its code in the journal; 0 for none."""
+        """The reason, by its code in the journal, for which the exchange refuses an order; 0 for none."""
         if self.account.liquidations:
             return _REASONS[MARGIN_INSUFFICIENT]
         return _REASONS[self.account.can_open(us, self.symbol, OpenOrder(side, ticks, lots), (bid, ask))]
@@ -131,7 +125,6 @@ class ContractMargin:
     # what the paper exchange tells
 
     def funding(self, us: int, paid_e8: int) -> None:
-        """Book funding, and liquidate a position that cannot pay it."""
         if self.account.liquidations:
             return
         self.account.funding(us, self.symbol, paid_e8)
@@ -141,7 +134,6 @@ class ContractMargin:
             self.look(us)
 
     def look(self, us: int) -> None:
-        """Liquidate what has no margin at the marks up to and including an instant."""
         if not self.account.liquidations:
             self.account.settle(us, self)
 
@@ -181,7 +173,7 @@ class ContractMargin:
         return [OpenOrder(*order) for order in self._engine.resting]
 
     def _offers(self, side: int, limit: int) -> list[tuple[int, int]]:
-        """Return the levels that a forced order can take: the book, less what traded since its last event."""
+        """Levels that a forced order can take: the book, less what traded since its last event."""
         if self._tape is None:
             return []
         taken = [row for row in self._engine.taken if row[0] == side]
@@ -204,7 +196,7 @@ class ContractMargin:
 def offers_at(
     tape: "Tape", feed: "Feed | None", us: int, side: int, limit: int, taken: Sequence[tuple[int, ...]]
 ) -> list[tuple[int, int]]:
-    """Return the levels, ticks and lots, best first, that an order of a side can take up to a price."""
+    """Levels, ticks and lots, best first, that an order can take up to a price."""
     stop = int(np.searchsorted(tape.event_us if feed is None else feed.clock_us, us, side="right"))
     order: Ints = np.arange(stop) if feed is None else feed.sequence[:stop]
     kinds = tape.kind[order]

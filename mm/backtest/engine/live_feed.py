@@ -71,8 +71,7 @@ class RowNumbers(Protocol):
     @property
     def last_seq(self) -> int: ...
 
-    def depth_seq(self, number: int) -> int:
-        """Return the row number of the depth message that `DepthArrived` counted as *number*."""
+    def depth_seq(self, number: int) -> int: ...
 
 
 class EventTaker(Protocol):

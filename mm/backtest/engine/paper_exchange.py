@@ -384,7 +384,7 @@ class PaperExchange:
         return tape.orders.dark(tape, feed)
 
     def without_log(self) -> list[str]:
-        """Return the stretches of the attached tape without the order log that the fill model plays, in words."""
+        """The stretches, in words, without the order log that the fill model plays."""
         if not self._dark or self._last is None:
             return []
         day, log = self._last.days[0], "no order log, which FILL_MODEL=queue_orders plays: excluded"
@@ -495,10 +495,6 @@ class Leg:
     """Another market with a strategy's orders: its own paper exchange, played up to each call.
 
     So the strategy's clock is the only one, and nothing of this market is later.
-
-    Args:
-        feed: Its exchange acts at the tapes' instants.
-        own: The run's fill model: if it plays every order, so does this market where it can.
     """
 
     def __init__(self, feed: "OtherFeed", rules: Rules, own: FillModel) -> None:
@@ -560,13 +556,12 @@ class Leg:
 
 
 def require_orders(fills: object, tape: "Tape") -> None:
-    """Raise MissingOrders if a fill model needs every order of the market, and a day has no order log."""
+    """Raise MissingOrders if a fill model needs every order, and a day has no order log."""
     if isinstance(fills, FillModel) and fills.needs_orders and not tape.has_orders:
         raise MissingOrders("{fill_model} queue_orders plays every order of the market: {}", tape.no_orders)
 
 
 def _window(tape: "Tape") -> tuple[int, int]:
-    """Whole pages around a tape's best prices, end excluded."""
     low, high = (ticks // LEVEL_PAGE for ticks in tape.best_span)
     margin = WINDOW_MARGIN_TICKS // LEVEL_PAGE  # a whole number
     return max(low - margin, 0) * LEVEL_PAGE, (high + margin + 1) * LEVEL_PAGE

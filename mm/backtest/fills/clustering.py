@@ -40,13 +40,8 @@ class Clustering(NamedTuple):
     def of(cls, block: Mapping[str, Any]) -> "Clustering":
         """Return the process of a *block*.
 
-        Args:
-            block: ``mu_per_s`` by side, ``kernels`` of ``beta_per_s`` and ``branching``; optionally ``mean_per_s``
-                (default: stationary mean), ``sweeps`` (true) and ``status``; others are ignored.
-
         Raises:
             FitError: If its ``status`` is not ``ok``.
-            UsageError: If a number is missing or invalid.
         """
         status = block.get("status", "ok")
         if status != "ok":

@@ -20,7 +20,7 @@ def finite(value: Any) -> Any:
 
 
 def missing(key: str, value: object, reasons: Container[str]) -> list[str]:
-    """Return dotted names that are None under *key*, its members or their rows.
+    """Dotted names that are None under *key*, its members or their rows.
 
     A key of *reasons* with only None members stands for them.
     """
@@ -36,7 +36,7 @@ def missing(key: str, value: object, reasons: Container[str]) -> list[str]:
 
 
 def check(value: object) -> None:
-    """Raise TypeError or ValueError with the path of a value that JSON cannot hold, such as a model's number."""
+    """Raise TypeError or ValueError with the path of a value that JSON cannot hold."""
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as error:

@@ -14,14 +14,12 @@ BLOCK_US = 300 * US_PER_S
 
 
 def fill_intervals(fills: Floats, expected: Floats) -> list[Ends]:
-    """Return each column's 95 % interval of the mean fill count, for bursty fills.
+    """Each column's 95 % interval of the mean fill count, for bursty fills.
 
     It is the variance of a block's fills minus its expected fills, scaled to the column's level (total fills / total
-    expected fills). Blocks without either are skipped; the interval is never narrower than Poisson's; None below two
-    blocks.
+    expected fills). Blocks without either are skipped; the interval is never narrower than Poisson's.
 
     Args:
-        fills: float64[blocks, columns], in order.
         expected: What fills should be proportional to, in the same shape.
     """
     variance, degrees, total = _variances(fills, expected)
@@ -32,7 +30,6 @@ def fill_intervals(fills: Floats, expected: Floats) -> list[Ends]:
 
 
 def stretch_intervals(fills: Floats, expected: Floats, stretch: Ints, hour: Ints) -> list[Ends]:
-    """Return each stretch's 95 % interval of the mean fill count, for bursty fills."""
     if not len(hour):
         return []
     place = np.arange(len(hour)) - np.searchsorted(hour, hour)

@@ -81,7 +81,7 @@ class GroupMeans:
 def half_spreads(
     journal: "Journal", instrument: "Instrument", horizons_s: Sequence[int] = AFTER_S, target_lots: int = 0
 ) -> tuple[Mean, dict[int, GroupMeans]]:
-    """Return the effective half-spread, and adverse selection by group and horizon.
+    """The effective half-spread, and adverse selection by group and horizon.
 
     The effective half-spread is the mean of s·(m − p), captured relative to the mid at the fill. Adverse selection is
     the mean of s·(m_h − m), the mid's move in our favour; negative is adverse. A fill is left out if the data end
@@ -114,9 +114,9 @@ def block_length_us(spans: Spans, after_us: int) -> int:
 
 
 def just_after(journal: "Journal") -> Ints:
-    """Return bid + ask just after each fill's event, 0 without a valid book.
+    """Bid + ask just after each fill's event, 0 without a valid book.
 
-    Only a book change moves it: the first at that instant that begins at the mid before the fill.
+    Only a book change at that instant that begins at the mid before the fill moves it.
     """
     mid2 = journal.fills[:, 7].copy()
     by_book = [code for code, reason in enumerate(journal.fill_reasons) if reason.endswith(":book")]
@@ -135,7 +135,7 @@ def just_after(journal: "Journal") -> Ints:
 
 
 def moves(journal: "Journal", horizon_s: float) -> "Moved":
-    """Return the change of bid + ask over the horizon, 0 if unknown, and whether it is known."""
+    """The change of bid + ask over the horizon (0 if unknown), and whether it is known."""
     later_us, mid2 = journal.fills[:, 0] + round(horizon_s * US_PER_S), journal.fills[:, 7]
     later = mid2_at(journal.mids, later_us)
     known = (mid2 > 0) & (later > 0) & (later_us <= journal.counters["last_us"])
@@ -151,7 +151,6 @@ def mid2_at(mids: "Table", us: Ints) -> Ints:
 
 
 def markouts(after: Mapping[int, GroupMeans]) -> list[dict[str, Any]]:
-    """Return a row per group and horizon of `half_spreads`, except all fills."""
     return [
         {
             "fills": name,
@@ -196,13 +195,10 @@ class BlockSums:
     def of(
         cls, blocks: tuple[Ints, int], cells: Ints, known: Mask, lots: Ints, favour: Ints, earned: Ints
     ) -> "BlockSums":
-        """Return the sums.
+        """*favour* and *earned* are half ticks in our favour, and captured.
 
         Args:
-            blocks: Block of each fill, and number of blocks.
             cells: From `cells_of`.
-            favour: Half ticks in our favour, 0 if unknown.
-            earned: Half ticks captured at the fill.
         """
         block, number = blocks
         place, size = np.maximum(block, 0) * CELLS + cells, max(number, 1) * CELLS
@@ -212,7 +208,6 @@ class BlockSums:
         return cls(count, *sums)
 
     def means(self, fills: int, half_tick: float, *, independent: bool) -> GroupMeans:
-        """A short run's blocks are not *independent*."""
         kept = self.moved + self.captured
 
         def of(sums: Floats, group: int) -> Estimate:

@@ -88,9 +88,8 @@ NOT_FINITE = "it would not be a finite number"
 
 
 def refused(counts: Ints) -> dict[str, Any]:
-    """Return rejected and unsent orders, in total and by reason.
+    """Rejected and unsent orders, in total and by reason, the most frequent first.
 
-    ``n_rejects`` and ``rejects`` count REJECT rows, ``n_skips`` and ``skips`` SKIP rows; most frequent reasons first.
     *counts* are order rows by action and reject reason.
     """
     counted: dict[str, Any] = {}
@@ -102,12 +101,10 @@ def refused(counts: Ints) -> dict[str, Any]:
 
 
 def quoted(ticks: Mapping[str, float | None], tick_e8: int) -> dict[str, float | None]:
-    """Convert distances in ticks to quote asset per unit."""
     return {name: None if value is None else value * tick_e8 / E8 for name, value in ticks.items()}
 
 
 def basis(terms: "RunTerms") -> dict[str, Any]:
-    """Return the assumptions of the run: reference price, fit, known bias of the fill model, gamma, and target."""
     fit = terms.fit
     reference = "mid" if terms.intensity is None else terms.intensity.reference
     return {
@@ -200,7 +197,7 @@ def _why_crossing(summary: Mapping[str, Any]) -> str:
 
 
 def of_verdict(numbers: Mapping[str, Any]) -> list[str]:
-    """Return what limits a verdict: what would undo it, a drifting mean, PnL outside its periods."""
+    """What would undo a verdict, a drifting mean, PnL outside its periods."""
     if "undone_by" not in numbers:  # of a sweep's point
         return []
     undone, half_life_s = numbers["undone_by"], numbers["returns"]["drift_half_life_s"]
@@ -215,7 +212,6 @@ def of_verdict(numbers: Mapping[str, Any]) -> list[str]:
 
 
 def undone_text(undone: Mapping[str, Any], one: str = "minute", several: str = "minutes") -> str:
-    """Return what would undo a verdict above 0, as in ``undone_by``."""
     losing, times = undone["losing_periods"], undone["times_the_largest"]
     size = "none was seen" if times is None else f"{number(times, 2)} times the largest seen"
     return (
@@ -277,7 +273,7 @@ def unearned_fee(journal: "Journal", terms: "RunTerms", summary: Mapping[str, An
 
 
 def short_of_fee(journal: "Journal", terms: "RunTerms", half: float | None) -> tuple[float, float] | None:
-    """Return both in ticks if the half-spread is below the maker fee."""
+    """Both in ticks if the half-spread is below the maker fee."""
     mids = journal.mids[:, 1]
     if half is None or not (mids > 0).any():
         return None
@@ -333,7 +329,7 @@ def paid_as_on_spot(journal: "Journal", terms: "RunTerms") -> list[str]:
 
 
 def liquidated(terms: "RunTerms") -> list[str]:
-    """Return what a liquidation means for the numbers, and what of a margin is not known."""
+    """What a liquidation means for the numbers, and what of a margin is not known."""
     if terms.margin is None:
         return []
     margin, texts = terms.margin, list[str]()
@@ -371,11 +367,7 @@ def by_reason(counts: Mapping[str, int]) -> str:
 
 
 def why_no_orders(counts: Ints, *, reached: bool) -> str | None:
-    """Note why no order reached the book; None if one did, or none was requested.
-
-    Args:
-        reached: A sent order arrived and was not rejected.
-    """
+    """None if an order reached the book, or none was requested."""
     if reached or counts[ACTIONS.index("FILL")].any():
         return None
     unsent = counts[[ACTIONS.index("SKIP"), ACTIONS.index("REJECT")]].sum(axis=0)
@@ -467,7 +459,6 @@ def _in_sample(fit: Mapping[str, Any]) -> list[str]:
 
 
 def given_text(summary: Mapping[str, Any]) -> str:
-    """The end of "95 %": what the interval of the ratio of fills is given; empty for a predictive one."""
     given = summary["fills_ratio"].get("given")
     return f" given {given}" if given else ""
 

@@ -426,7 +426,6 @@ _BY_KEY = {number.key: number for number in NUMBERS}
 
 
 def unit_of(key: str, member: str = "") -> str:
-    """Return the unit of a number of the summary, or of its *member*; empty for texts and mixtures."""
     if member.endswith("_s"):
         return SECONDS
     return _MEMBER_UNITS.get(f"{key}.{member}", _BY_KEY[key].unit)

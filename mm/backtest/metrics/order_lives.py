@@ -82,7 +82,6 @@ class Lives:
 
     @cached_property
     def until_us(self) -> Ints:
-        """At the latest the end of the data; before arrival if it never rested."""
         until = np.where(self.end_us < 0, self.last_us, self.end_us)
         return np.where(self.rejected, NEVER, until)
 
@@ -100,7 +99,6 @@ class LifeLog:
         self._ended.append(np.stack((orders[:, 1][ended], orders[:, 0][ended], action[ended] == REJECT)))
 
     def lives(self, last_us: int) -> Lives:
-        """The data end at *last_us*."""
         order_id, *columns = np.concatenate(self._sent, axis=1)
         sent_us, active_us, side, ticks, lots = columns
         first_id = int(order_id[0]) if len(order_id) else 1
@@ -128,7 +126,7 @@ def lives(journal: "Journal") -> Lives:
 
 
 def order_totals(journal: "Journal") -> "tuple[Table, float]":
-    """Return order rows by action and reject reason, int64[16, 64], and the lots of all orders sent."""
+    """Order rows by action and reject reason, int64[16, 64], and the lots of all orders sent."""
     if journal.order_counts is not None and journal.placed_lots is not None:
         return journal.order_counts, journal.placed_lots
     action, counts = journal.orders[:, 2], np.zeros((16, 64), np.int64)
@@ -137,11 +135,9 @@ def order_totals(journal: "Journal") -> "tuple[Table, float]":
 
 
 def partial_and_times(orders: Lives, fills: "Table") -> tuple[int, dict[str, Any]]:
-    """Return the number of orders partially filled, and latencies and lifetimes.
+    """Number of orders partially filled, and latencies and lifetimes in s, as of `spread_of`.
 
-    Times are s, as in ``spread_of``, None without such orders. ``quote_lifetime_s``: rest to end, of orders that did
-    both. ``order_to_ack_s``: sending to arrival. ``live_to_fill_s``, ``order_to_fill_s``: rest, or sending, to the
-    first fill. ``hit_rate``: share of sent orders with a fill.
+    ``hit_rate``: share of sent orders with a fill.
     """
     row = fills[:, 1] - orders.first_id
     known = (row >= 0) & (row < len(orders))
@@ -166,10 +162,9 @@ def partial_and_times(orders: Lives, fills: "Table") -> tuple[int, dict[str, Any
 
 
 def spread_of(times_us: Ints) -> dict[str, Any]:
-    """Return number, mean, quantiles, maximum (s) and histogram of *times_us*.
+    """Number, mean, quantiles, maximum (s) and histogram of *times_us*.
 
-    The histogram has pairs: an upper edge (s; 1, 2 or 5 times a power of ten, or the maximum), and the number of times
-    up to it.
+    The histogram has pairs: an upper edge (s; 1, 2 or 5 times a power of ten, or the maximum), and the number up to it.
     """
     if len(times_us) == 0:
         return {"n": 0, **dict.fromkeys(("mean", *SHARES, "max")), "histogram": []}
@@ -191,7 +186,7 @@ def fill_rates(
     intensity: "Intensity | None",
     offsets: "Table | None" = None,
 ) -> tuple[dict[str, Any], float | None]:
-    """Return fills, time at rest and predicted fills by distance and by hour; and all predicted fills."""
+    """Fills, time at rest and predicted fills by distance and by hour; and all predicted fills."""
     pieces = [] if intensity is None else intensity.rows()
     cells = TimeCells.of(Spans.of(journal.spans), int(journal.mids[0, 0]) if len(journal.mids) else 0)
     borders = _borders(journal, cells, pieces)
@@ -214,7 +209,7 @@ def fill_rates(
 
 
 def for_another_day(ratio: Mapping[str, Any], log_rate_half: float | None) -> dict[str, Any]:
-    """Return the ratio with what its interval is given (``given``; None: predictive).
+    """The ratio with what its interval is given (``given``; None: predictive).
 
     Half of the 95 % interval of ln λ widens it (None below three days).
     """
@@ -243,7 +238,6 @@ class TimeCells(NamedTuple):
         return cls(us, blocks.of(us))
 
     def at(self, us: Ints) -> Ints:
-        """Instants before the first are in the first."""
         periods: Ints = np.maximum(np.searchsorted(self.begin_us, us, side="right") - 1, 0)
         return periods
 
@@ -282,13 +276,12 @@ class RestSums(NamedTuple):
         self.rows[:, :, 1] = self.summed(us, half_ticks, mean)
 
     def fills(self, fills: "Table") -> Floats:
-        """By the mid before each; fills without one do not count."""
         fills = fills[fills[:, 7] > 0]
         return self.summed(fills[:, 0], fills[:, 2] * (fills[:, 7] - 2 * fills[:, 3]))
 
 
 def rest(orders: Lives, path: "Path", cells: TimeCells, intensity: "Intensity | None") -> tuple[RestSums, float | None]:
-    """Return time at rest with predicted fills, and its share outside the fit's distances (None if unknown).
+    """Time at rest with predicted fills, and its share outside the fit's distances.
 
     Args:
         path: Instants when mid, piece, offset or cell changes; bid + ask, and the mid's offsets, from then on.
@@ -326,12 +319,9 @@ def rest(orders: Lives, path: "Path", cells: TimeCells, intensity: "Intensity | 
 
 
 def stretches(begin_us: Ints, end_us: Ints, cuts: Ints, valid: Mask) -> "Iterator[tuple[Ints, Ints, Ints]]":
-    """Yield the stretches into which *cuts* divide spans: span, last cut before, length.
+    """The stretches into which *cuts* divide spans: span, last cut before, length.
 
     Time before the first cut is left out; a span that ends before it begins has none.
-
-    Args:
-        valid: Whether stretches that begin at a cut are returned.
     """
     first = np.maximum(np.searchsorted(cuts, begin_us, side="right") - 1, 0)
     count = np.where(end_us > begin_us, np.maximum(np.searchsorted(cuts, end_us) - first, 0), 0)
@@ -365,11 +355,7 @@ def _quoted(spent: RestSums) -> dict[str, float | None]:
 
 
 def mid_offsets(reference: str, us: Ints, prices: "Sequence[Ints]", lots: "Sequence[Ints]") -> "Table":
-    """Return when the mid's distance from a reference price changes, and the new values.
-
-    Args:
-        reference: ``best`` or ``micro``.
-        prices: Bid and ask from then on, ticks; 0 for none.
+    """When the mid's distance from ``best`` or ``micro`` changes, and the new values.
 
     Returns:
         int64[n, 3]: us, and bids' and asks' distances in eighths of a tick, to which the micro-price is rounded.
@@ -396,10 +382,7 @@ def _path(journal: "Journal", borders: Ints, offsets: "Table | None") -> "Path":
 
 
 def _cut_at(mids: "Table", instants: Ints) -> tuple[Ints, Ints]:
-    """Return the instants of *mids* merged with ascending *instants* after its first row, and bid + ask from each on.
-
-    Equal instants come after the row's.
-    """
+    """Merge the instants of *mids* with ascending *instants* after its first row; bid + ask from each on."""
     row = np.searchsorted(mids[:, 0], instants, side="right")
     return np.insert(mids[:, 0], row, instants), np.insert(mids[:, 1], row, mids[row - 1, 1])
 

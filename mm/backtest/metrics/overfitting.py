@@ -17,10 +17,9 @@ _AT_ONCE = 128  # halves per chunk
 def probabilistic_sharpe(
     sharpe: float, *, benchmark: float = 0.0, periods: int, skew: float, kurtosis: float, inflation: float = 1.0
 ) -> float | None:
-    """Return the probability that the true Sharpe ratio is above *benchmark*: Bailey, López de Prado (2012).
+    """The probability that the true Sharpe ratio is above *benchmark*: Bailey, López de Prado (2012).
 
-    *inflation*: long-run variance of the mean over its variance for independent periods; at least 1. None below two
-    periods, or if the moments give a variance of 0 or less.
+    *inflation*: long-run variance of the mean over its variance for independent periods; at least 1.
     """
     variance = (1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2) * max(inflation, 1.0)
     if periods < 2 or variance <= 0:
@@ -29,13 +28,9 @@ def probabilistic_sharpe(
 
 
 def expected_best_sharpe(variance: float, trials: int) -> float:
-    """Return the expected maximum Sharpe ratio of *trials* without skill.
+    """The expected maximum Sharpe ratio of *trials* without skill.
 
-    *variance*: of Sharpe ratios over independent trials; one trial has no selection bias and returns 0. Bailey, López
-    de Prado, "The deflated Sharpe ratio" (2014).
-
-    Raises:
-        MMError: If the variance is below 0 or there is no trial.
+    *variance*: of Sharpe ratios over independent trials. Bailey, López de Prado, "The deflated Sharpe ratio" (2014).
     """
     if not variance >= 0 or trials < 1:
         raise MMError(f"best of {trials} trials, variance {variance}: need one trial or more and a variance from 0 on")
@@ -46,19 +41,16 @@ def expected_best_sharpe(variance: float, trials: int) -> float:
 
 
 def deflated_sharpe(sharpe: float, *, variance: float, trials: int, periods: int, **shape: float) -> float | None:
-    """Return the probability that the best trial's true Sharpe ratio exceeds selection bias.
+    """The probability that the best trial's true Sharpe ratio exceeds selection bias.
 
     ``probabilistic_sharpe`` (arguments *shape*) with ``expected_best_sharpe`` as benchmark.
-
-    Raises:
-        MMError: If the variance is below 0 or there is no trial.
     """
     benchmark = expected_best_sharpe(variance, trials)
     return probabilistic_sharpe(sharpe, benchmark=benchmark, periods=periods, **shape)
 
 
 def backtest_overfitting(performance: Floats, blocks: int = 16) -> float | None:
-    """Return the probability that the best trial in sample is at most the median out of sample.
+    """The probability that the best trial in sample is at most the median out of sample; None below two trials.
 
     Combinatorially symmetric cross-validation: Bailey, Borwein, López de Prado, Zhu (2017). Periods are cut into equal
     *blocks* (the first that fill none are left out); each half of the blocks selects the best Sharpe ratio, the other
@@ -67,14 +59,6 @@ def backtest_overfitting(performance: Floats, blocks: int = 16) -> float | None:
 
     Args:
         performance: PnL, periods by trials.
-        blocks: Even; 16 blocks have 12 870 halves.
-
-    Returns:
-        Share of halves whose choice ranks at the median or below; None below two trials, or if half the blocks have
-        fewer than two periods.
-
-    Raises:
-        MMError: If *blocks* is odd or below 2, or a performance is not finite.
     """
     if blocks < 2 or blocks % 2:
         raise MMError(f"cross-validation in {blocks} blocks: they must be even in number, such as 16")

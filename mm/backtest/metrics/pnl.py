@@ -60,7 +60,7 @@ class EquitySeries:
 
     @property
     def left_out(self) -> float:
-        """Quoting PnL in no period: between spans, and in their last parts; quote asset."""
+        """Quoting PnL (quote asset) in no period: between spans, and in their last parts."""
         if not len(self.quoting):
             return 0.0
         return self.quote(self.quoting[-1]) - float(self.changes.sum()) / self.per_quote
@@ -86,10 +86,9 @@ class AccountSeries(EquitySeries):
 
 
 def together(accounts: "Sequence[EquitySeries]") -> EquitySeries:
-    """Sum *accounts* of one quote asset: their first rows, then a row at each instant.
+    """Sum *accounts* of one quote asset, each with its last row by then (its first before).
 
-    An account counts with its last row by then, before its first row with that row. The spans are the first account's,
-    where the strategy quotes.
+    The spans are the first account's, where the strategy quotes.
     """
     instants = np.unique(np.concatenate([account.us for account in accounts]))
     us = np.concatenate((instants[:1], instants))
@@ -130,7 +129,7 @@ def _with_begins(state: "Table", begin_us: Ints, mids: "Table") -> "Table":
 
 
 def telling_rows(state: "Table", also_us: Ints) -> Rows:
-    """Return the rows around each change, and around each of *also_us* (ascending)."""
+    """The rows around each change, and around each of *also_us* (ascending)."""
     kept = np.zeros(len(state), np.bool_)
     kept[:1] = kept[-1:] = True
     for begin, piece in in_pieces(state, 1):
@@ -142,7 +141,6 @@ def telling_rows(state: "Table", also_us: Ints) -> Rows:
 
 
 def changes_60s(account: EquitySeries) -> Floats:
-    """Return the quoting PnL of each period of 60 s, in the quote asset."""
     return account.changes / account.per_quote
 
 
@@ -154,10 +152,7 @@ def account_series(
     target_funding: "Sequence[tuple[int, int]]" = (),
     spans: Spans = NO_SPANS,
 ) -> AccountSeries:
-    """Return the account of a journal's *state* rows, and its time with a market.
-
-    *target_funding*: instants and amounts (1e-8 of the quote asset) of the target's funding.
-    """
+    """Return the account of a journal's *state* rows, and its time with a market."""
     half_tl, fee = 5 * instrument.tick_lot_e16, 10**9  # in units of 1e-17
     common = math.gcd(half_tl, fee)  # a divisor of 10**17, too
     half_tl, fee = half_tl // common, fee // common
@@ -210,14 +205,11 @@ class Pnl:
 
 
 def split(fills: "Table", account: "AccountSeries", terms: "RunTerms | None" = None) -> Pnl | None:
-    """Return the PnL and its parts, or None if no state row has a valid book to mark at.
+    """The PnL and its parts; None if no state row has a valid book to mark at.
 
     Spread is the sum of s·q·(m − p) over fills, m the mid before; inventory is the position beyond the target times the
-    mid's move between fills, minus its funding; hold is the target's. All are summed from fills alone and checked
-    against the account.
-
-    Raises:
-        MMError: If fills and state rows do not add up: a bug in the engine.
+    mid's move between fills, minus its funding; hold is the target's. All are summed from fills and checked against the
+    account: MMError is a bug in the engine.
     """
     if not account.valid.any():
         return None
@@ -268,10 +260,7 @@ class Pairs:
 
 
 def pairs(fills: "Table") -> Pairs:
-    """Match *fills* first in, first out.
-
-    Lots bought and lots sold are numbered; equal numbers are a pair.
-    """
+    """First in, first out: lots bought and lots sold are numbered, and equal numbers are a pair."""
     whole = np.int64 if whole_sum(fills[:, 4]) < SAFE else object
     buys, sells = (np.flatnonzero((fills[:, 2] == side) & (fills[:, 4] != 0)) for side in (1, -1))
     bought, sold = (np.cumsum(fills[rows, 4].astype(whole)) for rows in (buys, sells))
@@ -289,7 +278,7 @@ def realised(fills: "Table", matched: Pairs, account: "AccountSeries") -> int:
 
 
 def round_trip_stats(fills: "Table", matched: Pairs, instrument: "Instrument") -> dict[str, Any]:
-    """Return the round trips of *matched* lots; money in the quote asset, after the fees of both ends."""
+    """Money in the quote asset, after the fees of both ends."""
     if len(matched.lots) == 0:
         return {"n": 0, **dict.fromkeys(("win_rate", "mean", "median", "best", "worst", "holding_s"))}
     result, held_us = round_trips(fills, matched, instrument.tick_lot_e16 / (E8 * E8))
@@ -305,10 +294,7 @@ def round_trip_stats(fills: "Table", matched: Pairs, instrument: "Instrument") -
 
 
 def round_trips(fills: "Table", matched: Pairs, notional: float) -> tuple[Floats, Floats]:
-    """Return each trip's PnL after fees, and its duration (µs).
-
-    *notional*: value of a tick·lot, quote asset.
-    """
+    """Each trip's PnL after fees, and its duration (µs); *notional* is a tick·lot's value, quote asset."""
     us, _, _, ticks, lots, fee_e8, *_ = np.ascontiguousarray(fills.T)
     buy, sell, closing = matched.buy, matched.sell, matched.closing
     fee = fee_e8 / E8 / np.maximum(lots, 1)  # per lot

@@ -26,7 +26,7 @@ def block_periods(periods: int) -> int:
 def mean_ends(
     pnl: Floats, counts: Sequence[int], comparisons: float = 1.0, tail: float | None = None
 ) -> tuple[Floats, Floats]:
-    """Return the ends of each column's 95 % interval (Student's t) of the mean PnL per block; NaN below two."""
+    """Each column's 95 % interval (Student's t) of the mean PnL per block; NaN below two."""
     length = block_periods(len(pnl))
     blocks = PeriodBlocks.of(counts, length)
     sums, sizes = blocks.sums(pnl), blocks.sizes.astype(np.float64)
@@ -39,7 +39,6 @@ def mean_ends(
 
 
 def worst_block(pnl: Floats, counts: Sequence[int]) -> float | None:
-    """Return any column's least PnL of a short block; NaN is not played."""
     blocks = PeriodBlocks.of(counts, SHORT)
     rates = blocks.sums(pnl) / np.maximum(blocks.sizes, 1)[:, None]
     known = rates[np.isfinite(rates)]
@@ -47,18 +46,13 @@ def worst_block(pnl: Floats, counts: Sequence[int]) -> float | None:
 
 
 def worst_on_record(record: "OnRecord | None") -> float | None:
-    """None below two designs."""
+    """Whether 0 is in each column's 95 % interval of the mean difference per block to *first*."""
     if record is None or record.on_these_days < 2:
         return None
     return worst_block(record.pnl, [count for _, count in record.parts])
 
 
 def are_tied(pnl: Floats, counts: Sequence[int], first: Floats) -> list[bool]:
-    """Return whether 0 is in each column's 95 % interval of the mean difference per block to *first*.
-
-    *first* is chosen by the same PnL, so intervals hold at once for every pair: of equal designs, one is told apart in
-    5 % of sweeps.
-    """
     columns = pnl.shape[1]
     low, high = mean_ends(pnl - first[:, None], counts, columns * (columns - 1) / 2)
     return [not (a > 0 or b < 0) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
@@ -79,7 +73,7 @@ def design_of(row: Mapping[str, Any], axes: Sequence[Any]) -> tuple[str, ...]:
 
 
 def rank(rows: list[Row], axes: Sequence[Any], rank_by: str) -> None:
-    """Sort *rows* by their designs' least value over fill assumptions, worst assumption first."""
+    """By the designs' least value over fill assumptions, the worst assumption first."""
     concludes = any(row.get("knows_next_move") is not False for row in rows if row["status"] == "ok")
     sign = -1.0 if rank_by.startswith("max_drawdown") else 1.0
     values: dict[tuple[str, ...], list[float]] = {}

@@ -47,7 +47,7 @@ def sharpe(changes: Floats, per_year: float) -> float | None:
 
 
 def sharpe_autocorr(changes: Floats, per_year: float) -> float | None:
-    """Return the annualised Sharpe ratio, corrected for autocorrelation: Lo, FAJ 58(4), 2002."""
+    """Annualised, corrected for autocorrelation: Lo, FAJ 58(4), 2002."""
     ratio = _ratio(changes)
     if ratio is None:
         return None
@@ -56,7 +56,7 @@ def sharpe_autocorr(changes: Floats, per_year: float) -> float | None:
 
 
 def inflation(changes: Floats) -> float:
-    """Return the long-run variance of the mean of varied *changes* over its independent variance.
+    """The long-run variance of the mean over its independent variance.
 
     Autocorrelations up to ``lags(n)`` are weighted 1 − j/(lags + 1): Newey and West.
     """
@@ -81,12 +81,11 @@ def block_length(periods: int) -> int:
 
 
 def sharpe_ci95(changes: Floats, per_year: float, seed: int) -> list[float] | None:
-    """Return a 95 % interval of the Sharpe ratio by a studentised circular block bootstrap (Götze and Künsch 1996).
+    """A studentised circular block bootstrap (Götze and Künsch 1996).
 
     2000 draws of blocks of ``block_length``; each ratio is studentised by its own standard error, so that draws without
     the few large gains, with small deviations, do not make the interval too short. It is widened to the draws' plain
-    quantiles if these are outside. None if the ratio is, below 20 periods, or if over one draw in twenty has no
-    variation.
+    quantiles if these are outside.
     """
     if _ratio(changes) is None or len(changes) < LEAST_PERIODS:
         return None
@@ -136,11 +135,11 @@ def _draw_ratios(drawn: Floats, lengths: Ints, centre: float) -> Floats:
 def verdict(
     changes: Floats, days: int = 1, trials: float = 1.0, tail: tuple[float, int] | None = None
 ) -> dict[str, Any] | None:
-    """Return whether the sum of 60 s *changes* is expected above 0 or below, with 95 % interval.
+    """Whether the sum of 60 s *changes* is expected above 0 or below, with 95 % interval.
 
     The error is long-run, with Student's t. ``days_to_decide``: how many such *days* would decide an undecided one.
-    Below ``LEAST_PERIODS`` it is too short; None if nothing varied. Among several independent *trials* all intervals
-    hold at once, and *changes* get one more block: PnL and periods of any trial's worst.
+    Among several independent *trials* all intervals hold at once, and *changes* get one more block: PnL and periods of
+    any trial's worst.
     """
     if len(changes) < LEAST_PERIODS:
         return {"text": TOO_SHORT, "lower95": None, "upper95": None, "days_to_decide": None}
@@ -170,7 +169,6 @@ def _ratio(changes: Floats) -> float | None:
 
 
 def calmar(gain: float, drawdown: float, years: float) -> float | None:
-    """*gain* per year over *drawdown*; None if either time or drawdown is 0."""
     return gain / years / drawdown if drawdown > 0 and years > 0 else None
 
 
@@ -208,10 +206,7 @@ def drawdowns_of(us: Ints, equity: Numbers) -> Drawdowns:
 
 
 def inventory_moments(us: Ints, inventory: Ints, target: int = 0) -> dict[str, float | None]:
-    """Time-weighted mean, abs_mean, rms, and max, of *inventory* minus *target*.
-
-    None if no time passes.
-    """
+    """Time-weighted, of *inventory* minus *target*."""
     if len(us) == 0:
         return {"mean": None, "abs_mean": None, "max": None, "rms": None}
     away, time, total = inventory - target, np.diff(us).astype(np.float64), float(us[-1] - us[0])
@@ -230,7 +225,7 @@ def share_beyond(us: Ints, inventory: Ints, bound: float, target: int = 0) -> fl
 
 
 def half_life_s(us: Ints, inventory: Ints) -> float | None:
-    """Return the first lag (s) at which *inventory*'s autocorrelation (per second) is below ½; None if constant."""
+    """The first lag (s) at which *inventory*'s autocorrelation (per second) is below ½."""
     if len(us) == 0:
         return None
     row = np.searchsorted(us, np.arange(us[0], us[-1] + 1, GRID_US), side="right") - 1
@@ -244,7 +239,6 @@ def half_life_s(us: Ints, inventory: Ints) -> float | None:
 
 
 def moments(changes: Floats, per_year: float) -> dict[str, Any]:
-    """Return the distribution figures of the *changes* of 60 s periods, in their own unit."""
     names = ("mean", "std", "median", "worst", "best", "gained", "lost")
     terms = {"periods": len(changes), "period_s": PERIOD_US // US_PER_S, "periods_per_year": per_year}
     figures: dict[str, Any] = {**terms, **dict.fromkeys(names)}
@@ -275,10 +269,7 @@ def _shape(changes: Floats) -> dict[str, float | None]:
 
 
 def psr(changes: Floats) -> float | None:
-    """Return 1 − p of the one-sided test that the mean of 60 s *changes* is not above 0, with the verdict's error.
-
-    None below ``LEAST_PERIODS`` varied periods.
-    """
+    """1 − p of the one-sided test that the mean of 60 s *changes* is not above 0, with the verdict's error."""
     from mm.base.special import stdtr
 
     if np.count_nonzero(changes) < LEAST_PERIODS or changes.min() == changes.max():
@@ -288,7 +279,7 @@ def psr(changes: Floats) -> float | None:
 
 
 def undone_by(changes: Floats, text: str | None, period_s: int = PERIOD_US // US_PER_S) -> dict[str, Any] | None:
-    """Return the loss that would undo a verdict above 0 (*text*) from few losing periods, fewer than ``FEW_LOSSES``."""
+    """The loss that would undo a verdict above 0 (*text*) from few losing periods, fewer than ``FEW_LOSSES``."""
     losing = int(np.count_nonzero(changes < 0))
     if text != ABOVE or losing >= FEW_LOSSES:
         return None
@@ -302,10 +293,9 @@ def undone_by(changes: Floats, text: str | None, period_s: int = PERIOD_US // US
 
 
 def drift_half_life_s(changes: Floats) -> float | None:
-    """Return the half-life of a slow drift of the mean; 0 without one, None in too few periods.
+    """Half-life of a slow drift of the mean; 0 without one, None in too few periods.
 
-    The spectrum is compared, by Whittle's likelihood, with a constant plus an autoregression of several half-lives and
-    shares; the best must gain ``DRIFT_GAIN``.
+    By Whittle's likelihood: a constant spectrum against one with an autoregression, which must gain ``DRIFT_GAIN``.
     """
     if len(changes) < LEAST_PERIODS or changes.min() == changes.max():
         return None
@@ -324,7 +314,7 @@ def drift_half_life_s(changes: Floats) -> float | None:
 
 
 def verdict_among(alone: Mapping[str, Any], periods: int, days: int, trials: float) -> dict[str, Any]:
-    """Return a verdict *alone* as one among independent *trials*."""
+    """A verdict *alone* as one among independent *trials*."""
     low, high = alone["lower95"], alone["upper95"]
     if low is None or high is None or trials <= 1:
         return dict(alone)
@@ -338,16 +328,15 @@ def verdict_among(alone: Mapping[str, Any], periods: int, days: int, trials: flo
 
 
 def best_of(probability: float | None, trials: float) -> float | None:
-    """Return a *probability* for the best of *trials* without skill."""
+    """A *probability* for the best of *trials* without skill."""
     return None if probability is None else float(probability**trials)
 
 
 def daily(account: "AccountSeries", terms: "RunTerms", fill_us: Ints) -> dict[str, Any]:
-    """Return PnL and fills of each day, and their annualised Sharpe ratio: mean over deviation (ddof 1) × √days a year.
+    """PnL and fills of each day, and their annualised Sharpe ratio: mean over deviation (ddof 1) × √days a year.
 
     A day runs from its ``starts_us`` to the next; the first begins with the run. PnL is the quoting's between the last
-    rows by both instants, so days add up; ``equity`` is at the end. Without as many starts as days, all count as one.
-    ``sharpe_daily`` is None below two days, or if PnLs are equal.
+    rows by both instants, so days add up; ``equity`` is at the end.
     """
     if not account.valid.any():
         return {"daily": [], "sharpe_daily": None}

@@ -18,7 +18,7 @@ PERIOD_US = 60_000_000
 
 
 def block_sizes(size: int, length: int) -> Iterator[int]:
-    """Yield block sizes of a stretch: *length*, and the rest.
+    """*length*, and the rest.
 
     A rest of at least half a block is kept; a shorter one joins the previous block, or is dropped if there is none.
     """
@@ -134,7 +134,6 @@ class PeriodBlocks:
         return cls(number.astype(np.int64), np.array(sizes, np.int64), left_out)
 
     def sums(self, values: Floats) -> Floats:
-        """float64[blocks, columns]."""
         used = self.number >= 0
         starts = np.cumsum(self.sizes) - self.sizes
         if not len(starts):

@@ -119,11 +119,7 @@ def summarise(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
 
 
 def strategy_summary(series: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[str, Any]:
-    """Return a strategy's PnL, verdict and ratios over several markets, as `summarise`.
-
-    Args:
-        knows: All markets' fills know the next move.
-    """
+    """Over several markets; *knows*: all markets' fills know the next move."""
     total, quoting = series.equity[-1] - series.equity[0], series.quoting[-1]
     money = {"pnl_total": total, "pnl_quoting": quoting, "pnl_hold": total - quoting}
     return dict(
@@ -142,10 +138,7 @@ def _before_fees(summary: dict[str, Any], unvalued: Mapping[str, str]) -> dict[s
 
 
 def point_summary(journal: "Journal", terms: "RunTerms", account: AccountSeries) -> dict[str, Any]:
-    """Return what a sweep compares points by, as `summarise`, computed alone.
-
-    ``warnings`` are on data, models, fees and nulls, not on orders.
-    """
+    """What a sweep compares points by."""
     (counts, placed_lots), traded = order_totals(journal), whole_sum(journal.fills[:, 4])
     summary = {
         **_setup(terms),
@@ -497,5 +490,4 @@ def _drawn(terms: "RunTerms") -> list[str]:
 
 
 def _read(terms: "RunTerms", way: str = "read this PnL as an upper bound, and compare it with") -> str:
-    """How to read a too kind fill model's PnL; on some days another earns more all the same."""
     return "here it earned less than another assumption of the sensitivity; compare it with" if terms.outearned else way

@@ -116,7 +116,6 @@ class SavedAgent:
 
     @property
     def requote_interval_ms(self) -> float:
-        """In training; else the time between decisions."""
         return float(self.about.get("requote_interval_ms", 1e3 * self.terms.step_s))
 
     @property
@@ -164,10 +163,9 @@ def write_agent(path: Path, agent: SavedAgent) -> str:
 
 
 def read_agent(path: Path) -> SavedAgent:
-    """Read an agent; DataError without the file.
+    """Read an agent; DataError without the file, BrokenFile if it was changed.
 
     Raises:
-        BrokenFile: If it is no agent, or was changed.
         SafetyError: If it names a user's signal whose module is not imported: a file may be foreign.
     """
 

@@ -51,8 +51,6 @@ def exact(market: PaperModel, policy: Policy) -> Moments:
 
 
 class _Walk:
-    """Probability of each inventory, with the moments of the gain and the exponential utility of the profit."""
-
     def __init__(self, market: PaperModel, policy: Policy, lost: float) -> None:
         self._market = market
         self._policy = policy
@@ -126,10 +124,6 @@ class _Walk:
 
 
 def _sum(parts: Sequence[tuple[int, Floats]], add: np.ufunc = np.add) -> Floats:
-    """Return the sum of arrays, each shifted by -1, 0 or 1; the result has one more entry at both ends.
-
-    With `np.logaddexp` the arrays are logarithms of the summands.
-    """
     total = np.full(len(parts[0][1]) + 2, 0.0 if add is np.add else -np.inf)
     for shift, values in parts:
         place = slice(1 + shift, 1 + shift + len(values))

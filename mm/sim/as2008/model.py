@@ -53,7 +53,7 @@ class PaperModel:
         return self.horizon_s * (1 - step / self.steps)
 
     def log_chance(self, distances: Floats) -> Floats:
-        """Return ln(lambda·dt) of quotes at *distances* from the mid; above 0 if the probability is capped at 1."""
+        """ln(lambda·dt); above 0 if the probability is capped at 1."""
         return np.asarray(np.log(self.A * self.step_s) - self.k * distances)
 
 
@@ -64,7 +64,7 @@ class Policy(Protocol):
     def average_spread(self) -> float | None: ...
 
     def distances(self, step: int, q: Inventories) -> tuple[Floats, Floats]:
-        """Return the distances of bid and ask from the mid at each inventory *q*; infinite if there is no quote."""
+        """At each inventory *q*; infinite if there is no quote."""
 
 
 class Fills(NamedTuple):
@@ -177,7 +177,7 @@ class GlftExact:
         self._values = values
 
     def distances(self, step: int, q: Inventories) -> tuple[Floats, Floats]:
-        """Return infinite distances where a fill would exceed the bound."""
+        """Infinite where a fill would exceed the bound."""
         padded = np.concatenate([[-np.inf], self._values[step], [-np.inf]])
         at = np.clip(q, -Q_MAX, Q_MAX) + Q_MAX + 1
         own = padded[at]
@@ -197,10 +197,9 @@ def _average_spread(market: PaperModel) -> float:
 
 
 def _propagator(market: PaperModel) -> NDArray[np.float64]:
-    """Return exp(-M·dt) up to a factor, accurate in each entry.
+    """exp(-M·dt) up to a factor, accurate in each entry.
 
-    -M plus a large enough multiple of the unit matrix has no negative entry, and neither has any term of the series of
-    its exponential, so nothing cancels. The multiple only scales the exponential, and quotes depend on ratios.
+    -M plus a multiple of the unit matrix has no negative entry, nor has its exponential series, so nothing cancels.
     """
     q = np.arange(-Q_MAX, Q_MAX + 1)
     ratio = market.gamma / market.k

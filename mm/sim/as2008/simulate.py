@@ -18,8 +18,7 @@ Sums = tuple[float, ...]
 class SampleMoments:
     """Mean and standard deviation of *n* draws, with their standard errors.
 
-    The standard error of the standard deviation is std·sqrt((kurtosis - 1)/(4n)). Skew and kurtosis are None if all
-    draws are equal; the kurtosis is also None for at most three draws. Without a kurtosis, se_std is 0.
+    The standard error of the standard deviation is std·sqrt((kurtosis - 1)/(4n)).
     """
 
     mean: float
@@ -42,7 +41,6 @@ class SimulatedPaths:
 def simulate(
     market: PaperModel, policy: Policy, expected: Moments, *, paths: int, stream: np.random.SeedSequence
 ) -> SimulatedPaths:
-    """Simulate *paths* paths of *policy* in *market*."""
     sizes = [min(BLOCK, paths - start) for start in range(0, paths, BLOCK)]
 
     profit_sums, q_sums = [], []

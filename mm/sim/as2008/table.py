@@ -115,7 +115,7 @@ def text(rows: Sequence[TableRow]) -> Iterator[str]:
 
 
 def _fixed(value: float | None) -> str:
-    """Return four decimals, rounded to 12 first: a mean such as 0.00515 is a tie that float errors must not decide."""
+    """Rounded to 12 first: a mean such as 0.00515 is a tie that float errors must not decide."""
     return "–" if value is None else f"{round(round(value, 12), 4) + 0.0:.4f}"
 
 

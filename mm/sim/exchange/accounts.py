@@ -18,10 +18,7 @@ _LETTERS = 3
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """At most *limit* events of *kind* in an interval of *number* units, which begins at a multiple of its length.
-
-    Names are as in exchangeInfo.
-    """
+    """At most *limit* events of *kind* in an interval of *number* units, which begins at a multiple of its length."""
 
     kind: str
     interval: str
@@ -85,7 +82,7 @@ class OrderCount:
         self._counts = [count + 1 for count in self.counts(us)]
 
     def filled(self, us: int, is_maker: bool) -> None:
-        """Reduce the count at the first trade of an order: by five if it rested, else by one."""
+        """At the first trade of an order: by five if it rested, else by one."""
         if not self.unfilled:
             return
         credit = _MAKER_CREDIT if is_maker else 1
@@ -117,7 +114,7 @@ class UserAccount:
     others: dict[str, Balance] = field(default_factory=dict)
 
     def beside(self, instrument: Instrument) -> "UserAccount":
-        """Return the account for a further symbol: the same quote asset and order counts, and funds of its base."""
+        """A further symbol has the same quote asset and order counts, and funds of its base."""
         base = self.others[instrument.base_asset] = Balance(BASE_FUNDS_E8)
         return UserAccount(self.number, self.name, base, self.quote, self.count, self.updates)
 
@@ -147,7 +144,7 @@ def two_users() -> list[UserAccount]:
 
 
 def with_assets(instrument: Instrument) -> Instrument:
-    """Return *instrument* with asset names; missing ones are derived from the symbol, which ends in the quote asset."""
+    """Missing asset names are derived from the symbol, which ends in the quote asset."""
     if instrument.base_asset and instrument.quote_asset:
         return instrument
     symbol = instrument.symbol

@@ -8,11 +8,10 @@ BAD_REQUEST, UNAUTHORIZED, CONFLICT, TEAPOT, TOO_MANY = 400, 401, 409, 418, 429
 
 
 class ApiError(MMError):
-    """Error for a request that the exchange refuses; the book does not change.
+    """The exchange refuses a request; the book does not change.
 
     Attributes:
-        http_status: HTTP status of the response; the WebSocket API returns the same number in ``status``.
-        data: Additional fields in the ``data`` of the response; None if there are none.
+        data: Additional fields in the response's ``data``.
         retry_us: Time from which a retry may succeed, µs; None if waiting does not help.
     """
 

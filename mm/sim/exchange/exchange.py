@@ -93,7 +93,7 @@ class Exchange:
         self.users.add_account(account.number)
 
     def listen(self, listener: Listener) -> None:
-        """Pass all further rows to *listener*, in order; each call has the rows of complete commands."""
+        """Each call has the rows of complete commands, in order."""
         self._listeners.append(listener)
 
     def before_trades(self, listener: Callable[[int], None]) -> None:
@@ -106,7 +106,7 @@ class Exchange:
         self._watchers[number].remove(watcher)
 
     def advance(self, us: int) -> None:
-        """Advance up to and including *us*; a past time has no effect."""
+        """Up to and including *us*; a past time has no effect."""
         self.now_us = max(self.now_us, us)
         self._flow.advance(self.now_us)
         self._drain()
@@ -116,7 +116,7 @@ class Exchange:
         return self._core.update_id
 
     def depth(self, limit: int) -> tuple[int, Levels, Levels]:
-        """Return the id of the book's last change, and the best *limit* levels of bids and asks, best first."""
+        """The id of the book's last change, and the best *limit* levels, best first."""
         grid = self.rules.instrument
         bids, asks = (
             [(grid.price(ticks), grid.qty(lots)) for ticks, lots in self._core.depth(side, limit)] for side in (+1, -1)
@@ -128,7 +128,7 @@ class Exchange:
         self.settlement.rates_e8 = maker_e8, taker_e8
 
     def average(self) -> Average:
-        """Return the mean price for the filters: mean of recent trades, else the reference price of the rules."""
+        """For the filters: the mean of recent trades, else the reference price of the rules."""
         return self.tape.average(self.now_us) or (self.rules.reference_ticks, 1)
 
     def check(self, number: int, new: NewOrder) -> None:
@@ -157,14 +157,14 @@ class Exchange:
         return [self._end(order, request_id) for order in orders]
 
     def expire_all(self) -> None:
-        """Expire all open orders of all users, to simulate an exchange that loses them."""
+        """To simulate an exchange that loses orders."""
         for number in self.accounts:
             for order in self.users.open(number):
                 self._core.cancel(self.now_us, order.core_id)
         self._drain()
 
     def trade_with(self, order: UserOrder, lots: int) -> None:
-        """Trade *lots* of a resting order with the market, after all orders ahead of it in the book."""
+        """With the market, after all orders ahead of it in the book."""
         ahead, side = 0, order.request.side
         for order_id, _, _, available in resting(self._core, side):
             if order_id == order.core_id:
@@ -174,7 +174,6 @@ class Exchange:
         self._drain()
 
     def cancel_replace(self, us: int, number: int, request: CancelRequest, new: NewOrder) -> CancelReplaced:
-        """Cancel an order and place another, and return both outcomes."""
         self.advance(us)
         self.check(number, new)
         exceeded = self._exceeded(number)
@@ -239,11 +238,7 @@ class Exchange:
         return order
 
     def _funded(self, number: int, new: NewOrder) -> tuple[int, int, bool]:
-        """Return lots and maximum cost (1e-8) of an order, and whether the book has less than requested.
-
-        Raises:
-            ApiError: If the account cannot pay the maximum cost, or a MARKET order by quote quantity is too small.
-        """
+        """Lots and maximum cost (1e-8), and whether the book has less than requested; raises ApiError."""
         rules, lots, is_short = self.rules, new.lots, False
         walk = Walk(self._core, new.side, number, new.stp)
         if not lots:
@@ -295,7 +290,7 @@ class Exchange:
         return self.accounts[number].count.exceeded(self.now_us) if self._limits else None
 
     def transfer(self, number: int, asset: str, amount_e8: int) -> None:
-        """Add an amount of an asset to an account without a trade; a negative one is taken from its free balance."""
+        """Without a trade; a negative amount is taken from the free balance."""
         grid, account = self.rules.instrument, self.accounts[number]
         if asset not in (grid.base_asset, grid.quote_asset):
             raise ApiError(-1130, f"{asset} is not an asset of {grid.symbol}.")
@@ -327,7 +322,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """The resting orders that a taker would match, in order; *side*, *account* and *stp* are the taker's."""
+    """The resting orders that a taker would match, in order."""
 
     core: "Matching"
     side: int
@@ -348,7 +343,7 @@ class Walk:
         return cost_tl
 
     def lots_for(self, budget_tl: int) -> tuple[int, bool]:
-        """Return the lots that *budget_tl* tick·lots buy or sell, and whether the book is exhausted first."""
+        """The lots that *budget_tl* buys or sells, and whether the book is exhausted first."""
         lots = 0
         for _, ticks, available in self._counterparts():
             affordable = min(available, budget_tl // ticks)
@@ -359,7 +354,7 @@ class Walk:
         return lots, budget_tl > 0
 
     def within(self, ticks: int) -> int:
-        """Return the lots that the book can fill at *ticks* or better, without own orders that it may not meet."""
+        """Without own orders that it may not meet."""
         total_lots = 0
         for is_own, at, lots in self._counterparts():
             if self.side * (at - ticks) > 0:
@@ -368,7 +363,7 @@ class Walk:
         return total_lots
 
     def _counterparts(self) -> Iterator[tuple[bool, int, int]]:
-        """Yield for each order: whether it is a blocking order of the same account, its price, its lots."""
+        """For each order: whether it blocks as one of the same account, its price, its lots."""
         for _, account, ticks, lots in resting(self.core, -self.side):
             is_own = account == self.account and self.stp != "NONE"
             if not (is_own and self.stp == "EXPIRE_MAKER"):
@@ -376,7 +371,7 @@ class Walk:
 
 
 def resting(core: "Matching", side: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield the orders of a side by priority: id, account, price in ticks, lots."""
+    """By priority: id, account, price in ticks, lots."""
     seen, limit = 0, _FIRST
     while True:
         orders = core.orders(side, limit)

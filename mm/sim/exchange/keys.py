@@ -26,10 +26,7 @@ SIGNED_PARAMETERS = ("timestamp", "recvWindow", "signature")
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One API key of an account: the name in requests, a secret for HMAC-SHA256, and a key pair for Ed25519.
-
-    *private_pem* is an unencrypted PKCS#8 PEM.
-    """
+    """One API key of an account: the name in requests, a secret for HMAC-SHA256, and a key pair for Ed25519."""
 
     account: int
     key: str
@@ -38,7 +35,7 @@ class ApiKey:
     public: "Ed25519PublicKey"
 
     def signed(self, payload: bytes, signature: str) -> str:
-        """Return the credential that made *signature* of *payload*: ``HMAC``, ``ED25519``, or empty for neither."""
+        """``HMAC``, ``ED25519``, or empty for neither."""
         digest = hmac.new(self.secret.encode(), payload, "sha256").hexdigest()
         if hmac.compare_digest(digest.encode(), signature.lower().encode()):
             return "HMAC"
@@ -80,7 +77,7 @@ def make_keys(accounts: Iterable[int], seed: int) -> list[ApiKey]:
 
 
 def check_signature(key: ApiKey, parameters: RequestParameters, payload: bytes, now_us: Sequence[int]) -> str:
-    """Return the credential of *payload*, ``HMAC`` or ``ED25519``; raises ApiError if signature or time is invalid."""
+    """The credential of *payload*; raises ApiError if signature or time is invalid."""
     signature = parameters.must("signature")
     check_fresh(parameters, now_us)
     credential = key.signed(payload, signature)
@@ -90,7 +87,7 @@ def check_signature(key: ApiKey, parameters: RequestParameters, payload: bytes, 
 
 
 def check_fresh(parameters: RequestParameters, now_us: Sequence[int]) -> None:
-    """Raise ApiError if the timestamp of a request is too old or in the future by every clock reading in *now_us*."""
+    """Raise ApiError if the timestamp is too old or in the future by every clock reading in *now_us*."""
     sent_us, window_e8 = parameters.must("timestamp"), parameters["recvWindow"]
     window_us = _WINDOW_MS * US_PER_MS if window_e8 is None else window_e8 * US_PER_MS // 10**8
     if window_us > _LONGEST_MS * US_PER_MS:

@@ -65,10 +65,7 @@ class Intervals(NamedTuple):
 
 
 def klines(source: BarSource, intervals: Intervals, span: TimeSpan, limit: int, now_us: int) -> list[Kline]:
-    """Return up to *limit* klines that begin in a span, oldest first, up to the kline of *now_us*.
-
-    These are the first ones if the span has a start, else the last ones.
-    """
+    """Oldest first, up to the kline of *now_us*: the first ones if the span has a start, else the last ones."""
     first_us = source.first_us
     if first_us is None:
         return []

@@ -24,7 +24,6 @@ class NewOrder:
 
     Attributes:
         quote_e8: Amount that a MARKET order spends or receives, in 1e-8 of the quote asset; 0 if *lots* is given.
-        client_id: Client order id; empty if the exchange assigns one.
         good_till_us: When an order of a contract expires; 0: never.
         price_match: Name of the level of the book that gives an order of a contract its price.
     """
@@ -91,9 +90,7 @@ class UserOrder:
     """An order that the matching core accepted, or a rejected order that is only reported.
 
     Attributes:
-        left_lots: Lots not yet executed, prevented or cancelled.
         core_id: Id in the core, which changes when the order is moved.
-        spent_tl: Executed notional, in tick·lots.
         reserved_e8: Amount still locked for the order, in 1e-8 of the spent asset.
         is_short: Whether the book had less than a MARKET order by quote quantity requested; the order then expires.
         moves: Changes of price and quantity: time, and the price and quantity before.
@@ -129,7 +126,7 @@ class UserOrder:
             self.core_id = self.order_id
 
     def snapshot(self) -> "UserOrder":
-        """Return a copy of the current state without fills, prevented matches and changes, for later reports."""
+        """Without fills, prevented matches and changes, for later reports."""
         return replace(self, fills=[], prevented=[], amendments=[], moves=[])
 
 
@@ -139,7 +136,6 @@ class ExecutionReport:
 
     Attributes:
         kind: ``NEW CANCELED REPLACED REJECTED TRADE EXPIRED TRADE_PREVENTION``.
-        old_client_id: Client id of the order before a cancel or an amendment; empty otherwise.
         notional_e8: Notional of the account's open buys and sells of a contract, in 1e-8 of the quote asset.
     """
 
@@ -277,7 +273,7 @@ class OrderStore:
         return list(self._prevented[number].values())
 
     def find(self, number: int, order_id: int | None, client_id: str) -> tuple[UserOrder | None, bool]:
-        """Return the order of an account with an id, a client id or both, and whether both ids belong to it."""
+        """Also whether both ids belong to the order."""
         if order_id is None:
             return self._named.get((number, client_id)), True
         order = self._own[number].get(order_id)

@@ -42,7 +42,7 @@ class Parameter(NamedTuple):
 
 
 def any_text(legal: str = ".*") -> Parameter:
-    """Return a parameter that is a text of *legal* characters, empty if it was not sent."""
+    """Empty if it was not sent."""
 
     def read(name: str, text: str) -> str:
         if not re.fullmatch(legal, text.replace("\n", " "), re.ASCII):
@@ -89,7 +89,7 @@ def _strategy(name: str, text: str) -> int:
 
 
 def choice(values: Mapping[str, Any], code: int = 0, msg: str = "", *, default: Any = None) -> Parameter:
-    """Return a parameter with one of the texts in *values*; other texts are error *code*, by default -1130."""
+    """Other texts are error *code*, by default -1130."""
 
     def read(name: str, text: str) -> Any:
         if text not in values:
@@ -104,7 +104,6 @@ def words(*names: str, default: str | None = None) -> Parameter:
 
 
 def entries(default: int, most: int) -> Parameter:
-    """Return a parameter that limits the number of entries in a response, to *most* at the highest."""
 
     def read(name: str, text: str) -> int:
         limit = _whole(name, text)
@@ -149,7 +148,7 @@ PARAMETERS: Mapping[str, Parameter] = {
 
 
 class RequestParameters:
-    """The parameters of one request, which are read when they are requested by name."""
+    """The parameters of one request, read when they are requested by name."""
 
     def __init__(self, given: Mapping[str, str], symbol: str, own: Mapping[str, Parameter] | None = None) -> None:
         self.given = given
@@ -170,7 +169,7 @@ class RequestParameters:
                 raise ApiError(-1105, f"Parameter '{name}' was empty.")
 
     def __getitem__(self, name: str) -> Any:
-        """Return the value of a parameter, its default if it was not sent; raises ApiError if it is not valid."""
+        """Its default if it was not sent; raises ApiError."""
         parameter = self._own.get(name) or PARAMETERS[name]
         text = self.given.get(name, "")
         if not text:
@@ -186,7 +185,7 @@ class RequestParameters:
         return self[name]
 
     def is_for_all(self) -> bool:
-        """Check the optional ``symbol`` or ``symbols``, and return whether the response is a list."""
+        """Check the optional ``symbol`` or ``symbols``; whether the response is a list."""
         if "symbol" in self.given and "symbols" in self.given:
             raise api_error.bad_combination()
         if "symbols" in self.given:
@@ -200,7 +199,7 @@ class RequestParameters:
         return order_id, client_id
 
     def span(self, longest_us: int | None = None) -> TimeSpan:
-        """Return the time span from ``startTime`` to ``endTime``; raises ApiError if it is longer than *longest_us*."""
+        """From ``startTime`` to ``endTime``; ApiError if longer than *longest_us*."""
         span = TimeSpan(self["startTime"], self["endTime"])
         if longest_us and None not in span and (span.end_us or 0) - (span.start_us or 0) >= longest_us + US_PER_MS:
             raise ApiError(-1127, "More than 24 hours between startTime and endTime.")
@@ -220,7 +219,7 @@ class RequestParameters:
 
 
 def read_new_order(parameters: RequestParameters, rules: SymbolRules) -> NewOrder:
-    """Return the order in the parameters; raises ApiError if it is not a valid order of the symbol."""
+    """Raises ApiError if it is not a valid order of the symbol."""
     parameters.must("symbol")
     side, order_type = parameters.must("side"), _read_type(parameters)
     is_market = order_type == "MARKET"

@@ -36,8 +36,7 @@ class SymbolRules:
     Attributes:
         reference_ticks: Reference price of the percent filter before the first trade.
         most_notional_e8: Maximum notional of a limit order, in 1e-8 of the quote asset.
-        multiplier_up_e8: Maximum price, as a multiple (1e-8) of the mean price.
-        multiplier_down_e8: Minimum price, as a multiple (1e-8) of the mean price.
+        multiplier_up_e8, multiplier_down_e8: Bounds of the price, as multiples (1e-8) of the mean price.
         step_ticks: Price step of users' orders, in ticks of the instrument; simulated orders use one tick.
         step_lots: Quantity step of users' orders, in lots of the instrument.
     """
@@ -84,10 +83,6 @@ class SymbolRules:
         Args:
             given: Decimals by name: ``tick``, ``step``, ``min_notional``, ``max_orders``, or one of `fields`; empty:
                 unchanged.
-
-        Raises:
-            UsageError: If a step is not a positive multiple of the market's step, a value is no decimal, or these rules
-                do not have it.
         """
         grid, changes = self.instrument, dict[str, Any]()
         for name, text in given.items():
@@ -152,7 +147,7 @@ class SymbolRules:
             raise filter_failure("MARKET_LOT_SIZE")
 
     def check(self, new: NewOrder, average: Average) -> None:
-        """Raise ApiError if price or notional of an order fails a filter; MARKET orders are valued at *average*."""
+        """Raise ApiError if price or notional fails a filter; MARKET orders are valued at *average*."""
         cost_tl, lots = average
         if not new.ticks:
             self.check_notional(new.quote_e8 or cost_tl * new.lots * self.tl_e8 // lots, market=True)
@@ -235,9 +230,7 @@ class SymbolRules:
 
 
 def _steps_in(name: str, text: str, own_e8: int) -> int:
-    """Return *text* in units of the market's step *own_e8* (1e-8); raises UsageError if it is not a whole number of
-    steps.
-    """
+    """In units of the market's step; UsageError if it is not a whole number of them."""
     try:
         count, rest = divmod(e8(text), own_e8)
     except OffGrid as error:

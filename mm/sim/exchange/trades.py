@@ -23,7 +23,7 @@ class TimeSpan(NamedTuple):
 
 
 def within(entries: Sequence[Entry], span: TimeSpan, limit: int, instant: Callable[[Entry], int]) -> list[Entry]:
-    """Return up to *limit* of *entries* in a time span, oldest first."""
+    """Up to *limit*, oldest first."""
     start = 0 if span.start_us is None else bisect_left(entries, span.start_us, key=instant)
     end = len(entries) if span.end_us is None else bisect_right(entries, span.end_us, key=instant)
     chosen = entries[start:end]
@@ -38,7 +38,7 @@ def page(
     limit: int,
     instant: Callable[[Entry], int],
 ) -> list[Entry]:
-    """Return up to *limit* entries whose attribute *number* is *first* or more; without *first* as `within`."""
+    """Entries whose attribute *number* is *first* or more; without *first* as `within`."""
     if first is None:
         return within(entries, span, limit, instant)
     return [entry for entry in entries if getattr(entry, number) >= first][:limit]
@@ -212,7 +212,7 @@ class TradeTape:
         self.minutes, self.seconds = MinuteBars(), SecondBars(self.trades)
 
     def add(self, trade: MarketTrade) -> None:
-        """Add the next trade; a trade aside from the book uses up an id and counts for nothing else."""
+        """A trade aside from the book uses up an id and counts for nothing else."""
         self.trades.add(trade)
         _, us, ticks, lots, _, aside = trade
         if aside:
@@ -273,7 +273,7 @@ class TradeAggregator:
         self._order_id = 0
 
     def trade(self, row: Row) -> AggregateTrade | None:
-        """Process a TRADE row, and return the aggregate trade that it ends (of another order or price), else None."""
+        """Return the aggregate trade that a TRADE row ends (of another order or price)."""
         us, _, order_id, _, _, side, ticks, lots, trade_id, _ = row
         if not order_id:
             return self.close()
@@ -291,7 +291,7 @@ class TradeAggregator:
         return aggregate
 
     def of(self, rows: Iterable[Row]) -> list[AggregateTrade]:
-        """Return the aggregate trades of *rows*, which must end with the last row of a command, as in a drained log."""
+        """*rows* must end with the last row of a command, as in a drained log."""
         completed = [self.trade(row) for row in rows if row[1] == ROW_TRADE]
         return [aggregate for aggregate in (*completed, self.close()) if aggregate]
 

@@ -26,7 +26,7 @@ class TrueTrade(NamedTuple):
 
 
 class UnknownId(DataError):
-    """Error for an id that is in the future, or no longer kept."""
+    """An id is in the future, or no longer kept."""
 
 
 class MarketTruth:
@@ -59,7 +59,7 @@ class MarketTruth:
         return self._trades.first_id
 
     def listen(self, rows: Iterable[Row]) -> None:
-        """Add the next *rows* of the exchange's log; every row is required, from the first on."""
+        """Every row is required, from the first on."""
         for row in rows:
             _, kind, _, _, _, side, ticks, lots, _, update_id = row
             if kind == ROW_LEVEL:
@@ -68,10 +68,9 @@ class MarketTruth:
                 self._trades.add(MarketTrade.of(row))
 
     def book(self, update_id: int, era: int | None = None) -> tuple[list[Level], list[Level]]:
-        """Return bids and asks, best first, right after *update_id*.
+        """Bids and asks, best first, right after *update_id* in the clients' numbering.
 
         Args:
-            update_id: Update id in the numbering that clients receive.
             era: Index of the numbering, 0 for the first; None for the newest that has the id.
 
         Raises:
@@ -80,7 +79,7 @@ class MarketTruth:
         return self._texts(self._at(self._internal(update_id, era)))
 
     def changed(self, first_id: int, last_id: int) -> tuple[list[Level], list[Level]]:
-        """Return the bids and asks changed by ids *first_id* to *last_id*, with their quantities after *last_id*."""
+        """Levels changed by these ids, with their quantities after *last_id*."""
         first, last = self._internal(first_id, None), self._internal(last_id, None)
         levels = self._at(last)
         keys = {
@@ -105,20 +104,14 @@ class MarketTruth:
         ]
 
     def named(self, update_id: int) -> tuple[int, int]:
-        """Return the id that clients receive for the exchange's internal *update_id*, and the first id of its era."""
+        """The id that clients receive for the internal *update_id*, and the first id of its era."""
         for after, shift in reversed(self._eras):
             if after < update_id:
                 return update_id - shift, after + 1 - shift
         return update_id, update_id
 
     def renumber(self, after_id: int, first_id: int) -> None:
-        """Restart the update ids: the change after *after_id* has the id *first_id*.
-
-        Only the numbering changes. Ids up to *after_id* remain in the previous era.
-
-        Raises:
-            UnknownId: If the id does not exist.
-        """
+        """The change after *after_id* gets the id *first_id*; earlier ids remain in the previous era."""
         era_start, after = self._eras[-1][0], self._internal(after_id, None)
         if after == era_start and len(self._eras) > 1:
             self._eras.pop()
@@ -163,14 +156,14 @@ class MarketTruth:
         return {key: lots for key, lots in levels.items() if lots}
 
     def _texts(self, levels: dict[int, int]) -> tuple[list[Level], list[Level]]:
-        """Return bids and asks as text, best first; descending keys have this order for bids and for asks."""
+        """Best first; descending keys have this order for bids and for asks."""
         price, qty = self.instrument.price, self.instrument.qty
         texts = [(key > 0, (price(abs(key)), qty(levels[key]))) for key in sorted(levels, reverse=True)]
         return [level for is_bid, level in texts if is_bid], [level for is_bid, level in texts if not is_bid]
 
 
 class _Segment:
-    """Changes of the book in order, limited in number: a replay costs about as much as a copy of the first book."""
+    """Changes of the book, limited in number: a replay costs about as much as a copy of the first book."""
 
     __slots__ = ("first_id", "keys", "lots", "most", "opening_keys", "opening_lots")
 

@@ -29,12 +29,8 @@ _CHUNK_US = 60 * US_PER_S
 def make_day(
     folder: DayFolder, scenario: Scenario, session: Session, step: Callable[[int], None] = lambda _us: None
 ) -> dict[str, Any]:
-    """Simulate one session of *scenario*, write it to *folder* completely or not at all, and return its truth. An
-    existing simulated day is replaced. *step* is called with the length of each simulated part, µs.
-
-    Raises:
-        UsageError: If *folder* has a day that was not simulated, if the parameters are inconsistent, or if the session
-            has no depth message.
+    """Simulate one session and write it to *folder* completely or not at all; return its truth. *step* gets the µs of
+    each part.
     """
     if folder.path.exists() and not (folder.path / TRUTH).is_file():
         raise UsageError(

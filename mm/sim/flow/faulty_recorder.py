@@ -28,11 +28,7 @@ _KILLED = 1006  # close code of a connection without a close frame
 
 
 class FaultyRecorder:
-    """Record a session with *faults*, given in time order; *knobs* are the settings of each run, for the ledger.
-
-    Attributes:
-        depth_messages: Depth messages of the day; 0 until it is finished.
-    """
+    """Record a session with *faults*, given in time order; *knobs* are the settings of each run, for the ledger."""
 
     def __init__(
         self,
@@ -161,7 +157,7 @@ class FaultyRecorder:
         self._note_book_end(us)
 
     def _note_book_end(self, us: int) -> None:
-        """Record the end of a time without a book: a snapshot, or the update that reaches a snapshot that was ahead."""
+        """A snapshot, or the update that reaches a snapshot that was ahead."""
         if self._no_book_us is None or self._live.market.book.book_id is None:
             return
         if self.happened:
@@ -216,7 +212,7 @@ class FaultyRecorder:
         self._at(us + _FLUSH_US, self._flush)
 
     def _crash(self) -> None:
-        """Kill the process during a flush: one file ends within a line, and later files have no new data."""
+        """During a flush: one file ends within a line, and later files have no new data."""
         self.writer.close()
         grown = [path for path, size in self._flushed.items() if path.stat().st_size > size]
         if not grown:

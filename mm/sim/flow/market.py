@@ -21,9 +21,9 @@ class Flow(Protocol):
     """An order flow that moves a market: it sends orders to a matching engine up to a given time."""
 
     def advance(self, until_us: int) -> None:
-        """Send all orders up to and including *until_us* that were not sent yet.
+        """Orders up to and including *until_us*.
 
-        The orders depend only on the seed and on the users' orders, not on the times of the calls.
+        They depend only on the seed and on the users' orders, not on the times of the calls.
         """
 
     def counts(self) -> dict[str, Any]: ...
@@ -43,7 +43,7 @@ class Scenario:
         self.on_grid("start_price", "tick_size", MOST_TICKS // 2)
 
     def on_grid(self, field: str, step_field: str, most: int) -> None:
-        """Raise UsageError if *field*, a decimal, is not a multiple of *step_field*, or exceeds *most* times it."""
+        """Raise UsageError if *field* is not a multiple of *step_field*, or exceeds *most* times it."""
         text, step = getattr(self, field), getattr(self, step_field)
         steps, rest = divmod(e8(text), e8(step))
         if rest or steps > most:
@@ -61,7 +61,7 @@ class Scenario:
         return ()
 
     def truth(self, session: Session) -> dict[str, Any]:  # noqa: ARG002 - the truth may not depend on it
-        """Return the true values that a calibration of *session* should estimate; None for a value the market lacks."""
+        """What a calibration of *session* should estimate; None for a value the market lacks."""
         return {
             "A": None,
             "k": None,
@@ -115,7 +115,7 @@ class Empty(Scenario):
 
 
 def series(low: float, high: float) -> Reader:
-    """Return a reader of comma-separated finite numbers; order and repeated numbers are kept."""
+    """Comma-separated finite numbers; order and repeated numbers are kept."""
     entry = number(low, high)
 
     def parse(text: str) -> tuple[float, ...]:

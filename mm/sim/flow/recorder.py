@@ -64,10 +64,6 @@ class Batches:
 
     Each step in which a level changed ends with a depth message, which has the final lots of each changed level; trades
     are sent at once. A depth message precedes trades with the same timestamp.
-
-    Args:
-        open_us: Start time of the first step, µs.
-        step_us: Time between two depth messages, µs.
     """
 
     def __init__(self, open_us: int, step_us: int) -> None:
@@ -75,14 +71,11 @@ class Batches:
         self._past_us = open_us - step_us  # latest send time of the previous chunk
 
     def of(self, rows: Ints) -> tuple[Ints, Ints]:
-        """Return the messages of *rows*, which end at a depth message, and their levels.
+        """The messages of *rows*, which end at a depth message, and their levels.
 
         Messages are int64[n, 6]: `sent_us, first_id, last_id, side, ticks, lots`; both ids of a trade are its id. In a
         depth message `side` is 0, and the last two columns are the first row of its levels and the row after its last.
         Levels are int64[n, 3]: `side, ticks, lots`, bids before asks, the best first.
-
-        Raises:
-            ValueError: If times decrease, or the previous rows ended within a step.
         """
         sent = rows[(rows[:, _KIND] == ROW_LEVEL) | (rows[:, _KIND] == ROW_TRADE)]
         step_end_us = sent[:, _US] + (self._open_us - sent[:, _US]) % self._step_us
@@ -124,7 +117,7 @@ def _depths(changes: Ints, sent_us: Ints) -> tuple[Ints, Ints]:
 
 
 def _starts(values: Ints) -> Ints:
-    """Return the start index of each run of equal values; *values* is not empty."""
+    """Start index of each run of equal values."""
     return np.append(0, np.flatnonzero(np.diff(values)) + 1)
 
 
@@ -168,7 +161,7 @@ class BookReplay:
         self._changes.extend(rows[rows[:, _KIND] == ROW_LEVEL].tolist())
 
     def depth(self, us: int) -> dict[int, list[tuple[int, int]]]:
-        """Return ticks and lots of each side, best first, at time *us*, which must not decrease between calls."""
+        """Best first; *us* must not decrease between calls."""
         while self._changes and self._changes[0][0] <= us:
             _, _, _, _, _, side, ticks, lots, _, self.update_id = self._changes.popleft()
             self._levels[side][ticks] = lots
@@ -178,11 +171,7 @@ class BookReplay:
 
 
 class PlainRecorder:
-    """Records a session without faults: the messages, the ledger and the snapshot.
-
-    Args:
-        folder: The day, without files.
-    """
+    """Records a session without faults: the messages, the ledger and the snapshot."""
 
     def __init__(self, folder: DayFolder, session: Session, instrument: Instrument, knobs: dict[str, Any]) -> None:
         self.writer = DayWriter(folder, run_stamp(session.open_us - _EARLY_US), top_n=TOP_N, instrument=instrument)

@@ -38,14 +38,6 @@ NEVER = 2**63 - 1
 
 
 class _Arrivals:
-    """The orders of one aggressor side; times ending in ``_s`` are seconds since the flow's start.
-
-    Attributes:
-        excitation: Rate of excited orders at `since_s`, 1/s.
-        reaching: Share of the orders that reach the touch.
-        reached: Whether the last order reached the touch.
-    """
-
     def __init__(self, side: int, key: Callable[[str], int], reaching: float) -> None:
         self.side, self.reaching = side, reaching
         self.times, self.reach = Draws(key(f"orders {side}")), Draws(key(f"reach {side}"))
@@ -64,7 +56,6 @@ class RegularFlow:
         book: The best bid (ticks), the spread (ticks), levels per side, and their mean quantity (lots).
         laws: The laws in the order of their start; one law if there is an excitation.
         excitation: Number of orders that an order excites on its own and on the other side, and beta (1/s).
-        key: Function that returns the random key for the draws of a purpose.
     """
 
     def __init__(
@@ -101,11 +92,7 @@ class RegularFlow:
         self._lead, self._lead_moves = lead, Draws(lead.key)
 
     def advance(self, until_us: int) -> None:
-        """Send all orders up to and including *until_us* that were not sent yet.
-
-        Raises:
-            UsageError: If the price falls so far that the book would need prices below one tick.
-        """
+        """Raises UsageError if the book would need prices below one tick."""
         if not self._opened:
             if until_us < self._open_us:
                 return
@@ -186,7 +173,7 @@ class RegularFlow:
                 self._quote(us, side, self._from_end(side, side == toward, depth))
 
     def _from_end(self, side: int, best: bool, depth: int) -> int:
-        """Return the price of the level that is *depth* levels from the best or from the worst level."""
+        """*depth* levels from the best or from the worst level."""
         return self._best(side) - side * (depth if best else self._levels - 1 - depth)
 
     def _check_floor(self) -> None:
@@ -210,7 +197,7 @@ class RegularFlow:
     # the sweeping orders
 
     def _draw_own(self, arrivals: _Arrivals) -> None:
-        """Draw the time of the next spontaneous order, at which the integrated rate reaches a unit exponential draw."""
+        """At which the integrated rate reaches a unit exponential draw."""
         left, laws = arrivals.times.exponential(), self._laws
         while True:
             rate = laws[arrivals.law].hit_by(arrivals.side)[0]
@@ -226,7 +213,7 @@ class RegularFlow:
             arrivals.law += 1
 
     def _draw_excited(self, arrivals: _Arrivals) -> None:
-        """Draw the time of the next excited order; since the rate decays, there may be none."""
+        """Since the rate decays, there may be none."""
         arrivals.excited_s = inf
         if arrivals.excitation > 0.0:
             left = 1.0 - arrivals.times.exponential() * self._beta / arrivals.excitation
@@ -257,10 +244,7 @@ class RegularFlow:
         arrivals.since_s = at_s
 
     def _excite_other(self, other: _Arrivals, at_s: float) -> None:
-        """Add the excitation of an order at *at_s* to the *other* side, and redraw its next excited order.
-
-        An order that is already due, and only waits for a free millisecond, is not redrawn.
-        """
+        """An order that is already due, and only waits for a free millisecond, is not redrawn."""
         excitation = self._cross * self._beta / other.reaching
         if other.excited_s <= at_s:
             other.excitation += excitation * exp(self._beta * (at_s - other.since_s))

@@ -55,16 +55,14 @@ class RegularMarket(Scenario):
         self.on_grid("level_qty", "qty_step", MOST_MEAN_LOTS)
 
     def laws(self, session: Session) -> tuple[Law, ...]:
-        """Return the laws of the market in time order; the last one has no end."""
+        """In time order; the last law has no end."""
         raise NotImplementedError
 
     def excitation(self) -> tuple[float, float, float]:
         return 0.0, 0.0, 1.0
 
     def levels(self, session: Session) -> int:
-        """Return a number of levels per side such that practically no order of *session* reaches the edge of
-        the book.
-        """
+        """Enough that practically no order of *session* reaches the edge of the book."""
         laws = self.laws(session)
         own, cross, _ = self.excitation()
         seconds = session.hours * 3600 / (1 - own - cross)
@@ -112,7 +110,7 @@ class PoissonMarket(RegularMarket):
     sigma_ticks_per_sqrt_s: float = knob(0.4, SIGMA, "Volatility of the mid, in ticks per √s.")
 
     def rate(self, side: int) -> tuple[float, float]:
-        """Return A (1/s) and k (1/tick) of the orders that hit a resting order of *side*, +1 bid or -1 ask."""
+        """A (1/s) and k (1/tick) of the orders that hit *side*."""
         A, k = (self.A_bid_per_s, self.k_bid_per_tick) if side > 0 else (self.A_ask_per_s, self.k_ask_per_tick)
         return self.A_per_s if A is None else A, self.k_per_tick if k is None else k
 
@@ -120,7 +118,7 @@ class PoissonMarket(RegularMarket):
         return (Law(0.0, self.sigma_ticks_per_sqrt_s, self.rate(1), self.rate(-1)),)
 
     def truth(self, session: Session) -> dict[str, Any]:
-        """Return A, k and sigma; A and k are None if they differ between the sides."""
+        """A and k are None if they differ between the sides."""
         return super().truth(session) | _one_law(self.sigma_ticks_per_sqrt_s, self.rate(1), self.rate(-1))
 
 
@@ -164,7 +162,7 @@ class Gaps(PoissonMarket):
     crashes: int = knob(1, integer(0, 1000), "Number of times that the recorder is killed during a write.")
 
     def faults(self, session: Session) -> tuple[RecordingFault, ...]:
-        """Return the configured number of faults of each kind; raises UsageError if the session is too short."""
+        """Raises UsageError if the session is too short."""
         counts = {
             LOST_DEPTH: self.lost_depth, LOST_TRADES: self.lost_trades, DISCONNECT: self.disconnects,
             CRASH: self.crashes,
@@ -222,7 +220,7 @@ class HawkesMarket(RegularMarket):
         return self.branching_ratio - cross, cross, self.beta_per_s
 
     def truth(self, session: Session) -> dict[str, Any]:
-        """Return A (the mean rate), k, sigma, and the parameters of the process of all and of the trading orders."""
+        """A (the mean rate), k, sigma, and the parameters of the process of all and of the trading orders."""
         law, (own, cross, _) = (self.mean_rate(), self.k_per_tick), self.excitation()
         process = {
             "mu_per_s": self.mu_per_s,
@@ -338,7 +336,7 @@ class ZeroIntelligence(Scenario):
         )
 
     def truth(self, session: Session) -> dict[str, Any]:
-        """Return the rates; this market has no A and k."""
+        """The rates; this market has no A and k."""
         rates = {
             "limit_per_s": self.limit_per_s,
             "limit_per_s_at_distance": self.limit_rates(),
@@ -375,7 +373,6 @@ FIELDS: Mapping[str, Mapping[str, Knob]] = {
 
 
 def _help(field: Knob) -> str:
-    """Return the help text of a field, with the scenarios that have it and its default in each."""
     names: dict[str, list[str]] = {}
     for scenario, fields in FIELDS.items():
         if field.name in fields:

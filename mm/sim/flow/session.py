@@ -53,7 +53,7 @@ class Session:
 
     @property
     def flow_us(self) -> tuple[int, int]:
-        """Start and end of the order flow, µs: first depth message (no recorder has a book before it) and last one."""
+        """First depth message (no recorder has a book before it) and last one, µs."""
         return self.open_us + STEP_US, self.close_us - STEP_US
 
     @property
@@ -75,7 +75,6 @@ class RecordingFault:
 
     Attributes:
         messages: Number of messages of the stream that are lost from `start_us` on (`LOST_DEPTH`, `LOST_TRADES`).
-        lasts_us: Duration without any message (`DISCONNECT`, `CRASH`), µs.
     """
 
     kind: str
@@ -89,7 +88,6 @@ class FaultRecord:
     """A fault, and the data that are missing in the recording because of it.
 
     Attributes:
-        end_us: Time of the reconnection, or of the last lost message, µs; None if the fault outlasted the session.
         no_book_us: Start and end of the time without a valid book in the recording, µs; None if it always has one.
     """
 
@@ -111,11 +109,7 @@ class FaultRecord:
 
 
 def plan(session: Session, kinds: Iterable[str]) -> tuple[RecordingFault, ...]:
-    """Return one fault per entry of *kinds*; order, times and sizes are random draws of the session.
-
-    Raises:
-        UsageError: If the session is too short; each fault needs two minutes.
-    """
+    """One fault per entry of *kinds*, drawn at random; UsageError below two minutes each."""
     draws = session.random("faults")
     wanted = list(kinds)
     first_us, end_us = session.flow_us

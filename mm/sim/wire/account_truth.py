@@ -1,6 +1,6 @@
-"""True state of each user: received requests, orders, trades, balances and events, in the API's format.
+"""True state of each user: requests, orders, trades, balances and events, in the API's format.
 
-Faults change messages to a user, but not this record.
+Faults change messages to a user, not this record.
 """
 
 from collections import deque
@@ -18,11 +18,11 @@ _SECRETS = ("apiKey", "signature")
 
 
 class NoSuchUser(MMError):
-    """Error for an account name that does not exist."""
+    """No account has this name."""
 
 
 class AccountTruth:
-    """Record of the newest order-changing requests and the newest events of each account."""
+    """The newest order-changing requests and the newest events of each account."""
 
     def __init__(self, exchange: Exchange, texts: Mapping[bool, Any], keep: int = _KEEP) -> None:
         self._exchange = exchange
@@ -34,9 +34,8 @@ class AccountTruth:
             exchange.watch(number, self._events[number].append)
 
     def received(self, arrival: UserRequest, outcome: Json | None) -> None:
-        """Add a request without its secrets, and its outcome.
-
-        The outcome is the response without faults, None if the request was not executed.
+        """Keep a request without its secrets; the outcome is the response without faults, None if it was not
+        executed.
         """
         if not arrival.operation.changes_orders:
             return
@@ -52,11 +51,7 @@ class AccountTruth:
         self._requests[arrival.call.account].append(request)
 
     def content(self, user: str, *, micro: bool = False, since_us: int = 0) -> Json:
-        """Return the complete true state of *user* as JSON values.
-
-        Raises:
-            NoSuchUser: If the user does not exist.
-        """
+        """The complete true state of *user* as JSON values."""
         exchange, texts = self._exchange, self._texts[micro]
         accounts = {account.name: account for account in exchange.accounts.values()}
         if user not in accounts:

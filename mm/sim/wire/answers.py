@@ -32,7 +32,7 @@ _RATE_UNIT_E8 = 10_000
 
 
 class GridTexts:
-    """Formats values of a symbol with the timestamp unit of one client, the same in every market."""
+    """Formats values of a symbol with the timestamp unit of one client."""
 
     def __init__(self, rules: SymbolRules, micro: bool) -> None:
         grid = rules.instrument

@@ -30,11 +30,7 @@ _NOT_DONE = -1007
 
 
 class Api:
-    """The shared part of REST and the WebSocket API.
-
-    Args:
-        market: Defines the protocol; Spot by default.
-    """
+    """The shared part of REST and the WebSocket API."""
 
     def __init__(
         self,
@@ -55,7 +51,7 @@ class Api:
         self.truth = AccountTruth(exchange, self.texts)
 
     def advance(self) -> int:
-        """Advance the exchange to the time of its clock, and return that time, µs."""
+        """Return the time of the clock, µs."""
         self.exchange.advance(self.clocks()[0])
         return self.exchange.now_us
 
@@ -65,11 +61,7 @@ class Api:
     def parameters(
         self, given: Mapping[str, str], operation: Operation, extra: tuple[str, ...] = ()
     ) -> RequestParameters:
-        """Return the parameters of a request; raises ApiError if the operation does not have one of the names.
-
-        Args:
-            extra: Further parameter names that the protocol allows.
-        """
+        """Raises ApiError for a name that the operation and *extra* lack."""
         rules = self.exchange.rules
         parameters = RequestParameters(given, rules.instrument.symbol if rules.listed else "", operation.own)
         has_key = operation.signed or operation.keyed
@@ -99,7 +91,7 @@ class Api:
 
 
 class RestRoutes:
-    """Handler of all requests except WebSocket handshakes and control calls."""
+    """Answers all requests except WebSocket handshakes and control calls."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -160,7 +152,7 @@ class RestRoutes:
 
 
 def signed_payload(request: Request) -> bytes:
-    """Return the signed bytes of a request: raw query and body, without the signature."""
+    """Raw query and body, without the signature."""
     body = request.body.decode("utf-8", "surrogateescape")
     parts = (_SIGNATURE.sub("", part).removeprefix("&") for part in (request.query, body))
     return "".join(parts).encode("utf-8", "surrogateescape")

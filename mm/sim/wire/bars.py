@@ -82,7 +82,7 @@ def sampled_kline(texts: GridTexts, made: Kline) -> list[Any]:
 
 
 def kline_event(texts: GridTexts, made: Kline, interval: str, *, closed: bool, symbol: str = "") -> Json:
-    """Return the content of a kline event; without a *symbol* it is of a continuous contract."""
+    """Without a *symbol* it is of a continuous contract."""
     row, bar = kline(texts, made), made.bar
     names = {"t": row[0], "T": row[6], **({"s": symbol} if symbol else {}), "i": interval}
     ids = {"f": bar.first_id, "L": bar.last_id}
@@ -116,7 +116,7 @@ def statistics(exchange: Exchange, texts: GridTexts, bar: TradeBar | None) -> Js
 
 
 def best_prices(exchange: Exchange) -> Json:
-    """Return the best prices with the names of REST; zeros for an empty side."""
+    """With the names of REST; zeros for an empty side."""
     _, bids, asks = exchange.depth(1)
     (bid, bid_qty), (ask, ask_qty) = (levels[0] if levels else (ZERO, ZERO) for levels in (bids, asks))
     return {"bidPrice": bid, "bidQty": bid_qty, "askPrice": ask, "askQty": ask_qty}

@@ -71,12 +71,9 @@ class Box:
     Args:
         beside: The box that serves this box; None if it serves itself.
         speed: Exchange seconds per second of wall time; 0 for lockstep, in which only calls advance the time.
-        market: Defines the protocol, Spot by default; a further symbol has the first symbol's.
 
     Attributes:
-        injector: Fault injector; None until faults are set.
         symbols: The boxes that it serves, by symbol, itself included.
-        running: Task that advances the time while the box is open, None before; it ends only if the exchange fails.
     """
 
     def __init__(  # noqa: PLR0913 - a server has these parts
@@ -144,9 +141,7 @@ class Box:
         It starts at `LOCKSTEP_US`, so that equal arguments and equal calls produce equal bytes.
 
         Args:
-            scenario: A name of ``mm sim serve --scenario``, with its defaults.
             seed: Seed of the market, of the keys and of random choices of the faults.
-            faults: Rules, or lines of a script.
         """
         session = Session(symbol, day_of(LOCKSTEP_US), _HOURS, seed, LOCKSTEP_US)
         limits = wire_limits or WireLimits(attempts=None, close_s=0.05)
@@ -156,11 +151,7 @@ class Box:
 
     @asynccontextmanager
     async def open(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator["Box"]:
-        """Listen and advance the time until the block ends.
-
-        Raises:
-            UsageError: If *host* and *port* cannot be bound.
-        """
+        """Listen and advance the time until the block ends."""
         self._address = (host, await self.server.start(host, port))
         self.running = asyncio.create_task(self.scheduler.run())
         try:
@@ -192,16 +183,12 @@ class Box:
         return str(self.ready()["ws_url"])
 
     async def advance(self, *, seconds: float = 0.0, updates: int = 0) -> None:
-        """Advance by *seconds*, and then until the book has *updates* more changes; all events are sent on return.
-
-        Raises:
-            BadCall: If the book does not change within a minute of the exchange.
-        """
+        """Advance by *seconds*, and then until the book has *updates* more changes; all events are sent on return."""
         self.advance_now(us=round(seconds * US_PER_S), updates=updates)
         await asyncio.sleep(0)
 
     def advance_now(self, *, us: int = 0, updates: int = 0) -> None:
-        """Advance by *us*, and then in steps of a millisecond until the book has *updates* more changes."""
+        """By *us*, and then in steps of a millisecond until the book has *updates* more changes."""
         scheduler, exchange = self.scheduler, self.exchange
         scheduler.advance_to(scheduler.done_us + us)
         changed_id, changed_us = exchange.update_id, scheduler.done_us
@@ -243,11 +230,7 @@ class Box:
         }
 
     def inject(self, rules: Iterable[Rule]) -> None:
-        """Apply the faults of *rules*; rules whose trigger has already occurred apply immediately.
-
-        Raises:
-            UsageError: If a change of filters or status is not valid; then no rule is applied.
-        """
+        """Rules whose trigger has already occurred apply immediately; after a UsageError none is applied."""
         for rule in (rules := list(rules)):
             if rule.fault.kind.name in RULE_CHANGES:
                 self._changed(rule.fault)
@@ -270,11 +253,7 @@ class Box:
         self.server.flush()
 
     def account(self, user: str, *, micro: bool = False, since_us: int = 0) -> dict[str, Any]:
-        """Return the true state of *user*, as `AccountTruth.content` does.
-
-        Raises:
-            NoSuchUser: If the user does not exist.
-        """
+        """As `AccountTruth.content`."""
         return self._api.truth.content(user, micro=micro, since_us=since_us)
 
     def _connection_limits(self, limits: bool) -> WireLimits:
@@ -310,9 +289,7 @@ class Box:
             self.server.passed(step_us)
 
     def of(self, params: Mapping[str, str]) -> "Box":
-        """Return the box of the symbol, or pair, in the parameters of a request; the first box if they name none of its
-        symbols.
-        """
+        """The box of the symbol, or pair, that the parameters name, else the first."""
         return self.symbols.get(params.get("symbol") or params.get("pair", ""), self)
 
     def _answer(self, request: Request) -> Response:
@@ -330,7 +307,7 @@ class Box:
 
 
 class BadCall(MMError):
-    """Error for a control call that cannot be executed."""
+    """A control call that cannot be executed."""
 
 
 class ControlCalls:
@@ -354,7 +331,7 @@ class ControlCalls:
             self._routes = {**self._routes, route: partial(self._of_market, route)}
 
     def answer(self, request: Request) -> Response:
-        """Return the response to a call; status 400 with a message if it cannot be executed."""
+        """Status 400 with a message if the call cannot be executed."""
         route = self._routes.get((request.method, request.path))
         if route is None:
             known = ", ".join(" ".join(route) for route in self._routes)

@@ -43,7 +43,7 @@ LISTED = 500  # newest fills of a user to list
 
 
 class BestPriceHistory:
-    """History of the best prices, in ticks, 0 for an empty side; keeps at least the newest `KEEP` changes."""
+    """The best prices, in ticks, 0 for an empty side; keeps at least the newest `KEEP` changes."""
 
     def __init__(self) -> None:
         self._levels: dict[int, set[int]] = {1: set(), -1: set()}
@@ -87,11 +87,7 @@ class BestPriceHistory:
 
 @dataclass(frozen=True)
 class UserPnl:
-    """PnL of a user's fills, starting from a zero position, in the quote asset.
-
-    Attributes:
-        pnl: Cash of the fills, minus fees in the quote asset, plus inventory marked at the mid; NaN without a mid.
-    """
+    """PnL of a user's fills, starting from a zero position, in the quote asset."""
 
     us: "Instants"
     inventory: "Floats"
@@ -107,10 +103,7 @@ class UserPnl:
         *,
         fees_in_quote: bool = False,
     ) -> "UserPnl":
-        """Return the PnL of *fills*, given in order, with *mid* as timestamps and prices.
-
-        Fees are in the received asset, or all in the quote asset.
-        """
+        """Fees are in the received asset, or all in the quote asset; *mid* is timestamps and prices."""
         base, cash, fees = [0.0], [0.0], 0.0
         for fill in fills:
             qty, price, fee = fill.lots * instrument.lot_e8 / E8, fill.ticks * instrument.tick_e8 / E8, fill.fee_e8 / E8

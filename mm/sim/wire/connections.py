@@ -63,7 +63,7 @@ class WebSocket(asyncio.Protocol):
         raise NotImplementedError
 
     def admits(self) -> bool:
-        """Count an incoming frame, and return whether it is within the limit; True if there is no limit."""
+        """Count an incoming frame; False beyond the limit."""
         return True
 
     def write(self, frame: bytes) -> None:
@@ -85,10 +85,7 @@ class WebSocket(asyncio.Protocol):
         return self._transport.get_write_buffer_size()
 
     def close(self, code: int, reason: str = "") -> None:
-        """Send the collected frames and a close frame, and abort the connection if the client does not close.
-
-        Code 1006 cannot be sent in a frame: the collected frames are sent and the stream ends without a close frame.
-        """
+        """Abort if the client does not close. With code 1006 the stream ends without a close frame."""
         if self.closing:
             return
         if self._protocol.state is OPEN and code != ABNORMAL:
@@ -103,7 +100,7 @@ class WebSocket(asyncio.Protocol):
         self._transport.pause_reading()
 
     def sweep(self, now_s: float) -> None:
-        """Send a ping if due at *now_s*, or close a connection that is too old or does not answer pings."""
+        """Send a ping if due, or close a connection that is too old or does not answer pings."""
         limits = self._server.limits
         if self.closing:
             return
@@ -194,7 +191,6 @@ class StreamConnection(WebSocket):
     """A connection of the market streams.
 
     Attributes:
-        id: Sequence number over the server's lifetime, from 1.
         phase_ms: End of its depth batches, in ms after each whole second; applies to later subscriptions.
     """
 
@@ -241,7 +237,7 @@ class StreamConnection(WebSocket):
         self._apply_reply(self._control.handle(text))
 
     def is_slow(self, stream: str) -> bool:
-        """Return True if replaceable events of *stream* should be delayed."""
+        """Whether replaceable events of *stream* should be delayed."""
         return self._holds(stream) or self.waiting_bytes > self._server.limits.slow_bytes
 
     def deliver(self, message: Message) -> None:
@@ -255,7 +251,7 @@ class StreamConnection(WebSocket):
             self.write(out if isinstance(out, bytes) else out.frame(combined=self._control.combined))
 
     def stall(self, on: bool, streams: Collection[str] | None = None, *, silent: bool = False) -> None:
-        """Hold the events of *streams*, of all if None, or release them."""
+        """Hold or release the events of *streams*, None for all."""
         self._stalled = streams if on else ()
         self._silent = on and silent
 
@@ -284,18 +280,18 @@ class StreamConnection(WebSocket):
 
 
 class PrivateConnection(StreamConnection):
-    """A connection for the events of a user by listen key; faults of users apply to it."""
+    """A user's events by listen key; faults of users apply to it."""
 
     def scope(self, faults: "FaultInjector") -> "FaultScope":
         return faults.users
 
     @property
     def session(self) -> "PrivateConnection":
-        """Return itself: what a session of the WebSocket API is for faults."""
+        """Faults ask for the session of the WebSocket API: itself here."""
         return self
 
     def log_off(self) -> None:
-        """Do nothing: a stream by listen key has no logon."""
+        """A stream by listen key has no logon."""
 
     def end_streams(self) -> None:
         self._server.feed.end_users(self)
@@ -342,7 +338,6 @@ class ApiConnection(WebSocket):
             self.write(out if isinstance(out, bytes) else out.frame(combined=False))
 
     def stall(self, on: bool, streams: Collection[str] | None = None, *, silent: bool = False) -> None:  # noqa: ARG002
-        """Stop all sending if *silent*, or resume it."""
         self._silent = on and silent
 
     def shutdown_frame(self, us: int) -> bytes:

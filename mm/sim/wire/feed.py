@@ -57,7 +57,7 @@ class BatchTimer:
         self.partial.pop((subscriber, stream), None)
 
     def emit(self, symbol: str, texts: Texts, book: LocalOrderBook, update_id: int) -> None:
-        """Send the due batch, and start the next one; *symbol* is lower case, *book* is as of *update_id*."""
+        """*symbol* is lower case, *book* is as of *update_id*."""
         batch = Batch(self._first_id, update_id, self._bids, self._asks) if self._first_id else None
         self._first_id, self._bids, self._asks = 0, {}, {}
         self._send_depth(f"{symbol}@depth{self._speed}", batch, texts)
@@ -65,7 +65,7 @@ class BatchTimer:
         self.due_us = self._after(self.due_us)
 
     def skip_to(self, us: int) -> None:
-        """Skip to the first end of a batch at *us* or later; all earlier batches must be empty."""
+        """To the first end of a batch at *us* or later; all earlier batches must be empty."""
         self.due_us = max(self.due_us, self._after(us - 1))
 
     def _send_depth(self, name: str, batch: Batch | None, texts: Texts) -> None:
@@ -127,7 +127,7 @@ class StreamFeed:
         self._due: list[tuple[int, tuple[int, int]]] = []
 
     def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
-        """Send *subscriber* all further events of *stream*; streams of other symbols have none."""
+        """Streams of other symbols have no events."""
         if stream.symbol != self._symbol or stream.kind not in (*self._live, *_BATCHED):
             return
         if stream.kind not in self._live:
@@ -154,7 +154,7 @@ class StreamFeed:
             self._stale.pop(subscriber, None)
 
     def end_users(self, subscriber: "StreamConnection") -> None:
-        """Do nothing: a market has no streams of users."""
+        """A market has no streams of users."""
 
     def take(self, rows: Sequence[Row]) -> None:
         traded_us = 0

@@ -1,7 +1,4 @@
-"""One HTTP/1.1 connection, which serves requests or becomes a WebSocket.
-
-Bytes are parsed by h11, which does no I/O, so that both protocols share one port and one transport.
-"""
+"""One HTTP/1.1 connection, which serves requests or becomes a WebSocket, on one port: h11 parses without I/O."""
 
 import asyncio
 from contextlib import suppress
@@ -24,7 +21,7 @@ _WAITING = (h11.NEED_DATA, h11.PAUSED)
 
 
 class HttpConnection(asyncio.Protocol):
-    """One HTTP connection, until it closes or becomes a WebSocket."""
+    """Until it closes or becomes a WebSocket."""
 
     def __init__(self, server: "Server") -> None:
         self._server = server
@@ -51,7 +48,7 @@ class HttpConnection(asyncio.Protocol):
             self._read()
 
     def eof_received(self) -> bool:
-        """Handle the end of the client's sending side; pending responses are still sent."""
+        """Pending responses are still sent."""
         if not self._ended:
             self._http.receive_data(b"")
             self._read()
@@ -75,7 +72,6 @@ class HttpConnection(asyncio.Protocol):
         self._transport.abort()
 
     def _read(self) -> None:
-        """Handle received events until one must wait."""
         while not (self._ended or self._full or self._transport.is_closing()):
             try:
                 event = self._http.next_event()

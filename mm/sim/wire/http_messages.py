@@ -18,7 +18,6 @@ class Request:
 
     Attributes:
         params: Parameters of the query string and of an urlencoded body, decoded; the query takes precedence.
-        remote: The client's address, without its port.
         query: Raw query without the question mark, for signatures.
     """
 
@@ -36,9 +35,8 @@ class Response:
     """The response to a request, and faults in its transmission.
 
     Attributes:
-        cut_at: Number of body bytes after which the connection is cut, although ``Content-Length`` is the full length.
-        reset: Whether the connection is reset instead of a response.
-        wait: Function that is called with the send function, and calls it later or never; None sends at once.
+        cut_at: Body bytes after which the connection is cut, although ``Content-Length`` is the full length.
+        wait: Calls the send function later or never; None sends at once.
     """
 
     status: int
@@ -53,10 +51,9 @@ Answer = Callable[[Request], Response]
 
 
 def read_request(method: str, target: str, headers: Mapping[str, str], body: bytes, remote: str) -> Request:
-    """Return the request for a request line's *target* (path and query) and the data after it.
+    """*target* is path and query; header names are in lower case.
 
-    Header names are in lower case. A body without a content type is parsed as a form as well, since the exchange's own
-    clients sometimes omit the type.
+    A body without a content type counts as a form: the exchange's own clients sometimes omit it.
     """
     path, _, query = target.partition("?")
     is_form = headers.get("content-type", _FORM).partition(";")[0].strip().lower() == _FORM
@@ -66,7 +63,6 @@ def read_request(method: str, target: str, headers: Mapping[str, str], body: byt
 
 
 def json_response(status: int, content: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a response whose body is *content* as compact JSON, with *headers* after the content type."""
     return Response(status, {**JSON_HEADERS, **(headers or {})}, json_bytes(content))
 
 

@@ -19,8 +19,7 @@ class WireLimits:
     """Limits of connections; durations are seconds of wall time, independent of the exchange's clock.
 
     Attributes:
-        messages: Maximum incoming messages (pings, pongs, texts) of a stream connection within ``messages_s``.
-        pong_s: Timeout of the response to a ping, after which the connection is closed.
+        messages: Incoming messages (pings, pongs, texts) of a stream connection within ``messages_s``.
         idle_s: Time without received data after which an HTTP connection is closed, even within a request.
         slow_bytes: Unsent bytes above which a connection is slow: its depth messages are conflated.
         lost_bytes: Unsent bytes above which a connection is closed.
@@ -44,7 +43,7 @@ class WireLimits:
 
 
 class RateWindow:
-    """Exact count of the events of the last *seconds*: a sliding window, not a token bucket."""
+    """Events of the last *seconds*: a sliding window, not a token bucket."""
 
     def __init__(self, most: int, seconds: float) -> None:
         self._most = most
@@ -66,7 +65,6 @@ class RateWindow:
         return not times
 
     def free_in_s(self, now_s: float) -> float:
-        """Return the seconds until an event is admitted again, 0 if it would be admitted now."""
         if len(self._times) < self._most:
             return 0.0
         return max(0.0, self._times[0] + self._seconds - now_s)
@@ -74,8 +72,6 @@ class RateWindow:
 
 @dataclass(slots=True)
 class _Usage:
-    """Weight and requests of an address in the current windows, and its bans."""
-
     minute_ends_us: int = 0
     weight: int = 0
     refusals: int = 0
@@ -103,9 +99,7 @@ class Weights:
         return self._usage(address, us).weight
 
     def charge(self, address: str, weight: int, us: int) -> None:
-        """Count a request; raises ApiError, status 429, if it exceeds the limit, and 418 while the address is
-        banned.
-        """
+        """Raises ApiError, status 429, beyond the limit, and 418 while the address is banned."""
         usage = self._usage(address, us)
         usage.weight += weight
         usage.requests += 1

@@ -28,7 +28,7 @@ _HIGHEST_FEE_E8 = E8 // 10
 
 
 class BadControl(MMError):
-    """Error for a control call of a market that cannot be executed."""
+    """A control call of a market that cannot be executed."""
 
 
 class StreamSource(Protocol):
@@ -39,12 +39,12 @@ class StreamSource(Protocol):
     def advance(self, us: int) -> None: ...
 
     def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
-        """Send *subscriber* all further events of *stream*, if it is one of these streams."""
+        """Only if *stream* is one of these."""
 
     def unsubscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None: ...
 
     def end_users(self, subscriber: "StreamConnection") -> None:
-        """End the streams of users that *subscriber* has, each with its last event."""
+        """Each with its last event."""
 
 
 class WireMarket(Protocol):
@@ -72,7 +72,7 @@ class WireMarket(Protocol):
         *,
         limits: bool,
     ) -> Exchange:
-        """Return the exchange of a symbol, whose reference price is *reference_ticks* before the first trade."""
+        """*reference_ticks* is the reference price before the first trade."""
 
     def call(self, exchange: Any, parameters: Any, texts: Any, account: int) -> Call: ...
 
@@ -83,7 +83,7 @@ class WireMarket(Protocol):
     def more_feeds(self, exchange: Any, peers: Sequence[StreamSource]) -> list[StreamSource]: ...
 
     def session_operations(self, session: "ApiSession") -> list[Operation]:
-        """Return the operations of a session of the WebSocket API beside logon, status and logout."""
+        """Beside logon, status and logout."""
 
     def aside(self, request: "Request") -> "Response | None": ...
 
@@ -91,7 +91,7 @@ class WireMarket(Protocol):
 
 
 def only_text(content: Mapping[str, Any], name: str) -> str | None:
-    """Return the text of a control call's only member; raises BadControl if its body is anything else."""
+    """The text of a control call's only member; BadControl if its body is anything else."""
     if content.keys() != {name} or not isinstance(content[name], str | None):
         raise BadControl(f'the body must be {{"{name}": "…"}}, a text')
     text: str | None = content[name]

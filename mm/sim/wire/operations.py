@@ -22,10 +22,7 @@ _DEEPEST_WEIGHT = 250
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of an operation; *account* is the number of the caller's account, 0 for public operations.
-
-    *texts* is the formatter of the market; subclasses narrow its type.
-    """
+    """One call of an operation; *account* is the number of the caller's account, 0 for public operations."""
 
     exchange: Exchange
     parameters: RequestParameters
@@ -195,7 +192,6 @@ def _day_ticker(call: Call) -> Json | list[Json]:
 
 
 def _span_ticker(call: Call, begin_us: int, end_us: int, bar: TradeBar | None) -> Json:
-    """Return a ticker of a span with or without (``MINI``) changes and mean."""
     left_out = ("priceChange", "priceChangePercent", "weightedAvgPrice") if call["type"] == "MINI" else ()
     ticker = {name: value for name, value in statistics(call.exchange, call.texts, bar).items() if name not in left_out}
     return ticker | {"openTime": call.texts.stamp(begin_us), "closeTime": call.texts.stamp(end_us)}

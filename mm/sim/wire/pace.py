@@ -42,7 +42,7 @@ class WireClock:
         self._regained_s = self._seconds()
 
     def regain(self) -> None:
-        """Regain slipped time at speed 1, which means wall time: clients' own stamps must fit again, as with NTP."""
+        """At speed 1, wall time: clients' own stamps must fit again, as with NTP."""
         if self.speed != 1 or not self.slipped_s:
             return
         now_s = self._seconds()
@@ -67,7 +67,7 @@ class Scheduler:
             self._advance(self.done_us)
 
     def step(self) -> None:
-        """Advance towards the clock's time for at most one slice; later steps continue."""
+        """For at most one slice; later steps continue."""
         clock, ends_s = self.clock, time.monotonic() + SLICE_S
         late_us = clock.now_us() - self.done_us - int(_MOST_LATE_S * clock.speed * US_PER_S)
         if late_us > 0:

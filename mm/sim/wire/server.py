@@ -88,7 +88,6 @@ class Server:
             http.close()
 
     async def stop(self) -> None:
-        """Announce the shutdown, close all connections, and abort those that do not close."""
         assert self._listener
         self._listener.close()
         if self._sweeping:
@@ -203,7 +202,7 @@ class Server:
 
 
 def _shake_hands(request: Request, limits: WireLimits, transport: asyncio.Transport) -> ServerProtocol | Response:
-    """Answer a handshake on *transport* and return its WebSocket protocol, or return the refusal."""
+    """Return the WebSocket protocol after the handshake, or the refusal."""
     protocol = ServerProtocol(max_size=limits.message_bytes)
     kept = {name: value for name, value in request.headers.items() if name in _HANDSHAKE or name.startswith("sec-")}
     head = "".join(f"{name}: {value}\r\n" for name, value in kept.items())

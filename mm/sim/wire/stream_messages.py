@@ -32,8 +32,6 @@ class Message:
 
     Attributes:
         kind: ``depth partial trade aggTrade bookTicker``, or ``other``.
-        first_id: U of a depth event, the id of a trade, the first trade id of an aggregate trade; else the book's id.
-        last_id: u of a depth event, the id of a trade, the last trade id of an aggregate trade; else the book's id.
     """
 
     stream: str
@@ -105,7 +103,7 @@ class Texts:
         bids: list[Level],
         asks: list[Level],
     ) -> Message:
-        """Return the event of the best levels after *update_id*; an empty side has price and quantity 0."""
+        """An empty side has price and quantity 0."""
         (bid, bid_qty), (ask, ask_qty) = (bids or [EMPTY])[0], (asks or [EMPTY])[0]
         text = f'{{"u":{update_id},"s":{self.symbol},"b":"{bid}","B":"{bid_qty}","a":"{ask}","A":"{ask_qty}"}}'
         return Message(name, "bookTicker", update_id, update_id, text.encode())
@@ -127,7 +125,7 @@ class Texts:
         bids: list[Level],
         asks: list[Level],
     ) -> Message:
-        """Return the event of the best levels of both sides after *update_id*; it has no time stamp and no symbol."""
+        """Without time stamp and symbol."""
         raw = json_bytes({"lastUpdateId": update_id, "bids": bids, "asks": asks})
         return Message(name, "partial", update_id, update_id, raw)
 
@@ -138,7 +136,7 @@ def server_shutdown(us: int, *, micro: bool) -> Message:
 
 
 def stamped(us: int, *, micro: bool) -> int:
-    """Return a timestamp in the client's unit: µs, or rounded down to ms."""
+    """In the client's unit: µs, or rounded down to ms."""
     return us if micro else us // US_PER_MS
 
 

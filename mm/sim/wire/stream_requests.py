@@ -33,7 +33,7 @@ _LONGEST_ID = 36
 
 
 class BadTimeUnit(UsageError):
-    """Error for a time unit that the exchange does not have."""
+    """A time unit that the exchange does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,6 @@ class StreamName:
         kind: ``depth partial trade aggTrade bookTicker``, a kind of `summaries`, with contracts also ``markPrice
             forceOrder contractInfo user``, or ``silent`` for a stream that is not simulated.
         symbol: In lower case; empty for a stream of all symbols.
-        interval_ms: Time between two events; 0 for a stream that sends each change.
-        levels: Levels per side of ``partial``; 0 for other kinds.
         detail: Interval of klines, such as ``1m`` or ``1d@+08:00``.
     """
 
@@ -77,7 +75,6 @@ class StreamDialect:
     Attributes:
         served: Names of the simulated streams: ``symbol``, and ``kind``, or of depth ``levels`` and ``speed``.
         speeds: Suffix of a depth stream by the time between two events, ms; the empty one is the default.
-        users: Names of the streams of a user; None if there are none.
         routes: First parts of the path, each with the kinds that it has.
         summaries: Patterns of streams with a pace of their own: kind (empty: the name that the pattern matched) and
             pace, ms.
@@ -92,7 +89,7 @@ class StreamDialect:
     summaries: tuple[tuple[re.Pattern[str], str, int], ...] = ()
 
     def read(self, name: str, route: str = "") -> StreamName | None:
-        """Return the parsed stream *name*, silent if its *route* has no such kind; None if the exchange has none."""
+        """Silent if *route* has no such kind; None if the exchange has none."""
         stream = self._read(name)
         if stream and route and stream.kind not in self.routes[route]:
             return StreamName(name, "", "silent")
@@ -118,11 +115,7 @@ class StreamDialect:
         return StreamName(name, groups["symbol"], "partial" if levels else "depth", interval_ms, levels)
 
     def open(self, path: str, query: str) -> Opening | None:
-        """Return the parsed address of a connection, given raw *path* and *query*; None for an unknown path.
-
-        Raises:
-            BadTimeUnit: If the query has a unit other than milliseconds and microseconds.
-        """
+        """Raw *path* and *query*; None for an unknown path. Raises BadTimeUnit."""
         given, target = parse_qs(query), f"{path}?{query}" if query else path
         head, slash, rest = unquote(path).removesuffix("/")[1:].partition("/")
         route = head if head in self.routes else ""
@@ -158,7 +151,7 @@ def read_stream(name: str) -> StreamName | None:
 
 
 def read_opening(path: str, query: str) -> Opening | None:
-    """Return the parsed address of a connection to Spot; arguments and errors as in `StreamDialect.open`."""
+    """As `StreamDialect.open`, on Spot."""
     return SPOT_STREAMS.open(path, query)
 
 
@@ -170,7 +163,7 @@ def is_micro(given: dict[str, list[str]]) -> bool:
 
 
 class RefusedMessage(MMError):
-    """Error for a client's message that the exchange refuses."""
+    """A client's message that the exchange refuses."""
 
     def __init__(self, code: int, msg: str) -> None:
         super().__init__(msg)
@@ -179,7 +172,7 @@ class RefusedMessage(MMError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The result of a client's message: the response, and the added and removed streams."""
+    """The response to a client's message, and the added and removed streams."""
 
     answer: dict[str, Any]
     joined: Sequence[StreamName] = ()
@@ -197,7 +190,7 @@ class StreamControl:
         self._most = most
 
     def begin(self, streams: Sequence[StreamName]) -> Reply | None:
-        """Subscribe to the *streams* of the connection's address; return the error to send, None without an error."""
+        """Subscribe to the *streams* of the connection's address; return an error to send."""
         if len(streams) > self._most:
             return Reply(_error(_TOO_MANY, "Too many subscriptions"), closes="Invalid request")
         self.streams = {stream.name: stream for stream in streams}

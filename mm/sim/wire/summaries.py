@@ -245,6 +245,6 @@ def _intervals(stream: StreamName) -> Intervals:
 def add_summaries(
     exchange: Exchange, texts: Mapping[bool, GridTexts], peers: Sequence[object], array_pace_ms: int, *, full: bool
 ) -> Summaries:
-    """Return the summaries of a symbol beside the *peers* of its server, with whom it shares its arrays."""
+    """The *peers* of a server share its arrays."""
     arrays = next((peer.arrays for peer in peers if isinstance(peer, Summaries)), None) or Arrays()
     return Summaries(exchange, texts, arrays, array_pace_ms, full=full)

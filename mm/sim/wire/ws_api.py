@@ -53,14 +53,7 @@ class Subscriptions:
         return list(self._active)
 
     def add(self, account: int, *, of_session: bool) -> Json:
-        """Subscribe to the events of an account, and return the response with the subscription id.
-
-        Args:
-            of_session: Whether the subscription ends with the session's authentication.
-
-        Raises:
-            ApiError: If the account is already subscribed.
-        """
+        """Return the response with the subscription id; raises ApiError if the account is already subscribed."""
         if any(subscription.account == account for subscription in self._active.values()):
             raise ApiError(-2035, "User Data Stream subscription already active.")
         number, self._next_id = self._next_id, self._next_id + 1
@@ -201,7 +194,7 @@ class ApiSession:
         return operation
 
     def _authenticate(self, operation: Operation, parameters: RequestParameters) -> ApiKey:
-        """Return the key of a signed request: the key that made its signature, else the key of the session's logon."""
+        """The key that made the request's signature, else the key of the session's logon."""
         clocks = self._api.shown()
         if not parameters["apiKey"]:
             if self.key is None or operation.method in (_LOGON, SUBSCRIBE_SIGNED):
@@ -250,7 +243,7 @@ class ApiSession:
 
 
 def signed_payload(given: Mapping[str, str]) -> bytes:
-    """Return the signed text of a request: all parameters except the signature, sorted by name."""
+    """All parameters except the signature, sorted by name."""
     return "&".join(f"{name}={text}" for name, text in sorted(given.items()) if name != "signature").encode()
 
 

@@ -56,7 +56,7 @@ class Conditional:
         return self.order.side
 
     def reached(self, price_e8: int) -> bool:
-        """Take the next price, and return whether it is the one that the order waits for."""
+        """Take the next price; whether the order waits for it."""
         side = self.side
         if self.type != TRAILING:
             rises = side if self.type.startswith("STOP") else -side
@@ -93,7 +93,7 @@ class Conditionals:
         return [one for one in self._waiting.values() if one.account == number]
 
     def find(self, number: int, algo_id: int | None, client_id: str) -> Conditional | None:
-        """Return the order of an account with an id, else the newest one with a client id."""
+        """By id, else the newest with a client id."""
         if algo_id is not None:
             found = self.all.get(algo_id)
             return found if found and found.account == number else None

@@ -92,9 +92,7 @@ class ContractRules(SymbolRules):
         return lots
 
     def check(self, new: NewOrder, average: Average) -> None:
-        """Raise ApiError if price or notional of an order fails a filter; *average* is the mark price, as a
-        fraction.
-        """
+        """*average* is the mark price, as a fraction."""
         mark, unit = average
         if new.ticks:
             self.check_price(new.ticks, average)

@@ -50,7 +50,6 @@ class UsdmTerms:
 
     Attributes:
         interval_us: Time between two payments, µs; they are at its multiples since midnight UTC.
-        algo_ids: The last id of a conditional order.
     """
 
     rate_e8: int = 10_000
@@ -176,7 +175,7 @@ class UsdmExchange(Exchange):
     # time
 
     def advance(self, us: int) -> None:
-        """Advance up to and including *us*, with what is due on the way; a past time has no effect."""
+        """With what is due on the way; a past time has no effect."""
         while (due_us := min([self._second_us, self._next_look_us(), *self._countdowns.values()])) <= us:
             super().advance(due_us)
             self.conditionals.run()
@@ -197,7 +196,7 @@ class UsdmExchange(Exchange):
                 self._drain()
 
     def _next_look_us(self) -> int:
-        """Return when conditional orders are next sent: with the millisecond of a trade, if one waits for trades."""
+        """With the millisecond of a trade, if a conditional order waits for trades."""
         if not self.conditionals.hears_trades:
             return self._good_till[0][0] if self._good_till else self._second_us
         return self.now_us - self.now_us % US_PER_MS + US_PER_MS
@@ -219,7 +218,7 @@ class UsdmExchange(Exchange):
         return MarkTold(us, self.mark.e8, self.terms.rate_e8, self.next_payment_us(us))
 
     def set_mark(self, price_e8: int | None) -> None:
-        """Fix the mark price, or let it follow the book again; it holds from the next whole second on."""
+        """From the next whole second on; None lets it follow the book."""
         if price_e8 is not None and price_e8 <= 0:
             raise UsageError("mark: the price must be above 0")
         self._fixed_e8 = price_e8
@@ -246,7 +245,7 @@ class UsdmExchange(Exchange):
             listener(told)
 
     def _pay_funding(self, us: int) -> None:
-        """Book funding: quantity times mark price times rate, rounded half to even; the market is the other side."""
+        """Quantity times mark price times rate, rounded half to even; the market is the other side."""
         self.payments.append(FundingPayment(us, self.terms.rate_e8, self.mark.e8))
         del self.payments[:-_PAID_KEPT]
         for number, account in self.accounts.items():
@@ -289,7 +288,7 @@ class UsdmExchange(Exchange):
         return order
 
     def send(self, number: int, new: NewOrder) -> UserOrder:
-        """Place an order now, whatever its account has sent before; raises ApiError if the exchange refuses it."""
+        """Whatever its account has sent before."""
         new = self._reducing(number, self._matched(new))
         self.check(number, new)
         return self._place(number, new)
@@ -317,7 +316,7 @@ class UsdmExchange(Exchange):
         return self.conditionals.place(us, number, new)
 
     def modify(self, us: int, number: int, request: CancelRequest, new: Modification) -> UserOrder:
-        """Give a LIMIT order another price and quantity; it keeps its id and goes to the end of its queue."""
+        """A LIMIT order keeps its id and goes to the end of its queue."""
         self.advance(us)
         order, ids_match = self.users.find(number, request.order_id, request.client_id)
         if not order or not ids_match or not order.is_open:
@@ -392,7 +391,6 @@ class UsdmExchange(Exchange):
             raise ApiError(-5021, f"{msg} The order will not be recorded in the order history.")
 
     def _check_margin(self, number: int, new: NewOrder, without: UserOrder | None = None) -> None:
-        """Raise ApiError if an order needs more margin than there is, or makes the position too large."""
         account = self.account(number)
         order = OpenOrder(new.side, new.ticks, new.lots, new.reduce_only)
         without_tl = without.request.ticks * without.left_lots if without else 0
@@ -429,7 +427,7 @@ class UsdmExchange(Exchange):
             self._trim(number)
 
     def _trim(self, number: int) -> None:
-        """Expire the newest orders that may only reduce and are more than there is to reduce."""
+        """Expire the newest reduce-only orders beyond what there is to reduce."""
         lots = self.account(number).contract.lots
         for side in (+1, -1):
             held, orders = max(0, -side * lots), self._reduce_orders(number, side)
@@ -440,7 +438,7 @@ class UsdmExchange(Exchange):
     # settings
 
     def count_down(self, us: int, number: int, ms: int) -> None:
-        """Cancel all open orders of an account in *ms* from *us* on, unless this is called again; 0 ends it."""
+        """Cancel all open orders in *ms*, unless this is called again; 0 ends it."""
         self.advance(us)
         self._countdowns.pop(number, None)
         if ms:
@@ -468,7 +466,7 @@ class UsdmExchange(Exchange):
         self._publish(number, ConfigChange(us, contract.symbol, leverage))
 
     def set_isolated(self, us: int, number: int, isolated: bool) -> None:
-        """Give the position of an account a margin of its own, or take it away; raises ApiError where it is used."""
+        """Raises ApiError where the margin is used."""
         self.advance(us)
         contract = self.account(number).contract
         if isolated and self.account(number).wallet.multi_assets:
@@ -483,7 +481,7 @@ class UsdmExchange(Exchange):
         self.settlement.publish_change(us, number, "MARGIN_TYPE_CHANGE")
 
     def add_margin(self, us: int, number: int, amount_e8: int) -> None:
-        """Add to the margin of an isolated position, or take from it what it has beyond its initial margin."""
+        """A negative amount takes from what is beyond the initial margin."""
         self.advance(us)
         contract, wallet = self.account(number).contract, self.account(number).wallet
         if not contract.isolated:
@@ -501,7 +499,7 @@ class UsdmExchange(Exchange):
         self.settlement.publish_change(us, number, "MARGIN_TRANSFER")
 
     def set_hedged(self, us: int, number: int, hedged: bool) -> None:
-        """Let long and short positions of an account be apart, or not; raises ApiError while it has any."""
+        """Raises ApiError while the account has positions."""
         self.advance(us)
         wallet = self.account(number).wallet
         if wallet.hedged is hedged:
@@ -513,9 +511,6 @@ class UsdmExchange(Exchange):
         wallet.hedged = hedged
 
     def set_multi_assets(self, us: int, number: int, multi: bool) -> None:
-        """Let all assets of an account be margin, or only the quote asset; raises ApiError where that is not
-        possible.
-        """
         self.advance(us)
         wallet = self.account(number).wallet
         if wallet.multi_assets is multi:
@@ -529,7 +524,7 @@ class UsdmExchange(Exchange):
         wallet.multi_assets = multi
 
     def settle(self) -> None:
-        """Close the contract: all orders end, and all positions close at the mark price, on the nearest tick."""
+        """All orders end, and all positions close at the mark price, on the nearest tick."""
         self.rules = self.rules.of_status("SETTLING")
         for number in self.accounts:
             self.conditionals.expire(number)
@@ -539,7 +534,7 @@ class UsdmExchange(Exchange):
             self._liquidator.settle(self.now_us, number, ticks)
 
     def transfer(self, number: int, asset: str, amount_e8: int) -> None:
-        """Add an amount of the quote asset to a wallet; a negative one is taken from what is available."""
+        """A negative amount is taken from what is available."""
         if asset != self.rules.instrument.quote_asset:
             raise ApiError(-1108, f"{asset} is not the margin asset of {self.rules.instrument.symbol}.")
         wallet = self.account(number).wallet

@@ -53,7 +53,7 @@ class UsdmSettlement(Settlement):
         self._publish(number, AccountChange(us, reason, wallet.balance_e8, wallet.cross_e8, change_e8, positions))
 
     def trade_off_book(self, us: int, order: UserOrder, trade_id: int, ticks: int, lots: int) -> None:
-        """Fill *lots* of an order at a price without the book; the other side is settled by the caller."""
+        """The caller settles the other side."""
         fill = self._settle(order, (us, trade_id, ticks, lots), is_maker=False)
         order.left_lots -= lots
         order.filled_lots += lots

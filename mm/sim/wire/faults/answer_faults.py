@@ -118,7 +118,7 @@ def halt(fault: Fault, request: Request, response: Response, context: FaultConte
 
 
 def renumbered(message: Message, truth: MarketTruth) -> Message:
-    """Return *message* with client-facing update ids; a message that spans a reset begins with the first new id."""
+    """With client-facing update ids; a message that spans a reset begins with the first new id."""
     if message.kind not in _LAST_ID:
         return message
     last_id, least_id = truth.named(message.last_id)
@@ -133,7 +133,7 @@ def renumbered(message: Message, truth: MarketTruth) -> Message:
 
 
 def renumbered_answer(request: Request, response: Response, truth: MarketTruth) -> Response:
-    """Return the *response* to a snapshot *request* with a client-facing update id; other responses are unchanged."""
+    """A snapshot gets a client-facing update id."""
     if not request.path.endswith("/depth"):
         return response
     return _edited(response, lambda content: content | {"lastUpdateId": truth.named(content["lastUpdateId"])[0]})
@@ -149,11 +149,10 @@ class ClockOffsets:
         return bool(self._since)
 
     def add(self, us: int, offset_ms: int) -> None:
-        """Let the clock be *offset_ms* later from the instant *us* on."""
         self._since.append((us, offset_ms))
 
     def stamp(self, value: int) -> int:
-        """Return what the clock showed at an instant; both are in ms, or both in µs."""
+        """What the clock showed at an instant; both are in ms, or both in µs."""
         unit_us = 1 if value >= MS_BELOW else US_PER_MS
         offset_ms = sum(ms for since_us, ms in self._since if value * unit_us + unit_us > since_us)
         return value + offset_ms * US_PER_MS // unit_us
@@ -178,7 +177,7 @@ class ClockOffsets:
 
 
 def _edited(response: Response, edit: Callable[[Any], Any], *, also_errors: bool = False) -> Response:
-    """Return *response* with its JSON changed by *edit*; unchanged if the JSON is damaged or the status is not 200."""
+    """Unchanged if the JSON is damaged or the status is not 200."""
     if response.status != _OK and not also_errors:
         return response
     try:
@@ -189,7 +188,7 @@ def _edited(response: Response, edit: Callable[[Any], Any], *, also_errors: bool
 
 
 def _answer(answer: Any, *, effect: Any = None, **own: Knob) -> FaultKind:
-    """Return a fault kind for the responses to the next ``n`` requests of a path, 0 for all further requests."""
+    """For the next ``n`` requests of a path, 0 for all further requests."""
 
     def has_path(fault: Fault, request: Request) -> bool:
         verb, _, path = str(fault["path"]).rpartition(" ")

@@ -24,10 +24,7 @@ _Marked = tuple[Out, tuple[str, ...]]
 
 
 class SentFrame(NamedTuple):
-    """One frame that was sent to a connection: the message kind (empty if it is no message), and the sent ids.
-
-    *faults* has the names of the faults that changed it; if there are any, content or position may be wrong.
-    """
+    """A frame as sent: the message kind (empty if it is no message), ids, and the faults that changed it."""
 
     kind: str
     first_id: int
@@ -36,7 +33,7 @@ class SentFrame(NamedTuple):
 
 
 class SentLog:
-    """Log of the frames that were sent to one connection: counts of all frames, and the newest frames.
+    """The newest frames sent to one connection, and counts of all.
 
     Attributes:
         depth_ids: U and u of the first depth message, then of the newest; zeros before the first.
@@ -76,7 +73,7 @@ class Channel:
         return replace(self._context, now_us=now_us, past=self._past, combined=combined, depth_ids=depth_ids)
 
     def outgoing(self, message: Message, now_us: int, marks: tuple[str, ...] = ()) -> list[Out]:
-        """Return the replacement of *message*; *marks* are the names of faults that have already changed it."""
+        """*marks* are the names of faults that have already changed *message*."""
         if not self.active:
             return self._note([(message, marks)], now_us)
         earlier = self.due(now_us) if any(active.held for active in self.active) else []
@@ -84,7 +81,7 @@ class Channel:
         return earlier + self._note(passed, now_us)
 
     def due(self, now_us: int) -> list[Out]:
-        """Return the held messages that are due, and remove faults that have ended."""
+        """Also removes faults that have ended."""
         context, gone = self.context(now_us), list[_Marked]()
         for place, active in enumerate(self.active):
             if active.fault.kind.due:
@@ -122,8 +119,6 @@ class Channel:
 
 @dataclass(slots=True)
 class _PendingRule:
-    """A rule for connections that open later."""
-
     rule: Rule
     number: int | None
     left: int | None
@@ -171,14 +166,13 @@ class FaultScope:
         return self._open[connection.id].outgoing(message, self.now_us, marks)
 
     def newest_context(self) -> FaultContext:
-        """Return the context of the newest connection with depth messages, else of the newest, else an empty one."""
+        """Of the newest connection with depth messages, else of the newest."""
         channels = list(self._open.values())
         with_depth = [channel for channel in channels if channel.sent.depth_ids[1]] or channels
         return with_depth[-1].context(self.now_us) if with_depth else self._context
 
     @property
     def timed(self) -> bool:
-        """Whether a message fault is active; such faults may depend on time."""
         return any(channel.active for channel in self._open.values())
 
     def apply(self, rule: Rule) -> None:
@@ -199,7 +193,6 @@ class FaultScope:
                 self._hit(channel, rule, until_us, self.now_us)
 
     def due_us(self) -> int | None:
-        """Return the next time at which a message or the end of a fault is due, µs; None if nothing is due."""
         active = [opened for channel in self._open.values() for opened in channel.active]
         dues = [due_us for opened in active if (due_us := opened.fault.kind.due_us(opened)) is not None]
         return min(dues + [end[0] for end in self._ends[:1]], default=None)

@@ -40,7 +40,7 @@ Out = Message | bytes
 
 
 class BadScript(UsageError):
-    """Error for a line of a fault script that is not a valid rule."""
+    """A line of a fault script that is not a valid rule."""
 
 
 class Damaged(Message):
@@ -71,7 +71,7 @@ class UserRequest:
     effect: RequestEffect = RequestEffect()
 
     def is_of(self, path: str) -> bool:
-        """Return True if the request matches *path*: a method of the WebSocket API, or a prefix of a REST path."""
+        """*path* is a method of the WebSocket API, or a prefix of a REST path."""
         operation = self.operation
         verb, route = operation.route
         if not path:
@@ -83,7 +83,7 @@ class UserRequest:
 
 
 def begins(name: str, path: str) -> bool:
-    """Return True if the REST path or method *name* begins with *path*; of a method, with complete words only."""
+    """A method only with complete words."""
     return name.startswith(path) if "/" in path else name == path or name.startswith(f"{path}.")
 
 
@@ -100,8 +100,6 @@ class FaultKind:
         reads: For messages: whether it requires the parsed event; then damaged messages pass unchanged.
         of: For messages and connections: their kind, unless the fault has a parameter ``of``.
         per_n: For messages: number of messages per unit of ``n``.
-        applies: For responses: return True if the fault applies to the response to a request.
-        effect: For requests: return the effect on a request; None if the fault does not apply to it.
         late_us: For answers, of ``line``: return by how much they are late, given the current time, µs.
         end_us: For connections: return the time of `end`, given the open time and the current time; None for never.
         openings: Number of later connections; None for no limit. For connections, a parameter ``n`` overrides it.
@@ -149,7 +147,7 @@ class FaultKind:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault kind with parameter values; all connections share the object."""
+    """A fault kind with parameter values, shared by all connections."""
 
     kind: FaultKind
     values: Mapping[str, Any]
@@ -174,17 +172,16 @@ class Fault:
 
     @property
     def changes(self) -> int | None:
-        """Number of messages or responses that the fault changes; None for no limit."""
+        """None for no limit."""
         return self.values.get("n", 0) * self.kind.per_n or None
 
     @property
     def openings(self) -> int | None:
-        """Number of later connections that the fault affects; None for no limit."""
         openings: int | None = self.values.get("n", self.kind.openings)
         return openings if self.kind.of_connections else None
 
     def until_us(self, now_us: int) -> int | None:
-        """Return the end of a fault of messages or responses that begins at *now_us*, µs; None for no end."""
+        """The end of a fault of messages or responses that begins at *now_us*."""
         lasts_us = None if self.kind.of_connections else micros(self.values.get("for_s"))
         return None if lasts_us is None else now_us + lasts_us
 

@@ -74,7 +74,6 @@ class FaultInjector:
 
     @property
     def is_down(self) -> bool:
-        """Whether the exchange is down: every connection and every request is reset."""
         return self.scope.now_us < self._down_until_us
 
     def at(self, us: int, action: Callable[[], None]) -> None:
@@ -82,7 +81,7 @@ class FaultInjector:
         heapq.heappush(self._timers, (us, self._timer_count, action))
 
     def parts(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-        """Yield *rows* in parts of complete commands; due rules are applied between the parts."""
+        """Parts of complete commands; due rules are applied between them."""
         begin = opening = 0
         for place, row in enumerate(rows):
             us, kind, *_, trade_id, update_id = row
@@ -101,7 +100,7 @@ class FaultInjector:
         yield rows[begin:]
 
     def handshake(self) -> Response | None:
-        """Count a connection attempt, and return its refusal."""
+        """A connection attempt's refusal."""
         self._attempts += 1
         self._reach(connect=self._attempts)
         self._run_due()
@@ -113,7 +112,7 @@ class FaultInjector:
         return fault.kind.refusal(fault) if fault.kind.refusal else None
 
     def outgoing(self, connection: "Connection", message: Message) -> list[Message | bytes]:
-        """Return the replacement of *message*; bytes are complete frames."""
+        """Bytes are complete frames."""
         marks: tuple[str, ...] = ()
         if self._reset:
             message = renumbered(message, self._truth)
@@ -128,14 +127,13 @@ class FaultInjector:
         return self.users.outgoing(connection, message, ())
 
     def shown_us(self, us: int) -> int:
-        """Return what the exchange's clock shows at the instant *us*."""
         return self._offsets.stamp(us)
 
     def stamped(self, answer: Any) -> Any:
         return self._offsets.shifted(answer) if self._offsets else answer
 
     def requested(self, name: str) -> bool:
-        """Count a request of a REST path or WebSocket API method; return False if the exchange is down."""
+        """Count a request of a REST path or WebSocket API method; False if the exchange is down."""
         self._requests[name] += 1
         for path in sorted({rule.trigger.path for rule in self.waiting if rule.trigger.kind == "request"}):
             if begins(name, path):
@@ -176,7 +174,7 @@ class FaultInjector:
         return response
 
     def steps(self, us: int) -> Iterator[int]:
-        """Yield the times up to *us* at which rules, faults or calls are due, and then *us*."""
+        """Times up to *us* at which rules, faults or calls are due, and *us*."""
         while True:
             times = [rule.trigger.number for rule in self.waiting if rule.trigger.kind == "time"]
             due_us = [self._start_us + math.ceil(number * US_PER_S) for number in times]

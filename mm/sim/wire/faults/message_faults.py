@@ -83,13 +83,13 @@ def lag(message: Message, active: ActiveFault, context: FaultContext) -> list[Ou
 
 
 def lagged(active: ActiveFault, context: FaultContext) -> list[Out]:
-    """Return the held messages whose delay has passed; all held messages if the fault has ended."""
+    """Held messages whose delay has passed; all if the fault has ended."""
     delay_us = 0 if active.late(context.now_us) else micros(active.fault["delay_s"]) or 0
     return active.release(context.now_us - delay_us)
 
 
 def lag_due_us(active: ActiveFault) -> int | None:
-    """Return the earlier of the end of the lag and the due time of its first held message, µs; None if neither."""
+    """The earlier of the end of the lag and the due time of its first held message."""
     dues = [since_us + (micros(active.fault["delay_s"]) or 0) for since_us, _ in active.held[:1]]
     return min([*dues, *([] if active.until_us is None else [active.until_us])], default=None)
 
@@ -123,12 +123,10 @@ def stall(message: Message, active: ActiveFault, context: FaultContext) -> list[
 
 
 def hold(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
-    """Hold a message until the fault ends."""
     return active.hold(message, context.now_us)
 
 
 def all_when_over(active: ActiveFault, context: FaultContext) -> list[Out]:
-    """Return all held messages if the fault has ended."""
     return active.release(context.now_us) if active.late(context.now_us) else []
 
 
@@ -218,7 +216,7 @@ def _other(event: dict[str, object]) -> Message:
 
 
 def _book(message: Message, context: FaultContext) -> tuple[list[Level], list[Level]]:
-    """Return bids and asks after *message*; empty lists if that book is no longer kept."""
+    """Bids and asks after *message*; empty if that book is no longer kept."""
     try:
         return context.truth.book(message.last_id)
     except UnknownId:

@@ -1,7 +1,7 @@
 """Faults of users' requests: executed or not, with a wrong, late or missing response.
 
-Each function is called for an authenticated request before its execution. It returns the effect on the request, or None
-if the fault does not apply to it and remains pending for the next request.
+Each function gets an authenticated request before its execution, and returns the effect; None leaves the fault pending
+for the next one.
 """
 
 import math
@@ -50,7 +50,6 @@ _CANCEL_ALL = ("openOrders.cancelAll", "DELETE allOpenOrders")
 
 
 def error_of(code: int) -> ApiError:
-    """Return the exchange's error for *code*."""
     status, msg = _ERRORS.get(code, (BAD_REQUEST, "The request was refused by a fault script."))
     return ApiError(code, msg, status)
 
@@ -96,7 +95,7 @@ def fill_on_cancel(fault: Fault, arrival: UserRequest, effect: RequestEffect) ->
 
 
 def status_of_request(fault: Fault, arrival: UserRequest, effect: RequestEffect) -> RequestEffect | None:
-    """Return the effect of `status` on a request: whether it is executed, and for the WebSocket API the response."""
+    """Whether `status` lets the request be executed, and for the WebSocket API the response."""
     if not fault["path"] or not arrival.is_of(fault["path"]):
         return None
     code, done = fault["code"], effect.done and fault["code"] >= _INTERNAL and not fault["undone"]

@@ -76,11 +76,7 @@ class Rule:
 
 
 def read_script(text: str, source: str = "script") -> list[Rule]:
-    """Return the rules of *text*, one per line; ``#`` starts a comment.
-
-    Raises:
-        BadScript: With the first invalid line and the valid alternatives.
-    """
+    """``#`` starts a comment; BadScript has the first invalid line and the valid alternatives."""
     rules = []
     for number, line in enumerate(text.splitlines(), 1):
         try:

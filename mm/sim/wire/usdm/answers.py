@@ -160,7 +160,7 @@ class UsdmTexts(UsdmOrderTexts):
         }
 
     def quantile(self, number: int) -> int:
-        """Return from 0 to 4 how soon a position is deleveraged, relative to the positions of its side."""
+        """From 0 to 4: how soon a position is deleveraged, relative to its side."""
         exchange = self._exchange
         lots = exchange.account(number).contract.lots
         same = [account for account in exchange.accounts if exchange.account(account).contract.lots * lots > 0]
@@ -182,7 +182,7 @@ class UsdmTexts(UsdmOrderTexts):
         }
 
     def brackets(self) -> Json:
-        """Return the leverage brackets; these are numbers, not texts."""
+        """Numbers, not texts."""
         rows = [
             {
                 "bracket": bracket.number,

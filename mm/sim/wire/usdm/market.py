@@ -64,11 +64,7 @@ _RULES = ("UFR", "IFER", "GCR", "DR")
 
 
 class UsdmMarket:
-    """Binance USD-M futures, as its documentation of 2026 says.
-
-    Args:
-        terms: Funding and insurance; the exchange's defaults if None.
-    """
+    """Binance USD-M futures, as its documentation of 2026 says."""
 
     name: ClassVar[str] = "usdm"
     operations: ClassVar[tuple[Operation, ...]] = (*MARKET_OPERATIONS, *USER_OPERATIONS)
@@ -124,7 +120,7 @@ class UsdmMarket:
         return []
 
     def aside(self, request: Request) -> Response | None:
-        """Return a download; None for any other request, since nothing is retired."""
+        """A download; nothing is retired."""
         if request.path != DOWNLOAD_PATH:
             return None
         contracts = [(exchange, UsdmTexts(exchange, micro=False)) for exchange in self._exchanges]

@@ -101,7 +101,7 @@ def _index_klines(call: UsdmCall) -> list[list[Any]]:
 
 
 def _premium_klines(call: UsdmCall) -> list[list[Any]]:
-    """Return klines of the premium of the mark price over the index, which are the same."""
+    """The premium of the mark price over the index, which are the same."""
     none = {"open_ticks": 0, "high_ticks": 0, "low_ticks": 0, "close_ticks": 0}
     made = _made(call, call.exchange.marks)
     return [sampled_kline(call.texts, one._replace(bar=one.bar._replace(**none))) for one in made]

@@ -31,14 +31,14 @@ class UsdmCall(Call):
         return self.exchange.account(self.account)
 
     def of(self, given: Mapping[str, str]) -> "UsdmCall":
-        """Return a call of the same user with other parameters, for the contract that they name."""
+        """For the contract that the parameters name."""
         named = [exchange for exchange in self.exchanges if exchange.rules.instrument.symbol == given.get("symbol")]
         exchange = named[0] if named else self.exchange
         parameters = RequestParameters(given, exchange.rules.instrument.symbol, USDM_PARAMETERS)
         return replace(self, exchange=exchange, parameters=parameters, texts=UsdmTexts(exchange, self.texts.micro))
 
     def everywhere(self) -> "list[UsdmCall]":
-        """Return this call for each contract, or only for the contract that the request names."""
+        """This call for each contract, or only for the one that the request names."""
         if self["symbol"]:
             return [self]
         micro = self.texts.micro

@@ -77,11 +77,7 @@ DEPTH_LIMIT = Parameter(_depth, 500)
 
 
 def read_new_order(parameters: RequestParameters, rules: ContractRules, now_us: int, *, hedged: bool) -> NewOrder:
-    """Return the order in the parameters; raises ApiError if it is not a valid order of the contract.
-
-    Args:
-        hedged: Whether the account keeps long and short positions apart, which orders here cannot.
-    """
+    """Raises ApiError; *hedged* accounts keep long and short apart, which orders here cannot."""
     parameters.must("symbol")
     side, order_type = parameters.must("side"), _read_type(parameters)
     _check_position_side(parameters, hedged=hedged)
@@ -122,11 +118,7 @@ def _read_till(parameters: RequestParameters, now_us: int) -> int:
 
 
 def read_conditional(parameters: RequestParameters, rules: ContractRules, now_us: int, *, hedged: bool) -> Conditional:
-    """Return the conditional order in the parameters; raises ApiError if it is not valid.
-
-    Args:
-        hedged: Whether the account keeps long and short positions apart, which orders here cannot.
-    """
+    """As `read_new_order`."""
     for name in ("algoType", "symbol"):
         parameters.must(name)
     side, order_type, closes = parameters.must("side"), parameters.must("type"), parameters["closePosition"]
@@ -189,7 +181,7 @@ def read_modification(parameters: RequestParameters, rules: ContractRules) -> tu
 
 
 def read_cancel(parameters: RequestParameters) -> CancelRequest:
-    """Return the order to cancel; its id prevails over its client id."""
+    """An id prevails over a client id."""
     order_id, client_id = parameters.order_key()
     return CancelRequest(order_id=order_id, client_id="" if order_id is not None else client_id)
 

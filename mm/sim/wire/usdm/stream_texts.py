@@ -46,7 +46,7 @@ class UsdmStreamTexts(Texts):
         return Message(name, "bookTicker", update_id, update_id, text.encode())
 
     def depth(self, name: str, batch: Batch, us: int, *, micro: bool) -> Message:
-        """Return the event of *batch* at time *us*, each side best first; no id is of another symbol."""
+        """Each side best first; no id is of another symbol."""
         bids = ",".join([batch.bids[ticks] for ticks in sorted(batch.bids, reverse=True)])
         asks = ",".join([batch.asks[ticks] for ticks in sorted(batch.asks)])
         stamp = stamped(us, micro=micro)

@@ -10,7 +10,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
 def command(folder: Path) -> click.Command:
-    """Return the command in *folder*; without that folder, a command that prints where to get it and exits with 2."""
+    """Without the folder, a command that prints where to get it and exits with 2."""
     if not (folder / "__main__.py").is_file():
         return _absent(folder)
     if str(folder.parent) not in sys.path:

@@ -14,7 +14,7 @@ class CallablePackage(ModuleType):
     """A package that calls the public function of its name."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function; of an error in a user's model only its line is shown."""
+        """Of an error in a user's model only its line is shown."""
         try:
             return self.__wrapped__(*args, **kwargs)
         except ModelError as error:
@@ -31,5 +31,4 @@ class CallablePackage(ModuleType):
 
 
 def make_callable(package: str) -> None:
-    """Make *package* callable; ``mm/__init__.py`` lists the module of its function."""
     sys.modules[package].__class__ = CallablePackage

@@ -29,14 +29,11 @@ US_STAMPS = range(FIRST_US, LAST_US)
 
 
 def now_us() -> int:
-    """Return the wall clock, in µs since the Unix epoch."""
     return time.time_ns() // 1_000
 
 
 class SteadyClock:
-    """The wall clock in µs that never goes back: if the wall clock is set back, this one continues from its last
-    value.
-    """
+    """The wall clock in µs that never goes back: once set back, this one continues from its last value."""
 
     def __init__(
         self, wall: Callable[[], int] = now_us, passing: Callable[[], int] = lambda: time.monotonic_ns() // 1_000
@@ -58,11 +55,7 @@ Instant = int | str | datetime
 
 
 def us_of(instant: Instant) -> int:
-    """Return an *instant* in µs since the Unix epoch.
-
-    Raises:
-        UsageError: If a text is not an instant.
-    """
+    """µs since the Unix epoch; UsageError if a text is not an instant."""
     if isinstance(instant, str):
         try:
             instant = datetime.fromisoformat(instant)
@@ -89,7 +82,7 @@ def exchange_ms(stamp: int) -> int:
 
 
 def stamp_to_us(stamp: int) -> int:
-    """Return a Unix *stamp* of unstated unit (s, ms, µs or ns) in µs; its size determines the unit."""
+    """The size of a Unix *stamp* tells its unit: s, ms, µs or ns."""
     if stamp < MS_BELOW // 1_000:
         return stamp * US_PER_S
     if stamp < MS_BELOW * 1_000:
@@ -98,14 +91,14 @@ def stamp_to_us(stamp: int) -> int:
 
 
 def checked_stamp(stamp: int, name: str) -> int:
-    """Return an exchange stamp, ms or µs, unchanged; raises ValueError with the field's name if it is neither."""
+    """An exchange stamp, ms or µs, unchanged; ValueError with the field's name if it is neither."""
     if FIRST_US <= stamp < LAST_US or FIRST_US // US_PER_MS <= stamp < LAST_US // US_PER_MS:
         return stamp
     raise ValueError(f"{name} is {stamp}, which is not a plausible time in ms or µs")
 
 
 def checked_stamp_ms(stamp: int, name: str) -> int:
-    """Return an exchange stamp in ms unchanged; raises ValueError with the field's name if it is in another unit."""
+    """Unchanged; ValueError with the field's name if it is not in ms."""
     if FIRST_US // US_PER_MS <= stamp < LAST_US // US_PER_MS:
         return stamp
     raise ValueError(f"{name} is {stamp}, which is not a time in ms; it may be in another unit")
@@ -113,11 +106,7 @@ def checked_stamp_ms(stamp: int, name: str) -> int:
 
 @lru_cache
 def zone_of(name: str) -> tzinfo:
-    """Return a time zone by its name; UTC needs no time zone database.
-
-    Raises:
-        UsageError: If there is no such zone, or the machine has no time zone database.
-    """
+    """UTC needs no time zone database; UsageError if there is no such zone."""
     if name in ("UTC", "Etc/UTC"):
         return timezone.utc
     try:
@@ -166,18 +155,18 @@ def next_day(day: str, step: int = 1) -> str:
 
 
 def missing_days(days: Sequence[str]) -> str:
-    """Return the days missing between ascending *days*, as in ``20260106, 20260109 to 20260112``."""
+    """Days missing between ascending *days*, as in ``20260106, 20260109 to 20260112``."""
     gaps = [(next_day(day), next_day(other, -1)) for day, other in pairwise(days) if next_day(day) < other]
     return ", ".join(first if first == last else f"{first} to {last}" for first, last in gaps)
 
 
 def run_stamp(us: int) -> str:
-    """Return an instant as the UTC stamp that names runs: ``YYYYMMDDTHHMMSSZ``."""
+    """The UTC stamp that names runs: ``YYYYMMDDTHHMMSSZ``."""
     return datetime.fromtimestamp(us // US_PER_S, timezone.utc).strftime("%Y%m%dT%H%M%SZ")
 
 
 def iso(us: int) -> str:
-    """Return an instant as ISO 8601 in UTC with µs; one that no calendar has, as a wrong unit makes it, in µs."""
+    """ISO 8601 in UTC with µs; an instant that no calendar has stays in µs."""
     if not -_CALENDAR_US <= us <= _CALENDAR_US:
         return f"{us} us"
     whole, rest = divmod(us, US_PER_S)

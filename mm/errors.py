@@ -51,7 +51,6 @@ class Sentence:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Names of the parameters that the sentence itself names, in order."""
         fields = (field for _, field, _, _ in Formatter().parse(self.template))
         return tuple(field for field in fields if field)
 
@@ -66,7 +65,7 @@ class Sentence:
 
 
 def parameter(name: str) -> Sentence:
-    """Return the parameter *name* as a part of another sentence."""
+    """*name* as a part of another sentence."""
     return Sentence(f"{{{name}}}")
 
 
@@ -84,8 +83,6 @@ def said_by(say: Callable[[str], str]) -> Iterator[None]:
 
 
 class _Said(dict[str, str]):
-    """The text of each parameter, by its name."""
-
     def __missing__(self, name: str) -> str:
         return SAID.get()(name)
 
@@ -123,7 +120,7 @@ class ModelError(MMError):
 
 
 class Incomplete(MMError):
-    """Some parts of the work failed; the others are written, and the exit code is the first failed part's."""
+    """The other parts are written; the exit code is the first failed part's."""
 
     def __init__(self, message: "Sentence | str", exit_code: int) -> None:
         super().__init__(message)

@@ -37,21 +37,17 @@ class Follow(Enum):
 
 
 def went_back(last_id: int, new_id: int) -> bool:
-    """Return True if *new_id* is so far before *last_id* that the exchange must have reset its ids.
+    """*new_id* is so far before *last_id* that the exchange must have reset its ids.
 
-    Duplicates, and a second connection's late messages, are seconds old, and the busiest books use some thousand ids
-    per second. So a reset is a jump back by `RESET_IDS` (1,000,000), or by `RESET_LEAST_IDS` (1,000) and half of
-    *last_id*: a new symbol's ids are below a million.
+    Late messages are seconds old, some thousand ids each. So a reset goes back by `RESET_IDS`, or by `RESET_LEAST_IDS`
+    and half of *last_id*: a new symbol's ids are below a million.
     """
     back = last_id - new_id
     return back >= RESET_IDS or (back >= RESET_LEAST_IDS and 2 * back >= last_id)
 
 
 def follow(last_id: int | None, first_new: int, last_new: int) -> Follow:
-    """Return how an update of the ids *first_new* to *last_new* follows a sequence that ends at *last_id*.
-
-    With *last_id* None the sequence is empty, and every update continues it.
-    """
+    """With *last_id* None the sequence is empty, and every update continues it."""
     if last_id is None:
         return Follow.CONTINUES
     if last_new <= last_id:
@@ -70,7 +66,6 @@ class IdSequence:
         self.last_id = last_id
 
     def follow(self, first_id: int, last_id: int) -> Follow:
-        """Without changing the sequence."""
         return follow(self.last_id, first_id, last_id)
 
     def take(self, first_id: int, last_id: int) -> Follow:
@@ -113,17 +108,15 @@ class MissingIds(NamedTuple):
         return IdRange(self.first_id, self.last_id)
 
     def without(self, came: "IdRanges") -> "list[MissingIds]":
-        """After the ids of *came* have arrived."""
         return [MissingIds(*left, self.from_us, self.to_us) for left in IdRanges([self.ids]) - came]
 
     def details(self, cause: str) -> dict[str, int | str]:
-        """``details_json`` of the ledger's gap event."""
         ids = {"from_id": self.first_id, "to_id": self.last_id}
         return {**ids, "from_us": self.from_us, "to_us": self.to_us, "cause": cause}
 
 
 class IdRanges:
-    """A set of ids as sorted, disjoint ranges, both ends included; adjacent ranges are merged."""
+    """A set of ids as sorted, disjoint ranges; adjacent ranges are merged."""
 
     __slots__ = ("_firsts", "_lasts")
 
@@ -190,14 +183,14 @@ class IdRanges:
         return f"IdRanges({[tuple(ids) for ids in self]})"
 
     def check(self) -> None:
-        """Ranges must be sorted, disjoint and not adjacent: else ValueError."""
+        """ValueError unless ranges are sorted, disjoint and not adjacent."""
         bounds = [bound for ids in self for bound in (ids.first, ids.last + 1)]
         if any(low >= high for low, high in pairwise(bounds)):
             raise ValueError(f"ranges touch or are out of order: {self!r}")
 
 
 class ConsecutiveIds(NamedTuple):
-    """A run of consecutive ids as they arrived, and the arrivals of its first and last, in µs."""
+    """A run of consecutive ids, and the arrivals of its first and last, in µs."""
 
     first_id: int
     last_id: int
@@ -208,12 +201,11 @@ class ConsecutiveIds(NamedTuple):
 def missing_trades(
     runs: Iterable[ConsecutiveIds], declared: IdRanges, excused: IdRanges | None = None, until_us: int | None = None
 ) -> list[MissingIds]:
-    """Return the trade ids that never arrived and are not *excused*, with the arrivals around them.
+    """Trade ids that never arrived and are not *excused*, with the arrivals around them.
 
     An id that arrives later (REST, out of order), or precedes a reset, is not missing.
 
     Args:
-        runs: In order of arrival; no id is in two.
         declared: Gaps in the ledger, whose ids may arrive late.
         excused: Not returned; None: the ids of *declared*.
         until_us: Up to here declared ids after the last one are missing; None leaves them out.

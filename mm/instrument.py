@@ -14,17 +14,13 @@ _DECIMAL = re.compile(r"(-?)(\d+)(?:\.(\d*))?\Z", re.ASCII)
 
 
 def check_64_bits(name: str, value: int) -> None:
-    """Raise UsageError, which names the number, if an engine of 64 bits does not hold it."""
+    """Raise UsageError, which names the number, if 64 bits do not hold it."""
     if not -(2**63) < value < 2**63:
         raise UsageError(f"{name} is {value}, more than 64 bits hold; lower the quantities, prices or steps behind it")
 
 
 def e8(text: str) -> int:
-    """Return *text*, a plain decimal, in units of 1e-8, exactly.
-
-    Raises:
-        OffGrid: If *text* is not a plain decimal or has more than eight significant decimal places.
-    """
+    """A plain decimal in units of 1e-8, exactly; OffGrid beyond eight places."""
     if text[-9:-8] == "." and len(text) > 9:  # the exchange's own form: eight places
         digits = text[:-9] + text[-8:]
         if digits.isdigit() and digits.isascii():
@@ -40,13 +36,12 @@ def e8(text: str) -> int:
 
 
 def decimal_text(value: int, places: int = 8) -> str:
-    """Return *value*, in units of 10**-places, as a fixed decimal with that many places."""
     whole, rest = divmod(abs(value), 10**places)
     return f"{'-' if value < 0 else ''}{whole}.{rest:0{places}d}"
 
 
 def short_text(value_e8: int) -> str:
-    """Return *value_e8* as a decimal without trailing zeros, for messages (0.001, 5)."""
+    """Without trailing zeros, for messages (0.001, 5)."""
     return decimal_text(value_e8).rstrip("0").rstrip(".")
 
 
@@ -54,10 +49,9 @@ FEW_QUANTITIES = 20
 
 
 def inferred_step(divisor_e8: int, count: int) -> int:
-    """Return the quantity step, in 1e-8, that *count* quantities with this greatest common divisor suggest.
+    """The quantity step that *count* quantities with this greatest common divisor suggest.
 
-    Few quantities share a divisor by chance (5 and 10), and nearly all exchanges' steps are powers of ten: below twenty
-    it is the largest such divisor.
+    Few quantities share a divisor by chance, so below twenty it is the largest power of ten.
     """
     if count >= FEW_QUANTITIES or not divisor_e8:
         return divisor_e8
@@ -146,16 +140,16 @@ class Instrument:
 
     @property
     def assets(self) -> tuple[str, str]:
-        """Base and quote asset, as stated, else as the symbol suggests; both empty if neither is known."""
+        """As stated, else as the symbol suggests; both empty if neither is known."""
         return (self.base_asset, self.quote_asset) if self.base_asset and self.quote_asset else assets_of(self.symbol)
 
     @property
     def tick_lot_e16(self) -> int:
-        """Value of one tick of price on one lot, in 1e-16 of the quote asset."""
+        """In 1e-16 of the quote asset."""
         return self.tick_e8 * self.lot_e8 * self.multiplier
 
     def ticks(self, price: str) -> int:
-        """Return *price*, a decimal string, as a whole number of ticks."""
+        """*price* is a decimal string."""
         ticks, rest = divmod(e8(price), self.tick_e8)
         if rest:
             raise OffGrid(
@@ -170,7 +164,7 @@ class Instrument:
         return decimal_text(ticks * self.tick_e8)
 
     def lots(self, qty: str) -> int:
-        """Return *qty*, a decimal string, as a whole number of lots."""
+        """*qty* is a decimal string."""
         lots, rest = divmod(e8(qty), self.lot_e8)
         if rest:
             raise OffGrid(
@@ -182,12 +176,12 @@ class Instrument:
         return lots
 
     def qty(self, lots: int) -> str:
-        """Return *lots* as a quantity, a decimal string with eight places."""
+        """With eight places."""
         return decimal_text(lots * self.lot_e8)
 
 
 def from_exchange_info(entry: Mapping[str, Any], source: str) -> Instrument:
-    """Return the instrument of an exchangeInfo ``symbols[]`` entry; *source* is for messages."""
+    """From a ``symbols[]`` entry of exchangeInfo; *source* is for messages."""
     try:
         filters = {f["filterType"]: f for f in entry["filters"]}
         notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {"minNotional": "0"}
@@ -244,7 +238,7 @@ def _filters(by_type: Mapping[str, Mapping[str, Any]], notional: Mapping[str, An
 
 
 def to_exchange_info(instrument: Instrument) -> str:
-    """Return *instrument* as the JSON text of an exchangeInfo entry, the content of ``instrument.json``."""
+    """The content of ``instrument.json``."""
     entry = {
         "symbol": instrument.symbol,
         "status": "TRADING",

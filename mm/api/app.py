@@ -288,7 +288,7 @@ def _serve_streams(app: FastAPI, market: DeskMarket) -> None:
 
 
 async def _stream(socket: WebSocket, market: DeskMarket, client: str | None) -> None:
-    """Until the reader disconnects or is too slow; its messages are ignored."""
+    """Until the reader disconnects or is too slow."""
 
     async def send() -> None:
         while True:

@@ -44,17 +44,11 @@ class Bar(NamedTuple):
 
 
 def load_bars(source: str, symbol: str, interval: str, *, address: str | None = None, key: str = "") -> list[Bar]:
-    """Return the newest bars of *symbol* from a service, oldest first.
+    """The newest bars, oldest first; raises UsageError, TryLater or DataError.
 
     Args:
         symbol: In the service's notation.
         address: Address of the service without a path; default: its own.
-        key: For Alpha Vantage.
-
-    Raises:
-        UsageError: If Alpha Vantage has no key.
-        TryLater: If the service cannot be reached or fails.
-        DataError: If it has no bars of the symbol, or an unexpected format.
     """
     base = (address or ADDRESSES[source]).rstrip("/")
     if source == YAHOO:
@@ -152,13 +146,7 @@ def _checked(rows: Iterable[_Row], base: str, symbol: str) -> Iterable[Bar]:
 
 
 def bar_events(bars: Sequence[Bar], span_us: int, grid: Instrument, seed: int) -> Iterator[FeedEvent]:
-    """Yield the events of a market that follows *bars*.
-
-    Args:
-        bars: Oldest first, at least one.
-        grid: Prices are rounded to the nearest tick.
-        seed: Equal bars and seed, equal events.
-    """
+    """A market that follows *bars*, oldest first; equal bars and seed, equal events."""
     usual = sum(bar.volume_e8 for bar in bars) // len(bars) // grid.lot_e8 // STEPS
     number, mid, shown = 0, 0, dict[tuple[int, int], int]()
 

@@ -19,9 +19,6 @@ class ClientLog:
 
     Attributes:
         failure: Why a row could not be written, after which the market stops.
-
-    Raises:
-        OSError: If the file cannot be written, also by its methods.
     """
 
     def __init__(self, path: Path, market: "DeskMarket") -> None:

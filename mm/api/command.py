@@ -139,7 +139,7 @@ def sim_api(
 
 
 def made_market(options: TradingInterface, limits: Any, flags: Any, key: str = "") -> "DeskMarket":
-    """Return the market of the given knobs; *key* is Alpha Vantage's."""
+    """*key* is Alpha Vantage's."""
     from mm.api.desk import NO_LIMITS, Desk
     from mm.api.market import DeskMarket
     from mm.sim.matching._core import Matching

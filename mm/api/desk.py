@@ -138,7 +138,7 @@ class Desk:
             raise OrderRefused("would_cross: a limit_maker order at this price would take liquidity") from None
 
     def find(self, number: int) -> UserOrder | None:
-        """Return an order that is open or one of the client's last `MOST_FILLS`."""
+        """Open, or one of the client's last `MOST_FILLS`."""
         return self.exchange.users.by_id.get(number)
 
     def owner(self, order: UserOrder) -> str:

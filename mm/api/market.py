@@ -75,7 +75,7 @@ class DeskMarket:
 
     @contextmanager
     def reading(self, client: str | None) -> Iterator[FeedReader]:
-        """Yield a reader of a client's fills, or of the book, which it starts with."""
+        """Of a client's fills, or of the book, which it starts with."""
         reader = FeedReader()
         readers = self._of_book if client is None else self._of_fills.setdefault(client, set())
         if client is None:

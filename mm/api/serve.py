@@ -54,12 +54,7 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 async def serve(market: DeskMarket, listener: socket.socket, door: Door, ready: Callable[[], None]) -> None:
-    """Serve *market* until SIGTERM or SIGINT; raises errors of its flow.
-
-    Args:
-        market: Its clock advances meanwhile.
-        ready: Called once requests can be answered.
-    """
+    """Until SIGTERM or SIGINT, advancing the market's clock; *ready* is called once requests can be answered."""
     tls: dict[str, Any] = {"ssl_context_factory": lambda *_: door.context} if door.context else {}
     config = uvicorn.Config(
         made_app(market, door), **tls, log_config=None, access_log=False, lifespan="off", ws_max_size=65_536,

@@ -23,7 +23,7 @@ _NAME = re.compile(r".+\.(\d+)\.partial")
 
 @contextmanager
 def atomic_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Yield a temporary path next to *path*, and rename it to *path* at the end of the block."""
+    """Yield a temporary path, and rename it to *path* at the end of the block."""
     path = Path(os.path.realpath(path)) if path.is_symlink() else path
     unfinished = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
     try:
@@ -36,7 +36,7 @@ def atomic_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, data: bytes, *, durable: bool = False, mode: int = 0o666) -> None:
-    """Write *data* as `atomic_file` does, with *mode* less the umask; the folder is created."""
+    """*mode* less the umask; the folder is created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path, durable=durable) as unfinished:
         unfinished.touch(mode)
@@ -44,7 +44,7 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False, mode: int = 
 
 
 def clear_unfinished(folder: Path) -> None:
-    """Remove unfinished files of killed processes from *folder*, if it exists."""
+    """Left by killed processes."""
     for path in folder.glob(f"*{UNFINISHED}"):
         name = _NAME.fullmatch(path.name)
         with suppress(FileNotFoundError):
@@ -62,7 +62,7 @@ def fsync_path(path: Path) -> None:
 
 
 def process_exists(process: int) -> bool:
-    """Return whether this process id may be running here; True if unknown."""
+    """True if unknown."""
     if os.name != "posix":  # elsewhere signal 0 would end the process
         return True
     try:
@@ -89,7 +89,7 @@ class FileIdentity(NamedTuple):
         return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
     def settled(self) -> bool:
-        """Whether any later write is certain to change the identity."""
+        """Any later write is certain to change the identity."""
         return max(self.mtime_ns, self.ctime_ns) + SETTLED_S * 1e9 < time.time_ns()
 
 
@@ -100,13 +100,10 @@ class VerifiedFiles:
     folder: Path
 
     def verified_once(self, path: Path, claim: str, check: Callable[[], bool]) -> bool:
-        """Return whether *claim* is true for the file.
+        """Whether *claim* is true for the file.
 
-        *check* is called unless it was true for this identity before. Negative results are not stored, nor those for a
-        file just written or changing meanwhile.
-
-        Raises:
-            OSError: If there is no file, or *check* raises it.
+        *check* is called unless it was true for this identity before. Negative results are not stored, nor results for
+        a file just written or changing meanwhile.
         """
         place = self._place(path)
         identity = FileIdentity.of(path)

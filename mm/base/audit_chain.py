@@ -33,14 +33,14 @@ def audit_path(out_root: Path, symbol: str, day: str, run_id: str) -> Path:
 
 
 def body(seq: int, us: int, kind: str, fields: Mapping[str, object]) -> bytes:
-    """Return a row without *prev* and *hash*, in ASCII: some readers take other characters for line ends."""
+    """A row without *prev* and *hash*, in ASCII: some readers take other characters for line ends."""
     row = {"seq": seq, "us": us, "type": kind, **fields}
     text = _encode(row)
     return text if text.isascii() else json.dumps(msgspec.json.decode(text), separators=(",", ":")).encode()
 
 
 def seal(unsealed: bytes, prev: bytes) -> tuple[bytes, bytes]:
-    """Return a row's line, with its end, and hash."""
+    """A row's line, with its end, and hash."""
     line = b'%b,"prev":"%b"}' % (unsealed[:-1], prev)
     digest = hashlib.sha256(prev + line).hexdigest().encode()
     return b'%b,"hash":"%b"}\n' % (line[:-1], digest), digest
@@ -64,11 +64,7 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class ChainVerdict:
-    """The result of `verify_lines`.
-
-    Attributes:
-        torn_bytes: Of an incomplete last line.
-    """
+    """The result of `verify_lines`."""
 
     rows: int
     last_hash: str
@@ -81,8 +77,6 @@ class ChainVerdict:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """The parts of one line."""
-
     text: bytes
     seq: int
     type: str
@@ -102,12 +96,11 @@ def _line(text: bytes) -> _Line | None:
 
 
 def verify_lines(lines: Iterable[bytes], *, open_end: bool = False, witnesses: Sequence[Witness] = ()) -> ChainVerdict:
-    """Return the first row of a log that was changed, removed, inserted or moved.
+    """The first row of a log that was changed, removed, inserted or moved.
 
     Args:
         open_end: Accept a file without a final stop, with an incomplete last line, or without rows: the log of a killed
             or running run.
-        witnesses: Other files' records of this one.
     """
     hashes, kind, first, torn = [ZEROS], "", b"", 0  # of row 0, which is none, and of each row
     row, why = None, ""
@@ -194,15 +187,13 @@ def _decoded(text: bytes) -> dict[str, Any]:
 
 
 def whole_row(text: bytes) -> dict[str, Any]:
-    """Return the row of a line with its line end; empty if it has none, or was changed."""
+    """Empty if the line has no end, or was changed."""
     line = _line(text[:-1]) if text.endswith(b"\n") else None
     return _decoded(line.text) if line is not None and line.is_whole else {}
 
 
 def rows_after(lines: Iterable[bytes], before: Witness) -> Iterator[tuple[bytes, Witness]]:
-    """Yield the complete rows after *before*, each with the record of the log up to it; BrokenFile if one does not
-    follow.
-    """
+    """The complete rows after *before*, each with the record of the log up to it; BrokenFile if one does not follow."""
     rows, prev = before.rows, before.hash
     for text in lines:
         if not text.endswith(b"\n"):
@@ -215,12 +206,7 @@ def rows_after(lines: Iterable[bytes], before: Witness) -> Iterator[tuple[bytes,
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows without checking hashes; an incomplete last line is left out.
-
-    Raises:
-        BrokenFile: If a line is not a row, or its number does not match its position.
-        DataError: If the file cannot be read.
-    """
+    """Without checking hashes; an incomplete last line is left out. Raises BrokenFile or DataError."""
     try:
         with path.open("rb") as file:
             for number, text in enumerate(file, 1):
@@ -231,11 +217,7 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def decode_row(text: bytes, number: int, name: str) -> dict[str, Any]:
-    """Return the row *number* of the file *name* from its line.
-
-    Raises:
-        BrokenFile: If it is not a row, or has another number.
-    """
+    """BrokenFile if the line is not a row, or has another number."""
     try:
         row = msgspec.json.decode(text)
     except msgspec.DecodeError as error:

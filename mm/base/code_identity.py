@@ -51,11 +51,7 @@ class HashedFile:
 
 
 def closure(names: Iterable[str], locate: Locate) -> tuple[dict[str, list[Path]], set[str]]:
-    """Return the files of *names* and all they import, and the imported modules that are not followed.
-
-    Args:
-        locate: Returns a module's files, source first; empty if not followed.
-    """
+    """The files of *names* and all they import, and the imported modules that *locate* (source first) does not know."""
     modules: dict[str, list[Path]] = {}
     others: set[str] = set()
     waiting = sorted(names)
@@ -75,7 +71,7 @@ def closure(names: Iterable[str], locate: Locate) -> tuple[dict[str, list[Path]]
 
 
 def imports(name: str, path: Path) -> Iterator[str]:
-    """Yield the modules that the source of *name* may import, and the packages that contain it."""
+    """Modules that the source of *name* may import, and the packages that contain it."""
     yield from (name.rsplit(".", count)[0] for count in range(1, name.count(".") + 1))
     if path.suffix == ".pyx":
         yield "mm._cyutil"  # Cython's own code, which every kernel imports
@@ -98,7 +94,6 @@ def _words(text: str) -> list[str]:
 
 
 def of_package(folder: Path = PACKAGE) -> Locate:
-    """Return a function that locates a module's files, source and compiled, in the package *folder*."""
 
     def locate(name: str) -> list[Path]:
         first, *inside = name.split(".")
@@ -121,7 +116,7 @@ def code_files(*names: str, folder: Path = PACKAGE) -> Mapping[str, str]:
 
 
 def sources_hash(folder: Path = PACKAGE) -> str:
-    """Return the sha256 of all sources in *folder*: coarser than `code_files`, and faster."""
+    """The sha256 of all sources: coarser than `code_files`, and faster."""
     sha256 = hashlib.sha256()
     below = os.walk(folder)  # faster than `Path.rglob`
     paths = sorted(f"{place}/{name}" for place, _, names in below for name in names if name.endswith(_SOURCES))

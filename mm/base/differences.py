@@ -8,7 +8,7 @@ Row = TypeVar("Row")
 
 
 def differences(ours: Iterable[Row], theirs: Iterable[Row]) -> Iterator[tuple[int, Row | None, Row | None]]:
-    """Yield position (from 0) and both rows of each difference; None for a missing row."""
+    """Position (from 0) and both rows of each difference; None for a missing row."""
     for place, (our_row, their_row) in enumerate(zip_longest(ours, theirs)):
         if our_row != their_row:
             yield place, our_row, their_row

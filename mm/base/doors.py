@@ -85,11 +85,7 @@ def _digest(text: str) -> str:
 
 
 def read_tokens(path: Path) -> list[Token]:
-    """Return the tokens of a file.
-
-    Raises:
-        SafetyError: If others may read it; UsageError if it is unreadable or a line is no token.
-    """
+    """SafetyError if others may read the file; UsageError if it is unreadable or a line is no token."""
     tokens = []
     for number, line in enumerate(read_private(path, TOKENS).decode("utf-8", "replace").splitlines(), 1):
         words = line.split()
@@ -106,11 +102,7 @@ def read_tokens(path: Path) -> list[Token]:
 
 
 class Tokens:
-    """The tokens of a file, read again whenever it changes; raises as `read_tokens`.
-
-    Args:
-        report: Gets ``tokens_read`` and ``tokens_unreadable``.
-    """
+    """The tokens of a file, read again whenever it changes; raises as `read_tokens`."""
 
     def __init__(self, path: Path, report: Report) -> None:
         self._path, self._report = path, report
@@ -167,10 +159,6 @@ class ServerCertificate:
     Args:
         certificate: PEM, with those between it and an authority.
         key: PEM; None: in the same file.
-
-    Raises:
-        UsageError: If a file cannot be read, or they do not belong together.
-        SafetyError: If everybody may read the key, or the certificate is not valid now.
     """
 
     def __init__(self, certificate: Path, key: Path | None, report: Report) -> None:
@@ -256,11 +244,6 @@ class Door:
 
     Args:
         name: The parameter with the address, for messages.
-
-    Raises:
-        SafetyError: If the server would be open to other machines, others may read a secret, or the certificate is not
-            valid.
-        UsageError: If a file cannot be used.
     """
 
     def __init__(
@@ -300,7 +283,6 @@ class Door:
     def refusal(
         self, role: str | None, headers: Iterable[tuple[bytes, bytes]], peer: str = "", target: str = ""
     ) -> HttpRefusal | None:
-        """None if the request is allowed."""
         given = {name: value.decode("latin-1") for name, value in headers}
         host, origin = given.get(b"host"), given.get(b"origin")
         called, page = named_hosts(host, origin)
@@ -324,7 +306,7 @@ class Door:
     def _knows(self, called: str) -> bool:
         """A page of another host cannot have used this name of the server.
 
-        Such a page may use a name that resolves to this server, never an address.
+        It may use a name that resolves to this server, never an address.
         """
         by_address = not self._here and _address(called) is not None
         return is_loopback(called) or by_address or called in self._names

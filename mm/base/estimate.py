@@ -34,7 +34,7 @@ class Estimate:
         return sign_of(self.low, self.high) if self.n >= LEAST_DRAWS else UNDECIDED
 
     def times(self, factor: float) -> "Estimate":
-        """Return the estimate in another unit, *factor* of which make one."""
+        """In another unit, *factor* of which make one."""
         value, error, low, high = (
             None if each is None else each * factor for each in (self.value, self.error, self.low, self.high)
         )
@@ -52,7 +52,7 @@ def from_error(value: float | None, error: float | None, draws: int | None) -> E
 
 
 def student_quantile(degrees: float, comparisons: float = 1.0) -> float:
-    """Return the two-sided 95 % quantile of Student's t distribution with *degrees* of freedom, above 0.
+    """Two-sided 95 % quantile of Student's t.
 
     All of several independent *comparisons* are within theirs in 95 % of cases (Šidák 1967).
     """
@@ -64,7 +64,7 @@ def student_quantile(degrees: float, comparisons: float = 1.0) -> float:
 
 
 def cosines(blocks: int) -> int:
-    """Return the number of cosines for B blocks: 0.4·B^(2/3), as Lazarus et al. advise.
+    """0.4·B^(2/3) for B blocks, as Lazarus et al. advise.
 
     At least 2 from three blocks on, at most B - 1; 0 below two blocks.
     """
@@ -72,9 +72,7 @@ def cosines(blocks: int) -> int:
 
 
 def long_run_error(values: Floats) -> Floats:
-    """Return the standard error of the sum of *values*, in order of time, perhaps autocorrelated; per column if
-    several.
-    """
+    """The standard error of the sum of *values*, in order of time, perhaps autocorrelated; per column if several."""
     error: Floats = np.sqrt(slow_variance(values))
     return error
 
@@ -99,11 +97,10 @@ def estimated(
     independent: bool = False,
     least: float = 2,
 ) -> Estimate:
-    """Return Σ *sums* / Σ *weights* with its interval.
+    """Σ *sums* / Σ *weights* with its interval.
 
     Args:
         sums: One per draw, in order of time.
-        weights: Of each draw, 0 or more; None for 1 each.
         comparisons: Independent intervals that hold at once in 95 % of cases.
         independent: Whether draws are independent; else the error is the long-run one.
         least: Effective draws, (Σw)²/Σw², below which there is no interval.
@@ -121,10 +118,7 @@ def estimated(
 def column_ends(
     sums: Floats, weights: Floats, *, comparisons: float = 1.0, independent: bool = False, least: float = 2
 ) -> tuple[Floats, Floats, Floats]:
-    """As `estimated`, for each column: ratio, error and half the interval.
-
-    Error and half are NaN without an interval; the weights, not all 0, are common.
-    """
+    """As `estimated`, for each column: ratio, error and half the interval."""
     total = float(weights.sum())
     value: Floats = sums.sum(axis=0) / total
     effective = total * total / float((weights**2).sum())

@@ -14,11 +14,7 @@ _PAUSE_S = 0.001
 
 
 def hold_file(descriptor: int) -> bool:
-    """Hold an open file until it is closed or the process ends; a process that only looks delays it briefly.
-
-    Returns:
-        False if another process holds it, or the file system has no locks.
-    """
+    """Until it is closed or the process ends; False if another process holds it, or the file system has no locks."""
     if fcntl is None:
         return True
     for _ in range(_ATTEMPTS):
@@ -32,7 +28,7 @@ def hold_file(descriptor: int) -> bool:
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a process holds the file at *path*; raises OSError if it cannot be opened."""
+    """OSError if the file cannot be opened."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         if fcntl is None:

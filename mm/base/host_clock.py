@@ -33,7 +33,7 @@ class HostTime(NamedTuple):
     boot: str
 
     def shift_s(self, noted: "HostTime") -> float:
-        """Return the shift (s) that moves instants of `passing_s` noted at *noted* to this clock."""
+        """What moves instants of `passing_s` noted at *noted* to this clock."""
         if noted.boot == self.boot and noted.passing_s <= self.passing_s:
             return 0.0
         return self.passing_s - max(self.wall_s - noted.wall_s, 0.0) - noted.passing_s

@@ -86,7 +86,7 @@ class Knob:
             raise UsageError("{} was {!r}: it must be {}", parameter(self.name), text, error) from error
 
     def check(self, owner: Sentence | str, value: Any) -> Any:
-        """Return a Python *value* as the parameter's type (1 as 1.0); UsageError with *owner*, name and value."""
+        """A Python *value* as the parameter's type (1 as 1.0); UsageError with *owner*, name and value."""
         try:
             return self.reader.parse(value)
         except ValueError as error:
@@ -109,7 +109,7 @@ def knobs(group: type) -> tuple[Knob, ...]:
 
 
 def shown(value: Any) -> str:
-    """Return *value* as typed; empty for None."""
+    """As typed; empty for None."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -122,7 +122,7 @@ def shown(value: Any) -> str:
 
 
 def closest(word: str, known: Iterable[str], most: int = 1) -> str:
-    """Return "; did you mean X?" with the closest known names or those it begins, at most *most*, or empty text."""
+    """ "; did you mean X?" with at most *most* known names that are close or begin with *word*."""
 
     names = list(dict.fromkeys(known))
     near = difflib.get_close_matches(word, names, n=most) or [name for name in names if word and name.startswith(word)]
@@ -130,7 +130,7 @@ def closest(word: str, known: Iterable[str], most: int = 1) -> str:
 
 
 def typed(value: Any) -> str:
-    """Return a Python *value* as typed: dicts and lists as JSON, numbers without exponents."""
+    """Dicts and lists as JSON, numbers without exponents."""
     if isinstance(value, Mapping | list):
         return json.dumps(value)
     if isinstance(value, float) and math.isfinite(value):
@@ -139,7 +139,7 @@ def typed(value: Any) -> str:
 
 
 def span(low: Any = None, high: Any = None, above: Any = None, below: Any = None) -> str:
-    """Return bounds as the end of a sentence: " between 0 and 5"."""
+    """The end of a sentence: " between 0 and 5"."""
     if low is not None and high is not None:
         return f" between {shown(low)} and {shown(high)}"
     bounds = {"above": above, "at least": low, "below": below, "at most": high}
@@ -190,12 +190,12 @@ def _or_word(word: str, read: Reader) -> Reader:
 
 
 def number_or(word: str, low: float, high: float) -> Reader:
-    """Read a number, or *word* for none."""
+    """*word* is none."""
     return _or_word(word, number(low, high))
 
 
 def numbers(low: float, high: float) -> Reader:
-    """Read different finite numbers, comma-separated, in the given order."""
+    """Different finite numbers, comma-separated, in the given order."""
     single = number(low, high)
 
     def parse(text: str) -> tuple[float, ...]:
@@ -216,7 +216,7 @@ def numbers_or(word: str, low: float, high: float) -> Reader:
 
 
 def decimal(low: str | None = None, high: str | None = None) -> Reader:
-    """Read a decimal of at most eight places, kept as exact text without trailing zeros."""
+    """At most eight places, kept as exact text without trailing zeros."""
 
     def parse(text: str) -> str:
         wanted = f"a plain decimal such as 0.001{span(low, high)}, of at most eight places"
@@ -244,7 +244,7 @@ def one_of(*words: str, upper: bool = False) -> Reader:
 
 
 def text_of_number_or(words: Collection[str], low: float, high: float) -> Reader:
-    """Read one of *words*, or a finite number within bounds, as text."""
+    """One of *words*, or a finite number within bounds, as text."""
     read = number(low, high)
 
     def parse(text: str) -> str:
@@ -260,7 +260,7 @@ def text_of_number_or(words: Collection[str], low: float, high: float) -> Reader
 
 
 def matching(pattern: str, wanted: str, metavar: str = "TEXT", completes: str = "") -> Reader:
-    """Read text that fully matches *pattern*; *wanted* describes it."""
+    """The whole text matches *pattern*; *wanted* describes it."""
 
     def parse(text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -283,7 +283,7 @@ class ServerUrl(str):
 
 
 def server_url(pattern: str, wanted: str) -> Reader:
-    """Read the URL of a server; *pattern* is a regular expression for its scheme, *wanted* describes it."""
+    """*pattern* is a regular expression for the scheme, *wanted* describes it."""
 
     def parse(text: str) -> ServerUrl:
         try:
@@ -413,10 +413,10 @@ _NEXT_AXIS = re.compile(r"\s+(?=[A-Za-z_][\w.]*=)")
 
 
 def axes_of(text: str) -> list[tuple[str, tuple[str, ...]]]:
-    """Return each axis with its values' texts; raises ValueError with what the text must be.
+    """Axes (``;``) with their values' texts (``,``); ValueError says what the text must be.
 
-    ``;`` separates axes, ``,`` values. Neither separates inside brackets or double quotes, so a JSON object is one
-    value; quotes around a whole value are dropped, but kept in a JSON object.
+    Neither separates inside brackets or double quotes; quotes around a whole value are dropped, but kept in a JSON
+    object.
     """
     axes = []
     for part in _split(text, ";"):
@@ -464,10 +464,8 @@ def _grid(text: str) -> str:
 
 
 def day_list(text: str) -> tuple[str, ...]:
-    """Return the days of ``YYYYMMDD``, a comma list or ``first:last``, ascending; ValueError says what the text must
+    """``YYYYMMDD`` or ``YYYY-MM-DD``, a comma list or ``first:last``, ascending; ValueError says what the text must
     be.
-
-    ISO dates, ``YYYY-MM-DD``, are accepted too.
     """
     wanted = "YYYYMMDD, a rising list 20251216,20251217 or a range 20251216:20251220"
     first, colon, last = plain_days(text).partition(":")

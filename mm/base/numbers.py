@@ -13,7 +13,7 @@ SMALLEST = 1e-12  # size below which a number has an exponent
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """Return *value* with at most *digits* significant digits and thousands separators; a dash for None."""
+    """At most *digits* significant digits and thousands separators; a dash for None."""
     if value is None or math.isnan(value):
         return "–"
     if value == 0:
@@ -26,14 +26,14 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def significant(value: float | None, digits: int = 4) -> str:
-    """Return *value* with exactly *digits* significant digits, with an exponent below 0.0001; a dash for None."""
+    """Exactly *digits* significant digits, with an exponent below 0.0001; a dash for None."""
     if value is None or math.isnan(value):
         return "–"
     return f"{value:#.{digits}g}".rstrip(".").replace("e-0", "e-").replace("-", MINUS)
 
 
 def in_column(values: Sequence[float | None], *, exact: bool = False) -> list[str]:
-    """Return a column with equal decimals: four digits of the largest, three of the median; a dash for None."""
+    """Equal decimals: four digits of the largest, three of the median; a dash for None."""
     known = [value for value in values if value is not None and not math.isnan(value)]
     sizes = [math.floor(math.log10(abs(value))) for value in sorted(known, key=abs) if value]
     places = 0
@@ -53,16 +53,14 @@ def signed(value: float | None, digits: int = 4) -> str:
 
 
 def sign_of(low: float | None, high: float | None) -> str:
-    """Return what a 95 % interval tells of a sign; all texts and colours ask here."""
+    """What a 95 % interval tells of a sign; all texts and colours ask here."""
     if low is None or high is None:
         return UNDECIDED
     return ABOVE if low > 0 else BELOW if high < 0 else UNDECIDED
 
 
 def half_width(error: float | None, blocks: int | None = None) -> float | None:
-    """Return half of a 95 % interval: Student's t over *blocks* behind *error*, else normal; what ``±`` means
-    everywhere.
-    """
+    """Student's t over *blocks* behind *error*, else normal; what ``±`` means everywhere."""
     if error is None or math.isnan(error) or (blocks is not None and blocks < 2):
         return None
     from mm.base.special import stdtrit
@@ -88,7 +86,7 @@ def with_plain_minus(text: str) -> str:
 
 
 def noun(count: int, one: str, several: str = "") -> str:
-    """Return *one* if *count* is 1, else *several*, by default *one* with an s."""
+    """*several* is by default *one* with an s."""
     return one if count == 1 else several or f"{one}s"
 
 

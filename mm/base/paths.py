@@ -15,7 +15,7 @@ from mm.errors import BrokenFile, DataError, UsageError
 
 
 def as_given(path: Path | str) -> Path:
-    """Return *path* absolute, without ``.`` and ``..``; links keep their names."""
+    """Absolute, without ``.`` and ``..``; links keep their names."""
     plain = Path(os.path.abspath(path))
     if ".." in Path(path).parts and os.path.realpath(plain) != os.path.realpath(path):
         return Path(os.path.realpath(path))
@@ -23,7 +23,7 @@ def as_given(path: Path | str) -> Path:
 
 
 def target_of(path: Path) -> Path:
-    """Return where a file written to *path* belongs: a link's target, else *path*."""
+    """A link's target, else *path*."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
@@ -32,7 +32,7 @@ def shown_name(path: Path) -> str:
 
 
 def dead_link(path: Path) -> str:
-    """Return a sentence about the first part of *path* that links to nothing, or empty text."""
+    """A sentence about the first part of *path* that links to nothing."""
     for part in (*reversed(path.parents), path):
         if part.is_symlink() and not part.exists():
             return f"{part} is a link to {os.readlink(part)}, which does not exist"
@@ -72,11 +72,7 @@ FIRST_BYTE_S = 60
 
 @contextmanager
 def read_twice(paths: Sequence[Path]) -> Iterator[list[Path]]:
-    """Yield *paths* with each pipe copied to a temporary file; ``-`` is standard input. Errors name the pipe.
-
-    Raises:
-        BrokenFile: If a pipe has no writer, or a path is a device or a terminal.
-    """
+    """Pipes become temporary files; ``-`` is standard input."""
     with tempfile.TemporaryDirectory(prefix="mm-pipe-") as place:
         copies = [_copied(path, Path(place) / str(at)) for at, path in enumerate(paths)]
         try:

@@ -10,14 +10,7 @@ _MOST_BYTES = 1 << 20
 
 
 def read_private(path: Path, name: "Sentence | str") -> bytes:
-    """Return a file that only the user of this process may read; else SafetyError.
-
-    Args:
-        name: The parameter that names it, for messages.
-
-    Raises:
-        UsageError: If it cannot be read.
-    """
+    """SafetyError if others may read the file, UsageError if it cannot be read; *name* is its parameter."""
     try:
         opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(opened, "rb") as file:

@@ -24,7 +24,7 @@ _MEMORY_FIELDS = slice(45, 49)  # arg_start, arg_end, env_start, env_end of proc
 
 
 def hide_secrets(words: Collection[str], environ: MutableMapping[str, str]) -> None:
-    """Overwrite secrets in command line and environment, before anything slow."""
+    """In command line and environment, before anything slow."""
     given = [*words, ""]
     texts = [given[at + 1] for at, word in enumerate(given[:-1]) if word in SECRET_FLAGS]
     texts += [word.partition("=")[2] for word in given if word.partition("=")[0] in SECRET_FLAGS]
@@ -36,7 +36,7 @@ def hide_secrets(words: Collection[str], environ: MutableMapping[str, str]) -> N
 
 
 def overwrite(secrets: Iterable[str]) -> bool:
-    """Overwrite texts in the memory that the process list shows; False without ``/proc``."""
+    """In the memory that the process list shows; False without ``/proc``."""
     texts = {text.encode() for text in secrets if text}
     try:
         ended = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()

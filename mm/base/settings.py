@@ -29,7 +29,7 @@ _CONTENTS: Mapping[Any, str] = {float: " of numbers", str: " of texts"}
 
 
 def about(meaning: str, unit: Unit | None = None, **others: Any) -> Meta:
-    """Describe a parameter: the last meaning of a type counts; *others* as in `Knob`."""
+    """The last meaning of a type counts; *others* as in `Knob`."""
     return Meta(description=meaning, extra=({} if unit is None else {"unit": unit}) | others)
 
 
@@ -53,7 +53,7 @@ def _setting(name: str, kind: Any, default: Any) -> Knob:
 
 
 def convert(value: Any, kind: Any) -> Any:
-    """Return *value* as *kind*, with bounds; ValueError says what it must be, also if not finite."""
+    """With bounds; ValueError says what *value* must be, also if not finite."""
     try:
         converted = msgspec.convert(value.tolist() if hasattr(value, "tolist") else value, kind)
     except msgspec.ValidationError:

@@ -27,12 +27,7 @@ USER_ERRORS = (Exception, SystemExit)
 
 
 def load_class(name: str, kind: str) -> object:
-    """Return the class that ``package.module:Class`` names, without calling it.
-
-    Raises:
-        UnknownModel: If the name, module or class is invalid.
-        ModelError: If the import raises, or needs a package that is not installed.
-    """
+    """The class that ``package.module:Class`` names; raises UnknownModel or ModelError."""
     module_name, _, attribute = name.partition(":")
     if "/" in module_name or module_name.endswith(".py"):  # Python would import a path from a zip file
         way = "give package.module:Class, with dots and without .py"
@@ -63,7 +58,7 @@ def load_class(name: str, kind: str) -> object:
 
 
 def refuse_code_of(file: object, names: Iterable[str]) -> None:
-    """Refuse a *file*'s names of user classes whose modules are not imported yet; raises SafetyError."""
+    """SafetyError for user classes whose modules are not imported yet."""
     foreign = [name for name in names if NAME.fullmatch(name) and name.partition(":")[0] not in sys.modules]
     if foreign:
         raise SafetyError(
@@ -75,12 +70,7 @@ def refuse_code_of(file: object, names: Iterable[str]) -> None:
 
 
 def import_trusted(paths: Iterable[str | Path]) -> None:
-    """Import trusted files of code, by name from the current folder.
-
-    Raises:
-        UsageError: If one is not a .py file below the current folder.
-        ModelError: If the import of one raises.
-    """
+    """By name from the current folder; UsageError or ModelError."""
     for path in paths:
         place = Path(os.path.relpath(path)).with_suffix("")
         name = ".".join(place.parts)
@@ -96,7 +86,7 @@ def import_trusted(paths: Iterable[str | Path]) -> None:
 
 @contextmanager
 def modules_of(folder: Path, names: Iterable[str]) -> Iterator[None]:
-    """Import *names* from *folder*; this process has them under these names only inside."""
+    """This process has them under these names only inside."""
     wanted = sorted(names)
     packages = {name.partition(".")[0] for name in wanted}
     hidden = _forget(packages)
@@ -117,7 +107,7 @@ def _forget(packages: Collection[str]) -> dict[str, ModuleType]:
 
 
 def put_cwd_first() -> None:
-    """Put the current folder first on the Python path, after `FIRST_ON_PATH`."""
+    """After `FIRST_ON_PATH`."""
     kept = os.environ.get(FIRST_ON_PATH)  # noqa: TID251 - as PYTHONPATH, it says where Python finds modules
     wanted = [kept, os.getcwd()] if kept else [os.getcwd()]
     if sys.path[: len(wanted)] != wanted:
@@ -134,7 +124,7 @@ def one_line(error: BaseException) -> str:
 
 
 def require_plain(hook: object, place: str) -> None:
-    """Refuse a hook with ``async`` or ``yield``, whose call only begins it; raises UsageError."""
+    """``async`` or ``yield`` would only begin the hook: UsageError."""
     if inspect.iscoroutinefunction(hook) or inspect.isgeneratorfunction(hook) or inspect.isasyncgenfunction(hook):
         word = "yield" if inspect.isgeneratorfunction(hook) else "async"
         line = place_of_code(hook)
@@ -146,13 +136,13 @@ class CallStopped(BaseException):
 
 
 def raised(model: object, hook: str, error: BaseException) -> ModelError:
-    """Return an error that names model, *hook*, and the failing line of its file."""
+    """With model, *hook*, and the failing line of its file."""
     where = place_of(error) or place_of_code(getattr(model, hook, None))
     return ModelError(f"{type(model).__name__}.{hook} raised {one_line(error)}", where)
 
 
 def placed(error: ModelError, code: object) -> ModelError:
-    """Return the error with the user's line that it passed, else *code*'s."""
+    """With the user's line that the error passed, else *code*'s."""
     where = "" if error.where else place_of(error) or place_of_code(code)
     return ModelError(str(error), where) if where else error
 
@@ -197,7 +187,7 @@ def _is_library(path: str) -> bool:
 
 
 def raised_inside(error: Exception) -> ModelError | None:
-    """Return an error that names the raising hook of a user's compiled model; None if none raised."""
+    """With the raising hook of a user's compiled model; None if none raised."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = max((place for place, frame in enumerate(frames) if frame.name.startswith(KERNEL)), default=len(frames))
     if ours + 1 < len(frames):

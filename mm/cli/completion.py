@@ -14,7 +14,7 @@ _RUNS = ("backtest/*/*", "calibration/*/*/*", "walkforward/*/*", "sweep/*/*", "s
 
 
 def complete(kind: str, ctx: click.Context, typed: str) -> list[CompletionItem]:
-    """Return the completions of *typed*; *kind* is ``Reader.completes``."""
+    """*kind* is ``Reader.completes``."""
     if kind == "path":
         return [CompletionItem(typed, type="file")]
     names = [name for name in dict.fromkeys(_KINDS[kind](ctx.params)) if name.startswith(typed)] if kind else []

@@ -40,12 +40,7 @@ class Doors:
     )
 
     def door(self, host: str, name: Sentence, report: "Report") -> "Door":
-        """Return the door of a server.
-
-        Raises:
-            SafetyError: If other machines could call it without a token, or without TLS.
-            UsageError: If a file cannot be used.
-        """
+        """Raises SafetyError or UsageError."""
         from mm.base.doors import Door, DoorFiles
 
         files = [
@@ -101,11 +96,7 @@ class OrdersFile:
 
 
 def named_fit(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the file for a ``--fit`` of ``last`` or a RUN_ID; empty if it is a file already.
-
-    Raises:
-        DataError: If there is no such run, or no usable fit of the symbol.
-    """
+    """The file for a ``--fit`` of ``last`` or a RUN_ID; DataError if there is none."""
     given = params["fill_params_file"]
     symbols = (params.get("symbol") or "").split(",")
     if given is None or len(symbols) > 1 or given.exists():  # several symbols have a fit each, see `account_knobs`

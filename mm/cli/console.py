@@ -95,7 +95,6 @@ class Log:
                 self._file.close()
 
     def _write(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> NoReturn:
-        """The last step of the logger."""
         import structlog
 
         line = {"ts": iso(now_us()), "level": event.pop("level"), "event": event.pop("event"), **event}
@@ -113,7 +112,7 @@ class Log:
                 write_line(sys.stderr, self._prefix + _for_terminal(line, self._hidden, colour=colour))
 
     def _append(self, line: str) -> None:
-        """Append a line to the file; what a disk refuses is lost, since a log must not end what it tells about."""
+        """What a disk refuses is lost: a log must not end what it tells about."""
         if self._file is None or self._file.closed:
             return
         try:
@@ -126,8 +125,6 @@ class Log:
 
 
 class _Forward(logging.Handler):
-    """Forwards log records of other packages to the run's log."""
-
     def __init__(self, logger: "Logger") -> None:
         super().__init__()
         self._logger = logger
@@ -149,7 +146,7 @@ def _value(value: Any) -> str:
 
 
 def write_line(stream: TextIO, text: str) -> None:
-    """Write a line to *stream* and flush; once the reader has closed the pipe, write nothing more."""
+    """Once the reader has closed the pipe, write nothing more."""
     if _bars:  # the next step draws the bar again, below
         _to_terminal(sys.stderr, "\r\x1b[K")
     _to_terminal(stream, (text if stream.isatty() else with_plain_minus(text)) + "\n")
@@ -228,7 +225,7 @@ class Console:
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Show a bar on a terminal, nothing in a pipe; yield a function that advances it."""
+        """A bar on a terminal, nothing in a pipe; yield a function that advances it."""
         if not sys.stderr.isatty() or self.level not in ("DEBUG", "INFO"):
             yield lambda _steps: None
             return

@@ -166,7 +166,7 @@ def _single_commands(shared: set[str]) -> Iterator[str]:
 
 
 def _leaves(command: click.Command, context: click.Context) -> Iterator[tuple[str, click.Command]]:
-    """Yield every command with its words, also a group's own (``mm trade``)."""
+    """Every command with its words, also a group's own (``mm trade``)."""
     if not isinstance(command, click.Group):
         yield context.command_path, command
         return

@@ -38,7 +38,7 @@ def exit_code_of(error: BaseException) -> int:
 
 
 def named(error: BaseException) -> MMError:
-    """Return *error* as an error of the project, with a message for users."""
+    """*error* as an error of the project, with a message for users."""
     if isinstance(error, MMError):
         return error
     if isinstance(error, ModuleNotFoundError) and error.name:

@@ -58,7 +58,7 @@ class Command(_Frame):
     """One command, made by :func:`runner` or :func:`command`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse *args*, then the environment, then the file of settings; a switch without a value is 1."""
+        """*args*, then the environment, then the file of settings; a switch without a value is 1."""
         flags = _as_flags({name: knob for knob in known_knobs(self) for name in (knob.name, knob.argument) if name})
         ctx.call_on_close(partial(SAID.reset, SAID.set(flags)))  # after a refusal here `main` does
         _read_files(ctx)
@@ -90,11 +90,6 @@ class Program(_Frame, click.Group):
     def __init__(
         self, name: str, text: str, commands: Commands, sections: Mapping[str, Sequence[str]] | None = None
     ) -> None:
-        """Make a group.
-
-        Args:
-            sections: Headings of the help with their commands.
-        """
         params = [*([_config()] if sections else []), _help_all(hidden=True)]
         super().__init__(name, help=text, context_settings=_SETTINGS, params=params)
         self._entries, self._sections = commands, sections or {"Commands": list(commands)}
@@ -218,11 +213,7 @@ _EACH_SYMBOL = ("sweep",)  # kinds that play, and no account of several symbols
 
 
 def _of_account(kind: str, program: str, day: Day) -> Day:
-    """Return the day of the run of one account, named after its symbols.
-
-    Raises:
-        UsageError: If this kind of run plays no account yet, or there is only one symbol.
-    """
+    """Named after its symbols; UsageError for one symbol, or a kind of run without accounts."""
     way = "--one-account (ONE_ACCOUNT) is 1"
     if kind in _EACH_SYMBOL:
         raise UsageError(
@@ -246,7 +237,6 @@ def command(
 
     Args:
         arguments: Positional arguments and options other than knobs, by name.
-        brief: Groups of which the short help lists the common knobs; none: of all.
     """
 
     def call(main: Body, console: Console, objects: Sequence[Any], _settings: Mapping[str, Any]) -> None:
@@ -385,12 +375,7 @@ def _export(ctx: click.Context, variables: Mapping[str, str]) -> None:
 
 
 def _read_files(ctx: click.Context) -> None:
-    """MM_ENV_FILE and the file of settings rank below flags and environment.
-
-    Raises:
-        UsageError: If the file has an unknown key.
-        DataError: If a file is missing or unreadable.
-    """
+    """MM_ENV_FILE and the file of settings rank below flags and environment."""
     try:
         exported = env_file(os.environ)
         if exported:
@@ -407,7 +392,7 @@ def _read_files(ctx: click.Context) -> None:
 
 
 def _as_flags(known: Mapping[str, Knob]) -> Callable[[str], str]:
-    """Return how a command with the knobs *known* names a parameter: by its flag and its variable."""
+    """A parameter by its flag and its variable, if it is one of *known*."""
 
     def say(name: str) -> str:
         knob = known.get(name)
@@ -463,7 +448,6 @@ def source_of(ctx: click.Context, name: str) -> str:
 def _elsewhere(
     ctx: click.Context, declared: Sequence[Knob], params: Mapping[str, Any], typed: Mapping[str, Any]
 ) -> Elsewhere | None:
-    """None if flags set everything."""
     path, exported = ctx.meta.get(ENV_FILE, ("", frozenset()))
     sources, texts = {}, {}
     for knob in declared:

@@ -26,7 +26,7 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise Interrupted at Ctrl-C and SIGTERM unless they have another handler; a handler set meanwhile stays."""
+    """Raise Interrupted at Ctrl-C and SIGTERM; another handler, also one set meanwhile, stays."""
     here = threading.current_thread() is threading.main_thread()
     free = {number: plain for number, plain in _INITIAL.items() if here and signal.getsignal(number) == plain}
     for number in free:
@@ -80,7 +80,7 @@ class TradeSignals:
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """Catch signals until the block ends; without a loop's handlers they are only recorded."""
+        """Without a loop's handlers signals are only recorded."""
         from mm.base._calls import stop_calls  # compiled: only a trader and a shadow need it
 
         self._hurry = stop_calls

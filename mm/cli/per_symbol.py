@@ -15,7 +15,7 @@ from mm.runs.manifest import SetKnob
 
 
 def each_symbol(console: Console, symbols: Sequence[str], program: str, settings: Mapping[str, SetKnob]) -> None:
-    """Run the command once per symbol, with as many processes at a time as there are processors."""
+    """As many processes at a time as there are processors."""
     command = [*_words(program), *(["--json"] if console.as_json else [])]
     for name, setting in settings.items():
         if setting.source == "flag" and name != "symbol":

@@ -16,9 +16,7 @@ SHORTEST = 8  # letters of a name that is compared
 
 
 def misspelt(environment: Collection[str], known: Collection[str], every: Callable[[], Collection[str]]) -> list[str]:
-    """Note each variable without effect that is nearly one of ours: two letters off, with a suffix, or the beginning of
-    one.
-    """
+    """Variables without effect that are nearly ours: two letters off, with a suffix, or the beginning of one."""
     ours = [name for name in known if "_" in name and len(name) >= SHORTEST]
     nearest = dict[str, str]()
     for name in environment:
@@ -42,7 +40,6 @@ def misspelt(environment: Collection[str], known: Collection[str], every: Callab
 
 
 def _may_be_near(word: str, other: str) -> bool:
-    """Each of the `MISSPELT` edits changes one letter."""
     letters, others = set(word), set(other)
     apart = max(abs(len(word) - len(other)), len(letters - others), len(others - letters))
     return apart <= MISSPELT
@@ -58,7 +55,7 @@ def _edits(word: str, other: str) -> int:
 
 
 def refuse_unused(kind: str, settings: Mapping[str, "SetKnob"]) -> list[str]:
-    """Note each exported variable that the run does not use; refuse such a flag or grid axis (UsageError)."""
+    """Note exported variables that the run does not use; refuse such a flag or grid axis (UsageError)."""
     notes = []
     values = {name: setting.value for name, setting in settings.items()}
     varied = axes(values)

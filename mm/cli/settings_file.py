@@ -65,13 +65,7 @@ class SettingsFile:
 
 
 def settings_file(given: str | None) -> SettingsFile | None:
-    """Return the file named by *given*, or the one in the working folder; None if there is none.
-
-    Raises:
-        DataError: If *given* does not exist.
-        BrokenFile: If it cannot be read as TOML or YAML.
-        UsageError: If a key occurs twice, or the working folder has both a TOML and a YAML file.
-    """
+    """The file *given*, or the one in the working folder; raises DataError, BrokenFile or UsageError."""
     if given == NO_FILE:
         return None
     if given:
@@ -92,12 +86,7 @@ def settings_file(given: str | None) -> SettingsFile | None:
 
 
 def env_file(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return variables of MM_ENV_FILE or ``.env`` that *environment* does not set.
-
-    Raises:
-        DataError: If MM_ENV_FILE does not exist.
-        BrokenFile: If a line does not set a variable.
-    """
+    """Variables of MM_ENV_FILE or ``.env`` that *environment* does not set; raises DataError or BrokenFile."""
     given = environment.get(ENV_FILE) or (ENV_IN_FOLDER if Path(ENV_IN_FOLDER).is_file() else NO_FILE)
     if given == NO_FILE:
         return {}

@@ -75,11 +75,7 @@ def symbol_runs(
     varied: Sequence[type],
     legs_of: Callable[[Mapping[str, Knobs]], Mapping[str, LegSymbol]] | None = None,
 ) -> list[SymbolRun]:
-    """Return the run of each symbol of a plan, and of each further symbol with orders of their strategies.
-
-    Raises:
-        UsageError: If PER_SYMBOL names an unknown symbol or knob.
-    """
+    """Of each symbol of a plan, and of each further symbol with orders of their strategies; UsageError."""
     common: Knobs = {type(group): group for group in objects}
     given = _given(common[PerSymbol])
     by_symbol = knobs_by_symbol(plan.day.symbol, common, varied)
@@ -103,11 +99,7 @@ def knobs_by_symbol(symbols: str, common: Knobs, varied: Sequence[type]) -> dict
 
 
 def account_knobs(symbols: str, objects: Sequence[Any], varied: Sequence[type]) -> dict[str, Knobs]:
-    """Return the knobs of each symbol of one account.
-
-    Raises:
-        UsageError: If PER_SYMBOL names an unknown symbol or knob, or cash, which is the account's.
-    """
+    """Raises UsageError if PER_SYMBOL names an unknown symbol or knob, or cash, which is the account's."""
     common: Knobs = {type(group): group for group in objects}
     given = _given(common[PerSymbol])
     by_symbol = knobs_by_symbol(symbols, common, varied)
@@ -123,7 +115,7 @@ def account_knobs(symbols: str, objects: Sequence[Any], varied: Sequence[type]) 
 
 
 def _check_fits(by_symbol: Mapping[str, Knobs]) -> None:
-    """Raise UsageError if a fit is named by its run, with the file of each symbol."""
+    """UsageError if a fit is named by its run."""
     from mm.runs.find import find_fit
 
     files = dict[str, dict[str, str]]()
@@ -211,9 +203,6 @@ def in_each(works: Sequence[SymbolRun], play: Callable[[list[Run]], Sequence[tup
     Args:
         works: If one cannot be opened, or *play* raises, all fail with that error.
         play: Returns, in order, each run with the function that writes its results or raises its error.
-
-    Raises:
-        MMError: The runs' first error; a safety rule's comes before others.
     """
     errors: list[Exception] = []
     stacks: list[tuple[Run, ExitStack]] = []

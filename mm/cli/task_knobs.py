@@ -163,7 +163,7 @@ class ManyDays(Day):
 
     @staticmethod
     def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the held-out days that were asked for: all, or among those given."""
+        """All held-out days, or those among the given."""
         if not params["held_out"]:
             return {}
         symbols, root, among = str(params["symbol"]).split(","), params["data_root"], params["day"]

@@ -21,7 +21,7 @@ Absent = Mapping[str, tuple[str, ...]]
 def opened_plays(
     run: Run, by_symbol: Mapping[str, Knobs], models_of: Callable[[Models], Models] = lambda models: models
 ) -> "tuple[dict[str, Play], Absent]":
-    """Return the backtest of each symbol as alone, before its models are noted, and the days that each lacks."""
+    """Each symbol's backtest as alone, before its models are noted, and the days that each lacks."""
     from mm.play.account import days_with_data
     from mm.play.models import check_names
     from mm.play.play import Play
@@ -48,7 +48,6 @@ def opened_plays(
 def write_account(
     run: Run, plays: "Mapping[str, Play]", limits: AccountLimits, absent: Absent, orders_format: str
 ) -> None:
-    """Play the account, record it, and write and print it."""
     from mm.backtest.account_text import account_text
     from mm.play.account import AccountPlay
     from mm.play.design import Design, recorded_account

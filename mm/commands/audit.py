@@ -186,7 +186,7 @@ async def _repeat(every: float, work: Callable[[], object]) -> None:
 
 
 class _Shipping:
-    """Ships logs, and remembers what it need not do again: logs that have not changed, heads that were sent."""
+    """Ships logs, and remembers what has not changed or was sent."""
 
     def __init__(self, console: Console, copies: Copies, places: Sequence[str]) -> None:
         self._console, self._copies, self._places = console, copies, places

@@ -76,9 +76,7 @@ def backtest(
 
 @contextmanager
 def beside(play: "Play", step: Callable[[int], None]) -> "Iterator[Callable[[Result], Result]]":
-    """Play a backtest's sensitivity in another thread, beside the main run; yield the function that adds it to the
-    summary.
-    """
+    """In another thread, beside the main run; yield the function that adds the sensitivity to its summary."""
     with ThreadPoolExecutor(1) as other:
         rows = other.submit(play.variants.further, step).result if play.concurrent else None
         yield partial(play.with_further, step=step, rows=rows)
@@ -86,9 +84,7 @@ def beside(play: "Play", step: Callable[[int], None]) -> "Iterator[Callable[[Res
 
 @contextmanager
 def playing(run: Run, play: "Play") -> "Iterator[tuple[Result, Callable[[Result], Result]]]":
-    """Play a backtest with its sensitivity, and record it; yield it and the function that adds the sensitivity to its
-    summary.
-    """
+    """As `beside`; also yields the result, which is recorded."""
     from mm.backtest.replay import by_events
     from mm.play.design import Design, recorded
     from mm.play.stress import keep_moves

@@ -100,7 +100,7 @@ def calibrate(
 def measuring(
     run: Run, calibration: Calibration, fit: Fit, execution: Execution, account: Account, tape: "Tape"
 ) -> "CalibrationConfig":
-    """Return how rates are measured on days that start with *tape*; files it reads become inputs of the run."""
+    """Files that the configuration reads become inputs of the run."""
     from mm.play.calibration import calibration_config, measured_models
     from mm.runs.noted import note_files
 
@@ -111,7 +111,7 @@ def measuring(
 
 
 class TableWriter:
-    """Writes orders, fills and state of each simulated run, in the thread that plays it."""
+    """Writes the tables of each simulated run, in the thread that plays it."""
 
     def __init__(self, run: Run, orders_format: str) -> None:
         self._run, self._form = run, orders_format

@@ -52,7 +52,7 @@ class CancelAccess(Results):
     give_up_s: float = knob(60.0, number(low=1), "Time without an answer after which an exchange is given up, in s.")
 
     def urls(self, market: str) -> VenueUrls:
-        """Raises UsageError for a box without an address, and SafetyError as `addresses`."""
+        """UsageError for a box without an address, SafetyError as `addresses`."""
         if self.venue == BOX and self.rest_url is None:
             raise UsageError("--venue box needs REST_URL: the address that `mm sim serve` prints when it is ready")
         given = (self.rest_url, self.rest_url, self.rest_url)
@@ -107,7 +107,6 @@ def trade_cancel(
 
 
 def _raise(failed: Mapping[OrderCanceller, MMError], exchanges: "Mapping[OrderCanceller, _Exchange]") -> None:
-    """UsageError if an exchange refuses the key or a symbol."""
     texts = [exchanges[canceller].failure(error, len(exchanges)) for canceller, error in failed.items()]
     refused = [error for error in failed.values() if isinstance(error, UsageError)]
     raise (type(refused[0]) if refused else TryLater)("; ".join(texts))

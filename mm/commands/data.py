@@ -210,7 +210,7 @@ def imported(
     asked: tuple[Source, Market, Streams, Tables, Name],
     progress: Callable[[int], AbstractContextManager[Callable[[int], None]]],
 ) -> "ImportReport":
-    """Import *captures* and return the report, with what each day's trades say of its book."""
+    """Also what each day's trades say of its book."""
     from mm.market_data.capture_import import CAPTURE_FORMS, ImportOptions, import_captures, steps
 
     source, market, streams, tables, name = asked
@@ -259,12 +259,7 @@ def _doubts(folder: DayFolder) -> "BookDoubts | None":
 
 
 def require_synced(report: "ImportReport") -> None:
-    """Refuse an import without a moving book, or mostly unusable; its days stay.
-
-    Raises:
-        NeverSynced: If no day has a snapshot, or none has a change after it.
-        BrokenFile: If nine of ten messages could not be read, or changed no valid book.
-    """
+    """NeverSynced without a moving book, BrokenFile if mostly unusable; the days stay."""
     if any(day.synced for day in report.days) and not any(day.book.diffs for day in report.days):
         raise NeverSynced(
             f"{report.days[-1].path}: the book stands still: of {sum(one.lines for one in report.captures):,} lines "

@@ -34,7 +34,7 @@ class Block:
     text: str
 
     def score(self, term: str) -> int:
-        """Return how well it explains *term*, in lower case; 0 if it does not name it."""
+        """How well the block explains *term*, in lower case; 0 if it does not name it."""
         page = len(FIRST) - FIRST.index(self.page) if self.page in FIRST else 0
         if term in self.terms:
             return 100 + page
@@ -80,7 +80,7 @@ def docs(console: Console, shown: Shown, words: tuple[str, ...]) -> None:
 
 
 def blocks_of(path: Path) -> Iterator[Block]:
-    """Yield the blocks of a page, without its code blocks."""
+    """Without code blocks."""
     heading, is_first, is_code, was_row, paragraph, begin = "", False, False, False, list[str](), 0
 
     def block(number: int, text: str, terms: list[str]) -> Block:

@@ -27,7 +27,6 @@ SHOWN = 10  # symbols on the terminal
 
 
 def one_folder(objects: Sequence[Any]) -> Day:
-    """Return the day that names the run's folder."""
     days: ManyDays = next(group for group in objects if isinstance(group, ManyDays))
     days.played()
     symbols = days.symbol.split(",")

@@ -119,7 +119,7 @@ def _ticks(price: "Floats", tape: "Tape") -> "Ints":
 
 
 def _places(run: "RunFolder", which: Which, trust: Sequence[Path], span: tuple[int, int]) -> "list[Place]":
-    """Play the run again up to the end of *span*; raises MMError if its fills would differ."""
+    """Play the run again up to the end of *span*; MMError if its fills would differ."""
     from mm.commands.redraw import play_of
     from mm.play.queue_places import queue_places
     from mm.report.book_picture import sampled

@@ -262,9 +262,9 @@ def _fit_trades(console: Console, fitted: Fitted, names: str) -> None:
 
 
 def _write_fit(console: Console, fitted: Fitted, day: str, fit: "AgreedExponent", about: dict[str, Any]) -> Path:
-    """Return the path of ``fills_fit.json``; a usable fit also gets the file that later backtests read.
+    """The path of ``fills_fit.json``; a usable fit also gets the file that later backtests read.
 
-    A fit to trades has its own folder, since the same day may be fitted to every order too.
+    Fits to trades have their own folder: the same day may be fitted to every order too.
     """
     bias = {"bias": fit.bias and fit.bias.value, "ci95": fit.bias and fit.bias.ends}
     content = {"symbol": fitted.symbol, "day": day, **about, **asdict(fit), **bias}

@@ -49,9 +49,7 @@ class Redraw:
 
 
 def played(redraw: Redraw) -> "Result | None":
-    """Return the run played again with its sensitivity; None if that is off, done already, or (with a note)
-    impossible.
-    """
+    """With its sensitivity; None if that is off, done already, or (with a note) impossible."""
     if not redraw.drawn.sensitivity or "sensitivity" in redraw.run.summary:
         return None
     try:

@@ -135,13 +135,10 @@ def _knobs(run: "RunFolder") -> str:
 
 
 def _variables(played: "Playable") -> tuple[str, dict[str, str]]:
-    """Return the command, and a variable for each knob that affects the result, defaults included, since they may
-    change.
+    """The command, and a variable for each knob that affects the result, defaults included, as they may change;
+    DataError.
 
     Variables, because a flag that the run does not use would be refused.
-
-    Raises:
-        DataError: If this version has no such command or knob.
     """
     from mm.runs.diff import knobs_without_effect
 

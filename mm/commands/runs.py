@@ -495,10 +495,7 @@ def runs_export(
 
 
 def run_table(runs: "Sequence[RunFolder]", tags: "Tags") -> "pl.DataFrame":
-    """Return one row per run: what identifies it, its tags, its knobs, and the scalars of its summary.
-
-    Numbers are floats, all others text.
-    """
+    """What identifies each run, its tags, its knobs, and the scalars of its summary."""
     import polars as pl
 
     rows = []

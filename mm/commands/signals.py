@@ -99,7 +99,7 @@ def signals_compute(run: Run, day: Day, market: Market, others: OtherMarkets, co
 
 
 def names_of(columns: SignalColumns, others: OtherMarkets) -> tuple[str, ...]:
-    """Return the requested signals; by default the usual ones, or the other markets'."""
+    """By default the usual signals, or the other markets'."""
     from mm.signals.families import SIGNALS
 
     if columns.signals:
@@ -173,7 +173,7 @@ def signals_score(run: Run, day: Day, market: Market, others: OtherMarkets, colu
 
 
 def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, Any]", about: "About") -> str:
-    """Return the page of scores: a heat map by signal and horizon, and the numbers behind it."""
+    """A heat map by signal and horizon, and the numbers behind it."""
     from mm.report.figures import heat
     from mm.report.frame import card, chart, document, grid, header, interval, origin
 

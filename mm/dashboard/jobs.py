@@ -46,7 +46,7 @@ def words_of(command: str, texts: Mapping[str, str], knobs: Iterable[Knob]) -> l
 
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables a job inherits: it runs code that a knob names, so no keys, tokens or passwords."""
+    """A job runs code that a knob names, so it inherits no keys, tokens or passwords."""
     kept = {
         name: value
         for name, value in environment.items()

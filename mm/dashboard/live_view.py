@@ -128,7 +128,7 @@ def _whole(column: pl.Series) -> Ints:
 
 
 def fetched(address: str, path: str) -> Any:
-    """Return the response of ``http://ADDRESS/PATH``: parsed JSON, or text; None for 404."""
+    """Parsed JSON, or text; None for 404."""
     host = urlsplit(address if "://" in address else f"//{address}").hostname
     if host not in HERE:
         raise DataError(
@@ -150,7 +150,7 @@ def fetched(address: str, path: str) -> Any:
 
 
 def metrics_of(address: str) -> dict[str, dict[str, float]]:
-    """Return a metrics page: by family, each label's value."""
+    """By family, each label's value."""
     text = fetched(address, "metrics")
     metrics: dict[str, dict[str, float]] = {}
     for name, label, value in _SAMPLE.findall(text if isinstance(text, str) else ""):
@@ -161,7 +161,7 @@ def metrics_of(address: str) -> dict[str, dict[str, float]]:
 
 
 def box_market(address: str, symbol: str, before: LiveMarket | None) -> LiveMarket:
-    """Return an exchange in a box's current book (`mm sim api`, `mm sim serve`), appended to *before*."""
+    """A box's current book, appended to *before*."""
     book, trades = fetched(address, f"book?levels={LEVELS}"), None
     if book is None:
         book = fetched(address, f"api/v3/depth?symbol={symbol}&limit={LEVELS}")
@@ -210,7 +210,6 @@ class SeenOrders:
             self.ended.append((self.since.pop(name, us), us, side, price))
 
     def quotes(self, side: int, until_us: int) -> tuple[Ints, Ints, Floats]:
-        """Open orders end at *until_us*."""
         rows = [(since, until, price) for since, until, of_side, price in self.ended if of_side == side]
         rows += [(self.since.get(name, until_us), until_us, price)
                  for name, (of_side, price, _) in self.open.items() if of_side == side]  # fmt: skip
@@ -219,7 +218,7 @@ class SeenOrders:
 
 
 def own_orders(out_root: Path, symbol: str, run_id: str) -> SeenOrders | None:
-    """Return the orders of the trader that recorded as *run_id*, from the end of its audit log."""
+    """From the end of the audit log of the trader that recorded as *run_id*."""
     ids = (run_id, run_id.rpartition("_")[0])
     logs = [path for path in audit_folder(out_root, symbol).glob(f"*{SUFFIX}") if path.stem.partition("_")[2] in ids]
     logs.sort(key=lambda path: path.stat().st_mtime_ns)
@@ -260,7 +259,6 @@ def _take(orders: SeenOrders, row: Mapping[str, Any]) -> None:
 
 
 def box_orders(address: str, client: str, now: int, before: SeenOrders | None = None) -> SeenOrders | None:
-    """Return a client's orders at `mm sim api`."""
     orders, fills = (fetched(address, f"{endpoint}/{client}") for endpoint in ("orders", "fills"))
     if not isinstance(orders, list) or not isinstance(fills, list):
         return None

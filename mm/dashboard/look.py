@@ -62,7 +62,7 @@ def page_of(run: RunFolder) -> Path | None:
 
 
 def show_page(path: Path) -> None:
-    """Draw the page of a run in a frame that can reach neither the dashboard nor the network, and offer the file."""
+    """In a frame that can reach neither the dashboard nor the network; offer the file."""
     text = inlined(path.read_text(encoding="utf-8"))
     st.download_button("Save the page", text, file_name=f"{path.parent.name}.html", mime="text/html")
     style = "border:0;width:100%;height:100%;position:absolute;inset:0"

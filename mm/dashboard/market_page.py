@@ -165,7 +165,7 @@ def _volatility(us: Ints, mid: Floats) -> float:
 
 @dataclass(frozen=True)
 class _LiveNames:
-    """What the live charts are of: the symbol, the address of the metrics, and the price step; None if unknown."""
+    """Symbol, address of the metrics, and price step of the live charts."""
 
     symbol: str
     metrics: str

@@ -123,11 +123,7 @@ def compared(run: RunFolder) -> ComparedRun:
 
 
 def traded_run(run: RunFolder) -> RunFolder:
-    """Files are read and cached.
-
-    Raises:
-        BrokenFile: If a file is missing or cannot be read.
-    """
+    """Files are read and cached."""
     path = run.folder / MANIFEST
     folder = run.folder / run.symbol if run.account else run.folder
     return _traded(str(folder), path.stat().st_mtime_ns if path.exists() else 0)

@@ -10,7 +10,7 @@ CLEARANCE_RATE_E8 = 1_250_000
 
 
 def bankrupt_ticks(contract: Contract, equity_e8: int, tick_e8: int, most_ticks: int) -> int:
-    """Return the price at which nothing is left of a position's margin, rounded in favour of what is left."""
+    """Where nothing is left of a position's margin, rounded in favour of what is left."""
     amount_e8 = contract.amount_e8
     numerator = contract.mark.e8 * amount_e8 - equity_e8 * E8
     ticks = -(-numerator // (amount_e8 * tick_e8)) if amount_e8 > 0 else -numerator // (-amount_e8 * tick_e8)
@@ -18,16 +18,16 @@ def bankrupt_ticks(contract: Contract, equity_e8: int, tick_e8: int, most_ticks:
 
 
 def left_e8(wallet: Wallet, contract: Contract, own_e8: int, realised_before_e8: int) -> int:
-    """Return what is left of the margin of a closed position; *own_e8* is the margin that an isolated one had."""
+    """*own_e8* is the margin that an isolated position had."""
     if contract.isolated:
         return own_e8 + contract.realised_e8 - realised_before_e8
     return wallet.equity_e8(contract)
 
 
 def clearance_e8(left_e8: int, notional_e8: int, rate_e8: int, fund_e8: int | None = None) -> int:
-    """Return what a liquidated account pays to the insurance fund: the fee, at most what is left.
+    """What a liquidated account pays to the insurance fund: the fee, at most what is left.
 
-    Negative is what the fund pays for a margin below 0; *fund_e8* is the balance it has, None that it has enough.
+    Negative is what the fund pays; *fund_e8* is its balance, None: enough.
     """
     if left_e8 >= 0:
         return min(left_e8, half_even(notional_e8 * rate_e8, E8))

@@ -23,12 +23,12 @@ def half_even(amount: int, divisor: int) -> int:
 
 
 def funding_e8(amount_e8: int, mark_e8: int, rate_e8: int) -> int:
-    """Return the funding that a position pays: quantity times mark price times rate, rounded half to even."""
+    """Quantity times mark price times rate, rounded half to even."""
     return half_even(amount_e8 * mark_e8 * rate_e8, E8 * E8)
 
 
 def assumed_e8(side: int, price_e8: int, mark_e8: int, bid_e8: int, ask_e8: int) -> int:
-    """Return the price at which an order is assumed to trade, as the exchange's rules of the cost of an order."""
+    """The price at which an order is assumed to trade, by the exchange's rules of its cost."""
     if side > 0:
         best_e8 = ask_e8 or mark_e8
         return price_e8 or best_e8 + best_e8 * SLIP_E8 // E8
@@ -81,7 +81,6 @@ class Contract:
         orders: Returns the account's open orders of the contract.
         cost_e8: What the open lots were bought for, less what they were sold for.
         fees_e8: Fees of the trades that opened them.
-        called: Whether its owner was told of too little margin.
         margin_moves: When its owner added margin, µs, and how much; negative if taken.
     """
 
@@ -136,7 +135,7 @@ class Contract:
         return abs(self.worth_e8) // self.leverage
 
     def notional_e8(self, ticks: int, lots: int) -> int:
-        """Return price times quantity; it is rounded only where a tick on a lot is no whole 1e-8."""
+        """Rounded only where a tick on a lot is no whole 1e-8."""
         return half_even(ticks * lots * self.unit_e16, E8)
 
     def open_e8(self) -> tuple[int, int]:
@@ -147,7 +146,7 @@ class Contract:
         return self.notional_e8(open_tl[+1], 1), self.notional_e8(open_tl[-1], 1)
 
     def exposure_e8(self, bids_e8: int, asks_e8: int) -> int:
-        """Return the largest notional that the position can have if all of either side fills."""
+        """If all of either side fills."""
         worth_e8 = self.worth_e8
         return max(abs(worth_e8 + bids_e8), abs(worth_e8 - asks_e8))
 
@@ -178,9 +177,7 @@ class Contract:
         )
 
     def trade(self, us: int, side: int, lots: int, notional_e8: tuple[int, int], fee_e8: int) -> int:
-        """Change the position by a trade, and return what it realises; of an isolated one, its margin changes
-        as well.
-        """
+        """Return what a trade realises; the margin of an isolated position changes as well."""
         closed_e8, opened_e8 = notional_e8
         closes, realised_e8 = self.closing(side, lots), 0
         self.updated_us = us
@@ -234,7 +231,6 @@ class Wallet:
     keeps_income: bool = True
 
     def book(self, us: int, kind: str, symbol: str, amount_e8: int, *, trade_id: int = 0, info: str = "") -> None:
-        """Change the balance, if by anything, and note it."""
         if amount_e8:
             self.balance_e8 += amount_e8
             if self.keeps_income:
@@ -251,7 +247,7 @@ class Wallet:
         return realised_e8
 
     def fund(self, us: int, contract: Contract, paid_e8: int) -> None:
-        """Book funding of a contract, negative if received; an isolated position pays it from its own margin."""
+        """Negative is received; an isolated position pays from its own margin."""
         self.book(us, "FUNDING_FEE", contract.symbol, -paid_e8)
         if contract.isolated:
             contract.wallet_e8 -= paid_e8
@@ -280,7 +276,7 @@ class Wallet:
         return self.cross_e8 + self.cross_unrealised_e8 - needed_e8
 
     def equity_e8(self, contract: Contract) -> int:
-        """Return the margin balance behind a position: its own if isolated, else the balance of all cross positions."""
+        """A position's own margin balance if isolated, else that of all cross positions."""
         if contract.isolated:
             return contract.wallet_e8 + contract.unrealised_e8
         return self.cross_e8 + self.cross_unrealised_e8
@@ -292,7 +288,7 @@ class Wallet:
         return bool(contract.lots) and self.equity_e8(contract) <= self.needed_e8(contract)
 
     def refusal(self, contract: Contract, order: OpenOrder, price_e8: int, without_tl: int = 0) -> int:
-        """Return the exchange's code for which an order is refused for its margin or size; 0 for none."""
+        """The exchange's code; 0 for none."""
         if order.reduce_only:
             return 0
         amount_e8 = order.lots * contract.lot_e8
@@ -309,7 +305,7 @@ class Wallet:
         return MARGIN_INSUFFICIENT if needed_e8 > self.available_e8 else 0
 
     def liquidation_e8(self, contract: Contract) -> int:
-        """Return the mark price at which a position is liquidated if all others stay, rounded; 0 for none."""
+        """If all others stay, rounded; 0 for none."""
         if not contract.lots:
             return 0
         amount_e8, side = contract.amount_e8, 1 if contract.lots > 0 else -1

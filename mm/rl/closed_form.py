@@ -47,7 +47,7 @@ class LearnedPolicy:
 
 
 def utility(market: PaperModel, policy: Policy) -> float:
-    """Return mean - (γ/2)·variance of a policy's profit, exactly."""
+    """mean - (γ/2)·variance of a policy's profit, exactly."""
     moments = exact(market, policy)
     return moments.profit_mean - 0.5 * market.gamma * moments.profit_std**2
 

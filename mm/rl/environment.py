@@ -127,9 +127,7 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
         return int(np.searchsorted(lengths, self.np_random.integers(lengths[-1]), side="right"))
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Return observation, reward, terminated (never), truncated, ``info``; ResetNeeded after the end, ValueError
-        for an invalid action.
-        """
+        """Terminated is never; ResetNeeded after the end, ValueError for an invalid action."""
         stepper = self._stepper
         if stepper is None or stepper.ended or stepper.decisions >= self._steps:
             raise ResetNeeded("the episode has ended; call reset()")

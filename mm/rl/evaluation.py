@@ -42,19 +42,12 @@ def _bounded(model: object, q_max: float) -> object:
 def evaluate(
     agent: SavedAgent, tapes: Sequence[Tape], knobs: EngineKnobs, recording: Recording | None = None
 ) -> dict[str, Any]:
-    """Return the backtests of an agent and the baselines, as JSON values.
-
-    Args:
-        tapes: In order; inventory and cash carry over.
+    """Backtests of an agent and the baselines, as JSON values; Mismatch, or UsageError for a held-out training day.
 
     Returns:
         ``policies`` by name, with the numbers of `SHOWN`, ``inventory``, ``adverse_selection`` and ``deflated_sharpe``:
         the probability that the Sharpe ratio beats the best of as many unskilled policies as are on record;
         ``agent_wins`` and ``verdict``; ``trials`` as of a backtest.
-
-    Raises:
-        Mismatch: If the tick is not the agent's.
-        UsageError: If it was trained on a held-out day.
     """
     first = tapes[0]
     agent.terms.check_tick(first.instrument.tick_e8)

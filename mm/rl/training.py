@@ -41,14 +41,7 @@ def fit_of(tapes: Sequence[Tape]) -> PoissonFit | None:
 
 
 def train_agent(tapes: Sequence[Tape], knobs: EngineKnobs, learning: Learning) -> Training:
-    """Return an agent trained on *tapes* by PPO.
-
-    Scales, and prices of the zero action, are fitted to these days.
-
-    Raises:
-        UsageError: If the decision interval is not a whole number of requotes.
-        DataError: If a day cannot be used.
-    """
+    """By PPO; scales, and prices of the zero action, are fitted to these days. Raises UsageError or DataError."""
     from mm.rl.ppo import Batched, layers_of, train, training_data  # torch is heavy, and optional
 
     shape = AgentShape(step_s=learning.decision_s, episode_s=learning.episode_s, discrete=learning.discrete_actions)

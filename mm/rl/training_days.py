@@ -55,7 +55,6 @@ class EngineKnobs:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "EngineKnobs":
-        """TypeError for an unknown knob, UsageError for an invalid one or one without effect."""
         for name in IDLE:
             if name in settings:
                 raise UsageError(f"{name} has no effect here: the actions are the quotes; leave it out")
@@ -94,7 +93,7 @@ class TrainingDay:
         return self.tape.event_us[self.tape.top_event]
 
     def valid_from(self, us: int) -> int:
-        """The first instant when the book has both sides; the tape's end if never."""
+        """The tape's end if the book never has both sides."""
         place = int(np.searchsorted(self._top_us, us, side="right")) - 1
         if place >= 0 and self._valid[place]:
             return us
@@ -117,12 +116,7 @@ class TrainingDay:
 
 
 def open_days(days: Sequence[Tape | Path | str], played: EngineKnobs, cache: Path | None) -> list[TrainingDay]:
-    """Return the days of folders or tapes.
-
-    Raises:
-        UsageError: If there is none.
-        DataError: If one is unreadable, without a book, or of another tick.
-    """
+    """Of folders or tapes; raises UsageError or DataError."""
     if isinstance(days, str | Path | Tape):
         days = [days]
     tapes = [day if isinstance(day, Tape) else load_day(Path(day), cache=cache) for day in days]
@@ -166,15 +160,10 @@ class AgentShape:
 
 
 def fitted_terms(days: Sequence[TrainingDay], shape: AgentShape, fit: PoissonFit | None) -> AgentTerms:
-    """Return the terms of agents trained on *days*.
+    """Raises UsageError, DataError or FitError.
 
     Args:
         fit: A and k of earlier days; quotes without offset are then 1/k from the mid, where λ(δ)·δ is largest.
-
-    Raises:
-        UsageError: If the step is not a whole number of requotes.
-        DataError: If a signal is never defined on these days.
-        FitError: If the fit is not usable.
     """
     first, requote_us = days[0], days[0].rules.requote_us
     step_us = requote_us if shape.step_s is None else round(shape.step_s * US_PER_S)

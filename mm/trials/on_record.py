@@ -78,7 +78,7 @@ def independent_trials(pnl: Floats) -> float:
     Bailey and López de Prado (2014), appendix 3.
     """
     trials = int(pnl.shape[1])
-    if trials < 2:
+    if trials < 2 or not len(pnl):
         return float(trials)
     mean = pnl.mean(axis=0, dtype=np.float64)
     if np.isnan(mean).any():

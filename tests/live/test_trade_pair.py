@@ -1,6 +1,7 @@
 """``mm trade`` of a strategy with a leg in the other market: Spot and USD-M, an exchange in a box each."""
 
 import json
+import re
 import time
 from decimal import Decimal
 
@@ -116,7 +117,10 @@ def test_loss_over_both_kills_both(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("dead", MARKETS)
 def test_exchange_that_dies_ends_the_quotes_of_the_other(tmp_path, dead):
-    """Nothing rests in the market that is left, and nothing is sent there: it could not be hedged."""
+    """Nothing rests in the market that is left, and nothing is sent there: it could not be hedged.
+
+    SIGTERM ends it then, and the orders that may rest are named by the symbol's key, which is of one market.
+    """
     left = USDM if dead == SPOT else SPOT
     with pair_of(tmp_path) as pair, pair.trader() as process:
         pair.traded(process, 2)
@@ -127,6 +131,11 @@ def test_exchange_that_dies_ends_the_quotes_of_the_other(tmp_path, dead):
         assert process.poll() is None
         pair.boxes[left].until(lambda: time.monotonic() > until_s, "a while", process=process)
         assert len(pair.boxes[left].account()["orders"]) == sent
+        code, output, _ = ended(process, seconds=150)
+        assert code == 75, output
+        (line,) = [text for text in output.splitlines() if text.startswith("error:")]
+        key = "SIMUSDT" if dead == SPOT else "SIMUSDT.usdm"
+        assert re.search(rf"may still be open: ({key} mm-\S+ \w+ [\d.]+ at [\d.]+(, |;))+", line), line
 
 
 @pytest.mark.slow

@@ -273,6 +273,7 @@ def test_independent_trials_follow_from_the_mean_correlation():
     assert independent_trials(pnl) == pytest.approx(rho + (1 - rho) * 4)
     assert independent_trials(np.repeat(pnl[:, :1], 3, axis=1)) == pytest.approx(1.0)
     assert independent_trials(pnl[:, :1]) == 1.0
+    assert independent_trials(pnl[:0]) == 4.0  # a trade of less than a minute
 
 
 def test_forward_chooses_in_each_block_from_the_past_only():

@@ -364,7 +364,7 @@ class TradeRun(LiveRun):
         left = {key: each[key] for key in self.account.symbols if each.get(key)}
         if not left:
             return ""
-        named = ", ".join(order for orders in left.values() for order in orders)
+        named = ", ".join(f"{key} {order.partition(' ')[2]}" for key, orders in left.items() for order in orders)
         first = self.account.exchanges[0].symbols
         own = [key for key in left if key in first] or first
         beside = "" if left.keys() <= set(first) else ", with the same OTHERS"

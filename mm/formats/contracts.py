@@ -38,11 +38,7 @@ _COUNTED = {
 
 
 def require_linear(exchange: str, symbol: str, place: FilePlace, row: int, *, counted: bool) -> None:
-    """Refuse an inverse symbol, or one counted in contracts of unknown size; raises BrokenFile.
-
-    Args:
-        counted: Whether the contract size is given.
-    """
+    """BrokenFile for an inverse symbol, or one counted in contracts of unknown size (not *counted*)."""
     name, upper = exchange.lower(), symbol.upper()
     of = f"{symbol} of {exchange}" if exchange else symbol
     if COIN_M.search(upper) or re.search(_INVERSE.get(name, "(?!)"), upper):

@@ -50,12 +50,7 @@ class MovedFile:
 
 
 def export_day(folder: DayFolder, target: Path) -> list[MovedFile]:
-    """Write every file of *folder* below *target*, tables as Parquet and the others unchanged.
-
-    Raises:
-        RunExists: If *target* exists.
-        BrokenFile: If a value cannot be represented exactly in its column.
-    """
+    """Tables as Parquet, other files unchanged; raises RunExists or BrokenFile."""
     day_folder(folder.root, folder.symbol, folder.day)  # raises MissingDay if it does not exist
     with _staged(target, f"{target} exists already; remove it, or give another --out") as partial:
         moved = []
@@ -70,11 +65,8 @@ def export_day(folder: DayFolder, target: Path) -> list[MovedFile]:
 
 
 def import_day(source: Path, data_root: Path) -> tuple[DayFolder, list[MovedFile]]:
-    """Write the day that was exported to *source* (``…/SYMBOL/YYYYMMDD``) below *data_root*.
-
-    Raises:
-        RunExists: If the day exists.
-        BrokenFile: If the text differs from the exported text, by its manifest.
+    """A day that was exported to *source* (``…/SYMBOL/YYYYMMDD``); RunExists, or BrokenFile if the text differs by its
+    manifest.
     """
     there = DayFolder.at(source)
     if not any(there.path.rglob(f"*{SUFFIX}")):
@@ -101,7 +93,7 @@ def import_day(source: Path, data_root: Path) -> tuple[DayFolder, list[MovedFile
 
 @contextmanager
 def _staged(place: Path, taken: str) -> Iterator[Path]:
-    """The folder is renamed to *place* if the block succeeds, else removed."""
+    """Renamed to *place* if the block succeeds, else removed."""
     place = target_of(place)
     if place.exists():
         raise RunExists(taken)

@@ -29,12 +29,7 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 def dbn_blocks(path: Path, symbol: str, place: FilePlace, moved: Callable[[int], None]) -> Iterator[pl.DataFrame]:
-    """Yield *symbol*'s records, numbered as rows, letters as numbers.
-
-    Raises:
-        UsageError: If the library is not installed.
-        BrokenFile: If the file is damaged, of another schema, or of several venues.
-    """
+    """*symbol*'s records, numbered as rows, letters as numbers; raises UsageError or BrokenFile."""
     with file_of(path) as raw:
         head = raw.peek(4)[:4]
         stream: Any = pa.CompressedInputStream(pa.PythonFile(raw), "zstd") if head == _ZSTD else raw
@@ -67,7 +62,7 @@ def dbn_blocks(path: Path, symbol: str, place: FilePlace, moved: Callable[[int],
 
 
 def _metadata(path: Path, stream: Any) -> tuple[list[tuple[str, int, str, str]], int]:
-    """Return symbol, instrument and [first, end) dates of each mapping, and the size of a record."""
+    """Symbol, instrument and [first, end) dates of each mapping, and the size of a record."""
     try:
         from databento_dbn import DBNError, Metadata
     except ImportError as error:
@@ -140,7 +135,7 @@ def _ours(
 
 
 def head_of(symbol: str, instrument: int, day: str, start_ns: int) -> bytes:
-    """Return the head of a file of one instrument on *day*; raises UsageError without the library."""
+    """Of a file of one instrument on *day*; UsageError without the library."""
     try:
         from databento_dbn import Metadata, Schema, SType
     except ImportError as error:

@@ -73,7 +73,7 @@ class EventColumns:
 
     @classmethod
     def of(cls, records: Records, prints: Prints, messages: "BookMessages", texts: Texts) -> "EventColumns":
-        """Return trades and messages in order; a trade comes before the message of its own record."""
+        """A trade comes before the message of its own record."""
         records_at = np.concatenate((prints.at, messages.at))
         order = np.argsort(records_at, kind="stable")
         at, is_trade = records_at[order], order < len(prints.at)
@@ -144,7 +144,7 @@ class EventColumns:
         return int(self.us[at]), 0, (self.path, int(self.row[at])), event
 
     def steady(self, last_us: Callable[[], int | None]) -> "Iterator[TimedEvent | EventColumns]":
-        """Yield parts without far times, and the events before and between them one by one."""
+        """Parts without far times, and the events before and between them one by one."""
         far = np.flatnonzero((np.diff(self.us) < 0) | (np.diff(self.us) > FAR_US)) + 1
         at = 0
         while at < len(self):
@@ -183,7 +183,7 @@ class EventNumbers:
     qty_step_e8: int
 
     def note(self, book: Grid, printed: Grid) -> None:
-        """Let the grids of the book and of trades know the prices and steps."""
+        """Prices and steps of the book, and of trades."""
         is_print = self.columns.is_trade_row()
         for rows, grid in ((~is_print, book), (is_print, printed)):
             for price in np.unique(self.price_at[rows]).tolist():
@@ -224,11 +224,8 @@ class EventNumbers:
 
 
 def numbers_of(columns: EventColumns, price_of: Callable[[str], str], qty_e8: Fraction) -> EventNumbers | None:
-    """Return prices and quantities in 1e-8; None if one is none, or a price is not a plain decimal above 0.
-
-    Args:
-        price_of: Returns the price of one unit of the instrument.
-        qty_e8: The source's unit of quantity.
+    """None if a number is none, or a price is not a plain decimal above 0; *qty_e8* is the source's unit of
+    quantity.
     """
     price, price_at = np.unique(columns.price, return_inverse=True)
     prices = _prices(price_of(columns.texts.price(value)) for value in price.tolist())
@@ -245,7 +242,7 @@ def numbers_of(columns: EventColumns, price_of: Callable[[str], str], qty_e8: Fr
 
 
 def _prices(texts: Iterable[str]) -> _Prices | None:
-    """Return decimals in 1e-8; None if one has not up to eight places."""
+    """None if a decimal has more than eight places."""
     known, numbers, places = list(texts), array("q"), array("b")
     for text in known:
         match = _USUAL.fullmatch(text)

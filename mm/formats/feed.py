@@ -94,7 +94,7 @@ class FileReader:
     def _steady(
         self, stream: "Iterable[TimedEvent | EventColumns]"
     ) -> "Iterator[tuple[int, int, RowPlace, FileEvent | EventColumns]]":
-        """Yield the events of a stream; as columns only where no time is far from those around it."""
+        """As columns only where no time is far from those around it."""
         whole: EventColumns | None = None
 
         def rows() -> Iterator[TimedEvent]:
@@ -246,7 +246,7 @@ class FileCapture:
                 yield from self._one(recv_us, event)
 
     def _in_columns(self, events: EventColumns) -> Iterator[CapturedMessage]:
-        """Yield batches as long as somebody takes their messages, and the other messages one by one."""
+        """Batches as long as somebody takes their messages, else one by one."""
         numbers, at = self._numbers_of(events), 0
         while at < len(events):
             batch = self._batch(numbers, at) if numbers is not None else None
@@ -263,7 +263,6 @@ class FileCapture:
             at += 1
 
     def _numbers_of(self, events: EventColumns) -> EventNumbers | None:
-        """Return the prices and quantities in 1e-8."""
         price_of = self._in_units if self._contract_size is not None else str
         numbers = numbers_of(events, price_of, self.reader.orders.qty_e8) if self.reader.orders else None
         if numbers is None or not FIRST_US <= events.us[0] <= events.us[-1] < LAST_US:

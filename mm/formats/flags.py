@@ -20,16 +20,15 @@ def are_flags(words: Collection[str]) -> bool:
 
 
 def true_is_whole_book(column: str) -> bool | None:
-    """Return whether true means a whole book rather than a change; None if the column's name does not tell."""
+    """Rather than a change; None if the column's name does not tell."""
     whole, change = (bool(pattern.search(column.lower())) for pattern in (_SNAPSHOT, _CHANGE))
     return whole if whole != change else None
 
 
 def side_of_true(column: str, *, is_maker: bool = False) -> int:
-    """Return the side of rows with true, +1 for bids and buying aggressors; 0 if unknown.
+    """+1 for bids and buying aggressors; 0 if unknown.
 
     Args:
-        column: A maker's side is opposite to the aggressor's.
         is_maker: Known to be of the maker, a buying one unless the name says otherwise.
     """
     name = column.lower()

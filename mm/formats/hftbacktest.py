@@ -308,7 +308,7 @@ def _us(stamps: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _e8_of(numbers: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return floats in 1e-8, and masks of those needing over eight places, and of those out of range."""
+    """Floats in 1e-8, and masks of those needing over eight places, and of those out of range."""
     scaled = np.where(np.isfinite(numbers) & (np.abs(numbers) < 1e10), numbers, np.nan) * E8
     nearest = np.rint(scaled)
     wrong = ~(np.abs(scaled - nearest) <= np.maximum(1e-3, 4 * np.spacing(np.abs(scaled))))

@@ -57,7 +57,7 @@ class _WrittenOrder:
 
 
 def export_hftbacktest(tape: Tape, target: Path, step: Callable[[int], None] = lambda _: None) -> HftbacktestExport:
-    """Write *tape* to *target*, an ``.npz`` with the array ``data``, in parts."""
+    """An ``.npz`` with the array ``data``, in parts."""
     if target.suffix != ".npz":
         raise UsageError(f"--out {target} must end in .npz, as the files of hftbacktest do")
     if target.exists():

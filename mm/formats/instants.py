@@ -27,7 +27,7 @@ def unit_of(text: str) -> str:
 
 
 def instants_us(text: pl.Series, unit: str) -> pl.Series:
-    """Return instants in µs; null if not of the *unit*."""
+    """In µs; null if not of the *unit*."""
     if unit == "iso":
         return _iso_us(text)
     whole = text.str.extract(_NUMBER).cast(pl.Int64, strict=False)

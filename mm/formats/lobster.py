@@ -68,7 +68,6 @@ class _Part(NamedTuple):
     book: "Ints"
 
     def cut(self, begin: int, book: "Ints") -> "_Part":
-        """Return the messages from *begin* on of as many books."""
         part = slice(begin, begin + len(book))
         times, orders = (self.us[part], self.kind[part]), (self.number[part], self.shares[part], self.price[part])
         return _Part(*times, *orders, self.direction[part], self.row[part], book)
@@ -135,7 +134,7 @@ class LobsterReader(FileReader):
         self._last_us = int(part.us[-1])
 
     def _watched(self, pair: _Pair, part: "_Part", begin: int, *, halted: bool) -> tuple[EventColumns, int, bool]:
-        """Return the events of messages from *begin* to the next halt, that message, and whether the market is halted.
+        """Events from *begin* to the next halt, that message, and whether the market is halted.
 
         The book begins anew with the first message after a halt.
         """
@@ -157,7 +156,6 @@ class LobsterReader(FileReader):
         return EventColumns.of(records, prints, messages, Texts(_price, str)), upto, halted
 
     def _parts(self, pair: _Pair) -> "Iterator[_Part]":
-        """Yield the messages and the books after them, in parts of both files."""
         columns = [f"{side}_{what}_{n}" for n in range(1, pair.levels + 1) for side in ("ask", "bid") for what in "pq"]
         messages = CsvTable(pair.message, self._progress(pair.message), MESSAGE_COLUMNS)
         table = CsvTable(pair.book, self._progress(pair.book), columns)
@@ -241,7 +239,7 @@ def _ends(short: Path, row: int, other: Path) -> BrokenFile:
 
 
 def _seconds(block: RowBlock, place: FilePlace) -> "Ints":
-    """Return µs, rounded down, of seconds with at most nine places."""
+    """Seconds with at most nine places as µs, rounded down."""
     text = block.cells["time"]
     parts = text.str.splitn(".", 2).struct
     whole = parts.field("field_0").cast(pl.Int64, strict=False)
@@ -255,7 +253,7 @@ def _seconds(block: RowBlock, place: FilePlace) -> "Ints":
 
 
 def _books(table: CsvTable, place: FilePlace) -> "Iterator[Ints]":
-    """Yield price and shares of each level, of the ask and then of the bid; without shares where there is none."""
+    """Price and shares of each level, of the ask and then of the bid."""
     for block in table:
         book = np.column_stack([whole_column(block, name, place).to_numpy() for name in table.columns])
         price, shares = book[:, ::2], book[:, 1::2]

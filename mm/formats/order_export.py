@@ -68,7 +68,7 @@ class OrderRows(NamedTuple):
 
 
 def export_orders(folder: DayFolder, form: str, target: Path, levels: int = LEVELS) -> OrderExport:
-    """Write the order log of *folder* to the file *target* (``lobster``: the folder) in the format *form*."""
+    """To the file *target* (``lobster``: the folder) in the format *form*."""
     if not folder.order_log.is_file():
         raise DataError(
             "{}: it has no order log, so no single orders; simulated days and imports of databento, lobster, "

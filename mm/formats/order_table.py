@@ -52,11 +52,7 @@ class OrderCells(NamedTuple):
 
 
 def commands_of(block: RowBlock, cells: OrderCells, place: FilePlace) -> Commands:
-    """An execution makes two commands.
-
-    Raises:
-        BrokenFile: If a row lacks what its kind needs.
-    """
+    """An execution makes two commands; BrokenFile if a row lacks what its kind needs."""
     known = ~cells.order_id.str.to_lowercase().is_in(NO_IDS)
     numbers = cells.order_id.cast(pl.Int64, strict=False)
     if numbers.filter(known).null_count():

@@ -44,7 +44,7 @@ _SAID = {
 
 
 def log_us(recv_us: "Ints", exch_us: "Ints") -> "Ints":
-    """Return the times of a log: the exchange's, or of arrival where they are unknown or far."""
+    """The exchange's times, or arrivals where these are unknown or far."""
     return np.where(np.abs(exch_us - recv_us) <= FAR_US, exch_us, recv_us)
 
 
@@ -110,11 +110,7 @@ class OrderRecords:
     def watch(
         self, path: Path, commands: Commands, book: "Ints", begin: int, *, halted: bool
     ) -> tuple[BookMessages, int, bool, bool]:
-        """Play messages with the window of levels after each, as `OrderBook.watch`, up to a halt.
-
-        Returns:
-            The messages that are due, and what `OrderBook.watch` returns.
-        """
+        """As `OrderBook.watch`, up to a halt; the messages that are due come first."""
         us, op, number, side, price, lots, _, row = commands
         upto, halted, wrong = self._book.watch(us, op, number, side, price, lots, book, row, begin, halted)
         return self._taken(path), upto, halted, wrong
@@ -151,12 +147,12 @@ class OrderRecords:
         self._ids.append(update_id)
 
     def all_carried(self, rows: "Ints", update_id: int) -> None:
-        """Note consecutive messages of the day from *update_id* on: each has the rows up to its number in *rows*."""
+        """Consecutive messages from *update_id* on; each has the rows up to its number in *rows*."""
         self._ends.frombytes(rows.astype(np.int64).tobytes())
         self._ids.frombytes(np.arange(update_id, update_id + len(rows)).tobytes())
 
     def lost(self, *, unseen: bool) -> None:
-        """The book was lost now, or, *unseen*, after its last message."""
+        """Now, or, *unseen*, after the book's last message."""
         if self._lost_us is None:
             last = self._ends[-1] if self._ends else self._count - len(self._waiting)
             self._lost_us = self._us_of(last - unseen)
@@ -174,7 +170,7 @@ class OrderRecords:
         return int(self._waiting[at, 0]) if at < len(self._waiting) else self._last_us
 
     def _spans(self, begin_us: int, end_us: int) -> list[tuple[int, int]] | None:
-        """Return the stretches of a day without its holes; None without any."""
+        """Stretches of a day without its holes."""
         holes = [hole for hole in self._holes if begin_us <= hole[0] < hole[1] < end_us]
         edges = [begin_us, *(us for hole in holes for us in hole), end_us]
         return list(zip(edges[::2], edges[1::2], strict=True)) if holes else None
@@ -244,7 +240,7 @@ class OrderRecords:
             self._waiting = np.concatenate((self._waiting, rows)) if len(self._waiting) else rows
 
     def _settle(self) -> None:
-        """Write the waiting rows whose messages have their ids, with these and with the sides of their trades."""
+        """With the ids of their messages, and the sides of their trades."""
         if not self._ends:
             return
         done = self._count - len(self._waiting)

@@ -91,20 +91,10 @@ def fetch_day(
     bar: Bar,
     pause: Callable[[float], None] | None = None,
 ) -> Fetched:
-    """Load the published files of a day, verify them, and import them.
+    """Load the published files of a day, verify and import them; RunExists, DataError or TryLater.
 
     An interrupted call continues in ``<DATA_ROOT>/<SYMBOL>/<DAY>.download``; the day folder appears completely or not
     at all.
-
-    Args:
-        most_bytes: Maximum size of a file.
-        pause: Waits for seconds; None sleeps.
-
-    Raises:
-        RunExists: If the day folder exists already.
-        DataError: If the server lacks the file (the error names the nearest day), the checksum differs, or rows cannot
-            be parsed.
-        TryLater: If the server cannot be reached.
     """
     folder = DayFolder(data_root, wanted.symbol, wanted.day)
     if folder.path.is_dir() and any(folder.path.iterdir()):

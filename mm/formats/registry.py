@@ -51,15 +51,7 @@ def form_of(
     columns: "TableColumns | None" = None,
     price_scale: str | None = None,
 ) -> CaptureForm:
-    """Return the format *name*; its days are UTC days (raw captures have Berlin days).
-
-    Args:
-        contract_size: Base asset of one contract, if quantities count contracts.
-        price_scale: Power of ten that multiplies prices and divides quantities.
-
-    Raises:
-        UsageError: If there is no such format, or it has no contracts, fine prices or columns.
-    """
+    """Its days are UTC days; UsageError if there is no such format, or it has no contracts, fine prices or columns."""
     counts = name in FORMATS and FORMATS[name].counts
     if name not in NAMES:
         raise UsageError(f"--format {name!r} is not one of {', '.join(NAMES)}")

@@ -537,7 +537,7 @@ def _instants(table: _Table, block: RowBlock, column: str, stated: str | None) -
 
 @lru_cache(maxsize=1 << 16)
 def _decimal(text: str) -> str:
-    """Return a number without exponent or binary noise (0.30000000000000004)."""
+    """Without exponent or binary noise (0.30000000000000004)."""
     text = plain_decimal(text)
     if len(text) - text.find(".") - 1 > 8 and "." in text:
         try:

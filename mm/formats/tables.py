@@ -195,7 +195,7 @@ def whole_numbers(block: RowBlock, column: str, place: FilePlace, dtype: pl.Data
 
 
 def whole_column(block: RowBlock, column: str, place: FilePlace, dtype: pl.DataType = _INT64) -> pl.Series:
-    """Return a column of whole numbers; BrokenFile names the row of any other cell."""
+    """Whole numbers; BrokenFile names the row of any other cell."""
     text = block.cells[column]
     numbers = text.cast(dtype, strict=False)
     if numbers.null_count():
@@ -205,7 +205,7 @@ def whole_column(block: RowBlock, column: str, place: FilePlace, dtype: pl.DataT
 
 
 def sorted_by(table: CsvTable, column: str, place: FilePlace) -> tuple[Iterable[RowBlock], bool]:
-    """Return *table*'s blocks in order of a column, and whether they had to be sorted."""
+    """In order of a column, and whether the blocks had to be sorted."""
     last, in_order = None, True
     for block in CsvTable(table.path, columns=None if table.headed else table.columns):
         numbers = pl.Series(whole_numbers(block, column, place), dtype=pl.Int64)

@@ -27,7 +27,7 @@ _OTHER = {
 
 
 def truncated(tape: Tape, cut_us: int) -> Tape:
-    """Return the tape and its orders up to *cut_us*, excluded."""
+    """The tape and its orders before *cut_us*."""
     window = tape.between(tape.start_us, cut_us)
     return window.with_orders_of(tape, lambda orders: orders.before(cut_us, tape))
 
@@ -80,7 +80,7 @@ def mirrored(tape: Tape, cut_us: int) -> Tape:
 def feeds_like(
     feeds: Mapping[str, OtherFeed], change: Callable[[Tape, int], Tape], us: int, own: Tape
 ) -> dict[str, OtherFeed]:
-    """Change other markets' feeds as the tape *own* was; *us* is the cut (by arrival), or the shift."""
+    """As the tape *own* was changed; *us* is the cut (by arrival), or the shift."""
     changed_feeds = {}
     for name, feed in feeds.items():
         tapes, at = feed.tapes, us
@@ -151,7 +151,7 @@ def short(text: str) -> str:
 
 
 def cuts(tape: Tape, after_us: int, count: int, seed: int, rare: Sequence[int] = ()) -> list[int]:
-    """Return instants to cut at: a third each random, before changes of the best prices, and at *rare*."""
+    """A third each random, before changes of the best prices, and at *rare*."""
     draw = np.random.default_rng(seed)
     changes = tape.event_us[tape.top_event]
     changes = changes[changes > after_us]
@@ -164,7 +164,7 @@ def cuts(tape: Tape, after_us: int, count: int, seed: int, rare: Sequence[int] =
 
 
 def rare_instants(us: Ints, kinds: NDArray[Any], count: int, seed: int) -> list[int]:
-    """Return up to *count* instants just behind *us*, each of *kinds* with equal chance."""
+    """Up to *count* instants just behind *us*, each of *kinds* with equal chance."""
     if not len(us):
         return []
     _, of, times = np.unique(kinds, return_inverse=True, return_counts=True)
@@ -174,7 +174,7 @@ def rare_instants(us: Ints, kinds: NDArray[Any], count: int, seed: int) -> list[
 
 
 def greatest_moves(tape: Tape, after_us: int, horizons_s: Sequence[float]) -> list[int]:
-    """Return the instants after *after_us* before the largest moves of the mid, one per horizon."""
+    """Before the largest moves of the mid, one per horizon."""
     both = (tape.top_bid_ticks > 0) & (tape.top_ask_ticks > 0)
     us, mid2 = tape.event_us[tape.top_event][both], (tape.top_bid_ticks + tape.top_ask_ticks)[both]
     first = max(int(np.searchsorted(us, after_us, side="right")), 1)
@@ -188,7 +188,7 @@ def greatest_moves(tape: Tape, after_us: int, horizons_s: Sequence[float]) -> li
 
 
 def greatest_prints(tape: Tape, after_us: int) -> list[int]:
-    """Return the instants after *after_us* of the largest print by a buyer and the largest by a seller."""
+    """Of the largest print by a buyer and the largest by a seller."""
     late = tape.trades[tape.event_us[tape.trades] > after_us]
     rows = tape.first_row[late]
     instants = []

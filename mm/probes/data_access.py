@@ -50,7 +50,7 @@ class TruncatedCopy:
 def truncated_copy(
     place: Path, day: DayFolder, out_root: Path, cut_us: int, beside: Sequence[DayFolder] = ()
 ) -> TruncatedCopy:
-    """Copy the current folder to *place*; its *day*, and those *beside* it, end at *cut_us*."""
+    """To *place*; its *day*, and those *beside* it, end at *cut_us*."""
     here, real = Path.cwd().resolve(), Path(day.root).resolve()
     symbols = [path for path in sorted(real.iterdir()) if path.is_dir()]
     cwd = place / "copy"
@@ -64,16 +64,15 @@ def truncated_copy(
 
 
 def derived_from(day: str, out_root: Path) -> list[Path]:
-    """Return the folders below *out_root* derived from *day* or a later one: runs, and cached tapes."""
+    """Runs and cached tapes of *day* or a later one."""
     out = out_root.resolve()
     return [path for path in out.rglob("*") if _derived(path.relative_to(out), day)] if out.is_dir() else []
 
 
 def truncate(day: DayFolder, copy: DayFolder, cut_us: int) -> None:
-    """Write *day* as a recorder killed at *cut_us* leaves it.
+    """As a recorder killed at *cut_us* leaves the day.
 
-    A day ends with its last message, so one without changes is added just before the cut: else a quiet period there
-    would not be played.
+    A quiet end would not be played, so a message without changes is added just before the cut.
     """
     copy.path.mkdir(parents=True)
     for path in (day.instrument, day.schema):
@@ -199,7 +198,7 @@ class Child:
 def run_command(
     command: Sequence[str], words: Sequence[str], place: Path, copy: tuple[Path, Mapping[str, str]]
 ) -> Child:
-    """Run ``mm`` *command* in the folder and environment of *copy*; its files are in *place*."""
+    """In the folder and environment of *copy*; its files are in *place*."""
     folder, (cwd, environment) = place / "run", copy
     own = [f"--out-dir={folder}", f"--log-root={place / 'logs'}", "--run-id=check", "--log-level=ERROR"]
     done = subprocess.run(

@@ -33,7 +33,7 @@ class FileEvents:
             self._say("files opened by compiled code or by another process, which this system does not report")
 
     def listen(self, folders: Iterable[Path], left_out: Callable[[str], bool] = lambda _path: False) -> None:
-        """Listen to *folders* and everything below, also through links, except *left_out*."""
+        """To *folders* and everything below, also through links, except *left_out*."""
         waiting = deque(os.path.realpath(folder) for folder in folders)
         while waiting and self._fd >= 0:
             folder = waiting.popleft()

@@ -53,7 +53,6 @@ class FileWatch:
         listened: Sequence[Path] = (),
         past: Sequence[Path] = (),
     ) -> None:
-        """Watch."""
         self.opened: dict[str, OpenedFile] = {}
         self.reached: dict[str, str] = {}
         self._folders = tuple(str(folder.resolve()) + os.sep for folder in folders)
@@ -116,7 +115,7 @@ class FileWatch:
         return {file.path: file.line or UNKNOWN for file in files}
 
     def kind(self, file: OpenedFile, began_us: int, data_root: Path) -> str:
-        """Return what a file is to a model that plays the day from *began_us*."""
+        """What a file is to a model that plays the day from *began_us*."""
         if self._is_forbidden(file):
             return DAY
         if any(file.path == past or file.path.startswith(past + os.sep) for past in self._past):

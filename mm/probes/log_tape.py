@@ -23,11 +23,7 @@ _UNIT = Instrument("LOG", tick_e8=1, lot_e8=1)  # a log is in ticks and lots of 
 
 
 def tape_of_log(path: Path) -> Tape:
-    """Return the log's tape: every trade at its instant, a depth message every 100 ms.
-
-    Raises:
-        BrokenFile: If the file is not an order log, is empty, or leaves the book crossed.
-    """
+    """Every trade at its instant, a depth message every 100 ms; raises BrokenFile."""
     try:
         rows = np.column_stack(list(OrderLog.open(path).columns.values()))
         if not len(rows):

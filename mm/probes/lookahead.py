@@ -49,11 +49,7 @@ FILE_ACTIONS = 2  # and behind as many of the rarest actions
 
 
 def with_model(models: Models, model: str | None) -> Models:
-    """Return *models* with *model* as the quote or fill model, according to its kind.
-
-    Raises:
-        UnknownModel: If it is neither.
-    """
+    """*model* as quote or fill model, by its kind; UnknownModel if it is neither."""
 
     if model is None:
         return models
@@ -69,7 +65,7 @@ def with_model(models: Models, model: str | None) -> Models:
 
 
 def named_signal(model: str | None) -> str | None:
-    """Return *model* if it names a signal: ours, a fitted predictor, or a user's class."""
+    """*model* if it names a signal: ours, a fitted predictor, or a user's class."""
 
     if model is None:
         return None
@@ -85,7 +81,7 @@ def _is(build: object, compiled: type, *hooks: str) -> bool:
 
 
 def file_watch(setup: Setup, model: str | None, past: Sequence[Path]) -> FileWatch:
-    """Return a recorder of the files that *model*, or *setup*'s models, open."""
+    """Records the files that *model*, or *setup*'s models, open."""
     put_cwd_first()
     models, derived = setup.models, derived_from(setup.day.day, setup.day.out_root)
     folders = [_folder(day).path for day in (setup.day, *_other_days(setup))]
@@ -102,7 +98,7 @@ def file_watch(setup: Setup, model: str | None, past: Sequence[Path]) -> FileWat
 
 
 def unseen(watch: FileWatch, skip: Collection[str], users: Sequence[str]) -> list[str]:
-    """Return what a check could not look at, in words."""
+    """What a check could not look at, in words."""
     skipped = [f"the test {name}, which --skip left out" for name in sorted(skip) if name in test.TESTS]
     chosen = f"what you wrote into {', '.join(users)} or its parameters after you had seen this day"
     return [
@@ -115,7 +111,7 @@ def unseen(watch: FileWatch, skip: Collection[str], users: Sequence[str]) -> lis
 def truncated_copies(
     setup: Setup, tape: "Tape", first_us: int, rare: Sequence[int], place: Path
 ) -> Iterator[tuple[Path, TruncatedCopy, int]]:
-    """Yield folder, copy and cut of truncated days.
+    """Folder, copy and cut of truncated days.
 
     Cuts are before the largest moves and trades after *first_us*, and at *rare* instants.
     """
@@ -222,9 +218,9 @@ class Probe:
         return users_models(models.quote_model, models.fill_model, models.quote_params(), models.fill_params())
 
     def _shift(self, tape: "Tape") -> None:
-        """Play the market a week and some hours later; all actions must shift alike.
+        """A week and some hours later all actions must shift alike.
 
-        Not with our fill models' random draws, which are keyed by instants.
+        Not for our fill models' random draws, which are keyed by instants.
         """
         setup, models = self.setup, self.setup.models
         if not users_models(models.fill_model, models.fill_params()):

@@ -154,9 +154,7 @@ def own_exponent(days: "Iterable[tuple[Tape, OwnActivity]]") -> OwnExponent:
 
 
 def own_orders(tape: "Tape", own: OwnActivity) -> "tuple[Tape, OwnOrders, dict[str, int]]":
-    """Return a day without our orders, our orders, both on the exchange's clock, and how many are left out by
-    reason.
-    """
+    """The day without our orders, our orders, both on the exchange's clock, and how many are left out by reason."""
     exact = _at_distinct_instants(tape)
     market = without_us(exact, replace(own, trade_ids=frozenset()))
     prints = Prints.of(exact)
@@ -198,9 +196,9 @@ class Prints:
         return cls(dict(zip(tape.event_id[at].tolist(), us, strict=True)), at_price, tape.instrument)
 
     def instant_of(self, order: RecordedOrder) -> int:
-        """Return when the order's first fill was printed.
+        """When the order's first fill was printed.
 
-        An import may number prints anew: then it is the nearest one at its price, if possible of as many lots.
+        An import may number prints anew: then the nearest print at its price, if possible of as many lots.
         """
         fill_us, number = order.fills[0]
         us = self.us_by_id.get(number, 0)
@@ -266,7 +264,7 @@ def _played(markets: "Sequence[tuple[Tape, OwnOrders]]", exponents: "Floats") ->
 
 
 def play_own(market: "Tape", orders: OwnOrders, exponents: "Floats") -> Played:
-    """Play orders of one step to their ends, with all exponents at once."""
+    """To the ends of orders of one step, with all exponents at once."""
     queues = QueueByExponents(exponents, len(orders))
     exchange = manual_exchange(market, queues)
     ids: dict[int, int] = {}
@@ -306,10 +304,7 @@ _ARRIVES, _IS_KNOWN, _PRINTS, _ENDS = range(4)
 
 
 def _due(market: "Tape", orders: OwnOrders) -> list[tuple[int, int, int, int]]:
-    """Return instant, kind, order and reached lots of what happens to the orders.
-
-    A print is looked at just before it.
-    """
+    """Instant, kind, order and reached lots of what happens; a print is looked at just before it."""
     at = market.trades
     trade_us, rows = market.event_us[at], market.first_row[:-1][at]
     ticks, lots, taker = market.row_ticks[rows], market.row_lots[rows], market.row_side[rows]
@@ -328,7 +323,7 @@ def _due(market: "Tape", orders: OwnOrders) -> list[tuple[int, int, int, int]]:
 
 
 def _losses(played: Played, filled: "Bools", waits: "Bools") -> "Floats":
-    """Return each waiting order's negative log-likelihood per exponent, each with its best scale."""
+    """Each waiting order's negative log-likelihood per exponent, each with its best scale."""
     joined_lots = played.joined[waits, None]
     unit = np.sqrt(joined_lots * np.median(joined_lots))
     passed, ahead, on_arrival = (lots / unit for lots in (played.passed[waits], played.ahead[waits], joined_lots))
@@ -344,7 +339,7 @@ def _losses(played: Played, filled: "Bools", waits: "Bools") -> "Floats":
 
 
 def _best(losses: "Floats", us: "Ints") -> tuple[Estimate, str]:
-    """Return ln n of the least loss with interval, and status."""
+    """ln n of the least loss with interval, and status."""
     at = int(losses.sum(axis=0).argmin())
     inside = min(max(at, 1), len(EXPONENTS) - 2)
     step = float(np.log(EXPONENTS[1] / EXPONENTS[0]))
@@ -364,7 +359,7 @@ def _best(losses: "Floats", us: "Ints") -> tuple[Estimate, str]:
 
 
 def _ends(slope: "Floats", at: int) -> tuple[float, float]:
-    """Return ln n below and above the exponent *at* at which the slope, in half intervals, reaches -1 and 1.
+    """ln n below and above the exponent *at* at which the slope, in half intervals, reaches -1 and 1.
 
     Far from the best exponent the likelihood is no parabola, and its slope varies less where it is flat. Without an end
     it is that of the tried exponents.

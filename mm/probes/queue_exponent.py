@@ -86,7 +86,7 @@ class PriceLevels:
         return are_prints
 
     def shown_at(self, place: int, us: int) -> int:
-        """Return the last book row at *place*'s price before *us*; -1 for none."""
+        """The last book row at *place*'s price before *us*; -1 for none."""
         begin = self.begin(place)
         stop = begin + int(np.searchsorted(self.us(slice(begin, place)), us, side="right"))
         book = np.flatnonzero(~self.are_prints(slice(begin, stop)))
@@ -106,7 +106,7 @@ def stable_order(numbers: "Ints") -> "Ints":
 
 
 def cancellations(levels: PriceLevels) -> "Places":
-    """Return (arrival, cancellation) indices of cancelled orders with known arrival, int32[n, 2]."""
+    """(arrival, cancellation) indices of cancelled orders with known arrival, int32[n, 2]."""
     kind, lots = levels.tape.kind[levels.event[levels.rows]], levels.lots[levels.rows]
     printed_here, begins = kind == TRADE, np.zeros(len(lots), bool)
     begins[levels.first[:-1]] = True
@@ -202,11 +202,7 @@ class ExponentFit:
 
 
 def fit_exponent(tape: "Tape", *, life_us: int, seed: int = 0) -> ExponentFit:
-    """Estimate the exponent of *tape*.
-
-    Args:
-        life_us: Most time from a virtual order's arrival to the cancellation: our orders' lifetime.
-    """
+    """*life_us* is the most time from a virtual order's arrival to the cancellation: our orders' lifetime."""
     cancelled, probes = find_probes(tape, life_us, np.random.default_rng(seed))
     missing = "too_few" if len(probes) < LEAST_PROBES else "" if (tape.kind == TRADE).any() else "no_trades"
     if missing:
@@ -231,7 +227,7 @@ def fit_exponent(tape: "Tape", *, life_us: int, seed: int = 0) -> ExponentFit:
 
 
 def find_probes(tape: "Tape", life_us: int, draws: np.random.Generator) -> tuple[int, Probes]:
-    """Return the number of matched cancellations, and a virtual order for each one used."""
+    """The number of matched cancellations, and a virtual order for each one used."""
     tables, count = [], 0
     cut = pieces(tape)
     room = max(2 * LEAST_PROBES, 2 * MOST_OPEN * (tape.end_us - tape.start_us) // life_us)
@@ -263,7 +259,7 @@ def _joined(levels: PriceLevels, pairs: "Places", before_us: "Ints") -> "Ints":
 
 
 def predicted_shares(tape: "Tape", probes: Probes, exponents: "Floats") -> "Floats":
-    """Return each probe's probability that its cancellation was ahead, float64[probes, exponents].
+    """Probability that each probe's cancellation was ahead, float64[probes, exponents].
 
     One paper exchange simulates all exponents' queues; one step of a virtual order is too little to affect the others.
     """
@@ -294,7 +290,7 @@ def _blocks(us: "Ints") -> "Ints":
 
 
 def best_exponent(losses: "Floats", block: "Ints") -> tuple[float, float, float]:
-    """Return the exponent of least loss and its 95 % interval, by a bootstrap over blocks."""
+    """Least loss and its 95 % interval, by a bootstrap over blocks."""
     blocks = int(block.max()) + 1
     sums = np.stack([np.bincount(block, weights=column, minlength=blocks) for column in losses.T], axis=1)
     drawn = np.random.default_rng(0).multinomial(blocks, np.full(blocks, 1 / blocks), DRAWS) @ sums

@@ -143,7 +143,6 @@ def by_place(orders: VirtualOrders, truth: Outcomes, model: Outcomes) -> dict[st
 def _position_score(
     blocks: OrderBlocks, orders: VirtualOrders, kept: "NDArray[np.intp]", truth: Outcomes, model: Outcomes
 ) -> dict[str, Any]:
-    """Return the part of the score about queue positions."""
     checked_us = orders.us[kept][:, None] + np.array(orders.checks_us)
     waits = [
         ((outcomes.filled_us[kept] < 0)[:, None] | (outcomes.filled_us[kept][:, None] > checked_us))
@@ -166,7 +165,7 @@ def lines(
     places: Mapping[str, Mapping[str, Score]],
     by_order: Mapping[str, Score] | None = None,
 ) -> Iterator[str]:
-    """Yield the table of all models, and the table of the bias of the filled share by place."""
+    """All models, and the bias of the filled share by place."""
     other = (() if by_order is None else ("filled",), () if by_order is None else ("by order, %",))
     rows: list[tuple[str, ...]] = [("", *_COLUMNS, *other[0]), ("model", *_UNITS, *other[1])]
     rows += [
@@ -201,7 +200,7 @@ def _cells(own: Score) -> tuple[str, ...]:
 
 
 def stated(number: Estimate, times: float, sign: str = "") -> str:
-    """Return a number ± half its 95 % interval, rounded by that."""
+    """± half the 95 % interval, rounded by that."""
     if number.value is None:
         return "–"
     value = number.value * times
@@ -235,11 +234,8 @@ def candidates() -> dict[str, Callable[[], object]]:
 
 
 def named(name: str, params: Mapping[str, Any]) -> dict[str, Callable[[], object]]:
-    """Return a factory of the model *name*; its key includes the parameters, of an object only the name.
-
-    Raises:
-        UnknownModel: If there is no such model.
-        UsageError: If a parameter is invalid.
+    """A factory of the model; its key includes the parameters, of an object only the name. Raises UnknownModel or
+    UsageError.
     """
     _fill_model(name, params)  # checks the parameters before anything is played
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in params.items()}
@@ -268,12 +264,7 @@ class ScoredDay:
 
 
 def scored_day(tape: "Tape", log: Path, plan: OrderPlan) -> ScoredDay:
-    """Return virtual orders and their outcomes under both readings of the order log.
-
-    Raises:
-        UsageError: If the day is too short for a single order.
-        BrokenFile: If the log is invalid.
-    """
+    """Under both readings of the order log; UsageError if the day is too short, BrokenFile if the log is invalid."""
     orders = draw_orders(on_exchange_time(tape, {}), plan)
     if not len(orders):
         raise UsageError(

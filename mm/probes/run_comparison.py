@@ -166,7 +166,7 @@ class RunTables:
         return short(held)
 
     def first_difference(self, other: "RunTables", until_us: int = NEVER_US) -> tuple[int, str, str] | None:
-        """Return the first differing order or fill before *until_us*: instant, and both rows as text."""
+        """The first differing order or fill before *until_us*: instant, and both rows as text."""
         differences = [
             difference
             for table in ("orders", "fills")

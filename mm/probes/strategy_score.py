@@ -76,7 +76,7 @@ def strategy_scores(
     settings: Mapping[str, Any],
     step: Callable[[int], None],
 ) -> dict[str, StrategyScore]:
-    """Return the scores by name, the truth (``queue_orders``) first."""
+    """The truth (``queue_orders``) first."""
 
     def played(fills: object) -> _Played:
         found = _Played.of(backtest(tapes, strategy, fills, sensitivity=False, **settings))

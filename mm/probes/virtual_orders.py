@@ -76,7 +76,7 @@ class Outcomes:
 
 
 def draw_orders(tape: "Tape", plan: OrderPlan) -> VirtualOrders:
-    """Draw arrival and place at random; the price follows from the book."""
+    """Arrival and place are random; the price follows from the book."""
     draws = np.random.default_rng(plan.seed)
     slot_us = round(SLOT * plan.life_us)
     count = max(0, (tape.end_us - tape.start_us) // slot_us)
@@ -107,7 +107,7 @@ class NoQuotes:
 
 
 def on_exchange_time(tape: "Tape", trade_us: "Mapping[int, int]") -> "Tape":
-    """Return *tape* in exchange time, as the order log."""
+    """As the order log."""
     stamped = ((tape.kind == DEPTH) | (tape.kind == TRADE)) & (tape.event_exch_us > 0)
     us = np.where(stamped, tape.event_exch_us, tape.event_us)
     ids = tape.event_id[tape.trades].tolist()
@@ -119,7 +119,7 @@ def on_exchange_time(tape: "Tape", trade_us: "Mapping[int, int]") -> "Tape":
 
 
 def play(tape: "Tape", orders: VirtualOrders, fills: Callable[[], object]) -> Outcomes:
-    """Return *orders*' outcomes; each pass has its own exchange and model."""
+    """Each pass has its own exchange and model."""
     filled_us = np.full(len(orders), -1, np.int64)
     ahead = np.zeros((len(orders), len(orders.checks_us)))
     sent = np.ones(len(orders), bool)

@@ -40,7 +40,6 @@ def in_process(tasks: Sequence[Task]) -> Outcomes:
 
 
 def in_processes(tasks: Sequence[Task], jobs: int) -> Outcomes:
-    """Play *jobs* tasks at a time, each in its own process."""
     workers = [_Worker() for _ in range(min(jobs, len(tasks)))]
     waiting, answers = deque(enumerate(tasks)), SimpleQueue[tuple[int, Outcome | BaseException]]()
 
@@ -76,7 +75,7 @@ class _Worker:
         self._stopped = False
 
     def play(self, task: Task) -> Outcome:
-        """Return the outcome even if the process dies."""
+        """An outcome even if the process dies."""
         how = "it was stopped"
         for _ in range(TRIES):
             if self._stopped:
@@ -198,10 +197,7 @@ def on_cluster(tasks: Sequence[Task], address: str) -> Outcomes:
 
 
 def _chunk(waiting: deque[int], alone: deque[int], threads: int) -> list[int]:
-    """Take a share of half the *waiting* points, so that the last chunks are small.
-
-    Points to play *alone* come last.
-    """
+    """A share of half the *waiting* points, so that the last chunks are small; points to play *alone* come last."""
     if not waiting:
         return [alone.popleft()]
     return [waiting.popleft() for _ in range(-(-len(waiting) // (2 * max(threads, 1))))]

@@ -91,11 +91,7 @@ class Together:
     def of(
         cls, setup: Setup, one_account: OneAccount, per_symbol: PerSymbol, limits: AccountLimits, workers: Workers
     ) -> "Together | None":
-        """Return the account of the symbols of *setup*; None if each is played for itself.
-
-        Raises:
-            UsageError: If there is only one, or machines of a cluster would play them.
-        """
+        """None if each symbol is played for itself; UsageError for one symbol, or machines of a cluster."""
         if not one_account.one_account:
             return None
         if "," not in setup.day.symbol:
@@ -122,7 +118,7 @@ class DayWorks:
 
     @property
     def each(self) -> list[Work | AccountWork]:
-        """What is played: the account of each day, if its symbols trade on one."""
+        """The account of each day, if its symbols trade on one."""
         return [account for account, _ in self.accounts] or [work for work, _ in self.works]
 
     @property
@@ -172,7 +168,7 @@ def read_days(  # noqa: PLR0913 - what is played, and where it is noted
     *,
     together: Together | None = None,
 ) -> DayWorks:
-    """Read every day; a missing or damaged one is a hole."""
+    """A missing or damaged day is a hole."""
     found, names = DayWorks(), days.played()
     for symbol, day in names:
         try:
@@ -195,7 +191,7 @@ def read_days(  # noqa: PLR0913 - what is played, and where it is noted
 
 
 def _put_together(found: DayWorks, days: ManyDays, limits: AccountLimits, recording: Recording) -> None:
-    """Make an account of the symbols of each day that could be read."""
+    """Of the symbols of each day that could be read."""
     by_day: dict[str, list[tuple[Work, DayMarket]]] = {}
     for work, market in found.works:
         by_day.setdefault(work.points[0].setup.day.label(), []).append((work, market))

@@ -87,7 +87,7 @@ class EvaluatedDay:
 
 
 def mean_of(values: Iterable[float], *, knows: bool = True, trials: float = 1.0, tail: float | None = None) -> Row:
-    """Return number, mean, 95 % interval (from two on) and share above 0 of *values*, one per day."""
+    """Number, mean, 95 % interval (from two on) and share above 0 of *values*, one per day."""
     sample = np.array(list(values), np.float64)
     count = len(sample)
     ends: Row = {}
@@ -116,16 +116,11 @@ def evaluated(
     record: OnRecord | None = None,
     accounts: "Mapping[str, Outcome] | None" = None,
 ) -> Row:
-    """Return the content of ``evaluation.json``.
+    """The content of ``evaluation.json``; Mismatch if quote assets differ.
 
     Args:
         days: Failed ones become holes.
-        holes: Days that could not be played.
         record: Trials on record; None without a ledger.
-        accounts: Of the account of each day, if its symbols trade on one.
-
-    Raises:
-        Mismatch: If quote assets differ, whose PnL has no sum.
     """
     holes = [*holes]
     for day in days:

@@ -139,7 +139,7 @@ def sharpes(pnl: Floats, per_year: float) -> Floats:
 
 
 def scores(panel: PnlPanel, rank_by: str) -> Floats:
-    """Return each trial's score by *rank_by*, higher is better; -inf if undefined."""
+    """By *rank_by*, higher is better; -inf if undefined."""
     by_point: Floats
     pnl = panel.pnl
     if rank_by.startswith("pnl_quoting"):
@@ -270,7 +270,7 @@ class SelectionBias:
         return expected_best_sharpe(self.variance or 0.0, self.trials) * self.per_year**0.5 if known else None
 
     def deflated(self, summary: Mapping[str, Any]) -> float | None:
-        """Return the probability that a trial's Sharpe ratio exceeds `best`."""
+        """The probability that a trial's Sharpe ratio exceeds `best`."""
         moments = of_all_legs(summary)["returns"]
         if moments["sharpe_per_period"] is None or self.variance is None or not concludes(summary):
             return None
@@ -341,10 +341,9 @@ def find(
     stopped: int = 0,
     record: OnRecord | None = None,
 ) -> SweepFindings:
-    """Return rows by rank, the selection bias within each assumption, and the walk-forward of the choice.
+    """Rows by rank, the selection bias within each assumption, and the walk-forward of the choice.
 
     Args:
-        rank_by: ``pnl_lower95``, ``pnl_quoting`` or ``max_drawdown`` (smaller is better), of all legs.
         record: Trials on record; None without a ledger. A value that allows for them has another beside it, ``_alone``,
             that does not.
     """
@@ -416,10 +415,10 @@ def find(
 
 
 def _chosen_bound(best: Row, series: Mapping[str, Any], independent: float, tail: float | None = None) -> float | None:
-    """Return the lower bound of the best row's mean PnL per block, allowing for the choice.
+    """The lower bound of the best row's mean PnL per block, allowing for the choice.
 
     The bounds of as many *independent* trials as were played hold at once, so the chosen one's does; the worst block of
-    any, the *tail*, may come to it, and never raises the bound. None without a bound of its own.
+    any, the *tail*, may come to it, and never raises the bound.
     """
     if best["pnl_lower95"] is None:
         return None
@@ -513,7 +512,7 @@ def _add_halves(rows: Sequence[Row], panel: PnlPanel | None, place: Mapping[str,
 
 
 def _add_ties(rows: Sequence[Row], axes: Sequence[Axis], panel: PnlPanel | None, place: Mapping[str, int]) -> None:
-    """Set ``tied``: whether a row's PnL differs from the first design's, per assumption."""
+    """``tied``: whether a row's PnL differs from the first design's, per assumption."""
     if panel is None or not any(row["knows_next_move"] for row in rows):
         return
     first = {assumption_of(row, axes): place[row["digest"]] for row in rows if row["rank"] == 1}

@@ -62,7 +62,7 @@ class Axis:
 
     @property
     def assumed(self) -> bool:
-        """Whether it varies an assumption about market or account, not a choice."""
+        """An assumption about market or account, not a choice."""
         return self.kind == FILL or self.name in _ASSUMED
 
     @property
@@ -102,7 +102,6 @@ def axes_for(text: str, models: Models) -> list[Axis]:
 
 
 def axes_from(written: Sequence[tuple[str, tuple[str, ...]]], models: Models) -> list[Axis]:
-    """Return the axes with these names and texts of values; see `axes_for`."""
     playing = {
         QUOTE: _playing(written, "QUOTE_MODEL", models.quote_model),
         FILL: _playing(written, "FILL_MODEL", models.fill_model),
@@ -203,11 +202,7 @@ class Point:
 
 
 def points_of(axes: Sequence[Axis], base: Setup, unfit: str) -> list[Point]:
-    """Return the points of the grid around *base*; UsageError if one is invalid, or there are too many.
-
-    Args:
-        unfit: ``refuse`` or ``leave_out`` a parameter that a point's model lacks.
-    """
+    """Around *base*; UsageError if a point is invalid, or there are too many; *unfit*: ``refuse`` or ``leave_out``."""
     size = prod(len(axis.values) for axis in axes)
     if size > MOST_POINTS:
         raise UsageError(f"{FLAG}: {size:,} points, more than the {MOST_POINTS:,} of one sweep; give fewer values")

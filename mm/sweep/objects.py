@@ -46,12 +46,7 @@ class ObjectStore:
     url: str
 
     def put(self, path: Path, sha256: str) -> None:
-        """Store the file unless stored; whole or not at all.
-
-        Raises:
-            Mismatch: If the content changed.
-            DataError: If the store cannot be written.
-        """
+        """Unless stored; whole or not at all. Raises Mismatch or DataError."""
         with self._reported(sha256, str(path)) as (files, place):
             if files.exists(place):
                 return
@@ -68,12 +63,7 @@ class ObjectStore:
                     files.rm(unfinished)
 
     def fetch(self, sha256: str, path: Path) -> Path:
-        """One process of the machine fetches a missing file.
-
-        Raises:
-            BrokenFile: If the object is missing or damaged.
-            DataError: If the store cannot be read, or *path* cannot be written.
-        """
+        """One process of the machine fetches a missing file; BrokenFile or DataError."""
         if path.exists():
             return path
         with self._reported(sha256, path.name) as (files, place):
@@ -138,7 +128,7 @@ class Shipment:
     """Files of this disk that a sweep's points need, and the store where workers fetch them."""
 
     def __init__(self, url: str, tapes: "Sequence[Tape]", *, with_orders: bool = False) -> None:
-        """Hash the kept tapes, and their orders where a day has them."""
+        """The kept tapes, and their orders where a day has them."""
         self._store = ObjectStore(url)
         self._paths: dict[str, Path] = {}
         self._tapes = []
@@ -161,7 +151,7 @@ class Shipment:
         return f"order_log_{tape.symbol}_{tape.days[0]}_{sha256[:12]}.npy", sha256, unit
 
     def of(self, files: Mapping[Path, str], modules: Mapping[str, str], *, with_orders: bool = False) -> Json:
-        """Return a task's entry ``store``: what to fetch, and where."""
+        """A task's entry ``store``: what to fetch, and where."""
         for path, sha256 in files.items():
             self._paths[sha256] = path
         own = [name for name in modules if name.partition(".")[0] != PACKAGE.name]
@@ -181,7 +171,7 @@ class Shipment:
 
 
 def run_tasks(tasks: Sequence[Task], seconds: float) -> list[Outcome]:
-    """Return the outcomes of at least one task; none begins after *seconds*."""
+    """At least one task; none begins after *seconds*."""
     until = monotonic() + seconds
     outcomes = [_played(tasks[0])]
     for task in tasks[1:]:

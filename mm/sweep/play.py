@@ -71,7 +71,7 @@ def failed(error: MMError) -> Outcome:
 
 
 def outcome_of(result: "Result") -> Outcome:
-    """Return `point_summary` and the quoting PnL of each 60 s with a market."""
+    """`point_summary` and the quoting PnL of each 60 s with a market."""
     account, summary = _summed(result)
     summary |= result.all_legs(summary)
     for name, leg in result.legs.items():
@@ -88,7 +88,7 @@ def _summed(result: "Result") -> tuple[AccountSeries, dict[str, Any]]:
 
 
 def account_outcome(task: Task) -> Outcome:
-    """Return the outcome of several symbols on one account: that of the account, and of each of its *symbols*."""
+    """Of the account, and of each of its *symbols*."""
     from mm.backtest.account_result import sum_of
     from mm.play.account import AccountPlay
 

@@ -50,11 +50,7 @@ class Space:
 
     @classmethod
     def of(cls, text: str, setup: Setup) -> "Space":
-        """Return the space of a grid's *text*.
-
-        Raises:
-            UsageError: If a range is empty, a name unknown, or nothing is left to choose.
-        """
+        """From a grid's *text*; UsageError if a range is empty, a name unknown, or nothing is left to choose."""
         written, ranges = [], dict[int, AxisRange]()
         for place, (name, texts) in enumerate(axes_of(text)):
             bounds = RANGE.fullmatch(texts[0]) if len(texts) == 1 else None
@@ -166,7 +162,7 @@ class Search:
     def worths(
         self, designs: Sequence[dict[str, str]], setup: Setup, before: int
     ) -> tuple[list[float | None], list[Point], list[PlayedPoint]]:
-        """Return each design's worth under its worst assumption, and the points, numbered after *before*."""
+        """Each design's worth under its worst assumption, and the points, numbered after *before*."""
         grid: list[Point] = []
         sizes = []
         for design in designs:
@@ -184,7 +180,7 @@ class Search:
         return worths, grid, played
 
     def held_out(self, searched: Searched, setup: Setup, days: int, held_days: int) -> list[dict[str, Any]]:
-        """Play the best designs on the held-out days; return quoting PnL per day there and in the search."""
+        """Quoting PnL per day of the best designs there and in the search."""
         sign = 1 if self.rank_by == "max_drawdown" else -1
         known = [row for row in searched.history if row["worth"] is not None]
         best = sorted(known, key=lambda row: sign * row["worth"])[:HELD_OUT]

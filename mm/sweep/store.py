@@ -39,7 +39,7 @@ class Code:
 def trial_of(
     setup: Setup, inputs: Sequence[str], files: Mapping[Path, str], sources: Mapping[str, str], fitted: object
 ) -> str:
-    """Return a backtest's identity, whatever the version."""
+    """Whatever the version."""
     named = [files[path] for path in setup.files]
     latencies = setup.execution.latency_file is not None
     return digest([setup.day.symbol, setup.day.days(), sorted(inputs), setup.work(), latencies, named, sources, fitted])
@@ -62,7 +62,7 @@ def _digests(*others: str) -> tuple[str, str]:
 
 
 def _own_modules(names: Sequence[str]) -> tuple[dict[str, str], set[str]]:
-    """Return a user's modules by name, and the others that these import."""
+    """By name, and the others that these import."""
     if not names:
         return {}, set()
     put_cwd_first()

@@ -122,11 +122,7 @@ def _axis(axis: tuple[str, Sequence[Any]]) -> str:
 
 
 def write_files(folder: Path, findings: SweepFindings, head: dict[str, Any]) -> dict[str, int | None]:
-    """Write a sweep's files except its page; return each one's rows, None if it is no table.
-
-    Args:
-        head: First keys of ``sweep.json``.
-    """
+    """Except the page; return each file's rows, None if it is no table."""
     text = json.dumps({**head, **findings.content}, allow_nan=False, ensure_ascii=False)
     indented = msgspec.json.format(text, indent=1)  # json is slow with indents
     (folder / SWEEP).write_text(indented + "\n", encoding="utf-8")
@@ -229,7 +225,7 @@ def write(
     tapes: "Sequence[Tape]",
     searched: Row | None = None,
 ) -> SweepFindings:
-    """Write the findings of *done* (axes, played points, their work) and print the table."""
+    """*done* is axes, played points and their work; print the table."""
     axes, played, work = done
     stopped, record = searched["stopped"] if searched else 0, work.recording.on_record(again=True)
     findings = find(played, axes, rank_by, [tape.start_us for tape in tapes], stopped, record)
@@ -255,7 +251,7 @@ def _print(run: Run, findings: SweepFindings, work: Work) -> None:
 
 
 def keep(run: Run, work: Work, findings: SweepFindings, which: str, jobs: int | None) -> None:
-    """Play the points of KEEP_RUNS again, each with its own run folder."""
+    """Of KEEP_RUNS, each with its own run folder."""
     ranked = [row["point"] for row in findings.rows if row["rank"] is not None]
     wanted = {"none": [], "best": ranked[:1], "all": ranked}[which]
     variables = {knob.variable for group in GROUPS for knob in knobs(group)}

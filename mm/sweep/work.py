@@ -228,14 +228,12 @@ class AccountWork:
         return {job.key: {name: kept[name] for name in ("summary", "series", "symbols")}}
 
     def keep(self, job: Job, outcome: Outcome) -> None:
-        """Store an outcome and record it, unless it failed."""
         if "error" not in outcome:
             record(job, outcome, self._days, self._recording)
             self._store.keep(job.key, {"trial": job.trial, "inputs": [], "walkforward": False, **outcome})
 
 
 def record(job: Job, outcome: Outcome, days: Sequence[PlayedDay], recording: Recording) -> None:
-    """Put a backtest on record."""
     series = outcome["series"]
     spans = tuple((begin_us, count) for begin_us, count in series["spans"])
     recording.add(job.design.trials(days, spans, np.array(series["pnl"], np.float64), recording.made_by))
@@ -253,10 +251,7 @@ def shared_inputs(
     cache: Path,
     store: str | None = None,
 ) -> SharedInputs:
-    """Return the inputs of all points, after writing the tapes' level indices to *cache*.
-
-    *store* is a URL for workers on other machines; None if they share this disk.
-    """
+    """Also writes the tapes' level indices to *cache*; *store* is a URL for workers on other machines."""
     files = list(dict.fromkeys(path for point in points for path in point.setup.files))
     for path in files:
         if run is not None:
@@ -282,16 +277,9 @@ def fits(
     shared: SharedInputs,
     store: Store,
 ) -> SharedInputs:
-    """Fit the days, and rolling windows of them; every point is played on both.
+    """Fit the days, and rolling windows of them; every point is played on both. Raises FitError.
 
     Windows end before their segments by the grid's longest order latency, so that no point uses later data.
-
-    Args:
-        how: Of measurement and windows.
-        store: Keeps the fit for the points' commands.
-
-    Raises:
-        FitError: If no segment is usable.
     """
 
     config, windows = how
@@ -321,13 +309,10 @@ def fits(
 
 
 def check(run: Run | None, points: Sequence[Point], markets: Markets, shared: SharedInputs) -> SharedInputs:
-    """Make every point's models and rules once: invalid values are reported before anything is played.
+    """Make every point's models and rules once: UsageError names an invalid one before anything is played.
 
     A user's model that raises fails only its own point, later. The micro-price is fitted if read; implausible or
     unearnable fees are logged once.
-
-    Raises:
-        UsageError: If a point is invalid; the message names it.
     """
     seen, warned, agents = set(), set(), set()
     reading = set[tuple[str, str | None]]()
@@ -432,7 +417,7 @@ def work_of(
     cache: Path,
     recording: Recording,
 ) -> Work:
-    """Return the checked work of *points*; warnings are logged if there is a *run*."""
+    """Checked; warnings are logged if there is a *run*."""
     store = workers.object_store if workers.cluster else None
     shared = check(run, points, markets, shared_inputs(run, points, markets, cache, store))
     day = points[0].setup.day

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class BackgroundTasks:
-    """Background tasks, each referenced until it ends; errors are reported."""
+    """Each task is referenced until it ends; errors are reported."""
 
     def __init__(self, failed: Callable[[BaseException], None]) -> None:
         self._tasks: set[asyncio.Task[None]] = set()

@@ -26,7 +26,7 @@ FOUND, ADOPTED = "reconcile", "adopted"
 
 
 class SharedBalances:
-    """The balances of assets that several symbols of this process trade: they follow the fills of all."""
+    """The balances of assets that several symbols of this process trade."""
 
     def __init__(self, symbols: Collection[str] = ()) -> None:
         self._symbols = frozenset(symbols)
@@ -54,7 +54,7 @@ class SharedBalances:
         return self._begins_e8.get(asset, begin_e8) + moved_e8
 
     def transfer(self, found: Transfer) -> None:
-        """Book a transfer with each symbol that trades its asset, once."""
+        """With each symbol that trades the asset, once."""
         key = found.asset, found.amount_e8, found.us
         if found.us and key in self._known:
             return
@@ -81,16 +81,13 @@ class AccountCheck:
         begin_e8: Their balances at the start of the ledger, in 1e-8; None before it begins: those found first.
         adopts: Whether a difference at the start is accepted; a difference of a contract's position never is.
         left_out: Assets that traders of other symbols trade on this account too: they are not compared.
-        shared: The left-out assets that other symbols of this process trade, and their balances.
 
     Attributes:
-        why: The confirmed difference, as text; empty without one.
-        lasts: Whether the next start finds it too: what several symbols share is found anew.
+        lasts: The next start finds the difference too: what several symbols share is found anew.
         found: Whether balances were compared and matched, at least once.
-        missed: Whether events may have been lost since the balances last matched.
-        asked: Whether balances were compared, and so all fills booked before, since events were last lost.
-        strangers: Whether somebody else has traded the symbol on this account since events were last lost.
-        paid: Called with each payment for the position that was booked.
+        missed: Events may have been lost since the balances last matched.
+        asked: Balances were compared, and so all fills booked before, since events were last lost.
+        strangers: Somebody else has traded the symbol on this account since then.
     """
 
     def __init__(
@@ -134,10 +131,10 @@ class AccountCheck:
         self.missed, self.asked = True, False
 
     def forget_trades(self) -> dict[str, str]:
-        """Forget the ids of booked trades: the exchange was reset. The result stays, and the position but a contract's.
+        """The exchange was reset: forget the ids of booked trades, and a contract's position.
 
         Returns:
-            The position of a contract that is booked as closed, and its price, as for the audit log; empty if none is.
+            Position and price of a contract that is booked as closed, for the audit log.
         """
         ledger = self._ledger
         ledger.forget_trades()
@@ -148,7 +145,7 @@ class AccountCheck:
         return closed
 
     def transferred(self, found: Transfer) -> None:
-        """Book a transfer that the exchange has reported; a transfer that was reported before changes nothing."""
+        """As the exchange reports it; a transfer that was reported before changes nothing."""
         self.shared.transfer(found)
 
     def pay(self, found: PositionIncome) -> None:

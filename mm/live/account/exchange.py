@@ -15,7 +15,6 @@ class ExchangeAccount:
 
     Attributes:
         session: Its connections; whoever runs the symbols closes it.
-        balances: Of assets that several of them trade.
     """
 
     market: str

@@ -17,7 +17,6 @@ class FeeValues:
         discount_asset: An asset in which they may be paid, whatever is traded; empty for none.
 
     Attributes:
-        rates: The account's commission rates; None while they are not known.
         paid_e8: The rates of maker and taker that apply with what the account holds; None while they are not known.
     """
 
@@ -47,7 +46,7 @@ class FeeValues:
         return [(asset, self._quote) for asset in sorted(self._assets - self._own) if self._quote]
 
     def valued(self, fill: AccountFill) -> AccountFill:
-        """Return a fill with the price of its commission's asset, or without one with its largest value."""
+        """With the price of the commission's asset, or without one with its largest value."""
         if fill.commission_asset in self._own or not e8(fill.commission):
             return fill
         self._assets.add(fill.commission_asset)

@@ -1,7 +1,6 @@
-"""The balances of an account, each as of the youngest instant that the exchange has told.
+"""Account balances; newer reports replace older ones.
 
-Events and answers overtake one another: an answer may be late, an event too. So each balance keeps its instant by the
-exchange's clock, and an older balance does not replace it.
+Events and answers overtake one another. So each balance keeps its instant by the exchange's clock.
 """
 
 from mm.clock import US_PER_S
@@ -12,11 +11,7 @@ SETTLED_US = 10 * US_PER_S
 
 
 class Holdings:
-    """What the account holds.
-
-    Attributes:
-        balances: Free and locked amount by asset; an asset that is absent is not held.
-    """
+    """What the account holds."""
 
     def __init__(self) -> None:
         self.balances: dict[str, tuple[str, str]] = {}
@@ -37,5 +32,5 @@ class Holdings:
         self._since_us = dict.fromkeys(balances, us) | younger
 
     def interrupted(self) -> None:
-        """Note that events are lost, or the clock goes back, from now on: whatever is told next counts."""
+        """Events are lost, or the clock goes back: whatever is told next counts."""
         self._since_us.clear()

@@ -34,11 +34,7 @@ class Kill:
 
 
 class KillSwitch:
-    """The switch of one symbol.
-
-    Args:
-        in_folder: Whether the folder differs from the command's, so that a remedy must name it.
-    """
+    """The switch of one symbol."""
 
     def __init__(self, out_root: Path, symbol: str, *, in_folder: bool = False) -> None:
         self.path, self.symbol = out_root / "risk" / f"{symbol}.kill", symbol
@@ -76,7 +72,7 @@ class KillSwitch:
         return None if found is None else found.reason
 
     def trigger(self, reason: str, us: int) -> bool:
-        """Trigger it; return False if it was triggered before, in which case the first reason stays."""
+        """False if it was triggered before: the first reason stays."""
         folder = self.path.parent
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = self.path.with_name(f"{self.path.name}.{os.getpid()}.{get_ident()}.partial")
@@ -95,11 +91,7 @@ class KillSwitch:
         return True
 
     def rearm(self) -> Kill | None:
-        """Re-arm it; return why it was triggered, None if it was not.
-
-        Raises:
-            DataError: If the path is not a file, or cannot be removed.
-        """
+        """Return why it was triggered; DataError if the path is not a file, or cannot be removed."""
         found = self.read()
         if found is None:
             return None
@@ -128,11 +120,7 @@ class KillSwitch:
 
 
 class SwitchWatch:
-    """Looks at a kill switch again and again, in a thread: a disk that stalls holds up nobody who asks.
-
-    Attributes:
-        why: Why the switch is triggered; None if it was not when it was last looked at.
-    """
+    """Looks at a kill switch again and again, in a thread: a disk that stalls holds up nobody who asks."""
 
     def __init__(self, switch: KillSwitch) -> None:
         self.why: str | None = None
@@ -141,7 +129,7 @@ class SwitchWatch:
 
     @property
     def triggered(self) -> bool:
-        """Whether the switch was triggered when it was last looked at; the first call begins to look."""
+        """As last looked at; the first call begins to look."""
         if self._thread is None:
             self._look()
             self._thread = threading.Thread(target=self._keep_looking, name="switch", daemon=True)
@@ -164,7 +152,7 @@ def none_open_path(out_root: Path, symbol: str) -> Path:
 
 
 def note_none_open(out_root: Path, symbol: str, us: int) -> None:
-    """Note that the exchange lists no open order of ours at *us*; a disk that refuses it only keeps an alert firing."""
+    """The exchange lists no open order of ours; a disk that refuses this only keeps an alert firing."""
     path = none_open_path(out_root, symbol)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

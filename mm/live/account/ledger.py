@@ -85,9 +85,9 @@ def amounts(fees_e8: Mapping[str, int]) -> str:
 
 
 def trade_mark(fill: AccountFill) -> int:
-    """Return a number that two executions with the same id share only if they are the same trade.
+    """Equal for two executions with the same id only if they are the same trade.
 
-    Order, side, price, quantity and commission are compared, no time: an event and a query may differ by a millisecond.
+    No time is compared: an event and a query may differ by a millisecond.
     """
     paid_e8 = e8(fill.commission)
     terms = (fill.order_id, fill.side, e8(fill.price), e8(fill.qty), paid_e8, fill.commission_asset if paid_e8 else "")
@@ -100,7 +100,7 @@ def _day_of_quarter(quarter: int) -> str:
 
 
 def day_at(us: int) -> str:
-    """Return the day of an instant, as `day_of`, for very many instants: no time zone's day begins within a quarter."""
+    """As `day_of`, for very many instants: no day begins within a quarter of an hour."""
     return _day_of_quarter(us // _QUARTER_US)
 
 
@@ -114,13 +114,13 @@ class Held(NamedTuple):
 
 
 def half_even(value: int, unit: int) -> int:
-    """Return *value* / *unit*, rounded half to even; *unit* is above 0."""
+    """*unit* is above 0."""
     whole, rest = divmod(value, unit)
     return whole + (2 * rest > unit or (2 * rest == unit and whole % 2))
 
 
 def fee_e8(fill: AccountFill, instrument: Instrument) -> int | None:
-    """Return the value of a fill's commission in 1e-8 of the quote asset, rounded half to even."""
+    """In 1e-8 of the quote asset, rounded half to even; None without a known price."""
     paid_e8 = e8(fill.commission)
     if not paid_e8 or fill.commission_asset == instrument.quote_asset:
         return paid_e8
@@ -129,7 +129,7 @@ def fee_e8(fill: AccountFill, instrument: Instrument) -> int | None:
 
 
 def most_fee_e8(fill: AccountFill, account_rate_e8: int | None = None) -> int:
-    """Return the largest value of a commission without a known price, in 1e-8 of the quote asset; 0 for a rebate."""
+    """Of a commission without a known price, in 1e-8 of the quote asset; 0 for a rebate."""
     if fill.most_e8 is not None or e8(fill.commission) <= 0:
         return fill.most_e8 or 0
     notional_e16 = e8(fill.price) * e8(fill.qty)
@@ -137,7 +137,7 @@ def most_fee_e8(fill: AccountFill, account_rate_e8: int | None = None) -> int:
 
 
 def transfers_value_e8(ledger: "Ledger", price_e8: int) -> int:
-    """Return the value of a ledger's transfers in 1e-8 of the quote asset; the base asset counts at *price_e8*."""
+    """In 1e-8 of the quote asset; the base asset counts at *price_e8*."""
     base, quote = ledger.assets
     return ledger.transfers_e8.get(quote, 0) + ledger.transfers_e8.get(base, 0) * price_e8 // E8
 
@@ -152,18 +152,11 @@ class Ledger:
     Args:
         position_e8: Base asset held at the start of the ledger, in 1e-8, at the cost of the first observed price, of a
             fill or a mid.
-        contract: Whether it is of a contract, whose account has a position and a wallet instead of two assets.
 
     Attributes:
-        most_e8: Largest value of the commissions without a known price, in 1e-8 of the quote asset.
-        opened_e8: Of a contract, what the open position was bought for as the exchange counts it, in 1e-8 of the quote
-            asset; negative if it is short.
-        unvalued: Commissions without a known price by asset, in 1e-8 of each.
+        opened_e8: What the open position of a contract was bought for, in 1e-8 of the quote asset; negative if short.
         run_fills: What this run has booked, by trade id, in the order of the exchange's reports; their position and
             cash count from the start of the ledger.
-
-    Raises:
-        Mismatch: If the instrument lacks the name of an asset: commissions could not be booked.
     """
 
     def __init__(self, instrument: Instrument, *, position_e8: int = 0, contract: bool = False) -> None:
@@ -209,7 +202,7 @@ class Ledger:
         return self.held
 
     def before_day(self, day: str) -> tuple[Held, int] | None:
-        """Return what was held before the first fill of a *day*, and the price of that fill; None without a fill."""
+        """What was held before the first fill of a *day*, and the price of that fill."""
         return None if self._day is None or self._day[0] != day else self._day[1:]
 
     def moved_e8(self) -> tuple[int, int]:
@@ -227,10 +220,8 @@ class Ledger:
         return half_even(sign * self.opened_e8 * E8, abs(held_e8)) if self.contract and held_e8 else 0
 
     def pay(self, payment_id: str, amount_e8: int, us: int) -> bool:
-        """Book a payment for the position, such as funding, in 1e-8 of the quote asset; negative if it costs.
-
-        Returns:
-            Whether it is new: a payment whose id has been booked before changes nothing.
+        """Such as funding, in 1e-8 of the quote asset, negative if it costs; False if *payment_id* was booked
+        before.
         """
         if payment_id in self._payments:
             return False
@@ -251,17 +242,13 @@ class Ledger:
         self.last_trade_id = None
 
     def lose_position(self) -> None:
-        """Book the end of a contract's position that went with an exchange that was reset, at its entry price."""
+        """It went with an exchange that was reset, at its entry price."""
         self._move(self.entry_e8, -self.position_e8)
         self.cash_e8 += self.opened_e8
         self.opened_e8 = 0
 
     def book(self, fill: AccountFill, order_id: int = 0) -> bool:
-        """Book an execution of our order *order_id*, 0 for an order of an earlier run.
-
-        Returns:
-            Whether it is new: an execution whose trade id has been booked before changes nothing.
-        """
+        """*order_id* is 0 for an order of an earlier run; False if the trade was booked before."""
         if fill.trade_id in self._booked:
             return False
         price_e8, qty_e8, paid = e8(fill.price), e8(fill.qty), e8(fill.commission)
@@ -287,7 +274,7 @@ class Ledger:
         return True
 
     def kept(self) -> dict[str, Any]:
-        """Return the state with the newest `KEPT_TRADES` booked trades, as JSON; `Ledger.of` restores it."""
+        """With the newest `KEPT_TRADES` booked trades, as JSON for `Ledger.of`."""
         grid = self._instrument
         names = grid.symbol, grid.base_asset, grid.quote_asset
         booked = sorted(self._booked.items())[-KEPT_TRADES:]
@@ -311,7 +298,7 @@ class Ledger:
         return found
 
     def pnl_e8(self, mid_e8: int) -> PnlParts:
-        """Return the result since the start of the ledger, with the position valued at *mid_e8* in 1e-8."""
+        """Since the start of the ledger, with the position valued at *mid_e8* in 1e-8."""
         if self._basis_e8 is None:
             self._begin(mid_e8)
         total = self.cash_e8 + half_even(self.position_e8 * mid_e8, E8) - (self._basis_e8 or 0) - self.other_e8
@@ -325,7 +312,7 @@ class Ledger:
             self._open.append((price_e8, self._first_e8))
 
     def _pay(self, fill: AccountFill, paid_e8: int, price_e8: int) -> int | None:
-        """Book the commission of a fill, and return its value; None if it is not known."""
+        """Return the commission's value; None if it is not known."""
         instrument, asset = self._instrument, fill.commission_asset
         if not paid_e8:
             return 0
@@ -345,7 +332,7 @@ class Ledger:
         return value_e8
 
     def _move(self, price_e8: int, qty_e8: int) -> None:
-        """Change the position by a signed quantity at a price; closed quantity is realized, oldest first."""
+        """Closed quantity is realized, oldest first."""
         self.position_e8 += qty_e8
         while qty_e8 and self._open and (self._open[0][1] > 0) != (qty_e8 > 0):
             cost_e8, held_e8 = self._open[0]

@@ -56,16 +56,12 @@ class AccountSymbol:
         return self.engine.manager.guard.used_of_account()
 
     def loss_e8(self) -> int:
-        """Return the loss since the day began, in 1e-8 of the quote asset; negative for a profit; 0 if not `priced`."""
+        """Since the day began; negative for a profit; 0 if not `priced`."""
         return self.engine.manager.guard.lost_e8 or 0
 
 
 class TradedAccount:
-    """All symbols of a process, at one exchange or at two, and the limits over all of them.
-
-    Attributes:
-        left: Orders that may be open after the end of a symbol, as text.
-    """
+    """All symbols of a process, at one exchange or at two, and the limits over all of them."""
 
     def __init__(self, limits: AccountLimits, risk: Sequence[Risk], symbols: Sequence[str]) -> None:
         self._bounds = AccountBounds.of(limits, risk)
@@ -85,7 +81,7 @@ class TradedAccount:
             raise SafetyError(f"limits of an account need one quote asset: {named}; trade each with its own command")
 
     def check_order(self, symbol: str, notional_e8: int) -> None:
-        """Raise NothingQuotable if one order of a symbol, of this notional, is above the account's limit."""
+        """Raise NothingQuotable if one order of this notional is above the account's limit."""
         bound_e8 = self._bounds.notional_e8
         if bound_e8 is not None and notional_e8 > bound_e8:
             raise NothingQuotable(
@@ -106,11 +102,7 @@ class TradedAccount:
         return [name for name in self.symbols if name not in self._joined or not self._joined[name].priced]
 
     def allow(self, symbol: str) -> str:
-        """Tell the guard of a symbol what the others use; to be called before each step of its engine.
-
-        Returns:
-            Why it must wait with its quotes; empty if it need not.
-        """
+        """Tell the guard what the other symbols use, before each step of its engine; return why quotes must wait."""
         others = [one.used() for name, one in self._joined.items() if name != symbol]
         used = sum(notional for notional, _ in others), sum(orders for _, orders in others)
         self._joined[symbol].engine.manager.guard.allow((self._bounds.notional_e8, self._bounds.orders), used)
@@ -120,16 +112,15 @@ class TradedAccount:
         return f"no mid of {', '.join(unpriced)} yet, which the limits of the account need" if unpriced else ""
 
     def broken_loss(self) -> tuple[int, int] | None:
-        """Return the loss and its limit, in 1e-8 of the quote asset, if it is above; None otherwise."""
+        """The loss and its limit, in 1e-8 of the quote asset, if it is above."""
         if self._bounds.loss_e8 is None or self.unpriced():
             return None
         lost_e8 = sum(one.loss_e8() for one in self._joined.values())
         return (lost_e8, self._bounds.loss_e8) if lost_e8 > self._bounds.loss_e8 else None
 
     def standing(self) -> dict[str, tuple[int | None, int | None]]:
-        """Return what is used of each limit, and its bound (None: no limit); money in 1e-8 of the quote asset.
-
-        What is used of a limit on money is None while it cannot be judged.
+        """What is used of each limit (None: not to be judged), and its bound (None: no limit); money in 1e-8 of the
+        quote asset.
         """
         used, unpriced = [one.used() for one in self._joined.values()], self.unpriced()
         lost_e8 = sum(one.loss_e8() for one in self._joined.values())

@@ -15,11 +15,7 @@ _DIGITS = 16
 
 
 class TraderLocks:
-    """The files that traders of one account hold, by symbol.
-
-    Args:
-        key: The account's API key, of which the files have a part of the hash.
-    """
+    """The files that traders of one account hold, by symbol."""
 
     def __init__(self, out_root: Path, rest_url: str, key: str) -> None:
         from mm.market_data.rate_budget import shared_path  # here, since a help text needs none of it
@@ -40,11 +36,7 @@ class TraderLocks:
 
     @contextmanager
     def alone(self, symbol: str) -> Iterator[None]:
-        """Exclude other traders of a symbol until the block ends.
-
-        Raises:
-            TryLater: If there is one already.
-        """
+        """Exclude other traders of a symbol until the block ends; TryLater if there is one already."""
         held: list[int] = []
         try:
             for path in self.paths(symbol):

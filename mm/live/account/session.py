@@ -63,12 +63,7 @@ class AccountSession:
     """The session of one account in this process.
 
     Attributes:
-        clock: The exchange's clock.
-        limits: The exchange's limits on this account.
-        ws: The connection for orders and events.
-        rest: Requests by REST.
         orders: *ws* or *rest*, whichever sends orders.
-        holdings: The balances of the account.
         here: Whether the exchange is on this machine.
     """
 
@@ -121,7 +116,7 @@ class AccountSession:
             self._rest_refused = key_refused(self._credentials, refusal)
 
     def join(self, member: SessionMember) -> None:
-        """Send the account's events to a symbol from now on; the first one opens the connection."""
+        """The first symbol opens the connection."""
         self._members.append(member)
         if not self._begun:
             self._begun = True
@@ -210,7 +205,7 @@ class AccountSession:
             member.balances_changed()
 
     def _silenced(self) -> None:
-        """Tell each symbol at once: what one of them was answered forbids the requests of all."""
+        """At once: what one symbol was answered forbids the requests of all."""
         for member in self._members:
             asyncio.get_running_loop().call_soon(member.review)
 

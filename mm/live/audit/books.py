@@ -202,7 +202,7 @@ class AuditBooks:
         return (decimal_text(ledger.paid_e8), decimal_text(ledger.entry_e8), *self._seen)
 
     def kept(self) -> dict[str, Any]:
-        """Return ledger, open orders and number of configurations as JSON, for row 1 of the next log."""
+        """Ledger, open orders and number of configurations as JSON, for row 1 of the next log."""
         ledger = self.ledger.kept() if self.ledger else None
         configs = {"versions": self.versions, "config_hash": self._config_hash}
         orders = [asdict(order) for order in self.open_orders()]
@@ -211,7 +211,7 @@ class AuditBooks:
         return {"ledger": ledger, "orders": orders, **configs, **since, "runs": runs, "traded": self.traded}
 
     def _restore(self, kept: Mapping[str, Any], venue: str, changes: Changes) -> None:
-        """Begin with the totals of logs that were not read: they were removed, or need not be read."""
+        """The totals of logs that were removed, or need not be read."""
         self.runs |= dict.fromkeys(kept.get("runs", ()))
         for order in kept["orders"]:
             self._put(AuditOrder(**order), changes)
@@ -340,7 +340,7 @@ class AuditBooks:
 
     @staticmethod
     def _accepted(ledger: Ledger, amounts_e8: Sequence[int]) -> None:
-        """Book differences of base and quote asset that an earlier version had accepted."""
+        """Differences that an earlier version had accepted."""
         for asset, amount_e8 in zip(ledger.assets, amounts_e8, strict=True):
             if amount_e8:
                 ledger.transfer(asset, amount_e8)
@@ -398,14 +398,7 @@ def sizing(knobs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rebuild_symbol(folder: Path, symbol: str, venue: str | None = None) -> AuditBooks:
-    """Return the totals of the logs in a symbol's folder.
-
-    Args:
-        venue: Only logs of this venue count; None takes all.
-
-    Raises:
-        DataError: If a log cannot be read, or is not one.
-    """
+    """*venue*: only its logs count; raises DataError."""
     books = AuditBooks(symbol, venue)
     for path in logs_of(folder):
         for row in read_rows(path):
@@ -414,11 +407,7 @@ def rebuild_symbol(folder: Path, symbol: str, venue: str | None = None) -> Audit
 
 
 def runs_in(folder: Path) -> set[str]:
-    """Return the names of all runs that the logs of a symbol's folder know, from row 1 of each.
-
-    Raises:
-        BrokenFile: If the row 1 of one cannot be read.
-    """
+    """From row 1 of each log; raises BrokenFile."""
     found = set[str]()
     for row in starts_of(folder).values():
         found |= {*row.get(BOOKS, {}).get("runs", ()), *([row[CLIENT_IDS]] if CLIENT_IDS in row else [])}
@@ -426,7 +415,7 @@ def runs_in(folder: Path) -> set[str]:
 
 
 def summed_in_the_last(starts: Mapping[Path, Mapping[str, Any]]) -> list[Path]:
-    """Return the logs before each venue's last log, whose row 1 has their totals."""
+    """The logs before each venue's last log, whose row 1 has their totals."""
     last = {row.get("venue"): at for at, row in enumerate(starts.values()) if BOOKS in row}
     first = min((last.get(row.get("venue"), 0) for row in starts.values()), default=0)
     return list(starts)[:first]

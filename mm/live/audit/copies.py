@@ -27,15 +27,10 @@ _FEW = 3
 
 
 def append_copy(log: Path, copy: Path, *, shrinks: bool = False) -> Witness:
-    """Append to a copy the complete rows of a log that it lacks, and return the end of the log.
+    """Append the rows that the copy lacks, and return the end of the log; raises BrokenFile, TryLater or DataError.
 
     Args:
         shrinks: Whether the copy may have more rows, as a log that has grown since it was shipped.
-
-    Raises:
-        BrokenFile: If the log differs from the copy, was cut off, or a row does not follow from the one before.
-        TryLater: If the copy cannot be written.
-        DataError: If a file cannot be read.
     """
     try:
         with log.open("rb") as source:
@@ -104,12 +99,7 @@ class LogHead(msgspec.Struct, frozen=True):
 
 
 def read_heads(path: Path, symbol: str) -> list[LogHead]:
-    """Return the records of a symbol in a file of heads; an incomplete last line is left out.
-
-    Raises:
-        BrokenFile: If a line is not a record.
-        DataError: If it cannot be read.
-    """
+    """An incomplete last line is left out; raises BrokenFile or DataError."""
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
         found = [msgspec.json.decode(line, type=LogHead) for line in lines]
@@ -121,14 +111,7 @@ def read_heads(path: Path, symbol: str) -> list[LogHead]:
 
 
 def send_heads(heads: Iterable[LogHead], place: str) -> None:
-    """Write heads to a file, post them to a webhook, or log them.
-
-    Args:
-        place: Path of a file, which is appended to; an ``http(s)://`` address; or ``syslog:``.
-
-    Raises:
-        TryLater: If the place does not take them.
-    """
+    """To a file (appended), an ``http(s)://`` address, or ``syslog:``; TryLater if the place does not take them."""
     lines = b"".join(head.line() for head in heads)
     if not lines:
         return
@@ -149,7 +132,7 @@ def send_heads(heads: Iterable[LogHead], place: str) -> None:
 
 
 def _post(url: str, lines: bytes) -> None:
-    """Post lines; a server that never answers, or a byte at a time, is given up after `ANSWER_S`."""
+    """A server that never answers, or a byte at a time, is given up after `ANSWER_S`."""
     request = urllib.request.Request(url, lines, {"Content-Type": "application/x-ndjson"}, method="POST")
     result: list[str] = []
 
@@ -169,10 +152,10 @@ def _post(url: str, lines: bytes) -> None:
 
 
 def removable(folder: Path, archive: Path, before_us: int) -> Iterator[tuple[Path, str]]:
-    """Yield each log in a folder that is no more needed there, or that was asked for, with why it must stay.
+    """Each log that may go, or was asked for, with why it must stay.
 
-    A log may go if a later one of its venue began before *before_us*, and has in its row 1 the totals of it with its
-    rows and last hash; and if its copy in *archive* is equal, and its chain correct up to that hash.
+    A log may go if a later one of its venue began before *before_us* and sums it up in row 1, and its copy in *archive*
+    is equal and whole.
     """
     starts = starts_of(folder)
     for log, row in starts.items():
@@ -204,8 +187,6 @@ def verify_series(
 
     Args:
         heads: Records kept elsewhere, by the name of their log.
-        last_hash: A hash that some row must have; None for none.
-        open_end: Accept a last log without a stop.
 
     Returns:
         ``logs`` with ``file``, ``rows``, ``last_hash``, ``stopped`` of each, in order; ``rows``; ``last_hash``;

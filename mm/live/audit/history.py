@@ -117,7 +117,7 @@ class RunHistory:
 
     @property
     def clean_days(self) -> int:
-        """Days before the current one without a breach, since the last breach; 0 if that was today."""
+        """Days before the current one since the last breach."""
         clean, today = 0, day_of(self.us)
         for day, unbreached in sorted(self.days.items()):
             clean = clean + (day < today) if unbreached else 0
@@ -138,7 +138,7 @@ class RunHistory:
 
 
 def read_history(folder: Path, symbol: str, venue: str, us: int, written: Witness | None = None) -> RunHistory:
-    """Return the totals of the logs in a symbol's folder: the totals in row 1 of the latest, and its own rows."""
+    """The totals in row 1 of the latest log, and its own rows."""
     starts = {path: row for path, row in starts_of(folder).items() if row.get("venue") == venue}
     if written and written.file not in {path.name for path in starts}:
         raise BrokenFile(_missing(folder / written.file, written.source))
@@ -212,7 +212,7 @@ def _begin_of(account: Any, path: Path) -> LedgerBegin:
 def marks_at(
     history: RunHistory, file: EquityMarks | None, begin: LedgerBegin, inventory_e8: int, transfers_e8: int
 ) -> tuple[int | None, int | None]:
-    """Return the equity at the start of the current day, and the peak, with which a run goes on, in 1e-8."""
+    """With which a run goes on, in 1e-8: equity at the start of the current day, and the peak."""
     today, ledger = day_of(history.us), history.books.ledger
     known = [one.moved(transfers_e8) for one in (file, history.mark) if one is not None and one.day_equity_e8]
     day_e8 = next((one.day_equity_e8 for one in known if one.day == today), None)
@@ -227,7 +227,7 @@ def equity_path(out_root: Path, symbol: str) -> Path:
 
 
 class EquityFile:
-    """Stores the equity marks of a symbol, and how far its audit log was written, across restarts."""
+    """Stores the equity marks of a symbol, and how far its audit log was written."""
 
     def __init__(self, out_root: Path, symbol: str, venue: str) -> None:
         self._path, self._venue = equity_path(out_root, symbol), venue
@@ -239,10 +239,8 @@ class EquityFile:
         self.marks: EquityMarks | None = None
 
     def read(self, us: int) -> tuple[int | None, int | None]:
-        """Return the equity at the start of the instant's day, and the peak, in 1e-8; None if unknown.
-
-        Raises:
-            BrokenFile: If the file cannot be read: without it a loss of this day would not count.
+        """Equity at the start of the instant's day, and the peak, in 1e-8; BrokenFile: a loss of this day would not
+        count.
         """
         try:
             found = msgspec.json.decode(self._path.read_bytes(), type=EquityMarks)
@@ -261,10 +259,8 @@ class EquityFile:
         return (found.day_equity_e8 if found.day == day_of(us) else None), found.peak_equity_e8
 
     def keep(self, us: int, marks: EquityMarks, end: Witness, *, at_once: bool = False) -> None:
-        """Write changed marks, at most every few seconds; *end* is how far the log is written.
-
-        Raises:
-            OSError: If the disk refuses them, or has refused those before.
+        """At most every few seconds; *end* is how far the log is written. OSError also if the disk refused marks
+        before.
         """
         if at_once:
             self._settle()
@@ -303,7 +299,7 @@ class EquityFile:
 
 
 class DayMarks:
-    """Keeps the equity marks of a run in the file, and the marks of each new day in the audit log too."""
+    """Keeps equity marks in the file, and those of each new day in the audit log too."""
 
     def __init__(self, venue: str, file: EquityFile, audit: AuditLog) -> None:
         self._venue, self._file, self._audit = venue, file, audit

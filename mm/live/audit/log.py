@@ -51,12 +51,9 @@ def logs_of(folder: Path) -> list[Path]:
 
 
 def starts_of(folder: Path) -> dict[Path, dict[str, Any]]:
-    """Return row 1 of each log in a folder, in order of their start; a log without a complete row is left out.
+    """Row 1 of each log, in order; raises BrokenFile.
 
-    A log comes after those named in its row 1, regardless of the clock; otherwise the instants of row 1 decide.
-
-    Raises:
-        BrokenFile: If the row 1 of one cannot be read.
+    A log comes after those named in its row 1, regardless of the clock.
     """
     found = {path.name: row for path in folder.glob(f"*{SUFFIX}") if (row := first_row(path)) is not None}
     rows, ordered = dict(found), dict[str, None]()
@@ -74,7 +71,7 @@ def starts_of(folder: Path) -> dict[Path, dict[str, Any]]:
 
 
 def earlier_logs(path: Path) -> list[dict[str, Any]]:
-    """Return the rows and the last hash of each other log in the folder of *path*, for its row 1 and the manifest."""
+    """Rows and last hash of each other log of the folder."""
     ends = [end_of(one) for one in logs_of(path.parent) if one != path]
     return [{"file": end.file, "rows": end.rows, "hash": end.hash} for end in ends]
 
@@ -100,9 +97,7 @@ class AuditLog:
     A thread writes the rows, so that no disk holds up the loop.
 
     Args:
-        path: The file, which must not exist; its folder is made.
         sync: Force each row to the disk before `synced` returns; else the operating system has it then.
-        clock: Instant of a row, in µs.
 
     Attributes:
         failure: The first error of the disk, or `LogLost`; None without one. It stays even if the rows could be written
@@ -136,17 +131,13 @@ class AuditLog:
         self._thread.start()
 
     def start(self, instrument: Instrument, run_id: str, **fields: object) -> int:
-        """Append row 1, with the rows and the last hash of each earlier log of the symbol.
-
-        Args:
-            instrument: Its symbol and assets are in the row, so that the log can be summed without other files.
-        """
+        """Row 1 has the rows and the last hash of each earlier log of the symbol, and its assets."""
         base, quote = instrument.base_asset, instrument.quote_asset
         own = {"symbol": instrument.symbol, "run_id": run_id, "base_asset": base, "quote_asset": quote}
         return self.append(START, **own, **fields, earlier=earlier_logs(self.path))
 
     def append(self, type: str, /, **fields: object) -> int:
-        """Append a row of a type, and return its number; the row's *us* is the instant of the call."""
+        """Return the row's number; its *us* is the instant of the call."""
         if self._ended:
             raise ValueError(f"{self.path}: a row {type!r} after the log ended")
         if not OWN.isdisjoint(fields):
@@ -167,11 +158,7 @@ class AuditLog:
         return Witness(self.path.name, rows, last.decode())
 
     async def synced(self, seq: int) -> None:
-        """Wait until row *seq* is on disk; without *sync*, until the operating system has it.
-
-        Raises:
-            OSError: If the disk failed to write a row.
-        """
+        """Wait until row *seq* is on disk; without *sync*, until the operating system has it. OSError if it failed."""
         loop = self._loop = asyncio.get_running_loop()
         if self.failure is None and self._end[0] < seq:
             waiter = loop.create_future()
@@ -189,7 +176,7 @@ class AuditLog:
         return None
 
     def close(self) -> None:
-        """Write the queued rows and close the file; write a log back that somebody has removed."""
+        """Also write a log back that somebody has removed."""
         if self._closed:
             return
         self._ended = self._closed = True
@@ -246,7 +233,7 @@ class AuditLog:
         self._unwritten.clear()
 
     def _look(self) -> None:
-        """Read what was written since the last look, and the end of what was before: has anybody else changed it?"""
+        """Compare what was written since the last look, and the end of what was before."""
         if time.monotonic() < self._look_at:
             return
         self._look_at = time.monotonic() + LOOK_S
@@ -276,7 +263,7 @@ class AuditLog:
             self.failure = LogLost(f"{why} while the trader ran")
 
     def _bring_back(self) -> str:
-        """Write a log back that was removed, and beside a file in its place; return the way out."""
+        """Beside a file in its place; return the way out."""
         restore = f"mm audit restore --archive DIR --symbol {self.path.parent.name} brings back what was shipped"
         if self._cut:
             return f"keep it as evidence, move it out of the folder, then {restore}"

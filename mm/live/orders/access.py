@@ -30,8 +30,6 @@ class GatewayRun:
         earlier: Orders of earlier runs that may be open, from the audit log.
         last_trade_id: The largest booked trade id; None if the ledger has no trade: trades before the start are not
             counted.
-        matched_us: When the account last matched the ledger, µs; 0 if it is not known.
-        account: Books our fills and transfers, and compares the balances with them at each reconcile; None does not.
     """
 
     symbol: str

@@ -75,13 +75,7 @@ class ContractWatch:
         return self.stop.sent_ids if self.stop else ()
 
     async def check(self) -> None:
-        """Ask how the account is set up.
-
-        Raises:
-            Mismatch: If it is not as this trader needs it, or not as it is asked for.
-            UsageError: If the exchange does not accept the key.
-            TryLater: If the exchange does not answer.
-        """
+        """Raises Mismatch, UsageError or TryLater."""
         answers = [await self._must(call) for call in self._requests.setup()]
         self.setup, self._setup_s = self._requests.setup_of(answers), asyncio.get_running_loop().time()
         check_setup(self._symbol, self.setup, self._wanted.leverage, self._wanted.margin_type)
@@ -144,7 +138,7 @@ class ContractWatch:
         self._reports.tell(lambda listener: listener.countdown(until_us))
 
     async def closing(self, grid: Instrument) -> tuple[int, str, str] | None:
-        """Return side, price and quantity of the order that closes the position; None if none is wanted or needed."""
+        """Side, price and quantity of an order that closes the position."""
         if not self._wanted.kill_closes:
             return None
         await self._ask_position()
@@ -156,7 +150,7 @@ class ContractWatch:
         return side, short_text(price_e8), short_text(abs(found.qty_e8))
 
     async def _keep_counting(self) -> None:
-        """Ask for the countdown again and again: its end is told, since without it orders may outlive this process."""
+        """Its end is told, since without the countdown orders may outlive this process."""
         span_ms = self._requests.countdown_ms
         while True:
             answer = await answer_of(self._session.rest.request, self._requests.count_down(span_ms))
@@ -186,7 +180,7 @@ class ContractWatch:
             await happened(self._called, POSITION_S)
 
     async def _keep_rules(self) -> None:
-        """Ask how near the orders are to break a trading rule; at once after an order was refused by one."""
+        """Ask how near the orders are to break a trading rule; at once after a rule has refused one."""
         while True:
             self.rules_due.clear()
             answer = await answer_of(self._session.rest.request, self._requests.trading_rules())

@@ -147,7 +147,7 @@ class Gateway:
         return self._run.symbol
 
     def bounds_e8(self, side: int) -> tuple[int, int]:
-        """Return the lowest and the highest price of an order of *side* at the exchange, in 1e-8; 0 for no bound."""
+        """Lowest and highest price at the exchange, in 1e-8; 0 for no bound."""
         return self._filters.bounds_e8(side)
 
     @property
@@ -164,7 +164,7 @@ class Gateway:
 
     @property
     def fees_e8(self) -> tuple[int, int] | None:
-        """The rates of maker and taker that are paid with what the account holds, in 1e-8 of the notional."""
+        """Maker and taker, with what the account holds, in 1e-8 of the notional."""
         return self._fees.paid_e8
 
     @property
@@ -216,13 +216,13 @@ class Gateway:
         )
 
     def attach(self, listener: OrderListener) -> None:
-        """Send the held reports to a listener, and all later ones from the event loop, never from inside a call."""
+        """Reports come from the event loop, never from inside a call; held ones first."""
         self._reports.attach(listener)
 
     # the engine's calls
 
     def place(self, order_id: int, side: int, price: str, qty: str, kind: str, *, reduces: bool = False) -> None:
-        """Send an order; if it is refused here, the listener is called in the next iteration of the event loop."""
+        """If the order is refused here, the listener hears it in the next iteration of the event loop."""
         reason = self._reason(side, price, qty, kind, reduces=reduces)
         if reason:
             self._refuse(order_id, side, reason)
@@ -233,9 +233,9 @@ class Gateway:
         self._leave(seq, (order,), self._sender.place)
 
     def cancel(self, order_id: int) -> None:
-        """Cancel an order; one that is not known to be open yet is cancelled as soon as it is.
+        """An order that is not known to be open yet is cancelled as soon as it is.
 
-        One that has not left, because its intent is not on disk, never leaves; what it was to replace is cancelled.
+        An order whose intent is not on disk never leaves; what it was to replace is cancelled.
         """
         order = self._orders.get(order_id)
         if order is None or order.ended:
@@ -249,7 +249,7 @@ class Gateway:
             self._states.want_cancel(order)
 
     def amend(self, order_id: int, qty: str) -> None:
-        """Lower an open order to *qty* in all, in its place; one that is not known to be open yet, as soon as it is."""
+        """To *qty* in all, in its place; as soon as the order is known to be open."""
         order = self._orders.get(order_id)
         if order is None or order.ended:
             return
@@ -278,7 +278,7 @@ class Gateway:
         self._leave(seq, (old, new), self._sender.replace)
 
     def cancel_all(self) -> None:
-        """Cancel every open order of ours at once, and place nothing from then on (the kill)."""
+        """Every open order of ours, at once; nothing is placed from then on (the kill)."""
         if not self.killed:
             self.killed = True
             self.review()
@@ -287,12 +287,8 @@ class Gateway:
     # start and stop
 
     async def start(self) -> None:
-        """Connect, log on, subscribe, reconcile; return when orders can be sent.
-
-        Raises:
-            UsageError: If the exchange does not accept the key.
-            DataError: If it does not have the symbol, or trades or balances of the account differ from the audit logs.
-            TryLater: If it cannot be reached, or the symbol does not trade; what earlier runs have left is cancelled.
+        """Connect, log on, subscribe, reconcile; return when orders can be sent. Raises UsageError, DataError or
+        TryLater.
         """
         await self._session.measure(self._rest)
         answer = await answer_of(self._rest.request, self._venue.terms())
@@ -362,9 +358,7 @@ class Gateway:
                         await self._changed.wait()
 
     async def _end_halted(self) -> None:
-        """Cancel what earlier runs have left in a symbol that does not trade, again if it is refused; raise
-        TryLater.
-        """
+        """In a symbol that does not trade, again if it is refused; raise TryLater."""
         self._cancel_round(_ROUND_S)
         with suppress(TimeoutError):
             async with asyncio.timeout(START_S):
@@ -377,8 +371,8 @@ class Gateway:
         """Cancel open orders, and close once none is open at the exchange, however long that takes.
 
         *compares* is whether account and setup are compared once more then, for what `differs` says of the next start.
-        After `STOP_S`, and then every `AGAIN_SAID_S`, it says which orders are open. It gives up if the exchange no
-        longer accepts the key, if a box on this machine is gone, and if it never became ready: then nothing was sent.
+        It gives up if the exchange no longer accepts the key, if a box on this machine is gone, and if it never became
+        ready: then nothing was sent.
         """
         if not self._started or self._closed:
             return
@@ -402,7 +396,7 @@ class Gateway:
         await self._tasks.end()
 
     async def _compare_last(self) -> None:
-        """Wait until account and setup were compared after now, and a difference is confirmed; not for long."""
+        """Until a difference is confirmed; not for long."""
         account, needed = self._run.account, self._compared + 1 + self._comparing
         self.setup_changed()
         self._due.set()
@@ -430,7 +424,7 @@ class Gateway:
         await self._none_open(CLOSED_S)
 
     async def _none_open(self, within_s: float) -> bool:
-        """Return whether no order is open, as soon as that is known; False after a time, or if it is hopeless."""
+        """As soon as that is known; False after a time, or if it is hopeless."""
         loop = asyncio.get_running_loop()
         ends_s = loop.time() + within_s
         settled_s = self._run.access.recv_window_ms / 1_000 + _LATEST_S
@@ -480,7 +474,7 @@ class Gateway:
         return None
 
     def _amend(self, order: LiveOrder, qty: str) -> None:
-        """Send an amendment; if it cannot be sent, report that it failed."""
+        """If it cannot be sent, report that it failed."""
         reason = self._no_amendment(order, qty)
         if reason:
             self._states.amend_denied(order, self._clock.now_us(), reason)
@@ -529,7 +523,7 @@ class Gateway:
         return seq
 
     def _leave(self, seq: int, orders: tuple[LiveOrder, ...], send: Callable[..., None]) -> None:
-        """Send *orders*, of which the last is placed or amended, once their intent, row *seq*, is written."""
+        """Once their intent, row *seq*, is written; the last order is placed or amended."""
         places = orders[-1].state is OrderState.PENDING_NEW
         if places:
             orders[-1].leaving, orders[-1].replaces = True, orders[0] if len(orders) > 1 else None
@@ -567,7 +561,7 @@ class Gateway:
             self._cancel(old)
 
     def _act_soon(self) -> None:
-        """Execute the steps that follow in the next iteration of the event loop: the listener is calling."""
+        """In the next iteration of the event loop: the listener is calling."""
         asyncio.get_running_loop().call_soon(self._act)
 
     def _cancel(self, order: LiveOrder) -> None:
@@ -583,7 +577,7 @@ class Gateway:
             self._act()
 
     def _cancel_round(self, delay_s: float) -> None:
-        """Cancel all open orders over the connection, if any; by REST those that are open *delay_s* later."""
+        """Over the connection, if any; by REST what is open *delay_s* later."""
         loop, silence_s = asyncio.get_running_loop(), self._limits.silence_s
         if self._closed:
             return
@@ -605,7 +599,7 @@ class Gateway:
             loop.call_later(delay_s, self._cancel_round, min(2 * delay_s, _LONGEST_ROUND_S))
 
     async def _sweep(self) -> None:
-        """Cancel by REST the orders that the exchange lists, in one request unless other clients' are among them."""
+        """By REST, in one request unless other clients' orders are among them."""
         now_s, stamp_ms = asyncio.get_running_loop().time(), self._clock.timestamp_ms()
         try:
             ours, foreign = await self._queries.listed(self._rest)
@@ -639,7 +633,7 @@ class Gateway:
             self._tasks.spawn(self._compare_filters())
 
     def doubt_rules(self) -> None:
-        """Ask for the filters again from time to time, since the start's filters keep orders back."""
+        """From time to time, since the start's filters keep orders back."""
         now_s = asyncio.get_running_loop().time()
         if now_s >= self._doubted_s + DOUBTED_S:
             self._doubted_s = now_s
@@ -819,7 +813,7 @@ class Gateway:
         self._setup_differed = why
 
     def _account_compared(self) -> bool:
-        """Report a new difference of the account; return False, and reconcile again soon, if one is not confirmed."""
+        """Report a new difference; False, and reconcile again soon, if one is not confirmed."""
         account = self._run.account
         if account is None:
             return True
@@ -857,7 +851,7 @@ class Gateway:
         self._changed.set()
 
     def task_failed(self, error: BaseException) -> None:
-        """Stop sending, because the work of a task for the orders, or a report, is not done."""
+        """The work of a task for the orders, or a report, is not done: send nothing more."""
         self._failure = self._failure or f"a task of the gateway failed: {error!r}"
         self._log.error("gateway_task_failed", why=repr(error))
         self.review()
@@ -869,7 +863,7 @@ class Gateway:
         self._changed.set()
 
     def _do_all(self, steps: deque[OrderStep]) -> None:
-        """Execute *steps*; after one that fails the trade ends, but those behind it still reach log and listener."""
+        """After a step that fails the trade ends, but the steps behind it still reach log and listener."""
         try:
             while steps:
                 self._do(steps.popleft())

@@ -40,9 +40,7 @@ class OtherTraders:
         self.found = self.found or f"it has the order {client_id}"
 
     def sees_trade(self, client_id: str, trade_id: int, us: int) -> None:
-        """Note a trade of another trader at the exchange's *us*; a trade from before this run may come from a dead
-        trader.
-        """
+        """A trade from before this run may come from a dead trader."""
         text = f"trade {trade_id} is of the order {client_id}"
         if us < self.begun_us:
             self.before = text
@@ -50,10 +48,7 @@ class OtherTraders:
             self.found = self.found or text
 
     def sees_event(self, client_id: str, us: int, *, new: bool) -> bool:
-        """Note an event, of the exchange's *us*, of an order that is not known; return whether it is of another trader.
-
-        *new*: the order is open without a fill.
-        """
+        """Whether an unknown order is of another trader; *new*: it is open without a fill."""
         copied = new and self.begun_us > 0 and us > self.begun_us + COPIED_US
         if self.has_written(client_id) or (is_ours(client_id) and copied):
             self.sees_order(client_id)

@@ -18,7 +18,7 @@ class OrderPauses:
     """The pauses of the orders of one symbol, by side.
 
     Args:
-        log: Told of the second refusal in a row, of a restriction at once, and of the end of the pauses after it.
+        log: Told of the second refusal in a row, of a restriction at once, and of the end.
     """
 
     def __init__(self, symbol: str, log: "Logger") -> None:
@@ -27,7 +27,7 @@ class OrderPauses:
         self._until_s = {1: 0.0, -1: 0.0}
 
     def refused(self, side: int, refusal: Refusal, now_s: float) -> float:
-        """Return for how long no order of *side* is sent after a refusal at *now_s*, in s; 0 for no new pause.
+        """How long no order of *side* is sent, in s; 0 for no new pause.
 
         Several orders that were under way together make one pause.
         """

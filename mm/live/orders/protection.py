@@ -71,7 +71,7 @@ class ProtectiveStop:
         self._begun = False
 
     async def keep(self, found: PositionSeen) -> None:
-        """Let one wait for the position *found*, and none of another side or distance."""
+        """For the position *found*, and none of another side or distance."""
         now_s = asyncio.get_running_loop().time()
         if now_s >= self._look_s and not await self._look(now_s):
             return
@@ -109,7 +109,7 @@ class ProtectiveStop:
         self._look_s = min(self._look_s, 1e-9)  # what it is now is asked for
 
     def _wanted(self, found: PositionSeen) -> tuple[int, int] | None:
-        """Return side and trigger price, 1e-8, of what is to wait; None for nothing."""
+        """Side and trigger price, 1e-8."""
         if self._share_e8 is None or self._ended or not found.qty_e8 or not found.mark_e8 or self.grid is None:
             return None
         side, tick_e8 = -1 if found.qty_e8 > 0 else 1, self.grid.tick_e8
@@ -122,7 +122,7 @@ class ProtectiveStop:
         return one.side == side and abs(one.trigger_e8 - trigger_e8) <= moved_e8
 
     async def _look(self, now_s: float) -> bool:
-        """Read which of ours wait; return False if the exchange does not tell. Only the newest of several stays."""
+        """Only the newest of several stays; False if the exchange does not tell."""
         call = self._requests.stops()
         answer = await answer_of(self._session.rest.request, call)
         found = self._read(answer)

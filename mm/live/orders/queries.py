@@ -46,7 +46,7 @@ PAID_AGAIN_US, UNLISTED_US = 60_000_000, 60_000_000
 
 
 class Unanswered(Exception):
-    """A reconcile could not be completed; it is retried. *answer* is the answer of the failed request."""
+    """A reconcile could not be completed; it is retried. *answer* is the failed request's."""
 
     def __init__(self, method: str, answer: ApiAnswer) -> None:
         super().__init__(f"{method}: {answer.code} {answer.message}")
@@ -102,7 +102,7 @@ class OrderQueries:
     # one order
 
     def ask(self, order: LiveOrder) -> None:
-        """Query the state of *order* by its client id, until a response is conclusive."""
+        """By its client id, until a response is conclusive."""
         if self.closed or order.asked:
             return
         order.asked = True
@@ -154,7 +154,7 @@ class OrderQueries:
     # all of them
 
     async def reconcile(self) -> None:
-        """Update orders, fills and balances from the exchange; raises Unanswered if it cannot be queried."""
+        """Orders, fills and balances, from the exchange; raises Unanswered."""
         if not self.recognised:
             self.recognised = True
             try:
@@ -179,7 +179,7 @@ class OrderQueries:
         self._filters.average_e8 = e8(self._exchange.price(await self._answer(self._venue.mean_price())))
 
     async def listed(self, api: OrderApi | None = None) -> tuple[list[LiveOrder], int]:
-        """Read the open orders, by *api* if given; return ours, and the number of others. Raises Unanswered."""
+        """Our open orders, and the number of others; raises Unanswered."""
         expected = [order for order in self._states.open.values() if order.exchange_id > 0]
         listed, seen, foreign = await self._listing(api), [], 0
         for one in listed:
@@ -209,10 +209,10 @@ class OrderQueries:
         return [one for one in every if one.seen.client_id in self._states.by_client]
 
     async def _recognise(self) -> None:
-        """Find the newest booked trades at the exchange, as they are booked.
+        """Find the newest booked trades at the exchange.
 
-        An exchange without them was reset: a start with ADOPT lets trades count from now on, by ids of its own. Those
-        that were booked since the start may be listed late.
+        An exchange without them was reset: a start with ADOPT lets its trades count from now on. Those that were booked
+        since the start may be listed late.
         """
         booked = self._states.newest_booked(self._venue.page)
         if not booked:
@@ -262,7 +262,7 @@ class OrderQueries:
             first_id = trades[-1].trade_id + 1
 
     async def note_last_trade(self) -> None:
-        """Note the account's last trade, if it is of another trader. Raises Unanswered."""
+        """If it is of another trader; raises Unanswered."""
         for trade in self._venue.trades(await self._answer(self._venue.last_trade())):
             if self._states.of_exchange(trade.order_id) is None and trade.trade_id not in self._run.booked:
                 await self._order_of(trade)
@@ -313,7 +313,7 @@ class OrderQueries:
             self._stranger_id, self._run.account.strangers = trade.trade_id, True
 
     async def _payments(self) -> None:
-        """Book what the exchange has paid or charged for the position since what is booked, if it may have."""
+        """What the exchange has paid or charged for the position since what is booked."""
         contract, account = self._venue.contract, self._run.account
         pending = account is not None and account.pending
         if contract is None or account is None or not (self.payments_due or pending):
@@ -337,7 +337,7 @@ class OrderQueries:
             self._announced_us = 0
 
     def announce_payment(self, us: int) -> None:
-        """Ask for payments: an event of the instant *us* of the exchange has announced one."""
+        """An event of the exchange's instant *us* has announced a payment."""
         self.payments_due, self._announced_us = True, us
 
     async def _account(self) -> None:
@@ -418,7 +418,7 @@ def _done(call: Call, answer: ApiAnswer) -> ApiAnswer:
 
 
 def forced_id(client_id: str, exchange_id: int) -> str:
-    """Return a client id of an order of the exchange: several have the same one there."""
+    """Orders of the exchange share a client id there."""
     return f"{client_id}{OF_EXCHANGE}{exchange_id}"
 
 

@@ -36,7 +36,7 @@ class OrderListener:
     def accepted(self, order_id: int, us: int, exchange_id: int) -> None: ...
 
     def in_book(self, order_id: int, exchange_us: int, left_e8: int) -> None:
-        """The exchange's book has *left_e8* of an order, in 1e-8, from *exchange_us* on; reports may come twice."""
+        """The book has *left_e8* from *exchange_us* on; reports may come twice."""
 
     def rejected(self, order_id: int, us: int, side: int, refusal: Refusal) -> None: ...
 
@@ -46,7 +46,7 @@ class OrderListener:
     def filled(self, order_id: int, fill: AccountFill) -> None: ...
 
     def closed(self, order_id: int, us: int, status: str) -> None:
-        """An order has ended unfilled or partly filled: CANCELED or EXPIRED."""
+        """Unfilled or partly filled: CANCELED or EXPIRED."""
 
     def cancel_failed(self, order_id: int, us: int, code: int) -> None: ...
 
@@ -155,7 +155,7 @@ class OrderReports:
             self.tell(report)
 
     def position(self, found: PositionSeen) -> None:
-        """Write the position of a contract, as the exchange shows it now, once it has changed or is old; tell it."""
+        """As the exchange shows it now, once it has changed or is old."""
         before, now_s = self._position, monotonic()
         if found._replace(**_MOVING) != before._replace(**_MOVING) or (found.qty_e8 and now_s >= self._again_s):
             self._position, self._again_s = found, now_s + POSITION_ROW_S

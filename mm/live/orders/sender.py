@@ -35,12 +35,12 @@ class OrderSender:
         order.sent_ms = self._primary.request(*self._venue.place(order), partial(self._placed, order))
 
     def replace(self, old: LiveOrder, new: LiveOrder) -> None:
-        """Send an order with a written intent in place of *old*; if *old* cannot be cancelled, nothing is placed."""
+        """If *old* cannot be cancelled, nothing is placed."""
         new.window_ms = self._window_ms
         new.sent_ms = self._primary.request(*self._venue.replace(old, new), partial(self._replaced, old, new))
 
     def amend(self, order: LiveOrder) -> None:
-        """Send the pending amendment, whose intent is written, unless a cancel has overtaken it."""
+        """Unless a cancel has overtaken it."""
         qty = order.amend_qty
         if order.ended or order.cancelling:
             self._states.amend_refused(order, qty, order.us, unsent("the order has ended, or is being cancelled"))
@@ -55,7 +55,7 @@ class OrderSender:
             self._states.refused(order, us, unsent(why))
 
     def cancel(self, order: LiveOrder, api: OrderApi | None = None) -> None:
-        """Write the intent of a cancel and send it, by *api* or by the best available one."""
+        """By *api* or by the best available one."""
         self._cancelling(order)
         if api is None:
             api = self._primary if self._primary.up else self._fallback

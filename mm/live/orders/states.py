@@ -71,7 +71,7 @@ class OrderStates:
         self._steps: list[OrderStep] = []
 
     def take(self) -> Iterator[OrderStep]:
-        """Yield the steps since the last call, in order, including steps that arise meanwhile."""
+        """Since the last call, in order, including steps that arise meanwhile."""
         while self._steps:
             steps, self._steps = self._steps, []
             yield from steps
@@ -97,14 +97,14 @@ class OrderStates:
             self._by_exchange[order.exchange_id] = order
 
     def add_earlier(self, order: LiveOrder) -> None:
-        """Add an order of an earlier run that may be open: the exchange is queried, and it is cancelled."""
+        """It may be open: the exchange is queried, and it is cancelled."""
         order.order_id, order.cancel_wanted = EARLIER, True
         order.state, order.doubt = OrderState.UNKNOWN, Doubt.PLACE
         self.add(order)
         self._steps.append(Ask(order))
 
     def add_forced(self, order: LiveOrder) -> None:
-        """Add an order by which the exchange itself closes our position; it cannot be cancelled."""
+        """By which the exchange itself closes our position; it cannot be cancelled."""
         order.order_id, order.state = EARLIER, OrderState.LIVE
         self.add(order)
 
@@ -145,7 +145,7 @@ class OrderStates:
         self._reject(order, us, refusal)
 
     def place_unknown(self, order: LiveOrder, *, judged: bool = False) -> None:
-        """Handle an order whose placing has an unknown outcome; *judged*: it was refused for its timestamp."""
+        """*judged*: it was refused for its timestamp."""
         if order.ended or order.exchange_id > 0:
             return
         order.judged = judged
@@ -181,19 +181,19 @@ class OrderStates:
             self._steps.append(Ask(order))
 
     def amend_unknown(self, order: LiveOrder, qty: str, *, judged: bool = False) -> None:
-        """Handle an amendment to *qty* with an unknown outcome; without effect if the outcome is known otherwise."""
+        """Without effect if the outcome is known otherwise."""
         if order.amend_qty == qty:
             order.amend_until_ms = 0 if judged else order.amend_until_ms
             order.amend_doubt = True
             self._steps.append(Ask(order))
 
     def amended(self, order: LiveOrder, qty: str, seen: OrderSeen) -> None:
-        """Handle the response to a successful amendment to *qty*; without the new quantity it is inconclusive."""
+        """Without the new quantity the response is inconclusive."""
         self.seen(seen)
         self.amend_unknown(order, qty)
 
     def amend_shown(self, order: LiveOrder, us: int, query_ms: int) -> bool:
-        """Handle a query that returned *order*; return False if it must be repeated: an amendment may still arrive."""
+        """False if the query must be repeated: an amendment may still arrive."""
         if order.amend_doubt and not order.ending:
             if not is_too_late(order.amend_until_ms, query_ms):
                 return False
@@ -220,10 +220,9 @@ class OrderStates:
     def seen(
         self, seen: OrderSeen, fill: AccountFill | None = None, *, answers: bool = False, firm: bool = False
     ) -> None:
-        """Handle information of the exchange about an order; without effect if it is not ours.
+        """Without effect if the order is not ours; *answers*: it responds to an `Ask`.
 
         Args:
-            answers: Whether it is the response to an `Ask`.
             firm: Whether the query was sent after the order had ended here, so that the answer cannot be outdated.
         """
         order = self.by_client.get(seen.client_id) or self._by_exchange.get(seen.exchange_id)
@@ -255,7 +254,7 @@ class OrderStates:
         self._settle(order)
 
     def absent(self, order: LiveOrder, us: int, query_ms: int) -> bool:
-        """Handle an order that the exchange does not have; return False if it may still arrive: query again."""
+        """False if the order may still arrive: query again."""
         if order.ended or order.ending:
             return True
         if not order.proves_absence(query_ms):
@@ -270,12 +269,7 @@ class OrderStates:
         return True
 
     def listed(self, seen: Iterable[OrderSeen], expected: Iterable[LiveOrder]) -> None:
-        """Handle the list of our open orders.
-
-        Args:
-            seen: All of them.
-            expected: The orders that were known to be open when the list was requested.
-        """
+        """*expected* were known to be open when the list was requested."""
         found = set()
         for one in seen:
             found.add(one.client_id)

@@ -176,12 +176,7 @@ def compare(*names: str | Path, out_root: str | Path = "out") -> RunComparison:
 
 
 def compare_runs(runs: Sequence[RunData]) -> RunComparison:
-    """Compare runs over the time that all of them cover.
-
-    Raises:
-        UsageError: If there are fewer than two.
-        Mismatch: If they are of different symbols, or have no time in common.
-    """
+    """Over the time that all runs cover; raises UsageError or Mismatch."""
     if len(runs) < 2:
         raise UsageError(f"mm compare needs two runs or more; {len(runs)} was given")
     symbols = {run.symbol for run in runs}
@@ -278,7 +273,7 @@ def agreement_of(
 
 
 def _interval(totals: "Floats | Instants") -> list[float] | None:
-    """Return the 95 % interval of the whole change of *totals*, which are the values at the ends of blocks."""
+    """The 95 % interval of the whole change of *totals*, the values at the ends of blocks."""
     blocks = np.diff(totals).astype(float)
     return None if np.isnan(blocks).any() else estimated(blocks, least=LEAST_BLOCKS).times(len(blocks)).ends
 
@@ -301,7 +296,7 @@ def _quoting_at(run: RunData, us: "Instants") -> "Floats":
 
 
 def _matched(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[int, float | None]:
-    """Return the number of fills with a match of their side within `MATCH_US`, and its mean price disadvantage."""
+    """Fills with a match of their side within `MATCH_US`, and the mean price disadvantage."""
     free = {side: _of_side(theirs, side) for side in SIDES}
     pairs, worse = 0, 0.0
     for side, sign in SIDES.items():

@@ -24,7 +24,7 @@ def _p(found: dict[str, float | None]) -> str:
 
 
 def _half(ends: list[float] | None) -> str:
-    """Return half of an interval, to stand after its value; nothing without one."""
+    """To stand after the value."""
     return "" if ends is None else f" ± {number((ends[1] - ends[0]) / 2)}"
 
 

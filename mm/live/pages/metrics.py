@@ -90,7 +90,7 @@ class BucketCounts:
         self.sum_s += seconds
 
     def quantile(self, share: float) -> float | None:
-        """Return a quantile in s, interpolated as by Prometheus; None without an observation."""
+        """In s, interpolated as by Prometheus."""
         wanted, before, below_s = share * self.count, 0, 0.0
         for bound_s, count in zip(self.bounds, self._counts, strict=False):
             if count and before + count >= wanted:
@@ -114,11 +114,6 @@ class TradingMetrics:
         late_us: How late the last message of the book was by the exchange's clock, µs; None before that was measured.
         clock_within_us: Largest error of the measured offset of the clocks, µs.
         pnl_e8: Parts of the PnL by `PARTS`, in 1e-8 of the quote asset.
-        unvalued_e8: Commissions without a known value, in 1e-8 of their assets; while there is any, no net result is
-            shown.
-        ack: Time from sending a request to its acknowledgement.
-        ack_fill: Time from an order's acknowledgement to its first fill.
-        used: Used share of each limit, by its knob; 1 is all of it.
         distances: Distance of our best quote from the mid in ticks, by side: +1 buy, -1 sell; set by `quotes`.
         unjudged: Whether a trade has no mid by which limits on money are judged; None for a shadow.
         transferred_us: When the last was booked in this run, µs; None without one.
@@ -155,7 +150,7 @@ class TradingMetrics:
         self._two_sided_since_us: int | None = None
 
     def quotes(self, us: int, buy_ticks: float | None, sell_ticks: float | None) -> None:
-        """Set our quotes from the instant *us* (µs) on: distances from the mid in ticks, None for a side without."""
+        """From the instant *us* on; None for a side without a quote."""
         given = {+1: buy_ticks, -1: sell_ticks}
         self.distances = {side: ticks for side, ticks in given.items() if ticks is not None}
         if self._two_sided_since_us is not None:
@@ -216,7 +211,7 @@ class TradingMetrics:
         return sum(one.pnl_e8["total"] for one in each)
 
     def health(self) -> dict[str, object]:
-        """Return the content of ``/health``: whether it quotes, else why not, and the share of time on both sides."""
+        """Whether it quotes, else why not, and the share of time on both sides."""
         why, at_us = self.why_not_quoting, self._clock()
         running_s, two_sided_s = (at_us - self._began_us) / US_PER_S, self.two_sided_s(at_us)
         share = round(two_sided_s / running_s, 6) if running_s > 0 else None
@@ -232,7 +227,7 @@ class TradingMetrics:
         return {"ready": not why, "why": why, **times, **more}
 
     def two_sided_s(self, at_us: int) -> float:
-        """Return the time with open orders on both sides up to an instant, in s."""
+        """Time with open orders on both sides up to an instant."""
         since_us = self._two_sided_since_us
         running_us = 0 if since_us is None else max(0, at_us - since_us)
         return (self._two_sided_us + running_us) / US_PER_S

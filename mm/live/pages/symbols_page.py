@@ -16,11 +16,7 @@ if TYPE_CHECKING:
 
 
 class SymbolsPage:
-    """The page of one process.
-
-    Args:
-        door: Decides who may read it; None for this machine only.
-    """
+    """The page of one process."""
 
     def __init__(
         self, symbols: Sequence[TradingMetrics], account: "TradedAccount | None" = None, door: "Door | None" = None
@@ -62,9 +58,7 @@ class SymbolsPage:
 
     @asynccontextmanager
     async def served(self, host: str, port: int) -> AsyncIterator[int]:
-        """Serve ``/metrics``, ``/health``, ``/health/live`` and ``/health/ready`` until the block ends; yield
-        the port.
-        """
+        """``/metrics``, ``/health``, ``/health/live`` and ``/health/ready``, until the block ends; yield the port."""
         if not port:
             yield 0
             return

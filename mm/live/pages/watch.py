@@ -48,7 +48,7 @@ def view(found: TradingMetrics, at_us: int, size: os.terminal_size = _USUAL) -> 
 
 
 async def watch(draw: Callable[[], str], write: Callable[[str], object], interval_s: float = REDRAW_S) -> None:
-    """Redraw the screen until cancelled, and leave the cursor below it."""
+    """Until cancelled; leave the cursor below the screen."""
     write(_CLEAR + _HIDE)
     try:
         while True:
@@ -60,7 +60,7 @@ async def watch(draw: Callable[[], str], write: Callable[[str], object], interva
 
 @asynccontextmanager
 async def serving(page: "SymbolsPage", host: str, port: int, *, watched: bool) -> AsyncIterator[None]:
-    """Serve a page on *host* and *port* (0: not at all), and draw them on the terminal if *watched*."""
+    """On *host* and *port* (0: not at all); draw on the terminal what is *watched*."""
 
     def draw() -> str:
         return page.view(shutil.get_terminal_size())

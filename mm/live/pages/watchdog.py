@@ -224,7 +224,7 @@ class Watchdog:
         return running, max(ends, key=lambda end: end.us, default=None)
 
     def _end_of(self, log: Path) -> RunEnd | None:
-        """Return the end of a run, None while it runs; an end is read once."""
+        """None while the run goes on; an end is read once."""
         if log not in self._ends:
             if is_held(log):
                 return None

@@ -62,14 +62,13 @@ class DecisionLags:
             self._at_us.append(self._clock())
 
     def of(self, table: "Table") -> "NDArray[np.int64]":
-        """Return the lag of each row of a journal's decisions, in µs."""
+        """Of each row of a journal's decisions, in µs."""
         which = np.searchsorted(np.frombuffer(self._until, np.int64), np.arange(len(table)), side="right")
         at_us: NDArray[np.int64] = np.frombuffer(self._at_us, np.int64)[which] - table[:, 0]
         return at_us
 
 
 def write_decisions(path: Path, table: "Table", lags_us: Sequence[int], grid: Instrument) -> int:
-    """Write a journal's decisions, and return their number."""
     text = cache(short_text)  # prices and quantities repeat often
 
     def wanted(ticks: int, lots: int) -> str:
@@ -95,7 +94,7 @@ def action_text(acted: int) -> str:
 
 
 def lag_quantiles(lags_us: Sequence[int]) -> dict[str, int | None]:
-    """Return quantiles of lags and the greatest, in µs; None without decisions."""
+    """With the greatest; None without decisions."""
     names = [f"p{round(100 * share)}" for share in QUANTILES]
     if not len(lags_us):
         return dict.fromkeys([*names, "max"])

@@ -130,7 +130,7 @@ def plan(
 
 
 def _too_small(qty_e8: int, mid_e8: int, grid: Instrument, least_e8: int) -> str:
-    """Return why no order of a quantity is accepted at the mid, *least_e8* the least notional; empty if one is."""
+    """At the mid; *least_e8* is the least notional."""
     if not qty_e8:
         return ""
     if qty_e8 < grid.lot_e8:
@@ -151,9 +151,7 @@ class FlattenCost:
         self._consent_e8 = None if max_cost is None else e8(max_cost)
 
     async def consented(self, place: int, most_e8: int, state: Callable[[], None]) -> int | None:
-        """Add the largest cost of a symbol, wait for the costs of all symbols, and return what it may cost; None
-        without consent.
-        """
+        """Wait for the costs of all symbols; return what this one may cost, None without consent."""
         self._states[place], self.total_e8 = state, self.total_e8 + most_e8
         if len(self._states) == self._symbols:
             for _, state_one in sorted(self._states.items()):
@@ -271,11 +269,7 @@ class Flatten:
         )
 
     def write(self, trade: TradeRun) -> None:
-        """Write the plan and the result.
-
-        Raises:
-            Incomplete: If the exchange refused the order, or filled it in part.
-        """
+        """Incomplete if the exchange refused the order, or filled it in part."""
         run, made, found = trade.run, self._plan, self._result(trade)
         run.path(FLATTEN).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         run.artefact, run.summary = FLATTEN, found

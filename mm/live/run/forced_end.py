@@ -37,7 +37,7 @@ class GuardedRun:
 
 
 def record_end(runs: Sequence[GuardedRun], locks: Sequence[Path], code: int, why: str, us: int) -> None:
-    """Write the end of a process that is gone; what a disk refuses is lost: the process tells it on stderr too."""
+    """Of a process that is gone; what a disk refuses is lost: the process tells it on stderr too."""
     for run in runs:
         shutil.rmtree(run.partial, ignore_errors=True)
     with _held(locks) as held:
@@ -82,7 +82,7 @@ def _append(path: Path, line: bytes) -> None:
 
 
 def _locked(descriptor: int, *, last: bool) -> bool:
-    """Return whether a file is locked now; raises OSError if it is not at the *last* attempt."""
+    """OSError if the file is not locked at the *last* attempt."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -94,7 +94,7 @@ def _locked(descriptor: int, *, last: bool) -> bool:
 
 @contextmanager
 def _held(locks: Sequence[Path]) -> Iterator[bool]:
-    """Hold the locks of traders, and yield whether nobody else holds one."""
+    """Hold the locks, and yield whether nobody else holds one."""
     descriptors: list[int] = []
     until_s = time.monotonic() + RELEASE_S
     try:

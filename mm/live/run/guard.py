@@ -58,7 +58,6 @@ class GuardianProcess:
         self._memory: mmap.mmap | None = None
 
     def start(self) -> None:
-        """Start the guardian, and wait until it is ready."""
         memory_fd = _memory_file()
         try:
             self._memory = mmap.mmap(memory_fd, SHARED_BYTES)
@@ -127,7 +126,7 @@ class GuardianProcess:
             self._channel = None
 
     def close(self, *, empty: bool) -> None:
-        """End the guardian; if orders may be open, let it cancel them first, for `LEFT_S` at most."""
+        """If orders may be open, let it cancel them first, for `LEFT_S` at most."""
         limit_calls(None)
         share(None)
         process, channel = self._process, self._channel

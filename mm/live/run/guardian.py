@@ -120,9 +120,9 @@ class GuardedOrders:
             self.next_s = now_s + (AGAIN_S if none else LOOK_S)
 
     def ended(self, now_s: float, *, alone: bool) -> int | None:
-        """List and cancel once, if that is due; return the exit code once this is over, else None.
+        """List and cancel once, if that is due; return the exit code once this is over.
 
-        *alone*: the trader is gone. Then a new one ends it, since a start cancels what it finds itself.
+        *alone*: the trader is gone. A new trader then ends it, since a start cancels what it finds itself.
         """
         if alone and self._replaced():
             return 0
@@ -262,7 +262,7 @@ class Guardian:
             )
 
     def _empty(self, *, alone: bool) -> int:
-        """Cancel until each exchange has listed nothing for a while; return the exit code."""
+        """Until each exchange has listed nothing for a while; return the exit code."""
         left, code = list(self._orders), 0
         while left:
             now_s, gone = time.monotonic(), alone or self._gone()

@@ -156,7 +156,7 @@ class InterfaceGateway:
         self._work.put_nowait(self._book)
 
     def end(self) -> None:
-        """Stop `run` after the queued requests; an order in flight is answered first, so that its fills are booked."""
+        """After the queued requests; an order in flight is answered first, so that its fills are booked."""
         self._work.put_nowait(None)
 
     async def run(self) -> None:
@@ -268,12 +268,7 @@ class InterfaceTrade:
         self._switch_watch = SwitchWatch(self._switch)
 
     async def trade(self, signals: "TradeSignals") -> tuple[TradeEnd, OrderTimes]:
-        """Trade until a signal, a limit or the kill switch ends it; return the outcome and the durations of orders.
-
-        Raises:
-            SafetyError: If the kill switch is triggered.
-            TryLater: If the interface does not answer, or another trade of this host has the client's name there.
-        """
+        """Until a signal, a limit or the kill switch ends it; SafetyError or TryLater."""
         if self._switch.triggered:
             raise SafetyError(self._switch.line())
         try:

@@ -22,7 +22,7 @@ def keep_models(run: Run, models: Models) -> None:
 
 
 def kept_models(models: Models, folder: Path) -> Models:
-    """Return *models* with references to the copies in the run's *folder*; unchanged if it has none."""
+    """With references to the copies in the run's *folder*."""
     index = folder / KEPT / KEPT_INDEX
     if not index.is_file():
         return models

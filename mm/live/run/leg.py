@@ -47,7 +47,7 @@ class LiveLeg:
         return self._model.orders
 
     def begin(self, us: int) -> None:
-        """Open them to a call of the strategy, if the symbol has a valid book and its trade goes on."""
+        """Only if the symbol has a valid book and its trade goes on."""
         play, trader = self._play, self._trader
         self.orders.dark = play is None or trader is None or trader.ended is not None or not any(play.engine.best)
         self._model.begin(us if play is None else max(us, play.engine.now_us))
@@ -57,7 +57,7 @@ class LiveLeg:
         self._called = True
 
     def kill(self, us: int, reason: str) -> None:
-        """Do nothing: the kill of a symbol kills all of its account."""
+        """The kill of a symbol kills all of its account."""
 
     def send(self) -> None:
         if self._called and self._trader is not None:

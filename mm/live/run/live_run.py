@@ -40,7 +40,6 @@ class LiveRun:
     """A shadow or a trade of one symbol.
 
     Attributes:
-        announce: Called with the reason, and whether it is a kill, as soon as nothing more is sent.
         may_rest: Whether orders of it may be open at an exchange.
         beside: Parts of the recordings of the other markets that its strategy sees, by name.
         switch_watch: What its loop asks for the switch.
@@ -85,7 +84,7 @@ class LiveRun:
         return [self.metrics]
 
     async def learn(self) -> None:
-        """Ask the exchange for the terms, and prepare the run; nothing is recorded or sent yet."""
+        """Ask for the terms, and prepare; nothing is recorded or sent yet."""
         found = await learn_terms(self.parts.rest.rest, self.symbol, self.day.day, self.run.log)
         self.strategy = self.suited(found)
         self.terms = found.fitted(self.strategy, self.day, self.run) if self.fits else found
@@ -100,19 +99,15 @@ class LiveRun:
 
     @property
     def quotes(self) -> bool:
-        """Whether it quotes, so that the knobs of quotes must allow it."""
+        """The knobs of quotes must then allow it."""
         return True
 
     def has_traded_with(self, *knobs: str) -> bool:
-        """Return whether the latest earlier run of its kind had the same values of some `SIZING` knobs."""
+        """The latest earlier run of its kind had the same values of some `SIZING` knobs."""
         raise NotImplementedError
 
     def suited(self, terms: ShadowTerms) -> PlayKnobs:
-        """Return the strategy with quantities on the exchange's step, which may have been raised since it was traded.
-
-        Raises:
-            TryLater: If QUOTE_QTY is below the step now.
-        """
+        """Quantities on the exchange's step, which may have been raised; TryLater if QUOTE_QTY is below it now."""
         strategy, step_e8 = self.strategy, from_exchange_info(terms.entry, "exchangeInfo").lot_e8
         if strategy.market.qty_step is not None or not self.quotes:
             return strategy
@@ -131,7 +126,7 @@ class LiveRun:
         return replace(strategy, models=models, account=account)
 
     def _rounded(self, knob: str, qty: str | None, step_e8: int) -> str | None:
-        """Return a quantity that was traded with, rounded toward 0 to the step; another one as it is."""
+        """A quantity that was traded with, rounded toward 0 to the step; another one as it is."""
         if qty is None:
             return None
         rest_e8 = abs(e8(qty)) % step_e8
@@ -146,7 +141,7 @@ class LiveRun:
 
     @contextmanager
     def under_changed_rules(self) -> Iterator[None]:
-        """Raise TryLater in place of a NothingQuotable whose knobs have traded: the exchange has changed, not they."""
+        """TryLater for a NothingQuotable whose knobs have traded: the exchange has changed, not they."""
         try:
             yield
         except NothingQuotable as error:
@@ -214,11 +209,7 @@ def run_together(
     door: "Door | None" = None,
     watched: bool,
 ) -> list[LiveRun]:
-    """Run symbols until all have ended; return them, the one that ended first in front.
-
-    Raises:
-        TryLater: If a signal ends it before the exchange has responded.
-    """
+    """Until all have ended, the first in front; TryLater if a signal comes before the exchange has responded."""
     with ExitStack() as alone:
         for one in lives:
             one.check()

@@ -36,7 +36,7 @@ FOREVER_US = 1 << 60
 
 
 def check_seen(others: OtherMarkets, task: str) -> None:
-    """Raise UsageError if other markets are declared in a way that a live market cannot follow."""
+    """UsageError for declarations that a live market cannot follow."""
     for name, one in others.declared().items():
         if "feed_latency_ms" in one:
             raise UsageError(
@@ -94,7 +94,7 @@ def is_own(declared: Mapping[str, Any], own: Place) -> bool:
 
 
 def feeds_of(terms: "Mapping[str, ShadowTerms]", parts: "Mapping[str, Parts]") -> dict[str, OtherFeed]:
-    """Return the feeds of other markets that are fed, on the grids of their *terms*, recorded by *parts*."""
+    """On the grids of their *terms*, recorded by *parts*."""
     openings = {name: term.opening(Market()) for name, term in terms.items()}
     return {
         name: OtherFeed(opening.instrument, opening=opening, strict_clock=True, told=_told_by(parts[name], terms[name]))
@@ -132,7 +132,7 @@ class OtherTaker:
         self._events.extend(events)
 
     def advance(self, until_us: int) -> None:
-        """Declare that no event up to and including an instant will follow."""
+        """No event up to and including an instant will follow."""
         self.settled_us = max(self.settled_us, until_us)
 
     def until(self, us: int) -> "list[FeedEvent]":
@@ -189,10 +189,10 @@ class EngineTaker:
         self._engine.feed_other(self._name, tuple(events))
 
     def advance(self, until_us: int) -> None:
-        """Ignore that no event up to an instant will follow: a trade acts on what has arrived."""
+        """A trade acts on what has arrived."""
 
     def pay(self, payment: "Payment") -> None:
-        """Ignore a payment of a market in which a trade has no orders."""
+        """A trade has no orders in this market."""
 
 
 def recordings(
@@ -223,7 +223,7 @@ class PairedPlay:
             taker.feed(events)
 
     def advance(self, until_us: int) -> None:
-        """Play everything due up to an instant, or as far as the other markets are known."""
+        """Or as far as the other markets are known."""
         until_us = min(until_us, *(taker.settled_us for taker in self._takers.values()))
         if until_us <= self.played_us:
             return
@@ -236,11 +236,7 @@ class PairedPlay:
 
 
 async def record_together(own: "Recording", others: "Sequence[Recording]") -> None:
-    """Run the recording of the own market, and the other markets' until it ends.
-
-    Raises:
-        MMError: What ended one of them; one that fails ends all.
-    """
+    """Until the own market's recording ends; one that fails ends all."""
     tasks = [asyncio.create_task(one.run()) for one in others]
     for task in tasks:
         task.add_done_callback(

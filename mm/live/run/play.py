@@ -77,11 +77,7 @@ class LivePlay:
     """A strategy, made from knobs and from the data known at the start.
 
     Args:
-        run: Records the read files; None if another run has recorded them.
         start: The initial account; None for the account of the knobs.
-
-    Raises:
-        NothingQuotable: If SIZE_RAMP makes orders smaller than the exchange accepts.
     """
 
     def __init__(
@@ -172,7 +168,7 @@ class PaperPlay(LivePlay):
         self.exchange.advance(until_us)
 
     def result(self, ended: Mapping[str, Any] | None = None) -> Result:
-        """Return the result; *ended* is the end reason of a live run, as in `RunTerms`."""
+        """*ended* as in `RunTerms`."""
         self.exchange.end_legs(self.exchange.engine.now_us)
         journal = self.exchange.journal()
         terms = run_terms(self._opening, self.rules, (self._quotes, self._fills, self._play.models.intensity))
@@ -208,9 +204,8 @@ class TradePlay(LivePlay):
         unvalued_fees: Mapping[str, str],
         payments: "Sequence[tuple[int, int, int]]" = (),
     ) -> Result:
-        """Return the result in the form of a backtest's; *ended* and *unvalued_fees* as in `RunTerms`. *payments* are
-        instant, µs, cost, and the target inventory's part of the cost, in 1e-8 of the quote asset, of each payment for
-        a position.
+        """As a backtest's; *ended* and *unvalued_fees* as in `RunTerms`. *payments* are instant, µs, cost, and the
+        target inventory's part of the cost, in 1e-8 of the quote asset.
         """
         terms = run_terms(self._opening, self.rules, (self._quotes, self._fills, None))
         begun = (max(journal.counters["first_us"], 0),)
@@ -228,7 +223,7 @@ class TradePlay(LivePlay):
 
 
 def paid_rate_e8(journal: "Journal", grid: Instrument) -> int | None:
-    """Return the fee rate that fills paid, 1e-8 of the notional: the exchange's, not a knob's; None without fills."""
+    """1e-8 of the notional: the exchange's own; None without fills."""
     worth = grid.tick_e8 * grid.lot_e8 * grid.multiplier
     notional_e16 = sum(ticks * lots * worth for ticks, lots in journal.fills[:, 3:5].tolist())
     fees_e8 = sum(journal.fills[:, 5].tolist())
@@ -258,7 +253,7 @@ class Follower:
     def moved(self, to: str | None) -> None: ...
 
     def paid(self, payment: "Funding") -> None:
-        """Do nothing: only a paper account pays what the market is told to."""
+        """Only a paper account pays what the market is told to."""
 
 
 class TradeFollower(Follower):
@@ -313,7 +308,7 @@ class ShadowFollower(Follower):
         super().__init__(play, play.grid, played)
 
     async def follow(self, market: "MarketState", settled_us: Callable[[], int]) -> None:
-        """Advance time while nothing arrives, as far as no earlier event can still arrive."""
+        """While nothing arrives, as far as no earlier event can still arrive."""
         while True:
             await asyncio.sleep(STEP_S)
             if self._feed is None:

@@ -147,11 +147,7 @@ class Quote:
         self.end = replace(self.end, refused=error)
 
     def write(self, trade: TradeRun) -> None:
-        """Write the results of the trade.
-
-        Raises:
-            Incomplete: If it was killed, or the disk refused a part of it; the run folder is whole.
-        """
+        """Incomplete if it was killed, or the disk refused a part of it; the run folder is whole."""
         end, symbol, left = self.end, trade.key, trade.left_text()
         try:
             legs = {name: leg.quote.end for name, leg in self.source.legs.items() if leg.trade.failure is None}
@@ -253,7 +249,7 @@ class Quoting:
         return TradeEnd(reason, killed, self._refused(unrecorded), play, account, trader, lags)
 
     async def _join(self, play: TradePlay, position_e8: int) -> None:
-        """Join the other symbols of the account: none begins before all are known."""
+        """No symbol of the account begins before all are known."""
         trade = self._trade
         prices = [e8(price) for price in (trade.terms.best_bid, trade.terms.best_ask) if price]
         with trade.under_changed_rules():
@@ -261,7 +257,7 @@ class Quoting:
         await trade.account.join(trade.key, AccountSymbol(play.engine))
 
     def _check_limits(self, play: TradePlay, position_e8: int, price_e8: int) -> None:
-        """Raise UsageError if a limit is below one order, at a price of the first book."""
+        """UsageError if a limit is below one order, at a price of the first book."""
         symbol = self._trade.key
         qty_e8 = play.rules.quote_lots * play.grid.lot_e8
         notional_e8, risk = qty_e8 * price_e8 // E8, self._trade.strategy.risk
@@ -350,10 +346,10 @@ class Quoting:
     async def _record(
         self, trader: Trader, follower: TradeFollower, others: list[Recording]
     ) -> tuple[str, OSError | None]:
-        """Record and trade until one of the two ends; end the orders first, then the recording.
+        """Until one of the two ends: the orders first, then the recording.
 
         Returns:
-            Why it ended, and the disk's error of the recording.
+            Why it ended, and the recording's disk error.
         """
         trade, gateway = self._trade, self._gateway
         recording = trade.recording = Recording(replace(trade.parts, follower=follower), trade.run.log, trade.clock)
@@ -421,9 +417,7 @@ class Quoting:
         return REGRIDDED if trade.grid_changed() else None
 
     def _margin_breach(self, observer: TradeObserver) -> tuple[str, int, int] | None:
-        """Return the limit of a contract that is broken at the mark price, its value and its bound, in 1e-8;
-        or None.
-        """
+        """The limit that is broken at the mark price, its value and its bound, in 1e-8."""
         wanted, found = self._trade.knobs.contracts, observer.metrics.contract
         if wanted is None or found is None:
             return None

@@ -73,7 +73,7 @@ class RowsSeen:
 
 
 def as_it_was(tape: Tape, seen: "NDArray[np.bool_]", end_us: int) -> Tape:
-    """Return the events of *tape* that were *seen*, up to *end_us*: the market on which the shadow traded."""
+    """The events that were *seen*, up to *end_us*."""
     size = np.diff(tape.first_row)
     rows = np.repeat(seen, size)
     tops = seen[tape.top_event]
@@ -125,7 +125,7 @@ def replay(terms: ShadowTerms, knobs: PlayKnobs, data_root: Path, folder: Path) 
 def received(
     terms: ShadowTerms, grid: "Instrument", data_root: Path, qty_step_e8: int | None = None
 ) -> tuple[Tape | None, Inputs]:
-    """Return the market of the recorded day as the shadow received it, None without any, and the files read."""
+    """The recorded day as the shadow received it, and the files read."""
     gone = not terms.rows_run_id or terms.moved_to == ""
     day = None if gone else day_folder(data_root, terms.symbol, terms.day)
     seen = RowsSeen.of(day, terms.rows_run_id) if day else None
@@ -179,11 +179,7 @@ class ReplayComparison:
 
 
 def compare(live: Path, again: Path, symbol: str, late_us: int) -> ReplayComparison:
-    """Compare the tables of two folders.
-
-    Args:
-        late_us: Lag from which a decision counts as late, µs.
-    """
+    """*late_us*: lag from which a decision counts as late."""
     cells = [[line.split(",", LAG + 1) for line in _rows(one / decisions_name(symbol))] for one in (live, again)]
     try:
         lags = [int(row[LAG]) for row in cells[0]]
@@ -214,7 +210,7 @@ def compare(live: Path, again: Path, symbol: str, late_us: int) -> ReplayCompari
 def compare_with_replay(
     terms: ShadowTerms, knobs: PlayKnobs, data_root: Path, live: Path
 ) -> tuple[ReplayComparison, Any]:
-    """Replay the day that a shadow recorded, and compare the tables in its folder *live* with the replay's."""
+    """*live* is the folder of the shadow's tables."""
     with tempfile.TemporaryDirectory(prefix="mm-reconcile-") as scratch:
         inputs = replay(terms, knobs, data_root, Path(scratch))
         found = compare(live, Path(scratch), terms.symbol, us_from_ms(knobs.execution.order_latency_ms))

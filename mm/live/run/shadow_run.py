@@ -69,12 +69,7 @@ class ShadowRun(LiveRun):
         return False
 
     async def learn(self) -> None:
-        """Ask the exchange for the terms, and prepare the run; nothing is recorded yet.
-
-        Raises:
-            TryLater: If the exchange does not list the symbol any more, or has other rules than it was played with.
-            UsageError: If it does not list it, and it was never played.
-        """
+        """Ask for the terms, and prepare; nothing is recorded yet. Raises TryLater or UsageError."""
         try:
             with self.under_changed_rules():
                 await super().learn()
@@ -153,11 +148,7 @@ class ShadowRun(LiveRun):
         return self._killed_by or (self.switch_watch.why if self.switch_watch.triggered else None)
 
     def write(self) -> None:
-        """Write the results, and compare them with the replay of the day.
-
-        Raises:
-            Incomplete: If the exchange has changed the grid, or the day has other files; the run folder is whole.
-        """
+        """And compare with the replay of the day; Incomplete if the grid changed, or the day has other files."""
         run, terms, play = self.run, self.terms, self._play
         changed = self.regridded
         if terms.moved_to is not None:

@@ -91,10 +91,7 @@ class ShadowTerms:
         (folder / TERMS).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
     def regridded(self, session: "LiveSession | None") -> TryLater | None:
-        """Return an error if the exchange has changed the grid since the start; None if it is the same.
-
-        Prices, quantities and limits of a run are in the steps of its start: it must end, and another one start.
-        """
+        """An error if the exchange has changed the grid: the run must end, and another one start."""
         if session is None or session.instrument is None:
             return None
         known, now = from_exchange_info(self.entry, TERMS), session.grid
@@ -127,10 +124,9 @@ class ShadowTerms:
         return Play.of(replace(knobs, execution=as_received, risk=NO_RISK), Markets([opening]))
 
     def opening(self, market: Market) -> Tape:
-        """Return a tape of only the first book: the grid, and all that a backtest derives from the start of a day.
+        """Only the first book: all that a backtest derives from the start of a day.
 
-        Its lot is a thousandth of the quantity step, or 1e-8 if that does not divide it. Tick and lot divide what rests
-        from before a change of the grid; our orders keep to the exchange's steps.
+        Its lot is a thousandth of the quantity step, or 1e-8 if that does not divide it.
         """
         known = from_exchange_info(self.entry, TERMS)
         step_e8 = known.lot_e8 if market.qty_step is None else e8(market.qty_step)
@@ -149,7 +145,7 @@ class ShadowTerms:
 
 
 async def learn_terms(rest: "RestClient", symbol: str, day: str, log: "Logger") -> ShadowTerms:
-    """Return the exchange's current terms of *symbol*; queries are retried without limit until there is a response."""
+    """Queries are retried without limit."""
     entry = await _until(rest, symbol, log, lambda: rest.exchange_info(symbol), ExchangeInfo)
     us, book = await book_of(rest, symbol, log, _BOOK_LEVELS)
     bid, ask = (side[0][0] if side else None for side in (book.bids, book.asks))
@@ -169,7 +165,7 @@ def _finer(step_e8: int, texts: Iterable[str]) -> str:
 
 
 async def book_of(rest: "RestClient", symbol: str, log: "Logger", levels: int) -> tuple[int, DepthSnapshot]:
-    """Return when the current book arrived, µs, and its best *levels* per side."""
+    """When the current book arrived, µs, and its best *levels* per side."""
 
     async def book() -> Answer:
         await rest.until_depth(symbol, levels)

@@ -28,7 +28,7 @@ _ID, _ACTIVE, _US = (ORDER_COLUMNS.index(name) for name in ("order_id", "active_
 
 
 def with_acceptances(journal: Journal, accepted_us: Mapping[int, int]) -> Journal:
-    """Return a journal whose orders rest from the instants of their acceptance by the exchange."""
+    """Orders rest from the instants at which the exchange accepted them."""
     orders = journal.orders.copy()
     if len(orders):
         known = np.full(int(orders[:, _ID].max()) + 1, journal.counters["last_us"] + 1, np.int64)
@@ -41,7 +41,7 @@ def with_acceptances(journal: Journal, accepted_us: Mapping[int, int]) -> Journa
 
 
 def write_fills(path: Path, fills: Sequence[BookedFill], mids: "Table", grid: Instrument) -> int:
-    """Write the fills of a trade as the exchange's text, and return their number."""
+    """As the exchange's text; return the number of fills."""
     at = np.searchsorted(mids[:, 0], [fill.us for fill in fills], side="right") - 1
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(FILLS_HEAD + "\n")
@@ -66,7 +66,7 @@ def write_state(
     grid: Instrument,
     payments: Sequence[BookedPayment] = (),
 ) -> int:
-    """Write the state rows with the ledger's position and cash, and return their number."""
+    """With the ledger's position and cash; return the number of rows."""
     position_e8, cash_e8 = start_e8
     done = paid = 0
     with path.open("w", encoding="utf-8", newline="") as file:

@@ -87,12 +87,12 @@ class TradeJob(Protocol):
 
     @property
     def position(self) -> Mapping[str, str]:
-        """Position and cash for the last row of the audit log, as text; empty if they are not known."""
+        """For the last row of the audit log, as text."""
 
     async def work(self, opened: OpenTrade) -> None: ...
 
     def stop(self, reason: str) -> bool:
-        """End in order, for a signal or `KILL`; return whether something could end."""
+        """For a signal or `KILL`; return whether something could end."""
 
     def follows(self, why: str) -> bool: ...
 
@@ -149,7 +149,7 @@ class TradeRun(LiveRun):
             self.throw(reason)
 
     def throw(self, reason: str) -> None:
-        """Trigger the kill switch in a thread: orders are still being cancelled, and a disk may be slow."""
+        """In a thread: orders are still being cancelled, and a disk may be slow."""
         if self._throwing is None:
             self._throwing = Thread(target=self._throw, args=(reason,), name="kill")
             self._throwing.start()
@@ -166,12 +166,7 @@ class TradeRun(LiveRun):
             self.run.log.error("kill_switch_not_written", reason=reason, error=str(error))
 
     async def learn(self) -> None:
-        """Ask the exchange for the terms, and prepare the run; nothing is recorded or sent yet.
-
-        Raises:
-            TryLater: If the exchange does not list the symbol any more, which has been traded, or has other rules now.
-            UsageError: If it does not list it, and there is no audit log of it.
-        """
+        """Ask for the terms, and prepare; nothing is recorded or sent yet. Raises TryLater or UsageError."""
         try:
             with self.under_changed_rules():
                 await super().learn()
@@ -189,11 +184,7 @@ class TradeRun(LiveRun):
         return self.job.quotes
 
     def has_traded_with(self, *knobs: str) -> bool:
-        """Return whether the latest trade that has sent an order had the same values of some `SIZING` knobs.
-
-        Raises:
-            DataError: If an audit log that counts cannot be read.
-        """
+        """The latest trade that has sent an order had the same values of some `SIZING` knobs; raises DataError."""
         folder = audit_folder(self.day.out_root, self.symbol)
         history = self._history or read_history(folder, self.symbol, self.knobs.account, self.clock())
         before, now = history.books.traded, sizing(self.given())
@@ -211,7 +202,7 @@ class TradeRun(LiveRun):
         return from_exchange_info(self.terms.entry, "exchangeInfo")
 
     def _account_check(self, history: RunHistory, instrument: Instrument) -> AccountCheck:
-        """Return the check of the balances; other traders of this host may have traded an asset too.
+        """Other traders of this host may have traded an asset too.
 
         An asset of several symbols of this process is compared from the start of the process on.
         """
@@ -233,7 +224,7 @@ class TradeRun(LiveRun):
         )
 
     def check(self) -> None:
-        """Raise SafetyError if the kill switch is triggered, unless the job is what that leaves to a person."""
+        """SafetyError if the kill switch is triggered, unless that leaves the job to a person."""
         if self.job.quotes:
             super().check()
 
@@ -248,13 +239,8 @@ class TradeRun(LiveRun):
         return any(self.locks.is_held(name) for name in self.locks.symbols().difference(self.at.symbols))
 
     async def play(self) -> None:
-        """Trade until a signal, a kill, the end of the window, or another end of the recording.
-
-        Raises:
-            SafetyError: If the kill switch is triggered.
-            UsageError: If the exchange does not accept the key.
-            DataError: If the symbol does not trade, an audit log cannot be read, or the venue was reset.
-            TryLater: If the exchange cannot be reached, or the audit log cannot be written at the start.
+        """Until a signal, a kill, the end of the window or of the recording; SafetyError, UsageError, DataError or
+        TryLater.
         """
         try:
             await self._play()
@@ -329,7 +315,7 @@ class TradeRun(LiveRun):
         log.info("account_fees", maker=own["maker_fee_rate"], taker=own["taker_fee_rate"], in_bnb=rates.burns)
 
     async def unless_stopped(self, work: Coroutine[Any, Any, _Found]) -> _Found:
-        """Return the result of a part of the start; raises if the trade is stopped or killed before its end."""
+        """Raises if the trade is stopped or killed before the end of *work*."""
         starting, stopping = asyncio.ensure_future(work), asyncio.ensure_future(self._stop_wanted.wait())
         try:
             await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)

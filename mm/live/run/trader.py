@@ -124,10 +124,7 @@ class TradeAccount:
         self._engine.manager.guard.transfer(more_e8)
 
     def pay(self, found: PositionIncome, us: int, target_lots: int) -> None:
-        """Tell the engine of a payment for the position, which the ledger has, reported at *us*.
-
-        *target_lots* is what the strategy would hold anyway: its part of the payment is not the quotes'.
-        """
+        """The ledger has the payment; *target_lots*, which the strategy would hold anyway, pay their part."""
         held_lots = self._engine.inventory_lots
         of_target_e8 = -found.amount_e8 * target_lots // held_lots if held_lots else 0
         self._engine.paid(us, -found.amount_e8)
@@ -144,7 +141,7 @@ class TradeAccount:
         return {asset: short_text(paid) for asset, paid in sorted(paid_e8.items())}
 
     def book(self, order_id: int, fill: AccountFill, us: int) -> bool:
-        """Tell the engine of a fill, reported at *us*; return False if it has it, or an earlier run booked it."""
+        """False if the engine has the fill, or an earlier run booked it."""
         self.ledger.book(fill, order_id)
         booked = self.ledger.run_fills.get(fill.trade_id)
         if booked is None or booked.state_row >= 0:
@@ -260,9 +257,9 @@ class Trader(OrderListener):
             self.end(KILL)
 
     def _is_held(self, us: int) -> bool:
-        """Return whether no step is made: the process was stopped, and what came meanwhile has not been read.
+        """The process was stopped, and what came meanwhile has not been read: no step is made.
 
-        If reading it takes long, the quotes are pulled until it is done.
+        If reading takes long, the quotes are pulled until it is done.
         """
         before_us, self._step_us = self._step_us, us
         if self._held_us is None and before_us and us - before_us > STOPPED_US:
@@ -284,7 +281,7 @@ class Trader(OrderListener):
         return False
 
     def caught_up(self) -> bool:
-        """Make a step, and return whether orders may leave: what came while the process was stopped has been read."""
+        """Make a step; whether orders may leave."""
         self.act()
         return self._held_us is None or self.ended is not None
 
@@ -335,7 +332,7 @@ class Trader(OrderListener):
         await self._over.wait()
 
     def end(self, why: str) -> None:
-        """Stop sending; the first reason is kept."""
+        """The first reason is kept."""
         if self.ended is None:
             self.ended = why
             self._over.set()
@@ -353,7 +350,7 @@ class Trader(OrderListener):
     # ------------------------------------------------------------------ to the gateway
 
     def _send(self, messages: list[Message], us: int) -> None:
-        """Send messages; a cancel directly followed by an order of its side is sent as one replacement."""
+        """A cancel directly followed by an order of its side is sent as one replacement."""
         gateway, at, count = self._gateway, 0, len(messages)
         while at < count:
             action, order_id, side, _, lots, _ = messages[at]
@@ -427,12 +424,12 @@ class Trader(OrderListener):
         self._engine.amended(order_id, us, e8(qty) // self._grid.lot_e8)
 
     def amend_failed(self, order_id: int, us: int, refusal: Refusal) -> None:
-        """Handle a failed amendment; one that the exchange refuses for the order's sake is not retried."""
+        """An amendment that the exchange refuses for the order's sake is not retried."""
         self._engine.amend_failed(order_id, refusal.why not in OF_THE_LIMITS)
         self._log.info("amend_failed", order_id=order_id, code=refusal.code, message=refusal.message, at_us=us)
 
     def untraded(self) -> None:
-        """Let the market's session ask for the status: its halt ends the quotes until the symbol trades again."""
+        """Its halt ends the quotes until the symbol trades again."""
         self._ask_status()
 
     def funds(self, base_e8: int, quote_e8: int) -> None:

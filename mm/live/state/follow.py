@@ -90,12 +90,7 @@ class AuditFollower:
         self._batch: StateBatch | None = None
 
     def step(self, most: int = BATCH_ROWS) -> bool:
-        """Store the next rows; False if there are none.
-
-        Raises:
-            StoreUnavailable: If the store refuses them or is unavailable.
-            DataError: If a log cannot be read, or is not one.
-        """
+        """Store the next rows; False if there are none. Raises StoreUnavailable or DataError."""
         if self._books is None:
             self._restart()
         if self._batch is None:
@@ -111,7 +106,7 @@ class AuditFollower:
         return True
 
     def _restart(self) -> None:
-        """Read the logs again from the last one whose row 1 has the totals of all that the store has completely."""
+        """From the last log whose row 1 has the totals of all that the store has completely."""
         self.stored = self._backend.progress(self._symbol)
         starts = starts_of(self._folder)
         self._logs = LogSeries(self._folder, list(starts)[: self._first_needed(starts)])
@@ -146,7 +141,7 @@ class AuditFollower:
 
 
 def bring_up(backend: StateBackend, folder: Path, symbol: str) -> int:
-    """Update a connected store from the logs in a folder, and return the number of stored rows."""
+    """Return the number of stored rows."""
     follower = AuditFollower(folder, symbol, backend)
     before: dict[str, int] = backend.progress(symbol)
     while follower.step():
@@ -155,11 +150,7 @@ def bring_up(backend: StateBackend, folder: Path, symbol: str) -> int:
 
 
 def symbols_with_logs(root: Path) -> Iterator[str]:
-    """Yield the symbols that have audit logs below *root*, the folder ``audit``.
-
-    Raises:
-        DataError: If there is no such folder.
-    """
+    """*root* is the folder ``audit``; raises DataError without it."""
     if not root.is_dir():
         raise DataError(f"{root}: there are no audit logs; set OUT_ROOT to the folder that holds audit/<SYMBOL>")
     for folder in sorted(root.iterdir()):

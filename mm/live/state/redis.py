@@ -77,7 +77,7 @@ class RedisState:
             client.delete(f"fills:{symbol}", f"position:{symbol}", f"cursor:{symbol}")
 
     def publish(self, documents: Mapping[str, str], ticks: Sequence[Tick]) -> None:
-        """Store the latest documents by key, and ticks in their order; ticks that are stored already are skipped."""
+        """The latest documents by key, and ticks in order; ticks that are stored already are skipped."""
         commands = [_packed("SET", key, text) for key, text in documents.items()]
         commands += [_packed("XADD", tick.stream, tick.id, *chain(*tick.fields.items())) for tick in ticks]
         for stream in {tick.stream for tick in ticks}:
@@ -89,7 +89,7 @@ class RedisState:
                 raise StoreUnavailable(f"{self.place}: the state store refuses ({answer})")
 
     def last_tick(self, stream: str) -> tuple[int, int]:
-        """Return the id of the last entry of a stream, ms and number; zeros if it is empty."""
+        """The last entry's id, ms and number; zeros if the stream is empty."""
         with self._reconnecting():
             found = self._connected().xrevrange(stream, count=1)
         ms, _, number = found[0][0].partition("-") if found else ("0", "", "0")
@@ -102,7 +102,7 @@ class RedisState:
 
     @contextmanager
     def _connection(self) -> Iterator[Callable[[list[bytes]], list[Any]]]:
-        """Yield a function that sends commands on one connection, and returns their replies, errors included."""
+        """Yield a function that sends commands, and returns their replies, errors included."""
         import redis
 
         pool = self._connected().connection_pool

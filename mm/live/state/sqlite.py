@@ -18,13 +18,13 @@ def table_sql(name: str, table: StateTable, kinds: Mapping[str, str]) -> str:
 
 
 def column_sqls(name: str, table: StateTable, kinds: Mapping[str, str], present: Collection[str]) -> list[str]:
-    """Return the statements that add to a table of an earlier version the columns that are not *present*."""
+    """Add columns that a table of an earlier version lacks."""
     lacking = {column: kind for column, kind in table.columns.items() if column not in present}
     return [f"ALTER TABLE {name} ADD COLUMN {column} {kinds[kind]}" for column, kind in lacking.items()]
 
 
 def conflict_sql(table: StateTable) -> str:
-    """Return the end of an insert statement: the effect of a row with an existing key."""
+    """The end of an insert: the effect of a row with an existing key."""
     if not table.replaces:
         return f"ON CONFLICT ({', '.join(table.key)}) DO NOTHING"
     others = ", ".join(f"{column} = excluded.{column}" for column in table.columns if column not in table.key)

@@ -119,7 +119,7 @@ class StateBackend(Protocol):
     def progress(self, symbol: str) -> dict[str, int]: ...
 
     def apply(self, batch: StateBatch) -> bool:
-        """Store a batch completely or not at all; False if the store is not at the start of the batch."""
+        """Completely or not at all; False if the store is not at the start of the batch."""
 
     def forget(self, symbol: str) -> None: ...
 

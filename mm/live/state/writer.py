@@ -61,7 +61,7 @@ class _Live:
         self._last = max(self._last, self.backend.last_tick(self._stream))
 
     def send(self) -> bool:
-        """Send queued data, with several ticks at once; False if there was none. Refused data stays queued."""
+        """Several ticks at once; False if there was nothing. Refused data stays queued."""
         with self._lock:
             documents, self._documents = self._documents, {}
             inbox = [self._inbox.popleft() for _ in range(min(len(self._inbox), TICKS_AT_ONCE))]
@@ -115,7 +115,7 @@ class _Lane:
 
     @property
     def rows_missing(self) -> int:
-        """Number of rows of the run's log that the store lacks, including rows that are not written yet."""
+        """Including rows that are not written yet."""
         if self._audit is None or self._follower is None:
             return 0
         return max(0, self._audit.rows - self._follower.stored.get(self._audit.path.name, 0))
@@ -215,7 +215,7 @@ class StateWriter:
     def book(
         self, bids: Sequence[tuple[str, str]], asks: Sequence[tuple[str, str]], us: int, last_update_id: int
     ) -> None:
-        """Set ``lob:<SYMBOL>``: best levels first, price and quantity as text; do not modify the sequences later."""
+        """``lob:<SYMBOL>``: best levels first, price and quantity as text; do not modify the sequences later."""
         self._put("lob", {"bids": bids, "asks": asks, "us": us, "last_update_id": last_update_id})
 
     def pnl(self, us: int, **parts: object) -> None:
@@ -234,17 +234,17 @@ class StateWriter:
 
     @property
     def queue(self) -> int:
-        """Number of queued rows: documents, ticks, and rows of the run's log that the slowest store lacks."""
+        """Documents, ticks, and rows of the run's log that the slowest store lacks."""
         return max((lane.waiting for lane in self._lanes), default=0)
 
     @property
     def lag_s(self) -> float:
-        """Time since the slowest store with missing data was up to date, in s."""
+        """Since the slowest store with missing data was up to date."""
         now = time.monotonic()
         return max((now - lane.current_at for lane in self._lanes if lane.waiting), default=0.0)
 
     def close(self, timeout_s: float = 5.0) -> bool:
-        """Update all stores with all rows that the log can write, and disconnect."""
+        """With all rows that the log can write."""
         for lane in self._lanes:
             lane.closing.set()
         until = time.monotonic() + timeout_s

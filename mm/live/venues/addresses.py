@@ -49,7 +49,7 @@ _SWITCH_FORM = re.compile(r"(\w[\w-]*(?:\.[a-z]+)?):(\d+(?:\.\d+)?)\Z")
 
 
 def untrusted(url: str, why: str) -> SafetyError:
-    """Return the error for an exchange with the certificate of another address, or of an untrusted authority."""
+    """An exchange with the certificate of another address, or of an untrusted authority."""
     return SafetyError(
         f"{url.partition('?')[0]} is not trusted, and nothing was sent there ({why}); check the address, or name the "
         f"authority of its certificate in SSL_CERT_FILE"
@@ -65,15 +65,10 @@ def addresses(
     remote_box: bool = False,
     market: str = SPOT,
 ) -> VenueUrls:
-    """Return the addresses of a venue: the given ones, else Binance's published ones.
+    """The given addresses, else Binance's published ones; raises UsageError or SafetyError.
 
     Args:
         remote_box: Whether a box may be on another machine.
-
-    Raises:
-        UsageError: If the venue is a box and an address is missing.
-        SafetyError: If an address is the production exchange's, but the venue is another; or if the venue is a box, and
-            an address is not of this machine.
     """
     given = {"WS_URL": ws_url, "REST_URL": rest_url, "WS_API_URL": ws_api_url}
     missing = [name for name, url in given.items() if url is None]
@@ -106,7 +101,7 @@ def published(venue: str) -> dict[str, tuple[str, str]]:
 
 
 def _check_market(name: str, url: str, market: str) -> None:
-    """Raise SafetyError if an address serves another market of Binance: orders of a strategy would go there."""
+    """SafetyError: orders of a strategy would go to another market."""
     host = (urlsplit(url).hostname or "").lower()
     served = _SPOT_HOSTS if market == SPOT else _CONTRACT_HOSTS
     if _below(host, (*_PRODUCTION_DOMAINS, *_TESTNET_DOMAINS, "binancefuture.com")) and not _below(host, served):
@@ -122,10 +117,7 @@ def is_production(url: str) -> bool:
 
 
 def check_switches(venue: str, most: Mapping[str, str], environment: Mapping[str, str]) -> str | None:
-    """Refuse trading that the two switches do not allow; return a note if one of them has no effect.
-
-    Args:
-        most: The knob MAX_POSITION of each symbol, base asset.
+    """Refuse what the two switches do not allow; note one without effect.
 
     Raises:
         SafetyError: If the venue is production and TRADE_PRODUCTION is absent, malformed, not of each symbol, or allows
@@ -159,14 +151,14 @@ def check_switches(venue: str, most: Mapping[str, str], environment: Mapping[str
 
 
 def quiet_file(rest_url: str) -> Path | None:
-    """Return the file in which the processes of this user note until when an exchange refuses requests."""
+    """In which the processes of this user note until when an exchange refuses requests."""
     from mm.market_data.rate_budget import shared_path  # here, since a help text needs none of it
 
     return shared_path("weight", urlsplit(rest_url).netloc)
 
 
 def attempts_file(url: str) -> Path | None:
-    """Return the file in which the processes of this user count their attempts to connect to a host."""
+    """In which the processes of this user count their attempts to connect to a host."""
     from mm.market_data.rate_budget import shared_path
 
     return shared_path("connections", urlsplit(url).netloc)

@@ -91,7 +91,7 @@ _DUPLICATE = "Duplicate order"
 
 
 def stamp_us(stamp: int) -> int:
-    """Return a stamp of the exchange in µs; 0 for none."""
+    """In µs; 0 for none."""
     return exchange_us(stamp) if stamp else 0
 
 
@@ -243,10 +243,10 @@ def time_us(answer: ApiAnswer) -> int:
 
 
 class Signer:
-    """Makes signed request parameters.
+    """Signs the parameters of requests.
 
     Args:
-        window_ms: Receive window: time after its timestamp in which the exchange accepts a request.
+        window_ms: Time after a request's timestamp in which the exchange accepts it.
     """
 
     def __init__(self, credentials: Credentials, clock: ExchangeClock, window_ms: int) -> None:

@@ -129,7 +129,7 @@ class SpotVenue(OrderRequests):
     # requests that change orders
 
     def replace(self, old: LiveOrder, new: LiveOrder) -> Call:
-        """Send an order in place of another; if that one cannot be cancelled, nothing is placed."""
+        """If *old* cannot be cancelled, nothing is placed."""
         which: RequestParams = {"cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": old.exchange_id}
         return REPLACE_ORDER, {**self._terms(new), **which}
 
@@ -173,11 +173,7 @@ class SpotVenue(OrderRequests):
         return Replaced(cancelled, _refusal(parts.newOrderResponse, answer, message))
 
     def terms_of(self, answer: ApiAnswer) -> SymbolInfo:
-        """Return the terms of the symbol; an exchange that refuses to give them does not have it.
-
-        Raises:
-            DataError: If the exchange does not have it.
-        """
+        """An exchange that refuses to give the terms does not have the symbol: DataError."""
         return SymbolInfo(answer.result if answer.outcome is Outcome.DONE else b"{}", self._symbol)
 
     def ours_e8(self, instrument: Instrument, balances: Balances, orders: Iterable[LiveOrder]) -> tuple[int, int]:

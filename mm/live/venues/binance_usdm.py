@@ -164,13 +164,13 @@ class UsdmVenue(OrderRequests):
     # requests that change orders
 
     def replace(self, old: LiveOrder, new: LiveOrder) -> Call:
-        """Raise NotImplementedError: no request replaces an order."""
+        """No request replaces an order: NotImplementedError."""
         raise NotImplementedError(
             f"{self._symbol}: {old.client_id} cannot be replaced by {new.client_id} in one request"
         )
 
     def amend(self, order: LiveOrder, qty: str) -> Call:
-        """Give an order the quantity *qty* in all; it goes to the end of its queue, and keeps its ids."""
+        """To *qty* in all; the order goes to the end of its queue, and keeps its ids."""
         which = self._of(order.exchange_id) | {"side": SIDE_NAMES[order.side]}
         return MODIFY, which | {"quantity": qty, "price": order.price}
 
@@ -212,7 +212,7 @@ class UsdmVenue(OrderRequests):
         balances: Balances,  # noqa: ARG002
         orders: Iterable[LiveOrder],
     ) -> tuple[int, int]:
-        """Return that no balance binds: positions may be short, and the exchange judges the margin."""
+        """No balance binds: positions may be short, and the exchange judges the margin."""
         return unlimited(orders)
 
     # what only contracts have
@@ -241,7 +241,7 @@ class UsdmVenue(OrderRequests):
         return INCOME, {"symbol": self._symbol, **span}
 
     def incomes_of(self, answer: ApiAnswer) -> tuple[Sequence[PositionIncome], int]:
-        """Return funding and clearances of an answer, and how many changes it has in all."""
+        """Funding and clearances of an answer, and how many changes it has in all."""
         rows = INCOME_ROWS.decode(answer.result)
         return [row.read() for row in rows if row.incomeType in PAYING], len(rows)
 
@@ -255,7 +255,7 @@ class UsdmVenue(OrderRequests):
         return RULES.decode(answer.result).rules()
 
     def place_stop(self, client_id: str, side: int, trigger: str) -> Call:
-        """Let an order wait that closes the position of the other side once the mark price is at *trigger*."""
+        """It closes a position of the other side once the mark price is at *trigger*."""
         terms = {"algoType": "CONDITIONAL", "type": "STOP_MARKET", "workingType": "MARK_PRICE", "closePosition": "true"}
         whose = {"symbol": self._symbol, "side": SIDE_NAMES[side], "clientAlgoId": client_id}
         return PLACE_STOP, {**whose, **terms, "triggerPrice": trigger}

@@ -128,12 +128,7 @@ class SignedRest:
         """When the exchange last answered, or its block of requests ends, in s of the monotonic clock."""
 
     def request(self, verb: str, path: str, **parameters: str | int) -> Any:
-        """Send a request and return its answer.
-
-        Raises:
-            Unanswered: If there is none, or the exchange has forbidden requests.
-            Refused: If the exchange refuses it.
-        """
+        """Raises Unanswered, or Refused."""
         self._check_silence()
         if self._offset_ms is None:
             sent_ms = time.time_ns() // 1_000_000
@@ -233,7 +228,7 @@ class OrderCanceller:
         self._delay_s = _FIRST_DELAY_S
 
     def sweep(self, may: Callable[[], bool] = lambda: True) -> int | None:
-        """List the open orders and cancel those that are wanted; return how many there were."""
+        """Return how many orders were open and wanted."""
         try:
             found = {symbol: self._listed(symbol) for symbol in self._symbols}
             listed = {order.order_id: order for orders, _ in found.values() for order in orders}
@@ -264,7 +259,7 @@ class OrderCanceller:
 
     @property
     def unanswered_s(self) -> float:
-        """Time since the exchange has answered, or since its block of requests was over, in s."""
+        """Since the exchange has answered, or its block of requests was over."""
         return time.monotonic() - self._rest.answered_s
 
     @property
@@ -363,12 +358,12 @@ def _stop(row: dict[str, Any]) -> OpenOrderText:
 
 
 def is_ours(client_id: str) -> bool:
-    """Return whether a trader made this client id, of whatever host or folder."""
+    """A trader made this client id, of whatever host or folder."""
     return client_id.startswith(OWN_PREFIX)
 
 
 def run_of(client_id: str) -> str:
-    """Return the part of a trader's client id that names its run."""
+    """The part of a client id that names its run."""
     return client_id.rpartition("-")[0]
 
 
@@ -377,14 +372,13 @@ def cancel_until_none(
     give_up_s: float,
     waits: Callable[[OrderCanceller, str, float], object],
 ) -> dict[OrderCanceller, MMError]:
-    """Sweep until two listings in succession show no order; return why it was not reached, by exchange.
+    """Until two listings in succession show no order; return why that was not reached, by exchange.
 
     An exchange that does not answer, or refuses the key, keeps no other one waiting.
 
     Args:
         give_up_s: Longest time without an answer, in s; a time in which the exchange has blocked requests counts as
             answered.
-        waits: Called with the reason and the time, in s, of each wait for an answer.
     """
     due_s, empty = dict.fromkeys(cancellers, 0.0), dict.fromkeys(cancellers, False)
     failed: dict[OrderCanceller, MMError] = {}

@@ -37,7 +37,7 @@ class ContractChecks(OrderChecks):
     """The checks of a contract's orders; their band is around the mark price."""
 
     def no_amendment(self, order: LiveOrder, qty: str) -> Refusal | None:  # noqa: ARG002 - the protocol's
-        """Return that no order is lowered in its place: a modified one goes to the end of its queue."""
+        """A modified order goes to the end of its queue, so none is lowered in its place."""
         why = f"{self.instrument.symbol}: a modified order loses its place, so none is amended"
         return Refusal(0, why, Why.AMENDMENT)
 

@@ -47,7 +47,7 @@ class AccountFill:
 
     @property
     def paid_e8(self) -> int:
-        """The amount of quote asset that was exchanged, in 1e-8: the exchange's own, which also rounds it."""
+        """In 1e-8 of the quote asset, by the exchange's own rounding."""
         given_e8 = e8(self.quote_qty) if self.quote_qty else 0
         return given_e8 or e8(self.price) * e8(self.qty) // E8
 

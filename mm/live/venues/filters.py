@@ -28,10 +28,6 @@ class OrderChecks:
         """Return why the exchange would refuse an order; None if no reason is known.
 
         Whether the balance covers it is not checked here: the order manager does, by `ours_e8`.
-
-        Args:
-            price: Decimal text; empty for a MARKET order.
-            reduces: Whether it may only reduce a position: then it has no least notional.
         """
         price_e8, _, why = self._terms(price, qty, kind, reduces=reduces)
         if why:
@@ -54,7 +50,7 @@ class OrderChecks:
         return low_e8, min(highs_e8, default=0)
 
     def no_amendment(self, order: LiveOrder, qty: str) -> Refusal | None:
-        """Return why the exchange would not amend an order to *qty* in total; None if no reason is known."""
+        """To *qty* in total; None if no reason is known."""
         filters = self.instrument.filters
         _, qty_e8, why = self._terms(order.price, qty, order.kind)
         if not filters.amend_allowed:
@@ -65,7 +61,7 @@ class OrderChecks:
         return _failed(why) if why else None
 
     def _terms(self, price: str, qty: str, kind: str, *, reduces: bool = False) -> tuple[int, int, str]:
-        """Return price (0 for a MARKET order) and quantity in 1e-8, and why any market would refuse them."""
+        """Price (0 for a MARKET order) and quantity in 1e-8, and why any market would refuse them."""
         grid = self.instrument
         try:
             price_e8 = 0 if kind == _MARKET else grid.ticks(price) * grid.tick_e8
@@ -112,7 +108,7 @@ def _failed(why: str) -> Refusal:
 
 
 def ours_e8(instrument: Instrument, balances: Balances, orders: Iterable[LiveOrder]) -> tuple[int, int]:
-    """Return what the balances leave to the orders of one symbol: base and quote asset, in 1e-8."""
+    """Base and quote asset, in 1e-8, for the orders of one symbol."""
     locks_e8 = {-1: 0, 1: 0}
     for order in orders:
         locks_e8[order.side] += _locks_e8(order)

@@ -42,7 +42,7 @@ class Credentials:
         return b64encode(self._private.sign(payload.encode())).decode()
 
     def handed(self) -> dict[str, str]:
-        """Return what the guardian of a trader signs with; it goes there over a socket, and nowhere else."""
+        """What the guardian of a trader signs with; it goes there over a socket, and nowhere else."""
         private = "" if self._private is None else self._private.private_bytes_raw().hex()
         return {"key": self.key, "secret": self._secret.decode(), "private": private}
 
@@ -84,12 +84,7 @@ def read_credentials(
 
 
 def credentials_beside(environ: Mapping[str, str], market: str, own: Credentials) -> Credentials:
-    """Return the key of an account in another *market*: the key in variables with its name, else the *own* one.
-
-    Raises:
-        UsageError: As `read_credentials`.
-        SafetyError: As `read_credentials`.
-    """
+    """The key in variables with *market*'s name, else the *own* one; raises as `read_credentials`."""
     names = {name: variable_of(name, market) for name in (KEY, SECRET, KEY_FILE)}
     given = {name: environ[of_market] for name, of_market in names.items() if environ.get(of_market)}
     if not given:
@@ -136,11 +131,8 @@ def sorted_payload(parameters: Mapping[str, object]) -> str:
 
 
 def blank_process_list(secrets: Iterable[str | None], environ: MutableMapping[str, str] = os.environ) -> bool:
-    """Overwrite *secrets*, and the values of the key variables, in the memory shown by the process list.
+    """In the memory shown by the process list; False without ``/proc``.
 
-    Processes that are started later do not inherit them; they are removed from *environ*.
-
-    Returns:
-        Whether it succeeded: it requires ``/proc``, as on Linux.
+    The key variables are removed from *environ*: later processes do not inherit them.
     """
     return overwrite(text for text in [*secrets, *(environ.pop(name, None) for name in secret_variables())] if text)

@@ -92,13 +92,13 @@ class VenueLatency:
         return found.p50_us // 2 if found else 0
 
     def feed_us(self) -> int | None:
-        """Return the median delay of the book, at least 0; None without a message."""
+        """Median delay of the book, at least 0; None without a message."""
         found = self.tables()["depth"]
         return None if found is None else max(0, found.p50_us)
 
 
 class _Timed:
-    """The instants of the steps of one request, as the HTTP library reports them."""
+    """The instants of the steps of one request, from the HTTP library."""
 
     def __init__(self) -> None:
         self._at_ns: dict[str, int] = {}
@@ -128,13 +128,8 @@ class VenueProbe:
         self._found = VenueLatency()
 
     async def measure(self, samples: int, longest_s: float) -> VenueLatency:
-        """Return the latencies of *samples* requests, and of as many messages of each stream or of *longest_s*.
-
-        Raises:
-            UsageError: If the venue does not have the symbol.
-            DataError: If what answers is not the venue.
-            SafetyError: If its certificate is not trusted.
-            TryLater: If it does not answer, refuses requests for some time, or fails.
+        """Of *samples* requests, and as many messages of each stream or *longest_s*; UsageError, DataError, SafetyError
+        or TryLater.
         """
         steps = (
             (self._found.connects, "connection.connect_tcp.started", "connection.connect_tcp.complete"),

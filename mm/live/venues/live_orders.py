@@ -49,18 +49,14 @@ class LiveOrder:
     Attributes:
         order_id: The caller's number; `EARLIER` for an order without a caller.
         sent_ms: Timestamp of the request that placed it; 0 before it is sent, and for an earlier run.
-        window_ms: Time after *sent_ms* in which the exchange accepts the request.
         judged: Whether the request has arrived and was refused for its timestamp: it cannot arrive later.
         ending: The final state reported by the exchange; it is applied when the fills are complete.
         doubt: Which request has an unknown outcome.
         cancel_wanted: Whether to cancel it as soon as it is known to be open.
-        counts_after: Trades up to this id are not booked, since they are older than the ledger.
         presumed: Whether its end was inferred because the exchange does not have it.
         amend_wanted: Quantity to which to amend it as soon as it is known to be open; empty for none.
         amend_qty: Target quantity of an amendment in flight; empty if there is none.
-        amend_until_ms: Exchange time until which that amendment may still be accepted.
         amend_doubt: Whether its outcome is unknown.
-        reduces: Whether it may only reduce a position, not open or turn one.
         exchange_us: Since when it has been as last reported, by the exchange's clock, in µs; 0 if unknown.
     """
 
@@ -107,17 +103,16 @@ class LiveOrder:
         return e8(self.qty)
 
     def proves_absence(self, query_ms: int) -> bool:
-        """Return whether a query of timestamp *query_ms* that found no order proves that there will be none.
+        """A query of timestamp *query_ms* that found no order proves that there will be none.
 
-        The exchange accepts the order until its clock shows ``sent_ms + window_ms``, and a query only once its clock
-        shows more than ``query_ms - AHEAD_MS``; so our clock does not matter. If one of the two clocks was set, that
-        may take as long as the step; but what was refused for its timestamp has been judged.
+        The exchange accepts the order until its clock shows ``sent_ms + window_ms``, and a query only from ``query_ms -
+        AHEAD_MS`` on.
         """
         return self.judged or is_too_late(self.sent_ms + self.window_ms, query_ms)
 
 
 def is_too_late(until_ms: int, query_ms: int) -> bool:
-    """Return whether a request that the exchange accepts until *until_ms* is decided for a query of *query_ms*."""
+    """A request that the exchange accepts until *until_ms* is decided for a query of *query_ms*."""
     return query_ms >= until_ms + AHEAD_MS + _MARGIN_MS
 
 

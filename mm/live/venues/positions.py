@@ -113,7 +113,6 @@ class ContractSetup(NamedTuple):
 
     Attributes:
         several_assets: Whether several assets serve as margin of all positions.
-        leverage: Notional over margin that a position may have.
         most_notional_e8: Largest notional at that leverage, in 1e-8 of the quote asset; 0 for no bound.
     """
 
@@ -129,7 +128,7 @@ class ContractSetup(NamedTuple):
 
 
 def check_setup(symbol: str, setup: ContractSetup, leverage: int | None, margin_type: str | None) -> None:
-    """Raise Mismatch if an account is not set up for a trader, or not with *leverage* and *margin_type*, if given."""
+    """Raise Mismatch if the account is not set up for a trader, or not with these."""
     if setup.hedged:
         raise Mismatch(
             f"{symbol}: the account is in hedge mode, in which a sell opens a short beside a long instead of closing "

@@ -72,5 +72,4 @@ class Refusal(NamedTuple):
 
 
 def unsent(why: str) -> Refusal:
-    """Return the refusal of a request that is not sent, for a reason of our own."""
     return Refusal(NOT_SENT, why, Why.NOT_SENT)

@@ -53,11 +53,7 @@ class CountWindow:
 
 
 class OrderLimits:
-    """The limits of one account at one address.
-
-    Args:
-        budget: Shared with the other processes of this host; None keeps the limits to this one.
-    """
+    """The limits of one account at one address."""
 
     def __init__(
         self,
@@ -127,7 +123,7 @@ class OrderLimits:
         return max(0.0, self._silent_until_s - self._now_s())
 
     async def may_connect(self) -> None:
-        """Wait until a connection may be attempted, and count it."""
+        """Also counts the attempt."""
         if self._attempts:
             await self._attempts.granted(1)
 
@@ -137,7 +133,7 @@ class OrderLimits:
 
     @property
     def orders_used(self) -> bool:
-        """Whether the exchange's count of orders leaves no room in a window longer than a minute."""
+        """In a window longer than a minute."""
         now_s = self._now_s()
         return any(
             kind == "ORDERS" and window_s > _UNITS_S["MINUTE"] and window.used(now_s) >= window.limit
@@ -145,7 +141,7 @@ class OrderLimits:
         )
 
     def refusal(self, kinds: Collection[str] = tuple(_REFUSALS)) -> Refusal | None:
-        """Return the refusal if no request that counts in *kinds* may be sent now; None if one may."""
+        """None if a request that counts in *kinds* may be sent now."""
         now_s = self._now_s()
         if now_s < self._silent_until_s:
             left_s = self._silent_until_s - now_s

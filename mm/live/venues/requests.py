@@ -47,7 +47,7 @@ async def answer_of(send: Send, call: Call) -> ApiAnswer:
 
 
 async def measure(send: Send, clock: ExchangeClock, time: Call, time_us: Callable[[ApiAnswer], int]) -> None:
-    """Measure the exchange's clock by the request *time*, if it is answered."""
+    """By the request *time*, if it is answered."""
     sent_us = clock.now_us()
     answer = await answer_of(send, time)
     if answer.outcome is Outcome.DONE:

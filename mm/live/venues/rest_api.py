@@ -95,7 +95,7 @@ class RestApi:
         done(answer)
 
     def _signed(self, route: Route, stamped: dict[str, str | int]) -> tuple[str, str, dict[str, str]]:
-        """Return verb, target and headers of a request that is sent now; orders keep their original timestamp."""
+        """Orders keep their original timestamp."""
         verb, path = route.verb, route.path
         if not route.signed:
             return verb, f"{path}?{unsigned_query(stamped)}", {}

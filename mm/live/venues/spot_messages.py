@@ -156,7 +156,7 @@ class ExecutionEvent(OrderReport, gc=False):
 
     @property
     def client_ids(self) -> tuple[str, str]:
-        """The client id of the order; in the event of a cancel, the other id belongs to the request."""
+        """In the event of a cancel, the other id belongs to the request."""
         return self.C or self.c, self.c
 
     @property

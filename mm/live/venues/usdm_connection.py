@@ -85,7 +85,7 @@ class UsdmConnection:
         return self._api.unread or (self._link is not None and self._link.unread)
 
     def request(self, route: Route, parameters: RequestParams, done: Done) -> int:
-        """Send a request and return its timestamp, in ms of the exchange; by REST if the API lacks it."""
+        """By REST if the API lacks it; return the timestamp, in ms of the exchange."""
         if route.by_rest:
             return self._rest.request(route, parameters, done)
         return self._api.request(route, parameters, self._watched(done) if route.counted else done)
@@ -172,7 +172,7 @@ class UsdmConnection:
             link.abort()
 
     async def _keep(self, link: Link) -> None:
-        """Keep the key alive; end the stream if the exchange does not know it any more."""
+        """End the stream if the exchange does not know the key any more."""
         while True:
             await asyncio.sleep(self._kept_s)
             answer = await self._ask(PING_STREAM)
@@ -222,7 +222,7 @@ class _ApiWatcher:
         self._lost(why)
 
     def event(self, kind: str, body: bytes, us: int) -> None:
-        """Do nothing: the events of the account come by the stream."""
+        """The events of the account come by the stream."""
 
 
 def _key_of(answer: ApiAnswer) -> str:

@@ -108,10 +108,7 @@ class OrderApi(Protocol):
     def up(self) -> bool: ...
 
     def request(self, route: Route, parameters: RequestParams, done: Done) -> int:
-        """Send a request and return its timestamp, in ms of the exchange.
-
-        *done* is called with its answer, never before this has returned.
-        """
+        """Return the timestamp, in ms of the exchange; *done* gets the answer, never before this returns."""
 
 
 class Replaced(NamedTuple):
@@ -154,7 +151,7 @@ class FeeRates(NamedTuple):
     discounted_e8: tuple[int, int]
 
     def paid_e8(self, *, held: bool) -> tuple[int, int]:
-        """Return the rates of maker and taker that are paid; *held* is whether the discount asset is held."""
+        """*held*: the account holds the discount asset."""
         return self.discounted_e8 if self.burns and held else (self.maker_e8, self.taker_e8)
 
 
@@ -178,7 +175,7 @@ class OrderEvent(Protocol):
 
     @property
     def forced(self) -> str:
-        """What the exchange does by this order, which is its own, such as a liquidation; empty for one of a client."""
+        """What the exchange does by an order of its own, such as a liquidation; empty for a client's."""
 
     def seen(self, client_id: str, us: int) -> OrderSeen: ...
 
@@ -257,16 +254,13 @@ class OrderFilters(Protocol):
     def refusal(
         self, side: int, price: str, qty: str, kind: str, open_orders: Iterable[LiveOrder], *, reduces: bool = False
     ) -> Refusal | None:
-        """Return why the exchange would refuse an order, with *open_orders* open; None if no reason is known.
-
-        *reduces* is whether it may only reduce a position.
-        """
+        """As the exchange would, with *open_orders* open; *reduces*: it may only reduce a position."""
 
     def bounds_e8(self, side: int) -> tuple[int, int]:
-        """Return the lowest and the highest price of an order of *side*, in 1e-8; 0 for no bound."""
+        """Lowest and highest price, in 1e-8; 0 for no bound."""
 
     def no_amendment(self, order: LiveOrder, qty: str) -> Refusal | None:
-        """Return why the exchange would not amend an order to *qty* in all; None if no reason is known."""
+        """To *qty* in all; None if no reason is known."""
 
 
 class SymbolTerms(Protocol):
@@ -300,20 +294,20 @@ class ContractRequests(Protocol):
     def position_of(self, answer: ApiAnswer) -> PositionSeen: ...
 
     def incomes(self, since_us: int, page: int) -> Call:
-        """Ask for the payments of the symbol since an instant, oldest first; pages count from 1."""
+        """Oldest first; pages count from 1."""
 
     def incomes_of(self, answer: ApiAnswer) -> tuple[Sequence[PositionIncome], int]:
-        """Return the payments of an answer that are booked, and how many it has in all."""
+        """The booked payments of an answer, and how many it has in all."""
 
     def count_down(self, ms: int) -> Call:
-        """Let the exchange cancel all open orders of the symbol in *ms*, unless this is sent again; 0 ends it."""
+        """The exchange then cancels all open orders, unless this is sent again; 0 ends it."""
 
     def trading_rules(self) -> Call: ...
 
     def trading_rules_of(self, answer: ApiAnswer) -> Sequence[RuleSeen]: ...
 
     def place_stop(self, client_id: str, side: int, trigger: str) -> Call:
-        """Let an order wait that closes the position of the other side once the mark price is at *trigger*."""
+        """It closes a position of the other side once the mark price is at *trigger*."""
 
     def cancel_stop(self, client_id: str) -> Call: ...
 
@@ -324,7 +318,7 @@ class ContractRequests(Protocol):
     def stop_of(self, answer: ApiAnswer) -> StopSeen: ...
 
     def forced(self, client_id: str) -> str:
-        """Return what the exchange has done by an order of its own, or by a stop of ours; empty if it is neither."""
+        """By an order of the exchange, or a stop of ours; empty if it is neither."""
 
 
 class SymbolVenue(Protocol):
@@ -344,17 +338,17 @@ class SymbolVenue(Protocol):
 
     @property
     def contract(self) -> ContractRequests | None:
-        """What only contracts have; None for a symbol whose assets the account holds."""
+        """None for a symbol whose assets the account holds."""
 
     # requests that change orders
 
     def place(self, order: LiveOrder) -> Call: ...
 
     def replace(self, old: LiveOrder, new: LiveOrder) -> Call:
-        """Send an order in place of another; if that one cannot be cancelled, nothing is placed."""
+        """If *old* cannot be cancelled, nothing is placed."""
 
     def amend(self, order: LiveOrder, qty: str) -> Call:
-        """Lower an order to *qty* in all, in its place; its client id stays."""
+        """To *qty* in all, in its place; its client id stays."""
 
     def cancel(self, order: LiveOrder) -> Call: ...
 
@@ -395,28 +389,20 @@ class SymbolVenue(Protocol):
     def amended(self, answer: ApiAnswer) -> OrderSeen: ...
 
     def replaced(self, answer: ApiAnswer) -> Replaced:
-        """Return the outcome of a replacement, executed or refused, in both halves."""
+        """Executed or refused, in both halves."""
 
     def trades(self, answer: ApiAnswer) -> Sequence[AccountFill]:
-        """Return the trades of an answer, by id; their client ids are not known."""
+        """By id; client ids are not known."""
 
     def listed(self, answer: ApiAnswer) -> ListedOrder: ...
 
     def listed_all(self, answer: ApiAnswer) -> Sequence[ListedOrder]: ...
 
     def terms_of(self, answer: ApiAnswer) -> SymbolTerms:
-        """Return the terms of the symbol.
-
-        Raises:
-            DataError: If the exchange does not have it.
-        """
+        """DataError if the exchange does not have the symbol."""
 
     def ours_e8(self, instrument: Instrument, balances: Balances, orders: Iterable[LiveOrder]) -> tuple[int, int]:
-        """Return what the account leaves to the orders of the symbol, those that are open included.
-
-        Returns:
-            The base asset that may be sold, and the quote asset that may be spent, in 1e-8.
-        """
+        """Base asset to sell and quote asset to spend, in 1e-8, open orders included."""
 
 
 class AccountVenue(Protocol):
@@ -428,7 +414,7 @@ class AccountVenue(Protocol):
     def orders_of(self, symbol: str) -> SymbolVenue: ...
 
     def limits(self, urls: "VenueUrls", seconds: Callable[[], float]) -> "OrderLimits":
-        """Return the limits of an account, shared with the other processes of this host."""
+        """Shared with the other processes of this host."""
 
     def transports(self, wiring: Wiring, watcher: ApiWatcher) -> tuple[OrderConnection, RestTransport]: ...
 
@@ -451,8 +437,4 @@ class AccountVenue(Protocol):
     def price(self, answer: ApiAnswer) -> str: ...
 
     def event(self, kind: str, body: bytes) -> AccountEvent | None:
-        """Return an event of the account; None for one that says nothing of orders or balances.
-
-        Raises:
-            msgspec.MsgspecError: If it cannot be read.
-        """
+        """None for an event that says nothing of orders or balances; MsgspecError if unreadable."""

@@ -71,7 +71,7 @@ class _Mailbox(Inbox):
 
 
 def linked(url: str, take: Take, clock_us: Callable[[], int] = now_us) -> Link:
-    """Return a connection over a socket; *clock_us* stamps arriving data, in µs."""
+    """*clock_us* stamps arriving data."""
     return Link(_Mailbox(take, clock_us), url, 0)
 
 
@@ -130,7 +130,7 @@ class WsApi:
     # requests
 
     def request(self, route: Route, parameters: RequestParams, done: Done) -> int:
-        """Send a request and return its timestamp, in ms of the exchange; *done* gets the answer later."""
+        """Return the timestamp, in ms of the exchange; *done* gets the answer later."""
         if not self.up or self._link is None or self._limits.silence_s:
             unsent(done, self._clock, "blocked by the exchange" if self.up else "the WebSocket API is not connected")
             return self._clock.timestamp_ms()
@@ -212,7 +212,7 @@ class WsApi:
         waiting.done(answer)
 
     def _revoked(self, message: WsMessage) -> int | None:
-        """Handle an answer without an id: it belongs to a session whose key is no longer valid."""
+        """An answer without an id belongs to a session whose key is no longer valid."""
         error = message.error
         if error is None or error.code not in NOT_AUTHORIZED:
             return None
@@ -237,7 +237,7 @@ class WsApi:
     # the connection
 
     async def run(self) -> None:
-        """Keep a connection open until `close`, or until the exchange rejects the key."""
+        """Until `close`, or until the exchange rejects the key."""
         loop = asyncio.get_running_loop()
         while not self._closing and self.failure is None:
             await asyncio.sleep(max(self._backoff.delay(loop.time()), self._limits.silence_s))
@@ -299,7 +299,7 @@ class WsApi:
         return why
 
     async def _keep_alive(self, link: Link) -> None:
-        """Send a request after a period without data: this detects dead connections, and measures the clock."""
+        """After a period without data: this detects dead connections, and measures the clock."""
         while True:
             await asyncio.sleep(IDLE_S)
             if self._clock.now_us() - self.received_us >= IDLE_S * 1e6 and link is self._link:

@@ -44,6 +44,7 @@ class _Interest(Struct):
 
 
 ContractMessage = MarkPrice | ForceOrder | BookTicker
+BestTaker = Callable[[int, int, BookTicker], object]
 _TYPES: dict[str, type[ContractMessage]] = {
     "markPriceUpdate": MarkPrice,
     "forceOrder": ForceOrder,
@@ -66,12 +67,17 @@ class ContractWriter:
 
     Args:
         heard: Called with each row that a signal may read, once it is written.
+        best: Called with the row number, the arrival in µs, and best prices, once they are written.
     """
 
     def __init__(
-        self, symbol: str, writer: Callable[[], "DayWriter"], heard: Callable[[ContractRow], object] = lambda _: None
+        self,
+        symbol: str,
+        writer: Callable[[], "DayWriter"],
+        heard: Callable[[ContractRow], object] = lambda _: None,
+        best: BestTaker = lambda _seq, _us, _best: None,
     ) -> None:
-        self._symbol, self._writer, self._heard = symbol, writer, heard
+        self._symbol, self._writer, self._heard, self._told_best = symbol, writer, heard, best
         self.last_mark_ms = self._last_id = -1
         self._seen: list[ForceOrder] = []
         self._at_us = 0
@@ -111,7 +117,8 @@ class ContractWriter:
             self._last_id = best.u
             writer = self._writer()
             row = [best.u, *cells, exchange_ms(best.T)]
-            writer.of_contract(writer.folder.best, self.arrived(recv_us), exchange_ms(best.E), row)
+            at_us = self.arrived(recv_us)
+            self._told_best(writer.of_contract(writer.folder.best, at_us, exchange_ms(best.E), row), at_us, best)
 
     def _forced(self, recv_us: int, forced: ForceOrder) -> None:
         order = forced.o
@@ -140,6 +147,7 @@ class ContractFeed:
     """Writes the messages of a contract's further streams.
 
     Args:
+        heard, best: As of a `ContractWriter`.
         clock: The instant to which the market may have been played, µs: no row arrives before it.
     """
 
@@ -150,9 +158,10 @@ class ContractFeed:
         log: "Logger",
         heard: Callable[[ContractRow], object] = lambda _: None,
         clock: Callable[[], int] = lambda: 0,
+        best: BestTaker = lambda _seq, _us, _best: None,
     ) -> None:
         self._symbol, self._writer, self._log, self._clock = symbol, writer, log, clock
-        self.rows = ContractWriter(symbol, writer, heard)
+        self.rows = ContractWriter(symbol, writer, heard, best)
 
     def connected(self, url: str, conn: int, slot: int) -> None:  # noqa: ARG002 - a listener's
         self._log.info("contract_connected", url=url)
@@ -203,10 +212,13 @@ class ContractStreams:
         self.told: list[ContractRow] = []
         self._symbol, self._streams, self._rest, self._clock = symbol, streams, rest, clock
 
-    def work(self, writer: Callable[[], "DayWriter"], log: "Logger") -> list[Coroutine[Any, Any, None]]:
+    def work(
+        self, writer: Callable[[], "DayWriter"], log: "Logger", best: BestTaker | None = None
+    ) -> list[Coroutine[Any, Any, None]]:
+        """Return the work of the streams; *best* takes the best prices of a market that is played."""
         feed = ContractFeed(self._symbol, writer, log)
-        if (clock := self._clock) is not None:
-            feed = ContractFeed(self._symbol, writer, log, self.told.append, lambda: clock() + 1)
+        if (clock := self._clock) is not None and best is not None:
+            feed = ContractFeed(self._symbol, writer, log, self.told.append, lambda: clock() + 1, best)
         return [*(stream.run(feed) for stream in self._streams), self._ask_interest(feed), self._watch(feed)]
 
     async def _watch(self, feed: ContractFeed) -> None:

@@ -21,7 +21,7 @@ from mm.market_data.market_events import Subscriber
 from mm.market_data.market_state import MarketState
 from mm.market_data.snapshot import RestParts, RestTasks
 from mm.market_data.stalls import StallDetector, TradeWatch
-from mm.market_data.venue import Funding
+from mm.market_data.venue import BookTicker, Funding
 from mm.market_data.ws_stream import WsStream
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ class MarketFollower(Protocol):
     async def follow(self, market: MarketState, settled_us: Callable[[], int]) -> None: ...
 
     def paid(self, payment: Funding) -> None: ...
+
+    def best(self, seq: int, recv_us: int, best: BookTicker) -> None:
+        """Best prices of a contract, after *journal* has numbered them."""
 
     def moved(self, to: str | None) -> None:
         """Later events have other files; None: the day's files are gone."""
@@ -264,7 +267,8 @@ class _OpenRecording:
         parts = self._parts
         follower = [parts.follower.follow(self.session.market, parts.stream.settled_us)] if parts.follower else []
         disk = (work(lambda: self.session.writer) for work in (self.disk.flush, self.disk.write_wanted))
-        contract = parts.contract.work(lambda: self.session.writer, self._log) if parts.contract else []
+        best = parts.follower.best if parts.follower else None
+        contract = parts.contract.work(lambda: self.session.writer, self._log, best) if parts.contract else []
         return *self._rest.work(), *disk, *watches, *follower, *contract
 
     async def until_end(self) -> None:

@@ -241,14 +241,15 @@ class TapeBuilder:
         self.events.change(lambda name, column: np.insert(column, at + 1, own.get(name, column[at])))
 
 
-def merged(day: "SyncedDay", folder: Path | None) -> tuple[EventColumns, RecordedRows, Ints]:
-    """Ordered events, rows, and the positions of events with a raised instant; columns are stored in *folder*."""
+def merged(day: "SyncedDay", folder: Path | None) -> tuple[EventColumns, RecordedRows, Ints, Ints]:
+    """Ordered events, rows, positions of events with a raised instant, and keys; columns are stored in *folder*."""
     book, trades, applied = day.book, day.trades, day.events.applied
     rows = RecordedRows((day.steps.tick_e8 or 1, day.steps.lot_e8 or 1))
     rows.add(book.rows)
     first_trade = rows.add(trades.rows)
     changes, change_keys = _changes(day, [rows.add(snapshot.rows) for snapshot in day.snapshots])
-    order = np.argsort(np.concatenate((change_keys, book.key[applied], trades.key)), kind="stable")
+    keys = np.concatenate((change_keys, book.key[applied], trades.key))
+    order = np.argsort(keys, kind="stable")
 
     def ordered(place: int, of_book: Column, of_trades: Column) -> Column:
         joined = np.concatenate((changes[:, place].astype(of_book.dtype), of_book[applied], of_trades))
@@ -272,7 +273,7 @@ def merged(day: "SyncedDay", folder: Path | None) -> tuple[EventColumns, Recorde
         size=ordered(6, book.size, trades.size),
         folder=folder,
     )
-    return events, rows, raised
+    return events, rows, raised, keys[order]
 
 
 def _changes(day: "SyncedDay", snapshot_rows: Sequence[int]) -> tuple[Ints, Ints]:

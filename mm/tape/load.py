@@ -192,5 +192,6 @@ def open_kept(path: Path) -> Tape:
 
 
 def _inputs(day: DayFolder) -> list[Path]:
-    named = (day.instrument, day.schema, day.manifest, day.events, day.diffs, day.frames, day.trades, day.contract)
+    streams = (day.diffs, day.frames, day.trades, day.contract, day.best)
+    named = (day.instrument, day.schema, day.manifest, day.events, *streams)
     return [path for path in map(existing, named) if path is not None] + sorted(day.snapshots.glob("*"))

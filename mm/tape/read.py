@@ -30,6 +30,7 @@ from mm.tape.excluded import (
     trades_revealed,
 )
 from mm.tape.files import FEW
+from mm.tape.freshest import freshen, read_best
 from mm.tape.marks import read_marks
 from mm.tape.recorded import (
     DayFindings,
@@ -92,8 +93,11 @@ def _read(
     day = sync_day(recorded, findings, venue, as_received=options.as_received, until_us=until_us)
     if until_us is not None:
         recorded = replace(recorded, ledger=[row for row in recorded.ledger if row.at.recv_us < until_us])
-    events, rows, raised = merged(day, work)
+    events, rows, raised, keys = merged(day, work)
+    best = None if day.by_time or day.whole_books else read_best(folder)
     findings.note("clock_raised", len(raised), day.sources.places(map(events.name, raised[:FEW].tolist())))
+    if best is not None:
+        freshen(events, rows, keys, day, best[0])
     last_us = max([*events.event_us[-1:].tolist(), *(row.at.recv_us for row in recorded.ledger[-1:])], default=0)
     missing = trade_spans(recorded, events, last_us, as_received=options.as_received)
     still = [] if options.as_received else standing_spans(recorded, events, rows, last_us)
@@ -118,7 +122,8 @@ def _read(
         raise NeverSynced("; ".join([findings.never_synced(folder), *excluded]))
     instrument, orders, noted = grid.instrument(folder.symbol, day.steps, builder.first_book_lots())
     builder.marks, marks_read = read_marks(folder)
-    reads = [read for read in (grid.read, *day.reads, ledger_read, marks_read) if read]
+    best_read = best[1] if best else None
+    reads = [read for read in (grid.read, *day.reads, ledger_read, marks_read, best_read) if read]
     lost, lost_warnings = lost_lines(folder, reads)
     findings.note("lost_lines", lost)
     inputs = ((read.path.relative_to(folder.root).as_posix(), read.bytes, read.sha256) for read in reads)

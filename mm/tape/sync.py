@@ -15,7 +15,8 @@ from mm.tape.columns import AS_BEFORE, Ints
 from mm.tape.files import DiffStream, FileRead, FileSteps, Place, Snapshot
 from mm.tape.recorded import DayFindings, EventSources, RecordedDay
 
-_PER_RUN = 1 << 52  # larger than any recv_seq and any instant in µs of this century
+PER_RUN = 1 << 52
+"""Larger than any recv_seq and any instant in µs of this century."""
 _END = 1 << 62  # after every key and instant
 _COUNTED = {
     Verdict.BUFFER: "unsynced_diffs",
@@ -31,16 +32,21 @@ class DayOrder:
     """A day's messages sorted by key; at equal keys ledger, then book, then trades.
 
     Attributes:
-        first_of_run: Lowest key of each run but the first.
+        ranks: Of the runs, in order; empty where rows do not name them.
         misplaced: Positions, in their files, of book messages and trades that directly follow a later one.
     """
 
     ledger: Ints
     book: DiffStream
     trades: DiffStream
-    first_of_run: tuple[int, ...]
+    ranks: Mapping[str, int]
     by_time: bool
     misplaced: tuple[Ints, Ints]
+
+    @property
+    def first_of_run(self) -> list[int]:
+        """Lowest key of each run but the first."""
+        return [rank * PER_RUN for rank in range(1, max(self.ranks.values(), default=0) + 1)]
 
     def before(self, ledger: Sequence[Event], until_us: int) -> tuple[Self, int]:
         """Messages before the first row received at *until_us* or later, and its key."""
@@ -74,7 +80,12 @@ class SyncedEvents:
 
 @dataclass(frozen=True, slots=True)
 class SyncedDay:
-    """A day's ordered messages, and the selection that forms a valid book."""
+    """A day's ordered messages, and the selection that forms a valid book.
+
+    Attributes:
+        ranks: Of the runs: a message's key is its run's times `PER_RUN`, plus its `recv_seq`.
+        end: No message has this key or a larger one.
+    """
 
     book: DiffStream
     whole_books: bool
@@ -85,6 +96,9 @@ class SyncedDay:
     sources: EventSources
     reads: Sequence[FileRead]
     hindsight: Sequence[tuple[int, int]]
+    ranks: Mapping[str, int]
+    by_time: bool
+    end: int
 
     @property
     def carried_from(self) -> int | None:
@@ -147,6 +161,9 @@ def sync_day(
         sources=recorded.sources,
         reads=recorded.reads,
         hindsight=hindsight,
+        ranks=order.ranks,
+        by_time=order.by_time,
+        end=end,
     )
 
 
@@ -167,10 +184,10 @@ def in_order(ledger: Sequence[Event], book: DiffStream, trades: DiffStream) -> D
     book, book_misplaced = _sorted(book, ranks, by_time)
     trades, trades_misplaced = _sorted(trades, ranks, by_time)
     return DayOrder(
-        ledger=ledger_rank * _PER_RUN + ledger_place,
+        ledger=ledger_rank * PER_RUN + ledger_place,
         book=book,
         trades=trades,
-        first_of_run=tuple(rank * _PER_RUN for rank in range(1, max(ranks.values(), default=0) + 1)),
+        ranks=ranks,
         by_time=by_time,
         misplaced=(book_misplaced, trades_misplaced),
     )
@@ -193,7 +210,7 @@ def _run_ranks(ledger: Sequence[Event], *streams: DiffStream) -> dict[str, int]:
 def _sorted(stream: DiffStream, ranks: dict[str, int], by_time: bool) -> tuple[DiffStream, Ints]:
     key = _rising(stream.recv_us) if by_time else stream.recv_seq
     if ranks:
-        key = np.array([ranks.get(name, 0) for name in stream.runs] or [0], np.int64)[stream.run] * _PER_RUN + key
+        key = np.array([ranks.get(name, 0) for name in stream.runs] or [0], np.int64)[stream.run] * PER_RUN + key
     stream = replace(stream, key=key)
     misplaced = np.flatnonzero(key[1:] < key[:-1]) + 1
     return (stream.reordered(np.argsort(key, kind="stable")) if len(misplaced) else stream), misplaced

@@ -1,6 +1,7 @@
 """``mm record`` of a perpetual from ``mm sim serve --market usdm``, as processes: a sealed day with its funding."""
 
 import csv
+import gzip
 import json
 import os
 import signal
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import httpx
 
+import mm as mm_package
+from mm.instrument import e8
+from mm.tape.columns import SNAPSHOT
 from serving import serving
 from support import ROOT
 
@@ -22,6 +26,48 @@ def mm(*words: str, **variables: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "LOG_LEVEL": "WARNING", **variables}
     command = [sys.executable, "-m", "mm", *words]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def assert_freshest(day: Path) -> None:
+    """The tape's best prices are the newest by update id, of the depth messages as they replay, and `bookTicker`."""
+    tape = mm_package.load_day(day)
+    tick, rows = tape.instrument.tick_e8, []
+    (best,), (diffs,) = day.glob("best_*.csv"), day.glob("diffs/*")
+    for row in csv.DictReader(best.read_text().splitlines()):
+        prices = e8(row["bid_price"]) // tick, e8(row["ask_price"]) // tick
+        rows.append((int(row["recv_seq"]), int(row["update_id"]), prices))
+    (path,) = day.glob("snapshots/*.csv")
+    levels: dict[str, dict[int, str]] = {"bid": {}, "ask": {}}
+    for row in csv.DictReader(path.read_text().splitlines()):
+        levels[row["side"]][e8(row["price"]) // tick] = row["qty"]
+    known = int(row["lastUpdateId"])
+    for line in gzip.decompress(diffs.read_bytes()).splitlines():
+        told = json.loads(line)
+        if told["u"] < known:
+            continue
+        for side, key in (("bid", "b"), ("ask", "a")):
+            levels[side].update({e8(price) // tick: qty for price, qty in told[key]})
+        bids, asks = ([ticks for ticks, qty in levels[side].items() if float(qty)] for side in ("bid", "ask"))
+        rows.append((told["recv_seq"], told["u"], (max(bids), min(asks))))
+    loaded = int(tape.recv_seq[(tape.kind == SNAPSHOT).argmax()])
+    newest, expected = 0, dict[int, tuple[int, int]]()
+    for seq, number, prices in sorted(rows):
+        if seq > loaded and number >= newest:
+            newest, expected[seq] = number, prices
+    tops = dict(
+        zip(
+            tape.recv_seq[tape.top_event].tolist(),
+            zip(tape.top_bid_ticks.tolist(), tape.top_ask_ticks.tolist(), strict=True),
+            strict=True,
+        )
+    )
+    shown, moved = None, 0
+    for seq in sorted(expected.keys() | tops.keys()):
+        shown = tops.get(seq, shown)
+        if seq in expected:
+            assert shown == expected[seq], (seq, shown, expected[seq])
+            moved += seq in tops
+    assert moved > 10
 
 
 def test_a_recorded_contract_is_a_sealed_day_with_the_payments_of_the_exchange(tmp_path: Path) -> None:
@@ -54,6 +100,7 @@ def test_a_recorded_contract_is_a_sealed_day_with_the_payments_of_the_exchange(t
     assert len(bests) > 10
     assert (recorder.returncode, errors) == (0, "")
     day = found[0].parent
+    assert_freshest(day)
     check = mm("data", "check", str(day))
     assert (check.communicate(timeout=60)[1], check.returncode) == ("", 0)
     (ledger,) = day.glob("events_*.csv")

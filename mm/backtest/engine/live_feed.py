@@ -20,12 +20,13 @@ from mm.market_data.market_events import (
     trade_id_of,
 )
 from mm.market_data.sync_engine import BUFFERED_DIFFS
+from mm.tape.freshest import FreshestBook, Row, touch_rows
 from mm.tape.lateness import lateness
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE
 
 if TYPE_CHECKING:
     from mm.market_data.local_orderbook import Level
-    from mm.market_data.venue import DepthUpdate
+    from mm.market_data.venue import BookTicker, DepthUpdate
     from mm.tape.tape import Tape
 
 CROSSED = "crossed"
@@ -33,9 +34,6 @@ CROSSED = "crossed"
 
 MADE = -1
 """The number of events that no message has, such as a halt."""
-
-Row = tuple[int, int, int]
-"""Side (+1 bid or buyer as aggressor, -1 ask or seller), ticks, and the lots traded or now displayed there."""
 
 
 class FeedEvent(NamedTuple):
@@ -83,11 +81,22 @@ class EventTaker(Protocol):
 
 
 class LiveFeed:
-    """Subscribes to a market and feeds a paper exchange."""
+    """Subscribes to a market and feeds a paper exchange.
+
+    Args:
+        freshest: Of a contract, which is fed its best prices, too.
+    """
 
     def __init__(
-        self, exchange: EventTaker, instrument: Instrument, numbers: RowNumbers | None = None, *, strict: bool = False
+        self,
+        exchange: EventTaker,
+        instrument: Instrument,
+        numbers: RowNumbers | None = None,
+        *,
+        strict: bool = False,
+        freshest: FreshestBook | None = None,
     ) -> None:
+        self._freshest = freshest
         self._exchange, self._instrument, self._numbers = exchange, instrument, numbers
         self._lateness = Lateness(strict=strict)
         self._count = 0
@@ -176,6 +185,20 @@ class LiveFeed:
     def _feed(
         self, kind: int, us: int, event_id: int, rows: Sequence[Row], seq: int | None = None, exch_us: int = 0
     ) -> None:
+        if self._freshest is not None and kind != TRADE and (kind == SNAPSHOT or seq != MADE):
+            rows = self._freshest.take(kind, event_id, rows)
+        self._pass(kind, us, event_id, rows, seq, exch_us)
+
+    def best(self, seq: int, us: int, best: "BookTicker") -> None:
+        """Take best prices, numbered *seq*, which arrived at *us*."""
+        touch = touch_rows((best.b, best.B, best.a, best.A), self._instrument.tick_e8, self._instrument.lot_e8)
+        if self._freshest is None or touch is None or not self._open:
+            return
+        if rows := self._freshest.best(best.u, touch):
+            stamp_us = exchange_ms(best.E or 0) * US_PER_MS
+            self._pass(DEPTH, us, self._freshest.last_id, rows, seq, stamp_us)
+
+    def _pass(self, kind: int, us: int, event_id: int, rows: Sequence[Row], seq: int | None, exch_us: int) -> None:
         self._us = max(self._us, us)
         if self._halted and kind != TRADE:
             return

@@ -30,6 +30,7 @@ from mm.runs.noted import note_made
 from mm.signals.compute import NO_OTHERS
 from mm.signals.other_feed import OtherFeed
 from mm.tape.columns import Payment
+from mm.tape.freshest import FreshestBook
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from mm.market_data.day_journal import DayJournal
     from mm.market_data.market_events import MarketEvent, Subscriber
     from mm.market_data.market_state import MarketState
-    from mm.market_data.venue import Funding
+    from mm.market_data.venue import BookTicker, Funding
     from mm.runs.in_progress import Run
 
 STEP_S = 0.002  # interval of checks for due events while nothing arrives
@@ -240,7 +241,8 @@ class Follower:
 
     def take(self, journal: "DayJournal") -> "Subscriber":
         self.rows_run_id = journal.writer.run_id
-        feed, watch = LiveFeed(self._player, self._grid, journal, strict=True), self._watch
+        freshest = FreshestBook() if journal.writer.venue == USDM else None
+        feed, watch = LiveFeed(self._player, self._grid, journal, strict=True, freshest=freshest), self._watch
         self._feed = feed
 
         def take(event: "MarketEvent") -> None:
@@ -249,6 +251,10 @@ class Follower:
                 watch(event)
 
         return take
+
+    def best(self, seq: int, recv_us: int, best: "BookTicker") -> None:
+        if self._feed is not None:
+            self._feed.best(seq, recv_us, best)
 
     def moved(self, to: str | None) -> None: ...
 

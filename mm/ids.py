@@ -22,8 +22,6 @@ RESET_LEAST_IDS = 1_000
 
 
 class Follow(Enum):
-    """Relation of an update to the sequence before it."""
-
     CONTINUES = "continues"
     """It starts with the next id, or is the first update."""
     OVERLAPS = "overlaps"
@@ -58,8 +56,6 @@ def follow(last_id: int | None, first_new: int, last_new: int) -> Follow:
 
 
 class IdSequence:
-    """The end of one sequence of ids."""
-
     __slots__ = ("last_id",)
 
     def __init__(self, last_id: int | None = None) -> None:

@@ -64,15 +64,11 @@ class Filters:
     """Order filters beyond grid and minimum notional, in 1e-8 of quote or base asset; 0 is no limit.
 
     Attributes:
-        min_price_e8: PRICE_FILTER.
-        min_qty_e8: LOT_SIZE.
-        max_notional_e8: NOTIONAL.
         bid_up_e8: Highest buy price, as a multiple (1e-8) of the mean price of last trades (PERCENT_PRICE_BY_SIDE;
             PERCENT_PRICE is the same for both sides).
         bid_down_e8: Lowest buy price, likewise; *ask_up_e8* and *ask_down_e8* for sells.
         average_mins: Minutes of trades in that mean, weighted by quantity; 0: the last trade.
         max_amends: Of one order (MAX_NUM_ORDER_AMENDS).
-        amend_allowed: amendAllowed.
         market_min_qty_e8: Of MARKET orders, like the next two (MARKET_LOT_SIZE).
         min_to_market: Minimum notional applies to MARKET orders (applyMinToMarket, applyToMarket).
         max_to_market: Maximum notional does (applyMaxToMarket).

@@ -132,8 +132,6 @@ def made_app(market: DeskMarket, door: Door | None = None) -> FastAPI:
 
 
 class OrderEndpoints:
-    """The endpoints that change state: orders, cancels, the kill switch."""
-
     def __init__(self, market: DeskMarket) -> None:
         self._market = market
 
@@ -211,8 +209,6 @@ class OrderEndpoints:
 
 
 class Views:
-    """The read-only endpoints."""
-
     def __init__(self, market: DeskMarket) -> None:
         self._market = market
 

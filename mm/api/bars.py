@@ -33,8 +33,6 @@ _REFUSALS = ("Error Message", "Note", "Information")
 
 
 class Bar(NamedTuple):
-    """One bar."""
-
     us: int
     open_e8: int
     high_e8: int

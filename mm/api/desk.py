@@ -49,8 +49,6 @@ _STP = "EXPIRE_TAKER"
 
 @dataclass(slots=True)
 class Client(MarginAccount):
-    """A client: its account and the state of its limits."""
-
     killed: str | None = None
     sent_us: deque[int] = field(default_factory=deque)
     day_e16: int = 0

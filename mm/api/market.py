@@ -44,8 +44,6 @@ class FeedReader:
 
 
 class DeskMarket:
-    """A desk with a clock, and the readers of its book and of its fills."""
-
     def __init__(
         self,
         desk: Desk,

@@ -47,7 +47,6 @@ class OrderAnswer(Struct):
 
     Attributes:
         ack_us: From the request's arrival to the response.
-        reason: Why it was rejected or cancelled.
     """
 
     order_id: OrderId | None
@@ -71,8 +70,6 @@ class BookMessage(Struct):
 
 
 class FillEvent(Struct, tag_field="event", tag="fill"):
-    """A pushed fill."""
-
     order_id: OrderId
     side: Side
     price: Exact
@@ -94,8 +91,6 @@ class ListedFill(Struct):
 
 
 class OpenOrder(Struct):
-    """An open order."""
-
     order_id: OrderId
     side: Side
     type: OrderType
@@ -117,8 +112,6 @@ class PositionMessage(Struct):
 
 
 class Cancelled(Struct):
-    """The orders that were cancelled."""
-
     client_id: ClientId
     cancelled: list[OrderId]
 
@@ -145,8 +138,6 @@ class RiskState(Struct):
 
 
 class HealthMessage(Struct):
-    """The health of the exchange, and the symbol that it trades."""
-
     status: Literal["ok"]
     symbol: str
     source: str
@@ -161,8 +152,6 @@ class HealthMessage(Struct):
 
 
 class RefusalMessage(Struct):
-    """The reason why a request was not executed."""
-
     detail: str
 
 

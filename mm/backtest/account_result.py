@@ -47,7 +47,6 @@ class AccountResult:
     Attributes:
         killed: When and why nothing was sent any more.
         absent: The days of the run that a market lacks, by symbol.
-        trials: Those on record of the account's days; None without a ledger.
     """
 
     results: Mapping[str, Result]

@@ -30,8 +30,6 @@ class RecordedOrder:
 
 @dataclass(frozen=True)
 class OwnActivity:
-    """What we did in a market."""
-
     orders: tuple[RecordedOrder, ...]
     trade_ids: frozenset[int]
 

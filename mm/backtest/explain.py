@@ -36,11 +36,7 @@ BEFORE_US = 60 * US_PER_S  # nothing older is shown, however few events there ar
 
 @dataclass(frozen=True)
 class BookEvent:
-    """One event of the tape, and the book after it.
-
-    Attributes:
-        lots: Displayed lots after it at the requested price and side.
-    """
+    """One event of the tape, and the book after it."""
 
     event: int
     us: int

@@ -66,8 +66,6 @@ class Grid:
 
 
 class Watcher(Protocol):
-    """What plays a contract of an account."""
-
     use: MarginUse
 
     def mark_before(self, us: int) -> int:
@@ -93,11 +91,7 @@ class _Held:
 
 @dataclass(slots=True)
 class MarginAccount:
-    """A wallet of the quote asset, and positions in contracts.
-
-    Attributes:
-        peaks: How the cross positions used it.
-    """
+    """A wallet of the quote asset, and positions in contracts."""
 
     wallet: Wallet
     liquidations: list[Liquidation] = field(default_factory=list)

@@ -48,8 +48,6 @@ class Margin:
 
 @dataclass(frozen=True, kw_only=True)
 class MarginTerms:
-    """Terms of the margin of one contract."""
-
     leverage: int = FIRST_LEVERAGE
     isolated: bool = False
     brackets: Brackets = BRACKETS

@@ -19,7 +19,6 @@ class MarginPeaks:
 
     Attributes:
         ratio: Maintenance margin over margin balance; 1 liquidates.
-        leverage: Notional over margin balance.
     """
 
     initial: float = 0.0

@@ -26,8 +26,6 @@ UNPRICED = "account_unpriced"
 
 @dataclass(frozen=True)
 class AccountMarket:
-    """One market of an account, and the strategy there."""
-
     tapes: Sequence[Tape]
     quotes: object
     fills: object
@@ -106,8 +104,6 @@ def backtest_account(
 
 
 class _Account:
-    """The markets of an account while they play."""
-
     def __init__(
         self,
         markets: Mapping[str, AccountMarket],

@@ -152,8 +152,6 @@ class RiskLimits:
 
     Attributes:
         max_leverage_e8: Position times mid over equity.
-        max_daily_loss_e8: Ends trading, quote asset.
-        max_drawdown_e8: Ends trading, share of the peak equity.
         max_move_e8: Of the mid within 1 s, as its share.
         feed_stale_us: Age of the market: since its last message's arrival, or by the exchange's clock.
         widen_bands: Shares of *max_position_e8*, ascending, and the factor of the distance from there.

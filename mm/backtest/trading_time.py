@@ -16,7 +16,6 @@ class TradingTime:
     """When a strategy may quote; time in which it may not has no market.
 
     Attributes:
-        hours: None is always open.
         begins_us: End of the training before a schedule's first segment.
     """
 

@@ -51,7 +51,6 @@ class Witness:
     """One file's record of another: rows and last hash.
 
     Attributes:
-        source: File with this record.
         grows: Whether rows may have been added since.
     """
 
@@ -64,8 +63,6 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class ChainVerdict:
-    """The result of `verify_lines`."""
-
     rows: int
     last_hash: str
     row: int | None

@@ -31,8 +31,6 @@ def hash_file(path: Path) -> str:
 
 
 class HashedFile:
-    """A new file that is hashed while written."""
-
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb", buffering=0)
         self.sha256 = hashlib.sha256()

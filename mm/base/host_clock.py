@@ -26,8 +26,6 @@ def boot() -> str:
 
 
 class HostTime(NamedTuple):
-    """An instant by both clocks."""
-
     passing_s: float
     wall_s: float
     boot: str

@@ -53,11 +53,9 @@ class Knob:
     """One parameter that a user may set: of a command, a model, a market's scenario or a fault.
 
     Attributes:
-        flag: If it differs from the name with dashes.
         matters: Whether a result depends on it; then the digest covers it.
         joined: Separator of repeated flags' texts; None: given only once.
         common: Its line in ``--help``; without one, ``--help-all`` lists it.
-        alias: A second flag.
         argument: The Python argument that takes its value, by which that object's errors name it.
         by_run: Of a model: set by the run, not the user (``seed``, ``intensity``).
     """

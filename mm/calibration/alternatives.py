@@ -59,7 +59,6 @@ class CurveComparison:
 
     Attributes:
         best: The chosen shape: the simplest within one standard error of the best out-of-sample one.
-        sentence: The conclusion as text, also if the exponential does not fit.
     """
 
     curves: tuple[Alternative, ...]

@@ -115,11 +115,7 @@ OTHER_K = 0.2  # relative difference of k from the displayed book that gives no 
 
 @dataclass(frozen=True)
 class CalibrationResult:
-    """A fit with its points.
-
-    Attributes:
-        k_by_reference: Decay per tick by the marks from each reference price.
-    """
+    """A fit with its points."""
 
     fit: PoissonFit
     measured: Measured
@@ -181,7 +177,6 @@ class Permutations:
 
     Attributes:
         count: Usable fits; A (1/s) and k (1/tick) are their means.
-        sd_A, sd_k: Standard deviations over permutations.
     """
 
     count: int

@@ -104,8 +104,6 @@ class _BlockTable(NamedTuple):
 
 
 class DayOrders:
-    """The simulated orders of one day, for any number of windows."""
-
     def __init__(self, runs: "Sequence[RestingOrders]", path: "ReferencePath", span: tuple[int, int]) -> None:
         self._runs, self._path, self._span = runs, path, span
         self._asked = Counter[int]()

@@ -49,8 +49,6 @@ Cells = dict[int, "tuple[Floats, Floats]"]  # per side of a window: exposure in 
 
 @dataclass(frozen=True, slots=True)
 class DepthOptions:
-    """Definition of hits and of the cells."""
-
     reference: str = "mid"
     rule: HitRule = field(default_factory=HitRule)
     max_delta_ticks: float | None = None
@@ -72,7 +70,6 @@ class SweepCounts:
     Attributes:
         sweeps: Aggressive orders: prints of one side and trade time.
         unreachable: Reached no exposed probe: prints inside the spread of an older book, or too small for the rule.
-        no_book: Without a valid book.
         unexposed: Their cell has no exposure in its block (two events at one instant).
     """
 
@@ -267,8 +264,6 @@ ALONE = 3  # windows that begin with a day are counted from its events up to thi
 
 @dataclass(frozen=True, slots=True)
 class DaySums:
-    """A whole day by block: all that later windows need."""
-
     blocks: int
     tallies: Tallies
     moves: Moves

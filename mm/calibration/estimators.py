@@ -24,7 +24,6 @@ class Estimate:
 
     Attributes:
         pivot_delta: The pivot, in ticks: the distance with the smallest error of the intensity.
-        var_pivot: Variance of ln of the intensity there.
     """
 
     logA: float
@@ -64,8 +63,6 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class NoEstimate:
-    """The reason for a missing estimate."""
-
     status: str
     reason: str
     edge: float = math.nan

@@ -58,11 +58,7 @@ FILLED_TICKS = 20.0  # up to here rates are interpolated at every half tick
 
 @dataclass(frozen=True)
 class Anchors:
-    """The anchors of quotes, in chronological order.
-
-    Attributes:
-        steps: By side, the reference price of its orders, in steps.
-    """
+    """The anchors of quotes, in chronological order."""
 
     us: Ints
     steps: dict[int, Ints]
@@ -268,8 +264,6 @@ def _filled(whole: Line, half: Line) -> Line:
 
 @dataclass(frozen=True)
 class Played:
-    """One run of simulated orders, with the data that windows need."""
-
     resting: RestingOrders
     result: "Result | None" = None
 

@@ -39,8 +39,6 @@ ESTIMATED = (*WITH_ERRORS, "logA", "cov_logA_k", "pivot_delta", "lambda_at_pivot
 
 @dataclass(frozen=True, slots=True)
 class FitOptions:
-    """Options of a fit: the arguments of `fit_poisson`, documented there."""
-
     fit_method: str = POISSON_MLE
     min_exposure_s: float = 0.0
     min_usable_deltas: int = 2

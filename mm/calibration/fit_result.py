@@ -95,7 +95,6 @@ class ShapeChoice:
     """The chosen shape of λ(δ), and the reason.
 
     Attributes:
-        chosen: ``exponential``, ``two_exponentials`` or ``monotone``.
         parameters: Its parameters, by name in the formula, distances in ticks; none for ``monotone``.
         gain_nats_per_fill: Out-of-sample gain over the exponential; None without blocks.
         trusted_ticks: Range of distances in which the interval of λ is within a factor of two of it; None if there is

@@ -38,7 +38,6 @@ class Goodness:
 
     Attributes:
         deviance: Twice the log-likelihood lost against a rate per pooled row.
-        goodness_p: Of the deviance; None without a degree of freedom.
     """
 
     loglik: float
@@ -345,7 +344,6 @@ class Uniformity:
 
     Attributes:
         mean_wait: 1 under the model; less with more hits than predicted.
-        ks: Largest distance from uniform; None without a waiting time.
     """
 
     n: int

@@ -201,10 +201,8 @@ class HawkesFit:
         status: ``ok``; ``few_events`` (fewer than ``FEWEST`` per side) and ``no_exposure`` have no numbers;
             ``not_stationary`` (branching ratio of 1 or more) has numbers for description, not prediction.
         se: Standard errors, in the same form; NaN at a bound.
-        bic: BIC by number of kernels, from 0.
         ks: Kolmogorov-Smirnov distance of each side's rescaled waits.
         ks_p: p-value, biased towards a good fit since the parameters are from the same data.
-        ks_poisson: The distances for Poisson flow.
     """
 
     status: str

@@ -20,8 +20,6 @@ from mm.calibration.points import NO_BLOCK, Points, group, sum_by
 
 
 class RateEstimate(Protocol):
-    """An estimate of λ(δ) = A exp(-k δ)."""
-
     @property
     def logA(self) -> float: ...
 
@@ -122,7 +120,6 @@ class At:
     """The likelihood of a table at one k, or at several: each number is then an array.
 
     Attributes:
-        log_mass: Ln of the sum of exposure · g(k).
         mean: Mean depth under p.
         seen: Mean depth of the fills.
     """

@@ -38,8 +38,6 @@ SIDES = (("bid", (1,)), ("ask", (-1,)), ("both", (1, -1)))
 
 @dataclass(frozen=True, slots=True)
 class AdverseMove:
-    """The mean adverse move of the mid after hits of probes at one distance."""
-
     delta_ticks: float
     side: str
     horizon_s: int

@@ -286,8 +286,6 @@ def decay_of(calibrator: Calibrator) -> float | None:
 
 
 class Resolved(NamedTuple):
-    """A config with a reference price, and the comparison behind the choice."""
-
     config: CalibrationConfig
     choice: ReferenceChoice | None
     marks: dict[str, list[DepthCounts]]

@@ -36,7 +36,6 @@ class HitRule:
         order_e8: Least quantity of a sweep, 1e-8 of the base asset; 0 for any.
         queue_ahead: Share of the lots displayed before the sweep that fill first, from 0 (we are first) to 1 (last);
             with ``strict`` the whole queue does.
-        grouped: Whether prints of one side and trade time are one sweep.
     """
 
     hit: str = "touch"

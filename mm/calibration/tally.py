@@ -19,11 +19,7 @@ HALF = 0.5  # below this weight a quantile is computed from its lower neighbour,
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Time at each touch, and sweeps, of one side of a window; rows with equal keys add up.
-
-    Attributes:
-        depth: int64[m], deepest price hit, steps.
-    """
+    """Time at each touch, and sweeps, of one side of a window; rows with equal keys add up."""
 
     stood: Ints
     stood_block: Ints
@@ -102,7 +98,6 @@ class DistanceGrid:
 
     Attributes:
         per_tick: Steps of distance in one tick, a power of two.
-        last: Largest distance at which a cell may begin, in steps.
         begin: Starts of the cells, in whole ticks; the last one is open.
     """
 

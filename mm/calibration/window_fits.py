@@ -31,8 +31,6 @@ PointsOf = Callable[[int, int], Points]
 
 @dataclass(frozen=True)
 class WindowFits:
-    """Fits windows in order of time, on demand."""
-
     calibrator: "Calibrator"
     plan: WindowPlan
     points: Callable[[int, int], Points] | None = None

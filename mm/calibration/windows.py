@@ -136,11 +136,9 @@ class WindowFit:
     """A training window's fit; A, k and errors are None if unusable.
 
     Attributes:
-        se_k: By blocks if the window has two.
         fit: ``ewma``: of weighted counts; ``pooled_k``: of all data so far.
         predicted: 95 % predictive interval of fills, both sides, in the next segment.
         moves: Mean adverse moves of the mid after fills, by distance, ticks.
-        mean_per_s: Mean intensity of the Hawkes process, orders that hit bids and asks.
     """
 
     A: float | None
@@ -188,8 +186,6 @@ class WindowFit:
 
 @dataclass(frozen=True)
 class WindowFitter:
-    """Fits training windows in the mode of a plan."""
-
     points: Callable[[int, int], Points]
     fit: Callable[[Points], PoissonFit]
     plan: WindowPlan
@@ -268,8 +264,6 @@ def _total(first: Floats, second: Floats) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """Replacement of a window's fit that is not usable."""
-
     policy: str = "carry_forward"
     max_age_s: float = math.inf
     default: tuple[float, float] | None = None

@@ -40,8 +40,6 @@ def _structlog() -> Any:
 
 
 class Log:
-    """One open log: a file, if any, and the terminal."""
-
     def __init__(self, path: Path | None, level: str, prefix: str = "", **bound: Any) -> None:
         structlog = _structlog()
         self._prefix = prefix  # of its lines on the terminal
@@ -185,8 +183,6 @@ class Elsewhere:
 
 
 class Console:
-    """The terminal of one command."""
-
     prefix = ""
 
     def __init__(self, *, as_json: bool, level: str, elsewhere: "Elsewhere | None" = None) -> None:

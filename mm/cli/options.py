@@ -27,8 +27,6 @@ def heading(group: type) -> str:
 
 
 class KnobOption(click.Option):
-    """The option that sets a knob by its flag, its variable or a file of settings."""
-
     def __init__(self, knob: Knob, heading: str, *, common: bool = True) -> None:
         self.knob, self.heading = knob, heading
         self.common = knob.default is REQUIRED or (common and bool(knob.common))

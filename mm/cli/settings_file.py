@@ -26,8 +26,6 @@ LEFT_OUT = {VARIABLE: NO_FILE, ENV_FILE: NO_FILE}
 
 @dataclass(frozen=True)
 class SettingsFile:
-    """The settings of one file."""
-
     path: Path
     values: Mapping[str, Any]
 

@@ -52,8 +52,6 @@ class LegSymbol:
 
 @dataclass(frozen=True)
 class SymbolRun:
-    """The run of one symbol, before its start."""
-
     day: Day
     opens: AbstractContextManager[Run]
     objects: Knobs

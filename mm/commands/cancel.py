@@ -124,8 +124,6 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Exchange:
-    """One exchange, whose orders are cancelled."""
-
     place: _Place
     rest: SignedRest
     canceller: OrderCanceller

@@ -37,11 +37,7 @@ _VOLATILITY: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Listed:
-    """A model of the list.
-
-    Attributes:
-        bias: The known bias of a fill model.
-    """
+    """A model of the list."""
 
     kind: str
     name: str

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Redraw:
-    """One run to draw."""
-
     run: RunFolder
     drawn: PageKnobs
     console: Console

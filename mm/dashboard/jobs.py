@@ -56,8 +56,6 @@ def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 class StartedCommand:
-    """A running command."""
-
     def __init__(self, words: Sequence[str], name: str) -> None:
         self.name, self.line = name, shlex.join(words)
         self._output = ""

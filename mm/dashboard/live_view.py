@@ -32,11 +32,7 @@ Levels = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class LiveMarket:
-    """The last minutes of a market.
-
-    Attributes:
-        run_id: Of the recording that wrote the last rows; empty if none.
-    """
+    """The last minutes of a market."""
 
     us: Ints
     best: list[Floats]
@@ -194,7 +190,6 @@ class SeenOrders:
 
     Attributes:
         open: By client id, side (+1 buy), price, quantity.
-        since: By client id, when each open order became known.
         ended: Start, end, side, price.
     """
 

@@ -165,8 +165,6 @@ def _volatility(us: Ints, mid: Floats) -> float:
 
 @dataclass(frozen=True)
 class _LiveNames:
-    """Symbol, address of the metrics, and price step of the live charts."""
-
     symbol: str
     metrics: str
     tick: float | None

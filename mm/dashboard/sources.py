@@ -30,8 +30,6 @@ NEEDED = ("pnl_total", "fees", "n_orders", "n_fills", "max_drawdown", "warnings"
 
 @dataclass(frozen=True)
 class Folders:
-    """The folders of days and runs."""
-
     data_root: Path
     out_root: Path
 

@@ -35,8 +35,6 @@ class CheckReport(msgspec.Struct, frozen=True):
         gaps: Declared gaps of update ids, which are no defects.
         trade_gaps: Spans with missing trades, which are no time with a market.
         standing_s: Spans in which trades print through a standing book, if given.
-        order_log: A sentence; empty without a log.
-        fifo_consistency: Share of executed lots whose order was first in its queue.
     """
 
     ok: bool

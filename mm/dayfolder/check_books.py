@@ -106,7 +106,6 @@ class Replay:
     """Replays ledger and diffs in order of `recv_seq`.
 
     Attributes:
-        coverage: Time with a valid book.
         prices_e8: Lowest best bid and highest best ask; None if no book had both.
     """
 

@@ -47,8 +47,6 @@ class _FrameRow(NamedTuple):
 
 
 class FrameFile(FrameSink):
-    """The frames of a file, in order."""
-
     def __init__(self, path: Path, findings: DefectList, order: RowOrder) -> None:
         self.path = path
         self._findings = findings

@@ -35,7 +35,6 @@ class OrderLogReport(NamedTuple):
 
     Attributes:
         rows: Up to the first contradiction.
-        executed, first: Executed lots of displayed orders, and of a queue's first order.
     """
 
     rows: int
@@ -53,8 +52,6 @@ class OrderLogReport(NamedTuple):
 
 
 class OrderLogCheck:
-    """Follows the order log of a day beside its depth messages."""
-
     def __init__(self, folder: DayFolder, findings: DefectList) -> None:
         self._path, self._findings = folder.order_log, findings
         self._book = OrderBook()

@@ -72,8 +72,6 @@ def _rising(seqs: "array[int]", stamps: "array[int]") -> Iterable[tuple[int, int
 
 
 class WholeDay:
-    """Checks that a day has all rows and files that its runs wrote."""
-
     def __init__(
         self,
         folder: DayFolder,

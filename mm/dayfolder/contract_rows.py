@@ -48,8 +48,6 @@ ContractRow = MarkRow | LiquidationRow | InterestRow
 
 
 class ContractCoverage(msgspec.Struct, frozen=True):
-    """What a day has of its contract."""
-
     marks: int
     marked_s: float
     longest_pause_s: float

@@ -52,8 +52,6 @@ class IdRow(msgspec.Struct, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A period without a valid book."""
-
     from_us: int
     to_us: int
     cause: str
@@ -63,8 +61,6 @@ class Stretch:
 
 @dataclass(slots=True)
 class Ids:
-    """The ids of one stream over the day."""
-
     rows: int = 0
     first_id: int | None = None
     last_id: int | None = None

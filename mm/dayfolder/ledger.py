@@ -268,8 +268,6 @@ def excused_trades(events: "Iterable[Event]") -> IdRanges:
 
 @dataclass(frozen=True)
 class LedgerView:
-    """The ledger of a day, for its readers."""
-
     path: Path
     events: tuple[Event, ...]
 

@@ -31,8 +31,6 @@ class Contents(NamedTuple):
 
 
 class FileEntry(msgspec.Struct, frozen=True):
-    """One file."""
-
     path: str
     rows: int
     bytes: int

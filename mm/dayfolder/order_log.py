@@ -43,8 +43,6 @@ _WAY_OUT = "import or simulate the day again; docs/exchange.md lists the columns
 
 
 class Steps(NamedTuple):
-    """The tick and the lot of a log, in 1e-8."""
-
     tick_e8: int
     lot_e8: int
 

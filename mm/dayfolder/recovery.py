@@ -45,7 +45,6 @@ class RecoveredState:
 
     Attributes:
         next_event_id: First free, after an orphaned snapshot's.
-        epoch_id: 0 if none was opened.
         last_diff_id: Last update id in the diffs, perhaps of a stale row. Without diffs, of the last snapshot or frame;
             also of the last snapshot if it reset the ids.
         lost: Bytes of torn tails, not cut yet: the ledger must report them first.

@@ -39,8 +39,6 @@ from mm.ids import MissingIds, missing_trades
 
 
 class Repaired(msgspec.Struct, frozen=True):
-    """The result of a repair."""
-
     changed: bool
     repairs: list[str]
     before: CheckReport
@@ -88,8 +86,6 @@ _TRADE_ID_COLUMN = TRADE_COLUMNS.index("trade_id")
 
 
 class DayRepair:
-    """Repairs the copy of one day."""
-
     def __init__(self, folder: DayFolder, run_id: str, at_us: int, before: CheckReport) -> None:
         self._folder = folder
         self._run_id = run_id

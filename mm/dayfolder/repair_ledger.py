@@ -93,7 +93,6 @@ class Damage:
 
     Attributes:
         lost: Bytes removed per file, and whether good rows followed.
-        untraced: Lost rows without another trace.
     """
 
     dropped: Dropped

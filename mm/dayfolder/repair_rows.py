@@ -111,8 +111,6 @@ _DIFF = msgspec.json.Decoder(DiffLine)
 
 
 class QuarantineRow(msgspec.Struct, frozen=True):
-    """A line of the quarantine file."""
-
     recv_us: int
     recv_seq: int
     stream: str
@@ -122,8 +120,6 @@ class QuarantineRow(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """A quarantined message that can be parsed now."""
-
     stream: str
     seq: int
     first_id: int
@@ -132,8 +128,6 @@ class Reread:
 
 
 class Rereader:
-    """Parses quarantined messages of one symbol."""
-
     def __init__(self, symbol: str, events: Sequence[Event], trade_stream: str, venue: str = layout.SPOT) -> None:
         self._messages = market_of(venue).decoder(symbol, Grid())
         self._trades = AggTrade if trade_stream == "aggTrade" else TradePrint
@@ -182,8 +176,6 @@ class Rereader:
 
 @dataclass(frozen=True, slots=True)
 class FramesMade:
-    """The result of rebuilding the frames."""
-
     words: str
     undeclared: list[MissingIds]
     last_id: int | None

@@ -107,8 +107,6 @@ _DECIMAL = re.compile(r"0*\d{1,11}(\.\d{0,8}0*)?", re.ASCII)
 
 
 class Defect(msgspec.Struct, frozen=True):
-    """One defect and its place."""
-
     file: str
     row: int | None
     kind: str
@@ -277,8 +275,6 @@ def stamp_ms(text: str, name: str) -> int:
 
 
 class Arrival(msgspec.Struct, frozen=True, gc=False):
-    """The cells that describe the arrival of a row."""
-
     seq: int
     run_id: str
     recv_ms: int
@@ -359,8 +355,6 @@ class RowOrder:
 
 @dataclass(frozen=True, slots=True)
 class FileRows:
-    """The rows of one file: its lines, and the check of their order."""
-
     lines: CheckedLines
     order: RowOrder
 

@@ -13,8 +13,6 @@ from mm.errors import BrokenFile
 
 
 class AlteredFile(NamedTuple):
-    """A file that differs from the sealed manifest."""
-
     path: Path
     what: str
     entry: FileEntry | None

@@ -172,8 +172,6 @@ class _Prices(NamedTuple):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class EventNumbers:
-    """Prices and quantities of `EventColumns` in 1e-8."""
-
     columns: EventColumns
     prices: _Prices
     price_at: "Ints"

@@ -51,7 +51,6 @@ class FileReader:
         grows: Whether the book builds from changes without a first whole book.
         exchange_times: Whether times are only the exchange's, raised where they step back.
         counted: Whether quantities may be contracts of known size.
-        price_scale: Power of ten to multiply prices by.
     """
 
     grows = False

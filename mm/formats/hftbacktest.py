@@ -62,8 +62,6 @@ class _LocalRows(NamedTuple):
 
 
 class HftbacktestReader(FileReader):
-    """Yield the events of files in order: a snapshot first."""
-
     grows = True  # as in hftbacktest
     scales = True
 

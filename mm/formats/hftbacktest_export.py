@@ -34,8 +34,6 @@ _CODES[[SNAPSHOT, DEPTH, TRADE, GAP]] = SNAPSHOT_EVENT, DEPTH_EVENT, TRADE_EVENT
 
 @dataclass(frozen=True)
 class HftbacktestExport:
-    """Summary of an export."""
-
     path: Path
     rows: int
     events: int

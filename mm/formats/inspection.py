@@ -22,7 +22,6 @@ class Inspection:
 
     Attributes:
         spread_ticks: Time-weighted mean, in ticks of orders.
-        spread_bps: In 1e-4 of the mid.
     """
 
     rows: dict[str, int]

@@ -47,8 +47,6 @@ _NO_BOOK = np.empty((0, 0), np.int64)
 
 
 class _Pair(NamedTuple):
-    """Message and orderbook file of a day."""
-
     day: str
     levels: int
     message: Path

@@ -40,8 +40,6 @@ _COLUMNS = ("us", "kind", "order_id", "other_id", "side", "ticks", "lots")
 
 @dataclass(frozen=True)
 class OrderExport:
-    """Summary of an export."""
-
     files: tuple[Path, ...]
     rows: int
     left_out: int
@@ -51,7 +49,6 @@ class OrderRows(NamedTuple):
     """What happens to displayed orders, one row each, in order.
 
     Attributes:
-        kind: ROW_REST, ROW_REDUCE, ROW_CANCEL, ROW_TRADE.
         side: The order's; TRADE: the aggressor's.
         lots: REST: all; REDUCE: what is left; CANCEL, TRADE: what is gone.
         ends: Last row of its instant.

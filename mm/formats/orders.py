@@ -72,8 +72,6 @@ class BookMessages(NamedTuple):
 
 
 class OrderRecords:
-    """The orders of one instrument."""
-
     def __init__(self, price_e8: Fraction, qty_e8: Fraction) -> None:
         self.sides: dict[int, int] = {}  # of trades whose source tells none, by their ids
         self._price_e8, self._qty_e8 = price_e8, qty_e8

@@ -37,11 +37,7 @@ NEAREST_DAYS = 10
 
 @dataclass(frozen=True)
 class Fetched:
-    """A fetched day.
-
-    Attributes:
-        files: URL, bytes and sha256.
-    """
+    """A fetched day."""
 
     files: list[dict[str, Any]]
     report: "ImportReport"

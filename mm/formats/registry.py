@@ -22,8 +22,6 @@ Opened = Callable[..., FileReader]
 
 @dataclass(frozen=True)
 class FileFormat:
-    """A third-party file format."""
-
     reader: str
     files: str
     counts: bool = False

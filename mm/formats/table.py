@@ -93,7 +93,6 @@ class TableColumns:
         side_words, kind_words: The file's words by ours: ``1=ask,0=bid``, ``P=snapshot,U=change,T=trade``.
         levels: Columns of wide books: prices and quantities of bids and asks, with ``{n}`` for a level's number, or of
             lists; or two columns of pairs.
-        trade_files, change_files, book_files: Patterns of file names.
     """
 
     time: str | None = None

@@ -15,7 +15,6 @@ class Bracket:
     """One range of notionals.
 
     Attributes:
-        leverage: The most leverage of a position in it.
         rate_e8: Maintenance margin as a share of the notional, 1e-8.
         cum_e8: Deduction, which makes the maintenance margin continuous.
     """

@@ -37,8 +37,6 @@ def assumed_e8(side: int, price_e8: int, mark_e8: int, bid_e8: int, ask_e8: int)
 
 @dataclass(slots=True)
 class Mark:
-    """The mark price of a contract, 1e-8 of the quote asset."""
-
     e8: int
     fixed: bool = False
 
@@ -57,8 +55,6 @@ def no_orders() -> Sequence[OpenOrder]:
 
 
 class PositionState(NamedTuple):
-    """A position at an instant; amounts in 1e-8."""
-
     symbol: str
     amount_e8: int
     entry_e8: int
@@ -77,10 +73,7 @@ class Contract:
 
     Attributes:
         unit_e16: Worth of one lot at one tick, in 1e-16 of the quote asset.
-        most_at_e8: Returns the largest notional at a leverage.
-        orders: Returns the account's open orders of the contract.
         cost_e8: What the open lots were bought for, less what they were sold for.
-        fees_e8: Fees of the trades that opened them.
         margin_moves: When its owner added margin, µs, and how much; negative if taken.
     """
 
@@ -220,7 +213,6 @@ class Wallet:
 
     Attributes:
         balance_e8: All of it, the margins of isolated positions included; without unrealised profit.
-        keeps_income: Whether each change of the balance is listed.
     """
 
     balance_e8: int

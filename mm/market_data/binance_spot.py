@@ -110,8 +110,6 @@ class PackedDepth(Struct, gc=False):
 
 
 class FramedStreams(Generic[Payload]):
-    """Fast decoder for messages of registered streams."""
-
     def __init__(self) -> None:
         self._decoders: dict[bytes, tuple[str, Any]] = {}
 

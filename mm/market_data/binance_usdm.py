@@ -70,8 +70,6 @@ class _Listing(Struct):
 
 
 class UsdmMessages(Messages):
-    """Decodes the messages of one USD-M symbol."""
-
     def __init__(self, symbol: str, grid: Grid, *, packs: bool = False) -> None:
         if COIN_M.search(symbol):
             raise WrongMarket(f"symbol {symbol}, a coin-margined contract,")

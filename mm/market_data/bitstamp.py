@@ -77,7 +77,6 @@ class OrderMarket:
 
     Attributes:
         unmatched: Trades without a matching order; the best prices give their side.
-        outdated: Orders removed because a marketable order passed them without executing them.
     """
 
     def __init__(self, symbol: str, grid: Grid) -> None:

@@ -80,7 +80,6 @@ class OrderMessage(NamedTuple):
 
     Attributes:
         side: +1 buy, -1 sell; 0 for trades and books.
-        amount_e8: Remaining quantity of the order, or traded quantity.
     """
 
     number: int

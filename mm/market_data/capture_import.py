@@ -52,8 +52,6 @@ PARTIAL = ".partial"
 
 
 class Staging:
-    """Writes the day folders of one import in sequence."""
-
     def __init__(
         self, data_root: Path, symbol: str, run_id: str, top_n: int, *, write_diffs: bool = True, venue: str = SPOT
     ) -> None:
@@ -130,8 +128,6 @@ def steps(advance: Callable[[int], None]) -> Progress:
 
 @dataclass(frozen=True)
 class CaptureForm:
-    """A capture format, and the properties of the imported days."""
-
     name: str
     zone: str
     opened: Callable[[Sequence[Path], str, Grid, Progress], Sequence[CaptureLike]]

@@ -202,8 +202,6 @@ class BookLoss(Struct):
 
 
 class Remark(Struct):
-    """An irregularity that the source reports, with the numbers that describe it."""
-
     kind: str
     details: dict[str, Any]
 
@@ -267,7 +265,6 @@ class _CaptureLine(NamedTuple):
     """A line of a file.
 
     Attributes:
-        packet: None if the line cannot be parsed.
         far_us: Its own receive time, if that was far from its neighbours' and replaced.
     """
 
@@ -294,8 +291,6 @@ _OTHER = Other()
 
 
 class Capture:
-    """Iterate over the messages of one symbol in one capture."""
-
     def __init__(
         self,
         path: Path,

@@ -22,8 +22,6 @@ from mm.market_data.venue import DepthUpdate, TradePrint
 
 @dataclass
 class BookCounts:
-    """Stored rows and errors of a day, by kind."""
-
     diffs: int = 0
     frames: int = 0
     snapshots: int = 0
@@ -38,7 +36,6 @@ class DayReport:
     """The report of one day folder that an import or a recorder wrote.
 
     Attributes:
-        first_us: Receive time of the first message, or begin of the recording.
         clock_offset_us: Median of receive time minus the exchange's stamp; None if not measured.
     """
 

@@ -31,8 +31,6 @@ _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
 
 @dataclass(frozen=True, slots=True)
 class RecordingWindow:
-    """One span of recording."""
-
     day: str
     start_us: int
     end_us: int
@@ -77,8 +75,6 @@ class WindowRule:
 
 @dataclass(frozen=True, slots=True)
 class DayWindow(WindowRule):
-    """The window of a single *day*."""
-
     day: str = ""
 
     @classmethod
@@ -98,8 +94,6 @@ async def sleep_until(us: int, clock: Callable[[], int]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Days:
-    """How days are recorded."""
-
     data_root: Path
     symbol: str
     run_id: str

@@ -52,8 +52,6 @@ class Doubted(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """The decision about doubtful messages."""
-
     right: tuple[Doubted, ...] = ()
     wrong: tuple[Doubted, ...] = ()
     held: bool = False
@@ -64,8 +62,6 @@ _NOTHING = Settled()
 
 
 class Doubts:
-    """Holds the doubtful message of one sequence of ids."""
-
     def __init__(self) -> None:
         self.held: Doubted | None = None
         self._refused_id: int | None = None

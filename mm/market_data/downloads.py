@@ -35,11 +35,7 @@ class NotPublished(DataError):
 
 @dataclass(frozen=True)
 class Loaded:
-    """A complete local file.
-
-    Attributes:
-        sha256: As published, in hex.
-    """
+    """A complete local file."""
 
     path: Path
     url: str

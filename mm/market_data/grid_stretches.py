@@ -42,8 +42,6 @@ class _Stretch:
 
 
 class GridStretches:
-    """The common divisors of prices, or of quantities, by stretches."""
-
     def __init__(self) -> None:
         self._stretches: list[_Stretch] = []
 
@@ -113,8 +111,6 @@ def _proves(stretches: Sequence[_Stretch]) -> bool:
 
 
 class BookStretches:
-    """Stretches of a book's prices and quantities."""
-
     def __init__(self, price: Callable[[str], int], qty: Callable[[str], int]) -> None:
         self.prices, self.quantities = GridStretches(), GridStretches()
         self._price, self._qty = price, qty

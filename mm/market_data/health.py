@@ -48,8 +48,6 @@ class StreamHealth(msgspec.Struct, frozen=True):
 
 
 class HealthReport(msgspec.Struct, frozen=True):
-    """The health of one recording at one instant."""
-
     symbol: str
     run_id: str
     pid: int
@@ -82,8 +80,6 @@ class HealthReport(msgspec.Struct, frozen=True):
 
 
 class WatchedRecording(Protocol):
-    """The interface of a recording for its health."""
-
     @property
     def session(self) -> LiveSession | None: ...
 
@@ -92,8 +88,6 @@ class WatchedRecording(Protocol):
 
 
 class Health:
-    """Reports the health of a recording."""
-
     def __init__(self, symbol: str, run_id: str, rest: RestClient) -> None:
         self.trip: RoundTrip | None = None
         self.ended = False

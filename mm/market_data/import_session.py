@@ -102,11 +102,7 @@ class CaptureReport:
 
 @dataclass
 class ImportReport:
-    """The result of an import.
-
-    Attributes:
-        inferred: Parts of the grid inferred from the capture: ``tick size``, ``quantity step``.
-    """
+    """The result of an import."""
 
     symbol: str
     run_id: str
@@ -198,8 +194,6 @@ MARKET_MESSAGES = (DepthUpdate, BookTicker, TradePrint, AggTrade, DepthSnapshot)
 
 @dataclass
 class OpenDay:
-    """The day being written: bounds, journal, market and latencies."""
-
     from_us: int
     to_us: int
     journal: DayJournal
@@ -212,8 +206,6 @@ class OpenDay:
 
 
 class ImportSession:
-    """Processes messages in sequence and writes the days that they belong to."""
-
     def __init__(  # noqa: PLR0913 - most have a default
         self,
         open_day: Callable[[str], DayWriter],

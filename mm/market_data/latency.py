@@ -14,8 +14,6 @@ OFFSET_STREAM = "rest"
 
 
 class Spread(NamedTuple):
-    """A distribution as in the ledger, in µs."""
-
     median_us: int
     p99_us: int
 
@@ -67,8 +65,6 @@ class LatencyHistogram:
 
 
 class StreamLatencies:
-    """The latencies of each stream."""
-
     def __init__(self) -> None:
         self.before: dict[str, LatencyHistogram] = {}
         self.arrived: dict[str, int] = {}
@@ -108,8 +104,6 @@ class StreamLatencies:
 
 @dataclass(frozen=True, slots=True)
 class RoundTrip:
-    """One request for the exchange's time."""
-
     took_us: int
     answered_us: int
     server_us: int

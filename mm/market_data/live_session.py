@@ -51,19 +51,13 @@ _BROKEN = (ValueError, RecursionError, Futures, OffGrid, msgspec.MsgspecError)
 
 
 class Received(NamedTuple):
-    """A stream message's type and effect."""
-
     kind: type[Message] | None
     ids_missing: bool = False
     advanced: bool = False
 
 
 class LiveSession:
-    """Processes the input in order, and writes it.
-
-    Attributes:
-        instrument: The venue's entry of the symbol, JSON text; None while unknown.
-    """
+    """Processes the input in order, and writes it."""
 
     def __init__(
         self,

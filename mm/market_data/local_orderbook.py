@@ -24,8 +24,6 @@ with suppress(ImportError):
 
 
 class LocalOrderBook:
-    """Price levels of both sides."""
-
     def __init__(self, key: Callable[[str], int] = e8, *, in_e8: bool = False) -> None:
         side, self._cells = _PLAIN
         if in_e8 and kernel:

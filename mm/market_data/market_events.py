@@ -19,8 +19,6 @@ TradeMessage = TradePrint | AggTrade
 
 
 class Verdict(Enum):
-    """Treatment of a depth update or a snapshot."""
-
     BUFFER = "buffer"
     """Update: no book yet; it is buffered until a snapshot arrives."""
     APPLY = "apply"
@@ -36,8 +34,6 @@ class Verdict(Enum):
 
 
 class TradeVerdict(Enum):
-    """The meaning of a trade's id."""
-
     NEW = "new"
     """It directly follows the last one, or is the first."""
     GAP = "gap"
@@ -73,11 +69,7 @@ class BookChanged(Struct, gc=False):
 
 
 class EpochOpened(Struct, gc=False):
-    """A snapshot became the book.
-
-    Attributes:
-        tag: ``initial``, ``resync``, ``refresh`` or ``carried``.
-    """
+    """A snapshot became the book."""
 
     recv_us: int
     tag: str
@@ -101,8 +93,6 @@ class BookLost(Struct, gc=False):
 
 
 class StatusReported(Struct, gc=False):
-    """The venue has reported the symbol's status."""
-
     recv_us: int
     status: str
     traded: bool
@@ -111,31 +101,23 @@ class StatusReported(Struct, gc=False):
 
 
 class SnapshotRefused(Struct, gc=False):
-    """A snapshot was refused."""
-
     recv_us: int
     cause: str
 
 
 class DepthMissing(Struct, gc=False):
-    """Update ids are missing."""
-
     recv_us: int
     missing: MissingIds
     cause: str
 
 
 class TradesMissing(Struct, gc=False):
-    """Trade ids are missing."""
-
     recv_us: int
     missing: MissingIds
     cause: str
 
 
 class TradeArrived(Struct, gc=False):
-    """A trade to store."""
-
     recv_us: int
     trade: TradeMessage
     verdict: TradeVerdict
@@ -150,8 +132,6 @@ class TradesFetched(Struct, gc=False):
 
 
 class TradeRepeated(Struct, gc=False):
-    """A trade arrived again."""
-
     recv_us: int
     trade: TradeMessage
 
@@ -178,8 +158,6 @@ class ClockRead(Struct, gc=False):
 
 
 class Anomaly(Struct, gc=False):
-    """An irregularity, with the numbers that describe it."""
-
     recv_us: int
     kind: str
     details: Mapping[str, Any]

@@ -281,8 +281,6 @@ class Arbiter:
 
 @dataclass(frozen=True)
 class PreviousRun:
-    """Final state of an earlier run, so that ids missing since are reported."""
-
     update_id: int | None = None
     update_us: int = 0
     update_sent: int = 0

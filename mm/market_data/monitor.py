@@ -95,8 +95,6 @@ DOUBTED_INTERVAL_S = 5.0
 
 
 class Monitor:
-    """Watches one recording: clock, health file, metrics page."""
-
     def __init__(
         self,
         health: Health,

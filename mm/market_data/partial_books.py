@@ -27,8 +27,6 @@ _STREAM = re.compile(r"([^@/=?]+)@depth(5|10|20)?(?=[@/&]|$)")
 
 
 class Peeked(Struct, gc=False):
-    """Fields of any book message."""
-
     stream: str = ""
     data: Raw = Raw(b"")
     e: str = ""
@@ -45,8 +43,6 @@ _PEEKED = msgspec.json.Decoder(Peeked)
 
 @dataclass
 class BookContent:
-    """What a capture's first messages say about a symbol's book."""
-
     levels: int = 0
     bare_updates: bool = False
     bare_answers: bool = False

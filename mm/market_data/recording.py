@@ -221,8 +221,6 @@ class Recording:
 
 
 class _OpenRecording:
-    """A recording with an open window: stream handlers and other tasks."""
-
     def __init__(
         self,
         parts: Parts,

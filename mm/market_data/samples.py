@@ -24,8 +24,6 @@ _PACKED: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".bz2": 
 
 @dataclass(frozen=True)
 class SampleFile:
-    """A published file: path in the repository, bytes, sha256."""
-
     place: str
     size: int
     sha256: str
@@ -37,11 +35,7 @@ class SampleFile:
 
 @dataclass(frozen=True)
 class Sample:
-    """A recorded market.
-
-    Attributes:
-        flags: Arguments of ``mm data import`` after the files; empty for a table.
-    """
+    """A recorded market."""
 
     name: str
     what: str

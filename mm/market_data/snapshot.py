@@ -41,9 +41,6 @@ class RestClient:
 
     Args:
         weight: The budget; None: this process only.
-
-    Attributes:
-        used_weight: The venue's count of the last minute's weight; None before a response.
     """
 
     def __init__(
@@ -169,8 +166,6 @@ _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 30.0
 
 @dataclass(frozen=True)
 class RestParts:
-    """Parts for requests."""
-
     symbol: str
     rest: RestClient
     limit: int

@@ -97,8 +97,6 @@ class _Watched:
 
 
 class TradeWatch:
-    """Watches the trades of all connections."""
-
     def __init__(
         self,
         silences: Sequence[StallDetector],

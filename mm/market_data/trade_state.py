@@ -29,8 +29,6 @@ from mm.market_data.venue import (
 
 
 class TradeIds:
-    """Processes trade ids one by one."""
-
     def __init__(self, last_id: int | None = None) -> None:
         self.missing = IdRanges()
         self.hole = IdRange(0, -1)

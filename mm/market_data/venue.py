@@ -116,14 +116,10 @@ class Partial:
 
 
 class ExchangeInfo(Struct):
-    """The exchange's own entry of a symbol, as JSON text."""
-
     text: str
 
 
 class Connected(Struct):
-    """A WebSocket connection was opened."""
-
     url: str
 
 
@@ -210,8 +206,6 @@ class Futures(WrongMarket):
 
 @dataclass(frozen=True)
 class RestRequest:
-    """One GET request."""
-
     path: str
     params: Mapping[str, str]
     weight: int
@@ -225,8 +219,6 @@ def trusted() -> ssl.SSLContext:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The result of one request."""
-
     recv_us: int
     url: str
     status: int | None
@@ -235,8 +227,6 @@ class Answer:
 
 
 class RestRefusal(Enum):
-    """What a refusal means for the next request."""
-
     PASSES = "passes"
     """The same request may be answered later."""
     HOLDS_OFF = "holds_off"
@@ -247,8 +237,6 @@ class RestRefusal(Enum):
 
 @dataclass(frozen=True)
 class TradePage:
-    """Past trades, from one response."""
-
     trades: Sequence[tuple[IdRange, Trade]]
     more: RestRequest | None = None
 

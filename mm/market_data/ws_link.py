@@ -187,9 +187,6 @@ class _Connection(ClientConnection):
 class Link:
     """A connection, from the handshake to its last message.
 
-    Args:
-        slot: Index among simultaneous connections.
-
     Attributes:
         changed: Set when it has ended or is to be replaced.
     """

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AccountPlay:
-    """The backtests of the symbols of one account, which play together."""
-
     plays: Mapping[str, Play]
     bounds: AccountBounds
     absent: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -137,8 +137,6 @@ class Design:
 
 @dataclass(frozen=True)
 class PlayedDay:
-    """A day as the ledger of trials knows it."""
-
     symbol: str
     day: str
     start_us: int
@@ -150,8 +148,6 @@ class PlayedDay:
 
 
 class Designs:
-    """The designs of many setups, whose fits and sources are read once."""
-
     def __init__(self, hashes: Mapping[Path, str]) -> None:
         self.hashes = hashes
         self._sources = cache(sources_of)

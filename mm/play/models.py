@@ -50,7 +50,6 @@ class Made:
     """A model made from knobs, and what the making showed.
 
     Attributes:
-        adverse_ticks: Adverse move after fills, taken from the fit.
         on_curve: Whether it quotes from the measured curve, because A and k miss the measured rates.
     """
 
@@ -68,11 +67,7 @@ class Made:
 
 @dataclass(frozen=True)
 class PlayModels:
-    """The models that the knobs name, with their fit; `quotes` and `fills` make new ones at each call.
-
-    Attributes:
-        tape: First day, whose market fits and predictors must match.
-    """
+    """The models that the knobs name, with their fit; `quotes` and `fills` make new ones at each call."""
 
     named: Models
     tape: "Tape"

@@ -21,8 +21,6 @@ Named = tuple[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A quote model's description before it is built."""
-
     name: str
     params: Mapping[str, Any]
     inner: tuple["Tree", ...] = ()

@@ -49,8 +49,6 @@ FIRST_MIN = 10  # minutes that are played to see whether quotes can earn the fee
 
 
 class GivenModels(NamedTuple):
-    """Models given as objects, in place of the knobs'."""
-
     quotes: object = None
     fills: object = None
     intensity: "Intensity | None" = None

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
 
 class RestingOrder(NamedTuple):
-    """An order of a run, and the time in which it rested."""
-
     order_id: int
     side: int
     us: int

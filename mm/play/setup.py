@@ -70,8 +70,6 @@ class PlayKnobs:
 
 @dataclass(frozen=True, kw_only=True)
 class Setup(PlayKnobs):
-    """The knobs of one backtest, by group."""
-
     day: Day
     margin: Margin = field(default_factory=Margin)
 

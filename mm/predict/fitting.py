@@ -28,8 +28,6 @@ Floats = NDArray[np.float64]
 
 
 class FittedPredictor(NamedTuple):
-    """A fitted predictor in memory."""
-
     heads: tuple[Mapping[str, Any], ...]
     arrays: Arrays
     scaler: Mapping[str, list[Any]]

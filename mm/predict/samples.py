@@ -33,8 +33,6 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Task:
-    """A prediction task: target, horizon and signals."""
-
     target: str
     horizon_s: float
     signals: tuple[str, ...]
@@ -58,9 +56,7 @@ class Samples:
     """Samples in chronological order, as columns of equal length.
 
     Attributes:
-        until_us: When the outcome is known.
         side: 0 bids or none, 1 asks.
-        rows: float64[n, inputs].
         outcome: Move in ticks, or 1 if the order fills or the mid moves against the fill.
         move_ticks: Of the mid, against the fill (``adverse``) or up (``return``); 0 for ``fill``.
     """

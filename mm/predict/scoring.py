@@ -31,9 +31,7 @@ class PredictedSamples:
     """Out-of-sample predictions.
 
     Attributes:
-        baselines: By name; with ``constant``.
         shuffled: Predictions of some samples with one signal shuffled, by its name.
-        window: Scored window of each sample.
         moves: Mean move (ticks) of the mid against a fill that each sample's fit knows, without and with an adverse
             move, float64[n, 2]; only for ``adverse``.
     """

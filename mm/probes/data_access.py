@@ -188,8 +188,6 @@ def _each_text(content: Any, change: Callable[[str], str]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """Result of a command in another process."""
-
     folder: Path
     code: int
     error: str

@@ -28,7 +28,6 @@ class AgreedExponent:
     Attributes:
         status: ``ok``, ``at_edge`` of the tried exponents, or ``too_few`` orders that had to wait.
         bias: Share filled under this exponent less the true one; `default_bias`: under the default exponent.
-        reliability: Predicted and true shares of fills.
     """
 
     status: str

@@ -27,8 +27,6 @@ DAY, EARLIER, PAST, OWN, LATER, OLDER = "day", "earlier day", "past", "written b
 
 @dataclass(slots=True)
 class OpenedFile:
-    """A file that was opened while the model played."""
-
     path: str
     line: str | None
     changed_us: int | None

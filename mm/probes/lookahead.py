@@ -137,8 +137,6 @@ def _other_days(setup: Setup) -> list[Day]:
 
 @dataclass
 class Probe:
-    """The tests of one model on one day."""
-
     setup: Setup
     watch: FileWatch
     skip: Collection[str]

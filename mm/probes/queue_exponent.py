@@ -49,7 +49,6 @@ class PriceLevels:
     A level is a side's price within one book; a print belongs to the resting order's level.
 
     Attributes:
-        rows: Rows of the tape, level after level.
         first: Index in *rows* of each level's first, and the end.
         lots: Displayed, or printed.
     """
@@ -167,8 +166,6 @@ class ExponentFit:
         status: ``ok``, ``misfit`` (usable, but does not predict the share of cancelled lots ahead), ``too_few``
             cancellations, ``no_trades``, or ``at_edge`` of the tried exponents.
         probes: Those used: a virtual order could join their queue.
-        ahead_share: Of cancelled lots, ahead of the virtual orders.
-        predicted_share: The same, at the best exponent.
     """
 
     status: str

@@ -65,7 +65,6 @@ class Score:
         filled_bias: Model's filled share less the true one.
         wrong: Brier score of the model's 0 and 1.
         time_bias_s: Mean delay of the model's fill, if filled in both.
-        ahead_bias_lots: Per check, model's lots ahead less the true ones, for orders that wait in either.
         ahead_bias, ahead_rmse: Over all checks, as shares of the lots ahead on arrival.
     """
 

@@ -56,8 +56,6 @@ class Finding:
 
 @dataclass
 class Report:
-    """Results of the tests."""
-
     cuts: list[int] = field(default_factory=list)
     played: dict[str, int] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
@@ -198,8 +196,6 @@ def _in_words(row: Mapping[str, str]) -> str:
 
 
 class ModelPlayer:
-    """Plays new instances of a model and writes their tables."""
-
     def __init__(
         self, make: Callable[[int], tuple[object, object]], rules: "Rules", place: Path, watch: "FileWatch"
     ) -> None:
@@ -228,8 +224,6 @@ def _earlier(journal: Journal, by_us: int) -> Journal:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The reference run."""
-
     tape: "Tape"
     tables: RunTables
 

@@ -31,8 +31,6 @@ BY = {"distance": "distance from the best price", "ahead": "lots ahead on arriva
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """Scores of all models on the orders of all days."""
-
     name: str
     shown: str
     orders: int

@@ -53,8 +53,6 @@ _OWN = ("damaged",)
 
 @dataclass
 class SignalProbe:
-    """The tests of one signal on one day."""
-
     name: str
     setup: Setup
     watch: FileWatch

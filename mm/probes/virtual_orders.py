@@ -30,8 +30,6 @@ _SELDOM_US = 1 << 50
 
 @dataclass(frozen=True)
 class OrderPlan:
-    """Parameters of the virtual orders."""
-
     life_us: int
     checks_us: tuple[int, ...]
     passes: int

@@ -48,8 +48,6 @@ COLOURS = ("#b8962e", "#d36ba6", BUY, SELL, THIRD, GAIN)  # of the symbols
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The PnL of the quoting over time, in the quote asset."""
-
     us: Ints
     pnl: Floats
 

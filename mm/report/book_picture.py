@@ -37,7 +37,6 @@ class BookCells:
     """The displayed book over a stretch of time.
 
     Attributes:
-        ticks: Lowest price of each row; a row has *height* ticks.
         qty: Displayed quantity at the end of each cell, base asset, float64[rows, cells]; NaN without a book.
     """
 

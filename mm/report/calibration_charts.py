@@ -38,8 +38,6 @@ Pieces = Sequence[tuple[int, int, "PoissonFit"]]
 
 @dataclass(frozen=True)
 class CurveArea:
-    """Where a curve is drawn."""
-
     far: float
     low: int
     high: int

@@ -43,7 +43,6 @@ class About:
     """Metadata of a run.
 
     Attributes:
-        knobs: Name to ``{"value": …, "source": …}``, as in the manifest.
         folder: Prefix of links to the run's files: ``""`` in their folder, else ends with ``/``.
         plotly: Address of plotly's JavaScript relative to the page; empty: inside the page.
     """

@@ -26,8 +26,6 @@ _HOUR_US = 3_600 * US_PER_S
 
 @dataclass(frozen=True, eq=False)
 class HoursOfDay:
-    """Results by hour of day (UTC), over all days of a run."""
-
     buys: Ints
     sells: Ints
     pnl: Floats

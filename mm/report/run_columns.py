@@ -87,8 +87,6 @@ class MarketPrints:
 
 @dataclass(frozen=True, eq=False)
 class MarketColumns:
-    """The market during a run."""
-
     us: Ints
     bid: Floats
     ask: Floats
@@ -102,8 +100,6 @@ class MarketColumns:
 
 @dataclass(frozen=True, eq=False)
 class RefusedOrders:
-    """Refused orders."""
-
     us: Ints
     side: Ints
     price: Floats
@@ -113,11 +109,7 @@ class RefusedOrders:
 
 @dataclass(frozen=True, eq=False)
 class LegColumns:
-    """What a strategy earned and held with its orders in another market, at each of its state rows.
-
-    Attributes:
-        quoting: Equity without the target inventory at the mid, quote asset; NaN without a mid.
-    """
+    """What a strategy earned and held with its orders in another market, at each of its state rows."""
 
     us: Ints
     quoting: Floats
@@ -137,8 +129,6 @@ class Draws:
 
 @dataclass(frozen=True, eq=False)
 class RunColumns:
-    """The results of a run, as columns."""
-
     fills: Mapping[str, Any]
     state: Mapping[str, Any]
     quotes: Mapping[int, Standing]
@@ -477,7 +467,6 @@ class EquityCurve:
     Attributes:
         equity: Equity without the target inventory at the mid, as change since its first value, or NaN; of all legs.
         below: Drawdown, the distance of *equity* below its highest value before; None computes it.
-        legs: The part of *equity* that was earned in each other market, and the inventory there, by name.
     """
 
     us: Ints

@@ -102,8 +102,6 @@ def ranking_figure(content: Content) -> Figure | None:
 
 @dataclass(frozen=True)
 class PointsChart:
-    """The data for the charts of a sweep's points."""
-
     rows: Sequence[Row]
     axes: Sequence[Axis]
     metrics: Sequence[str]

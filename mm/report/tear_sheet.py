@@ -46,8 +46,6 @@ DAY_US = 86_400 * US_PER_S
 
 @dataclass(frozen=True, eq=False)
 class ComparedRun:
-    """One of the backtests of a tear sheet."""
-
     name: str
     manifest: Mapping[str, Any]
     summary: Mapping[str, Any]

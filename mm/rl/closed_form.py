@@ -122,8 +122,6 @@ class PaperWorld(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any
 
 @dataclass(frozen=True)
 class Share:
-    """A share of a known utility, over seeds."""
-
     shares: tuple[float, ...]
     mean: float
     ci95: tuple[float, float] | None

@@ -24,11 +24,7 @@ UPDATE_STEPS = 512  # per environment, between two updates
 
 @dataclass(frozen=True)
 class Training:
-    """The result of a training.
-
-    Attributes:
-        returns: Of each episode, in the order of their ends.
-    """
+    """The result of a training."""
 
     agent: SavedAgent
     returns: tuple[float, ...]

@@ -75,8 +75,6 @@ class EngineKnobs:
 
 
 class TrainingDay:
-    """A training day: its tape, its rules, and the instants at which its book is valid."""
-
     def __init__(self, tape: Tape, played: EngineKnobs) -> None:
         self.tape = tape
         self._play = Play.of(played.of_engine, Markets([tape]))
@@ -138,10 +136,7 @@ class AgentShape:
 
     Attributes:
         step_s: Between decisions; None: the requote interval.
-        episode_s: Covered time.
         max_offset_ticks: Ticks that an offset of 1 adds; None: twice the usual distance, at least 2.
-        q_max: Clips.
-        discrete: Actions are indices.
     """
 
     signals: tuple[str, ...] = USUAL_SIGNALS

@@ -48,7 +48,6 @@ class FileDifference:
 
     Attributes:
         parts: First difference of tables, every key of JSON, lengths of other files.
-        differing: Rows or keys; None if not counted.
     """
 
     parts: tuple[Part, ...]
@@ -164,8 +163,6 @@ class OutputDifference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The comparison of two runs."""
-
     runs: tuple[RunFolder, RunFolder]
     knobs: tuple[KnobDifference, ...]
     inputs: tuple[str, ...]

@@ -21,8 +21,6 @@ SHORTEST_DIGEST = 6  # minimum length of the prefix of a digest
 
 @dataclass(frozen=True)
 class InvalidRun:
-    """A folder among the runs that is not a run."""
-
     folder: Path
     why: str
 

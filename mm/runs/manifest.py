@@ -41,8 +41,6 @@ _ENTRIES: Mapping[str, type] = {
 
 @dataclass(frozen=True, slots=True)
 class SetKnob:
-    """The value that a knob had in a run."""
-
     value: Any
     source: str
     matters: bool

@@ -36,7 +36,6 @@ class Plan:
     """A run before its start: kind, days, knobs and folders.
 
     Attributes:
-        method: Folder between kind and symbol (``ladder``).
         resumable: Whether a killed run resumes with its RUN_ID or OUT_DIR.
     """
 

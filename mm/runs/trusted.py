@@ -44,8 +44,6 @@ Group = TypeVar("Group")
 
 @dataclass(frozen=True, slots=True)
 class InputPlaces:
-    """Folders in which the inputs of a run are searched."""
-
     data_root: Path
     out_root: Path
 

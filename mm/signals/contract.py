@@ -35,8 +35,6 @@ class RecordedContract:
 
 
 class ContractReader:
-    """A contract's rows, as far as they had arrived."""
-
     def __init__(self, rows: Sequence[ContractRow]) -> None:
         self._rows, self._next = rows, 0
         self._mark: MarkRow | None = None

@@ -66,8 +66,6 @@ class Others:
 
 
 class SignalArgs(NamedTuple):
-    """Arguments of a signal's constructor."""
-
     grid: Instrument
     micro_price: MicroPriceFit | None
     others: Others
@@ -81,8 +79,6 @@ class SignalArgs(NamedTuple):
 
 @dataclass(frozen=True)
 class SignalFamily:
-    """One row of the table of signals."""
-
     name: str
     group: str
     unit: str

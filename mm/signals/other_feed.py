@@ -9,8 +9,6 @@ from mm.tape.tape import Tape
 
 
 class OtherFeed(NamedTuple):
-    """The feed of another market."""
-
     grid: Instrument
     tapes: tuple[Tape, ...] = ()
     delay_us: int = 0
@@ -46,8 +44,6 @@ class OtherFeed(NamedTuple):
 
 
 class OtherTrade(NamedTuple):
-    """A trade of another market."""
-
     us: int
     side: int
     ticks: int

@@ -37,7 +37,6 @@ class SignalScore:
     Attributes:
         rho: Spearman's; None for a constant column or too few rows.
         ci95: From blocks of moves; None with too few.
-        first_half, second_half: rho before and after the midpoint in time.
         stable: Both have rho's sign; None if one is unknown.
     """
 

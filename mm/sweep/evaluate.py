@@ -78,11 +78,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Together:
-    """Symbols that are played on one account.
-
-    Attributes:
-        setups: Of each, with its own knobs.
-    """
+    """Symbols that are played on one account."""
 
     setups: Mapping[str, Setup]
     limits: AccountLimits

@@ -43,7 +43,6 @@ class DayMarket:
     """The market of one day.
 
     Attributes:
-        hours: Hours since 1970 with a known mid.
         volatility: Root mean square of the mid's change per minute in each, basis points.
     """
 
@@ -69,8 +68,6 @@ class DayMarket:
 
 @dataclass(frozen=True)
 class EvaluatedDay:
-    """One day of one symbol: its market and its backtest."""
-
     symbol: str
     day: str
     market: DayMarket

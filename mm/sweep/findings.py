@@ -81,8 +81,6 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class PnlPanel:
-    """PnL by period (rows) and trial (columns)."""
-
     spans: tuple[tuple[int, int], ...]
     pnl: Floats
 
@@ -157,8 +155,6 @@ class Forward:
     """Walk-forward of the choice: each block plays the trial that was best in all earlier blocks.
 
     Attributes:
-        picked: Column per block from the second on.
-        hindsight: Best column over all periods.
         others: Every trial's PnL in those blocks.
     """
 
@@ -216,8 +212,6 @@ def _ranks(values: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class PlayedPoint:
-    """A point of the grid with its outcome."""
-
     number: int
     texts: Mapping[str, str]
     trial: str
@@ -238,7 +232,6 @@ class SelectionBias:
     Attributes:
         variance: Of their Sharpe ratios per 60 s period; 0 below two trials, None if fewer than two of several have
             one.
-        per_year: Periods of a year.
     """
 
     trials: int

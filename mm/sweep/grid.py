@@ -51,7 +51,6 @@ class Axis:
     Attributes:
         name: A knob's variable, or a model's parameter.
         kind: ``knob``, ``quote`` or ``fill``.
-        key: The knob's field, or the model's parameter.
     """
 
     name: str
@@ -75,8 +74,6 @@ Chosen = list[tuple[Axis, int]]
 
 @dataclass(frozen=True)
 class Params:
-    """Parameters of a model."""
-
     names: frozenset[str]
     free: bool
 
@@ -194,8 +191,6 @@ def _value(text: str) -> Any:
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a grid."""
-
     number: int
     texts: dict[str, str]
     setup: Setup

@@ -41,8 +41,6 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class ObjectStore:
-    """A folder of objects."""
-
     url: str
 
     def put(self, path: Path, sha256: str) -> None:

@@ -102,8 +102,6 @@ class Space:
 
 @dataclass
 class Searched:
-    """The result of a search."""
-
     points: list[PlayedPoint]
     grid: list[Point]
     history: list[dict[str, Any]]
@@ -115,8 +113,6 @@ class Searched:
 
 @dataclass(frozen=True)
 class Search:
-    """A search of *space*."""
-
     space: Space
     setup: Setup
     first_day: Setup | None

@@ -57,8 +57,6 @@ class SharedInputs:
     """Inputs that all points of a sweep share.
 
     Attributes:
-        fitted: Fit for points without own parameters, as JSON.
-        micro_price: Fit of the signal, as JSON.
         reads_micro_price: Quote models that read it: name and parameters.
         logs: sha256 of the days' order logs, for the points that play them.
         shipment: Sends files to workers on other machines; None if they share this disk.
@@ -85,8 +83,6 @@ class SharedInputs:
 
 @dataclass(frozen=True)
 class Job:
-    """One backtest of a sweep."""
-
     trial: str
     design: Design
     key: str
@@ -95,8 +91,6 @@ class Job:
 
 
 class Work:
-    """The work of one sweep."""
-
     def __init__(self, points: Sequence[Point], shared: SharedInputs, store: Store, recording: Recording) -> None:
         self.points = points
         self.recording = recording

@@ -93,8 +93,6 @@ class TapeMeta:
     """The origin of a tape.
 
     Attributes:
-        last_update_id: Of the book at the end; None without a valid book.
-        carried_from: Id of the snapshot carried over from the previous day.
         hindsight: Spans (start, end, µs) that the tape has as known from their end on: a gap begins at the last message
             before the missing ids, and the next message revealed it. See `Tape.known_at`.
         standing: Spans (start, end, µs) excluded because trades print through a book without messages.

@@ -25,8 +25,6 @@ NEEDED = ("us", "kind", "order_id", "other_id", "side", "ticks", "lots")
 
 @dataclass(frozen=True, slots=True)
 class DayOrders:
-    """The orders of a day, made from its order log on first use."""
-
     log: Path
     unit: tuple[int, int]
     wanted: tuple[int, int]

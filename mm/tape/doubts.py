@@ -44,7 +44,6 @@ class BookDoubts(NamedTuple):
     """What the trades of a day say against its book.
 
     Attributes:
-        contrary: A sentence if most trades have the side contrary to the book.
         standing: Spans (µs) without a market, as trades print through the book.
     """
 

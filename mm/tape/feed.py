@@ -29,7 +29,6 @@ class Feed:
 
     Attributes:
         sequence: The tape's events in the exchange's order, int64[n] positions.
-        clock_us: Their exchange times on our clock, ascending, int64[n].
         offset_us: Our clock minus the exchange's, median; None for a constant delay.
     """
 

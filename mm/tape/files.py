@@ -43,16 +43,12 @@ _GZIP_FORMAT, _GZIP_MAGIC = 31, b"\x1f\x8b"
 
 
 class Place(NamedTuple):
-    """A file, and a description of the position in it."""
-
     path: Path
     what: str
 
 
 @dataclass(frozen=True, slots=True)
 class FileRead:
-    """The result of reading a file to its end."""
-
     path: Path
     bytes: int
     sha256: str
@@ -135,8 +131,6 @@ _NONE = np.empty(0, np.int64)
 
 @dataclass(frozen=True, slots=True)
 class FileSteps:
-    """Price and quantity step in 1e-8, as given (0 if open) or inferred."""
-
     tick_e8: int
     lot_e8: int
 

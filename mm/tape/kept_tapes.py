@@ -18,16 +18,12 @@ _DAY_S = 86_400.0
 
 
 class FileSize(NamedTuple):
-    """A file and its size in bytes."""
-
     path: Path
     size: int
 
 
 @dataclass(frozen=True, slots=True)
 class KeptDay:
-    """The kept files of one day."""
-
     symbol: str
     day: str
     files: tuple[FileSize, ...]

@@ -69,7 +69,6 @@ class Consistency:
     """How far a market is first in, first out.
 
     Attributes:
-        executed_lots: Against displayed orders.
         first_lots: Lots whose maker was first in its queue.
     """
 

@@ -33,7 +33,6 @@ class ReadOptions:
 
     Attributes:
         left_out: Leave out prices off the tick, even a given one, if the ledger reports such prices.
-        as_received: Read the day as a live program received it.
         until_us: No row counts from here on; None for all rows.
     """
 
@@ -105,11 +104,7 @@ class KnownGrid:
 
 @dataclass(frozen=True, slots=True)
 class EventSources:
-    """The file of each event of a tape.
-
-    Attributes:
-        snapshots: By last update id.
-    """
+    """The file of each event of a tape."""
 
     book: Path
     trades: Path

@@ -72,8 +72,6 @@ class EpochChange:
 
 @dataclass(frozen=True, slots=True)
 class SyncedEvents:
-    """The depth messages or frames that form a valid book."""
-
     applied: NDArray[np.bool_]
     changes: list[tuple[EpochChange, tuple[int, ...]]] = field(default_factory=list)
 

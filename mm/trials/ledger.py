@@ -35,8 +35,6 @@ Spans = tuple[tuple[int, int], ...]
 
 
 class _Entry(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
-    """A line of the ledger."""
-
     v: int = VERSION
     at_us: int
 
@@ -45,10 +43,7 @@ class TrialLine(_Entry, frozen=True, kw_only=True, tag="trial"):
     """A design on one day.
 
     Attributes:
-        design: Of models, parameters, rules, fit.
-        assumption: Of the fill model and its parameters.
         market: sha256 of the day's largest file, if any.
-        made_by: Such as ``sweep``.
         begin: Position of its `stamp` in the file of values.
     """
 
@@ -122,8 +117,6 @@ class DayLedger:
     """What is on record of one day.
 
     Attributes:
-        known: In order of time.
-        openings: Runs that opened the day while held out.
         problems: What cannot be used, with the file.
     """
 
@@ -170,8 +163,6 @@ class DayLedger:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The ledger below a folder of results."""
-
     out_root: Path
 
     @property

@@ -65,8 +65,6 @@ def problems(out_root: Path | str) -> list[str]:
 
 @dataclass
 class _Family:
-    """The trials of one symbol, days and fill model."""
-
     designs: dict[tuple[str, str], list[tuple[str, TrialLine, Floats | None]]] = field(default_factory=dict)
 
     def add(self, day: str, trial: TrialLine, pnl: Floats | None) -> None:

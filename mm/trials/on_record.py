@@ -32,11 +32,9 @@ class OnRecord:
 
     Attributes:
         known: Trials of any days below OUT_ROOT; 0 without a ledger.
-        designs: Digests of those played on these days.
         pnl: Per period of the run and design, quote asset, float32; NaN where not played, or lost.
         this_is_new: The run, or one of its points, is the first of its design.
         held_out_openings: Most openings of any day while held out.
-        parts: Day and periods of each part of *pnl*.
     """
 
     known: int
@@ -105,7 +103,6 @@ class Recording:
 
     Attributes:
         new: One of the trials was not on record.
-        problems: What hindered it.
     """
 
     def __init__(self, out_root: Path, made_by: str) -> None:

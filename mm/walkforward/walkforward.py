@@ -53,8 +53,6 @@ class WalkForward(Shown):
 
 @dataclass(frozen=True)
 class Study:
-    """A schedule with the fits of its windows."""
-
     schedule: Schedule
     fits: tuple[WindowFit, ...]
     shapes: tuple[WindowShape, ...] = ()
@@ -100,9 +98,6 @@ class Checkpoint:
     """Computed values of a run by name, on disk: a run resumed after a kill does not compute them again.
 
     A line per value, and two files per run of simulated orders.
-
-    Attributes:
-        found: Values that existed at the start.
     """
 
     def __init__(self, folder: Path) -> None:

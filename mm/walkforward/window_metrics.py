@@ -66,7 +66,6 @@ class SegmentRows:
     """Segments in order of time, as columns.
 
     Attributes:
-        numbers: NaN for an empty cell.
         extent: Of charts, µs; None: the segments'.
         spans: Stretches with a market (µs), if known.
     """

@@ -25,7 +25,6 @@ class WindowShape:
 
     Attributes:
         span_us: Segment's start and end, then the training window's.
-        points: A row per distance and side.
     """
 
     span_us: tuple[int, int, int, int]

@@ -33,11 +33,7 @@ LIQUIDATED = "liquidated"
 
 @dataclass(frozen=True)
 class MarginReport:
-    """How a run used the margin of its position.
-
-    Attributes:
-        peaks: Largest margins of the position; ratio and leverage are over all cross positions of its account.
-    """
+    """How a run used the margin of its position."""
 
     terms: MarginTerms
     liquidated: Liquidation | None
@@ -62,8 +58,6 @@ def peaks_shown(peaks: MarginPeaks) -> dict[str, float]:
 
 
 class ContractMargin:
-    """The margin of a paper exchange's position."""
-
     def __init__(
         self, exchange: "PaperExchange", account: MarginAccount, symbol: str, terms: MarginTerms, *, alone: bool
     ) -> None:

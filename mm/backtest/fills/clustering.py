@@ -27,7 +27,6 @@ class Clustering(NamedTuple):
     """A two-sided Hawkes process of the orders that hit bids (0) and asks (1).
 
     Attributes:
-        mu: Baseline intensity, in 1/s.
         sweeps: Whether prints of one side and trade time are one order.
     """
 

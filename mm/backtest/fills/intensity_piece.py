@@ -9,7 +9,6 @@ class IntensityPiece(NamedTuple):
     Attributes:
         curve: Points (ticks, fills per second) on both sides; none if A·exp(-k·δ). ln λ is linear between points,
             constant before the first, extrapolated after the last.
-        adverse_ticks: Mean adverse move after a fill, measured in the window.
         mean_bid_per_s: Hawkes intensity of orders that hit bids at which the fill rate is λ(δ); None: the process'
             mean.
     """

@@ -41,7 +41,6 @@ class Mean:
     """A quantity-weighted mean over fills, in quote asset per unit of the base asset.
 
     Attributes:
-        value: None without a usable fill.
         error: None with too few blocks or fills, as *ci95*.
     """
 

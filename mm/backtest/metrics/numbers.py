@@ -26,8 +26,6 @@ class SummaryNumber:
 
     Attributes:
         meaning: Markdown; empty if the key says it.
-        null: When it is undefined.
-        line: In the terminal.
         compared: Values in a tear sheet, for an asterisk: ``*``, ``*.rms``.
     """
 

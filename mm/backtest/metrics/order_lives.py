@@ -87,8 +87,6 @@ class Lives:
 
 
 class LifeLog:
-    """Lives of orders whose rows come in pieces."""
-
     def __init__(self) -> None:
         self._sent, self._ended = [np.empty((6, 0), np.int64)], [np.empty((3, 0), np.int64)]
 

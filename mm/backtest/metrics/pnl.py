@@ -31,11 +31,9 @@ class EquitySeries:
     """Exact money of an account, or several, at the instants when it changes.
 
     Attributes:
-        valid: Every book that values it was valid.
         equity: Cash + inventory at the mark, in units (Python integers beyond 64 bits).
         quoting: PnL of the quoting since the first row: change of equity less the target inventory's, without the
             target's funding; in units.
-        per_quote: Units per quote asset.
         spans: Time with a market; a row stands where one begins.
     """
 
@@ -76,7 +74,6 @@ class AccountSeries(EquitySeries):
     Attributes:
         marks2: Bid + ask, ticks; without a valid book the last row's before (else after).
         half_tl: Units per half tick·lot.
-        fee: Units per 1e-8 of the quote asset.
     """
 
     inventory: Ints

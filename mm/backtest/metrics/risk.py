@@ -173,8 +173,6 @@ def calmar(gain: float, drawdown: float, years: float) -> float | None:
 
 
 class Drawdowns(NamedTuple):
-    """Drawdown figures of an equity series."""
-
     deepest: Any = None
     longest_us: int | None = None
     below_us: int | None = None

@@ -115,7 +115,6 @@ class PeriodBlocks:
 
     Attributes:
         number: Of each period; -1 in none.
-        left_out: Spans too short for a block.
     """
 
     number: Ints

@@ -45,8 +45,6 @@ class AgentTerms:
         episode_s: Time after which ``time_left`` restarts at 1.
         max_offset_ticks: Ticks that an offset of 1 adds to a quote's distance.
         distance_ticks: Distance from the mid of a quote without offset; None is one tick behind the touch.
-        q_max: Both directions, clips.
-        usual_distance_ticks: Scale of our quotes' distances.
         usual_queue: Quantity ahead of a quote that is mapped to one half, in the base asset.
         discrete: One of `CHOICES`; else bid offset, ask offset, size, each in [-1, 1].
     """
@@ -102,11 +100,7 @@ class AgentTerms:
 
 @dataclass(frozen=True)
 class SavedAgent:
-    """An agent, as stored in its file.
-
-    Attributes:
-        about: JSON description of the training.
-    """
+    """An agent, as stored in its file."""
 
     terms: AgentTerms
     layers: Layers

@@ -26,8 +26,6 @@ FOUND, ADOPTED = "reconcile", "adopted"
 
 
 class SharedBalances:
-    """The balances of assets that several symbols of this process trade."""
-
     def __init__(self, symbols: Collection[str] = ()) -> None:
         self._symbols = frozenset(symbols)
         self.elsewhere: Callable[[], bool] = lambda: False
@@ -84,7 +82,6 @@ class AccountCheck:
 
     Attributes:
         lasts: The next start finds the difference too: what several symbols share is found anew.
-        found: Whether balances were compared and matched, at least once.
         missed: Events may have been lost since the balances last matched.
         asked: Balances were compared, and so all fills booked before, since events were last lost.
         strangers: Somebody else has traded the symbol on this account since then.

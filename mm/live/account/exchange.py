@@ -11,11 +11,7 @@ from mm.live.venues.keys import Credentials
 
 @dataclass(frozen=True)
 class ExchangeAccount:
-    """The account at one exchange.
-
-    Attributes:
-        session: Its connections; whoever runs the symbols closes it.
-    """
+    """The account at one exchange."""
 
     market: str
     urls: VenueUrls

@@ -13,9 +13,6 @@ from mm.live.venues.venue import FeeRates
 class FeeValues:
     """Prices of assets in which commissions are paid, and the account's commission rates.
 
-    Args:
-        discount_asset: An asset in which they may be paid, whatever is traded; empty for none.
-
     Attributes:
         paid_e8: The rates of maker and taker that apply with what the account holds; None while they are not known.
     """

@@ -11,8 +11,6 @@ SETTLED_US = 10 * US_PER_S
 
 
 class Holdings:
-    """What the account holds."""
-
     def __init__(self) -> None:
         self.balances: dict[str, tuple[str, str]] = {}
         self._since_us: dict[str, int] = {}  # the instant that a balance is of; of those that events have told

@@ -47,7 +47,6 @@ class BookedFill:
         us: When it was reported to the engine, µs; 0 before.
         fee_e8: Value of its commission, in 1e-8 of the quote asset; None if the commission's asset has no known price.
         state_row: Index of its row in the engine's state table; -1 before the engine has it.
-        position_e8: Position after it, in 1e-8 of the base asset.
         cash_e8: Cash after it less the value of commissions in other assets, in 1e-8 of the quote asset.
     """
 
@@ -65,8 +64,6 @@ class PnlParts:
     """The result of trading, in 1e-8 of the quote asset: total = realized + unrealized - fees + paid.
 
     Attributes:
-        realized: Profit of closed quantity, before fees.
-        unrealized: Profit of the open position at the mid.
         total: Change of cash and of the position at the mid, minus the value of commissions in other assets.
         unvalued: Commissions in assets without a given price, in 1e-8 of each asset; they are in no other part.
         paid: Funding and other payments of a contract; negative if they cost.

@@ -44,8 +44,6 @@ class NothingQuotable(UsageError):
 
 @dataclass(frozen=True)
 class AccountSymbol:
-    """One symbol of an account."""
-
     engine: "LiveEngine"
 
     @property

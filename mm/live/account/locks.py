@@ -15,8 +15,6 @@ _DIGITS = 16
 
 
 class TraderLocks:
-    """The files that traders of one account hold, by symbol."""
-
     def __init__(self, out_root: Path, rest_url: str, key: str) -> None:
         from mm.market_data.rate_budget import shared_path  # here, since a help text needs none of it
 

@@ -64,7 +64,6 @@ class AccountSession:
 
     Attributes:
         orders: *ws* or *rest*, whichever sends orders.
-        here: Whether the exchange is on this machine.
     """
 
     def __init__(

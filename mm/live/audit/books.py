@@ -69,7 +69,6 @@ class AuditOrder:
 
     Attributes:
         qty: Quantity, a decimal; after an amendment, the latest one.
-        booked_e8: Sum of its fills, in 1e-8 of the base asset.
         reported_e8: Executed quantity that the exchange reported at its end, in 1e-8.
         status: PENDING_NEW until the exchange acknowledged it, then the exchange's status.
     """
@@ -114,14 +113,10 @@ class Changes:
 class AuditBooks:
     """The totals of a symbol's logs, updated row by row.
 
-    Args:
-        venue: Only logs whose start names this venue count; None takes all.
-
     Attributes:
         ledger: Position, cash, fees and booked trade ids at the venue of the log that is read; each venue has one of
             its own. None before the first start that names both assets.
         traded: The knobs `SIZING` of the latest trade that has sent an order; empty before it.
-        orders: By client id: the open ones, and the latest that ended.
         matched_us: When the account last matched these totals, µs: before the first order of a log, and at a transfer
             that a comparison found; 0 if it is not known.
     """

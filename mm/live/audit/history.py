@@ -34,8 +34,6 @@ MARKS_EVERY_US = 5 * US_PER_S
 
 @dataclass(frozen=True)
 class LedgerBegin:
-    """The account at the start of the ledger."""
-
     base_e8: int
     quote_e8: int
     mid_e8: int
@@ -101,7 +99,6 @@ class RunHistory:
     Attributes:
         days: By day with a log, whether it was without a breach.
         held: What the ledger had then: this process books its fills into the same ledger.
-        mark: The equity marks of the last day with any; None without.
     """
 
     books: AuditBooks
@@ -227,8 +224,6 @@ def equity_path(out_root: Path, symbol: str) -> Path:
 
 
 class EquityFile:
-    """Stores the equity marks of a symbol, and how far its audit log was written."""
-
     def __init__(self, out_root: Path, symbol: str, venue: str) -> None:
         self._path, self._venue = equity_path(out_root, symbol), venue
         self._kept: EquityMarks | None = None

@@ -46,7 +46,6 @@ class ContractWatch:
     """The parts of a gateway that only a contract has.
 
     Attributes:
-        setup: How the account is set up, as last seen; None before `check`.
         differs: Why the account is not set up for this trader any more; empty if it is.
     """
 

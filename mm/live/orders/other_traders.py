@@ -16,8 +16,6 @@ COPIED_US = 60 * US_PER_S
 
 
 class OtherTraders:
-    """Tells our orders from another trader's."""
-
     def __init__(self, symbol: str, runs: Iterable[str]) -> None:
         self._symbol, self._runs = symbol, frozenset(runs)
         self.begun_us = 0

@@ -62,7 +62,6 @@ class OrderQueries:
         forgot: Called with the reason when the exchange was reset and that is accepted (ADOPT), before trades are read.
 
     Attributes:
-        stop_ids: The exchange's ids of orders that our protective stops have sent.
         recognised: Whether the exchange is known to have the newest booked trades; a new connection may be to another.
         checked_id: All trades of the account up to this id have been checked; None before the first reconcile of a new
             ledger.

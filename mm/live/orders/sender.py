@@ -12,8 +12,6 @@ from mm.live.venues.venue import ApiAnswer, OrderApi, Outcome, SymbolVenue
 
 
 class OrderSender:
-    """Sends requests by one of two APIs, and processes the responses."""
-
     def __init__(
         self,
         venue: SymbolVenue,

@@ -50,7 +50,6 @@ class OrderStates:
     """All orders of a run, and orders of earlier runs that may be open.
 
     Attributes:
-        open: Orders that have not ended, by client id, oldest first.
         reset: Why the exchange is not the one whose trades are booked, such as one that was wiped; empty otherwise.
     """
 

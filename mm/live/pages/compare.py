@@ -35,7 +35,6 @@ class RunData:
     """The data of one run.
 
     Attributes:
-        decisions_us: Instants of its decisions; None without a file of them.
         feed: How the exchange's messages reached it: ``kind`` of ``feed`` in the summary; None of an older version.
     """
 
@@ -63,10 +62,7 @@ class RunFigures:
     Attributes:
         quoted_share: Share of time with an order on each side: buy, sell, both.
         fill_ratio: Traded over placed quantity.
-        half_spread_ticks: Mean distance of fills from the mid at the fill, weighted by quantity.
         markout_ticks: Mean gain of a fill at the mid after each horizon in seconds, weighted by quantity.
-        ack_ms: Quantiles of the time from sending an order to its acceptance, of accepted orders.
-        cancel_ms: Quantiles of the time from sending a cancel to its effect.
     """
 
     kind: str
@@ -117,8 +113,6 @@ class Agreement:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Several runs over the time that all of them cover."""
-
     symbol: str
     begin_us: int
     end_us: int

@@ -53,7 +53,6 @@ class ContractMetrics:
     """The metrics of one contract, set by the observer that follows it.
 
     Attributes:
-        rules: The exchange's trading rules, as last seen.
         stop_e8: Trigger price of the protective stop, 1e-8; 0: a position without one; None: none is needed.
         countdown_us: When the exchange cancels all orders, µs; 0 if it does not; None before the first request.
     """

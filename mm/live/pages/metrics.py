@@ -109,11 +109,8 @@ class TradingMetrics:
     """The metrics of one symbol, set by the observer that follows it; None is not known, and not shown.
 
     Attributes:
-        why_not_ready: Why nothing is quoted: not in sync, …; empty while quoting.
         book_us: Instant of the last update of a synced book, less how late it was, µs; out of sync its age increases.
         late_us: How late the last message of the book was by the exchange's clock, µs; None before that was measured.
-        clock_within_us: Largest error of the measured offset of the clocks, µs.
-        pnl_e8: Parts of the PnL by `PARTS`, in 1e-8 of the quote asset.
         distances: Distance of our best quote from the mid in ticks, by side: +1 buy, -1 sell; set by `quotes`.
         unjudged: Whether a trade has no mid by which limits on money are judged; None for a shadow.
         transferred_us: When the last was booked in this run, µs; None without one.

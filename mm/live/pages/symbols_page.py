@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 
 class SymbolsPage:
-    """The page of one process."""
-
     def __init__(
         self, symbols: Sequence[TradingMetrics], account: "TradedAccount | None" = None, door: "Door | None" = None
     ) -> None:

@@ -69,7 +69,6 @@ class RunEnd:
     Attributes:
         us: When, in µs; for a run that died, the last change of its log.
         code: Exit code; `DIED` without one.
-        reason: ``kill``, ``SIGTERM``, ``window_end`` …, or the error.
     """
 
     run_id: str
@@ -85,7 +84,6 @@ class WatchedSymbol:
     Attributes:
         orders_left: Client ids of orders that may be open while no trader runs.
         report_age_s: Age of the last health report of a recording that has not ended, in s; None without one.
-        offset_us: Our clock minus the exchange's, in µs; None if unknown.
     """
 
     symbol: str
@@ -129,8 +127,6 @@ class WatchedSymbol:
 
 @dataclass(frozen=True, slots=True)
 class WatchdogLook:
-    """The result of one look."""
-
     us: int
     symbols: tuple[WatchedSymbol, ...]
     unreadable: tuple[str, ...]
@@ -165,8 +161,6 @@ def _samples(one: WatchedSymbol) -> Iterator[tuple[MetricFamily, dict[str, str],
 
 
 class Watchdog:
-    """Reads the files of traders and shadows."""
-
     def __init__(self, out_root: Path, data_root: Path, log_root: Path, symbols: Iterable[str] = ()) -> None:
         self._out_root, self._data_root, self._log_root = out_root, data_root, log_root
         self._given = tuple(symbols)

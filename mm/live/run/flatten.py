@@ -28,12 +28,10 @@ class FlattenPlan:
     """How a position is closed; money in 1e-8 of the quote asset.
 
     Attributes:
-        slippage_e8: Expected cost against the mid.
         most_e8: The largest cost, fee included: the cost of a fill at *price_e8* alone.
         left_e8: What stays of the position: too small for an order, not offered within the band, or a buyer's
             commission, which is taken from what was bought.
         missing_e8: The part of it that another order could close, once the book offers it within the bounds.
-        bound_e8: The exchange's own bound of its limit; 0 for none.
         small: Why no order could close what the book does not lack; empty if all is closed, or could be.
     """
 
@@ -170,8 +168,6 @@ class FlattenCost:
 
 
 class _Outcome(OrderListener):
-    """The listener of a flatten: the end of the one order."""
-
     def __init__(self) -> None:
         self.refused = ""
         self.over = asyncio.Event()

@@ -24,8 +24,6 @@ RELEASE_S, LOOK_S = 2.0, 0.005
 
 @dataclass(frozen=True)
 class GuardedRun:
-    """One run of the process."""
-
     symbol: str
     run_id: str
     log: str

@@ -39,8 +39,6 @@ LEFT_S = 60.0
 
 
 class RunGuard(Protocol):
-    """Watches runs while they go on."""
-
     def start(self) -> None: ...
 
     async def keep(self) -> None: ...
@@ -49,8 +47,6 @@ class RunGuard(Protocol):
 
 
 class GuardianProcess:
-    """Starts a guardian for the runs of this process."""
-
     def __init__(self, told: Guarded, log: "Logger") -> None:
         self._told, self._log = told, log
         self._process: subprocess.Popen[bytes] | None = None

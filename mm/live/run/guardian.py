@@ -53,7 +53,6 @@ class GuardedExchange:
     Attributes:
         quiet_file: Where the processes of this host note until when the exchange refuses requests; empty for none.
         box: Whether the exchange is a box on this machine: it is gone if it cannot be reached for `BOX_GONE_S`.
-        runs: Names of the runs whose orders are the trader's, as `run_of` returns them.
     """
 
     url: str
@@ -168,8 +167,6 @@ class GuardedOrders:
 
 
 class Guardian:
-    """Watches one process."""
-
     def __init__(self, told: Guarded, channel: socket.socket, memory: mmap.mmap, parent: int) -> None:
         self._told, self._channel, self._memory, self._parent = told, channel, memory, parent
         self._orders = [GuardedOrders(exchange) for exchange in told.exchanges]

@@ -58,8 +58,6 @@ class InterfaceAt:
 
 
 class TradingInterfaceClient:
-    """The endpoints, for one client; raises TryLater without an answer."""
-
     def __init__(self, at: InterfaceAt) -> None:
         self.at = at
         self.ws_url = f"ws{at.url.removeprefix('http')}"
@@ -121,8 +119,6 @@ class OrderTimes:
 
 
 class InterfaceGateway:
-    """Sends orders to the interface, one request at a time, and reports to a trader."""
-
     trader: Trader
 
     def __init__(self, client: TradingInterfaceClient, grid: Instrument, multiplier: int, clock: "SteadyClock") -> None:
@@ -259,8 +255,6 @@ class BookReader:
 
 
 class InterfaceTrade:
-    """A trade of one strategy at the trading interface."""
-
     def __init__(self, run: "Run", day: Day, at: InterfaceAt, knobs: PlayKnobs, clock: "SteadyClock") -> None:
         self._run, self._day, self._at, self._knobs, self._clock = run, day, at, knobs, clock
         self._symbol = day.symbol

@@ -40,9 +40,6 @@ class LiveRun:
     """A shadow or a trade of one symbol.
 
     Attributes:
-        may_rest: Whether orders of it may be open at an exchange.
-        beside: Parts of the recordings of the other markets that its strategy sees, by name.
-        switch_watch: What its loop asks for the switch.
         regridded: The error that the exchange has another grid than at the start; None if it has not.
     """
 

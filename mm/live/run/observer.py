@@ -223,8 +223,6 @@ class Observer:
 
 
 class ShadowObserver(Observer):
-    """Follows a shadow."""
-
     def __init__(
         self,
         exchange: "PaperExchange",
@@ -279,8 +277,6 @@ class ShadowObserver(Observer):
 
 
 class TradeObserver(Observer):
-    """Follows a trader, which reports to it."""
-
     def __init__(  # noqa: PLR0913 - what it shows, and where
         self,
         metrics: TradingMetrics,

@@ -116,11 +116,7 @@ def _told_by(parts: "Parts", terms: "ShadowTerms") -> "Callable[[], Sequence[Con
 
 
 class OtherTaker:
-    """Keeps events and payments of another market until nothing earlier can still arrive.
-
-    Attributes:
-        settled_us: The instant up to which all its events are known.
-    """
+    """Keeps events and payments of another market until nothing earlier can still arrive."""
 
     def __init__(self) -> None:
         self._events: deque[FeedEvent] = deque()
@@ -153,8 +149,6 @@ class OtherTaker:
 
 
 class OtherFollower(Follower):
-    """Follows the recording of another market."""
-
     def __init__(
         self, taker: "OtherTaker | EngineTaker", grid: "Instrument", watch: "Subscriber" = lambda _event: None
     ) -> None:

@@ -61,9 +61,7 @@ class TradeStart:
     """The initial account of an engine, in 1e-8.
 
     Attributes:
-        day_e8: Equity at the start of the day; None: the equity at the first requote.
         peak_e8: The highest equity so far; None: the equity at the first requote.
-        clean_days: Days without a breach, for SIZE_RAMP.
     """
 
     position_e8: int
@@ -134,8 +132,6 @@ def _check_ramp(terms: ShadowTerms, grid: Instrument, ramp: str, clip: int, whol
 
 
 class PaperPlay(LivePlay):
-    """The strategy of a run on a paper exchange."""
-
     def __init__(
         self,
         terms: ShadowTerms,
@@ -183,8 +179,6 @@ class PaperPlay(LivePlay):
 
 
 class TradePlay(LivePlay):
-    """The strategy of a trade, with the account that it begins with."""
-
     def __init__(
         self,
         terms: ShadowTerms,
@@ -232,8 +226,6 @@ def paid_rate_e8(journal: "Journal", grid: Instrument) -> int | None:
 
 
 class Follower:
-    """Feeds a strategy with the market that is being recorded."""
-
     def __init__(self, player: "EventTaker", grid: Instrument, watch: "Subscriber") -> None:
         self.rows_run_id = ""
         self._player, self._grid, self._watch = player, grid, watch

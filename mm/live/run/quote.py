@@ -47,8 +47,6 @@ class LegTrade(NamedTuple):
 
 
 class OrderSource(Protocol):
-    """What decides about the orders of a symbol."""
-
     is_leg: bool
     legs: Mapping[str, LegTrade]
 
@@ -101,8 +99,6 @@ class OwnStrategy:
 
 
 class Quote:
-    """A trade's job: to send the orders of a source."""
-
     quotes = True
 
     def __init__(self, source: OrderSource) -> None:

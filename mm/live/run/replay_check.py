@@ -146,7 +146,6 @@ class ReplayComparison:
         first_difference: The first decision that is not in both: its instant, and both rows; None if there is none.
         rows: The same numbers for the rows of the other tables, as ``fills_live``, ``fills_replay``, ``equal_fills``;
             orders, fills and states include the legs'.
-        explained_by_lag: Differing decisions with a lag above the latency of an order.
         late: All decisions with such a lag, including equal ones.
     """
 

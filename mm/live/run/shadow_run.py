@@ -37,8 +37,6 @@ REFRESH_S = 0.05
 
 
 class ShadowRun(LiveRun):
-    """A shadow of one symbol."""
-
     def __init__(
         self,
         run: "Run",

@@ -167,7 +167,6 @@ class TraderParts:
         ask_status: Called once the exchange says that the symbol does not trade.
         doubt_rules: Called while filters of the start keep quotes back.
         unread: Returns whether messages of the market or of the account wait to be read.
-        single_trades: Whether each print of the market is one trade, not an aggregate.
     """
 
     engine: LiveEngine
@@ -194,7 +193,6 @@ class Trader(OrderListener):
 
     Attributes:
         ended: Why trading has ended; None while it continues. Afterwards nothing is sent.
-        accepted_us: Acceptance time of each order, by our id, µs.
     """
 
     def __init__(self, parts: TraderParts, gateway: OrderGateway) -> None:

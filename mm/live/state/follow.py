@@ -18,8 +18,6 @@ _SAME_STAMP_NS = 10**9  # two changes of a folder within this time may have the 
 
 
 class LogTail:
-    """One audit log that may still grow."""
-
     def __init__(self, path: Path) -> None:
         self.path, self.rows = path, 0
         self._offset, self._rest = 0, b""
@@ -80,8 +78,6 @@ class LogSeries:
 
 
 class AuditFollower:
-    """Reads a symbol's logs and passes the resulting changes to one store."""
-
     def __init__(self, folder: Path, symbol: str, backend: StateBackend) -> None:
         self._folder, self._symbol, self._backend = folder, symbol, backend
         self.stored: dict[str, int] = {}

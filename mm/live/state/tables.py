@@ -19,7 +19,6 @@ class StateTable:
     """One table.
 
     Attributes:
-        columns: Names with their types: ``int``, ``text``, ``decimal`` or ``json``.
         replaces: Whether a later row of the same key replaces the earlier one; else the first stays.
     """
 
@@ -63,8 +62,6 @@ TABLES: Mapping[str, StateTable] = {
 
 @dataclass(frozen=True, slots=True)
 class StateBatch:
-    """The changes of some rows of one log."""
-
     symbol: str
     file: str
     first: int
@@ -106,11 +103,7 @@ class Tick:
 
 
 class StateBackend(Protocol):
-    """A kind of store; all of its methods belong to one thread and raise StoreUnavailable.
-
-    Attributes:
-        place: Kind and address, without a password, for messages.
-    """
+    """A kind of store; all of its methods belong to one thread and raise StoreUnavailable."""
 
     place: str
 

@@ -93,8 +93,6 @@ def _takes_live(backend: StateBackend) -> "TypeGuard[RedisState]":
 
 
 class _Lane:
-    """One store and the thread that feeds it."""
-
     def __init__(
         self,
         backend: StateBackend,

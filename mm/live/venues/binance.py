@@ -100,8 +100,6 @@ def side_of(name: str) -> int:
 
 
 class OrderAnswer(Struct, gc=False):
-    """What an order is in every answer."""
-
     orderId: int = -1
     clientOrderId: str = ""
     status: str = ""
@@ -114,8 +112,6 @@ class OrderAnswer(Struct, gc=False):
 
 
 class OrderReport(Struct, gc=False):
-    """An event of an order."""
-
     s: str
     c: str
     S: str
@@ -190,8 +186,6 @@ class ApiLimit(Struct, gc=False):
 
 
 class WsError(Struct, gc=False):
-    """The ``error`` of an answer."""
-
     code: int = 0
     msg: str = ""
     data: Raw = Raw(b"")
@@ -216,8 +210,6 @@ class RetryData(Struct, gc=False):
 
 
 class ServerTime(Struct, gc=False):
-    """The answer to ``time``."""
-
     serverTime: int
 
 

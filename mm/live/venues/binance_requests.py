@@ -20,16 +20,12 @@ _WEIGHT_S, _ATTEMPTS, _ATTEMPTS_S = 60.0, 290, 300.0  # attempts to connect; the
 
 
 class Entry(Protocol):
-    """An order in an answer."""
-
     def seen(self, us: int) -> OrderSeen: ...
 
     def listed(self, us: int) -> ListedOrder: ...
 
 
 class Traded(Protocol):
-    """A trade in an answer."""
-
     def fill(self) -> AccountFill: ...
 
 
@@ -43,16 +39,12 @@ class AnswerDecoder(Protocol[_Content_co]):
 
 
 class AccountRoutes(NamedTuple):
-    """Routes of an account."""
-
     time: Route
     order_counts: Route
     last_price: Route
 
 
 class OrderRoutes(NamedTuple):
-    """Routes of the orders and trades of a symbol."""
-
     place: Route
     cancel: Route
     cancel_all: Route

@@ -65,8 +65,6 @@ PATHS = {
 
 
 class OpenOrderText(NamedTuple):
-    """An open order at the exchange; price and quantities are its text."""
-
     symbol: str
     order_id: int
     client_id: str
@@ -103,8 +101,6 @@ class Refused(Exception):
 
 
 class SignedRest:
-    """Signed REST requests, one at a time, over one connection."""
-
     def __init__(
         self, url: str, credentials: Credentials, quiet_file: Path | None = None, market: str = "spot"
     ) -> None:
@@ -208,7 +204,6 @@ class OrderCanceller:
     """Cancels open orders of symbols until there are none.
 
     Args:
-        wanted: Whether an order is to be cancelled, by its client id.
         stops: Whether orders that wait for a price are cancelled too; their ids are negative here.
 
     Attributes:

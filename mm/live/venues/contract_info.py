@@ -45,9 +45,6 @@ class ContractChecks(OrderChecks):
 class ContractInfo:
     """The entry of one contract.
 
-    Attributes:
-        halted: Its status if it does not trade; empty if it does.
-
     Raises:
         DataError: If the exchange does not have it.
         UsageError: If it is no perpetual that is settled in its quote asset.

@@ -23,7 +23,6 @@ class AccountFill:
         most_e8: Without such a price, the largest value of the commission, in 1e-8 of the quote asset; None: by
             `STANDARD_RATE_E8`.
         quote_qty: The amount of quote asset that was exchanged, as the exchange's text; empty if it is not known.
-        realized: Of a contract, the profit that it has realized, as the exchange's text; empty otherwise.
     """
 
     trade_id: int

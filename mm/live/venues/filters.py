@@ -15,8 +15,6 @@ _MARKET = "MARKET"
 
 
 class OrderChecks:
-    """The checks of one symbol's orders."""
-
     def __init__(self, instrument: Instrument, most_orders: int = 0) -> None:
         self.instrument = instrument
         self.most_orders = most_orders

@@ -98,8 +98,6 @@ class VenueLatency:
 
 
 class _Timed:
-    """The instants of the steps of one request, from the HTTP library."""
-
     def __init__(self) -> None:
         self._at_ns: dict[str, int] = {}
 
@@ -113,8 +111,6 @@ class _Timed:
 
 
 class VenueProbe:
-    """Measures the latencies to one venue."""
-
     def __init__(self, urls: VenueUrls, symbol: str, timeout_s: float, clock: Callable[[], int] = now_us) -> None:
         self._urls, self._symbol, self._timeout_s, self._clock = urls, symbol, timeout_s, clock
         self._venue = BINANCE_SPOT

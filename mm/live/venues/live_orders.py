@@ -51,12 +51,7 @@ class LiveOrder:
         sent_ms: Timestamp of the request that placed it; 0 before it is sent, and for an earlier run.
         judged: Whether the request has arrived and was refused for its timestamp: it cannot arrive later.
         ending: The final state reported by the exchange; it is applied when the fills are complete.
-        doubt: Which request has an unknown outcome.
-        cancel_wanted: Whether to cancel it as soon as it is known to be open.
-        presumed: Whether its end was inferred because the exchange does not have it.
         amend_wanted: Quantity to which to amend it as soon as it is known to be open; empty for none.
-        amend_qty: Target quantity of an amendment in flight; empty if there is none.
-        amend_doubt: Whether its outcome is unknown.
         exchange_us: Since when it has been as last reported, by the exchange's clock, in µs; 0 if unknown.
     """
 
@@ -117,8 +112,6 @@ def is_too_late(until_ms: int, query_ms: int) -> bool:
 
 
 class OrderSeen(NamedTuple):
-    """The content of a response, an event or a query about an order."""
-
     client_id: str
     exchange_id: int
     state: OrderState

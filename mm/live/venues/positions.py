@@ -10,9 +10,6 @@ class PositionSeen(NamedTuple):
     """A position, as the exchange shows it; quantities in 1e-8 of the base asset, the rest in 1e-8 of the quote asset.
 
     Attributes:
-        unrealized_e8: Profit of closing it at the mark price.
-        liquidation_e8: Mark price at which it is liquidated if nothing else changes; 0 for none.
-        maintenance_e8: Margin below which it is liquidated.
         initial_e8: Margin that its size needs at its leverage.
     """
 
@@ -81,7 +78,6 @@ class RuleSeen(NamedTuple):
     """One of the exchange's trading rules by which it judges an account's orders.
 
     Attributes:
-        whose: The symbol, or what else it is of, such as the account.
         trigger: From where on it is broken.
         until_us: Until when only orders that reduce are accepted since it was broken, µs; 0 if it is not.
     """
@@ -112,7 +108,6 @@ class ContractSetup(NamedTuple):
     """How an account is set up for a symbol.
 
     Attributes:
-        several_assets: Whether several assets serve as margin of all positions.
         most_notional_e8: Largest notional at that leverage, in 1e-8 of the quote asset; 0 for no bound.
     """
 

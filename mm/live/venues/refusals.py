@@ -8,8 +8,6 @@ NOT_SENT = 0
 
 
 class Why(Enum):
-    """What the refusal of a request means."""
-
     OTHER = "other"
     NOT_SENT = "not sent"
     """It was refused here."""

@@ -53,8 +53,6 @@ class CountWindow:
 
 
 class OrderLimits:
-    """The limits of one account at one address."""
-
     def __init__(
         self,
         budget: RateBudget | None = None,

@@ -11,11 +11,7 @@ Send = Callable[[Route, RequestParams, Done], int]
 
 
 class ExchangeClock:
-    """The exchange's time: our clock plus the measured offset.
-
-    Attributes:
-        offset_us: The exchange's clock less ours, in µs.
-    """
+    """The exchange's time: our clock plus the measured offset."""
 
     def __init__(self, now_us: Callable[[], int] = now_us) -> None:
         self.now_us = now_us

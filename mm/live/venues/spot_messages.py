@@ -13,8 +13,6 @@ from mm.live.venues.venue import AccountSeen, BalancesEvent, FeeRates, ListedOrd
 
 
 class OrderEntry(OrderAnswer, gc=False):
-    """An order in answers and query results."""
-
     origClientOrderId: str = ""
     transactTime: int = 0
 
@@ -31,8 +29,6 @@ class OrderEntry(OrderAnswer, gc=False):
 
 
 class AmendedEntry(Struct, gc=False):
-    """An order in the answer to its amendment."""
-
     orderId: int = -1
     clientOrderId: str = ""
     status: str = ""
@@ -45,8 +41,6 @@ class AmendedEntry(Struct, gc=False):
 
 
 class AmendAnswer(Struct, gc=False):
-    """The answer to an amendment."""
-
     amendedOrder: AmendedEntry
     transactTime: int = 0
 
@@ -82,8 +76,6 @@ class TradeEntry(Struct, gc=False):
 
 
 class BalanceEntry(Struct, gc=False):
-    """One asset of an account."""
-
     asset: str
     free: str
     locked: str
@@ -131,8 +123,6 @@ class CommissionEntry(Struct):
 
 
 class AccountEntry(Struct):
-    """The answer to ``account.status``."""
-
     balances: list[BalanceEntry] = []
     updateTime: int = 0
 

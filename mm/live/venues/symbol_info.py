@@ -29,9 +29,6 @@ class _InfoBody(msgspec.Struct):
 class SymbolInfo:
     """The entry of one symbol in exchangeInfo.
 
-    Attributes:
-        halted: Its status if it does not trade; empty if it does.
-
     Raises:
         DataError: If the exchange does not have it.
     """

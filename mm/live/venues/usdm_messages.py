@@ -33,8 +33,6 @@ _STOP = re.compile(rf"{OWN_PREFIX}[a-z2-7]+-p\d+")
 
 
 class UsdmOrderEntry(OrderAnswer, gc=False):
-    """An order in answers and query results."""
-
     timeInForce: str = ""
 
     def seen(self, us: int) -> OrderSeen:
@@ -69,8 +67,6 @@ class UsdmTradeEntry(Struct, gc=False):
 
 
 class AssetEntry(Struct, gc=False):
-    """One margin asset of an account."""
-
     asset: str
     walletBalance: str = "0"
     marginBalance: str = "0"

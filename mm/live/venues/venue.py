@@ -42,7 +42,6 @@ class Route(NamedTuple):
 
     Attributes:
         stamped_once: Whether it keeps its first timestamp, which determines until when the exchange accepts it.
-        by_rest: Whether only REST has it.
     """
 
     name: str
@@ -75,11 +74,7 @@ class Outcome(Enum):
 
 
 class ApiAnswer(NamedTuple):
-    """The answer to a request, or the absence of one.
-
-    Attributes:
-        retry_after_s: Time for which the exchange forbids requests, in s; 0 for none.
-    """
+    """The answer to a request, or the absence of one."""
 
     outcome: Outcome
     us: int
@@ -112,15 +107,11 @@ class OrderApi(Protocol):
 
 
 class Replaced(NamedTuple):
-    """The outcome of a replacement."""
-
     cancelled: OrderSeen | Refusal
     placed: OrderSeen | Refusal
 
 
 class ListedOrder(NamedTuple):
-    """An order of the account, as a query shows it."""
-
     seen: OrderSeen
     side: int
     price: str
@@ -129,8 +120,6 @@ class ListedOrder(NamedTuple):
 
 
 class AccountSeen(NamedTuple):
-    """The account, as a query shows it."""
-
     balances: Balances
     us: int
     margins: Mapping[str, MarginSeen] | None = None
@@ -232,8 +221,6 @@ class RestTransport(OrderApi, Protocol):
 
 
 class Wiring(NamedTuple):
-    """What the transports of an account are made of."""
-
     urls: "VenueUrls"
     credentials: "Credentials"
     window_ms: int
@@ -327,7 +314,6 @@ class SymbolVenue(Protocol):
     Attributes:
         can_replace: Whether one request cancels an order and sends another, or does neither.
         can_amend: Whether the quantity of an order can be lowered in its place.
-        page: The most trades that an answer has.
         span_us: The longest time that an answer without a trade id covers, µs; 0 for no bound.
     """
 

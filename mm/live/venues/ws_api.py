@@ -38,7 +38,6 @@ class LogOn(NamedTuple):
         time: Asks for the exchange's time; None if the connection does not tell it.
         session: Logs on, with a key of Ed25519; the requests after it are not signed.
         subscribe: Subscribes a session to the account's events; None if they come over another connection.
-        subscribe_signed: Subscribes without a session; None if they come over another connection.
     """
 
     time: Route | None

@@ -23,7 +23,6 @@ class Moments:
     """Moments of the paths of a strategy; field names are the keys of the artefact.
 
     Attributes:
-        std_spread_capture, std_inventory_pnl: The two uncorrelated parts of profit_std.
         expected_steps_with_lambda_dt_above_1: Steps of a path with a fill probability capped at 1, sum of both sides.
         certainty_equivalent: -(1/gamma)·ln E[exp(-gamma·profit)]; None if it depends on paths with probability below
             10⁻¹².

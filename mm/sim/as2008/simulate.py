@@ -31,8 +31,6 @@ class SampleMoments:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedPaths:
-    """The result of the simulated paths: profit and final inventory."""
-
     n_paths: int
     profit: SampleMoments
     final_q: SampleMoments

@@ -46,8 +46,6 @@ ORDER_LIMITS = (RateLimit("ORDERS", "SECOND", 10, 100), RateLimit("ORDERS", "DAY
 
 @dataclass(slots=True)
 class OrderCount:
-    """Number of orders of one account in the current intervals."""
-
     limits: tuple[RateLimit, ...] = ORDER_LIMITS
     unfilled: bool = True
     _ends_us: list[int] = field(init=False)
@@ -103,8 +101,6 @@ class Balance:
 
 @dataclass(slots=True)
 class UserAccount:
-    """One user of the exchange."""
-
     number: int
     name: str
     base: Balance = field(default_factory=Balance)

@@ -11,7 +11,6 @@ class ApiError(MMError):
     """The exchange refuses a request; the book does not change.
 
     Attributes:
-        data: Additional fields in the response's ``data``.
         retry_us: Time from which a retry may succeed, µs; None if waiting does not help.
     """
 

@@ -49,8 +49,6 @@ class ApiKey:
 
 
 class KeyRing:
-    """All keys of the exchange."""
-
     def __init__(self, keys: Iterable[ApiKey]) -> None:
         self._keys = {key.key: key for key in keys}
 

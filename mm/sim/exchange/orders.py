@@ -24,7 +24,6 @@ class NewOrder:
 
     Attributes:
         quote_e8: Amount that a MARKET order spends or receives, in 1e-8 of the quote asset; 0 if *lots* is given.
-        good_till_us: When an order of a contract expires; 0: never.
         price_match: Name of the level of the book that gives an order of a contract its price.
     """
 
@@ -91,9 +90,7 @@ class UserOrder:
 
     Attributes:
         core_id: Id in the core, which changes when the order is moved.
-        reserved_e8: Amount still locked for the order, in 1e-8 of the spent asset.
         is_short: Whether the book had less than a MARKET order by quote quantity requested; the order then expires.
-        moves: Changes of price and quantity: time, and the price and quantity before.
     """
 
     account: int
@@ -136,7 +133,6 @@ class ExecutionReport:
 
     Attributes:
         kind: ``NEW CANCELED REPLACED REJECTED TRADE EXPIRED TRADE_PREVENTION``.
-        notional_e8: Notional of the account's open buys and sells of a contract, in 1e-8 of the quote asset.
     """
 
     execution_id: int
@@ -183,8 +179,6 @@ class CancelRequest:
 
     Attributes:
         request_id: Client id of the cancel, or of the amended order; empty if the exchange assigns one.
-        restrictions: ``ONLY_NEW``, ``ONLY_PARTIALLY_FILLED`` or empty.
-        stop_on_failure: Whether a failed cancel prevents the replacement.
         when_exceeded_cancel: Whether to cancel even if the replacement exceeds the order limit.
     """
 
@@ -198,16 +192,12 @@ class CancelRequest:
 
 @dataclass(frozen=True, slots=True)
 class CancelReplaced:
-    """Outcomes of a cancel and of its replacement order; either may have been refused."""
-
     cancelled: UserOrder | ApiError
     placed: UserOrder | ApiError | None
     exceeded: bool
 
 
 class OrderStore:
-    """All open orders, and the latest closed orders."""
-
     def __init__(self, keep: int) -> None:
         self.by_id: dict[int, UserOrder] = {}
         self._keep = keep

@@ -35,10 +35,8 @@ class SymbolRules:
 
     Attributes:
         reference_ticks: Reference price of the percent filter before the first trade.
-        most_notional_e8: Maximum notional of a limit order, in 1e-8 of the quote asset.
         multiplier_up_e8, multiplier_down_e8: Bounds of the price, as multiples (1e-8) of the mean price.
         step_ticks: Price step of users' orders, in ticks of the instrument; simulated orders use one tick.
-        step_lots: Quantity step of users' orders, in lots of the instrument.
     """
 
     instrument: Instrument

@@ -36,8 +36,6 @@ def fee_e8(amount_e8: int, rate_e8: int) -> int:
 
 
 class Settlement:
-    """Applies the rows of the log to users' orders and balances, and publishes events."""
-
     def __init__(
         self,
         rules: SymbolRules,

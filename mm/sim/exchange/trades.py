@@ -202,8 +202,6 @@ def _begin(bar: TradeBar) -> int:
 
 
 class TradeTape:
-    """The latest trades, and running sums over them."""
-
     def __init__(self, average_mins: int, keep: int = _KEEP_TRADES) -> None:
         self._window_us = average_mins * MINUTE_US
         self.trades = TradeHistory(keep)

@@ -150,8 +150,6 @@ class SessionMessages:
 
 
 class BookReplay:
-    """The exchange's book at any time, rebuilt from its order log."""
-
     def __init__(self) -> None:
         self.update_id = 0
         self._levels: dict[int, dict[int, int]] = {1: {}, -1: {}}
@@ -171,8 +169,6 @@ class BookReplay:
 
 
 class PlainRecorder:
-    """Records a session without faults: the messages, the ledger and the snapshot."""
-
     def __init__(self, folder: DayFolder, session: Session, instrument: Instrument, knobs: dict[str, Any]) -> None:
         self.writer = DayWriter(folder, run_stamp(session.open_us - _EARLY_US), top_n=TOP_N, instrument=instrument)
         self.depth_messages = self.trades = 0

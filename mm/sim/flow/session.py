@@ -30,7 +30,6 @@ class Session:
 
     Attributes:
         day: ``YYYYMMDD``; the session opens at 08:00 Berlin time on it.
-        seed: Seed of all draws, together with the day: each day of a range has different draws.
         begins_us: Opening time used instead, e.g. by a live server, µs; a multiple of 100 ms.
     """
 

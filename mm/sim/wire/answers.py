@@ -61,8 +61,6 @@ class GridTexts:
 
 
 class SymbolTexts(GridTexts):
-    """Formats the answers and events of Spot."""
-
     def __init__(self, rules: SymbolRules, micro: bool) -> None:
         super().__init__(rules, micro)
         self._assets = {+1: rules.instrument.base_asset, -1: rules.instrument.quote_asset}

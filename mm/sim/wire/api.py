@@ -30,8 +30,6 @@ _NOT_DONE = -1007
 
 
 class Api:
-    """The shared part of REST and the WebSocket API."""
-
     def __init__(
         self,
         exchange: Exchange,
@@ -91,8 +89,6 @@ class Api:
 
 
 class RestRoutes:
-    """Answers all requests except WebSocket handshakes and control calls."""
-
     def __init__(self, api: Api) -> None:
         self._api = api
         self._routes = {operation.route: operation for operation in api.market.operations if operation.rest}

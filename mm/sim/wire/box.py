@@ -71,9 +71,6 @@ class Box:
     Args:
         beside: The box that serves this box; None if it serves itself.
         speed: Exchange seconds per second of wall time; 0 for lockstep, in which only calls advance the time.
-
-    Attributes:
-        symbols: The boxes that it serves, by symbol, itself included.
     """
 
     def __init__(  # noqa: PLR0913 - a server has these parts

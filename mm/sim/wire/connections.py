@@ -303,8 +303,6 @@ class PrivateConnection(StreamConnection):
 
 
 class ApiConnection(WebSocket):
-    """A connection of the WebSocket API."""
-
     combined = False
 
     def __init__(

@@ -21,8 +21,6 @@ _WAITING = (h11.NEED_DATA, h11.PAUSED)
 
 
 class HttpConnection(asyncio.Protocol):
-    """Until it closes or becomes a WebSocket."""
-
     def __init__(self, server: "Server") -> None:
         self._server = server
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=server.limits.header_bytes)

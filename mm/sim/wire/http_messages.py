@@ -18,7 +18,6 @@ class Request:
 
     Attributes:
         params: Parameters of the query string and of an urlencoded body, decoded; the query takes precedence.
-        query: Raw query without the question mark, for signatures.
     """
 
     method: str

@@ -19,8 +19,6 @@ class WireLimits:
     """Limits of connections; durations are seconds of wall time, independent of the exchange's clock.
 
     Attributes:
-        messages: Incoming messages (pings, pongs, texts) of a stream connection within ``messages_s``.
-        idle_s: Time without received data after which an HTTP connection is closed, even within a request.
         slow_bytes: Unsent bytes above which a connection is slow: its depth messages are conflated.
         lost_bytes: Unsent bytes above which a connection is closed.
     """

@@ -46,13 +46,9 @@ class Operation:
     """One REST endpoint, and the equivalent method of the WebSocket API.
 
     Attributes:
-        names: Names of the parameters, except the signature's; one with ``!`` is required, and read before it
-            runs, with all before it.
-        counts_orders: Whether the response includes the account's order counts.
-        own: Declarations of parameters that differ from other operations'.
-        root: Path of REST in front of all of its version.
+        names: Names of the parameters, except the signature's; one with ``!`` is required, and read before it runs,
+            with all before it.
         keyed: Whether a key without a signature is required.
-        of_orders: Whether the operation, if it changes something, changes orders.
     """
 
     rest: str

@@ -18,7 +18,6 @@ class WireClock:
 
     Attributes:
         speed: Exchange seconds per second of wall time; at 0 only `set` advances the clock.
-        slipped_s: Wall time skipped because the exchange was too slow, and not regained since, s.
     """
 
     def __init__(self, start_us: int, speed: float, seconds: Callable[[], float] = time.monotonic) -> None:

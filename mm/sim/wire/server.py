@@ -31,8 +31,6 @@ _HANDSHAKE = ("host", "connection", "upgrade", "origin")
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """Handlers of HTTP requests, of WebSocket API sessions, and of requests below ``/sim/``."""
-
     rest: Answer
     open_session: OpenSession
     control: Answer | None = None
@@ -40,8 +38,6 @@ class Routes:
 
 
 class Server:
-    """Serves one exchange."""
-
     def __init__(
         self, feed: Feeds, routes: Routes, limits: WireLimits, seconds: Callable[[], float] = time.monotonic
     ) -> None:

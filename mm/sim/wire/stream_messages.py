@@ -70,8 +70,6 @@ class Batch(NamedTuple):
 
 
 class Texts:
-    """Formats the events of one instrument."""
-
     def __init__(self, instrument: Instrument) -> None:
         self.price = lru_cache(_TEXTS)(instrument.price)
         self.qty = lru_cache(_TEXTS)(instrument.qty)

@@ -44,7 +44,6 @@ class StreamName:
         kind: ``depth partial trade aggTrade bookTicker``, a kind of `summaries`, with contracts also ``markPrice
             forceOrder contractInfo user``, or ``silent`` for a stream that is not simulated.
         symbol: In lower case; empty for a stream of all symbols.
-        detail: Interval of klines, such as ``1m`` or ``1d@+08:00``.
     """
 
     name: str
@@ -75,7 +74,6 @@ class StreamDialect:
     Attributes:
         served: Names of the simulated streams: ``symbol``, and ``kind``, or of depth ``levels`` and ``speed``.
         speeds: Suffix of a depth stream by the time between two events, ms; the empty one is the default.
-        routes: First parts of the path, each with the kinds that it has.
         summaries: Patterns of streams with a pace of their own: kind (empty: the name that the pattern matched) and
             pace, ms.
     """
@@ -172,8 +170,6 @@ class RefusedMessage(MMError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The response to a client's message, and the added and removed streams."""
-
     answer: dict[str, Any]
     joined: Sequence[StreamName] = ()
     left: Sequence[StreamName] = ()

@@ -103,8 +103,6 @@ class Subscriptions:
 
 
 class ApiSession:
-    """The session of one client, opened by a handshake."""
-
     def __init__(self, api: Api, send: Send, request: Request) -> None:
         with suppress(ApiError):  # an address over its limit receives the error in every response
             api.weights.charge(request.remote, api.market.connect_weight, api.advance())

@@ -69,16 +69,12 @@ class Conditional:
 
 @dataclass(frozen=True, slots=True)
 class ConditionalChange:
-    """A conditional order as it is after a change."""
-
     us: int
     order: Conditional
 
 
 @dataclass(slots=True)
 class Conditionals:
-    """The conditional orders of one contract."""
-
     exchange: "UsdmExchange"
     all: dict[int, Conditional] = field(default_factory=dict)
     _waiting: dict[int, Conditional] = field(default_factory=dict)

@@ -19,8 +19,6 @@ class AccountChange:
 
 @dataclass(frozen=True, slots=True)
 class ConfigChange:
-    """A new leverage of a symbol."""
-
     us: int
     symbol: str
     leverage: int

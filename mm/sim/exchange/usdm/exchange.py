@@ -76,8 +76,6 @@ class RuleState(NamedTuple):
 
 
 class FundingPayment(NamedTuple):
-    """One funding payment: its time, rate and mark price."""
-
     us: int
     rate_e8: int
     mark_e8: int

@@ -37,8 +37,6 @@ class FundRow(NamedTuple):
 
 @dataclass(slots=True)
 class Fund:
-    """The insurance fund of all contracts."""
-
     balance_e8: int = FIRST_FUND_E8
     rows: list[FundRow] = field(default_factory=list)
 
@@ -58,8 +56,6 @@ class Forced(NamedTuple):
 
 
 class Liquidator:
-    """Watches the margins of a contract's positions."""
-
     def __init__(self, exchange: "UsdmExchange", core: "Matching") -> None:
         self._exchange = exchange
         self._core = core

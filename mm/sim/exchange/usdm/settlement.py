@@ -20,7 +20,6 @@ class UsdmSettlement(Settlement):
 
     Attributes:
         reduced: Accounts whose position became smaller or turned since this was last read.
-        free: Client ids of orders that pay no commission begin with one of these.
     """
 
     free = ("autoclose-", "adl_autoclose", "settlement_autoclose-")

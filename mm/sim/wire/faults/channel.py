@@ -33,11 +33,7 @@ class SentFrame(NamedTuple):
 
 
 class SentLog:
-    """The newest frames sent to one connection, and counts of all.
-
-    Attributes:
-        depth_ids: U and u of the first depth message, then of the newest; zeros before the first.
-    """
+    """The newest frames sent to one connection, and counts of all."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -127,8 +123,6 @@ class _PendingRule:
 
 
 class FaultScope:
-    """The connections of a server, and the rules for open and later ones."""
-
     def __init__(self, truth: MarketTruth, random: Random, now_us: int) -> None:
         self.now_us = now_us
         self.logs: dict[int, SentLog] = {}

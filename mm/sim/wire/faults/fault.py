@@ -49,8 +49,6 @@ class Damaged(Message):
 
 @dataclass(frozen=True, slots=True)
 class RequestEffect:
-    """The effect of faults on one request."""
-
     done: bool = True
     error: ApiError | None = None
     answered: bool = True
@@ -99,8 +97,6 @@ class FaultKind:
         due_us: For messages: return the next time at which the fault ends or sends a message, µs; None for never.
         reads: For messages: whether it requires the parsed event; then damaged messages pass unchanged.
         of: For messages and connections: their kind, unless the fault has a parameter ``of``.
-        per_n: For messages: number of messages per unit of ``n``.
-        late_us: For answers, of ``line``: return by how much they are late, given the current time, µs.
         end_us: For connections: return the time of `end`, given the open time and the current time; None for never.
         openings: Number of later connections; None for no limit. For connections, a parameter ``n`` overrides it.
     """
@@ -188,8 +184,6 @@ class Fault:
 
 @dataclass(slots=True)
 class FaultContext:
-    """Context data for faults."""
-
     truth: MarketTruth
     now_us: int
     past: Mapping[str, Sequence[Message]] = field(default_factory=dict)
@@ -203,8 +197,6 @@ class ActiveFault:
 
     Attributes:
         begun_us: When the fault began, also on connections that were opened later, µs.
-        from_id: Messages of `from_kinds` with a last id below this id are not changed.
-        from_kinds: Kinds of messages whose ids are compared with `from_id`.
     """
 
     fault: Fault

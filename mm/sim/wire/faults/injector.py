@@ -34,8 +34,6 @@ _ACTED = 10_000  # number of applied rules that are kept
 
 
 class FaultInjector:
-    """Applies the rules of scripts to connections, requests and the exchange."""
-
     def __init__(
         self,
         truth: MarketTruth,

@@ -21,8 +21,6 @@ _MOST_QUANTILE = 4
 
 
 class UsdmTexts(UsdmOrderTexts):
-    """Formats the answers and events of one contract."""
-
     def __init__(self, exchange: "UsdmExchange", micro: bool) -> None:
         super().__init__(exchange.rules, micro)
         self._exchange = exchange

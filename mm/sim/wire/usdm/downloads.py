@@ -18,8 +18,6 @@ DOWNLOADS_KEPT_US = DAY_US
 
 
 class Asked(NamedTuple):
-    """What a user asked for, and when."""
-
     account: int
     kind: str
     span: TimeSpan
@@ -28,8 +26,6 @@ class Asked(NamedTuple):
 
 @dataclass(slots=True)
 class Downloads:
-    """What was asked for, by number."""
-
     _asked: dict[int, Asked] = field(default_factory=dict)
 
     def ask(self, account: int, kind: str, span: TimeSpan, us: int) -> int:

@@ -29,8 +29,6 @@ def _expiry_reason(execution: ExecutionReport) -> str:
 
 
 class UsdmOrderTexts(GridTexts):
-    """Formats trades and orders of one contract."""
-
     def __init__(self, rules: SymbolRules, micro: bool) -> None:
         super().__init__(rules, micro)
         self.asset = rules.instrument.quote_asset

@@ -173,9 +173,6 @@ class DayWriter:
     def columns(self, messages: Any, book: tuple[Any, Any], upto: int, epoch_id: int, source: str) -> int:
         """Write the messages before *upto*, up to one that crosses *book*, to which they are applied; return the number
         of frames.
-
-        Args:
-            book: Bids and asks, to which they are applied.
         """
         diffs, frames, trades, written = self._diffs, self._frames, self._trades, 0
         assert diffs is not None

@@ -72,5 +72,4 @@ def maintenance_e8(notional_e8: int, brackets: Brackets = BRACKETS) -> int:
 
 
 def most_notional_e8(leverage: int, brackets: Brackets = BRACKETS) -> int:
-    """0 for none."""
     return max((bracket.cap_e8 for bracket in brackets if bracket.leverage >= leverage), default=0)

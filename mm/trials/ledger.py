@@ -68,7 +68,7 @@ class TrialLine(_Entry, frozen=True, kw_only=True, tag="trial"):
 
     @property
     def identity(self) -> Identity:
-        """Precedes the values and identifies them."""
+        """What makes it another trial of its day."""
         return self.design, self.assumption, self.market
 
 

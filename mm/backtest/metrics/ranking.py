@@ -39,6 +39,7 @@ def mean_ends(
 
 
 def worst_block(pnl: Floats, counts: Sequence[int]) -> float | None:
+    """NaN is not played."""
     blocks = PeriodBlocks.of(counts, SHORT)
     rates = blocks.sums(pnl) / np.maximum(blocks.sizes, 1)[:, None]
     known = rates[np.isfinite(rates)]
@@ -46,13 +47,17 @@ def worst_block(pnl: Floats, counts: Sequence[int]) -> float | None:
 
 
 def worst_on_record(record: "OnRecord | None") -> float | None:
-    """Whether 0 is in each column's 95 % interval of the mean difference per block to *first*."""
+    """None below two designs."""
     if record is None or record.on_these_days < 2:
         return None
     return worst_block(record.pnl, [count for _, count in record.parts])
 
 
 def are_tied(pnl: Floats, counts: Sequence[int], first: Floats) -> list[bool]:
+    """Whether 0 is in each column's 95 % interval of the mean difference per block to *first*.
+
+    *first* is chosen by the same PnL, so intervals hold at once for every pair.
+    """
     columns = pnl.shape[1]
     low, high = mean_ends(pnl - first[:, None], counts, columns * (columns - 1) / 2)
     return [not (a > 0 or b < 0) for a, b in zip(low.tolist(), high.tolist(), strict=True)]

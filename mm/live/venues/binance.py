@@ -91,7 +91,7 @@ _DUPLICATE = "Duplicate order"
 
 
 def stamp_us(stamp: int) -> int:
-    """In µs; 0 for none."""
+    """Return µs; 0 for none."""
     return exchange_us(stamp) if stamp else 0
 
 

@@ -122,7 +122,7 @@ class StreamFeed:
         self._names = {kind: f"{self._symbol}@{kind}" for kind in self._live}
         self._stale: dict[StreamConnection, None] = {}
         self._best: _Best = ([], [])
-        self._changed_us = now_us
+        self._changed_us, self._changed = now_us, False
         self._timers: dict[tuple[int, int], BatchTimer] = {}
         self._due: list[tuple[int, tuple[int, int]]] = []
 
@@ -161,7 +161,7 @@ class StreamFeed:
         for row in rows:
             us, kind = row[0], row[1]
             if us != traded_us or kind in _FIRST_ROWS:
-                self._agg_trade(self._agg_trades.close())
+                self._end_order()
                 if self._due and us >= self._due[0][0]:
                     self._emit_due(us)
             if kind == ROW_LEVEL:
@@ -169,7 +169,7 @@ class StreamFeed:
             elif kind == ROW_TRADE:
                 traded_us = us
                 self._trade(row)
-        self._agg_trade(self._agg_trades.close())
+        self._end_order()
         self.now_us = max(self.now_us, rows[-1][0]) if rows else self.now_us
 
     def advance(self, us: int) -> None:
@@ -182,13 +182,17 @@ class StreamFeed:
     def _level(self, row: Row) -> None:
         self._changed_us, _, _, _, _, side, ticks, lots, _, update_id = row
         price, qty = self._texts.price(ticks), self._texts.qty(lots)
-        self.update_id = update_id
+        self.update_id, self._changed = update_id, True
         self._book.apply(side, price, qty)
         if self._timers:
             level = f'["{price}","{qty}"]'
             for timer in self._timers.values():
                 timer.add(side, ticks, level, update_id)
-        if self._live["bookTicker"]:
+
+    def _end_order(self) -> None:
+        self._agg_trade(self._agg_trades.close())
+        if self._live["bookTicker"] and self._changed:
+            self._changed = False
             best = self._book.top(1)
             if best != self._best:
                 self._best = best

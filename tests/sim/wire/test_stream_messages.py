@@ -49,11 +49,11 @@ class TestExactTexts:
         ]
 
     def test_book_ticker(self, texts):
-        """No event type and no stamp; every change of the best price or its quantity, no other change of the book."""
+        """No event type and no stamp; one for each order that changes the best price or its quantity, whole."""
         assert texts["bookTicker"][0] == (
             '{"u":1,"s":"SIMUSDT","b":"0.00000000","B":"0.00000000","a":"100.01000000","A":"2.00000000"}'
         )
-        assert [json.loads(text)["u"] for text in texts["bookTicker"]] == [1, 2, 4, 5]
+        assert [json.loads(text)["u"] for text in texts["bookTicker"]] == [1, 2, 5]
 
     def test_depth(self, texts):
         """Absolute quantities of all changed levels, with the ids of the changes."""

@@ -16,34 +16,18 @@ from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder, existing
 from mm.dayfolder.ledger import Event, LedgerView, ids_begin_anew, is_halt, is_hole, with_events
 from mm.dayfolder.recovery import venue_in
-from mm.dayfolder.rows import Arrival, CheckedLines, DefectList, FileRows, Stamp
+from mm.dayfolder.rows import Arrival, CheckedLines, DefectList, DiffLine, FileRows, Levels, Stamp
 from mm.errors import OffGrid
 from mm.ids import Follow, IdRanges, IdSequence, MissingIds
 from mm.market_data import local_orderbook
 from mm.market_data.local_orderbook import Level, LocalOrderBook, SnapshotDepth
 from mm.market_data.sync_engine import HORIZON, SyncEngine, Verdict
-from mm.market_data.venue import Number
 
 if TYPE_CHECKING:
     from mm.dayfolder.check_orders import OrderLogCheck
 
 OFF_STEP = "not a multiple of the quantity step at this row (see instrument.json and the ledger)"
 OFF_TICK = "not a multiple of the tick size at this row (see instrument.json and the ledger)"
-
-
-class DiffLine(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
-    """A line of the diffs file, with exactly the keys of the contract."""
-
-    recv_ms: Number
-    recv_us: Number
-    recv_seq: Number
-    run_id: str
-    E: Number
-    T: Number | msgspec.UnsetType = msgspec.UNSET
-    U: Number
-    u: Number
-    b: list[tuple[str, str]]
-    a: list[tuple[str, str]]
 
 
 class ReadDiff(NamedTuple):
@@ -257,7 +241,7 @@ class Replay:
             message = f"update ids {first} to {last} are in the diffs, but this gap declares them missing"
             self._findings.add(self._view.path, event.row, "gap", message)
 
-    def _tick_checked(self, diff: DiffLine) -> tuple[list[Level], list[Level]]:
+    def _tick_checked(self, diff: DiffLine) -> tuple[Levels, Levels]:
         """The levels with prices that must be on the tick, without removals that may concern an omitted one."""
         if not self._off_tick:
             return diff.b, diff.a
@@ -272,7 +256,7 @@ class Replay:
             self._invalidate()
         return bool(declared) and self._on_grid(self._diffs, row, seq, self._book.top(self._frames.top_n))
 
-    def _on_grid(self, path: Path, row: int, seq: int, sides: tuple[list[Level], list[Level]]) -> bool:
+    def _on_grid(self, path: Path, row: int, seq: int, sides: tuple[Levels, Levels]) -> bool:
         try:
             off = self._grids.off_tick((price for price, _ in chain(*sides)), seq)
             trouble = f"price {off} is {OFF_TICK}" if off else None

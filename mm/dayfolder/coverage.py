@@ -13,7 +13,7 @@ from mm.dayfolder.contract_rows import ContractCoverage, cover_contract
 from mm.dayfolder.layout import OPTIONAL_TRADE_COLUMNS, TRADE_COLUMNS, DayFolder, day_folder, existing
 from mm.dayfolder.ledger import Event, LedgerView, excused_trades, halts, ids_begin_anew, is_hole, with_events
 from mm.dayfolder.recovery import venue_in
-from mm.dayfolder.rows import CheckedLines, DefectList, table
+from mm.dayfolder.rows import CheckedLines, DefectList, Number, table
 from mm.errors import MissingDay
 from mm.ids import (
     ConsecutiveIds,
@@ -25,7 +25,6 @@ from mm.ids import (
     missing_trades,
 )
 from mm.market_data.sync_engine import SyncEngine, Verdict
-from mm.market_data.venue import Number
 
 # Causes of an invalid book, the most informative first.
 CAUSES = (

@@ -28,7 +28,7 @@ from mm.dayfolder.ledger import Details, LedgerWriter
 from mm.dayfolder.line_files import FileTail
 from mm.dayfolder.manifest import Manifest, contents, note_manifest, unseal, write_manifest
 from mm.dayfolder.recovery import recover, runs_of, venue_of
-from mm.dayfolder.rows import DiffRow, Levels, Stamp, Trade, frame_row, level_cells, trade_row
+from mm.dayfolder.rows import DiffLine, Levels, Stamp, Trade, frame_row, level_cells, trade_row
 from mm.errors import RunExists, TryLater
 from mm.instrument import Instrument, to_exchange_info
 from mm.market_data.buffered_writer import NO_SPACE, CsvWriter, NdjsonWriter, is_at, write_together
@@ -137,7 +137,7 @@ class DayWriter:
         self._note_unit(stamp.exch_time)
         if self._diffs and self._write_diffs:
             recv_us, seq, exch_time, last_id = stamp
-            row = DiffRow(
+            row = DiffLine(
                 recv_ms=recv_us // 1000,
                 recv_us=recv_us,
                 recv_seq=seq,

@@ -259,12 +259,11 @@ class DayRepair:
         folder = self._folder
         source = FileRows(CheckedLines(folder.trades, findings, 0), self._order(folder.trades, view))
         holes = check_trades(view, DayGrids(), findings, source, TradeRange())
-        missing = missing_trades(trade_runs(folder.trades, DefectList(folder), Ids()), view.holes("trade_gap"))
+        ids = Ids()
+        missing = missing_trades(trade_runs(folder.trades, DefectList(folder), ids), view.holes("trade_gap"))
         around = {hole.ids: hole for hole in missing}
         gaps = [around.get(hole, MissingIds(*hole)) for _, hole in holes]
-        rows = enumerate(lines_of_file(folder.trades))
-        last = max((number_in(line, _TRADE_ID_COLUMN) for at, line in rows if at), default=None)
-        self._note("trade_gap", gaps + self._cut_off("trade_gap", folder.trades, last, view))
+        self._note("trade_gap", gaps + self._cut_off("trade_gap", folder.trades, ids.last_id, view))
 
     def _cut_off(self, kind: str, path: Path, last: int | None, view: LedgerView) -> list[MissingIds]:
         entry = self._entries.get(self._folder.relative(path))

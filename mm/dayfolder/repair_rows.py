@@ -11,14 +11,24 @@ from pathlib import Path
 import msgspec
 
 from mm.dayfolder import layout
-from mm.dayfolder.check_books import DiffLine, Replay, read_diffs
+from mm.dayfolder.check_books import Replay, read_diffs
 from mm.dayfolder.check_frames import FrameSink, Wanted
 from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder, existing
 from mm.dayfolder.ledger import Event, LedgerView, event_of
 from mm.dayfolder.line_files import LineWriter, line_writer, lines_of_file
 from mm.dayfolder.recovery import read_schema
-from mm.dayfolder.rows import STREAM, CheckedLines, DefectList, FileRows, RowOrder, Trade, number_in, trade_row
+from mm.dayfolder.rows import (
+    STREAM,
+    CheckedLines,
+    DefectList,
+    DiffLine,
+    FileRows,
+    RowOrder,
+    Trade,
+    number_in,
+    trade_row,
+)
 from mm.errors import BrokenFile, OffGrid
 from mm.ids import MissingIds
 from mm.market_data.binance_usdm import market_of

@@ -12,7 +12,7 @@ from heapq import merge
 from itertools import accumulate, chain, repeat
 from operator import lt, sub
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -20,21 +20,23 @@ from mm.clock import US_PER_MS, US_PER_S, US_STAMPS, checked_stamp_ms, exchange_
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.line_files import FileTail, known_tail, text_of
 
-Levels = Sequence[Sequence[str]]
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A non-negative whole number of 64 bits."""
+Levels = Sequence[tuple[str, str]]
 """Book levels, best first: pairs of price and quantity, as text of the exchange."""
 
 
-class DiffRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """A line of the diffs file; `T` only where messages have it."""
+class DiffLine(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
+    """A line of the diffs file, with exactly the keys of the contract; `T` only where messages have it."""
 
-    recv_ms: int
-    recv_us: int
-    recv_seq: int
+    recv_ms: Number
+    recv_us: Number
+    recv_seq: Number
     run_id: str
-    E: int
-    T: int | msgspec.UnsetType = msgspec.UNSET
-    U: int
-    u: int
+    E: Number
+    T: Number | msgspec.UnsetType = msgspec.UNSET
+    U: Number
+    u: Number
     b: Levels
     a: Levels
 

@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 
 from mm.clock import US_PER_MS, US_STAMPS, checked_stamp, exchange_us
 from mm.dayfolder.layout import SPOT
-from mm.dayfolder.rows import SENT_LATE_MS
+from mm.dayfolder.rows import SENT_LATE_MS, Number
 from mm.market_data import local_orderbook
 from mm.market_data.binance_trades import Aggregates, SingleTrades, SpannedTrades, last_id
 from mm.market_data.grid import Grid
@@ -31,7 +31,6 @@ from mm.market_data.venue import (
     Futures,
     Limits,
     Message,
-    Number,
     Other,
     Partial,
     PastTrades,

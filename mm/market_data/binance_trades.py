@@ -4,9 +4,9 @@ import msgspec
 from msgspec import Struct
 
 from mm.clock import US_PER_MS, US_PER_S
-from mm.dayfolder.rows import REST, Trade
+from mm.dayfolder.rows import REST, Number, Trade
 from mm.ids import IdRange, MissingIds
-from mm.market_data.venue import Number, RestRequest, TradePage
+from mm.market_data.venue import RestRequest, TradePage
 
 HISTORICAL, AGGREGATES = "/api/v3/historicalTrades", "/api/v3/aggTrades"
 """Paths of Spot."""

@@ -6,19 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
-from typing import Annotated, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-import msgspec
 from msgspec import Struct
 
-from mm.dayfolder.rows import Trade
+from mm.dayfolder.rows import Number, Trade
 from mm.errors import BrokenFile
 from mm.ids import IdRange, MissingIds
 from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import Level
-
-Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-"""A non-negative whole number of 64 bits."""
 
 
 class DepthUpdate(Struct, gc=False):

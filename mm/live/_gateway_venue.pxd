@@ -25,7 +25,6 @@ cdef class GatewayVenue(OrderVenue):
         self, int64_t order_id, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t fee_lots, int64_t fee_e8,
         bint took
     ) except -1
-    cdef int fill_open(self, Order* order, const Fill* fill, int64_t lots, bint took) except -1
     cdef int closed(self, int64_t order_id, int64_t us, bint expired) except -1
     cdef int open_again(self, int64_t order_id) except -1
     cdef int amended(self, int64_t order_id, int64_t us, int64_t lots) except -1

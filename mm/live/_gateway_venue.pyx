@@ -8,13 +8,12 @@ exchange and reports acceptances, fills and ends by order id, in the order of th
 from libc.stdint cimport int64_t
 
 from mm.backtest.engine._account cimport book_fill, wide
-from mm.backtest.engine._order_checks cimport MAKER_CREDIT, TAKER_CREDIT, order_count_filled
 from mm.backtest.engine._agenda cimport agenda_follow
 from mm.backtest.engine._own_orders cimport (
     OpenOrders, OwnOrders, new_order, order_accepted, order_closed, orders_find, slot_of,
 )
 from mm.backtest.engine._records cimport (
-    AMEND, CANCEL_ACK, CLOSE_FILLED, COVERED, EXPIRE, FILL, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, NOT_CANCELLED, Fill,
+    AMEND, CANCEL_ACK, CLOSE_FILLED, COVERED, EXPIRE, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, NOT_CANCELLED, Fill,
     record_fill, record_order, record_state,
 )
 from mm.backtest.engine._venue cimport OrderVenue
@@ -145,32 +144,12 @@ cdef class GatewayVenue(OrderVenue):
             if orders.keeps_fills:
                 orders.keep_fill(&unknown, &fill, took)
         else:
-            self.fill_open(order, &fill, lots, took)
+            self.accepted(order_id, us)
+            orders.fill_open(order, &fill, min(lots, order.lots), took)
         orders.open.changed = True
         if orders.requotes or orders.awaits_room[1 - slot_of(side)]:
             agenda_follow(&orders.open.agenda, us)
         return record_state(&orders.records, us, &orders.account, orders.open.count)
-
-    cdef int fill_open(self, Order* order, const Fill* fill, int64_t lots, bint took) except -1:
-        """Reduce an open order by *lots*, and close it if none are left."""
-        cdef OwnOrders orders = self.orders
-        self.accepted(order.id, fill.us)
-        if order.lots == order.placed_lots:
-            order_count_filled(orders.order_count, fill.us, TAKER_CREDIT if took else MAKER_CREDIT)
-        lots = min(lots, order.lots)
-        order.lots -= lots
-        orders.open.lots[slot_of(order.side)] -= lots
-        if orders.keeps_fills:
-            orders.keep_fill(order, fill, took)
-        if order.lots == 0:
-            order.status = FILLED
-        record_order(&orders.records, order, fill.us, FILL, COVERED)
-        record_fill(&orders.records, order, fill, &orders.account)
-        if order.lots == 0:
-            if not took:
-                orders.note_met(order, fill.us)
-            order_closed(orders, order - orders.open.orders, fill.us, FILLED, CLOSE_FILLED)
-        return 0
 
     cdef int closed(self, int64_t order_id, int64_t us, bint expired) except -1:
         """End an order that no longer rests."""

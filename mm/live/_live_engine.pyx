@@ -12,12 +12,12 @@ from mm.backtest.engine._agenda cimport Agenda
 from mm.backtest.engine._event_buffer cimport EventBuffer
 from mm.backtest.engine._order_manager cimport OrderManager, look_at_best, run_timers
 from mm.backtest.engine._own_orders cimport OpenOrders, OwnOrders, slot_of
-from mm.backtest.engine._records cimport EPOCH_BREAK, handed, handed_counts, record_mid, record_span, record_state
-from mm.backtest.engine._venue cimport Touch, centre_book
+from mm.backtest.engine._records cimport EPOCH_BREAK, record_state
+from mm.backtest.engine._venue cimport centre_book, cover, note_mid, note_top, watch_sides
 from mm.backtest.fills.base cimport NEEDS_PRINTS, NEVER, SKIPS_REPEATS, Trade
 from mm.backtest.quotes.base cimport QuoteModel
 from mm.live._gateway_venue cimport GatewayVenue
-from mm.tape._book cimport Book, book_apply, book_clear, book_close, book_lots_at, book_open
+from mm.tape._book cimport book_apply, book_clear, book_open
 from mm.tape._kinds cimport DEPTH, GAP, TRADE
 
 from typing import TYPE_CHECKING
@@ -56,37 +56,29 @@ cdef class LiveEngine:
     cdef QuoteModel quotes
     cdef GatewayVenue venue
     cdef EventBuffer buffer
-    cdef Book book
-    cdef Touch touch
-    cdef bint opened, begun, covered, trades, reached
+    cdef bint within, reached           # whether the strategy may quote, and its orders reach the exchange
     cdef object time                    # when the strategy may quote
     cdef int64_t turn_us                # when that changes next; below 0 before the first look
-    cdef int64_t begun_us, events_played, rows_played
-    cdef int64_t valid_us, covered_since_us, two_sided_us, two_sided_since_us
+    cdef int64_t events_played, rows_played
 
     def __init__(self, quotes: object, rules: Rules) -> None:
-        self.time, self.turn_us, self.trades = TradingTime.of(quotes, rules.hours), -1, True
-        self.reached = True
+        self.time, self.turn_us = TradingTime.of(quotes, rules.hours), -1
+        self.within = self.reached = True
         self.quotes = compiled(quotes)
         self.venue = GatewayVenue(OwnOrders(rules), rules)
         self.manager = OrderManager(self.quotes, self.venue, rules)
         self.buffer = EventBuffer()
-        self.two_sided_since_us = NEVER
-        book_open(&self.book, 0, 1)
-        self.opened = True
-
-    def __dealloc__(self) -> None:
-        if self.opened:
-            book_close(&self.book)
+        book_open(&self.venue.book, 0, 1)
+        self.venue.opened = True
 
     # ------------------------------------------------------------------ current state
 
     @property
     def best(self) -> tuple[int, int]:
         """Best bid and ask in ticks; 0 if there is none; both are 0 without a valid book."""
-        if not self.touch.valid:
+        if not self.venue.touch.valid:
             return 0, 0
-        return self.touch.top.bid_ticks, self.touch.top.ask_ticks
+        return self.venue.touch.top.bid_ticks, self.venue.touch.top.ask_ticks
 
     @property
     def inventory_lots(self) -> int:
@@ -150,7 +142,7 @@ cdef class LiveEngine:
         cdef int64_t us = until_us if self.turn_us < 0 else self.turn_us
         while us <= until_us:
             self.venue.now_us = max(self.venue.now_us, us)
-            self.trades = self.time.is_within(us)
+            self.within = self.time.is_within(us)
             self.cover(us)
             if self.manager.pulled_for == CLOSED:
                 self.manager.resume()
@@ -165,7 +157,7 @@ cdef class LiveEngine:
         cdef int64_t row = buffer.first_row[event], rows = buffer.first_row[event + 1] - row, us
         cdef int kind = buffer.kind[event]
         us = self.now_us = max(self.now_us, buffer.event_us[event])
-        self.touch.market_us = buffer.event_us[event] - buffer.event_late_us[event]
+        self.venue.touch.market_us = buffer.event_us[event] - buffer.event_late_us[event]
         self.manager.input_seq = max(self.manager.input_seq, buffer.recv_seq[event])
         self.events_played += 1
         self.rows_played += rows
@@ -182,57 +174,29 @@ cdef class LiveEngine:
                 self.quotes.on_print(&self.manager.view.last_trade)
             return 0
         if kind != DEPTH:
-            book_clear(&self.book)
-            self.set_valid(kind != GAP, us)
+            book_clear(&self.venue.book)
+            if kind != GAP and not self.venue.touch.valid:
+                self.venue.orders.open.changed = True
+            self.venue.touch.valid = kind != GAP
+            cover(self.venue, us)
         if rows:
-            book_apply(&self.book, &buffer.row_side[row], &buffer.row_ticks[row], &buffer.row_lots[row], rows)
-        self.note_top(us, buffer.recv_seq[event])
+            book_apply(&self.venue.book, &buffer.row_side[row], &buffer.row_ticks[row], &buffer.row_lots[row], rows)
+        note_top(self.venue, us, buffer.recv_seq[event], True)
+        note_mid(self.venue, us)
         if kind == GAP:
             return self.withdraw(us)
-        centre_book(&self.book)
-        look_at_best(self.manager, &self.venue.orders.open, &self.touch, us)
-        if not self.begun:
-            self.begun = True
-            self.begun_us = us
-            self.cover(us)
+        centre_book(&self.venue.book)
+        look_at_best(self.manager, &self.venue.orders.open, &self.venue.touch, us)
+        if not self.venue.begun:
+            self.venue.begun, self.venue.begun_us = True, us
+            cover(self.venue, us)
             self.manager.begin(us, not self.quotes.skips & SKIPS_REPEATS)
         return 0
 
-    cdef int set_valid(self, bint valid, int64_t us) except -1:
-        """Set whether the book is valid from now on."""
-        if valid and not self.touch.valid:
-            self.venue.orders.open.changed = True
-        self.touch.valid = valid
-        return self.cover(us)
-
     cdef int cover(self, int64_t us) except -1:
-        """Begin or end a stretch of time with a market, as the book now is."""
-        cdef bint covered = self.touch.valid and self.begun and self.trades and self.reached
-        if covered == self.covered:
-            return 0
-        self.covered = covered
-        if covered:
-            self.covered_since_us = us
-        else:
-            self.valid_us += us - self.covered_since_us
-            record_span(&self.venue.orders.records, self.covered_since_us, us)
-        self.watch_sides(us)
-        return 0
-
-    cdef int note_top(self, int64_t us, int64_t recv_seq) except -1:
-        """Update the best prices, and record the mid if it has changed."""
-        cdef int64_t bid = self.book.best_bid, ask = self.book.best_ask, mid2
-        self.touch.top.us, self.touch.top.recv_seq, self.touch.top.book = us, recv_seq, &self.book
-        self.touch.top.bid_ticks, self.touch.top.ask_ticks = bid, ask
-        self.touch.top.bid_lots = book_lots_at(&self.book, 1, bid) if bid else 0
-        self.touch.top.ask_lots = book_lots_at(&self.book, -1, ask) if ask else 0
-        mid2 = bid + ask if bid and ask and self.touch.valid else 0
-        if mid2 != self.touch.mid2:
-            self.touch.mid2 = mid2
-            record_mid(&self.venue.orders.records, us, mid2)
-        if mid2 == 0:
-            self.touch.mid_lost = True
-        return 0
+        """Begin or end a stretch of time with a market, as the strategy now may quote."""
+        self.venue.trades = self.within and self.reached
+        return cover(self.venue, us)
 
     def advance(self, int64_t us) -> list[tuple[str, int, int, int, int, str]]:
         """Advance to an instant, and return the messages for the gateway, in order.
@@ -244,8 +208,8 @@ cdef class LiveEngine:
         us = self.now_us = self.venue.now_us = max(self.now_us, us)
         if self.turn_us <= us:
             self.turn(us)
-        run_timers(self.manager, &self.venue.orders.open, us, False, &self.touch)
-        self.watch_sides(us)
+        run_timers(self.manager, &self.venue.orders.open, us, False, &self.venue.touch)
+        watch_sides(self.venue, us)
         messages, self.venue.messages = self.venue.messages, []
         return messages
 
@@ -258,15 +222,6 @@ cdef class LiveEngine:
                 self.manager.request_cancel(i, us, EPOCH_BREAK)
         return 0
 
-    cdef void watch_sides(self, int64_t us) noexcept:
-        """Count the time with a market during which orders rest on both sides."""
-        cdef bint both = self.covered and self.venue.orders.open.resting[0] > 0 and self.venue.orders.open.resting[1] > 0
-        if both and self.two_sided_since_us == NEVER:
-            self.two_sided_since_us = us
-        elif not both and self.two_sided_since_us != NEVER:
-            self.two_sided_us += us - self.two_sided_since_us
-            self.two_sided_since_us = NEVER
-
     # ------------------------------------------------------------------ reports of the gateway
 
     def set_reached(self, reached: bool, us: int) -> None:
@@ -278,7 +233,7 @@ cdef class LiveEngine:
     def accepted(self, order_id: int, us: int) -> None:
         """Report that the exchange accepted an order."""
         self.venue.accepted(order_id, max(us, self.now_us))
-        self.watch_sides(self.now_us)
+        watch_sides(self.venue, self.now_us)
 
     def rejected(self, order_id: int, us: int, reason: str) -> None:
         """Report that the exchange rejected an order; *reason* is one of ``REJECT_REASONS``."""
@@ -303,7 +258,7 @@ cdef class LiveEngine:
         if orders.records.state.rows == 0:  # a fill of an earlier run, before the first book: the position before it
             record_state(&orders.records, max(us, self.now_us), &orders.account, orders.open.count)
         self.venue.filled(order_id, max(us, self.now_us), side, ticks, lots, fee_lots, fee_e8, took)
-        self.watch_sides(self.now_us)
+        watch_sides(self.venue, self.now_us)
 
     def paid(self, us: int, funding_e8: int) -> None:
         """Report a payment for the position, such as funding, in 1e-8 of the quote asset; below 0 it was received."""
@@ -312,12 +267,12 @@ cdef class LiveEngine:
     def closed(self, order_id: int, us: int, expired: bool) -> None:
         """Report that an order no longer rests, without a last fill."""
         self.venue.closed(order_id, max(us, self.now_us), expired)
-        self.watch_sides(self.now_us)
+        watch_sides(self.venue, self.now_us)
 
     def amended(self, order_id: int, us: int, lots: int) -> None:
         """Report that the exchange has lowered an order to *lots* in total; if as many have filled, it has ended."""
         self.venue.amended(order_id, max(us, self.now_us), lots)
-        self.watch_sides(self.now_us)
+        watch_sides(self.venue, self.now_us)
 
     def amend_failed(self, order_id: int, refused: bool) -> None:
         """Report that an amendment failed; an order whose amendment was *refused* is not amended again."""
@@ -340,34 +295,4 @@ cdef class LiveEngine:
 
     def journal(self) -> Journal:
         """Return the journal tables, as a paper exchange does."""
-        cdef int64_t two_sided_us = self.two_sided_us
-        cdef OwnOrders orders = self.venue.orders
-        if self.covered:  # the stretch so far
-            self.valid_us += self.now_us - self.covered_since_us
-            record_span(&orders.records, self.covered_since_us, self.now_us)
-            self.covered_since_us = self.now_us
-        if self.two_sided_since_us != NEVER:
-            two_sided_us += self.now_us - self.two_sided_since_us
-        counters = {
-            "first_us": self.begun_us if self.begun else -1,
-            "last_us": self.now_us,
-            "valid_us": self.valid_us,
-            "invalid_us": self.now_us - self.begun_us - self.valid_us if self.begun else 0,
-            "two_sided_us": two_sided_us,
-            "events": self.events_played,
-            "rows": self.rows_played,
-            "expected_fills": None,
-        }
-        return Journal(
-            orders=handed(&orders.records.orders),
-            **handed_counts(&orders.records),
-            fills=handed(&orders.records.fills),
-            state=handed(&orders.records.state),
-            mids=handed(&orders.records.mids),
-            spans=handed(&orders.records.spans),
-            fill_reasons=FILL_REASONS,
-            counters=counters,
-            breaches=handed(&orders.records.breaches) if self.manager.guard.has_limits else None,
-            killed=self.manager.killed(),
-            decisions=handed(&orders.records.decisions) if self.manager.decides else None,
-        )
+        return self.manager.journal(self.now_us, self.events_played, self.rows_played, FILL_REASONS, None)

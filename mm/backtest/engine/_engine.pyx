@@ -26,8 +26,8 @@ from mm.backtest.engine._own_orders cimport (
 from mm.backtest.engine._paper_venue cimport PaperVenue, moves_price, reaches
 from mm.backtest.engine._account cimport wide
 from mm.backtest.engine._risk cimport Guard, exposed_e8, lost_today_e8
-from mm.backtest.engine._records cimport COVERED, LIQUIDATED, PLACE, Fill, Table, handed, handed_counts, record_order, record_span
-from mm.backtest.engine._venue cimport Touch, centre_book
+from mm.backtest.engine._records cimport COVERED, LIQUIDATED, PLACE, Fill, Table, handed, record_order
+from mm.backtest.engine._venue cimport Touch, centre_book, cover, note_top, watch_sides
 from mm.backtest.fills.base cimport (
     IOC, NEEDS_DRAWS, NEEDS_LAST_TRADE, NEEDS_OWN_ORDERS, NEEDS_PRINTS, NEEDS_PYTHON, NEVER, SENT, SKIPS_DEPTH, SKIPS_LEVELS,
     SKIPS_LOTS, SKIPS_REPEATS, FillModel, Order, Top, Trade,
@@ -92,7 +92,6 @@ cdef class Engine:
     cdef object tape, feed_             # the tape, and its order at the exchange; else None
     cdef bint visits_trades             # whether each trade counts: for a mean price, or a fill model that follows them
     cdef bint limited                   # whether there are risk limits, which depend on the clock
-    cdef int64_t begun_us
     cdef int64_t played_us              # everything up to here has been played
     cdef int64_t past_events, past_rows  # of the tapes and feeds before
     # of an account with other markets
@@ -168,8 +167,7 @@ cdef class Engine:
         Its quotes are not withdrawn.
         """
         self.venue.trades = trades
-        self.venue.cover(self.venue.now_us)
-        self.venue.watch_sides(self.venue.now_us)
+        cover(self.venue, self.venue.now_us)
 
     def pay(self, funding_e8: int) -> None:
         """Book the funding of our position at the current instant, 1e-8 of the quote asset; below 0: received."""
@@ -217,7 +215,7 @@ cdef class Engine:
         self.venue.end_resting(self.venue.now_us, LIQUIDATED)
         if self.venue.by_orders:
             self.venue.look_for_meets()
-        self.venue.watch_sides(self.venue.now_us)
+        watch_sides(self.venue, self.venue.now_us)
 
     def force(self, side: int, ticks: int, fills: Sequence[tuple[int, int, int, int]]) -> None:
         """Record a forced order and its *fills*: ticks, lots, fee in 1e-8, and who took it (`mm.backtest.margin`)."""
@@ -239,7 +237,7 @@ cdef class Engine:
             orders.filled(open.count - 1, &fill, True)
         orders.margin.settles, orders.margin.closed = False, True
         orders_next_message(open)
-        self.venue.watch_sides(us)
+        watch_sides(self.venue, us)
 
     def settle(self) -> None:
         """Update looked-up queue positions to the current instant."""
@@ -455,7 +453,7 @@ cdef class Engine:
                 event = self.next_book_event(market)
                 if market.kind[event] != TRADE:
                     venue.change_book(event, us)
-                    venue.note_top(us, market.recv_seq[event])
+                    note_top(venue, us, market.recv_seq[event], not market.best)
                     if self.fills.needs & NEEDS_DRAWS:
                         self.fills.on_top(&venue.touch.top)  # the key of the first stretch may be before the window
                 elif venue.signalled:
@@ -485,8 +483,8 @@ cdef class Engine:
     cdef int begin(self, int64_t us) except -1 nogil:
         """Start the grids, at the first valid book."""
         self.venue.begun = True
-        self.venue.now_us = self.begun_us = us
-        self.venue.cover(us)
+        self.venue.now_us = self.venue.begun_us = us
+        cover(self.venue, us)
         # Without a model that reads it, the volatility is not sampled.
         self.manager.begin(us, self.lags and self.quotes.needs & NEEDS_PYTHON or not self.quotes.skips & SKIPS_REPEATS)
         return 0
@@ -886,35 +884,9 @@ cdef class Engine:
             for i in range(orders.open.count):
                 if orders.open.orders[i].status != SENT:
                     expected += self.fills.expected(&orders.open.orders[i], venue.now_us)
-        if venue.covered:  # the stretch so far
-            venue.valid_us += venue.now_us - venue.covered_since_us
-            record_span(&orders.records, venue.covered_since_us, venue.now_us)
-            venue.covered_since_us = venue.now_us
         events, rows = self.counts()
-        since_us = venue.now_us if venue.two_sided_since_us == NEVER else venue.two_sided_since_us
-        counters = {
-            "first_us": self.begun_us if venue.begun else -1,
-            "last_us": venue.now_us,
-            "valid_us": venue.valid_us,
-            "invalid_us": venue.now_us - self.begun_us - venue.valid_us if venue.begun else 0,
-            "two_sided_us": venue.two_sided_us + venue.now_us - since_us,
-            "events": events,
-            "rows": rows,
-            "expected_fills": expected if self.fills.has_intensity else None,
-        }
-        return Journal(
-            orders=handed(&orders.records.orders),
-            **handed_counts(&orders.records),
-            fills=handed(&orders.records.fills),
-            state=handed(&orders.records.state),
-            mids=handed(&orders.records.mids),
-            spans=handed(&orders.records.spans),
-            fill_reasons=(*self.fills.reasons, TAKEN, *(FORCED if self.venue.orders.margined else ())),
-            counters=counters,
-            decisions=handed(&orders.records.decisions) if self.manager.decides else None,
-            breaches=handed(&orders.records.breaches) if self.limited else None,
-            killed=self.manager.killed(),
-        )
+        reasons = (*self.fills.reasons, TAKEN, *(FORCED if orders.margined else ()))
+        return self.manager.journal(venue.now_us, events, rows, reasons, expected if self.fills.has_intensity else None)
 
 
 cdef enum Stop:

@@ -68,6 +68,7 @@ cdef class OrderManager:
     cdef object killed_reason           # reason passed to `kill`
 
     cdef void begin(self, int64_t us, bint samples) noexcept nogil
+    cdef object journal(self, int64_t us, object events, object rows, object fill_reasons, object expected_fills)
     cdef void sample(self, Touch* known) noexcept nogil
     cdef double shared_cash(self) noexcept nogil
     cdef void look_for_funds(self) noexcept nogil

@@ -22,7 +22,8 @@ from mm.backtest.engine._own_orders cimport (
 from mm.backtest.engine._records cimport (
     AMENDED_ONE, ASKED, CANCEL_REQ, CANCELLED_ONE, COVERED, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, KEPT_ONE, MAX_NOTIONAL, MIN_NOTIONAL, ORDER_LIMIT_10S, PLACE,
     PLACED_ONE, PRICE_NOT_POSITIVE, PRICE_REJECTED, QUANTITY_BELOW_STEP, QUANTITY_OUT_OF_RANGE, QUOTE_MOVED,
-    QUOTE_WITHDRAWN, REFRESH, SKIP, SKIP_SHIFT, SKIPPED_ONE, Table, record_decision, record_order,
+    QUOTE_WITHDRAWN, REFRESH, SKIP, SKIP_SHIFT, SKIPPED_ONE, Records, Table, handed, handed_counts, record_decision, record_order,
+    record_span,
 )
 from mm.backtest.engine._risk cimport KILLED, PULLED, Guard
 from mm.backtest.engine._venue cimport Touch, OrderVenue, covered
@@ -40,7 +41,7 @@ from mm.signals.other_market cimport OtherMarket
 
 from typing import TYPE_CHECKING
 
-from mm.backtest.journal import REJECT_REASONS
+from mm.backtest.journal import REJECT_REASONS, Journal
 from mm.backtest.risk import LIMITS
 from mm.backtest.rules import SIGMA_METHODS, Rules
 from mm.errors import ModelError, UsageError
@@ -702,6 +703,37 @@ cdef class OrderManager:
     def withheld_for(self) -> tuple[str, str]:
         """Reasons, as in the journal, for which the nearest buy and sell were not sent; empty for none, or no quote."""
         return REJECT_REASONS[self.skipped[1]], REJECT_REASONS[self.skipped[0]]
+
+    cdef object journal(self, int64_t us, object events, object rows, object fill_reasons, object expected_fills):
+        """Return the journal up to an instant, without a copy; new tables begin."""
+        cdef OrderVenue venue = self.venue
+        cdef Records* records = &self.orders.records
+        if venue.covered:  # the stretch so far
+            venue.valid_us += us - venue.covered_since_us
+            record_span(records, venue.covered_since_us, us)
+            venue.covered_since_us = us
+        return Journal(
+            orders=handed(&records.orders),
+            **handed_counts(records),
+            fills=handed(&records.fills),
+            state=handed(&records.state),
+            mids=handed(&records.mids),
+            spans=handed(&records.spans),
+            fill_reasons=fill_reasons,
+            counters={
+                "first_us": venue.begun_us if venue.begun else -1,
+                "last_us": us,
+                "valid_us": venue.valid_us,
+                "invalid_us": us - venue.begun_us - venue.valid_us if venue.begun else 0,
+                "two_sided_us": venue.two_sided_us + us - min(us, venue.two_sided_since_us),
+                "events": events,
+                "rows": rows,
+                "expected_fills": expected_fills,
+            },
+            decisions=handed(&records.decisions) if self.decides else None,
+            breaches=handed(&records.breaches) if self.guard.has_limits else None,
+            killed=self.killed(),
+        )
 
     def killed(self) -> tuple[int, str] | None:
         """Return the instant from which nothing is sent, and the reason; None while orders may be sent."""

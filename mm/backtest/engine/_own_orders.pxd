@@ -84,6 +84,7 @@ cdef class OwnOrders:
     cdef int amended(self, Order* order, int64_t us) except -1 nogil
     cdef int filled(self, int64_t i, const Fill* fill, bint took) except -1 nogil
     cdef int paid(self, int64_t us, int64_t funding_e8) except -1 nogil
+    cdef bint fill_open(self, Order* order, const Fill* fill, int64_t lots, bint took) except -1 nogil
     cdef int keep_fill(self, const Order* order, const Fill* fill, bint took) except -1 nogil
     cdef int keep_end(self, const Order* order, int64_t us, int reason) except -1 nogil
     cdef void count_cash(self) noexcept nogil

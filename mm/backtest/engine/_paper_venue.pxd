@@ -12,10 +12,9 @@ from mm.backtest.engine._order_queue cimport OrderQueue
 from mm.backtest.engine._own_orders cimport OpenOrders
 from mm.backtest.engine._records cimport Fill
 from mm.backtest.engine._taking cimport Depth, Prints
-from mm.backtest.engine._venue cimport OrderVenue, Touch
+from mm.backtest.engine._venue cimport OrderVenue
 from mm.backtest.fills.base cimport NEEDS_BOOKS, FillModel, Order, Trade
 from mm.signals.signal_set cimport SignalSet
-from mm.tape._book cimport Book
 from mm.tape._kinds cimport DEPTH
 
 
@@ -29,11 +28,6 @@ cdef class PaperVenue(OrderVenue):
     cdef LevelQueue queue               # which looks them up
     cdef bint by_orders                 # whether our orders fill by every order of the market
     cdef OrderQueue log                 # of these orders
-    cdef Book book                      # of best prices alone it has only these
-    cdef Touch touch
-    cdef bint opened, begun
-    cdef bint trades                    # whether the strategy may quote: within the hours, after its training
-    cdef bint covered                   # whether it could: it may, and there is a valid book
     cdef int64_t past_us                # the market events before it have happened
     cdef bint begins_book               # whether the last book event began a book
     cdef int64_t last_book_us
@@ -50,7 +44,6 @@ cdef class PaperVenue(OrderVenue):
     cdef int64_t ttl_us
     # counters
     cdef int64_t taker_reason
-    cdef int64_t valid_us, covered_since_us, two_sided_us, two_sided_since_us
     cdef double expected_fills
 
     cdef int draw_latencies(self, object latencies, seed) except -1
@@ -58,10 +51,6 @@ cdef class PaperVenue(OrderVenue):
     cdef void begin_events(self) noexcept nogil
     cdef int show_event(self, int64_t event, int64_t us) except -1 nogil
     cdef int change_book(self, int64_t event, int64_t us) except -1 nogil
-    cdef int set_valid(self, bint valid, int64_t us) except -1 nogil
-    cdef int cover(self, int64_t us) except -1 nogil
-    cdef void note_top(self, int64_t us, int64_t recv_seq) noexcept nogil
-    cdef int note_mid(self, int64_t us) except -1 nogil
     cdef bint skips_books(self) noexcept nogil
     cdef int move_price(self, int64_t us) except -1 nogil
     cdef int on_book(self, int64_t us, int64_t recv_seq) except -1 nogil
@@ -89,7 +78,6 @@ cdef class PaperVenue(OrderVenue):
     cdef int close(self, int64_t i, int64_t us, int status, int action) except -1 nogil
     cdef int fill(self, int64_t i, int64_t us, int64_t lots, int64_t reason, int64_t mid2) except -1 nogil
     cdef int book_fill(self, int64_t i, const Fill* fill) except -1 nogil
-    cdef void watch_sides(self, int64_t us) noexcept nogil
 
 
 cdef inline bint moves_price(PaperVenue venue, const Market* market) noexcept nogil:

@@ -18,15 +18,14 @@ from mm.backtest.engine._own_orders cimport (
 )
 from mm.backtest.engine._records cimport (
     BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, COVERED, EPOCH_BREAK, EXPIRE, PRICE_OUT_OF_BAND, SELF_TRADE, WOULD_CROSS, Fill,
-    record_mid, record_span,
 )
 from mm.backtest.engine._taking cimport Depth, accepted, first_crossed, next_crossed, offered, prints_add, prints_at, takeable, taking_notional_e16
-from mm.backtest.engine._venue cimport OrderVenue, covered
+from mm.backtest.engine._venue cimport OrderVenue, cover, covered, note_mid, note_top, watch_sides
 from mm.backtest.fills.base cimport (
     CANCELLED, EXPIRED, FOK, IOC, LIMIT_MAKER, MARKET, NEEDS_BOOKS, NEEDS_DRAWS, NEEDS_LEVELS, NEEDS_ORDER_LOG, NEEDS_PRINTS,
     NEEDS_TRADES, NEVER, SENT, SKIPS_UNCROSSED, SKIPS_UNREACHED, FillModel, Order, Top, Trade,
 )
-from mm.tape._book cimport book_apply, book_clear, book_close, book_lots_at
+from mm.tape._book cimport book_apply, book_clear, book_lots_at
 from mm.tape._kinds cimport DEPTH, GAP
 
 
@@ -56,7 +55,6 @@ cdef class PaperVenue(OrderVenue):
         if rules.latencies is not None:
             self.draw_latencies(rules.latencies, rules.latency_seed)
         self.taker_reason = len(fills.reasons)
-        self.two_sided_since_us, self.trades = NEVER, True
         self.depth = Depth(&self.book, &self.printed, &self.taken)
         names = getattr(fills, "signals", ())
         if names:
@@ -66,8 +64,6 @@ cdef class PaperVenue(OrderVenue):
             fills.observe(self.signals, rules.tick_e8)
 
     def __dealloc__(self) -> None:
-        if self.opened:
-            book_close(&self.book)
         free(self.printed.rows)
         free(self.taken.rows)
         free(self.mean.trades)
@@ -148,7 +144,7 @@ cdef class PaperVenue(OrderVenue):
         open.agenda.message_us = next_us
         if self.prevented:  # the messages of those that ended are void
             orders_next_message(open)
-        self.watch_sides(us)
+        watch_sides(self, us)
         return 0
 
     cdef int arrive(self, int64_t i, int64_t us) except -1 nogil:
@@ -317,7 +313,8 @@ cdef class PaperVenue(OrderVenue):
                 self.queue.passed += 1
             self.begins_book = True
             book_clear(&self.book)
-            self.set_valid(kind != GAP, max(us, market.start_us))
+            self.touch.valid = kind != GAP
+            cover(self, max(us, market.start_us))
         if market.best:
             self.book.best_ask, self.book.best_bid = market.ticks[0][at], market.ticks[1][at]
             if market.lots[0] is not NULL:
@@ -325,44 +322,6 @@ cdef class PaperVenue(OrderVenue):
             return 0
         row, rows = market.first_row[event], market.first_row[event + 1] - market.first_row[event]
         return book_apply(&self.book, &market.row_side[row], &market.row_ticks[row], &market.row_lots[row], rows) if rows else 0
-
-    cdef int set_valid(self, bint valid, int64_t us) except -1 nogil:
-        self.touch.valid = valid
-        return self.cover(us)
-
-    cdef int cover(self, int64_t us) except -1 nogil:
-        """Begin or end a stretch of time with a market, as the book or the strategy now is."""
-        cdef bint covered = self.touch.valid and self.trades and self.begun
-        if covered == self.covered:
-            return 0
-        self.covered = covered
-        if covered:
-            self.covered_since_us = us
-            return 0
-        self.valid_us += us - self.covered_since_us
-        return record_span(&self.orders.records, self.covered_since_us, us)
-
-    cdef void note_top(self, int64_t us, int64_t recv_seq) noexcept nogil:
-        """Set the best prices after a book event."""
-        self.touch.top.us = us
-        self.touch.top.recv_seq = recv_seq
-        self.touch.top.book = &self.book
-        self.touch.top.bid_ticks = self.book.best_bid
-        self.touch.top.ask_ticks = self.book.best_ask
-        if self.market.best:
-            return
-        self.touch.top.bid_lots = book_lots_at(&self.book, 1, self.book.best_bid) if self.book.best_bid else 0
-        self.touch.top.ask_lots = book_lots_at(&self.book, -1, self.book.best_ask) if self.book.best_ask else 0
-
-    cdef inline int note_mid(self, int64_t us) except -1 nogil:
-        """Record the mid if it has changed."""
-        cdef int64_t bid = self.touch.top.bid_ticks, ask = self.touch.top.ask_ticks, mid2 = bid + ask if bid and ask else 0
-        if mid2 != self.touch.mid2:
-            self.touch.mid2 = mid2
-            record_mid(&self.orders.records, us, mid2)
-            if mid2 == 0:
-                self.touch.mid_lost = True
-        return 0
 
     cdef bint skips_books(self) noexcept nogil:
         """Return whether the fill model can skip books that move the best prices, but reach no order of ours."""
@@ -381,14 +340,14 @@ cdef class PaperVenue(OrderVenue):
         self.book.best_bid = self.touch.top.bid_ticks = market.ticks[1][at]
         if market.lots[0] is not NULL:
             self.touch.top.ask_lots, self.touch.top.bid_lots = market.lots[0][at], market.lots[1][at]
-        return self.note_mid(us)
+        return note_mid(self, us)
 
     cdef int on_book(self, int64_t us, int64_t recv_seq) except -1 nogil:
         """Match our orders with the book after an event."""
         cdef bint rests = self.orders.open.resting[0] + self.orders.open.resting[1] > 0
         cdef int64_t before2 = self.orders.records.mid2
-        self.note_top(us, recv_seq)
-        self.note_mid(us)
+        note_top(self, us, recv_seq, not self.market.best)
+        note_mid(self, us)
         if self.fills.needs & NEEDS_LEVELS:
             if rests and self.by_levels:
                 if self.begins_book:
@@ -402,7 +361,7 @@ cdef class PaperVenue(OrderVenue):
         self.last_book_us = us
         if self.fills.needs & NEEDS_DRAWS:
             self.begin_stretches(self.fills.on_top(&self.touch.top), us)
-        self.watch_sides(us)
+        watch_sides(self, us)
         return 0
 
     cdef int on_gap(self, int64_t us, int64_t recv_seq) except -1 nogil:
@@ -411,7 +370,8 @@ cdef class PaperVenue(OrderVenue):
             self.signals.take(GAP, us, recv_seq, NULL, NULL, NULL, 0)
         book_clear(&self.book)
         self.touch.top.bid_lots = self.touch.top.ask_lots = 0
-        self.set_valid(False, us)
+        self.touch.valid = False
+        cover(self, us)
         self.end_resting(us, EPOCH_BREAK)
         return self.on_book(us, recv_seq)
 
@@ -637,14 +597,5 @@ cdef class PaperVenue(OrderVenue):
             self.expected_fills += self.fills.expected(order, fill.us)
         self.orders.filled(i, fill, fill.reason == self.taker_reason)
         if ends:
-            self.watch_sides(fill.us)
+            watch_sides(self, fill.us)
         return 0
-
-    cdef void watch_sides(self, int64_t us) noexcept nogil:
-        """Count the time with a market and our resting orders on both sides."""
-        cdef bint both = self.covered and self.orders.open.resting[0] and self.orders.open.resting[1]
-        if both and self.two_sided_since_us == NEVER:
-            self.two_sided_since_us = us
-        elif not both and self.two_sided_since_us != NEVER:
-            self.two_sided_us += us - self.two_sided_since_us
-            self.two_sided_since_us = NEVER

@@ -5,9 +5,9 @@ from libc.stdint cimport int64_t
 from mm.backtest.engine._account cimport wide
 from mm.backtest.engine._order_checks cimport Filters
 from mm.backtest.engine._own_orders cimport OwnOrders
-from mm.backtest.engine._records cimport COVERED
-from mm.backtest.fills.base cimport MARKET, Order, Top
-from mm.tape._book cimport MARGIN_TICKS, Book, book_move
+from mm.backtest.engine._records cimport COVERED, record_mid, record_span
+from mm.backtest.fills.base cimport MARKET, NEVER, Order, Top
+from mm.tape._book cimport MARGIN_TICKS, Book, book_lots_at, book_move
 
 # The best prices at the exchange, or as received locally if our feed lags.
 cdef struct Touch:
@@ -33,6 +33,13 @@ cdef inline int centre_book(Book* book) except -1:
 cdef class OrderVenue:
     cdef OwnOrders orders               # receives its reports
     cdef int64_t now_us                 # its clock
+    # its market
+    cdef Book book                      # where only best prices are read, these alone
+    cdef Touch touch
+    cdef bint opened, begun             # whether the book is open, and whether one was valid
+    cdef bint trades                    # whether the strategy may quote: within the hours, after its training, in reach
+    cdef bint covered                   # whether it could: it may, and there is a valid book
+    cdef int64_t begun_us, valid_us, covered_since_us, two_sided_us, two_sided_since_us
     cdef Filters filters                # its order rules beyond its grid
     cdef int64_t step_lots              # its quantity step
     cdef bint enforce_balances
@@ -58,6 +65,52 @@ cdef class OrderVenue:
     cdef wide held_e16(self, int asset, int64_t others) noexcept nogil
     cdef wide locked_e16(self, int asset, const Order* order, bint arrives, int64_t others) noexcept nogil
     cdef bint leaves_out(self, const Order* open, const Order* order, bint arrives) noexcept nogil
+
+
+cdef inline void watch_sides(OrderVenue venue, int64_t us) noexcept nogil:
+    """Count the time with a market and our resting orders on both sides."""
+    cdef bint both = venue.covered and venue.orders.open.resting[0] and venue.orders.open.resting[1]
+    if both and venue.two_sided_since_us == NEVER:
+        venue.two_sided_since_us = us
+    elif not both and venue.two_sided_since_us != NEVER:
+        venue.two_sided_us += us - venue.two_sided_since_us
+        venue.two_sided_since_us = NEVER
+
+
+cdef inline int cover(OrderVenue venue, int64_t us) except -1 nogil:
+    """Begin or end a stretch of time with a market, as the book or the strategy now is."""
+    cdef bint covered = venue.touch.valid and venue.trades and venue.begun
+    if covered == venue.covered:
+        return 0
+    venue.covered = covered
+    if covered:
+        venue.covered_since_us = us
+    else:
+        venue.valid_us += us - venue.covered_since_us
+        record_span(&venue.orders.records, venue.covered_since_us, us)
+    watch_sides(venue, us)
+    return 0
+
+
+cdef inline void note_top(OrderVenue venue, int64_t us, int64_t recv_seq, bint lots) noexcept nogil:
+    """Set the best prices after a book event, and the *lots* there if the book has them."""
+    cdef Top* top = &venue.touch.top
+    cdef int64_t bid = venue.book.best_bid, ask = venue.book.best_ask
+    top.us, top.recv_seq, top.book, top.bid_ticks, top.ask_ticks = us, recv_seq, &venue.book, bid, ask
+    if lots:
+        top.bid_lots = book_lots_at(&venue.book, 1, bid) if bid else 0
+        top.ask_lots = book_lots_at(&venue.book, -1, ask) if ask else 0
+
+
+cdef inline int note_mid(OrderVenue venue, int64_t us) except -1 nogil:
+    """Record the mid if it has changed."""
+    cdef int64_t bid = venue.touch.top.bid_ticks, ask = venue.touch.top.ask_ticks, mid2 = bid + ask if bid and ask else 0
+    if mid2 != venue.touch.mid2:
+        venue.touch.mid2 = mid2
+        record_mid(&venue.orders.records, us, mid2)
+        if mid2 == 0:
+            venue.touch.mid_lost = True
+    return 0
 
 
 cdef inline int covered(OrderVenue venue, const Order* order, bint arrives) noexcept nogil:

@@ -8,6 +8,7 @@ from mm.backtest.engine._order_checks cimport Filters
 from mm.backtest.engine._own_orders cimport OwnOrders, slot_of
 from mm.backtest.engine._records cimport COVERED, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY
 from mm.backtest.fills.base cimport LIMIT_MAKER, MARKET, NEVER, SENT, Order
+from mm.tape._book cimport book_close
 
 
 cdef class OrderVenue:
@@ -26,7 +27,12 @@ cdef class OrderVenue:
         self.enforce_balances = rules.enforce_balances
         self.filters = filters_of(rules)
         self.step_lots = rules.step_lots
+        self.two_sided_since_us, self.trades = NEVER, True
         self.lot_e16 = <wide> (<int64_t> rules.lot_e8) * 100000000
+
+    def __dealloc__(self) -> None:
+        if self.opened:
+            book_close(&self.book)
 
     cdef int send(self, Order* order) except -1 nogil:
         """Send a new order at `now_us`; set when it arrives (``active_us``) and expires, as far as known."""

@@ -21,6 +21,7 @@ from mm.live.venues.keys import Credentials
 from mm.live.venues.refusals import Refusal
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.rest_api import Surroundings
+from mm.live.venues.venue import AccountVenue
 from mm.market_data.rate_budget import RateBudget
 from mm.sim.exchange.keys import ApiKey
 from mm.sim.exchange.orders import NewOrder
@@ -229,16 +230,23 @@ class LoneGateway(Gateway):
         run: As of a gateway.
         audit: As of a gateway.
         around: As of a session.
+        venue: The exchange of the account; None is Spot's.
     """
 
     def __init__(
-        self, at: VenueUrls, key: Credentials, run: GatewayRun, audit: Any, around: Surroundings | None = None
+        self,
+        at: VenueUrls,
+        key: Credentials,
+        run: GatewayRun,
+        audit: Any,
+        around: Surroundings | None = None,
+        venue: AccountVenue | None = None,
     ) -> None:
         around = around or Surroundings()
         if around.limits is None:  # the budget of this host is not for tests
             around = replace(around, limits=OrderLimits(None, around.seconds))
-        log = QuietLog()
-        self.session = AccountSession(SpotAccount(), at, key, run.access, log=log, around=around)
+        self.log = log = QuietLog()
+        self.session = AccountSession(venue or SpotAccount(), at, key, run.access, log=log, around=around)
         super().__init__(self.session, run, audit, log=log)
 
     async def stop(self) -> None:

@@ -250,7 +250,7 @@ def _fit_trades(console: Console, fitted: Fitted, names: str) -> None:
         why = (
             "the likelihood is highest at the edge of the tried exponents, as these fills do not depend on it"
             if fit.status == "at_edge"
-            else f"{fit.n_orders} orders had to wait, and {fit.n_fills} of them filled, in too little time"
+            else f"{fit.n_orders} orders had to wait, and {fit.n_fills} of them filled, which tells too little"
         )
         raise FitError(
             "{} {}: the exponent is not usable ({}): {}; give more runs of mm trade to {trades}, or keep the default",
@@ -285,7 +285,8 @@ def _own_days(fitted: Fitted, names: "Sequence[str]") -> "tuple[list[RunFolder],
     from mm.play.own_activity import own_activity
     from mm.runs.find import open_run
 
-    runs = {run.run_id: run for run in (open_run(name, fitted.out_root, ("trade",)) for name in names)}
+    found = (open_run(name, fitted.out_root, ("trade",), fitted.symbol) for name in names)
+    runs = {run.run_id: run for run in found}
     days: dict[str, list[OwnActivity]] = {}
     for run in runs.values():
         if run.kind != "trade":

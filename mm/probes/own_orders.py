@@ -99,7 +99,7 @@ class Played:
 
 @dataclass(frozen=True)
 class OwnExponent(AgreedExponent):
-    """The exponent that agrees with our own fills; ``too_few`` may also be blocks of time.
+    """The exponent that agrees with our own fills; ``too_few`` may also be blocks of time, or what they tell.
 
     Attributes:
         left_out: Orders that say nothing of a queue, by reason.
@@ -355,7 +355,8 @@ def _best(losses: "Floats", us: "Ints") -> tuple[Estimate, str]:
         return NO_ESTIMATE, "too_few"
     mean, _, half = column_ends(slopes, np.ones(len(slopes)), least=LEAST_BLOCKS)
     low, high = _ends(mean / np.maximum(half, 1e-300), inside - 1)
-    return Estimate(value, None, min(low, value), max(high, value), len(slopes)), "ok"
+    every = low <= np.log(EXPONENTS[0]) and high >= np.log(EXPONENTS[-1])
+    return Estimate(value, None, min(low, value), max(high, value), len(slopes)), "too_few" if every else "ok"
 
 
 def _ends(slope: "Floats", at: int) -> tuple[float, float]:

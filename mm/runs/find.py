@@ -41,13 +41,16 @@ def find_runs(
     return runs, sorted(invalid, key=lambda invalid_run: invalid_run.folder)
 
 
-def open_run(name: str | Path, out_root: str | Path = "out", kinds: Collection[str] = ()) -> RunFolder:
+def open_run(
+    name: str | Path, out_root: str | Path = "out", kinds: Collection[str] = (), symbol: str | None = None
+) -> RunFolder:
     """Open a finished run.
 
     Args:
         name: Its folder, its RUN_ID, or the beginning of its RUN_ID or digest.
         out_root: Folder of the runs, in which RUN_IDs are searched.
         kinds: The kinds that the caller can use; a RUN_ID is searched among them first.
+        symbol: Its symbol; a RUN_ID is searched among its runs first.
 
     Raises:
         DataError: If there is no such run, or more than one.
@@ -59,6 +62,7 @@ def open_run(name: str | Path, out_root: str | Path = "out", kinds: Collection[s
     exact = [run for run in runs if run.manifest["run_id"] == name]
     begun = exact or [run for run in runs if _begins(run, name)]
     matches = [run for run in begun if run.kind in kinds] or begun
+    matches = [run for run in matches if run.symbol == symbol] or matches
     if len(matches) == 1:
         return matches[0]
     if matches:

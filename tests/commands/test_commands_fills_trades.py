@@ -106,6 +106,15 @@ def test_a_few_orders_tell_no_exponent_and_leave_no_file_for_backtests(desk):
     assert not list((folder / "out" / "fills" / SYMBOL).glob("*_queue_exponent.json"))
 
 
+def test_a_run_id_of_several_symbols_is_the_run_of_the_symbol(desk):
+    """As a trade of two symbols has it."""
+    folder, where = desk
+    trade(folder, "T1", orders_near_the_touch(folder / "data", SYMBOL, DAY, 30, seed=1))
+    write_run(folder / "out", "OTHERUSDT", DAY, "T1")
+    answer = call("fills", "fit", *where, "--trades", "T1")
+    assert "too_few" in answer.output, answer.output
+
+
 def test_trades_without_a_fill_are_refused(desk):
     """Orders that only ended tell that the queue was longer, never that it was used up."""
     folder, where = desk

@@ -98,9 +98,9 @@ def fills_score(console: Console, scored: Scored) -> None:
 
     Example: mm fills score --symbol SIMUSDT --day 20260105
     """
-    from mm.probes.queue_score import candidates, named, played_by, scored_day
+    from mm.probes.queue_score import aligned, candidates, named, played_by, scored_day
     from mm.probes.score_page import ScoreReport
-    from mm.probes.strategy_score import strategy_lines
+    from mm.probes.strategy_score import strategy_rows
 
     own = {}
     if scored.fill_model is not None:
@@ -118,6 +118,7 @@ def fills_score(console: Console, scored: Scored) -> None:
     shown = next(iter(own), "queue_prob_power 3")
     report = ScoreReport.of(name, shown, days, played)
     strategy = _strategy(console, scored, [tape for tape, _ in markets], own)
+    rows = strategy_rows(strategy["strategy"]["scores"]) if strategy else []
     content = report.to_dict() | strategy | {"checks_s": [check * scored.queue_life_s for check in CHECKS]}
     path = markets[0][1].resolve()
     if scored.order_log is None:
@@ -125,11 +126,11 @@ def fills_score(console: Console, scored: Scored) -> None:
         path = scored.out_root / "fills" / symbol / names.replace(":", "-").replace(",", "+") / "fills_score.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, (_json(content) + "\n").encode())
-        write_atomic(path.with_suffix(".html"), report.page().encode())
+        write_atomic(path.with_suffix(".html"), report.page(rows).encode())
     console.set_json(json.loads(_json({**content, "path": str(path)})))
     console.print("\n".join(report.lines()))
-    if strategy:
-        console.print("\n".join(["", *strategy_lines(strategy["strategy"]["scores"])]))
+    if rows:
+        console.print("\n".join(["", *aligned(rows)]))
     if scored.order_log is None:
         console.print(str(path))
 

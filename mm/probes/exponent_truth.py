@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from mm.probes.virtual_orders import Floats
 
 DEFINITION = (
-    "virtual orders of one order step at the end of a queue; least squared error of the lots ahead of them, as a share "
-    "of those on arrival; an execution counts at its own price; intervals over blocks of {block_s:g} s"
+    "virtual orders of one order step at the end of a queue, with a lifetime of {life_s:g} s; least squared error of "
+    "the lots ahead of them, as a share of those on arrival; an execution counts at its own price; intervals over "
+    "blocks of {block_s:g} s"
 )
 
 
@@ -47,7 +48,7 @@ class AgreedExponent:
 
 def true_exponent(day: ScoredDay) -> AgreedExponent:
     orders, truth = day.orders, day.truth[READING]
-    definition = DEFINITION.format(block_s=block_length(orders.life_us) / 1e6)
+    definition = DEFINITION.format(life_s=orders.life_us / 1e6, block_s=block_length(orders.life_us) / 1e6)
     losses, waits = _losses(day)
     count = int(waits.sum())
     if count < LEAST_PROBES:
@@ -66,7 +67,7 @@ def true_exponent(day: ScoredDay) -> AgreedExponent:
         count,
         score(orders, truth, played).filled_bias,
         score(orders, truth, default).filled_bias,
-        reliability(orders, truth, played),
+        reliability(orders, truth, played, day.lot),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mm.dayfolder.order_log import OrderLog
 from mm.errors import BrokenFile
-from mm.instrument import Instrument
+from mm.instrument import E8, Instrument
 from mm.sim.flow.recorder import LAST_ID, Batches
 from mm.tape.day_orders import read_log
 from mm.tape.order_index import order_index
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mm.tape.tape import Ints
 
 STEP_US = 100_000
-_UNIT = Instrument("LOG", tick_e8=1, lot_e8=1)  # a log is in ticks and lots of unknown size
+_UNIT = Instrument("LOG", tick_e8=E8, lot_e8=E8)  # a log is in ticks and lots of unknown size
 
 
 def tape_of_log(path: Path) -> Tape:

@@ -24,6 +24,7 @@ from mm.backtest.fills.base import QueueByExponents
 from mm.backtest.models import queue_prob_power
 from mm.base.estimate import NO_ESTIMATE, Estimate, column_ends
 from mm.clock import US_PER_MS, US_PER_S
+from mm.instrument import E8
 from mm.probes.exponent_truth import AgreedExponent
 from mm.probes.queue_exponent import EXPONENTS
 from mm.probes.queue_score import BLOCK_US, LEAST_BLOCKS, Bin, OrderBlocks, reliability, trade_instants
@@ -147,7 +148,7 @@ def own_exponent(days: "Iterable[tuple[Tape, OwnActivity]]") -> OwnExponent:
         blocks.ratio(filled[waits].astype(float) - orders.filled[waits], every)
         for filled in (fitted.filled[:, 0], tried.filled[:, -1])
     )
-    bins = _reliability(orders, fitted, waits)
+    bins = _reliability(orders, fitted, waits, markets[0][0].instrument.lot_e8 / E8)
     large = _large(orders, tried.joined, waits)
     counts = fills, message_us, left_out, large
     return OwnExponent(status, definition, exponent, low, high, count, bias, default_bias, bins, *counts)
@@ -379,7 +380,7 @@ def _ends(slope: "Floats", at: int) -> tuple[float, float]:
     return ends[0], ends[1]
 
 
-def _reliability(orders: OwnOrders, played: Played, waits: "Bools") -> list[Bin]:
+def _reliability(orders: OwnOrders, played: Played, waits: "Bools", lot: float) -> list[Bin]:
     checks = np.where(waits, played.joined, 0.0)[:, None]
     turn = np.zeros(len(orders), np.int64)
     columns = VirtualOrders(orders.us, orders.side, orders.ticks, orders.place, turn, 0, (0,))
@@ -387,7 +388,7 @@ def _reliability(orders: OwnOrders, played: Played, waits: "Bools") -> list[Bin]
         Outcomes(np.where(filled, orders.known_us, -1), checks, waits)
         for filled in (orders.filled, played.filled[:, 0])
     )
-    return reliability(columns, truth, model)
+    return reliability(columns, truth, model, lot)
 
 
 def _large(orders: OwnOrders, joined_lots: "Floats", waits: "Bools") -> list[dict[str, Any]]:

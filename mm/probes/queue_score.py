@@ -23,9 +23,11 @@ from mm.backtest.models import (
     trade_cross,
 )
 from mm.base.estimate import Estimate, estimated
+from mm.base.numbers import number as quantity
 from mm.clock import US_PER_S, iso
 from mm.dayfolder.layout import ROW_TRADE
 from mm.errors import UsageError
+from mm.instrument import E8
 from mm.play.models import PAIRS
 from mm.play.names import construct, resolve
 from mm.play.nested_quotes import listed
@@ -258,6 +260,11 @@ class ScoredDay:
     tape: "Tape"
 
     @property
+    def lot(self) -> float:
+        """In the base asset."""
+        return self.tape.instrument.lot_e8 / E8
+
+    @property
     def consistency(self) -> "Consistency | None":
         return None if self.tape.orders is None else self.tape.orders.consistency
 
@@ -310,19 +317,21 @@ class Bin:
     n: int
 
 
-def reliability(orders: VirtualOrders, truth: Outcomes, model: Outcomes) -> list[Bin]:
+def reliability(orders: VirtualOrders, truth: Outcomes, model: Outcomes, lot: float) -> list[Bin]:
+    """*lot* is in the base asset, as the quantities ahead."""
     kept = np.flatnonzero(truth.sent & model.sent)
     us, ahead = orders.us[kept], truth.ahead[kept, 0] if truth.ahead.shape[1] else np.zeros(len(kept))
     hour = us // (3600 * US_PER_S)
     groups: list[tuple[str, str, Bools]] = [
         ("distance", name, orders.place[kept] == place) for place, name in PLACES.items()
     ]
-    groups.append(("distance", "further", orders.place[kept] > max(PLACES)))
-    edges = np.unique(np.quantile(ahead, [0, 0.25, 0.5, 0.75, 1])) if len(kept) else np.empty(0)
+    groups += [("distance", "further", orders.place[kept] > max(PLACES)), ("ahead", "nothing", ahead <= 0)]
+    waiting = ahead[ahead > 0]
+    edges = np.unique(np.quantile(waiting, [0, 0.25, 0.5, 0.75, 1])) if len(waiting) else np.empty(0)
     for low, high in pairwise(edges.tolist()):
         last = high == edges[-1]
         inside = (ahead >= low) & ((ahead <= high) if last else (ahead < high))
-        groups.append(("ahead", f"{low:,.0f} to {high:,.0f} lots", inside))
+        groups.append(("ahead", f"{quantity(low * lot)} to {quantity(high * lot)}", inside))
     groups += [("hour", iso(int(at) * 3600 * US_PER_S)[:13], hour == at) for at in np.unique(hour).tolist()]
     filled, true = model.filled_us[kept] >= 0, truth.filled_us[kept] >= 0
     bins = []
@@ -331,7 +340,8 @@ def reliability(orders: VirtualOrders, truth: Outcomes, model: Outcomes) -> list
             continue
         observed = OrderBlocks(us[chosen], orders.life_us).ratio(true[chosen], np.ones(int(chosen.sum())))
         predicted, share = float(filled[chosen].mean()), float(true[chosen].mean())
-        bins.append(Bin(by, name, predicted, share, observed.ends, int(chosen.sum())))
+        ends = None if observed.ends is None else np.clip(observed.ends, 0.0, 1.0).tolist()
+        bins.append(Bin(by, name, predicted, share, ends, int(chosen.sum())))
     return bins
 
 

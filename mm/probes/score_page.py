@@ -26,7 +26,11 @@ from mm.report.frame import card, document, grid, header, notes, tile, tiles
 from mm.report.frame import chart as drawn
 from mm.tape.order_index import READINGS, joined
 
-BY = {"distance": "distance from the best price", "ahead": "lots ahead on arrival", "hour": "hour"}
+BY = {"distance": "distance from the best price", "ahead": "quantity ahead on arrival", "hour": "hour"}
+STRATEGY_HINT = (
+    "In the quote asset. A unit of the base asset earns its distance from the mid 30 s after its fill; by count: lots "
+    "filled too many; adverse: lots that earn other than true ones; rest: what the inventory does later."
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class ScoreReport:
                 for reading in READINGS
             },
             {model: by_place(orders, first, own) for model, own in models.items()},
-            {model: reliability(orders, first, own) for model, own in models.items()},
+            {model: reliability(orders, first, own, days[0].lot) for model, own in models.items()},
             joined(parts).share,
             all(day.tape.orders is None or not len(day.tape.orders.other_meet) for day in days),
         )
@@ -105,7 +109,8 @@ class ScoreReport:
         yield ""
         yield from lines(by_print, self.places, None if self.same else by_order)
 
-    def page(self) -> str:
+    def page(self, strategy: Sequence[Sequence[str]] = ()) -> str:
+        """*strategy* are rows of `strategy_rows`."""
         own = self.scores[READINGS[0]][self.shown]
         symbol, _, days = self.name.partition(" ")
         fifo = "–" if self.fifo is None else f"{100 * self.fifo:.1f} %"
@@ -128,6 +133,11 @@ class ScoreReport:
                 "Bias of the share filled, in points",
                 "An execution counts at its own price, or at the price at which its order rested.",
                 grid(["model", "by print", "by order"], rows),
+            ),
+            *(
+                [card("The strategy under each model", STRATEGY_HINT, grid(strategy[0], _escaped(strategy[1:])))]
+                if strategy
+                else []
             ),
             *(self._diagram(by, what) for by, what in BY.items()),
         ]
@@ -154,6 +164,7 @@ class ScoreReport:
                 ),
             ],
             numbers_axis("predicted, % filled"),
+            y={"title": {"text": "true, % filled"}},
         )
         hint = (
             f"Share filled in the market against that predicted by {escape(self.shown)}, with 95 % intervals by blocks."
@@ -164,6 +175,10 @@ class ScoreReport:
         ]
         table = grid([what, "orders", "predicted, %", "true, %", "95 % interval"], rows)
         return card(f"Predicted and true share by {what}", hint, drawn(figure) + table)
+
+
+def _escaped(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    return [[escape(cell) for cell in row] for row in rows]
 
 
 def _ends(each: Bin) -> str:

@@ -5,7 +5,7 @@ less than true ones until `HORIZON_US` after the fill; and the rest, what the in
 distance from the mid then, less its fee.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from mm.base.estimate import Estimate, estimated
 from mm.clock import US_PER_S
 from mm.instrument import E8
 from mm.play.python import backtest
-from mm.probes.queue_score import LEAST_BLOCKS, aligned, stated
+from mm.probes.queue_score import LEAST_BLOCKS, stated
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
@@ -111,12 +111,13 @@ def _against(own: _Played, truth: _Played) -> StrategyScore:
     )
 
 
-def strategy_lines(scores: Mapping[str, StrategyScore]) -> Iterator[str]:
+def strategy_rows(scores: Mapping[str, StrategyScore]) -> list[tuple[str, ...]]:
+    """Return a heading and a row a model."""
     rows: list[tuple[str, ...]] = [("model", *_COLUMNS)]
     for name, own in scores.items():
-        numbers = (own.by_count, own.adverse, own.rest)
+        parts = (own.by_count, own.adverse, own.rest)
         earned = "–" if own.earned is None else f"{own.earned:+.4g}"
         is_truth = own is next(iter(scores.values()))
-        less = ("",) * 4 if is_truth else (stated(own.pnl_less_truth, 1, "+"), *(f"{part:+.4g}" for part in numbers))
+        less = ("",) * 4 if is_truth else (stated(own.pnl_less_truth, 1, "+"), *(f"{part:+.4g}" for part in parts))
         rows.append((name, f"{own.fills:,}", earned, f"{own.pnl:.4f}", *less))
-    yield from aligned(rows)
+    return rows

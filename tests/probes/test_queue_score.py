@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from queue_rig import virtual_orders_of
 
 from mm.base.estimate import Estimate
-from mm.probes.queue_score import by_place, lines, named, score, stated
+from mm.probes.queue_score import by_place, lines, named, reliability, score, stated
 from mm.probes.virtual_orders import Outcomes, VirtualOrders
 
 SECOND = 1_000_000
@@ -124,3 +124,16 @@ def test_model_name_contains_parameters():
     """Numbers and texts in full, objects only by key: a clustering has hundreds of numbers."""
     assert [*named("queue_prob_power", {"exponent": 2})] == ["queue_prob_power exponent 2"]
     assert [*named("poisson", {"bid": {"A": 1.0, "k": 1.0}, "ask": {"A": 1.0, "k": 1.0}})] == ["poisson bid, ask"]
+
+
+def test_orders_with_nothing_ahead_are_a_bin_of_their_own_and_shares_stay_shares() -> None:
+    """Half of a day's orders join empty prices; the rest are quarters by the quantity ahead."""
+    many, lots = 40, [0] * 20 + list(range(5, 205, 10))
+    placed = orders(many, life_us=180 * SECOND)
+    truth = outcomes([10 if at % 10 else -1 for at in range(many)], [(ahead, ahead) for ahead in lots])
+    bins = [bin_ for bin_ in reliability(placed, truth, truth, 0.01) if bin_.by == "ahead"]
+    assert [(bin_.bin, bin_.n) for bin_ in bins] == [
+        ("nothing", 20),
+        *(("0.05 to 0.525", 5), ("0.525 to 1", 5), ("1 to 1.475", 5), ("1.475 to 1.95", 5)),
+    ]
+    assert all(0 <= low <= high <= 1 for low, high in (bin_.ci95 for bin_ in bins if bin_.ci95))

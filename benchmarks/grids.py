@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.turns import PYTHON, Aim, Bench, Measured, ProcessResult, Row, run
+from benchmarks.yardstick import by_order
 from mm.backtest.rules import Account, Execution
 from mm.errors import UsageError
 from mm.instrument import E8
@@ -53,6 +54,7 @@ PEER_PLAY: dict[str, Any] = {
     "step_ticks": GRID["step_ticks"],
     "delta_ticks": GRID["delta_ticks"],
     "gamma": GLFT["gamma"],
+    "queue": "power",
     "spread_factor": 1.0,
     "skew_factor": GLFT["skew_factor"],
     "window": 6000,
@@ -68,6 +70,8 @@ PEER_PLAY: dict[str, Any] = {
 }
 STRATEGIES = {"grid": "grid", "glft": "GLFT grid"}
 WRITTEN = {"Orders": ("in Python, which sends its orders itself", 0.33)}
+BY_ORDER = {"grid": ("compiled", 12.0), "Grid": ("in Python", 3.0)}
+ORDERS_QTY = "0.06"  # of the simulated hour
 SCALE = 1_000  # factor of the market's quantities, so that one lot of ours is never more than a print
 
 
@@ -112,7 +116,7 @@ def played(tape: "Tape", model: str, queue: str, rules: "Rules", changes: Mappin
     """Return the journal of a play; models in Python have capitalised names, and *changes* are those of the grid."""
     from benchmarks.grid_models import GlftGrid, Grid, GridOrders
     from benchmarks.peer_queue import PeerQueue
-    from mm.backtest.models import glft_grid, grid, queue_prob_power
+    from mm.backtest.models import glft_grid, grid, queue_orders, queue_prob_power
     from mm.backtest.replay import backtest
 
     of_grid = {**GRID, **changes}
@@ -127,6 +131,7 @@ def played(tape: "Tape", model: str, queue: str, rules: "Rules", changes: Mappin
         "ours": partial(queue_prob_power, exponent=EXPONENT),
         "join": partial(PeerQueue, EXPONENT, behind=False),
         "peer": partial(PeerQueue, EXPONENT),
+        "orders": queue_orders,
     }
     return backtest(tape, quotes[model](), fills[queue](), rules).journal
 
@@ -168,7 +173,11 @@ def _user_s() -> float:
 def ours(bench: Bench, plays: Sequence[Mapping[str, Any]]) -> ProcessResult:
     """Play with mm, in a fresh process."""
     plays = [{"qty": bench.quote_qty, **play} for play in plays]
-    return run([*PYTHON, "benchmarks.grids", str(bench.folder.path), str(bench.out / "tapes"), json.dumps(plays)])
+    return _own_plays(bench, bench.folder.path, plays)
+
+
+def _own_plays(bench: Bench, day: Path, plays: Sequence[Mapping[str, Any]]) -> ProcessResult:
+    return run([*PYTHON, "benchmarks.grids", str(day), str(bench.out / "tapes"), json.dumps(plays)])
 
 
 def theirs(bench: Bench, plays: Sequence[Mapping[str, Any]]) -> ProcessResult:
@@ -209,7 +218,30 @@ def measure(bench: Bench) -> Measured:
         facts[f"{STRATEGIES[name]}, {written}"] = counts(own[-1].output["plays"][place])
         if peers and not model[0].isupper():
             facts[f"{STRATEGIES[name]}, {PEER}"] = counts(peers[-1].output["plays"][at])
+    rows += _by_order(bench, facts)
     return Measured(rows, facts, [] if peers else [bench.no_peer])
+
+
+def _by_order(bench: Bench, facts: dict[str, Any]) -> list[Row]:
+    """Return the rows of the plain grid played by every order of a simulated hour, beside the peer's L3."""
+    folder, events = by_order(bench.out)
+    day = {"events": str(events), "tick_size": 0.01, "lot_size": 0.001, "lowest": 90.0, "highest": 110.0}
+    play = {"queue": "orders", "qty": ORDERS_QTY, "repeats": REPEATS}
+    own, peers = [], []
+    for _ in range(bench.turns):
+        own.append(_own_plays(bench, folder.path, [{**play, "model": model} for model in BY_ORDER]))
+        if bench.peer:
+            theirs = {"strategy": "grid", "queue": "l3", "qty": float(ORDERS_QTY)}
+            peers.append(_peer_plays(bench.peer[0], day, [theirs]))
+    rows = []
+    for place, (written, aim) in enumerate(BY_ORDER.values()):
+        taken = [result.output["plays"][place]["run_user_s"] for result in own]
+        against = [result.output["plays"][0]["run_user_s"] for result in peers]
+        rows.append(Row(f"grid by every order, {written}, user time", "s", taken, PEER, against, Aim(aim)))
+        facts[f"grid by every order, {written}"] = counts(own[-1].output["plays"][place])
+    if peers:
+        facts[f"grid by every order, {PEER}"] = counts(peers[-1].output["plays"][0])
+    return rows
 
 
 def counts(result: Mapping[str, Any]) -> dict[str, Any]:

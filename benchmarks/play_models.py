@@ -5,7 +5,6 @@ index of levels, plays the day in each variant, and prints one JSON object.
 """
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.engine import ACCOUNT, EXECUTION, both_counts, deep, median, models, play_row, quotes_of, seconds
+from benchmarks.grid_models import Grid
+from benchmarks.grids import ORDERS_QTY
 from benchmarks.turns import PYTHON, Aim, Bench, Measured, ProcessResult, Row, run
+from benchmarks.yardstick import by_order
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 REPEATS = 5
-ORDERS = "orders.npy"  # the simulated day by order, for the peer
-ORDERS_QTY = "0.06"
 PEER_ORDERS = ("--queue", "l3", "--touch", "--qty", ORDERS_QTY, "--tick-size", "0.01", "--lot-size", "0.001")
 PEER_PRICES = ("--lowest", "90", "--highest", "110")
 RATES = 1_000  # measured latencies to draw from
@@ -102,35 +102,28 @@ def main(folder: str, cache: str, quote_qty: str, k: str) -> None:
 
 def _by_every_order(cache: Path) -> dict[str, Any]:
     """Return the time to quote the best prices of a simulated day by every order and by default, and to index it."""
-    from mm.dayfolder.layout import DayFolder
-    from mm.formats.order_export import export_orders
     from mm.play.terms import rules_of
     from mm.tape.load import load_day
 
-    folder = DayFolder(cache / "simulated", "ORDERSUSDT", "20260105")
-    if not folder.path.is_dir():
-        words = ["--symbol", folder.symbol, "--day", folder.day, "--hours", "1", "--scenario", "zero_intelligence"]
-        subprocess.run(
-            [*PYTHON, "mm", "sim", "day", *words, "--data-root", str(folder.root)], check=True, stdout=sys.stderr
-        )
+    folder, _ = by_order(cache.parent)
     for path in cache.glob("order_log_*.npy"):
         path.unlink()
     tape = load_day(folder, cache=cache).kept_mapped()
     found: dict[str, Any] = {"index": seconds(lambda: tape.orders)}
-    events = cache / "simulated" / ORDERS
-    if not events.is_file():
-        (packed,) = export_orders(folder, "hftbacktest_l3", events.with_suffix(".npz")).files
-        np.save(events, np.load(packed)["data"])
     rules = rules_of(tape, EXECUTION, ACCOUNT, models(ORDERS_QTY))
-    for fills in ("queue_orders", "queue_prob_power"):
-        play = play_of(Play(fills, 0.5, touch=True), tape, rules, 1.0)
+    orders = Play("queue_orders", 30, touch=True)
+    plays = {play.fills: play_of(play, tape, rules, 1.0) for play in (orders, Play("queue_prob_power", 30, touch=True))}
+    plays["quotes in Python"] = play_of(orders, tape, rules, 1.0, lambda: Grid(levels=1, delta_ticks=0.0, step_ticks=1))
+    for name, play in plays.items():
         play()
-        found[fills] = median([seconds(play) for _ in range(REPEATS)])
+        found[name] = median([seconds(play) for _ in range(REPEATS)])
     return found
 
 
-def play_of(variant: Play, tape: "Tape", rules: "Rules", k: float) -> "Callable[[], Journal]":
-    """Return the play of *variant*, with new models at each call."""
+def play_of(
+    variant: Play, tape: "Tape", rules: "Rules", k: float, quoted: Callable[[], object] | None = None
+) -> "Callable[[], Journal]":
+    """Return the play of *variant*, with new models at each call; *quoted* returns another quote model."""
     from mm.backtest import models as known
     from mm.backtest.replay import backtest
 
@@ -138,6 +131,7 @@ def play_of(variant: Play, tape: "Tape", rules: "Rules", k: float) -> "Callable[
 
     def play() -> "Journal":
         quotes: Any = known.grid(levels=1, delta_ticks=0.0, step_ticks=1) if variant.touch else quotes_of(k)
+        quotes = quoted() if quoted else quotes
         return backtest(tape, deep(quotes) if variant.deep else quotes, getattr(known, variant.fills)(), own).journal
 
     return play
@@ -187,8 +181,7 @@ def measure(bench: Bench) -> Measured:
             if bench.peer_plays:
                 peers.append(run([*bench.peer_plays, "--repeat", "2", *flags]))
         if bench.peer_plays:
-            events = str(cache / "simulated" / ORDERS)
-            command = [*bench.peer_plays[:2], events, "--repeat", "2", *PEER_ORDERS, *PEER_PRICES]
+            command = [*bench.peer_plays[:2], str(by_order(bench.out)[1]), "--repeat", "2", *PEER_ORDERS, *PEER_PRICES]
             by_orders.append(run(command))
         in_process.append(run(in_process_command))
     rows = [
@@ -204,6 +197,8 @@ def measure(bench: Bench) -> Measured:
     orders = [result.output["every_order"] for result in in_process]
     name = "queue_orders, at the touch, a simulated day, single orders"
     rows.append(play_row(name, [taken["queue_orders"] for taken in orders], by_orders, Aim(30)))
+    name = "queue_orders, the same, quotes in Python"
+    rows.append(play_row(name, [taken["quotes in Python"] for taken in orders], by_orders, Aim(10)))
     rows.append(
         Row(
             "queue_orders, at the touch, a simulated day",

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from benchmarks.turns import FAR_K, GAMMA, NEAR_K, PYTHON, run
 from mm.cli.console import Console
 from mm.dayfolder.layout import DayFolder
@@ -137,6 +139,21 @@ class Yardstick:
                 f"{OTHER_PEER}, leave it out for our own yardstick, or give --day-folder (BENCH_DAY) a recorded day"
             )
         return path
+
+
+def by_order(out: Path) -> tuple[DayFolder, Path]:
+    """Return a simulated hour of single orders, and hftbacktest's copy of it; create them if they are missing."""
+    from mm.formats.order_export import export_orders
+
+    folder, events = DayFolder(out / "by_order", "ORDERSUSDT", "20260105"), out / "by_order" / EVENTS
+    if not folder.path.is_dir():
+        words = ["--symbol", folder.symbol, "--day", folder.day, "--hours", "1", "--scenario", "zero_intelligence"]
+        run([*PYTHON, "mm", "sim", "day", *words, "--data-root", str(folder.root)], capture_stdout=False)
+    if not events.is_file():
+        (packed,) = export_orders(folder, "hftbacktest_l3", events.with_suffix(".npz")).files
+        np.save(events, np.load(packed)["data"])
+        packed.unlink()
+    return folder, events
 
 
 def export(day: DayFolder, target: Path, cache: Path) -> None:

@@ -245,7 +245,7 @@ class Refereed:
 class Streams:
     """The streams of a day."""
 
-    top_n: int = knob(20, integer(1, 5000), "Levels per side in a frame.")
+    top_n: int = knob(20, integer(0, 5000), "Levels per side in a frame; 0 writes no frames.")
     trade_stream: str | None = knob("trade", one_of("trade", "aggTrade"), "Trade stream.", common="Trade stream")
 
 

@@ -238,24 +238,34 @@ def imported(
                 progress=steps(advance),
                 form=read_as,
             )
-    _doubt_days(report)
+    _doubt_days(report, form)
     return report
 
 
-def _doubt_days(report: "ImportReport") -> None:
+def _doubt_days(report: "ImportReport", form: str = "") -> None:
     for day in report.days:
-        doubts = _doubts(DayFolder.at(Path(day.path))) if day.synced else None
-        if doubts:
+        folder = DayFolder.at(Path(day.path))
+        if not day.synced or (form != "bitstamp" and _names_makers(folder)):
+            continue
+        if doubts := _doubts(folder, just_sealed=True):
             report.warnings += [f"{day.day}: {doubt}" for doubt in (*doubts.notes, *doubts.contrary)]
 
 
-def _doubts(folder: DayFolder) -> "BookDoubts | None":
+def _names_makers(folder: DayFolder) -> bool:
+    if not folder.order_log_columns.exists():
+        return False
+    from mm.dayfolder.order_log import names_makers
+
+    return names_makers(folder.order_log_columns)
+
+
+def _doubts(folder: DayFolder, *, just_sealed: bool = False) -> "BookDoubts | None":
     """None if unreadable, or where only a recorder is installed."""
     if find_spec("numpy") is None:
         return None
     from mm.tape.load import book_doubts
 
-    return book_doubts(folder)
+    return book_doubts(folder, just_sealed=just_sealed)
 
 
 def require_synced(report: "ImportReport") -> None:

@@ -171,7 +171,7 @@ class WholeDay:
                 continue
             kept = {name: run.knobs.get(name, run.imported) for name in ("write_diffs", "write_gaps")}
             expected = {
-                folder.frames: ("top_n" in run.knobs, "frames (top_n)"),
+                folder.frames: (bool(run.knobs.get("top_n")), "frames (top_n)"),
                 folder.schema: (run.writes_all, "it"),
                 folder.gaps: (kept["write_gaps"], "gaps (write_gaps)"),
                 folder.diffs: (kept["write_diffs"] and has_frames, "depth messages (write_diffs)"),

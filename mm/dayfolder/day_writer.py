@@ -25,7 +25,7 @@ from mm.clock import MS_BELOW
 from mm.dayfolder import layout
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.ledger import Details, LedgerWriter
-from mm.dayfolder.line_files import FileTail
+from mm.dayfolder.line_files import FLUSH_BYTES, FileTail
 from mm.dayfolder.manifest import Manifest, contents, note_manifest, unseal, write_manifest
 from mm.dayfolder.recovery import recover, runs_of, venue_of
 from mm.dayfolder.rows import DiffLine, Levels, Stamp, Trade, frame_row, level_cells, trade_row
@@ -75,7 +75,8 @@ class DayWriter:
             self.venue = venue or venue_of(folder, self.earlier.knobs)
             unseal(folder)
             # The frames come first: their header may not match, and then nothing else is created.
-            self._frames = self._csv(folder.frames, layout.frame_columns(top_n), held)
+            shows = top_n or folder.frames in self.earlier.lost
+            self._frames = self._csv(folder.frames, layout.frame_columns(top_n), held) if shows else None
             self._events = self._csv(folder.events, layout.EVENT_COLUMNS, held)
             lost = self.earlier.lost  # these are opened at least to be cut
             self._gaps = self._csv(folder.gaps, layout.GAP_COLUMNS, held) if write_gaps or folder.gaps in lost else None
@@ -156,7 +157,8 @@ class DayWriter:
         self.frame_of(stamp, epoch_id, level_cells(bids, asks, self.top_n))
 
     def frame_of(self, stamp: Stamp, epoch_id: int, cells: str) -> None:
-        self._frames.add(frame_row(stamp, self.run_id, epoch_id, cells))
+        if self._frames:
+            self._frames.add(frame_row(stamp, self.run_id, epoch_id, cells))
 
     def trade(self, recv_us: int, trade: Trade) -> int:
         seq = self.skip()
@@ -172,24 +174,23 @@ class DayWriter:
 
     def columns(self, messages: Any, book: tuple[Any, Any], upto: int, epoch_id: int, source: str) -> int:
         """Write the messages before *upto*, up to one that crosses *book*, to which they are applied; return the number
-        of frames.
+        of books.
         """
-        diffs, frames, trades, written = self._diffs, self._frames, self._trades, 0
-        assert diffs is not None
+        written, writers = 0, (self._diffs, self._frames, self._trades)
         cells = self.run_id.encode(), epoch_id, self.top_n, source.encode()
         if messages.at < upto:
             self._units.add("us")
         while messages.at < upto and not messages.crossed:
             before = messages.diffs, messages.trades
-            rooms = diffs.room, frames.room, trades.room
+            rooms = [writer.room if writer else FLUSH_BYTES for writer in writers]
             texts = messages.write(*book, upto, self._last_seq, *cells, *rooms)
             counts = messages.diffs - before[0], texts[3], messages.trades - before[1]
             self.skip(counts[0] + counts[2])
             written += counts[1]
-            for writer, text, rows in zip((diffs, frames, trades), texts[:3], counts, strict=True):
-                if rows:
+            for writer, text, rows in zip(writers, texts[:3], counts, strict=True):
+                if writer and rows:
                     writer.add_rows(text, rows)
-            if min(diffs.room, frames.room, trades.room) <= 0:
+            if any(writer.room <= 0 for writer in writers if writer):
                 self._flush_soon()
         return written
 

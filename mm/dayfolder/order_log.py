@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from mm.dayfolder.layout import ORDER_COLUMNS, PACKED, ROW_LEVEL
+from mm.dayfolder.layout import ORDER_COLUMNS, PACKED, ROW_LEVEL, ROW_TRADE
 from mm.errors import BrokenFile
 
 if TYPE_CHECKING:
@@ -189,6 +189,16 @@ def fifo_of(path: Path) -> tuple[int, int]:
         book.hold(*rows)
         book.replay()
     return book.executed, book.executed_first
+
+
+def names_makers(path: Path) -> bool:
+    """Return whether nearly all trades of a log executed a displayed order, which proves their side and price."""
+    trades = named = 0
+    for part in OrderLog.open(path).blocks(("kind", "other_id")):
+        maker = part["other_id"][part["kind"] == ROW_TRADE]
+        trades += len(maker)
+        named += int(np.count_nonzero(maker))
+    return trades > 0 and named >= LEAST_CONSISTENT * trades
 
 
 def row_count(path: Path) -> int:

@@ -32,6 +32,7 @@ from mm.errors import BrokenFile
 from mm.ids import IdRanges, MissingIds, went_back
 from mm.market_data.buffered_writer import require_appendable
 
+USUAL_TOP_N = 20
 _SEQ_COLUMN = TRADE_COLUMNS.index("recv_seq")  # as in events and frames
 _GAP_SEQ_COLUMN = GAP_COLUMNS.index("recv_seq")
 _RUN_COLUMN = EVENT_COLUMNS.index("run_id")
@@ -188,7 +189,7 @@ class _SchemaRead(msgspec.Struct):
     schema_version: int = SCHEMA_VERSION
     time_unit: str | None = None
     venue: str | None = None
-    top_n: int = 0
+    top_n: int = USUAL_TOP_N
 
 
 def read_schema(folder: DayFolder) -> _SchemaRead:

@@ -35,7 +35,6 @@ from mm.market_data.binance_usdm import market_of
 from mm.market_data.grid import Grid
 from mm.market_data.venue import AggTrade, DepthUpdate, TradePrint
 
-USUAL_TOP_N = 20
 _SEQ_COLUMN = layout.TRADE_COLUMNS.index("recv_seq")  # as in events and frames
 
 
@@ -105,7 +104,7 @@ def seq_of(line: bytes, *, packed: bool) -> int:
 
 def top_n_of(folder: DayFolder) -> int:
     head = next(lines_of_file(folder.frames), b"").decode(errors="replace").split(",")
-    return layout.levels_shown(head) or read_schema(folder).top_n or USUAL_TOP_N
+    return layout.levels_shown(head) or read_schema(folder).top_n
 
 
 class PackedRow(msgspec.Struct, frozen=True):
@@ -192,13 +191,16 @@ class FramesMade:
 
 
 def write_frames(folder: DayFolder, view: LedgerView, grids: DayGrids, order: RowOrder, dropped: Dropped) -> FramesMade:
-    """Only if books and messages give others."""
-    fresh, findings = folder.frames.with_name("frames.csv"), DefectList(folder)
+    """Only if books and messages give others, and the day has frames."""
+    fresh, findings, top_n = folder.frames.with_name("frames.csv"), DefectList(folder), top_n_of(folder)
     with line_writer(fresh) as writer:
-        sink = _NewFrames(writer, top_n_of(folder), lines_of_file(folder.frames), dropped)
-        replay = Replay(folder, view, sink, grids, findings)
+        sink = _NewFrames(writer, top_n, lines_of_file(folder.frames), dropped)
+        replay = Replay(folder, view, sink if top_n else FrameSink(), grids, findings)
         diffs = existing(folder.diffs) or folder.diffs
         replay.play(read_diffs(FileRows(CheckedLines(diffs, findings), order), findings), diffs)
+    if not top_n:
+        fresh.unlink()
+        return FramesMade("", replay.undeclared, replay.seen.last_id)
     return FramesMade(_replaced(folder, fresh, sink), replay.undeclared, replay.seen.last_id)
 
 

@@ -32,6 +32,12 @@ cdef struct Level:
     int price_places, qty_places  # of the texts
 
 
+cdef struct Shown:
+    Level level
+    Py_ssize_t size
+    char[2 * LONGEST_CELL] text  # its cells in the last frame
+
+
 cdef inline int64_t gcd(int64_t one, int64_t other) noexcept nogil:
     while other:
         one, other = other, one % other
@@ -419,6 +425,19 @@ cdef char* put_level(char* p, Side side, Py_ssize_t at) noexcept nogil:
     return p + 1
 
 
+cdef inline char* put_shown(char* p, Side side, Py_ssize_t at, Shown* shown) noexcept nogil:
+    """Append the cells of a level as `put_level`; *shown* has those of the same place in the frame before."""
+    cdef Level* level = side.room + side.begin + side.count - 1 - at
+    if at >= side.count:
+        p[0] = p[1] = c","
+        return p + 2
+    if memcmp(&shown.level, level, sizeof(Level)):
+        shown.level = level[0]
+        shown.size = put_level(shown.text, side, at) - shown.text
+    memcpy(p, shown.text, 2 * LONGEST_CELL)
+    return p + shown.size
+
+
 def cells(Side bids, Side asks, Py_ssize_t n) -> str | None:
     """Return the cells of the best *n* levels, alternating bid and ask, empty for missing ones; None for odd texts."""
     cdef char* first = <char*> PyMem_Malloc(4 * n * LONGEST_CELL + 1)
@@ -503,6 +522,8 @@ cdef class MessageColumns:
     cdef const int64_t[::1] us, exch_us, end, price, qty
     cdef const int8_t[::1] is_trade, side, price_places
     cdef Text diffs_text, frames_text, trades_text
+    cdef Shown* shown
+    cdef int shown_room
     cdef Level* before
     cdef Py_ssize_t before_room
     cdef int64_t update_id, trade_id
@@ -524,6 +545,7 @@ cdef class MessageColumns:
         PyMem_Free(self.frames_text.at)
         PyMem_Free(self.trades_text.at)
         PyMem_Free(self.before)
+        PyMem_Free(self.shown)
 
     def write(
         self, Side bids, Side asks, Py_ssize_t upto, int64_t seq, bytes run_id, int64_t epoch_id, int top_n,
@@ -537,9 +559,10 @@ cdef class MessageColumns:
         Args:
             seq: The number of the last row.
             run_id, epoch_id, source: Cells of the rows.
-            top_n: Levels of a side in a frame.
+            top_n: Levels of a side in a frame; 0 writes none, and counts the books.
         """
         cdef Py_ssize_t frames = 0
+        self.show(2 * top_n)
         self.diffs_text.used = self.frames_text.used = self.trades_text.used = 0
         cdef const char* run = run_id
         cdef const char* origin = source
@@ -565,7 +588,8 @@ cdef class MessageColumns:
                         self.frame_due = True
                         break
                 self.frame_due = False
-                self.put_frame(bids, asks, seq, run, run_size, epoch_id, top_n)
+                if top_n:
+                    self.put_frame(bids, asks, seq, run, run_size, epoch_id, top_n)
                 frames += 1
                 self.at += 1
                 if self.frames_text.used >= frame_bytes:
@@ -641,6 +665,19 @@ cdef class MessageColumns:
             return []
         rows = range(self.end[at - 1] if at else 0, self.end[at])
         return [column[row] for row in rows if column[row] and (prices or column[row] != INT64_MAX)]
+
+    cdef int show(self, int count) except -1:
+        """Make room for the cells of *count* levels of a frame."""
+        cdef int at
+        if count <= self.shown_room:
+            return 0
+        self.shown = <Shown*> PyMem_Realloc(self.shown, count * sizeof(Shown))
+        if self.shown is NULL:
+            raise MemoryError(f"no memory for the cells of {count} levels")
+        for at in range(count):
+            self.shown[at].level.qty = 0
+        self.shown_room = count
+        return 0
 
     cdef inline void read(self, Py_ssize_t row, Level* level) noexcept nogil:
         level.key, level.price_places = self.price[row], self.price_places[row]
@@ -736,8 +773,8 @@ cdef class MessageColumns:
         p = self.put_head(p, seq, run, run_size)
         p = put_number(p, epoch_id, c",")
         for at in range(top_n):
-            p = put_level(p, bids, at)
-            p = put_level(p, asks, at)
+            p = put_shown(p, bids, at, self.shown + 2 * at)
+            p = put_shown(p, asks, at, self.shown + 2 * at + 1)
         p = put_number(p, self.us[self.at], c",")
         # The diff of this frame is already counted.
         p = put_number(p, self.update_id + self.diffs - 1, c"\n")

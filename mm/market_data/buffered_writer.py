@@ -5,7 +5,6 @@ import errno
 import hashlib
 import os
 import sys
-import zlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from operator import attrgetter
@@ -15,7 +14,7 @@ from typing import Any
 import msgspec
 
 from mm.dayfolder.layout import existing
-from mm.dayfolder.line_files import FLUSH_BYTES, GZIP_FORMAT, GZIP_LEVEL, FileTail, first_lines, last_line
+from mm.dayfolder.line_files import FLUSH_BYTES, FileTail, first_lines, gzip_member, last_line
 from mm.errors import BrokenFile, Mismatch
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -369,6 +368,5 @@ class NdjsonWriter(RowWriter):
 
     def _pack(self) -> None:
         if self._gathered:
-            member = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_FORMAT)
-            self.ready += member.compress(self._gathered) + member.flush()
+            self.ready += gzip_member(self._gathered)
             self._gathered = bytearray()

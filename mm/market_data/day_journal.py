@@ -36,6 +36,7 @@ class DayReport:
     """The report of one day folder that an import or a recorder wrote.
 
     Attributes:
+        has_frames: Whether the books of valid messages, which `book` counts as frames, are written.
         clock_offset_us: Median of receive time minus the exchange's stamp; None if not measured.
     """
 
@@ -53,6 +54,7 @@ class DayReport:
     book: BookCounts = field(default_factory=BookCounts)
     clock_offset_us: int | None = None
     clock_offset_p99_us: int | None = None
+    has_frames: bool = True
 
     @property
     def synced(self) -> bool:
@@ -66,6 +68,8 @@ class DayReport:
     def line(self) -> str:
         book = self.book
         counts = {"diff": book.diffs, "trade": self.trades, "frame": book.frames, "snapshot": book.snapshots}
+        if not self.has_frames:
+            del counts["frame"]
         counts |= {"epoch": book.epochs, "gap": book.gaps}
         rare = {"trade gap": self.trade_gaps, "duplicate trade": self.duplicate_trades, "clock step": self.clock_steps}
         counts |= {name: count for name, count in rare.items() if count}
@@ -193,7 +197,8 @@ class DayJournal:
             self.writer.diff_of(stamp, update.U, update.b, update.a, matched=update.T)
             self.report.book.diffs += 1
         if book is not None:
-            self.writer.frame_of(stamp, self.epoch_id, book.cells(self.writer.top_n))
+            if self.writer.top_n:
+                self.writer.frame_of(stamp, self.epoch_id, book.cells(self.writer.top_n))
             self.report.book.frames += 1
 
     def _epoch_opened(self, event: events.EpochOpened) -> None:
@@ -274,4 +279,4 @@ class DayJournal:
 
 
 def _report_of(writer: DayWriter, at_us: int) -> DayReport:
-    return DayReport(writer.folder.day, at_us, at_us, path=str(writer.folder.path))
+    return DayReport(writer.folder.day, at_us, at_us, str(writer.folder.path), has_frames=writer.top_n > 0)

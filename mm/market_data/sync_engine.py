@@ -166,7 +166,7 @@ class BookState:
         self._horizons: list[tuple[int, int]] = []
         self._grid = grid
         self._emit = emit
-        self._top_n = top_n
+        self._top_n = max(top_n, 1)
         self.ids: SyncEngine[_Pending] = SyncEngine(seen_id, venue=venue)
         self._number = 0
         self._day = 0

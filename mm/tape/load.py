@@ -113,11 +113,15 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
     return tape.with_orders(orders.open, log=orders.log)
 
 
-def book_doubts(folder: DayFolder) -> BookDoubts | None:
-    """None if a day is unreadable, or without a book."""
+def book_doubts(folder: DayFolder, *, just_sealed: bool = False) -> BookDoubts | None:
+    """None if a day is unreadable, or without a book; hashes of one *just_sealed* need no second reading."""
     try:
         with TemporaryDirectory(prefix="mm-doubts-") as kept:  # mapped there, a long day needs less memory
-            return BookDoubts.of(load_day(folder, open_held_out=True, cache=kept))
+            if not just_sealed:
+                return BookDoubts.of(load_day(folder, open_held_out=True, cache=kept))
+            as_sealed = Future[list[AlteredFile]]()
+            as_sealed.set_result([])
+            return BookDoubts.of(_loaded(folder, (None,) * 4, kept, as_sealed))
     except MMError:
         return None
 

@@ -1,5 +1,6 @@
 """Single orders of every source: what the simulator wrote comes back as the same order log and the same books."""
 
+import gzip
 import random
 import sys
 from contextlib import suppress
@@ -24,6 +25,7 @@ from mm.dayfolder.layout import (
     DayFolder,
 )
 from mm.dayfolder.order_log import OrderLog, OrderLogWriter
+from mm.dayfolder.repair import repair_day
 from mm.errors import BrokenFile, MMError, UsageError
 from mm.formats.order_export import export_orders, order_rows
 from simulation import simulate_day
@@ -342,3 +344,24 @@ def test_log_without_some_of_its_time_says_so(tmp_path):
     ((begin, end),) = tape.orders.dark(tape, None)
     assert (begin // 1_000_000, end // 1_000_000) == ((START_US + 10_000_000) // 1_000_000, again // 1_000_000)
     assert check_day(folder).defects == []
+
+
+def test_day_without_frames_is_the_same_market(busy, tmp_path):
+    """It is checked and repaired without them, and gives the same tape."""
+    days = {}
+    for top_n in (0, 20):
+        (tmp_path / str(top_n)).mkdir()
+        days[top_n] = DayFolder.at(came_back(busy, "databento", tmp_path / str(top_n), top_n=top_n).days[0].path)
+    bare, usual = days.values()
+    assert usual.frames.exists()
+    assert not bare.frames.exists()
+    one, other = load_day(bare), load_day(usual)
+    assert len(one) == len(other) > 1_000
+    for name in ("event_us", "kind", "row_side", "row_ticks", "row_lots"):
+        assert np.array_equal(getattr(one, name), getattr(other, name))
+    with gzip.open(bare.diffs, "ab") as diffs:
+        diffs.write(b'{"recv_ms":1')  # torn
+    assert check_day(bare).defects
+    repair_day(bare, "R2", one.end_us + 1_000)
+    assert check_day(bare).defects == []
+    assert not bare.frames.exists()

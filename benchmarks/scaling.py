@@ -124,7 +124,7 @@ class Desk:
         """Return the tasks of the complete sweep on a cluster, and the tape."""
         day = Day(symbol=self.day.symbol, day=self.day.day, data_root=self.day.root, out_root=self.folder / "serial")
         setup = Setup(day=day, execution=Execution(), account=Account(maker_fee_rate="0"), models=Models())
-        axes = axes_for(f"GAMMA={gammas(self.points)};FILL_MODEL={','.join(FILLS)}", setup.models)
+        axes = axes_for(f"GAMMA={gammas(self.points)};FILL_MODEL={','.join(FILLS)}", setup)
         points, cache = points_of(axes, setup, "refuse"), day.out_root / "tapes"
         markets = Markets.open(day, Market())
         shared = check(None, points, markets, shared_inputs(None, points, markets, cache, self.url))

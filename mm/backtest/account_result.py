@@ -17,7 +17,7 @@ from mm.backtest.margin import MarginAccount
 from mm.backtest.metrics.json_values import finite
 from mm.backtest.metrics.notes import NULL, of_verdict
 from mm.backtest.metrics.pnl import EquitySeries, account_of, together
-from mm.backtest.metrics.risk import drawdowns_of
+from mm.backtest.metrics.risk import drawdowns_of, moments
 from mm.backtest.metrics.spans import PERIOD_US, Spans
 from mm.backtest.metrics.summary import strategy_summary
 from mm.backtest.result import PARTS, Result
@@ -87,13 +87,33 @@ class AccountResult:
     @cached_property
     def summary(self) -> dict[str, Any]:
         symbols = {symbol: result.summary for symbol, result in self.results.items()}
+        summary = self._summed(symbols, judges=True) | {
+            "account": self._account(),
+            "risk": self._risk(list(symbols.values())),
+            "trials": dict(ALONE) if self.trials is None else self.trials.to_json(),
+        }
+        summary["warnings"] = [
+            *self._notes(),
+            *(of_verdict(summary) if "undone_by" in summary else ()),
+            *_warnings(symbols),
+        ]
+        return {**summary, "symbols": symbols}
+
+    def point_summary(self, symbols: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Return what a sweep compares points by, from the *symbols*' own of that kind."""
+        killed = None if self.killed is None else list(self.killed)
+        return self._summed(symbols, judges=False) | {"killed": killed, "warnings": _warnings(symbols)}
+
+    def _summed(self, symbols: Mapping[str, Mapping[str, Any]], *, judges: bool) -> dict[str, Any]:
         each, terms, series = list(symbols.values()), self.terms, self.series
         knows = all(result.terms.knows_next_move for result in self.results.values())
-        judged = knows and terms.liquidated_us is None
-        numbers: dict[str, Any] = {} if series is None else strategy_summary(series, terms, knows=judged)
+        if series is None:
+            numbers: dict[str, Any] = {"returns": moments(np.empty(0), 0.0)}
+        else:
+            numbers = strategy_summary(series, terms, knows=knows and terms.liquidated_us is None, judges=judges)
         numbers |= {name: sum_of(each, name) for name in (*PARTS, "pnl_total", "pnl_quoting", "pnl_hold")}
         numbers |= {name: sum(one[name] for one in each) for name in COUNTS if all(name in one for one in each)}
-        summary = {
+        return {
             "symbol": self.symbol,
             "one_account": True,
             "days": list(terms.days),
@@ -102,19 +122,12 @@ class AccountResult:
             "quote_asset": terms.instrument.assets[1],
             **dict(finite(numbers)),
             "volume": {"quote": sum_of([one["volume"] for one in each], "quote")},
-            "account": self._account(),
             "balances": self.balances(),
             **self.margin(),
             "diversification": self.diversification(),
             "seconds_covered": 0.0 if series is None else series.spans.covered_us / US_PER_S,
-            "risk": self._risk(each),
             "absent": {symbol: list(days) for symbol, days in self.absent.items()},
-            "trials": dict(ALONE) if terms.trials is None else terms.trials.to_json(),
-            "warnings": [*self._notes(), *(of_verdict(numbers) if "undone_by" in numbers else ())],
         }
-        for symbol, one in symbols.items():
-            summary["warnings"] += [f"{symbol}: {note}" for note in one["warnings"] if not note.startswith(NULL)]
-        return {**summary, "symbols": symbols}
 
     def _account(self) -> dict[str, float | None]:
         series = self.series
@@ -295,6 +308,12 @@ def sum_of(each: Sequence[Mapping[str, Any]], name: str) -> float | None:
     if any(value is None for value in values) or not values:
         return None
     return float(sum(Decimal(str(value)) for value in values))
+
+
+def _warnings(symbols: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return [
+        f"{symbol}: {note}" for symbol, one in symbols.items() for note in one["warnings"] if not note.startswith(NULL)
+    ]
 
 
 def _models(each: Sequence[Mapping[str, Any]]) -> dict[str, str]:

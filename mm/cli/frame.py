@@ -183,7 +183,7 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
         several = any("," in str(getattr(group, "symbol", "")) for group in objects)
         together = together and (kind == "backtest" or several) and kind != "evaluation"  # its folder is of all symbols
         if together:
-            day = _of_account(kind, click.get_current_context().command_path, day)
+            day = _of_account(day)
         if len(symbols) > 1 and not varied and not together:
             from mm.cli.per_symbol import each_symbol
 
@@ -205,23 +205,16 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
                 run.log.warning("knob_not_used", note=note)
             main(run, *objects[: len(groups)], *([day] if day_of else []), **_values_of(arguments))
 
-    known = _with(groups, OneAccount) if kind in _EACH_SYMBOL else groups
-    return lambda main: _make(main, _with(known, Output), call, defaults, arguments, brief)
+    return lambda main: _make(main, _with(groups, Output), call, defaults, arguments, brief)
 
 
-_EACH_SYMBOL = ("sweep",)  # kinds that play, and no account of several symbols
-
-
-def _of_account(kind: str, program: str, day: Day) -> Day:
-    """Named after its symbols; UsageError for one symbol, or a kind of run without accounts."""
-    way = "--one-account (ONE_ACCOUNT) is 1"
-    if kind in _EACH_SYMBOL:
-        raise UsageError(
-            f"{way}, and {program} plays each symbol of a list for itself; leave it out, or play the account by "
-            f"mm backtest"
-        )
+def _of_account(day: Day) -> Day:
+    """Return the day of the run of one account, named after its symbols; UsageError if there is only one."""
     if "," not in day.symbol:
-        raise UsageError(f"{way}, and --symbol (SYMBOL) is {day.symbol} alone; give a list, or leave it out")
+        raise UsageError(
+            f"--one-account (ONE_ACCOUNT) is 1, and --symbol (SYMBOL) is {day.symbol} alone; give a list, or leave it "
+            f"out"
+        )
     return replace(day, symbol=day.symbol.replace(",", "+"))
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _Group = TypeVar("_Group")
 _FLAG = parameter("per_symbol")
+SHARED = frozenset({"INITIAL_CASH", "ORDER_LIMIT_10S", "ORDER_LIMIT_DAY"})  # of which one account has one
 
 
 Knobs = Mapping[type, Any]
@@ -103,7 +104,7 @@ def account_knobs(symbols: str, objects: Sequence[Any], varied: Sequence[type]) 
     by_symbol = knobs_by_symbol(symbols, common, varied)
     _check_named(given, by_symbol, symbols)
     for symbol, own in given.items():
-        if shared := sorted({"INITIAL_CASH", "ORDER_LIMIT_10S", "ORDER_LIMIT_DAY"} & set(own)):
+        if shared := sorted(SHARED & set(own)):
             raise UsageError(
                 f"{_FLAG}: {symbol} has {', '.join(shared)}, of which one account has one for all its symbols; "
                 f"give it beside --one-account (ONE_ACCOUNT)"

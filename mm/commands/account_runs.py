@@ -1,21 +1,53 @@
 """What commands share that play several symbols on one account: opening them, and playing and writing the account."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mm.backtest.account_limits import AccountLimits
 from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.cli.symbol_runs import Knobs
-from mm.play.knobs import Day, Market, Models, OtherMarkets
+from mm.cli.symbol_runs import Knobs, account_knobs
+from mm.errors import UsageError
+from mm.play.knobs import Day, Market, Models, OneAccount, OtherMarkets, PerSymbol
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
     from mm.play.play import Play
+    from mm.play.setup import AccountSetup, Setup
 
 VARIED = (Market, Execution, Account, Margin, Models, OtherMarkets, Risk)  # whose knobs may differ between symbols
 Absent = Mapping[str, tuple[str, ...]]
+
+
+def account_setup(
+    setup: "Setup", one_account: OneAccount, per_symbol: PerSymbol, limits: AccountLimits
+) -> "AccountSetup | None":
+    """Return the setup of the account of the symbols of *setup*; None if each symbol is played for itself.
+
+    Raises:
+        UsageError: If there is only one symbol, or PER_SYMBOL names an unknown symbol or knob.
+    """
+    from mm.play.setup import GROUPS_BY_NAME, AccountSetup, Setup
+
+    if not one_account.one_account:
+        return None
+    if "," not in setup.day.symbol:
+        raise UsageError("{one_account} is 1, and {symbol} is {} alone; give a list", setup.day.symbol)
+    groups = [getattr(setup, name) for name in GROUPS_BY_NAME]
+    by_symbol = account_knobs(setup.day.symbol, [*groups, per_symbol], VARIED)
+    setups = {symbol: Setup.of(*own.values()) for symbol, own in by_symbol.items()}
+    return AccountSetup(day=setup.day, setups=setups, limits=limits)
+
+
+def on_known_days(account: "AccountSetup") -> "tuple[AccountSetup, Absent]":
+    """Return the account with each symbol on those of its days that exist, and the days that each lacks."""
+    from mm.play.account import days_with_data
+
+    days = {symbol: days_with_data(one.day) for symbol, one in account.setups.items()}
+    setups = {symbol: replace(one, day=days[symbol][0]) for symbol, one in account.setups.items()}
+    return replace(account, setups=setups), {symbol: absent for symbol, (_, absent) in days.items() if absent}
 
 
 def opened_plays(

@@ -13,6 +13,7 @@ from mm.backtest.run_terms import OWN_MARKET
 from mm.base.numbers import number, signed
 from mm.cli.frame import runner
 from mm.cli.task_knobs import ManyDays, Workers
+from mm.commands.account_runs import account_setup
 from mm.play.knobs import Day, Market, Models, OneAccount, OtherMarkets, PerSymbol
 from mm.report.contents import EVALUATION
 from mm.runs.in_progress import Run
@@ -68,7 +69,7 @@ def evaluate(
     from mm.play.models import check_names
     from mm.play.setup import Setup
     from mm.report.evaluation import page
-    from mm.sweep.evaluate import Together, read_days
+    from mm.sweep.evaluate import read_days
     from mm.sweep.sweep import as_csv
     from mm.trials.on_record import Recording
 
@@ -76,7 +77,7 @@ def evaluate(
     setup = Setup.of(days, market, execution, account, margin, models, risk, others)
     recording = Recording(days.out_root, run.kind)
     with run.timing("load"), run.progress("days read", len(days.played())) as step:
-        together = Together.of(setup, one_account, per_symbol, limits, workers)
+        together = account_setup(setup, one_account, per_symbol, limits)
         works = read_days(setup, days, workers, recording, run, step, together=together)
     run.keep_source(dict.fromkeys(name for work in works.each for name in work.sources))
     _play(run, works, workers)

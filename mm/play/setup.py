@@ -1,11 +1,13 @@
 """The knobs of one backtest: as a command, and as JSON for another process."""
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
+from mm.backtest.account_limits import AccountLimits
 from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import NO_RISK, Risk
 from mm.backtest.rules import Account, Execution
@@ -81,18 +83,22 @@ class Setup(PlayKnobs):
         return cls(**named)
 
     def command(self, named: Collection[str] | None, *, places: bool, fit: Path | None = None) -> list[str]:
-        words = ["mm", "backtest"]
-        unused = {name for name, _ in unused_knobs("backtest", {knob.name: value for knob, value in self._knobs()})}
-        for knob, value in self._knobs():
-            if knob.name in unused or knob.name in _OWN or (knob.name in _PLACES and not places):
-                continue
-            if value is not None and (value != knob.default or named is None or knob.variable in named):
-                words += [knob.flag, shown(value)]
+        """Return the command line, for any shell."""
+        words = ["mm", "backtest", *_flags(self.used(), named, places=places)]
         return words if fit is None or self.fitted else [*words, "--fill-params-file", str(fit)]
+
+    def used(self) -> list[tuple[Knob, Any]]:
+        """Return the knobs that have an effect with the others, and their values."""
+        unused = {name for name, _ in unused_knobs("backtest", {knob.name: value for knob, value in self._knobs()})}
+        return [(knob, value) for knob, value in self._knobs() if knob.name not in unused]
 
     @property
     def fitted(self) -> bool:
         return self.models.fill_params_file is not None or self.models.fill_params_json is not None
+
+    @property
+    def seed(self) -> int:
+        return self.account.seed
 
     def work(self) -> dict[str, Any]:
         own = {knob.name for knob in knobs(Margin)}
@@ -118,6 +124,53 @@ class Setup(PlayKnobs):
     def _knobs(self) -> list[tuple[Knob, Any]]:
         groups = [getattr(self, group) for group in GROUPS_BY_NAME]
         return [(knob, getattr(group, knob.name)) for group in groups for knob in knobs(type(group))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountSetup:
+    """The knobs of one backtest of several symbols on one account.
+
+    Attributes:
+        day: All its days and symbols; a symbol's own setup has those of its days that exist.
+    """
+
+    day: Day
+    setups: Mapping[str, Setup]
+    limits: AccountLimits
+
+    @property
+    def seed(self) -> int:
+        return next(iter(self.setups.values())).seed
+
+    def command(self, named: Collection[str] | None, *, places: bool) -> list[str]:
+        """Return the command line, for any shell."""
+        used = {symbol: {knob.name: value for knob, value in one.used()} for symbol, one in self.setups.items()}
+        common = [(knob, getattr(self.day, knob.name)) for knob in knobs(type(self.day))]
+        own: dict[str, dict[str, str]] = {}
+        for knob in [knob for kind in GROUPS if kind is not Day for knob in knobs(kind)]:
+            values = {symbol: of_symbol[knob.name] for symbol, of_symbol in used.items() if knob.name in of_symbol}
+            if len(values) == len(used) and len(set(values.values())) == 1:
+                common.append((knob, next(iter(values.values()))))
+                continue
+            for symbol, value in values.items():
+                if value is not None and value != knob.default:
+                    own.setdefault(symbol, {})[knob.variable] = shown(value)
+        common += [(knob, getattr(self.limits, knob.name)) for knob in knobs(AccountLimits)]
+        words = ["mm", "backtest", "--one-account", "1", *_flags(common, named, places=places)]
+        return [*words, "--per-symbol", json.dumps(own)] if own else words
+
+
+AnySetup = Setup | AccountSetup
+
+
+def _flags(values: Iterable[tuple[Knob, Any]], named: Collection[str] | None, *, places: bool) -> list[str]:
+    words = list[str]()
+    for knob, value in values:
+        if knob.name in _OWN or (knob.name in _PLACES and not places):
+            continue
+        if value is not None and (value != knob.default or named is None or knob.variable in named):
+            words += [knob.flag, shown(value)]
+    return words
 
 
 @lru_cache(maxsize=64, typed=True)

@@ -36,7 +36,8 @@ def unused_knobs(kind: str, values: Values) -> Iterator[tuple[str, str]]:
 
 
 def axes(values: Values) -> set[str]:
-    return {name.lower() for name, _ in axes_of(values["grid"])} if "grid" in values else set()
+    """Return the knobs that a grid varies, also those of one symbol: ``BTCUSDT.QUOTE_QTY``."""
+    return {name.lower().rpartition(".")[2] for name, _ in axes_of(values["grid"])} if "grid" in values else set()
 
 
 def _rules(kind: str, values: Values) -> Iterator[Rule]:

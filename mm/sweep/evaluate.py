@@ -1,6 +1,6 @@
 """Evaluations: one call for notebooks, and the days that it and ``mm evaluate`` read and play."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from shlex import join
 from typing import TYPE_CHECKING, Any, Unpack
@@ -9,19 +9,19 @@ from mm.backtest.account_limits import JOIN, AccountLimits
 from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.cli.symbol_runs import account_knobs
 from mm.cli.task_knobs import ManyDays, Workers
-from mm.errors import DataError, Incomplete, MissingDay, UsageError
+from mm.commands.account_runs import account_setup
+from mm.errors import DataError, Incomplete, MissingDay
 from mm.play.given import groups_of
-from mm.play.knobs import Market, Models, OneAccount, OtherMarkets, PerSymbol
+from mm.play.knobs import Day, Market, Models, OneAccount, OtherMarkets, PerSymbol
 from mm.play.market import Markets
 from mm.play.models import check_names
-from mm.play.setup import GROUPS_BY_NAME, Setup
+from mm.play.setup import AccountSetup, AnySetup, Setup
 from mm.runs.in_progress import Run
 from mm.runs.noted import note_micro_price, note_others, note_tapes
 from mm.sweep.engines import Outcomes
 from mm.sweep.evaluation import DayMarket, EvaluatedDay, Row, evaluated
-from mm.sweep.grid import Point
+from mm.sweep.grid import AccountPoint, Point
 from mm.sweep.play import Outcome
 from mm.sweep.store import Store
 from mm.sweep.work import AccountWork, Engine, Job, Work, engine, work_of
@@ -36,7 +36,6 @@ GROUPS: tuple[type, ...] = (
     *(ManyDays, Market, Execution, Account, Margin, Models, Risk, OtherMarkets, Workers),
     *(OneAccount, PerSymbol, AccountLimits),
 )
-VARIED = (Market, Execution, Account, Margin, Models, OtherMarkets, Risk)  # whose knobs may differ between symbols
 Step = Callable[[int], None]
 
 
@@ -70,33 +69,10 @@ def evaluate(
     check_names(models)
     setup = Setup.of(days, market, execution, account, margin, models, risk, others)
     recording = Recording(days.out_root, KIND)
-    together = Together.of(setup, one_account, per_symbol, limits, workers)
+    together = account_setup(setup, one_account, per_symbol, limits)
     works = read_days(setup, days, workers, recording, together=together)
     works.play(engine(workers), step or (lambda _played: None))
     return works.content(recording)
-
-
-@dataclass(frozen=True)
-class Together:
-    """Symbols that are played on one account."""
-
-    setups: Mapping[str, Setup]
-    limits: AccountLimits
-
-    @classmethod
-    def of(
-        cls, setup: Setup, one_account: OneAccount, per_symbol: PerSymbol, limits: AccountLimits, workers: Workers
-    ) -> "Together | None":
-        """None if each symbol is played for itself; UsageError for one symbol, or machines of a cluster."""
-        if not one_account.one_account:
-            return None
-        if "," not in setup.day.symbol:
-            raise UsageError("{one_account} is 1, and {symbol} is {} alone; give a list", setup.day.symbol)
-        if workers.cluster:
-            raise UsageError("{one_account} is 1, and {cluster} plays no account; leave one of them out")
-        groups = [getattr(setup, name) for name in GROUPS_BY_NAME]
-        by_symbol = account_knobs(setup.day.symbol, [*groups, per_symbol], VARIED)
-        return cls({symbol: Setup.of(*own.values()) for symbol, own in by_symbol.items()}, limits)
 
 
 @dataclass
@@ -135,11 +111,11 @@ class DayWorks:
         accounts = dict[str, Outcome]()
         for account, members in self.accounts:
             (key,) = account.jobs
-            outcome, label = self.outcomes[key], members[0][0].points[0].setup.day.label()
+            outcome, label, together = self.outcomes[key], _day_of(members[0][0]).label(), account.points[0].setup
             accounts[label] = outcome
             for work, market in members:
-                symbol = work.points[0].setup.day.symbol
-                played.append(self._evaluated(work, market, outcome.get("symbols", {}).get(symbol, outcome)))
+                own = outcome.get("symbols", {}).get(_day_of(work).symbol, outcome)
+                played.append(_evaluated(work, market, own, together if len(members) > 1 else work.setup))
         content = evaluated(played, self.holes, recording.on_record(again=True), accounts)
         if not content["rows"]:
             first = played[0].outcome
@@ -147,11 +123,18 @@ class DayWorks:
             raise Incomplete(said, first["exit_code"])
         return content
 
-    def _evaluated(self, work: Work, market: DayMarket, outcome: Outcome | None = None) -> EvaluatedDay:
-        day = work.points[0].setup.day
+    def _evaluated(self, work: Work, market: DayMarket) -> EvaluatedDay:
         (key,) = work.jobs
-        alone = join(work.points[0].setup.command((), places=False))
-        return EvaluatedDay(day.symbol, day.label(), market, outcome or self.outcomes[key], alone)
+        return _evaluated(work, market, self.outcomes[key], work.setup)
+
+
+def _evaluated(work: Work, market: DayMarket, outcome: Outcome, setup: AnySetup) -> EvaluatedDay:
+    day, command = _day_of(work), join(setup.command((), places=False))
+    return EvaluatedDay(day.symbol, day.label(), market, outcome, command)
+
+
+def _day_of(work: Work) -> Day:
+    return work.setup.day
 
 
 def read_days(  # noqa: PLR0913 - what is played, and where it is noted
@@ -162,7 +145,7 @@ def read_days(  # noqa: PLR0913 - what is played, and where it is noted
     run: Run | None = None,
     step: Step = lambda _read: None,
     *,
-    together: Together | None = None,
+    together: AccountSetup | None = None,
 ) -> DayWorks:
     """A missing or damaged day is a hole."""
     found, names = DayWorks(), days.played()
@@ -179,23 +162,30 @@ def read_days(  # noqa: PLR0913 - what is played, and where it is noted
     if not found.works:
         raise MissingDay(f"none of {len(names)} days could be read; the first: {found.holes[0]['reason']}")
     if together is not None:
-        _put_together(found, days, together.limits, recording)
+        _put_together(found, together, recording)
     if workers.reuse_points:
         for work in found.each:
             found.outcomes |= work.kept()
     return found
 
 
-def _put_together(found: DayWorks, days: ManyDays, limits: AccountLimits, recording: Recording) -> None:
-    """Of the symbols of each day that could be read."""
-    by_day: dict[str, list[tuple[Work, DayMarket]]] = {}
+def _put_together(found: DayWorks, together: AccountSetup, recording: Recording) -> None:
+    """Of the symbols of each day that could be read; one design on all days."""
+    known = {_day_of(work).symbol: work.job(1).design for work, _ in found.works}
+    designs = {symbol: known[symbol] for symbol in together.setups if symbol in known}
+    by_day: dict[str, dict[str, tuple[Work, DayMarket]]] = {}
     for work, market in found.works:
-        by_day.setdefault(work.points[0].setup.day.label(), []).append((work, market))
-    for label, members in sorted(by_day.items()):
-        works = {work.points[0].setup.day.symbol: work for work, _ in members}
-        works = {symbol: works[symbol] for symbol in days.symbol.split(",") if symbol in works}
-        store = Store.of(days.out_root, JOIN.join(works), label)
-        found.accounts.append((AccountWork(works, limits, store, recording), members))
+        day = _day_of(work)
+        by_day.setdefault(day.label(), {})[day.symbol] = work, market
+    for label, there in sorted(by_day.items()):
+        members = {symbol: there[symbol] for symbol in together.setups if symbol in there}
+        works = {symbol: work for symbol, (work, _) in members.items()}
+        setups = {symbol: work.setup for symbol, work in works.items()}
+        day = replace(together.day, symbol=",".join(works), day=label)
+        points = [AccountPoint(1, {}, replace(together, day=day, setups=setups))]
+        store = Store.of(day.out_root, JOIN.join(works), label)
+        account = AccountWork(points, works, store, recording, designs)
+        found.accounts.append((account, list(members.values())))
 
 
 def _work(

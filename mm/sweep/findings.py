@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mm.backtest.account_limits import JOIN
 from mm.backtest.metrics.overfitting import backtest_overfitting, deflated_sharpe, expected_best_sharpe
 from mm.backtest.metrics.ranking import (
     are_tied,
@@ -463,12 +464,18 @@ def _allow_for(
 def _row(point: PlayedPoint, bias: SelectionBias | None) -> Row:
     summary = point.outcome.get("summary")
     row: Row = {"rank": None, "point": point.number, **point.texts, "status": "failed" if point.error else "ok"}
-    row |= {name: None if summary is None else summary[name] for name in HEADLINES}
+    row |= {name: (summary or {}).get(name) for name in HEADLINES}
     row |= {"pnl_lower95": None if summary is None else _lower95(point), "tied": None}
     row["knows_next_move"] = None if summary is None else concludes(summary)
     if summary is not None and "margin" in summary:
         row["liquidated_at"] = summary.get("liquidated_at")
-    row["inventory_abs_mean"] = None if summary is None else summary["inventory"]["abs_mean"]
+    row["inventory_abs_mean"] = ((summary or {}).get("inventory") or {}).get("abs_mean")
+    if summary is not None and summary.get("one_account"):
+        row |= {
+            f"pnl_quoting_{symbol}": one["summary"]["pnl_quoting"] for symbol, one in point.outcome["symbols"].items()
+        }
+        row["std_60s_share"] = (summary["diversification"] or {}).get("std_60s_share")
+        row["killed"] = summary["killed"] and summary["killed"][1]
     row["deflated_sharpe"] = None if summary is None or bias is None else bias.deflated(summary)
     if point.forwarded is not None:
         walked = point.forwarded.get("summary")
@@ -591,9 +598,17 @@ def _shared_warnings(points: Sequence[PlayedPoint]) -> Counter[str]:
         line
         for summary in summaries
         for line in summary.get("warnings", ())
-        if line.split(":")[0].endswith(REPEATED)
-        or line.startswith(tuple(f"{summary['symbol']} {day}: " for day in summary.get("days", ())))
+        if _own_part(line, summary).split(":")[0].endswith(REPEATED)
+        or _own_part(line, summary).startswith(
+            tuple(f"{name} {day}: " for name in summary["symbol"].split(JOIN) for day in summary.get("days", ()))
+        )
     )
+
+
+def _own_part(line: str, summary: Mapping[str, Any]) -> str:
+    """Return a warning without the symbol of an account that it is of."""
+    symbol, _, rest = line.partition(": ")
+    return rest if summary.get("one_account") and symbol in summary["symbol"].split(JOIN) else line
 
 
 def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, shared: Mapping[str, int]) -> list[str]:

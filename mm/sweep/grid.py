@@ -2,28 +2,31 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, overload
 
+from mm.backtest.account_limits import AccountLimits
 from mm.backtest.margin_terms import Margin
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import Knob, axes_of, closest, knobs
 from mm.cli.config import Output
+from mm.cli.symbol_runs import SHARED
 from mm.errors import MMError, UsageError, parameter
 from mm.play.knobs import Day, Market, Models, OtherMarkets
 from mm.play.names import accepted_by, resolve
-from mm.play.setup import Setup
+from mm.play.setup import AccountSetup, AnySetup, Setup
 
-KNOB, QUOTE, FILL = "knob", "quote", "fill"
+KNOB, QUOTE, FILL, LIMIT = "knob", "quote", "fill", "limit"
 FLAG = parameter("grid")
 _SWEPT: Mapping[str, Knob] = {
     knob.variable: knob for group in (Execution, Account, Margin, Models, Risk) for knob in knobs(group)
 }
+_LIMITS: Mapping[str, Knob] = {knob.variable: knob for knob in knobs(AccountLimits)}
 _FIXED = {knob.variable for group in (Day, Market, OtherMarkets, Output) for knob in knobs(group)}
 _PARAMETERS = {"QUOTE": QUOTE, "FILL": FILL}
 # Assumptions of the user, not choices: a sweep over one shows how strongly a result depends on it.
@@ -49,8 +52,10 @@ class Axis:
     """One axis of a grid.
 
     Attributes:
-        name: A knob's variable, or a model's parameter.
-        kind: ``knob``, ``quote`` or ``fill``.
+        name: A knob's variable, or a model's parameter; of one symbol of an account after the symbol and a dot.
+        kind: ``knob``, ``quote`` or ``fill``; ``limit`` of an account.
+        key: The knob's field, or the model's parameter.
+        by_symbol: In the grid of an account: the axis of each symbol that it sets.
     """
 
     name: str
@@ -58,18 +63,24 @@ class Axis:
     key: str
     values: tuple[Any, ...]
     texts: tuple[str, ...]
+    by_symbol: "Mapping[str, Axis]" = field(default_factory=dict)
 
     @property
     def assumed(self) -> bool:
         """An assumption about market or account, not a choice."""
-        return self.kind == FILL or self.name in _ASSUMED
+        return self.kind == FILL or self._variable in _ASSUMED
 
     @property
     def fills(self) -> bool:
-        return self.kind == FILL or self.name in _FILLS
+        return self.kind == FILL or self._variable in _FILLS
+
+    @property
+    def _variable(self) -> str:
+        return next((axis.name for axis in self.by_symbol.values()), self.name)
 
 
 Chosen = list[tuple[Axis, int]]
+Written = Sequence[tuple[str, tuple[str, ...]]]
 
 
 @dataclass(frozen=True)
@@ -82,8 +93,8 @@ class Params:
         return word if word in self.names else alike[0] if alike else None
 
 
-def axes_for(text: str, models: Models) -> list[Axis]:
-    """*models* are used unless an axis names others; UsageError for an invalid axis."""
+def axes_for(text: str, base: AnySetup) -> list[Axis]:
+    """The models of *base* are used unless an axis names others; UsageError for an invalid axis."""
     written = axes_of(text)
     for name, texts in written:
         if len(texts) == 1 and RANGE.fullmatch(texts[0]):
@@ -95,10 +106,45 @@ def axes_for(text: str, models: Models) -> list[Axis]:
                 texts[0],
                 name,
             )
-    return axes_from(written, models)
+    return axes_from(written, base)
 
 
-def axes_from(written: Sequence[tuple[str, tuple[str, ...]]], models: Models) -> list[Axis]:
+def axes_from(written: Written, base: AnySetup) -> list[Axis]:
+    return _axes_of_account(written, base) if isinstance(base, AccountSetup) else _axes(written, base.models)
+
+
+def _axes_of_account(written: Written, base: AccountSetup) -> list[Axis]:
+    """An axis sets all symbols, or the one before its dot, or a limit of the account."""
+    named = [(*_owner(name, base.setups), texts) for name, texts in written]
+    of_symbol = {
+        symbol: iter(_axes([(name, texts) for owner, name, texts in named if owner in ("", symbol)], setup.models))
+        for symbol, setup in base.setups.items()
+    }
+    axes = list[Axis]()
+    for owner, name, texts in named:
+        if owner == LIMIT:
+            knob = _LIMITS[name]
+            axes.append(Axis(name, LIMIT, knob.name, tuple(map(knob.read, texts)), texts))
+            continue
+        each = {symbol: next(own) for symbol, own in of_symbol.items() if owner in ("", symbol)}
+        first = next(iter(each.values()))
+        axes.append(replace(first, name=f"{owner}.{first.name}" if owner else first.name, by_symbol=each))
+    return axes
+
+
+def _owner(name: str, symbols: Collection[str]) -> tuple[str, str]:
+    """Return the symbol that an axis sets, ``limit``, or nothing for all symbols; and the name of what it sets."""
+    owner, _, rest = name.partition(".")
+    if owner.upper() in symbols:
+        if rest.upper() in SHARED:
+            raise UsageError(
+                f"{FLAG}: one account has one {rest.upper()} for all its symbols; give it without {owner}."
+            )
+        return owner.upper(), rest
+    return (LIMIT, name.upper()) if name.upper() in _LIMITS else ("", name)
+
+
+def _axes(written: Written, models: Models) -> list[Axis]:
     playing = {
         QUOTE: _playing(written, "QUOTE_MODEL", models.quote_model),
         FILL: _playing(written, "FILL_MODEL", models.fill_model),
@@ -118,7 +164,7 @@ def params_of(kind: str, model: str) -> Params:
     return Params(frozenset(setting.name for setting in accepted), free)
 
 
-def _playing(written: Sequence[tuple[str, tuple[str, ...]]], variable: str, given: str) -> dict[str, Params]:
+def _playing(written: Written, variable: str, given: str) -> dict[str, Params]:
     kind = QUOTE if variable == "QUOTE_MODEL" else FILL
     names = next((texts for name, texts in written if name.upper() == variable), (given,))
     return {name: params_of(kind, name) for name in names}
@@ -196,24 +242,66 @@ class Point:
     setup: Setup
 
 
-def points_of(axes: Sequence[Axis], base: Setup, unfit: str) -> list[Point]:
+@dataclass(frozen=True)
+class AccountPoint:
+    """One point of the grid of an account."""
+
+    number: int
+    texts: dict[str, str]
+    setup: AccountSetup
+
+    def of_symbol(self, symbol: str) -> Point:
+        return Point(self.number, self.texts, self.setup.setups[symbol])
+
+
+AnyPoint = Point | AccountPoint
+
+
+@overload
+def points_of(axes: Sequence[Axis], base: Setup, unfit: str) -> list[Point]: ...
+@overload
+def points_of(axes: Sequence[Axis], base: AccountSetup, unfit: str) -> list[AccountPoint]: ...
+def points_of(axes: Sequence[Axis], base: AnySetup, unfit: str) -> list[Point] | list[AccountPoint]:
     """Around *base*; UsageError if a point is invalid, or there are too many; *unfit*: ``refuse`` or ``leave_out``."""
     size = prod(len(axis.values) for axis in axes)
     if size > MOST_POINTS:
         raise UsageError(f"{FLAG}: {size:,} points, more than the {MOST_POINTS:,} of one sweep; give fewer values")
     accepted: dict[tuple[str, str], Params] = {}
-    points = []
+    points, of_account = list[Point](), list[AccountPoint]()
     for number, places in enumerate(product(*(range(len(axis.values)) for axis in axes)), start=1):
         chosen = list(zip(axes, places, strict=True))
         try:
-            points.append(_point(number, chosen, base, unfit, accepted))
+            if isinstance(base, AccountSetup):
+                account, texts = _varied_account(chosen, base, unfit, accepted)
+                of_account.append(AccountPoint(number, texts, account))
+            else:
+                setup, texts = _varied(chosen, base, unfit, accepted)
+                points.append(Point(number, texts, setup))
         except MMError as error:
             named = " ".join(f"{axis.name}={axis.texts[place]}" for axis, place in chosen)
             raise UsageError(f"{FLAG}: the point {named} is invalid: {error}") from error
-    return points
+    return of_account or points
 
 
-def _point(number: int, chosen: Chosen, base: Setup, unfit: str, accepted: dict[tuple[str, str], Params]) -> Point:
+def _varied_account(
+    chosen: Chosen, base: AccountSetup, unfit: str, accepted: dict[tuple[str, str], Params]
+) -> tuple[AccountSetup, dict[str, str]]:
+    setups, fitting = dict[str, Setup](), set[str]()
+    for symbol, setup in base.setups.items():
+        own = {axis.name: (axis.by_symbol[symbol], place) for axis, place in chosen if symbol in axis.by_symbol}
+        setups[symbol], texts = _varied(list(own.values()), setup, unfit, accepted)
+        fitting |= {name for name, (axis, _) in own.items() if texts[axis.name]}
+    limits = {axis.key: axis.values[place] for axis, place in chosen if axis.kind == LIMIT}
+    account = replace(base, setups=setups, limits=replace(base.limits, **limits))
+    return account, {
+        axis.name: axis.texts[place] if axis.name in fitting or axis.kind == LIMIT else "" for axis, place in chosen
+    }
+
+
+def _varied(
+    chosen: Chosen, base: Setup, unfit: str, accepted: dict[tuple[str, str], Params]
+) -> tuple[Setup, dict[str, str]]:
+    """Return the knobs of a point, and the texts of its axes, empty where the point's model lacks the parameter."""
     values = {axis.key: axis.values[place] for axis, place in chosen if axis.kind == KNOB}
     groups: dict[str, Any] = {
         name: replace(getattr(base, name), **_of(getattr(base, name), values))
@@ -246,8 +334,7 @@ def _point(number: int, chosen: Chosen, base: Setup, unfit: str, accepted: dict[
     own |= {
         f"{kind}_params_json": json.dumps(values, sort_keys=True) if values else None for kind, values in params.items()
     }
-    setup = replace(base, **groups, models=replace(models, **own))
-    return Point(number, texts, setup)
+    return replace(base, **groups, models=replace(models, **own)), texts
 
 
 def _of(group: object, values: dict[str, Any]) -> dict[str, Any]:

@@ -180,13 +180,15 @@ def run_tasks(tasks: Sequence[Task], seconds: float) -> list[Outcome]:
 
 
 def _played(task: Task) -> Outcome:
-    if task["store"] is None:
+    parts = task.get("symbols", [task])  # of an account, each of its symbols
+    if parts[0]["store"] is None:
         return play(task)
     try:
-        here, names = _fetched(task)
+        fetched = [_fetched(part) for part in parts]
     except MMError as error:
         return failed(error)
-    outcome = play(here)
+    names = {place: text for _, known in fetched for place, text in known.items()}
+    outcome = play({**task, "symbols": [here for here, _ in fetched]} if "symbols" in task else fetched[0][0])
     return dict(_renamed(outcome, names)) if names else outcome
 
 

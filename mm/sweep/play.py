@@ -88,21 +88,14 @@ def _summed(result: "Result") -> tuple[AccountSeries, dict[str, Any]]:
 
 
 def account_outcome(task: Task) -> Outcome:
-    """Of the account, and of each of its *symbols*."""
-    from mm.backtest.account_result import sum_of
+    """Return the outcome of several symbols on one account: that of the account, and of each of its *symbols*."""
     from mm.play.account import AccountPlay
 
     plays = {one["setup"]["day"]["symbol"]: _play_of(one) for one in task["symbols"]}
     result = AccountPlay.of(plays, AccountLimits(**task["limits"])).run(keeps_orders=False)
     symbols = {symbol: outcome_of(one) for symbol, one in result.results.items()}
     spans, pnl = ((), np.empty(0)) if result.series is None else periods_of(result.series)
-    summary = {
-        "pnl_quoting": sum_of([one["summary"] for one in symbols.values()], "pnl_quoting"),
-        "balances": result.balances(),
-        "diversification": result.diversification(),
-        "killed": None if result.killed is None else list(result.killed),
-        **result.margin(),
-    }
+    summary = result.point_summary({symbol: one["summary"] for symbol, one in symbols.items()})
     series = {"spans": [[*span] for span in spans], "period_s": PERIOD_S, "pnl": pnl.tolist()}
     return {"summary": summary, "series": series, "symbols": symbols}
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from mm.base.knobs import axes_of
 from mm.errors import UsageError
-from mm.play.setup import Setup
+from mm.play.setup import AnySetup
 from mm.sweep.findings import PlayedPoint, rank_value
-from mm.sweep.grid import FLAG, RANGE, Axis, Point, axes_from, points_of
+from mm.sweep.grid import FLAG, RANGE, AnyPoint, Axis, axes_from, points_of
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -19,7 +19,7 @@ STARTUP = 10  # random designs before the sampler learns, and before any is give
 HELD_OUT = 3  # best designs that are played on the days held out
 _WHOLE = re.compile(r"[-+]?\d+")
 _WIDE = 10  # ratio of the ends from which a range is searched on a logarithmic scale
-Play = Callable[[Sequence[Point]], list[PlayedPoint]]
+Play = Callable[[Sequence[AnyPoint]], list[PlayedPoint]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Space:
     ranges: dict[str, AxisRange]
 
     @classmethod
-    def of(cls, text: str, setup: Setup) -> "Space":
+    def of(cls, text: str, setup: AnySetup) -> "Space":
         """From a grid's *text*; UsageError if a range is empty, a name unknown, or nothing is left to choose."""
         written, ranges = [], dict[int, AxisRange]()
         for place, (name, texts) in enumerate(axes_of(text)):
@@ -63,7 +63,7 @@ class Space:
             whole = bool(_WHOLE.fullmatch(low) and _WHOLE.fullmatch(high))
             ranges[place] = AxisRange(float(low), float(high), whole)
             written.append((name, (low, high)))
-        axes = axes_from(written, setup.models)
+        axes = axes_from(written, setup)
         chosen = [axis for axis in axes if not axis.assumed]
         if not chosen:
             raise UsageError(f"{FLAG}: every axis is an assumption, so there is nothing to search; add a parameter")
@@ -81,13 +81,13 @@ class Space:
             if not axis.assumed
         }
 
-    def points(self, design: dict[str, str], setup: Setup, unfit: str, first: int) -> list[Point]:
+    def points(self, design: dict[str, str], setup: AnySetup, unfit: str, first: int) -> list[AnyPoint]:
         """One per assumption, numbered from *first*."""
         written = [
             (name, (design[axis.name],) if axis.name in design else texts)
             for (name, texts), axis in zip(self.written, self.axes, strict=True)
         ]
-        points = points_of(axes_from(written, setup.models), setup, unfit)
+        points: Sequence[AnyPoint] = points_of(axes_from(written, setup), setup, unfit)
         return [replace(point, number=first + place) for place, point in enumerate(points)]
 
     def seen(self, points: Sequence[PlayedPoint]) -> list[Axis]:
@@ -103,7 +103,7 @@ class Space:
 @dataclass
 class Searched:
     points: list[PlayedPoint]
-    grid: list[Point]
+    grid: list[AnyPoint]
     history: list[dict[str, Any]]
 
     @property
@@ -114,8 +114,8 @@ class Searched:
 @dataclass(frozen=True)
 class Search:
     space: Space
-    setup: Setup
-    first_day: Setup | None
+    setup: AnySetup
+    first_day: AnySetup | None
     play: Play
     rank_by: str
     unfit: str
@@ -156,10 +156,10 @@ class Search:
         return searched
 
     def worths(
-        self, designs: Sequence[dict[str, str]], setup: Setup, before: int
-    ) -> tuple[list[float | None], list[Point], list[PlayedPoint]]:
+        self, designs: Sequence[dict[str, str]], setup: AnySetup, before: int
+    ) -> tuple[list[float | None], list[AnyPoint], list[PlayedPoint]]:
         """Each design's worth under its worst assumption, and the points, numbered after *before*."""
-        grid: list[Point] = []
+        grid: list[AnyPoint] = []
         sizes = []
         for design in designs:
             own = self.space.points(design, setup, self.unfit, before + len(grid) + 1)
@@ -175,7 +175,7 @@ class Search:
             worths.append(worst(known) if len(known) == size else None)
         return worths, grid, played
 
-    def held_out(self, searched: Searched, setup: Setup, days: int, held_days: int) -> list[dict[str, Any]]:
+    def held_out(self, searched: Searched, setup: AnySetup, days: int, held_days: int) -> list[dict[str, Any]]:
         """Quoting PnL per day of the best designs there and in the search."""
         sign = 1 if self.rank_by == "max_drawdown" else -1
         known = [row for row in searched.history if row["worth"] is not None]

@@ -11,10 +11,11 @@ from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from shlex import join
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
+from mm.backtest.account_limits import AccountLimits
 from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
@@ -24,11 +25,12 @@ from mm.base.numbers import number, probability, signed
 from mm.cli.settings_file import LEFT_OUT
 from mm.cli.task_knobs import GROUPS, Sweep, Workers
 from mm.clock import US_PER_S
+from mm.commands.account_runs import account_setup, on_known_days
 from mm.errors import Incomplete, UsageError
 from mm.play.given import groups_of
-from mm.play.knobs import Day, Market, Models, OtherMarkets
+from mm.play.knobs import Day, Market, Models, OneAccount, OtherMarkets, PerSymbol
 from mm.play.market import Markets
-from mm.play.setup import Setup
+from mm.play.setup import AccountSetup, AnySetup, Setup
 from mm.report.contents import SERIES, SWEEP
 from mm.report.sweep import points_table
 from mm.runs.in_progress import Run
@@ -43,15 +45,15 @@ from mm.sweep.findings import (
     find,
 )
 from mm.sweep.grid import Axis, axes_for, points_of
-from mm.sweep.work import Work, engine, work_of
+from mm.sweep.work import PointJobs, any_work_of, engine
 from mm.trials.on_record import Recording
 from mm.trials.openings import write_openings
 from mm.trials.own_content import own_content
 
-if TYPE_CHECKING:
-    from mm.tape.tape import Tape
-
-_GROUPS: tuple[type, ...] = (Day, Market, Execution, Account, Margin, Models, Risk, OtherMarkets, Sweep, Workers)
+_GROUPS: tuple[type, ...] = (
+    *(Day, Market, Execution, Account, Margin, Models, Risk, OtherMarkets, Sweep, Workers),
+    *(OneAccount, PerSymbol, AccountLimits),
+)
 SHOWN = 20  # rows on the terminal
 NAMED = 5  # failed points named in the error message
 HEAD = (
@@ -83,9 +85,10 @@ def sweep(
     Points already run, here or by ``mm sweep``, are reused.
 
     Args:
-        symbol: Symbol of the recorded days.
+        symbol: Symbol of the recorded days; with ``one_account=True`` several with commas, which play on one account.
         day: One day, a list or a range, as on the command line.
-        grid: The values of each axis: a knob's variable or a model's parameter.
+        grid: The values of each axis: a knob's variable or a model's parameter; of one symbol of an account
+            ``BTCUSDT.QUOTE_QTY``.
         step: Called with the number of backtests finished since the last call, for a progress bar.
         settings: Other knobs of ``mm sweep`` by field (``data_root``, ``maker_fee_rate``, ``jobs``).
 
@@ -99,16 +102,26 @@ def sweep(
             raise UsageError(f"{name} makes run folders; use mm sweep for it, or leave it out")
     named = {"symbol": symbol, "day": day, "grid": ";".join(map(_axis, grid.items()))}
     made = groups_of(_GROUPS, {**named, **settings}, "mm.sweep")
-    days, market, execution, account, margin, models, risk, others, sweep_knobs, workers = made
-    setup = Setup.of(days, market, execution, account, margin, models, risk, others)
-    axes = axes_for(sweep_knobs.grid, models)
+    days, market, execution, account, margin, models, risk, others, sweep_knobs, workers, *of_account = made
+    alone = Setup.of(days, market, execution, account, margin, models, risk, others)
+    together = account_setup(alone, *of_account)
+    setup = alone if together is None else on_known_days(together)[0]
+    axes = axes_for(sweep_knobs.grid, setup)
     points = points_of(axes, setup, sweep_knobs.grid_unfit)
-    markets = Markets.open(days, market, others)
-    write_openings(days.out_root, markets.tapes, "sweep")
-    work = work_of(None, points, markets, workers, days.tapes, Recording(days.out_root, "sweep"))
+    markets = opened_markets(setup)
+    for opened in markets.values() if isinstance(markets, Mapping) else [markets]:
+        write_openings(days.out_root, opened.tapes, "sweep")
+    work = any_work_of(None, points, markets, workers, days.tapes, Recording(days.out_root, "sweep"))
     played = work.run(engine(workers), step or (lambda _known: None), reuse=workers.reuse_points)
     record = work.recording.on_record(again=True)
-    return find(played, axes, sweep_knobs.rank_by, [tape.start_us for tape in markets.tapes], record=record)
+    return find(played, axes, sweep_knobs.rank_by, [day.start_us for day in work.days], record=record)
+
+
+def opened_markets(setup: AnySetup) -> Markets | dict[str, Markets]:
+    """Return the markets of a sweep, by symbol those of an account."""
+    if isinstance(setup, AccountSetup):
+        return {symbol: Markets.open(one.day, one.market, one.others) for symbol, one in setup.setups.items()}
+    return Markets.open(setup.day, setup.market, setup.others)
 
 
 def _axis(axis: tuple[str, Sequence[Any]]) -> str:
@@ -220,19 +233,18 @@ def assumption_line(row: Row, axes: Sequence[Row]) -> str:
 
 def write(
     run: Run,
-    done: tuple[Sequence[Axis], Sequence[PlayedPoint], Work],
+    done: tuple[Sequence[Axis], Sequence[PlayedPoint], PointJobs],
     rank_by: str,
-    tapes: "Sequence[Tape]",
     searched: Row | None = None,
 ) -> SweepFindings:
     """*done* is axes, played points and their work; print the table."""
     axes, played, work = done
     stopped, record = searched["stopped"] if searched else 0, work.recording.on_record(again=True)
-    findings = find(played, axes, rank_by, [tape.start_us for tape in tapes], stopped, record)
+    findings = find(played, axes, rank_by, [day.start_us for day in work.days], stopped, record)
     findings.content["search"] = searched
-    days = [day for tape in tapes for day in tape.days]
+    head = {"symbol": work.days[0].symbol, "days": [day.day for day in work.days]}
     with run.timing("write"):
-        for name, rows in write_files(run.partial, findings, {"symbol": tapes[0].symbol, "days": days}).items():
+        for name, rows in write_files(run.partial, findings, head).items():
             own = own_content(findings.rows) if name == TABLE else None
             run.output(name, rows, own_sha256=None if own is None else sha256(as_csv(own).encode()).hexdigest())
     run.artefact = SWEEP
@@ -242,7 +254,7 @@ def write(
     return findings
 
 
-def _print(run: Run, findings: SweepFindings, work: Work) -> None:
+def _print(run: Run, findings: SweepFindings, work: PointJobs) -> None:
     run.print(f"{len(findings.points)} points, {work.played} played, {work.reused} reused")
     for line in (*table(findings), *footer_lines(findings)):
         run.print(line)
@@ -250,8 +262,8 @@ def _print(run: Run, findings: SweepFindings, work: Work) -> None:
         run.print(join(work.command(best["point"])))
 
 
-def keep(run: Run, work: Work, findings: SweepFindings, which: str, jobs: int | None) -> None:
-    """Of KEEP_RUNS, each with its own run folder."""
+def keep(run: Run, work: PointJobs, findings: SweepFindings, which: str, jobs: int | None) -> None:
+    """Play the points of KEEP_RUNS again, each with its own run folder."""
     ranked = [row["point"] for row in findings.rows if row["rank"] is not None]
     wanted = {"none": [], "best": ranked[:1], "all": ranked}[which]
     variables = {knob.variable for group in GROUPS for knob in knobs(group)}

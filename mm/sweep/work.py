@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.account_limits import AccountLimits
+from mm.backtest.account_limits import JOIN
 from mm.backtest.metrics.json_values import finite
+from mm.backtest.one_account import check_markets
 from mm.backtest.rules import Account, Rules
 from mm.base.code_identity import digest, hash_file
 from mm.calibration.calibrate import artefact, measure
@@ -30,7 +31,7 @@ from mm.play.market import Markets
 from mm.play.models import agent_files, fitted_from
 from mm.play.notes import fee_notes, log_notes, predictor_notes
 from mm.play.play import Play
-from mm.play.setup import Setup
+from mm.play.setup import AnySetup, Setup
 from mm.play.terms import rules_of
 from mm.predict.artefact import Artefact
 from mm.report.contents import FIT
@@ -38,7 +39,7 @@ from mm.runs.in_progress import Run
 from mm.runs.noted import note_files, note_micro_price
 from mm.sweep.engines import Outcomes, in_process, in_processes, on_cluster
 from mm.sweep.findings import PlayedPoint
-from mm.sweep.grid import FLAG, Point
+from mm.sweep.grid import FLAG, AccountPoint, AnyPoint, Point
 from mm.sweep.objects import Shipment
 from mm.sweep.play import Outcome, Task
 from mm.sweep.store import Code, Store, code_of, trial_of
@@ -90,21 +91,26 @@ class Job:
     forwarded: bool
 
 
-class Work:
-    def __init__(self, points: Sequence[Point], shared: SharedInputs, store: Store, recording: Recording) -> None:
-        self.points = points
-        self.recording = recording
-        self._designs = Designs(shared.files)
-        self.sources: dict[str, str] = {}
-        self.played = self.known = 0
-        self._shared, self._store = shared, store
-        self._codes: dict[tuple[str, ...], Code] = {}
-        self._of_point = {point.number: self._jobs(point) for point in points}
-        self.jobs = {job.key: job for point in points for job in self._of_point[point.number]}
+class PointJobs:
+    """The backtests of some points: stored outcomes are reused, others played and stored."""
 
-    @property
-    def reads_micro_price(self) -> bool:
-        return bool(self._shared.reads_micro_price)
+    kept_names: tuple[str, ...] = ("summary", "series")
+
+    def __init__(
+        self,
+        of_point: Mapping[int, Sequence[Job]],
+        points: Sequence[AnyPoint],
+        days: Sequence[PlayedDay],
+        store: Store,
+        recording: Recording,
+    ) -> None:
+        self.points, self.days, self.recording = points, days, recording
+        self.played = self.known = 0
+        self._store, self._of_point = store, of_point
+        self.jobs = {job.key: job for jobs in of_point.values() for job in jobs}
+        self.sources: dict[str, str] = {}
+        self.inputs: Sequence[str] = ()
+        self.shipments: Sequence[Shipment] = ()
 
     @property
     def reused(self) -> int:
@@ -116,8 +122,9 @@ class Work:
         self.played = len(missing)
         self.known = len(outcomes)
         step(self.known)
-        if missing and self._shared.shipment is not None:
-            self._shared.shipment.put()
+        if missing:
+            for shipment in self.shipments:
+                shipment.put()
 
         for place, outcome in engine([job.task for job in missing]):
             self.keep(missing[place], outcome)
@@ -126,14 +133,11 @@ class Work:
             step(1)
         return [self._played_point(point, outcomes) for point in self.points]
 
-    @property
-    def days(self) -> Sequence[PlayedDay]:
-        return self._shared.days
-
     def kept(self) -> dict[str, Outcome]:
+        """In the form of newly played ones."""
         self._store.tidy()
         every = ((key, self._store.find(key)) for key in self.jobs)
-        known = {key: {name: kept[name] for name in ("summary", "series")} for key, kept in every if kept is not None}
+        known = {key: {name: kept[name] for name in self.kept_names} for key, kept in every if kept is not None}
         for key, outcome in known.items():
             self._record(self.jobs[key], outcome)
         return known
@@ -142,16 +146,54 @@ class Work:
         """Store an outcome and record it, unless it failed."""
         if "error" not in outcome:
             self._record(job, outcome)
-            about = {"inputs": sorted(self._shared.inputs), "walkforward": job.forwarded}
+            about = {"inputs": sorted(self.inputs), "walkforward": job.forwarded}
             self._store.keep(job.key, {"trial": job.trial, **about, **outcome})
 
     def _record(self, job: Job, outcome: Outcome) -> None:
-        record(job, outcome, self._shared.days, self.recording)
+        series = outcome["series"]
+        spans = tuple((begin_us, count) for begin_us, count in series["spans"])
+        trials = job.design.trials(self.days, spans, np.array(series["pnl"], np.float64), self.recording.made_by)
+        self.recording.add(trials)
+
+    def job(self, number: int) -> Job:
+        """Return the backtest of a point, without its walk-forward."""
+        return self._of_point[number][0]
 
     def command(self, number: int) -> list[str]:
         """With all paths."""
-        point = self.points[number - 1]
-        return point.setup.command(point.texts, places=True, fit=self._shared.fit)
+        return self._command(self.points[number - 1], places=True)
+
+    def _command(self, point: AnyPoint, *, places: bool) -> list[str]:
+        return point.setup.command(point.texts, places=places)
+
+    def _played_point(self, point: AnyPoint, outcomes: Mapping[str, Outcome]) -> PlayedPoint:
+        first, *more = (outcomes[job.key] for job in self._of_point[point.number])
+        command = join(self._command(point, places=False))
+        return PlayedPoint(
+            point.number, point.texts, self.job(point.number).trial, command, first, more[0] if more else None
+        )
+
+
+class Work(PointJobs):
+    def __init__(self, points: Sequence[Point], shared: SharedInputs, store: Store, recording: Recording) -> None:
+        self.setup = points[0].setup
+        self._designs = Designs(shared.files)
+        self._shared = shared
+        self._codes: dict[tuple[str, ...], Code] = {}
+        super().__init__({point.number: self._jobs(point) for point in points}, points, shared.days, store, recording)
+        self.sources = {name: sha256 for code in self._codes.values() for name, sha256 in code.models.items()}
+        self.inputs = shared.inputs
+        self.shipments = [] if shared.shipment is None else [shared.shipment]
+
+    @property
+    def reads_micro_price(self) -> bool:
+        return bool(self._shared.reads_micro_price)
+
+    def _command(self, point: AnyPoint, *, places: bool) -> list[str]:
+        if self._shared.fit is None or not isinstance(point, Point):
+            return super()._command(point, places=places)
+        fit = self._shared.fit if places else Path(FIT)  # the latter lies in the run's folder
+        return point.setup.command(point.texts, places=places, fit=fit)
 
     def _jobs(self, point: Point) -> list[Job]:
         shared = self._shared
@@ -188,49 +230,40 @@ class Work:
         named = (models.quote_model, models.fill_model, models.quote_params_json or "", models.fill_params_json or "")
         if named not in self._codes:
             self._codes[named] = code_of(models)
-            self.sources |= self._codes[named].models
         return self._codes[named]
 
-    def _played_point(self, point: Point, outcomes: Mapping[str, Outcome]) -> PlayedPoint:
-        first, *more = (outcomes[job.key] for job in self._of_point[point.number])
-        trial = self._of_point[point.number][0].trial
-        fit = self._shared.fit
-        command = join(point.setup.command(point.texts, places=False, fit=None if fit is None else Path(FIT)))
-        return PlayedPoint(point.number, point.texts, trial, command, first, more[0] if more else None)
 
+class AccountWork(PointJobs):
+    """The backtests of several symbols on one account, from the work of each symbol alone on the same points.
 
-class AccountWork:
-    """The backtest of several symbols on one account, from the work of each alone, with one backtest each."""
+    *designs* are those of all symbols of the account, where some have no data on these days.
+    """
 
-    def __init__(self, works: Mapping[str, Work], limits: AccountLimits, store: Store, recording: Recording) -> None:
-        own = {symbol: next(iter(work.jobs.values())) for symbol, work in works.items()}
-        design = account_design({symbol: job.design for symbol, job in own.items()}, limits)
-        trial = digest([[[symbol, job.trial] for symbol, job in own.items()], vars(limits)])
-        task = {"symbols": [job.task for job in own.values()], "limits": vars(limits)}
-        key = digest([trial, *(job.key for job in own.values())])
-        self.jobs = {key: Job(trial, design, key, task, forwarded=False)}
+    kept_names = ("summary", "series", "symbols")
+
+    def __init__(
+        self,
+        points: Sequence[AccountPoint],
+        works: Mapping[str, Work],
+        store: Store,
+        recording: Recording,
+        designs: Mapping[str, Design] | None = None,
+    ) -> None:
+        days = days_of_account({symbol: works[symbol].days if symbol in works else () for symbol in designs or works})
+        jobs = {point.number: [_job(point, works, designs)] for point in points}
+        super().__init__(jobs, points, days, store, recording)
         self.sources = dict(source for work in works.values() for source in work.sources.items())
-        self._days = days_of_account({symbol: work.days for symbol, work in works.items()})
-        self._store, self._recording = store, recording
-
-    def kept(self) -> dict[str, Outcome]:
-        """In the form of newly played ones."""
-        (job,) = self.jobs.values()
-        if (kept := self._store.find(job.key)) is None:
-            return {}
-        record(job, kept, self._days, self._recording)
-        return {job.key: {name: kept[name] for name in ("summary", "series", "symbols")}}
-
-    def keep(self, job: Job, outcome: Outcome) -> None:
-        if "error" not in outcome:
-            record(job, outcome, self._days, self._recording)
-            self._store.keep(job.key, {"trial": job.trial, "inputs": [], "walkforward": False, **outcome})
+        self.inputs = [sha256 for work in works.values() for sha256 in work.inputs]
+        self.shipments = [shipment for work in works.values() for shipment in work.shipments]
 
 
-def record(job: Job, outcome: Outcome, days: Sequence[PlayedDay], recording: Recording) -> None:
-    series = outcome["series"]
-    spans = tuple((begin_us, count) for begin_us, count in series["spans"])
-    recording.add(job.design.trials(days, spans, np.array(series["pnl"], np.float64), recording.made_by))
+def _job(point: AccountPoint, works: Mapping[str, Work], designs: Mapping[str, Design] | None) -> Job:
+    """Return the backtest of a point of an account."""
+    own, limits = {symbol: work.job(point.number) for symbol, work in works.items()}, point.setup.limits
+    design = account_design(designs or {symbol: job.design for symbol, job in own.items()}, limits)
+    trial = digest([[[symbol, job.trial] for symbol, job in own.items()], vars(limits)])
+    task = {"symbols": [job.task for job in own.values()], "limits": vars(limits)}
+    return Job(trial, design, digest([trial, *(job.key for job in own.values())]), task, forwarded=False)
 
 
 def may_play_orders(models: Models) -> bool:
@@ -379,8 +412,8 @@ class Player:
     """Plays points on some days, repeatedly; counts are of all calls."""
 
     run: Run
-    setup: Setup
-    markets: Markets
+    setup: AnySetup
+    markets: Markets | Mapping[str, Markets]
     workers: Workers
     played: int = 0
     reused: int = 0
@@ -389,7 +422,7 @@ class Player:
     def __post_init__(self) -> None:
         self.recording = Recording(self.setup.day.out_root, self.run.kind)
 
-    def __call__(self, points: Sequence[Point]) -> list[PlayedPoint]:
+    def __call__(self, points: Sequence[AnyPoint]) -> list[PlayedPoint]:
         if not points:
             return []
         work = self.work(points)
@@ -398,9 +431,35 @@ class Player:
         self.reused += work.reused
         return played_points
 
-    def work(self, points: Sequence[Point]) -> Work:
+    def work(self, points: Sequence[AnyPoint]) -> PointJobs:
         run = None if self.played + self.reused else self.run
-        return work_of(run, points, self.markets, self.workers, self.run.tapes, self.recording)
+        return any_work_of(run, points, self.markets, self.workers, self.run.tapes, self.recording)
+
+
+def any_work_of(
+    run: Run | None,
+    points: Sequence[AnyPoint],
+    markets: Markets | Mapping[str, Markets],
+    workers: Workers,
+    cache: Path,
+    recording: Recording,
+) -> PointJobs:
+    """Return the checked work of *points*, of one symbol, or of an account, whose *markets* are by symbol.
+
+    Raises:
+        UsageError: If a point is invalid, or one account cannot trade the markets.
+    """
+    if isinstance(markets, Markets):
+        alone = [point for point in points if isinstance(point, Point)]
+        return work_of(run, alone, markets, workers, cache, recording)
+    of_account = [point for point in points if isinstance(point, AccountPoint)]
+    check_markets({symbol: market.first for symbol, market in markets.items()})
+    works = {
+        symbol: work_of(run, [point.of_symbol(symbol) for point in of_account], market, workers, cache, recording)
+        for symbol, market in markets.items()
+    }
+    day = of_account[0].setup.day
+    return AccountWork(of_account, works, Store.of(day.out_root, JOIN.join(works), day.label()), recording)
 
 
 def work_of(

@@ -112,7 +112,6 @@ def test_a_loss_of_the_account_ends_all_trading(place):
         (("backtest", "--symbol", "AAAUSDT,AAAUSDT"), "different symbols"),
         (("backtest", "--symbol", "AAAUSDT,NONEUSDT"), "there is no day of NONEUSDT"),
         (("backtest", "--symbol", "AAAUSDT,BBBUSDT", "--sensitivity", "1"), "of one symbol"),
-        (("sweep", "--symbol", "AAAUSDT,BBBUSDT", "--grid", "QUOTE_LEVELS=1,2"), "mm backtest"),
     ],
 )
 def test_what_no_account_plays_is_refused_by_name(place, words, why):

@@ -25,7 +25,7 @@ def base(**models: str) -> Setup:
 
 def points(text: str, unfit: str = "refuse", **models: str) -> list[Point]:
     setup = base(**models)
-    return points_of(axes_for(text, setup.models), setup, unfit)
+    return points_of(axes_for(text, setup), setup, unfit)
 
 
 def rejection_message(text: str, **models: str) -> str:
@@ -159,7 +159,7 @@ def test_parameter_that_a_model_lacks_can_be_left_out():
 def test_command_of_a_point_contains_all_that_differs(tmp_path):
     """Pasted into any shell it plays this point: values of an axis are included even if they are the default."""
     setup = base(quote_model="fixed_spread", quote_params_json='{"delta_ticks": 2}')
-    axes = axes_for("FILL_MODEL=trade_cross,price_cross;LATENCY_FILE=a b.csv", setup.models)
+    axes = axes_for("FILL_MODEL=trade_cross,price_cross;LATENCY_FILE=a b.csv", setup)
     point = points_of(axes, setup, "refuse")[0]
     assert point.setup.command(point.texts, places=False) == [
         "mm", "backtest", "--symbol", "SIMUSDT", "--day", "20260105", "--latency-file", "a b.csv",

@@ -118,13 +118,12 @@ def summarise(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     return _before_fees(summary, terms.unvalued_fees) if terms.unvalued_fees else summary
 
 
-def strategy_summary(series: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[str, Any]:
-    """Over several markets; *knows*: all markets' fills know the next move."""
+def strategy_summary(series: EquitySeries, terms: "RunTerms", *, knows: bool, judges: bool = True) -> dict[str, Any]:
+    """Over several markets; *knows*: all markets' fills know the next move; *judges*: with a verdict."""
     total, quoting = series.equity[-1] - series.equity[0], series.quoting[-1]
     money = {"pnl_total": total, "pnl_quoting": quoting, "pnl_hold": total - quoting}
-    return dict(
-        finite({name: series.quote(value) for name, value in money.items()} | _risk(series, terms, knows=knows))
-    )
+    ratios = (_risk if judges else _ratios)(series, terms, knows=knows)
+    return dict(finite({name: series.quote(value) for name, value in money.items()} | ratios))
 
 
 def _before_fees(summary: dict[str, Any], unvalued: Mapping[str, str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
@@ -11,10 +11,6 @@ from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.play.knobs import Results
 from mm.runs.plan import new_page
-
-if TYPE_CHECKING:
-    pass
-
 
 _COMPARE_RUNS = click.Argument(["runs"], nargs=-1, required=True, metavar="RUN RUN…", shell_complete=run_ids)
 
@@ -28,17 +24,39 @@ def compare(console: Console, results: Results, runs: tuple[str, ...], out: str 
 
     Only the common time of all runs is compared. For two backtests on one page, with their knobs: mm runs compare.
 
+    Runs of one account are compared as a whole and by symbol; BASE/BTCUSDT is the part of a symbol.
+
     A RUN is a folder, a RUN_ID or the beginning of one. Example: mm compare 20260105T0800 20260105T0801
     """
     from mm.live.pages.compare import KINDS, compare_runs, read_run
+    from mm.live.pages.compare_account import (
+        account_comparison_page,
+        account_comparison_text,
+        compare_accounts,
+        read_account,
+    )
     from mm.live.pages.compare_page import comparison_page, comparison_text
     from mm.runs.find import open_part
 
-    read = [read_run(open_part(name, results.out_root, KINDS)) for name in runs]
+    opened = [open_part(name, results.out_root, KINDS) for name in runs]
+    if len(opened) > 1 and all(run.symbols for run in opened):
+        accounts = [read_account(run) for run in opened]
+        together = compare_accounts(accounts)
+        page, text = account_comparison_page(together, accounts), account_comparison_text(together)
+        _show(console, results, out, (together.symbol, page, text, asdict(together)))
+        return
+    read = [read_run(run) for run in opened]
     comparison = compare_runs(read)
-    path = Path(out) if out else new_page(results.out_root / "compare" / comparison.symbol)
+    page, text = comparison_page(comparison, read), comparison_text(comparison)
+    _show(console, results, out, (comparison.symbol, page, text, asdict(comparison)))
+
+
+def _show(console: Console, results: Results, out: str | None, shown: tuple[str, str, str, dict[str, Any]]) -> None:
+    """Write the page of a comparison, and print it: its symbol, page, text and content."""
+    symbol, page, text, content = shown
+    path = Path(out) if out else new_page(results.out_root / "compare" / symbol)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(comparison_page(comparison, read), encoding="utf-8")
-    console.print(comparison_text(comparison))
+    path.write_text(page, encoding="utf-8")
+    console.print(text)
     console.print(str(path))
-    console.set_json({**asdict(comparison), "path": str(path)})
+    console.set_json({**content, "path": str(path)})

@@ -387,7 +387,6 @@ def _sheet(runs: "Sequence[RunFolder]", tags: "Tags", page: Path, out_root: Path
 
     for run in runs:
         run.check_traded()
-        run.check_single()
     ids = [run.name for run in runs]
     names = [
         own if ids.count(own) == 1 else f"{own} {run.manifest['symbol']} {run.manifest['day']}"

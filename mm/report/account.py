@@ -1,7 +1,7 @@
 """The page of an account of several symbols: a sheet by symbol and of the sum, and what diversification gave."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -134,14 +134,18 @@ def _sheet_hint(summary: Mapping[str, Any]) -> str:
 
 
 def _sheet(summary: Mapping[str, Any]) -> str:
-    rows: list[list[Cell]] = []
+    rows = list(symbol_rows(summary, {name: page_of(name) for name in summary["symbols"]}))
+    return grid(("symbol", *HEAD[1:]), rows)
+
+
+def symbol_rows(summary: Mapping[str, Any], links: Mapping[str, str] | None = None) -> Iterator[list[Cell]]:
+    """Yield the numbers of each symbol of an account, and of their sum; *links* are pages by symbol."""
     for name, quoting, spread, inventory, fees, fills, volume, fall in account_rows(summary):
-        linked = f'<a href="{escape(page_of(name))}">{escape(name)}</a>'
-        row: list[Cell] = [linked if name in summary["symbols"] else f"<b>{escape(name)}</b>"]
+        shown = f'<a href="{escape(links[name])}">{escape(name)}</a>' if name in (links or {}) else escape(name)
+        row: list[Cell] = [shown if name in summary["symbols"] else f"<b>{shown}</b>"]
         row += [Amount(value) for value in (quoting, spread, inventory)]
         row += [Amount(fees, plus=False), "–" if fills is None else f"{fills:,}"]
-        rows.append([*row, Amount(volume, plus=False), Amount(fall, plus=False)])
-    return grid(("symbol", *HEAD[1:]), rows)
+        yield [*row, Amount(volume, plus=False), Amount(fall, plus=False)]
 
 
 def _figure(summary: Mapping[str, Any], curves: Mapping[str, Curve], whole: Curve | None) -> Any:

@@ -263,10 +263,12 @@ def split_figure(summary: Mapping[str, Any]) -> Figure | None:
 
 
 def markout_rows(summary: Mapping[str, Any]) -> list[tuple[str, float, Sequence[float] | None]]:
-    """Half-spreads at the fill and each horizon: name, value, 95 % interval (None with too few fills or blocks)."""
-    realised = summary["realised_half_spread"]
+    """Return the known half-spreads at the fill and each horizon: name, value, 95 % interval (None with too few fills
+    or blocks, or in an older run); none of an account.
+    """
+    realised = summary.get("realised_half_spread") or {}
     ends = summary.get("realised_half_spread_ci95") or dict.fromkeys(realised)
-    rows = [("at the fill", summary["effective_half_spread"], summary.get("effective_half_spread_ci95"))]
+    rows = [("at the fill", summary.get("effective_half_spread"), summary.get("effective_half_spread_ci95"))]
     rows += [(f"{horizon} s", value, ends[horizon]) for horizon, value in realised.items()]
     return [row for row in rows if row[1] is not None]
 

@@ -168,6 +168,8 @@ def in_assets(unit: str, summary: Mapping[str, Any]) -> str:
 
 
 def base_asset(summary: Mapping[str, Any]) -> str:
+    if summary.get("one_account"):  # its symbols have different ones
+        return ""
     return escape(summary["base_asset"] or assets_of(summary["symbol"])[0] or "base asset")
 
 

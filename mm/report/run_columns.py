@@ -48,6 +48,7 @@ FILL_COLUMNS = ("recv_us", "side", "price", "qty", "fee", "reason", "mid")
 REFUSALS = ("REJECT", "SKIP")
 ENDS = ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT")
 _ORDER_TEXTS, _ORDER_INSTANTS = ("action", "side", "reject_reason"), ("order_id", "recv_us", "active_recv_us")
+ACCOUNT_FILLS = ("recv_us", "side", "price", "qty", "fee", "mid")  # columns that an account's fills have
 
 
 @dataclass(frozen=True, eq=False)
@@ -393,6 +394,32 @@ def read_columns(folder: Path, symbol: str, account: str = "") -> RunColumns:
         legs=_read_legs(folder, summary),
     )
     return replace(columns, draws=_read_draws(columns, summary))
+
+
+def account_columns(symbols: Sequence[RunColumns]) -> RunColumns:
+    """Return the PnL of the quoting and the fills of an account, which has no mid or inventory, from its *symbols*.
+
+    Each counts with its last known PnL.
+    """
+    us = np.unique(np.concatenate([np.asarray(one.state["recv_us"], np.int64) for one in symbols]))
+    pnl = np.full(len(us), np.nan)
+    for one in symbols:
+        known = ~np.isnan(one.quoting)
+        if known.any():
+            own_us, own = np.asarray(one.state["recv_us"], np.int64)[known], one.quoting[known]
+            earned = own[np.maximum(np.searchsorted(own_us, us, side="right") - 1, 0)] - own[0]
+            pnl = np.where(np.isnan(pnl), 0.0, pnl) + earned
+    fills = {name: np.concatenate([np.asarray(one.fills[name]) for one in symbols]) for name in ACCOUNT_FILLS}
+    order = np.argsort(fills["recv_us"], kind="stable")
+    unknown = np.full(len(us), np.nan)
+    return RunColumns(
+        fills={name: column[order] for name, column in fills.items()},
+        state={"recv_us": us, "equity": pnl, "mid": unknown, "inventory": unknown},
+        quotes={},
+        mid_us=np.empty(0, np.int64),
+        mid=np.empty(0),
+        excluded=np.empty((0, 2), np.int64),
+    )
 
 
 def _read_draws(run: RunColumns, summary: Mapping[str, Any]) -> Draws:

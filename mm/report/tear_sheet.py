@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mm.backtest.account_text import HEAD, diversification_text
 from mm.backtest.metrics.notes import NULL
 from mm.backtest.metrics.numbers import COMPARED, QUOTE, unit_of, value_at
 from mm.backtest.metrics.risk import verdict
@@ -18,9 +19,11 @@ from mm.base.numbers import SHARPE_DAYS, duration, number, percent, signed
 from mm.clock import US_PER_S, iso
 from mm.instrument import assets_of
 from mm.report import figures
+from mm.report.account import symbol_rows
 from mm.report.backtest_charts import markout_rows, markout_trace
 from mm.report.figures import FROM_ZERO, SERIES, Figure, Panel, Trace, merged, stacked, step, time_axis
 from mm.report.frame import (
+    Cell,
     base_asset,
     card,
     chart,
@@ -30,6 +33,7 @@ from mm.report.frame import (
     in_assets,
     in_row,
     kind_of,
+    listed,
     notes,
     nothing,
     quote_asset,
@@ -255,6 +259,7 @@ def tear_sheet(sheet: TearSheet, plotly: str = "") -> str:
         notes(sheet.warnings()),
         _headline_card(sheet),
         _time_card(sheet),
+        _accounts_card(runs),
         in_row(_source_card(runs), _markout_card(runs)),
         _hours_card(runs),
         in_row(numbers_card(sheet), knobs_card(sheet), kind="wholes"),
@@ -324,10 +329,25 @@ def account_panels(curves: Sequence[tuple[str, EquityCurve]], quote: str, base: 
         ("Inventory", base, 140, lambda curve: curve.inventory),
     )
     named = [(escape(name), curve, colour) for (name, curve), colour in zip(curves, SERIES, strict=False)]
-    return [
+    panels = [
         Panel(title, unit, [step(name, curve.us, values(curve), colour) for name, curve, colour in named], height)
         for title, unit, height, values in charts
     ]
+    has_inventory = any(not np.isnan(curve.inventory).all() for _, curve in curves)  # an account of many has none
+    return panels if has_inventory else panels[:-1]
+
+
+def _accounts_card(runs: Sequence[ComparedRun]) -> str:
+    """The sheet of each account by symbol and of the sum."""
+    rows, gave = list[list[Cell]](), list[str]()
+    for run, colour in zip(runs, SERIES, strict=False):
+        if run.summary.get("one_account"):
+            name = f'<i class="key" style="background:{colour}"></i>{escape(run.name)}'
+            rows += [[name, *row] for row in symbol_rows(run.summary)]
+            gave += [f"{run.name}: {text}" for text in (diversification_text(run.summary),) if text]
+    hint = "In the quote asset; the symbols of an account add up exactly to its sum."
+    sheet = grid(("run", "symbol", *HEAD[1:]), rows) if rows else ""
+    return card("Accounts by symbol", hint, sheet + (listed(gave, "why") if gave else "")) if rows else ""
 
 
 def _source_card(runs: Sequence[ComparedRun]) -> str:

@@ -26,7 +26,7 @@ from mm.report.as_of_now import as_of_now
 from mm.report.contents import BACKTEST, EVALUATION, FIT, POINTS, SCHEDULE, SERIES, SUMMARY, SWEEP, read_content
 from mm.report.evaluation import headline, read_evaluation
 from mm.report.frame import boxed
-from mm.report.run_columns import RunColumns, market_of, read_columns
+from mm.report.run_columns import RunColumns, account_columns, market_of, read_columns
 from mm.report.sweep import read_series, read_sweep
 from mm.runs.manifest import ACCOUNTS, headlines, shown
 from mm.tape.frames import SIDES, frame, instants
@@ -137,8 +137,8 @@ class RunFolder(Shown):
             ways = " or ".join(f"{self.run_id}/{symbol}" for symbol in self.symbols)
             raise UsageError(
                 f"{self.folder} is of {len(self.symbols)} symbols on one account, and this is of one symbol; give one "
-                f"of its parts: {ways} (in Python run.part({self.symbols[0]!r})); mm report and mm runs diff show and "
-                f"compare the sum"
+                f"of its parts: {ways} (in Python run.part({self.symbols[0]!r})); mm report shows the sum, and "
+                f"mm compare compares accounts among themselves"
             )
 
     @property
@@ -199,12 +199,13 @@ class RunFolder(Shown):
 
     @cached_property
     def columns(self) -> RunColumns:
-        """Its fills, state and quotes, as charts draw them.
+        """Its fills, state and quotes, as charts draw them; of an account the sum of its symbols.
 
         Raises:
             BrokenFile: If a file is missing or cannot be read.
         """
-        self.check_single()
+        if self.symbols:
+            return account_columns([self.part(symbol).columns for symbol in self.symbols])
         with self.readable():
             return read_columns(self.traded, self.symbol, self.account)
 

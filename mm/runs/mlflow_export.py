@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from textwrap import shorten
@@ -18,6 +19,7 @@ TAG = "mm.tag."
 MOST_BYTES = 32_000_000  # of a file; larger ones stay where they are
 MOST_LETTERS = 6_000  # of a parameter's value in MLflow
 BATCH = 100
+_NOT_IN_NAMES = re.compile(r"[^/\w.\- :]")  # of metrics; an account's correlation of two symbols has a comma
 # Without these, an address where nothing listens is tried for minutes, and each import reports its use to the vendor.
 SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
@@ -110,7 +112,7 @@ def _params(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _numbers(manifest: dict[str, Any]) -> Iterator[tuple[str, float]]:
     for name, value in flat({**manifest["summary"], "timings": manifest["timings"]}):
         if "[" not in name and isinstance(value, int | float):
-            yield name, float(value)
+            yield _NOT_IN_NAMES.sub("_", name), float(value)
 
 
 def _tags(manifest: dict[str, Any], said: Tagged) -> dict[str, str]:

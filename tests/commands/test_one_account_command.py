@@ -1,7 +1,9 @@
 """``--one-account``: what a run of several symbols on one account writes, and what is refused."""
 
 import json
+import re
 from decimal import Decimal
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -10,6 +12,7 @@ import mm as mm_package
 from mm import DayFolder
 from mm.clock import iso
 from mm.errors import UsageError
+from mm.runs import mlflow_export
 from simulation import simulate_day
 from support import run_python
 
@@ -270,9 +273,53 @@ def test_parts_of_an_account_are_compared_with_other_runs(place, finished):
     assert agreement["unmatched_fills"] == agreement["extra_fills"] == 0 < agreement["matched_fills"]
 
 
-@pytest.mark.parametrize("words", [("runs", "compare", "ONE", "TWO"), ("compare", "ALONE", "ONE")])
-def test_an_account_beside_a_single_symbol_is_refused_with_its_parts(place, finished, words):
-    assert "ONE/AAAUSDT or ONE/BBBUSDT" in mm(place, *words, code=2)
+def test_accounts_are_compared_as_a_whole_and_by_symbol(place, finished):
+    """The sums are those of the parts, and of the summaries; TWO has less cash, so it earns another PnL."""
+    found = json.loads(mm(place, "compare", "ONE", "TWO", "--json"))
+    parts = [json.loads(mm(place, "compare", f"ONE/{name}", f"TWO/{name}", "--json")) for name in SYMBOLS]
+    assert found["symbols"] == {name: found["symbols"][name] for name in SYMBOLS}
+    for at, run in enumerate(found["runs"]):
+        each = [part["runs"][at] for part in parts]
+        assert run["pnl_quoting"] == pytest.approx(sum(one["pnl_quoting"] for one in each))
+        assert run["fills"] == sum(sum(one["fills"].values()) for one in each)
+        whole = mm_package.open_run(run["run_id"], place / "out").summary
+        assert run["pnl_quoting"] == pytest.approx(
+            whole["pnl_quoting"], rel=0.01
+        )  # one has a fill after the other's end
+    [agreement] = found["agreement"]
+    assert agreement["pnl_difference"] == pytest.approx(sum(one["agreement"][0]["pnl_difference"] for one in parts))
+    assert agreement["matched_fills"] == sum(one["agreement"][0]["matched_fills"] for one in parts)
+    page = Path(found["path"]) if Path(found["path"]).is_absolute() else place / found["path"]
+    assert all(f"<h2>{name}</h2>" in page.read_text() for name in SYMBOLS)
+    same = json.loads(mm(place, "compare", "ONE", str(finished), "--json"))["agreement"][0]
+    assert same["unmatched_fills"] == same["extra_fills"] == same["pnl_difference"] == 0
+
+
+def test_a_tear_sheet_has_accounts_and_their_symbols(place, finished):
+    """Its curve of an account is the sum of the curves of its parts."""
+    sheet = json.loads(mm(place, "runs", "compare", "ONE", "TWO", "ALONE", "--json"))
+    one, two = (mm_package.open_run(name, place / "out") for name in ("ONE", "TWO"))
+    assert sheet["numbers"]["pnl_quoting"][:2] == [one.summary["pnl_quoting"], two.summary["pnl_quoting"]]
+    apart = two.summary["pnl_quoting"] - one.summary["pnl_quoting"]
+    assert sheet["runs"][1]["difference"]["pnl"] == pytest.approx(apart, rel=0.03)  # over the common time
+    assert one.columns.curve.equity[-1] == pytest.approx(one.summary["pnl_quoting"], abs=1e-6)
+    assert len(one.columns.fills["recv_us"]) == one.summary["n_fills"]
+    page = Path(sheet["path"]).read_text().partition("Accounts by symbol")[2].partition("</table>")[0]
+    assert page.count("AAAUSDT") == page.count("BBBUSDT") == 2
+    assert any("different symbols" in line for line in sheet["warnings"])
+
+
+def test_a_table_of_runs_and_a_store_have_names_of_an_account(place, finished):
+    """MLflow takes only letters, digits and / _ . - : and blanks in the name of a metric."""
+    mm(place, "runs", "export", "--kind", "account", "--out", str(place / "runs.csv"))
+    assert "summary.symbols.AAAUSDT.pnl_quoting" in pl.read_csv(place / "runs.csv").columns
+    names = [name for name, _ in mlflow_export._numbers(mm_package.open_run(finished).manifest)]
+    assert "diversification.correlation.AAAUSDT_BBBUSDT" in names
+    assert all(re.fullmatch(r"[/\w.\- :]+", name) for name in names)
+
+
+def test_an_account_beside_a_single_symbol_is_refused_with_its_parts(place, finished):
+    assert "ONE/AAAUSDT or ONE/BBBUSDT" in mm(place, "compare", "ALONE", "ONE", code=2)
     assert "it has AAAUSDT, BBBUSDT" in mm(place, "runs", "compare", "ONE/NONEUSDT", "ALONE", code=2)
 
 

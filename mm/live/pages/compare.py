@@ -17,6 +17,7 @@ from mm.runs.manifest import ACCOUNTS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mm.live.pages.compare_account import AccountComparison
     from mm.runs.finished import RunFolder
 
     Instants = NDArray[np.int64]
@@ -153,20 +154,25 @@ def read_run(run: "RunFolder") -> RunData:
     )
 
 
-def compare(*names: str | Path, out_root: str | Path = "out") -> RunComparison:
+def compare(*names: str | Path, out_root: str | Path = "out") -> "RunComparison | AccountComparison":
     """Compare a replay, a shadow and a trade of one strategy, order by order, as ``mm compare`` does.
 
     Args:
-        names: Folders or RUN_IDs of the runs; the first is the reference.
+        names: Folders or RUN_IDs of the runs; the first is the reference. Runs of one account are compared as a whole
+            and by symbol.
         out_root: Folder of the runs, in which RUN_IDs are searched.
 
     Raises:
         DataError: If there is no such run.
         UsageError: If one is not a run with orders and fills.
     """
+    from mm.live.pages.compare_account import compare_accounts, read_account  # it compares the parts by this module
     from mm.runs.find import open_part
 
-    return compare_runs([read_run(open_part(name, out_root, KINDS)) for name in names])
+    opened = [open_part(name, out_root, KINDS) for name in names]
+    if len(opened) > 1 and all(run.symbols for run in opened):
+        return compare_accounts(list(map(read_account, opened)))
+    return compare_runs(list(map(read_run, opened)))
 
 
 def compare_runs(runs: Sequence[RunData]) -> RunComparison:
@@ -260,26 +266,26 @@ def agreement_of(
         extra_fills=counts[1] - pairs,
         slippage_ticks=None if worse is None else worse / first.tick,
         fills_difference=counts[1] - counts[0],
-        fills_ci95=_interval(_fills_at(other, edges) - _fills_at(first, edges)),
-        pnl_ci95=_interval(_quoting_at(other, edges) - _quoting_at(first, edges)),
+        fills_ci95=interval(fills_at(other, edges) - fills_at(first, edges)),
+        pnl_ci95=interval(quoting_at(other, edges) - quoting_at(first, edges)),
         pnl_difference=None if pnl[0] is None or pnl[1] is None else pnl[1] - pnl[0],
     )
 
 
-def _interval(totals: "Floats | Instants") -> list[float] | None:
-    """The 95 % interval of the whole change of *totals*, the values at the ends of blocks."""
+def interval(totals: "Floats | Instants") -> list[float] | None:
+    """Return the 95 % interval of the whole change of *totals*, which are the values at the ends of blocks."""
     blocks = np.diff(totals).astype(float)
     return None if np.isnan(blocks).any() else estimated(blocks, least=LEAST_BLOCKS).times(len(blocks)).ends
 
 
-def _fills_at(run: RunData, us: "Instants") -> "Instants":
+def fills_at(run: RunData, us: "Instants") -> "Instants":
     fills_us = np.asarray(run.columns.fills["recv_us"], np.int64)
     found: Instants = np.searchsorted(fills_us, us, side="right")
     found[0] = np.searchsorted(fills_us, us[0])
     return found
 
 
-def _quoting_at(run: RunData, us: "Instants") -> "Floats":
+def quoting_at(run: RunData, us: "Instants") -> "Floats":
     equity, mid = (np.asarray(run.columns.state[name], np.float64) for name in ("equity", "mid"))
     known = ~np.isnan(equity)
     if not known.any() or np.isnan(np.asarray(run.columns.fills["fee"], np.float64)).any():

@@ -23,8 +23,8 @@ def _p(found: dict[str, float | None]) -> str:
     return " / ".join(number(found[name], 3) for name in ("p50", "p90", "p99")) + " ms"
 
 
-def _half(ends: list[float] | None) -> str:
-    """To stand after the value."""
+def half(ends: list[float] | None) -> str:
+    """Return half of an interval, to stand after its value; nothing without one."""
     return "" if ends is None else f" ± {number((ends[1] - ends[0]) / 2)}"
 
 
@@ -56,8 +56,8 @@ AGREEMENT: tuple[tuple[str, Callable[[Agreement], str]], ...] = (
         lambda one: f"{one.matched_fills:,} / {one.unmatched_fills:,} / {one.extra_fills:,}",
     ),
     ("slippage of matched fills, ticks", lambda one: signed(one.slippage_ticks, 3)),
-    ("fills difference", lambda one: f"{one.fills_difference:+,}{_half(one.fills_ci95)}"),
-    ("quoting PnL difference", lambda one: signed(one.pnl_difference) + _half(one.pnl_ci95)),
+    ("fills difference", lambda one: f"{one.fills_difference:+,}{half(one.fills_ci95)}"),
+    ("quoting PnL difference", lambda one: signed(one.pnl_difference) + half(one.pnl_ci95)),
 )
 
 
@@ -82,8 +82,6 @@ def comparison_text(found: RunComparison) -> str:
 
 def comparison_page(found: RunComparison, runs: Sequence[RunData]) -> str:
     names = [f"{run.kind} {run.run_id}" for run in found.runs]
-    terms = {"symbol": found.symbol, "base_asset": "", "quote_asset": ""}
-    base, quote = base_asset(terms), quote_asset(terms)
     span = f"{iso(found.begin_us)} – {iso(found.end_us)}, {duration((found.end_us - found.begin_us) / US_PER_S)}"
     gaps = [
         tile(
@@ -93,12 +91,22 @@ def comparison_page(found: RunComparison, runs: Sequence[RunData]) -> str:
         )
         for name, one in zip(names[1:], found.agreement, strict=True)
     ]
-    figures = [[escape(cell) for cell in row] for row in _rows(found.runs)]
-    agreement = [[escape(name), *(escape(cell(one)) for one in found.agreement)] for name, cell in AGREEMENT]
     body = [
         header(found.symbol, " · ".join(dict.fromkeys(run.kind for run in found.runs)), escape(span)),
         tiles(tile("Reference", escape(names[0]), "the first run"), *gaps),
         notes(found.notes),
+        *comparison_cards(found, runs),
+    ]
+    return document(f"{found.symbol} · comparison", body)
+
+
+def comparison_cards(found: RunComparison, runs: Sequence[RunData]) -> list[str]:
+    names = [f"{run.kind} {run.run_id}" for run in found.runs]
+    terms = {"symbol": found.symbol, "base_asset": "", "quote_asset": ""}
+    base, quote = base_asset(terms), quote_asset(terms)
+    figures = [[escape(cell) for cell in row] for row in _rows(found.runs)]
+    agreement = [[escape(name), *(escape(cell(one)) for one in found.agreement)] for name, cell in AGREEMENT]
+    return [
         card(
             "Equity",
             f"{_EQUITY} In {quote}.",
@@ -111,7 +119,6 @@ def comparison_page(found: RunComparison, runs: Sequence[RunData]) -> str:
         ),
         card("Against the reference", f"Differences of each run; money in {quote}.", grid(["", *names[1:]], agreement)),
     ]
-    return document(f"{found.symbol} · comparison", body)
 
 
 def equity_figure(found: RunComparison, runs: Sequence[RunData]) -> Figure | None:

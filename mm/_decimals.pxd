@@ -64,7 +64,7 @@ cdef inline const char* usual_decimal(const char* p, uint64_t* value) noexcept n
 
 
 cdef inline uint64_t power_of_ten(int exponent) noexcept nogil:
-    """Return 10**exponent, for exponents up to 19."""
+    """For exponents up to 19."""
     cdef uint64_t power = 1
     cdef int i
     for i in range(exponent):
@@ -73,7 +73,6 @@ cdef inline uint64_t power_of_ten(int exponent) noexcept nogil:
 
 
 cdef inline char* put_fixed(char* p, uint64_t value, int digits) noexcept nogil:
-    """Append *value* with exactly so many digits, zeros in front."""
     cdef char* q = p + digits
     while q - p >= 2:
         q -= 2
@@ -105,7 +104,6 @@ cdef inline char* put_short(char* p, uint32_t value) noexcept nogil:
 
 
 cdef inline char* put_whole(char* p, uint64_t value) noexcept nogil:
-    """Append *value* with as many digits as it has."""
     cdef uint64_t high = value // 100000000
     if high == 0:
         return put_short(p, <uint32_t> value)
@@ -117,7 +115,7 @@ cdef inline char* put_whole(char* p, uint64_t value) noexcept nogil:
 
 
 cdef inline char* put_signed(char* p, int64_t value) noexcept nogil:
-    """Append *value*, with a minus where it is negative."""
+    """With a minus where it is negative."""
     if value < 0:
         p[0] = c"-"
         return put_whole(p + 1, 0 - <uint64_t> value)
@@ -125,7 +123,7 @@ cdef inline char* put_signed(char* p, int64_t value) noexcept nogil:
 
 
 cdef inline char* put_wide(char* p, uwide_t value) noexcept nogil:
-    """Append *value*, which may have more than 64 bits."""
+    """*value* may have more than 64 bits."""
     cdef uwide_t high = value // power_of_ten(19)
     cdef uwide_t low = value % power_of_ten(19)
     if high == 0:
@@ -134,7 +132,7 @@ cdef inline char* put_wide(char* p, uwide_t value) noexcept nogil:
 
 
 cdef inline char* put_decimal(char* p, wide_t value, int places) noexcept nogil:
-    """Append *value*, in units of 10**-places."""
+    """In units of 10**-places."""
     cdef uwide_t size = <uwide_t> value
     cdef uint64_t small
     if value < 0:

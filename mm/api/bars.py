@@ -12,10 +12,11 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.backtest.engine.live_feed import FeedEvent, Row
+from mm.backtest.engine.live_feed import FeedEvent
 from mm.clock import US_PER_S, zone_of
 from mm.errors import BrokenFile, DataError, TryLater, UsageError
 from mm.instrument import E8, Instrument
+from mm.tape.freshest import Row
 from mm.tape.tape import DEPTH, SNAPSHOT, TRADE
 
 YAHOO, ALPHAVANTAGE = "yahoo", "alphavantage"
@@ -146,28 +147,28 @@ def _checked(rows: Iterable[_Row], base: str, symbol: str) -> Iterable[Bar]:
 def bar_events(bars: Sequence[Bar], span_us: int, grid: Instrument, seed: int) -> Iterator[FeedEvent]:
     """A market that follows *bars*, oldest first; equal bars and seed, equal events."""
     usual = sum(bar.volume_e8 for bar in bars) // len(bars) // grid.lot_e8 // STEPS
-    number, mid, shown = 0, 0, dict[tuple[int, int], int]()
+    event_id, mid, shown = 0, 0, dict[tuple[int, int], int]()
 
     def book(us: int) -> FeedEvent:
-        nonlocal number, shown
-        number, kind, wanted = number + 1, DEPTH if shown else SNAPSHOT, _book(mid, depth)
+        nonlocal event_id, shown
+        event_id, kind, wanted = event_id + 1, DEPTH if shown else SNAPSHOT, _book(mid, level_lots)
         rows: list[Row] = [(*place, 0) for place in shown if place not in wanted]
         rows += [(*place, size) for place, size in wanted.items()]
         shown = wanted
-        return FeedEvent(kind, us, number, number, rows)
+        return FeedEvent(kind, us, event_id, event_id, rows)
 
     for bar in bars:
-        chance = np.random.default_rng([seed, bar.us])
-        path, lots = _path(bar, grid, chance), _prints(bar, grid, chance)
-        depth, coins = int(max(lots.max(), usual, 1)) + 1, chance.integers(0, 2, STEPS)
+        rng = np.random.default_rng([seed, bar.us])
+        path, lots = _path(bar, grid, rng), _prints(bar, grid, rng)
+        level_lots, coins = int(max(lots.max(), usual, 1)) + 1, rng.integers(0, 2, STEPS)
         mid = mid or int(path[0])
         yield book(bar.us)
         for step, after in enumerate(path.tolist()):
             us = bar.us + step * span_us // STEPS
             if lots[step]:
-                number += 1
+                event_id += 1
                 side = 1 if after > mid or (after == mid and coins[step]) else -1
-                yield FeedEvent(TRADE, us, number, number, [(side, mid + side * HALF_SPREAD, int(lots[step]))])
+                yield FeedEvent(TRADE, us, event_id, event_id, [(side, mid + side * HALF_SPREAD, int(lots[step]))])
             mid = after
             yield book(us)
 
@@ -177,17 +178,17 @@ def _book(mid: int, lots: int) -> dict[tuple[int, int], int]:
     return {place: lots for place in places if place[1] > 0}
 
 
-def _path(bar: Bar, grid: Instrument, chance: np.random.Generator) -> NDArray[np.int64]:
+def _path(bar: Bar, grid: Instrument, rng: np.random.Generator) -> NDArray[np.int64]:
     """In ticks: open first, close last, both extremes in between, none exceeded."""
     opened, high, low, close = (
         max(HALF_SPREAD + 1, round(price / grid.tick_e8))
         for price in (bar.open_e8, bar.high_e8, bar.low_e8, bar.close_e8)
     )
     first, second = (low, high) if close >= opened else (high, low)
-    at = [0, *sorted(chance.choice(np.arange(1, STEPS - 1), 2, replace=False).tolist()), STEPS - 1]
+    at = [0, *sorted(rng.choice(np.arange(1, STEPS - 1), 2, replace=False).tolist()), STEPS - 1]
     path = np.empty(STEPS)
     for (begin, a), (end, b) in pairwise(zip(at, (opened, first, second, close), strict=True)):
-        walk = np.concatenate([[0.0], chance.normal(size=end - begin).cumsum()])
+        walk = np.concatenate([[0.0], rng.normal(size=end - begin).cumsum()])
         walk -= np.linspace(0.0, 1.0, end - begin + 1) * walk[-1]
         noise = walk * (high - low) / STEPS**0.5
         path[begin : end + 1] = np.linspace(a, b, end - begin + 1) + noise
@@ -195,8 +196,8 @@ def _path(bar: Bar, grid: Instrument, chance: np.random.Generator) -> NDArray[np
     return mids
 
 
-def _prints(bar: Bar, grid: Instrument, chance: np.random.Generator) -> NDArray[np.int64]:
-    weights = chance.exponential(size=STEPS)
+def _prints(bar: Bar, grid: Instrument, rng: np.random.Generator) -> NDArray[np.int64]:
+    weights = rng.exponential(size=STEPS)
     shares = np.concatenate([[0.0], weights.cumsum() / weights.sum()])
     shares[-1] = 1.0
     parts: NDArray[np.int64] = np.diff(np.floor(shares * (bar.volume_e8 // grid.lot_e8))).astype(np.int64)

@@ -219,7 +219,7 @@ class MarginAccount:
     def settle(self, us: int, asks: Watcher) -> None:
         """Liquidate what has no margin at the marks up to and including an instant, in the order of the contracts.
 
-        All have played that instant, but for the one that *asks*.
+        All contracts have played that instant, except the contract that *asks*.
         """
         self.look(us + 1)
         if self._settles:

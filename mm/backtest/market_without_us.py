@@ -5,7 +5,7 @@ ended), by the exchange's clock, with what was then left; `MarketWithoutUs` remo
 on which we traded.
 
 Order reports and market messages come on two connections, either first; a later report corrects the book. Until then,
-and within the same millisecond, an order may be in the book or not: assumed is what changes the others' lots least.
+and within the same millisecond, an order may be in the book or not: we assume what changes the others' lots least.
 """
 
 from collections.abc import Iterable, Iterator

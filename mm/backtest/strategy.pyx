@@ -2,7 +2,7 @@
 """Strategies that send their orders themselves, in plain Python or compiled; docs/write_a_strategy.md.
 
 A strategy is called where a quote model is: on the requote grid, after each fill and each end of an order, and when it
-asks to be. Its orders pass the same checks, limits and latencies as those of quotes, in a replay, in a shadow and live.
+asks to be. Its orders pass the same checks, limits and latencies as quotes, in a replay, in a shadow and live.
 """
 
 from libc.math cimport isnan
@@ -41,7 +41,7 @@ from mm.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-cdef int64_t REFUSED = len(STATUSES)    # not sent: the status after those of the journal
+cdef int64_t REFUSED = len(STATUSES)    # not sent: the status after the journal's
 cdef tuple STATUS_NAMES = (*STATUSES, "REFUSED")
 cdef double MOST_TICKS = 1e15
 cdef object MOST_QTY = 10**10           # as of the knobs of balances
@@ -67,7 +67,6 @@ cdef class Strategy(QuoteModel):
         return 0
 
     cdef int on_end(self, const View* view, const Ended* ended) except -1 nogil:
-        """Called for each order that was filled completely, cancelled, expired or rejected."""
         return 0
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
@@ -93,7 +92,6 @@ cdef class Strategy(QuoteModel):
         return self.manager.amend_order(order_id, lots)
 
     cdef int64_t count(self) noexcept nogil:
-        """Return the number of open orders."""
         return self.sent.open.count
 
     cdef const Order* order_at(self, int64_t i) noexcept nogil:
@@ -116,7 +114,7 @@ cdef class OwnOrder:
     """
 
     cdef const Order* seen(self):
-        """Return its entry among the open orders; NULL once it has ended."""
+        """NULL once the order has ended."""
         if self.status_ >= 0:
             return NULL
         return orders_find(&self.orders.manager.orders.open, self.id)
@@ -381,7 +379,6 @@ cdef class Orders:
         self.on_best = True
 
     cdef int check(self) except -1:
-        """Raise if the strategy is not being called."""
         if not self.active:
             raise RuntimeError("orders were used outside of on_event; keep what you want to do for the next call")
         return 0
@@ -399,7 +396,6 @@ cdef class Orders:
         return int(found * 10**8) // self.manager.lot_e8 // self.step_lots * self.step_lots
 
     cdef OwnOrder find(self, object order):
-        """Return an order given itself or its client id."""
         self.check()
         if not isinstance(order, OwnOrder):
             return self[order]
@@ -408,7 +404,6 @@ cdef class Orders:
         return order
 
     cdef int note_fill(self, const OwnFill* fill) except -1:
-        """Keep a fill for the next call."""
         self.fills_.append(fill_shown(fill, self.step_lots))
         return 0
 
@@ -438,7 +433,6 @@ cdef class Orders:
         return 0
 
     cdef int finish(self) except -1:
-        """End a call."""
         self.active = False
         self.fills_, self.ended_ = [], []  # new ones: the strategy may have kept the last
         return 0
@@ -460,13 +454,11 @@ cdef class LegModel(QuoteModel):
         return 0
 
     def begin(self, us: int) -> None:
-        """Open its orders to a call of the strategy."""
         cdef OrderManager manager = self.orders.manager
         manager.show_fills()
         self.orders.begin(us, manager.quote_lots)
 
     def finish(self) -> None:
-        """Close them again."""
         self.orders.finish()
 
 

@@ -114,7 +114,7 @@ cdef object too_slow(str label, int64_t took_ns):
 
 
 def begin_step(name: str) -> None:
-    """Begin a step of an engine that may call the compiled model *name*."""
+    """Of an engine that may call the compiled model *name*."""
     cdef bytes text = name.encode()[: MODEL_BYTES - 1]
     strncpy(shared.model, text, MODEL_BYTES - 1)
     strncpy(shared.hook, b"step", HOOK_BYTES - 1)
@@ -130,7 +130,6 @@ def end_step(name: str) -> None:
 
 
 def clear_step() -> None:
-    """End a step that has raised."""
     shared.call_ns = 0
 
 

@@ -49,7 +49,7 @@ cdef class _Sums:
         self.bits = 12
 
     cdef inline int64_t cell(self, int64_t key) noexcept nogil:
-        """Return the cell of a key, or the free cell for it; keys are hashed by Knuth's multiplier."""
+        """The cell of a key, or the free one for it; keys are hashed by Knuth's multiplier."""
         cdef int64_t last = self.keys.shape[0] - 1
         cdef int64_t at = <int64_t> ((<uint64_t> key * <uint64_t> 0x9E3779B97F4A7C15) >> (64 - self.bits))
         while self.keys[at] != key and self.keys[at] != NONE:
@@ -85,13 +85,13 @@ cdef class _Sums:
 
 
 def keys_of(side: NDArray[np.int64], block: NDArray[np.int64], distance: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return one key per place (side, block, distance; all 0 or more), in this sort order."""
+    """One key per place (side, block, distance; all 0 or more), in this sort order."""
     keys: NDArray[np.int64] = (side == 1).astype(np.int64) << SIDE_AT | block << BLOCK_AT | distance
     return keys
 
 
 def places_of(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return side (+1, -1), block and distance of each key of `keys_of`."""
+    """Side (+1, -1), block and distance of each key."""
     side = np.where(keys >> SIDE_AT == 1, 1, -1)
     return side, keys >> BLOCK_AT & (BLOCKS - 1), keys & (DISTANCES - 1)
 

@@ -60,7 +60,7 @@ class CalibrationConfig:
         dwell_ms: Time for which the ladder quotes a distance.
         mid_move_threshold_ticks: Move of the reference after which simulated orders follow it.
         reference: Reference price of distances: ``mid``, ``micro``, ``best`` or ``sweep``; or ``auto``, which
-            `calibrate`, `build_schedule` and `walkforward` replace by the one that predicts best. A `Calibrator`
+            `calibrate`, `build_schedule` and `walkforward` replace by whichever predicts best. A `Calibrator`
             itself needs one of the four.
         rule: Condition for a sweep to hit an order.
         fills: Fill model of ``ladder`` and ``fixed``, which replaces *rule* except for its quantity (0: the clip of the

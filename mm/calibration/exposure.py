@@ -1,17 +1,17 @@
 """Runs of simulated orders of ``ladder`` and ``fixed``: their quotes, and their exposure and fills at each distance.
 
 An order counts from when it rests until its first fill, its cancel's effect, its expiry, a gap of the book or the end
-of the data: first fills with time to first fill. Its distance is its price's from the current reference, so it changes
-as the market moves; or, for comparison, from its quote's anchor. While it is nearer than its own side's best price, or
-the book is invalid, its seconds and fills are left out: prints cannot show whether it would have filled.
+of the data. Its distance is from the current reference, so it changes as the market moves; or, for comparison, from its
+quote's anchor. Seconds and fills while it is nearer than its own side's best price, or the book is invalid, are left
+out: prints cannot show whether it would have filled.
 
-If a fill model of a backtest determined the fills (``by_model``), every fill of an order counts, with all of its
-resting time on a valid book. A fill counts at the order's distance before it, even if the book moved onto it at the
-same instant.
+If a backtest's fill model determined the fills (``by_model``), every fill of an order counts, with all of its resting
+time on a valid book. A fill counts at the order's distance before it, even if the book moved onto it at the same
+instant.
 
-Distances from the mid are multiples of half ticks. Prices are whole ticks, so an order is an odd number of half ticks
-away under an odd spread and a whole number of ticks under an even one, and fills more often while the spread is
-unusual: the two kinds are pooled and interpolated separately.
+Distances from the mid are multiples of half ticks: an order is an odd number of half ticks away under an odd spread and
+a whole number of ticks under an even one, and fills more often while the spread is unusual. So the two kinds are pooled
+and interpolated separately.
 """
 
 import math

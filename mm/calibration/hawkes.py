@@ -8,12 +8,12 @@ and mutually exciting point processes, Biometrika 58, 1971)
 n_ijm is the mean number of orders of i excited by one order of j through the exponential kernel m. The branching ratio,
 the largest eigenvalue of n_ij = sum over m of n_ijm, is the share of orders excited by others. The fit is by maximum
 likelihood, with Newton steps in the logarithms of all parameters; the lowest BIC gives the number of kernels (0:
-Poisson flow). If the model holds, the integrated intensities between a side's consecutive orders are exponential with
-mean 1 (time-rescaling theorem); their Kolmogorov-Smirnov distance measures this.
+Poisson flow). Under the model, the integrated intensities between a side's consecutive orders are exponential with mean
+1 (time-rescaling theorem); their Kolmogorov-Smirnov distance tests this.
 
 An order is a sweep: all prints with the same side and trade time. Times are the exchange's, shifted by the day's median
-delay to the recording's clock, so that a batch of messages is no cluster; without them, receive times. Only time with a
-valid book is exposure; orders outside excite, but are not predicted.
+delay, so that a batch of messages is no cluster; without them, receive times. Only time with a valid book is exposure;
+orders outside it excite others, but are not predicted.
 """
 
 import math

@@ -32,7 +32,7 @@ def load_capture(
     """Import captured streams, or files of another source, and return the days of *symbol* as tapes.
 
     The day folders are as ``mm data import`` writes them: ``data_root/SYMBOL/YYYYMMDD``, by default below ``data``;
-    `load_day` opens them again. What was lost or is doubtful is told as a ``UserWarning``.
+    `load_day` opens them again. A ``UserWarning`` tells what was lost or is doubtful.
 
     Args:
         captures: A file, or several in the order of recording.

@@ -158,7 +158,7 @@ cdef inline int64_t* more(Numbers* numbers, int64_t count) except NULL nogil:
 
 
 cdef inline int64_t lots_in(const int64_t* levels, int64_t depth, int64_t likely, int64_t ticks) noexcept nogil:
-    """Return the lots of a side of a window at a price, which is perhaps that of the level *likely*."""
+    """Return the lots of a side of a window at a price, perhaps the level *likely*."""
     cdef int64_t at
     if levels[4 * likely] == ticks and levels[4 * likely + 1]:
         return levels[4 * likely + 1]
@@ -180,7 +180,7 @@ cdef inline void sort(int64_t* numbers, int64_t count, int sign) noexcept nogil:
 
 
 cdef object taken(Numbers* numbers, int width):
-    """Return the numbers as an array, and forget them."""
+    """As an array; the numbers are then forgotten."""
     cdef int64_t count = numbers.used // width, at
     cdef int64_t[::1] view
     array = np.empty(count * width, np.int64)
@@ -194,14 +194,10 @@ cdef object taken(Numbers* numbers, int width):
 cdef class OrderBook:
     """All resting orders of one instrument, between two parts of its records.
 
-    Args:
-        first_rank: Number of the first order that joins a queue.
-
     Attributes:
-        executed, executed_first: Executed lots of displayed orders, and those of the first in its queue.
+        executed, executed_first: Executed lots of displayed orders, and of the first in a queue.
         hidden: Number of executions of nothing displayed.
         corrected: Levels of a window that differed from the orders, unless they came into the window.
-        shown: Whether there is a window.
     """
 
     cdef Index orders_at, levels_at
@@ -327,7 +323,6 @@ cdef class OrderBook:
 
     @property
     def trades(self) -> int:
-        """The number of the last print."""
         return self.trade_id
 
     def resting(self) -> NDArray[np.int64]:
@@ -348,12 +343,11 @@ cdef class OrderBook:
         return array[np.argsort(array[:, 0])]
 
     def level(self, int64_t side, int64_t ticks) -> int:
-        """Return the lots at a price."""
         cdef int32_t at = find(&self.levels_at, 2 * ticks + (side > 0))
         return 0 if at == NONE else self.levels[at].lots
 
     def first_other(self, levels: list[tuple[int, int, int]]) -> tuple[int, int, int] | None:
-        """Return the first of *levels* (side, ticks, lots) whose lots are others here; None if there is none."""
+        """The first of *levels* (side, ticks, lots) whose lots are others here."""
         cdef int64_t side, ticks, lots
         cdef int32_t at
         for side, ticks, lots in levels:
@@ -363,7 +357,7 @@ cdef class OrderBook:
         return None
 
     def depth(self) -> NDArray[np.int64]:
-        """Return every level, in any order: int64[n, 3] of side, ticks and lots."""
+        """Every level, in any order: int64[n, 3] of side, ticks and lots."""
         self._write_levels()
         return taken(&self.changes, 3)
 
@@ -457,7 +451,7 @@ cdef class OrderBook:
     ) except -1 nogil:
         """Write a side's changes of the window, and give the orders at those prices, and at a message's, its lots.
 
-        *levels* are those of the window now: price and lots of every fourth number.
+        *levels* are the window's now: price and lots of every fourth number.
         """
         cdef const int64_t* old = self.window.at + (2 if side > 0 else 0)
         cdef int64_t at, ticks, lots, last, before
@@ -590,13 +584,12 @@ cdef class OrderBook:
         return 0
 
     cdef int _close_trade(self) except -1 nogil:
-        """Write what the last print executed of nothing displayed."""
         cdef int64_t lots = self.open_lots
         self.open_lots = 0
         return self._trade_row(0, self.open_side, self.open_ticks, lots) if lots > 0 else 0
 
     cdef int _clear(self, int8_t side) except -1 nogil:
-        """Remove the orders of a side, 0 of both, in the order of their joining."""
+        """0: of both sides, in the order of their joining."""
         cdef int64_t at
         cdef int32_t slot
         with gil:
@@ -635,7 +628,7 @@ cdef class OrderBook:
         return 0
 
     cdef int _take_offers(self, int64_t row) except -1 nogil:
-        """Replace all orders by those of a whole book, unless they are the same."""
+        """Replace all orders by a whole book's, unless they are the same."""
         cdef int64_t at, same = 0, count = self.offers_used
         cdef int32_t slot
         cdef Offer* offer
@@ -659,7 +652,6 @@ cdef class OrderBook:
     # Messages
 
     cdef int _end(self, bint whole) except -1 nogil:
-        """Write the message that is due."""
         cdef int64_t at
         cdef int64_t* out
         cdef Level* level
@@ -691,7 +683,7 @@ cdef class OrderBook:
     # Orders and levels
 
     cdef int _join(self, int64_t number, int8_t side, int64_t ticks, int64_t lots) except -1 nogil:
-        """Add an order to the end of its queue, with the next rank."""
+        """To the end of its queue, with the next rank."""
         cdef int32_t slot = self._enter(number, self.next_rank, side, ticks, lots)
         self._row(KIND_REST, self.next_rank, 0, side, ticks, lots)
         self.next_rank += 1
@@ -714,12 +706,12 @@ cdef class OrderBook:
         return slot
 
     cdef int _leave(self, int32_t slot) except -1 nogil:
-        """Remove an order, with the rows of its cancellation if it has lots."""
+        """With the rows of its cancellation if it has lots."""
         self._empty(slot)
         return self._forget(slot)
 
     cdef int _empty(self, int32_t slot) except -1 nogil:
-        """Cancel the lots of an order, but keep its id."""
+        """Its id is kept."""
         cdef Order* order = &self.orders[slot]
         if order.lots:
             self._row(
@@ -738,7 +730,7 @@ cdef class OrderBook:
         return self._level_row(order)
 
     cdef int _take_lots(self, int32_t slot, int64_t lots) except -1 nogil:
-        """Remove lots from an order; one without any leaves its queue."""
+        """An order without any leaves its queue."""
         cdef Order* order = &self.orders[slot]
         cdef Level* level = &self.levels[order.level]
         order.lots -= lots
@@ -843,7 +835,6 @@ cdef class OrderBook:
         self, const int64_t[::1] kind, const int64_t[::1] order_id, const int64_t[::1] other_id,
         const int64_t[::1] side, const int64_t[::1] ticks, const int64_t[::1] lots, const int64_t[::1] update_id,
     ) -> None:
-        """Take the rows of a log that `replay` applies."""
         self.kind, self.order_id, self.other_id, self.side = kind, order_id, other_id, side
         self.row_ticks, self.row_lots, self.update_id = ticks, lots, update_id
 

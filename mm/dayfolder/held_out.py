@@ -30,7 +30,7 @@ def held_days(data_root: Path) -> Held:
         return {}
     except NotADirectoryError:
         raise BrokenFile(
-            "{data_root} {}: is no folder; name the one that has the symbols' folders", data_root
+            "{data_root} {}: is no folder; name the folder that holds the symbols' folders", data_root
         ) from None
     except (OSError, ValueError, AttributeError) as error:
         raise BrokenFile(f"{path}: cannot be read ({error}), so which days are held out is unknown; mend it") from error

@@ -183,7 +183,7 @@ def event_of(row: int, cells: Mapping[str, str]) -> Event:
 
 
 def read_gaps(path: Path, findings: DefectList) -> Iterator[Event]:
-    """Unreadable events are findings and left out."""
+    """The events of the gaps file; unreadable ones are findings, and left out."""
     in_ledger = {"event": "type", "details": "details_json"}
     yield from _events(path, GAP_COLUMNS, [in_ledger.get(name, name) for name in GAP_COLUMNS], findings)
 
@@ -230,7 +230,7 @@ def is_halt(event: Event) -> bool:
 
 
 def halts(events: Iterable[Event]) -> list[tuple[int, int | None, str]]:
-    """Reports of begin and end, µs, and status."""
+    """When begin and end (None: not yet) of each halt were reported, µs, and its status."""
     spans: list[tuple[int, int | None, str]] = []
     for event in events:
         if event.kind != "exchange_info":
@@ -248,7 +248,7 @@ def ids_begin_anew(event: Event) -> bool:
 
 
 def explained_ids(events: "Iterable[Event]", kind: str) -> IdRanges:
-    """Trades' ids include rows of no execution."""
+    """Ids in the holes that events of *kind* declare; of trades also rows that were no execution."""
     ids = IdRanges()
     for event in events:
         details, number = event.details, event.details.get("trade_id")

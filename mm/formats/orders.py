@@ -49,7 +49,7 @@ def log_us(recv_us: "Ints", exch_us: "Ints") -> "Ints":
 
 
 class Commands(NamedTuple):
-    """Commands of `OrderBook.play`, as columns; times are those of the log."""
+    """Commands of `OrderBook.play`, as columns, with the times of the log."""
 
     us: "Ints"
     op: "Bytes"

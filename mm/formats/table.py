@@ -1,4 +1,4 @@
-"""Tables of one's own, CSV or Parquet, as messages for the import; `TableColumns` names the columns.
+"""Your own tables, CSV or Parquet, as messages for the import; `TableColumns` names the columns.
 
 A file has trades, level changes, or whole books: one level a row (long), or one book a row (wide). Rows of one kind,
 time and id are one message. Times are µs of UTC; the first row tells a number column's unit, unless stated.

@@ -12,7 +12,7 @@ from mm.backtest.fills.base cimport Order
 cdef class GatewayVenue(OrderVenue):
     cdef list messages                  # not yet collected
     cdef bint binds                     # whether balances bind orders; the margin of contracts is the exchange's to judge
-    cdef bint funds_known               # whether the balances below are those of the exchange
+    cdef bint funds_known               # whether the balances below are the exchange's
     cdef int64_t held_lots              # base asset that is free, or locked by our orders of this symbol
     cdef wide held_e16                  # quote asset, likewise, 1e-16
     cdef int64_t sends_from_us[2]       # since when orders leave again; sells, buys

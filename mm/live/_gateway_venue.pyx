@@ -26,12 +26,7 @@ cdef int64_t NO_MORE_AMENDS = 1 << 62   # number of amendments of an order that 
 
 
 cdef class GatewayVenue(OrderVenue):
-    """Orders that are sent out of this process; whether and when they arrive is not known here.
-
-    Args:
-        orders: Our orders and account.
-        rules: ``mm.backtest.rules.Rules``.
-    """
+    """Orders that are sent out of this process; whether and when they arrive is not known here."""
 
     def __init__(self, orders: OwnOrders, rules: object) -> None:
         OrderVenue.__init__(self, orders, rules)
@@ -99,7 +94,6 @@ cdef class GatewayVenue(OrderVenue):
     # ------------------------------------------------------------------ reports of the gateway
 
     cdef int accepted(self, int64_t order_id, int64_t us) except -1:
-        """Mark an order as resting; a second acceptance has no effect."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         if order is NULL or order.status != SENT:
             return 0
@@ -110,7 +104,6 @@ cdef class GatewayVenue(OrderVenue):
         return 1
 
     cdef int rejected(self, int64_t order_id, int64_t us, int reason) except -1:
-        """End an order that the exchange rejected."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         if order is NULL:
             return 0
@@ -127,7 +120,7 @@ cdef class GatewayVenue(OrderVenue):
 
         A fee in the base asset (*fee_lots*) is deducted from the change of the position, and *fee_e8* is the value of
         the whole fee in the quote asset: a buy of 10 lots with a fee of one lot is booked as 9 lots and a fee of the
-        price of one lot, so that position and cash equal those of the exchange.
+        price of one lot, so that position and cash equal the exchange's.
         """
         cdef OwnOrders orders = self.orders
         cdef Order* order = orders_find(&orders.open, order_id)
@@ -152,7 +145,6 @@ cdef class GatewayVenue(OrderVenue):
         return record_state(&orders.records, us, &orders.account, orders.open.count)
 
     cdef int closed(self, int64_t order_id, int64_t us, bint expired) except -1:
-        """End an order that no longer rests."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         if order is NULL:
             return 0
@@ -196,7 +188,6 @@ cdef class GatewayVenue(OrderVenue):
         return 1
 
     cdef int open_again(self, int64_t order_id) except -1:
-        """Record that the cancel of an order failed: the order is still open."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         if order is NULL or order.cancel_req_us == NEVER:
             return 0

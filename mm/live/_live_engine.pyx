@@ -45,10 +45,6 @@ cdef class LiveEngine:
     Args:
         quotes: A compiled quote model, or any object with ``quote(view)``.
         rules: The rules of the run; its lot may be finer than the exchange's step.
-
-    Attributes:
-        manager: The order manager.
-        now_us: The latest instant so far.
     """
 
     cdef readonly OrderManager manager
@@ -82,12 +78,10 @@ cdef class LiveEngine:
 
     @property
     def inventory_lots(self) -> int:
-        """Position, in lots."""
         return self.venue.orders.account.inventory_lots
 
     @property
     def cash(self) -> float:
-        """Cash of the run's account, in the quote asset."""
         return self.venue.orders.cash
 
     @property
@@ -134,7 +128,7 @@ cdef class LiveEngine:
         buffer.drop(buffer.events)
 
     def feed_other(self, name: str, events: Sequence[FeedEvent]) -> None:
-        """Add events of another market of the run, in order."""
+        """In order."""
         self.manager.feed_other(name, events)
 
     cdef int turn(self, int64_t until_us) except -1:
@@ -152,7 +146,6 @@ cdef class LiveEngine:
         return 0
 
     cdef int happen(self, int64_t event) except -1:
-        """Apply an event of the buffer."""
         cdef EventBuffer buffer = self.buffer
         cdef int64_t row = buffer.first_row[event], rows = buffer.first_row[event + 1] - row, us
         cdef int kind = buffer.kind[event]
@@ -231,7 +224,6 @@ cdef class LiveEngine:
         self.cover(self.now_us)
 
     def accepted(self, order_id: int, us: int) -> None:
-        """Report that the exchange accepted an order."""
         self.venue.accepted(order_id, max(us, self.now_us))
         watch_sides(self.venue, self.now_us)
 
@@ -242,17 +234,11 @@ cdef class LiveEngine:
     def filled(
         self, order_id: int, us: int, side: int, ticks: int, lots: int, fee_lots: int, fee_e8: int, took: bool
     ) -> None:
-        """Report an execution; one of an order that is not open here has the order id 0 in the journal.
+        """An execution; one of an order that is not open here has the order id 0 in the journal.
 
         Args:
-            order_id: Id of the order.
-            us: Instant of the report.
-            side: +1 bought, -1 sold.
-            ticks: Price.
-            lots: Quantity.
             fee_lots: Fee paid in the base asset, in lots.
             fee_e8: Value of the whole fee, in 1e-8 of the quote asset.
-            took: Whether our order was the taker.
         """
         cdef OwnOrders orders = self.venue.orders
         if orders.records.state.rows == 0:  # a fill of an earlier run, before the first book: the position before it
@@ -265,7 +251,7 @@ cdef class LiveEngine:
         self.venue.orders.paid(max(us, self.now_us), funding_e8)
 
     def closed(self, order_id: int, us: int, expired: bool) -> None:
-        """Report that an order no longer rests, without a last fill."""
+        """Without a last fill."""
         self.venue.closed(order_id, max(us, self.now_us), expired)
         watch_sides(self.venue, self.now_us)
 
@@ -279,7 +265,6 @@ cdef class LiveEngine:
         self.venue.amend_failed(order_id, refused)
 
     def open_again(self, order_id: int) -> None:
-        """Report that a cancel failed: the order is still open."""
         self.venue.open_again(order_id)
 
     def hold(self, side: int, until_us: int) -> None:

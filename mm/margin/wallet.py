@@ -268,7 +268,7 @@ class Wallet:
         return self.cross_e8 + self.cross_unrealised_e8 - needed_e8
 
     def equity_e8(self, contract: Contract) -> int:
-        """A position's own margin balance if isolated, else that of all cross positions."""
+        """Margin balance of an isolated position; for a cross position, the margin balance of all of them."""
         if contract.isolated:
             return contract.wallet_e8 + contract.unrealised_e8
         return self.cross_e8 + self.cross_unrealised_e8

@@ -270,14 +270,14 @@ cdef class Side:
         return self.room[self.begin].key if self.count else None
 
     def qty_at(self, key: int) -> str | None:
-        """Quantity of the level *key*; None without the level."""
+        """None without the level."""
         cdef Py_ssize_t at = self.place_of(key)
         if at == self.count or self.room[self.begin + at].key != key:
             return None
         return self.texts(self.room + self.begin + at)[1]
 
     def count_to(self, key: int) -> int:
-        """Return the number of levels from the best to *key*, both included."""
+        """From the best to *key*, both included."""
         return self.count - self.place_of(key)
 
     def quantities(self, key: int) -> dict[int, int]:
@@ -384,7 +384,7 @@ cdef class Side:
         return level
 
     cdef int widen(self) except -1:
-        """Reallocate with at least as much free space before and after the levels as they occupy."""
+        """With at least as much free space before and after the levels as they occupy."""
         cdef Py_ssize_t size = 3 * self.count + FIRST_ROOM
         cdef Level* room = <Level*> PyMem_Malloc(size * sizeof(Level))
         if room is NULL:
@@ -477,7 +477,6 @@ cdef char* reserve(Text* text, Py_ssize_t count) except NULL nogil:
 
 
 cdef inline int places_of(int64_t value_e8) noexcept nogil:
-    """Return how many decimal places a number needs."""
     cdef int places = 8
     if value_e8 % 100000000 == 0:
         return 0
@@ -494,7 +493,6 @@ cdef inline char* put_bytes(char* p, const char* text, Py_ssize_t count) noexcep
 
 
 cdef inline char* put_number(char* p, int64_t number, char after) noexcept nogil:
-    """Append a number of at least 0 and a character."""
     p = put_whole(p, <uint64_t> number)
     p[0] = after
     return p + 1
@@ -613,8 +611,8 @@ cdef class MessageColumns:
                 (bids if self.side[row] > 0 else asks).set(self.side[row] * level.key, &level)
 
     def latest(self, bint trades) -> tuple[int, int, int]:
-        """Return the number of the trades, or of the depth messages, written so far, the arrival of the last of them,
-        and the latest of their exchange times; zeros without any.
+        """Number of the trades, or depth messages, written so far, the arrival of the last, and the latest exchange
+        time; zeros without any.
         """
         cdef Py_ssize_t at, count = 0
         cdef int64_t us = 0, exch_us = 0
@@ -712,7 +710,7 @@ cdef class MessageColumns:
         return False
 
     cdef int replace(self, Side side, Py_ssize_t row, Level* before) except -1 nogil:
-        """Apply a row, and keep the level that it replaces; one of nothing if there was none."""
+        """And keep the level that it replaces, empty if there was none."""
         cdef int64_t key = side.sign * self.price[row]
         cdef Py_ssize_t place = side.place(key)
         cdef Level level
@@ -803,7 +801,6 @@ cdef class MessageColumns:
         return 0
 
     cdef inline char* put_head(self, char* p, int64_t seq, const char* run, Py_ssize_t run_size) noexcept nogil:
-        """Append the first four cells of a frame or a trade."""
         p = put_number(p, self.exch_us[self.at] // 1000, c",")
         p = put_number(p, self.us[self.at] // 1000, c",")
         p = put_number(p, seq, c",")

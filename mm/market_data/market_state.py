@@ -1,8 +1,7 @@
 """State machine of one symbol's market: messages in, verdicts and events out; no sockets, timers or files.
 
 `Arbiter` merges the messages of all connections into one feed; depth messages and snapshots update the book
-(`BookState`), trades the trade sequence (`TradeState`). Subscribers get each event: a writer of day folders, the
-requests for missing trades, a trading strategy.
+(`BookState`), trades the trade sequence (`TradeState`). Subscribers get each event.
 
 Two connections batch the same ids differently, with different losses and delays. A batch that another connection has
 covered completely is dropped; one that only overlaps passes, because quantities are absolute. A batch that does not

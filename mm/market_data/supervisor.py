@@ -27,6 +27,7 @@ class Restarts:
     """Runs several recorders until all have ended for good.
 
     Args:
+        due: Returns whether a recorder that died is to be started again.
         spread_s: Time between starts, so that not all connect at once.
     """
 

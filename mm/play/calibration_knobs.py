@@ -58,7 +58,7 @@ class Calibration:
     calib_reference: str = knob(
         "auto",
         one_of("auto", "mid", "micro", "best", "sweep"),
-        "Reference price of distances; `auto`: the one that predicts best (a schedule chooses on its first training "
+        "Reference price of distances; `auto`: whichever predicts best (a schedule chooses on its first training "
         "window), or with CALIB_FILLS the mid, because quotes are placed at distances from the mid.",
         common="Reference price of distances",
         argument="reference",

@@ -176,7 +176,7 @@ def recorded_account(
     limits: object,
     recording: Callable[[], Recording],
 ) -> "AccountResult":
-    """A backtest of an account, and that of each symbol; each verdict allows for its own days."""
+    """Backtests of an account and of each of its symbols; each verdict allows for its own days."""
     results = {symbol: recorded(one, designs[symbol], recording()) for symbol, one in result.results.items()}
     result = replace(result, results=results)
     if result.series is None:
@@ -199,7 +199,7 @@ def account_design(designs: Mapping[str, Design], limits: object) -> Design:
 
 
 def days_of_account(days_by_symbol: "Mapping[str, Sequence[PlayedDay]]") -> list["PlayedDay"]:
-    """The days of any symbol, as those of one market, named after all."""
+    """The days of all symbols, as days of one market named after all of them."""
     played: dict[str, list[PlayedDay]] = {}
     for day in [day for each in days_by_symbol.values() for day in each]:
         played.setdefault(day.day, []).append(day)

@@ -28,27 +28,13 @@ cdef enum Activation:  # indices into ACTIVATIONS
 
 
 cdef class Head:
-    """Base of what computes a row of outputs from a row of inputs: override ``forward``.
-
-    Attributes:
-        inputs: Number of inputs.
-    """
+    """Base of what computes a row of outputs from a row of inputs: override ``forward``."""
 
     cdef void forward(self, const double* x, double* y) noexcept nogil:
         """Compute one row: *x* is double[inputs], *y* receives double[outputs]."""
 
     def predict(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the outputs of each row.
-
-        Args:
-            x: float64[rows, inputs].
-
-        Returns:
-            float64[rows, outputs].
-
-        Raises:
-            ValueError: If a row has another number of inputs.
-        """
+        """float64[rows, inputs] to float64[rows, outputs]."""
         cdef const double[:, ::1] given
         cdef double[:, ::1] found
         cdef int64_t row, rows
@@ -68,15 +54,6 @@ cdef class Network(Head):
     """A dense network; each layer is ``activation(x·W + b)``.
 
     It owns its work arrays: calls of one network must not overlap.
-
-    Args:
-        weights: Per layer, float64[inputs, outputs]; the outputs of a layer are the inputs of the next.
-        biases: Per layer, float64[outputs].
-        activations: Per layer, the name of its activation, one of ``ACTIVATIONS``.
-
-    Attributes:
-        shape: Inputs, then the outputs of each layer.
-        activations: As given.
 
     Raises:
         ValueError: If the arrays are not a valid network, or have a number that is not finite.
@@ -167,7 +144,6 @@ cdef inline double logistic(double x) noexcept nogil:
 def _checked(
     weights: list[NDArray[np.float64]], biases: list[NDArray[np.float64]], activations: Sequence[str]
 ) -> tuple[int, ...]:
-    """Return the number of inputs and the outputs of each layer, after checking the arrays."""
     if not weights or not len(weights) == len(biases) == len(activations):
         raise ValueError(
             f"{len(weights)} tables of weights, {len(biases)} rows of biases, {len(activations)} activations; "
@@ -281,15 +257,10 @@ cdef class Predictor:
     mid, in ticks. It owns its work arrays: calls of one predictor must not overlap.
 
     Args:
-        heads: One kernel, or those of bids and asks, of equal inputs.
+        heads: One kernel, or one for bids and one for asks, of equal inputs.
         mean: float64[inputs].
         scale: float64[inputs], above 0.
-        priced: Whether each input is a price.
         tick: The price step, quote asset.
-
-    Attributes:
-        heads: As given.
-        inputs: Number of inputs in a row.
 
     Raises:
         ValueError: If the arguments are inconsistent.
@@ -349,12 +320,6 @@ cdef class Predictor:
             rows: float64[rows, inputs], NaN where a signal is not defined.
             mid_ticks: float64[rows], the mid in ticks, NaN without one.
             head: Index of the kernel: 0 for bids or the only one, 1 for asks.
-
-        Returns:
-            float64[rows], NaN where an input is.
-
-        Raises:
-            ValueError: If a row has another number of inputs, or there is no such kernel.
         """
         cdef const double[:, ::1] given
         cdef const double[::1] mids

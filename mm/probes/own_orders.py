@@ -1,15 +1,15 @@
 """The exponent of ``queue_prob_power`` under which our orders would have filled when they did.
 
-Each order is played on its recorded day without our orders, for a grid of exponents. A print at its price that passed
-it by says that something was ahead just before, its first fill that nothing was any more. An end without fill says
-nothing itself: cancellations may have emptied the queue since. The model's lots ahead e (below 0: printed since the
-front was reached) are logistic around the true ones, with a scale that grows as the root of the lots ahead on
-arrival, as sums of cancellations do:
+Each order is played on its recorded day without our orders, for a grid of exponents. A print that passed it by at its
+price shows that lots were ahead just before; its first fill shows that none were left. An end without a fill shows
+nothing: cancellations may have emptied the queue since. The model's lots ahead e (below 0: printed since the front was
+reached) are logistic around the true lots, with a scale that grows as the root of the lots ahead on arrival, as sums of
+cancellations do:
 
     passed by: probability that the true lots are above 0      filled next: and are not at the fill
 
-The exponent maximises the likelihood; its interval has the exponents at which the slope of the likelihood, by blocks of
-three minutes, is not told from 0.
+The exponent maximises the likelihood. Its interval holds the exponents whose slope of the likelihood, by blocks of
+three minutes, does not differ significantly from 0.
 """
 
 from bisect import bisect
@@ -363,8 +363,8 @@ def _best(losses: "Floats", us: "Ints") -> tuple[Estimate, str]:
 def _ends(slope: "Floats", at: int) -> tuple[float, float]:
     """ln n below and above the exponent *at* at which the slope, in half intervals, reaches -1 and 1.
 
-    Far from the best exponent the likelihood is no parabola, and its slope varies less where it is flat. Without an end
-    it is that of the tried exponents.
+    Far from the best exponent the likelihood is no parabola, and its slope varies less where it is flat. Without an
+    end, the end of the tried exponents counts.
     """
     tried = np.log(EXPONENTS)
     ends = []

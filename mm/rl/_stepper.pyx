@@ -2,7 +2,7 @@
 """The loop between two decisions: takes an action, plays to the next decision, returns observation and reward.
 
 A decision is made at a requote. To make it outside, the requote that needs it leaves our orders unchanged (`Driven`),
-the engine stops there, and the requote is repeated once the action is set. The result equals that of a backtest whose
+the engine stops there, and the requote is repeated once the action is set. The result equals a backtest's whose
 quote model decides at that requote itself (tests/rl/test_stepper.py).
 """
 
@@ -39,11 +39,7 @@ cdef double STEEPEST = 20.0             # upper bound of the exponent of a utili
 
 
 cdef class Driven(Step):
-    """The strategy of an agent whose actions are set from outside.
-
-    Args:
-        terms: Observations of the agent, and the meaning of its actions.
-    """
+    """The strategy of an agent whose actions are set from outside."""
 
     cdef Agent agent
     cdef bint acts                      # whether the action of the due decision is set
@@ -68,10 +64,7 @@ cdef class Stepper:
     """One episode: an external agent on a paper exchange with its tape attached.
 
     Args:
-        exchange: The exchange, whose quote model is *driven*.
-        driven: The agent's strategy.
         start_us: Start of the episode.
-        end_us: End of the tape.
         reward: One of ``REWARDS``.
         weight: For ``spread_inventory`` phi, in ticks/(clip·s); for ``utility`` gamma, in 1/(tick·clip).
 
@@ -79,7 +72,6 @@ cdef class Stepper:
         equity: Cash and inventory at the mid, in the quote asset.
         inventory: In the base asset.
         decisions: Number of decisions made.
-        ended: Whether the tape has ended.
     """
 
     cdef OrderManager manager
@@ -121,7 +113,6 @@ cdef class Stepper:
         return 0
 
     cdef void value(self) noexcept nogil:
-        """Update equity and inventory."""
         cdef wide twice = 2 * cash_e16(&self.manager.orders.account)
         twice += (
             <wide> self.manager.orders.account.inventory_lots
@@ -169,18 +160,18 @@ cdef class Stepper:
         return np.array([self.driven.agent.seen[place] for place in range(self.driven.agent.inputs)])
 
     def fills(self) -> list[tuple[int, int, int, int, int]]:
-        """Return the fills so far, each as instant, order id, side, ticks, lots."""
+        """Each as instant, order id, side, ticks, lots."""
         found: list[tuple[int, int, int, int, int]] = self.all_fills(0)
         return found
 
     def choose(self, const double[::1] action) -> None:
-        """Set the next action: bid offset, ask offset, size; raise ValueError if it is invalid."""
+        """Bid offset, ask offset, size; ValueError if invalid."""
         if action.shape[0] != 3 or isnan(action[0] + action[1] + action[2]):
             raise ValueError(f"the action is {np.asarray(action)}; it must be three numbers from -1 to 1")
         self.driven.agent.choose(&action[0])
 
     def pick(self, int choice) -> None:
-        """Set the next action by its index; raise ValueError if there is none."""
+        """By index; ValueError if there is none."""
         if not 0 <= choice < CHOICES:
             raise ValueError(f"the action is {choice}; it must be a number from 0 to {CHOICES - 1}")
         self.driven.agent.pick(choice)

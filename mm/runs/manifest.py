@@ -24,7 +24,7 @@ ALLOW_FOR_TRIALS = (SUMMARY, SWEEP, EVALUATION)
 """Names of the results that allow for the trials on record."""
 MANIFEST = "run_manifest.json"
 ACCOUNTS = {"backtest": "account", "walkforward": "account_walkforward"}
-"""The kinds of runs of several symbols of one account, by the kind of each symbol's alone."""
+"""Kinds of runs of several symbols of one account, by the kind of a run of one symbol."""
 SCHEMA_VERSION = 1
 _CHUNK = 1 << 20
 Entry = dict[str, Any]
@@ -66,6 +66,7 @@ def output_entry(folder: Path, path: Path, rows: int | None, sha256: str | None 
 
 
 def content_of(entry: Entry) -> str:
+    """Hash of a file; of a result that allows for trials, without the trials on record."""
     sha256: str = entry.get("own_sha256") or entry["sha256"]
     return sha256
 
@@ -149,7 +150,7 @@ def peak_rss_mb() -> float | None:
     return None
 
 
-_MOST = 4  # maximum of numbers for a kind that is not listed here
+_MOST = 4  # numbers shown of a kind that is not listed here
 _MISSING = object()
 _TRADED = ("pnl_quoting", "pnl_total", "n_fills", "sharpe", "max_drawdown")
 _OF_KIND: Mapping[str, tuple[str, ...]] = {
@@ -167,6 +168,7 @@ _OF_KIND: Mapping[str, tuple[str, ...]] = {
 
 
 def headlines(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The main numbers of a run; no Sharpe ratio of fewer than `SHARPE_DAYS` days."""
     summary = manifest["summary"]
     wanted = _OF_KIND.get(manifest["kind"])
     if wanted is None:
@@ -200,7 +202,7 @@ def flat(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def shown(value: Any) -> str:
-    """At most six digits, and any other value as JSON text."""
+    """A float with at most six digits, None as ``null``."""
     if isinstance(value, float):
         return f"{value:.6g}"
     return "null" if value is None else str(value)

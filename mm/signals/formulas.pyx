@@ -21,7 +21,7 @@ cdef int64_t NO_END = 1 << 62           # end time of the mid in force
 
 
 cdef inline double quantity(int64_t lots, double lot_e8) noexcept nogil:
-    """Return lots in the base asset: the float nearest to the decimal."""
+    """The float nearest to the decimal."""
     return <double> lots * lot_e8 / 1e8
 
 
@@ -107,9 +107,7 @@ cdef class Depth(Signal):
     """Displayed quantity at the best levels, base asset.
 
     Args:
-        levels: Number of levels of each side.
         side: +1 for bids, -1 for asks, 0 for both.
-        lot_e8: Lot size of the tape, 1e-8 of the base asset.
     """
 
     cdef int side
@@ -149,7 +147,7 @@ cdef struct Ring:
 
 
 cdef inline Entry* ring_at(const Ring* ring, int64_t place) noexcept nogil:
-    """Return the entry at an index, counted from the oldest."""
+    """Counted from the oldest."""
     return &ring.entries[(ring.head + place) & ring.mask]
 
 
@@ -167,7 +165,6 @@ cdef int ring_grow(Ring* ring) except -1 nogil:
 
 
 cdef inline int ring_push(Ring* ring, int64_t us, int64_t value) except -1 nogil:
-    """Add the newest entry."""
     cdef Entry* entry
     if ring.entries is NULL or ring.count > ring.mask:
         ring_grow(ring)
@@ -179,7 +176,6 @@ cdef inline int ring_push(Ring* ring, int64_t us, int64_t value) except -1 nogil
 
 
 cdef inline void ring_pop(Ring* ring) noexcept nogil:
-    """Remove the oldest entry."""
     ring.sum -= ring.entries[ring.head].value
     ring.head = (ring.head + 1) & ring.mask
     ring.count -= 1
@@ -241,9 +237,7 @@ cdef class OrderFlow(Windowed):
     """Order-flow imbalance over the best levels, of a diff or summed over a window, base asset.
 
     Args:
-        levels: Number of levels to sum over.
         window_us: The window, µs; 0 for single diffs.
-        lot_e8: Lot size of the tape, 1e-8 of the base asset.
     """
 
     cdef int64_t known_us               # time of the last diff without a defined flow; all later flow is included

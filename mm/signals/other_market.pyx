@@ -35,8 +35,6 @@ cdef class OtherMarket:
     steps.
 
     Args:
-        name: Its name in the run.
-        grid: Its price and quantity steps.
         tapes: Its days in order of time; none if it is fed.
         delay_us: Time from an event's instant on the tape until it arrives.
         signals: Its own signals; they see its events at their arrival.
@@ -89,7 +87,6 @@ cdef class OtherMarket:
         self, int kind, int64_t us, int64_t seq,
         const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows,
     ) except -1 nogil:
-        """Take an event at its arrival."""
         if kind == GAP:
             self.broken += 1
         else:
@@ -99,7 +96,7 @@ cdef class OtherMarket:
         return self.signals.take(kind, us, seq, side, ticks, lots, rows)
 
     cdef int turn(self) except -1:
-        """Begin the next tape; without one, the market is unknown from here on."""
+        """Without a further tape the market is unknown from here on."""
         cdef const int64_t[::1] event_us, recv_seq, first_row, ticks, lots, late_us
         cdef const int8_t[::1] side
         cdef const uint8_t[::1] kind
@@ -134,7 +131,6 @@ cdef class OtherMarket:
             self.fed_us = self.fed[0][1] + self.delay_us
 
     cdef int take_fed(self, int64_t us) except -1:
-        """Take the fed events that have arrived."""
         cdef const int8_t[::1] side
         cdef const int64_t[::1] ticks, lots
         cdef int64_t at_us
@@ -234,12 +230,7 @@ cdef class OtherMarket:
 
 
 cdef class OtherSignal(Signal):
-    """A signal of another market, at each diff of the run's own: its last value that had arrived by then.
-
-    Args:
-        other: The other market.
-        place: Position of the signal in the other market's set.
-    """
+    """A signal of another market, at each diff of the run's own: its last value that had arrived by then."""
 
     cdef OtherMarket other
     cdef int place
@@ -255,12 +246,7 @@ cdef class OtherSignal(Signal):
 
 
 cdef class Basis(Signal):
-    """Mid of another market over our own, in basis points of log price.
-
-    Args:
-        other: The other market.
-        tick_e8: Our price step, 1e-8 of the quote asset.
-    """
+    """Mid of another market over our own, in basis points of log price."""
 
     cdef OtherMarket other
     cdef double tick_e8
@@ -297,10 +283,9 @@ cdef class OtherReturn(Signal):
 
 
 cdef class Divergence(Signal):
-    """Log return of another market's mid over a window less that of our own, basis points.
+    """Log return of another market's mid over a window less our own, basis points.
 
     Args:
-        theirs: Return of the other market.
         ours: Momentum of our own mid over the same window, ticks.
     """
 

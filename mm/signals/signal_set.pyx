@@ -62,8 +62,6 @@ cdef class Prediction(Signal):
 
     Args:
         predictor: Its compiled kernels, not shared with other signals.
-        head: Index of the kernel.
-        sources: Input signals, in the order of the predictor's inputs; the set calls them before this signal.
         distance_ticks: The last input of a predictor that takes a distance; None for others.
     """
 
@@ -212,7 +210,7 @@ cdef class OwnSignal(Signal):
         return 0
 
     cdef object call(self, const Now* now, str hook, object method, tuple more):
-        """Return the result of a hook; an error in the hook becomes a ModelError with the hook's name."""
+        """An error in the hook becomes a ModelError with the hook's name."""
         self.book.now = now
         cdef bytes name = hook.encode()
         before = begin_call(self.model, name)
@@ -230,7 +228,6 @@ cdef class OwnSignal(Signal):
 
 
 cdef void nearest_fill(Nearest* side, const Book* book) noexcept nogil:
-    """Fill the stored levels from the book, after the last one."""
     cdef int64_t ticks
     if side.count:
         ticks = book_after(book, <int> side.side, side.ticks[side.count - 1])
@@ -274,7 +271,7 @@ cdef void nearest_put(Nearest* side, int64_t ticks, int64_t lots) noexcept nogil
 
 
 def in_order(signal: Signal) -> list[Signal]:
-    """Return a signal after all that it reads, each after those that it reads itself."""
+    """After all that it reads, each after those that it reads itself."""
     return [*(one for source in signal.sources for one in in_order(source)), signal]
 
 
@@ -289,11 +286,8 @@ cdef class SignalSet:
         step_lots: Lots of the tape in an order step.
 
     Attributes:
-        names: Names of the signals, in the given order.
-        signals: The signals, in the given order.
         row_us: Timestamp of the last row, µs.
         row_seq: ``recv_seq`` of the last row; -1 before the first.
-        rows: Number of rows so far.
     """
 
     def __init__(self, named: Sequence[tuple[str, Signal]], step_lots: int = 1) -> None:
@@ -383,7 +377,6 @@ cdef class SignalSet:
     cdef int take_diff(
         self, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows
     ) except -1 nogil:
-        """Apply a diff to the book, and update the signals."""
         cdef Now* now = &self.now
         cdef bint had_both = now.both
         cdef int64_t row
@@ -416,7 +409,6 @@ cdef class SignalSet:
         return 0
 
     cdef int take_print(self, int64_t side, int64_t ticks, int64_t lots) except -1 nogil:
-        """Update the signals with a print."""
         cdef int place
         if self.cancels:
             if self.taken_count == self.taken_room:
@@ -455,7 +447,6 @@ cdef class SignalSet:
         return total
 
     cdef void look(self) noexcept nogil:
-        """Update best prices, lots and mid from the book."""
         cdef Now* now = &self.now
         cdef int64_t bid = self.book.best_bid, ask = self.book.best_ask
         now.bid_ticks, now.ask_ticks = bid, ask
@@ -502,7 +493,7 @@ cdef class SignalSet:
         return None if self.rows == before else self.last()
 
     def last(self) -> dict[str, float | None]:
-        """Return the last row, in the format of `feed`."""
+        """In the format of `feed`."""
         cdef int place
         return {
             name: None if isnan(self.values[place]) else self.values[place] for place, name in enumerate(self.names)
@@ -550,7 +541,7 @@ cdef class SignalSet:
 
 
 cdef inline int show_book(Signal signal, const Now* now) except -1 nogil:
-    """Update a signal with a diff, unless a side that it needs is empty."""
+    """Unless a side that the signal needs is empty."""
     if now.both or signal.one_sided:
         return signal.on_book(now)
     signal.value = NAN
@@ -558,7 +549,7 @@ cdef inline int show_book(Signal signal, const Now* now) except -1 nogil:
 
 
 cdef inline int begin_one(Signal signal, const Now* now, bint always) except -1 nogil:
-    """Reset a signal, *always* or if it needs both sides."""
+    """*always*, or if it needs both sides."""
     if not always and signal.one_sided:
         return 0
     signal.value = NAN

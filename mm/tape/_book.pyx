@@ -14,7 +14,7 @@ from mm.tape._memory cimport prefer_large_pages, prefetch
 Rows = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]  # side, ticks, lots
 
 WINDOW_MARGIN_TICKS = <int64_t> MARGIN_TICKS  # type: int
-cdef int64_t AHEAD = 256  # rows to prefetch after those of a message, mostly the rows of later ones
+cdef int64_t AHEAD = 256  # rows to prefetch after a message's, mostly the rows of later ones
 LEVEL_PAGE = PAGE_TICKS  # type: int
 EVERY = MARK_EVERY  # type: int
 
@@ -290,10 +290,6 @@ cdef int window_for(const int64_t* ticks, int64_t rows, int64_t* lo, int64_t* hi
 
 
 cdef class CompiledBook:
-    """Python interface of the compiled book, which tests compare with the Python version.
-
-    Prices are ticks, quantities lots, ``side`` +1 for bids and -1 for asks; a price of 0 means none.
-    """
 
     cdef Book book
 
@@ -422,7 +418,7 @@ cdef class TapeReplay:
         return path[:used].copy()
 
     cdef bint moved(self) noexcept nogil:
-        """Read the best prices and lots; return whether any changed."""
+        """Whether best prices or lots changed."""
         cdef int64_t bid = self.book.best_bid, ask = self.book.best_ask
         cdef int64_t bid_lots = book_lots_at(&self.book, 1, bid) if bid else 0
         cdef int64_t ask_lots = book_lots_at(&self.book, -1, ask) if ask else 0

@@ -19,7 +19,7 @@ from mm.errors import BrokenFile, OffGrid
 from mm.instrument import short_text
 
 DIFF_NUMBERS = ("recv_us", "recv_seq", "run", "exchange_us", "first_id", "last_id", "size")
-"""The numbers of a depth message, in the order of `DiffParser.take`; *size* is that of its levels."""
+"""The numbers of a depth message, in the order of `DiffParser.take`; *size* counts its levels."""
 
 cpdef enum Cell:
     """The type of a table's column; the cells of WORD columns are positions in ``words``."""
@@ -91,7 +91,7 @@ cdef class Words:
             self.recent[slot].size = -1
 
     cdef int64_t code(self, const char* text, Py_ssize_t size) except -2 nogil:
-        """Return the number of a word, -1 if it is too long."""
+        """-1 if a word is too long."""
         cdef int i
         cdef Recent* slot
         # A run id is in every row and changes a few times a day: comparing bytes avoids a string and a look-up.

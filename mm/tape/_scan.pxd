@@ -48,7 +48,7 @@ cdef inline uint64_t steps_of(const Grid* grid, uint64_t value) noexcept nogil:
 
 
 cdef inline bint on_grid(Grid* grid, uint64_t value) noexcept nogil:
-    """Return True if *value* is a whole number of steps; a grid that is not fixed is refined if necessary."""
+    """A grid that is not fixed is refined if necessary."""
     cdef uint64_t step, rest
     if steps_of(grid, value) <= grid.limit:
         return True

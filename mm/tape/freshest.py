@@ -1,4 +1,4 @@
-"""The freshest book of a contract: that of its depth messages, under best prices (`bookTicker`) of a higher update id.
+"""The freshest book of a contract: its depth messages' book, under best prices (`bookTicker`) of a higher update id.
 
 A newer best price moves the touch: levels better than it are gone, and its quantity is the one there. Once the depth
 messages have reached its id, the book is theirs again. `FreshestBook` is used live and for recorded days alike.
@@ -154,7 +154,7 @@ def read_best(folder: DayFolder) -> "tuple[BestRows, FileRead] | None":
 
 
 def freshen(events: EventColumns, rows: RecordedRows, keys: Ints, day: "SyncedDay", best: BestRows) -> None:
-    """Make the *events* of a day, which have *keys*, those of its freshest book."""
+    """Turn the *events* of a day, which have *keys*, into the events of its freshest book."""
     best, own_keys = best.of(day)
     at = np.searchsorted(keys, own_keys)
     sides = np.tile(np.array([1, -1], np.int8), len(at))

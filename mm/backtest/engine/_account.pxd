@@ -30,17 +30,17 @@ cdef struct Account:
 
 
 cdef inline wide notional_e16(const Account* account, int64_t ticks, int64_t lots) noexcept nogil:
-    """Return price times quantity, in 1e-16 of the quote asset."""
+    """In 1e-16 of the quote asset."""
     return <wide> ticks * lots * account.unit_e16
 
 
 cdef inline int64_t fee_e8(wide notional_e16, int64_t rate_e8) noexcept nogil:
-    """Return the fee on a notional, rounded half even to 1e-8 of the quote asset."""
+    """Rounded half even to 1e-8 of the quote asset."""
     return <int64_t> half_even(notional_e16 * rate_e8, <wide> 10000000000000000)
 
 
 cdef inline int64_t fill_fee_e8(const Account* account, int64_t ticks, int64_t lots, bint took) noexcept nogil:
-    """Return the fee of a fill, by its notional and by its lots, rounded half even to 1e-8 of the quote asset."""
+    """By notional and by lots, rounded half even to 1e-8 of the quote asset."""
     cdef int64_t rate_e8 = account.taker_fee_e8 if took else account.maker_fee_e8
     cdef int64_t lot_fee_e16 = account.taker_lot_fee_e16 if took else account.maker_lot_fee_e16
     cdef wide by_lots = <wide> lots * lot_fee_e16 * 100000000
@@ -48,7 +48,6 @@ cdef inline int64_t fill_fee_e8(const Account* account, int64_t ticks, int64_t l
 
 
 cdef inline wide cash_e16(const Account* account) noexcept nogil:
-    """Return the cash, in 1e-16 of the quote asset."""
     return (
         <wide> account.start_cash_e8 * 100000000
         + <wide> account.cash_tl * account.unit_e16
@@ -57,7 +56,6 @@ cdef inline wide cash_e16(const Account* account) noexcept nogil:
 
 
 cdef inline void book_fill(Account* account, int64_t side, int64_t ticks, int64_t lots, int64_t fee) noexcept nogil:
-    """Book one fill: position, cash and fee at once."""
     account.inventory_lots += side * lots
     account.cash_tl -= side * ticks * lots
     account.fees_e8 += fee

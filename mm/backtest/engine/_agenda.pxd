@@ -22,7 +22,6 @@ cdef struct Agenda:
 
 
 cdef inline void agenda_open(Agenda* agenda) noexcept nogil:
-    """Initialise with nothing to do."""
     agenda.message_us = agenda.fill_us = agenda.margin_us = agenda.sample_us = agenda.state_us = NEVER
     agenda.follow_us = agenda.wake_us = agenda.requote_us = agenda.after_us = NEVER
     agenda.followed_us = -1
@@ -41,7 +40,6 @@ cdef inline void agenda_follow(Agenda* agenda, int64_t us) noexcept nogil:
 
 
 cdef inline void agenda_watch(Agenda* agenda, int64_t us) noexcept nogil:
-    """Look at the margin at an instant."""
     agenda.margin_us = us
     agenda_changed(agenda)
 

@@ -41,7 +41,7 @@ cdef struct Term:
 
 cdef struct Cell:
     int kind
-    Py_ssize_t column         # of a whole number, an instant, a code, or the one that must be above 0 for an amount
+    Py_ssize_t column         # of a whole number, an instant, a code, or the mark that must be above 0 for an amount
     int64_t per, code, names  # divisor; the code of the first name, and their number
     const char* text
     const int64_t* ends       # name i is text[ends[i]:ends[i + 1]]
@@ -126,15 +126,14 @@ cdef class CsvRows:
         return cell
 
     def whole(self, column: int) -> None:
-        """Add a whole number."""
         self.added(WHOLE, column, NUMBER)
 
     def instant(self, column: int, per: int) -> None:
-        """Add an instant, divided by *per* and rounded down; empty below 0."""
+        """Divided by *per* and rounded down; empty below 0."""
         self.added(INSTANT, column, NUMBER).per = per
 
     def word(self, column: int, names: Sequence[str], code: int) -> None:
-        """Add the name of a code; *code* is that of the first name, below it the cell is empty."""
+        """*code* is the first name's; below it the cell is empty."""
         cdef const int64_t[::1] view
         cdef Cell* cell
         words = [name.encode() for name in names]
@@ -187,14 +186,14 @@ cdef class CsvRows:
 
 
 cdef wide_t wide(value) except? -1:
-    """Return a Python integer of up to 127 bits and a sign."""
+    """A Python integer of up to 127 bits and a sign."""
     cdef wide_t high = <int64_t> (value >> 64)
     cdef wide_t low = <uint64_t> (value & 0xFFFFFFFFFFFFFFFF)
     return high * (<wide_t> 1 << 64) + low
 
 
 cdef reach(start, terms, sizes):
-    """Return the greatest possible amount, if the columns are at most *sizes*."""
+    """The greatest possible amount, if the columns are at most *sizes*."""
     return abs(start) + sum(abs(unit) * prod(sizes[column] for column in columns) for unit, *columns in terms)
 
 

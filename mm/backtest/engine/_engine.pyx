@@ -71,8 +71,6 @@ cdef class Engine:
     """One paper exchange: a market, a venue in it, and an order manager that trades there.
 
     Args:
-        quotes: The quote model.
-        fills: The fill model.
         rules, keeps_orders: ``mm.backtest.rules.Rules``, and whether the journal has the rows of orders.
     """
 
@@ -131,17 +129,16 @@ cdef class Engine:
         return not self.both_skip(SKIPS_LOTS)
 
     cdef bint both_skip(self, int skipped) noexcept:
-        """Return whether both models do without a part of the book, but for the levels of our own orders."""
+        """Whether both models do without a part of the book, but for the levels of our own orders."""
         return (self.quotes.skips & skipped) != 0 and (self.fills.skips & (skipped | SKIPS_LEVELS)) != 0
 
     @property
     def decisions(self) -> int:
-        """Number of requotes recorded since the journal was last handed over."""
+        """Since the journal was last handed over."""
         return self.venue.orders.records.decisions.rows
 
     @property
     def now_us(self) -> int:
-        """The instant that has been played up to."""
         return self.venue.now_us
 
     @property
@@ -154,11 +151,10 @@ cdef class Engine:
 
     @property
     def inventory_lots(self) -> int:
-        """Our inventory, in lots."""
         return self.venue.orders.account.inventory_lots
 
     def pass_time(self, int64_t us) -> None:
-        """Let an instant be the current one, without playing anything before it."""
+        """Play nothing before the instant."""
         self.venue.now_us = max(self.venue.now_us, us)
 
     def trade(self, *, trades: bool) -> None:
@@ -203,7 +199,7 @@ cdef class Engine:
 
     @property
     def taken(self) -> list[tuple[int, int, int]]:
-        """Side, ticks and lots of what our orders have taken from the book since its last event."""
+        """Side, ticks and lots that our orders have taken from the book since its last event."""
         cdef int64_t i
         found = []
         for i in range(self.venue.taken.used):
@@ -245,10 +241,7 @@ cdef class Engine:
             self.show_ahead(self.venue.now_us)
 
     def fills_from(self, first: int) -> list[tuple[int, int, int, int, int]]:
-        """Return the fills since the journal was last handed over, from row *first* on.
-
-        Each is instant, order id, side, ticks, lots.
-        """
+        """From row *first* on, since the journal was last handed over: instant, order id, side, ticks, lots."""
         cdef Table* table = &self.venue.orders.records.fills
         cdef int64_t* row
         cdef int64_t at
@@ -272,9 +265,8 @@ cdef class Engine:
         """Attach *tape* to be played next; it has passed ``Tape.check``.
 
         Args:
-            tape: The tape; its arrays are read, not copied.
             lo_ticks, hi_ticks: Price range that its book should store densely.
-            joins: Whether its book continues that of the last tape; else a GAP is inserted.
+            joins: Whether its book continues the last tape's; else a GAP is inserted.
             feed: The tape in the exchange's order (``mm.tape.feed.Feed``), or None for the order of receipt.
             best: Its best prices, if nothing else of its books is to be read; None visits every event.
             levels: The changes of each level, if the fill model needs them beside the best prices.
@@ -372,7 +364,6 @@ cdef class Engine:
         return 0
 
     cdef int begin_events(self) except -1:
-        """Prepare for the new events of the venue."""
         cdef Market* market = &self.venue.market
         market.next_event = market.received_event = market.shown_event = market.signal_event = 0
         market.counted = market.second_ago = 0
@@ -383,7 +374,7 @@ cdef class Engine:
         return 0
 
     cdef int point_to(self, EventBuffer buffer) except -1:
-        """Set the venue's events to those of a buffer, whose columns are reallocated when it grows."""
+        """The columns of a buffer are reallocated when it grows."""
         if buffer.changed:
             self.venue.columns = [
                 point_to_columns(&self.venue.market, buffer), point_to_late(&self.venue.market, buffer.event_late_us)
@@ -417,7 +408,6 @@ cdef class Engine:
         return 0
 
     def advance(self, int64_t until_us) -> None:
-        """Play everything up to and including *until_us*."""
         self.played_us = max(self.played_us, until_us)
         if self.interpreted:  # hold the GIL, rather than take it for each call of a model
             self.play_until(until_us)
@@ -428,7 +418,6 @@ cdef class Engine:
     # ------------------------------------------------------------------ the clock
 
     cdef int play_until(self, int64_t until_us) except -1 nogil:
-        """Play everything up to and including an instant."""
         if until_us >= self.venue.market.start_us:
             self.build(self.venue)
             self.play(self.venue, self.manager, until_us)
@@ -481,7 +470,7 @@ cdef class Engine:
         return event_at(market, market.next_event - 1)
 
     cdef int begin(self, int64_t us) except -1 nogil:
-        """Start the grids, at the first valid book."""
+        """At the first valid book."""
         self.venue.begun = True
         self.venue.now_us = self.venue.begun_us = us
         cover(self.venue, us)
@@ -490,9 +479,9 @@ cdef class Engine:
         return 0
 
     cdef int play(self, PaperVenue venue, OrderManager manager, int64_t until_us) except -1 nogil:
-        """Play the events up to *until_us*, and before each our due actions.
+        """The events up to *until_us*, and before each our due actions.
 
-        *venue* and *manager* are those of the engine, here and below: as arguments they stay in registers.
+        *venue* and *manager* are the engine's, here and below: as arguments they stay in registers.
         """
         cdef OpenOrders* open = &venue.orders.open
         cdef Agenda* agenda = &open.agenda
@@ -531,7 +520,7 @@ cdef class Engine:
             due_us = self.next_due(venue, manager, open)
 
     cdef inline int64_t next_event(self, PaperVenue venue, Market* market, bint* reached) noexcept nogil:
-        """Return the instant of the market's next event; without *reached*, trades before it matter to nobody."""
+        """Without *reached*, trades before the market's next event matter to nobody."""
         cdef int64_t us, sell, buy
         if not market.best:
             return next_market_us(market)
@@ -575,7 +564,7 @@ cdef class Engine:
         return False
 
     cdef inline int apply_trade(self, PaperVenue venue, Agenda* agenda, Trade trade, int64_t event) except -1 nogil:
-        """Apply a trade of the market; return whether it filled an order, or began a stretch of intensity."""
+        """Return whether the trade filled an order, or began a stretch of intensity."""
         pass_requotes(agenda, trade.us)
         venue.now_us = trade.us
         if venue.filters.percent:
@@ -583,7 +572,6 @@ cdef class Engine:
         return venue.on_trade(&trade, event)
 
     cdef inline int apply_book(self, PaperVenue venue, Agenda* agenda, int64_t event, int64_t us) except -1 nogil:
-        """Apply any other event of the market."""
         cdef const Market* market = &venue.market
         cdef int kind = market.book_kind[market.books.next - 1] if market.best else market.kind[event]
         pass_requotes(agenda, us)
@@ -617,7 +605,7 @@ cdef class Engine:
         return self.next_us if self.after is None else min(self.next_us, self.after.soonest())
 
     cdef void look_again(self, Engine changed, int64_t us) noexcept nogil:
-        """Tell this market and those after it, but for the one that has *changed*, that the balances have.
+        """Tell this market and all after it, except *changed*, that the balances have changed.
 
         Requotes before *us* that would have sent nothing are passed: they do not see what happened after them.
         """
@@ -688,9 +676,9 @@ cdef class Engine:
         return 0
 
     cdef inline int64_t next_action(self, PaperVenue venue, OrderManager manager, const OpenOrders* open) noexcept nogil:
-        """Return the next instant at which we act after the market; a requote that would send nothing is passed.
+        """A requote that would send nothing is passed.
 
-        Where the exchange is ahead of us, new best prices may be received before it, which end that.
+        Where the exchange is ahead of us, a requote is passed only before new best prices are received.
         """
         cdef const Agenda* agenda = &open.agenda
         cdef bint settled = is_settled(manager, open, &self.local.top if self.lags else &venue.touch.top)
@@ -701,7 +689,7 @@ cdef class Engine:
         return us
 
     cdef inline int64_t next_due(self, PaperVenue venue, OrderManager manager, const OpenOrders* open) noexcept nogil:
-        """Return the first instant at which one of our actions precedes the market."""
+        """The first instant at which one of our actions precedes the market."""
         cdef int64_t after = self.next_action(venue, manager, open)
         return min(open.agenda.message_us, after if after == NEVER else after + 1)
 
@@ -715,7 +703,6 @@ cdef class Engine:
         return &self.local if self.lags else &self.venue.touch
 
     cdef int show_signals(self, int64_t us) except -1 nogil:
-        """Update the signals with the events received by an instant."""
         cdef Market* market = &self.venue.market
         cdef int64_t event, row
         while market.signal_event < market.events and market.event_us[market.signal_event] <= us:
@@ -736,7 +723,7 @@ cdef class Engine:
         return 0
 
     cdef inline int64_t next_received(self) noexcept nogil:
-        """Return when the next event that may change the best prices is received; NEVER for none."""
+        """NEVER for none."""
         cdef const Market* market = &self.venue.market
         cdef int64_t us = NEVER
         if market.best and market.books.received < market.books.count:
@@ -796,7 +783,6 @@ cdef class Engine:
             look_at_best(self.manager, &self.venue.orders.open, &self.local, us)
 
     cdef inline void note_local(self, int64_t received_us, int64_t us) noexcept nogil:
-        """Note the best prices of a book that was received."""
         if self.local.top.bid_ticks == 0 or self.local.top.ask_ticks == 0:
             self.local.mid_lost = True
         self.look_before(received_us, us)
@@ -836,7 +822,6 @@ cdef class Engine:
         return 0
 
     cdef inline int show_trade(self, Trade trade) except -1 nogil:
-        """Pass a trade to the quote model."""
         if self.quotes.needs & NEEDS_LAST_TRADE:
             self.manager.view.last_trade = trade
         return self.quotes.on_print(&trade) if self.quotes.needs & NEEDS_PRINTS else 0
@@ -844,10 +829,7 @@ cdef class Engine:
     # ------------------------------------------------------------------ the journal
 
     def counts(self) -> tuple[int, int]:
-        """Return the numbers of events played, and of their rows; a window does not count those that build its book.
-
-        A KEYFRAME counts as an event without rows.
-        """
+        """Events played, and their rows, without those that build a window's book; a KEYFRAME has no rows."""
         if self.tape is None:
             if self.buffer is None:
                 return self.past_events, self.past_rows
@@ -871,11 +853,11 @@ cdef class Engine:
         return self.past_events + stop - first, self.past_rows + rows
 
     def order_rows(self) -> NDArray[np.int64]:
-        """Return the order rows so far without a copy; the journal will lack them."""
+        """Without a copy; the journal will lack these rows."""
         return handed(&self.venue.orders.records.orders)
 
     def journal(self) -> Journal:
-        """Return the tables without a copy; the engine starts new ones."""
+        """Without a copy; the engine starts new tables."""
         cdef int64_t i
         cdef OwnOrders orders = self.venue.orders
         cdef PaperVenue venue = self.venue
@@ -939,7 +921,6 @@ cdef class Together:
         self.again()
 
     def again(self) -> None:
-        """Look for what is to play next, after actions from outside."""
         cdef Engine engine
         for engine in self.engines:
             self.note(engine, engine.venue.orders, engine.manager.guard)
@@ -1063,7 +1044,7 @@ cdef object point_to_columns(Market* market, object tape):
 
 
 cdef object point_to_late(Market* market, object column):
-    """Point to how late the market is as of each event, if that is given, and return the owner of the array."""
+    """Point to how late the market is as of each event, if given; return the array's owner."""
     cdef const int64_t[::1] late_us
     market.late_us = NULL
     if column is None:
@@ -1106,7 +1087,6 @@ cdef object point_to_streams(Market* market, object tape, object feed, object be
 
 
 cdef object point_to_stream(MarketStream* stream, object columns):
-    """Point to the columns of a stream, and return their owners."""
     cdef const int64_t[::1] us = columns.us, recv_us = columns.recv_us, event = columns.event
     stream.us, stream.recv_us, stream.event = first_of(us), first_of(recv_us), first_of(event)
     stream.count, stream.next, stream.received = event.shape[0], 0, 0

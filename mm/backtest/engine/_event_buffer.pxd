@@ -8,7 +8,7 @@ cdef class EventBuffer:
     cdef readonly int8_t[::1] row_side
     cdef int64_t events, rows
     cdef bint has_book          # whether a book is valid after the last of them
-    cdef readonly int64_t fed, fed_rows # total number of events added, and of their rows without those of KEYFRAMEs
+    cdef readonly int64_t fed, fed_rows # total number of events added, and of their rows without KEYFRAMEs'
     cdef int64_t last_us        # instant of the last event added
 
     cdef bint changed           # whether the columns were reallocated since this was reset

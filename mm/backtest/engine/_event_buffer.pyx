@@ -24,7 +24,7 @@ cdef class EventBuffer:
         self.changed = True
 
     cdef int extend(self, object events, int64_t after_us) except -1:
-        """Add events after an instant: all, or none if one is rejected."""
+        """All, or none if one is rejected."""
         cdef int64_t before = self.events, rows = self.rows, fed = self.fed, fed_rows = self.fed_rows, last_us = self.last_us
         cdef bint has_book = self.has_book
         try:
@@ -75,7 +75,7 @@ cdef class EventBuffer:
         return 0
 
     cdef int reserve(self, int64_t events, int64_t rows) except -1:
-        """Reserve room for more events and rows; older views of the columns become stale if it has to grow."""
+        """Older views of the columns become stale if they have to grow."""
         if events > self.kind.shape[0]:
             events = 2 * events
             self.changed = True
@@ -92,7 +92,7 @@ cdef class EventBuffer:
         return 0
 
     cdef int drop(self, int64_t events) except -1:
-        """Remove the first events; the others move to the start of the columns."""
+        """The others move to the start of the columns."""
         cdef int64_t place, row = self.first_row[events], left = self.events - events, rows = self.rows - row
         memmove(&self.event_us[0], &self.event_us[events], left * sizeof(int64_t))
         memmove(&self.recv_seq[0], &self.recv_seq[events], left * sizeof(int64_t))
@@ -110,7 +110,6 @@ cdef class EventBuffer:
 
 
 cdef object longer(object column, int64_t size):
-    """Return a column with the entries of *column*, and room for *size*."""
     held = np.asarray(column)
     with_room = np.zeros(size, held.dtype)
     with_room[: len(held)] = held

@@ -6,5 +6,5 @@ cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject* object)
 
 cdef inline bint is_kept(PyObject* view) noexcept:
-    """Return whether a view has further references besides that of its owner."""
+    """Whether a view has further references besides its owner's."""
     return Py_REFCNT(view) > 1

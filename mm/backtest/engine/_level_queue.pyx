@@ -79,18 +79,15 @@ cdef class LevelQueue:
         self.first_trade = trade
 
     cdef void pass_time(self, int64_t us) noexcept nogil:
-        """Advance to an instant, before its market events."""
         while self.passed < self.books and self.book_us[self.passed] < us:
             self.passed += 1
 
     cdef void pass_trade(self, int64_t us, int64_t event) noexcept nogil:
-        """Advance to a trade."""
         self.pass_time(us)
         while self.passed < self.books and self.book_us[self.passed] == us and self.book_event[self.passed] < event:
             self.passed += 1
 
     cdef bint is_after_book(self, int64_t us, int64_t event) noexcept nogil:
-        """Return whether a trade came after the last book."""
         cdef int64_t book = self.passed - 1
         if book < 0:
             return True
@@ -113,7 +110,7 @@ cdef class LevelQueue:
         return 0
 
     cdef int meet_trade(self, Order* order, int64_t lots) except -1 nogil:
-        """Update the queue position of an order to a trade at its price, and count the trade's lots."""
+        """Also counts the trade's lots."""
         if order.ahead_lots == 0.0:  # nothing is ahead, now or later
             return 0
         self.join(order)
@@ -134,7 +131,6 @@ cdef class LevelQueue:
         return 0
 
     cdef int settle(self, OpenOrders* open) except -1 nogil:
-        """Update the queue positions of all resting orders."""
         cdef int64_t i
         for i in range(open.count):
             if open.orders[i].status != SENT and open.orders[i].ahead_lots != 0.0:
@@ -145,7 +141,7 @@ cdef class LevelQueue:
     # ------------------------------------------------------------------ reading levels
 
     cdef int64_t event_of(self, int64_t book) noexcept nogil:
-        """Return the position in the whole tape of a book; after the last one, that after the events."""
+        """The position of a book in the whole tape; after the last one, behind all events."""
         return self.levels.base + (self.book_event[book] if book < self.books else self.events)
 
     cdef int join(self, Order* order) except -1 nogil:
@@ -153,14 +149,13 @@ cdef class LevelQueue:
         cdef int64_t event
         if order.level_begin != UNREAD:
             return 0
-        # Before the first book of a tape that continues another, the levels are those of that book.
+        # Before the first book of a tape that continues another, the levels are that book's.
         event = self.event_of(order.joined_at) if order.joined_at else self.event_of(0) + 1
         self.find(order, event)
         order.level_lots = self.shown_lots(order, self.began(event))
         return self.fills.on_rest(order, NULL)
 
     cdef int follow(self, Order* order) except -1 nogil:
-        """Apply the books that have happened to the level of a resting order."""
         cdef int64_t at = order.level_next, event, stop, lots = order.level_lots
         cdef const Change* change = self.levels.change
         if order.level_begin == NO_LEVEL or self.passed == 0:

@@ -13,7 +13,7 @@ cdef class MarginWatch:
     cdef int64_t next                   # the first that is not in force yet
     cdef int64_t now_e8                 # the one in force; -1 before the first
     cdef int64_t low_e8, high_e8        # bounds, exclusive
-    cdef bint settles                   # whether the account books fills itself now: those of a liquidation
+    cdef bint settles                   # whether the account books fills itself now, in a liquidation
     cdef bint closed                    # whether the position was liquidated
     # to know without the interpreter that an order is covered
     cdef bint plain                     # whether it can be: cross margin, and no other contract

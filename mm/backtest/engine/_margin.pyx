@@ -27,9 +27,7 @@ cdef class MarginWatch:
     """The marks of a tape, and the bounds of the account.
 
     Args:
-        account: Its Python half.
         leverage: Leverage of the contract.
-        lot_e8, tick_e8: Its grid.
         most_e8: Largest notional at that leverage, 1e-8 of the quote asset.
         plain: Whether cheap bounds may tell that an order is covered.
     """
@@ -42,7 +40,7 @@ cdef class MarginWatch:
         self.now_e8, self.low_e8, self.high_e8 = -1, -1, NEVER
 
     def take(self, us: NDArray[np.int64], mark_e8: NDArray[np.int64]) -> None:
-        """Take the marks of the next tape; the last one of the tape before stays in force."""
+        """Of the next tape; the last mark of the tape before stays in force."""
         cdef const int64_t[::1] instants = us, prices = mark_e8, lowest, highest
         firsts = np.arange(0, len(mark_e8), <int64_t> BLOCK)
         lowest = low = np.minimum.reduceat(mark_e8, firsts) if len(firsts) else np.empty(0, np.int64)
@@ -54,7 +52,7 @@ cdef class MarginWatch:
             self.lowest, self.highest = &lowest[0], &highest[0]
 
     def mark_before(self, int64_t us) -> int:
-        """Return the mark price that is in force before an instant, which is not before earlier ones; -1 for none."""
+        """Not before earlier instants; -1 for none."""
         self.pass_marks(us)
         return self.now_e8
 
@@ -67,7 +65,6 @@ cdef class MarginWatch:
         self.start_cost_e8 = start_cost_e8
 
     cdef void pass_marks(self, int64_t us) noexcept nogil:
-        """Put the marks before an instant in force."""
         while self.next < self.marks and self.mark_us[self.next] < us:
             self.now_e8 = self.mark_e8[self.next]
             self.next += 1
@@ -113,12 +110,11 @@ cdef class MarginWatch:
     cdef int refusal(
         self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t bid, int64_t ask
     ) except -1 nogil:
-        """Return the reason for which the exchange refuses an order, as in the journal; 0 for none."""
+        """The reason as in the journal; 0 for none."""
         with gil:
             return self.account.refusal(us, side, ticks, lots, bid, ask)
 
     cdef int filled(self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t fee_e8) except -1 nogil:
-        """Book a fill."""
         if self.settles:
             return 0
         with gil:

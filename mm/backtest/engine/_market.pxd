@@ -60,12 +60,12 @@ cdef inline const int64_t* first_of(const int64_t[::1] column) noexcept nogil:
 
 
 cdef inline int64_t next_us(const MarketStream* stream) noexcept nogil:
-    """Return the instant of the next event of a stream, NEVER after the last."""
+    """NEVER after the last."""
     return stream.us[stream.next] if stream.next < stream.count else NEVER
 
 
 cdef inline bint book_is_next(const Market* market) noexcept nogil:
-    """Return whether the next event is a book; of one instant, the events are in the order of receipt."""
+    """Events of one instant are in the order of receipt."""
     cdef int64_t book_us = next_us(&market.books), trade_us = next_us(&market.trades)
     if book_us == trade_us and book_us != NEVER:
         return market.books.event[market.books.next] < market.trades.event[market.trades.next]
@@ -73,7 +73,7 @@ cdef inline bint book_is_next(const Market* market) noexcept nogil:
 
 
 cdef inline int64_t next_market_us(const Market* market) noexcept nogil:
-    """Return the instant of the next event, NEVER after the last."""
+    """NEVER after the last."""
     if market.best:
         return min(next_us(&market.books), next_us(&market.trades))
     return market.clock_us[market.next_event] if market.next_event < market.events else NEVER
@@ -99,20 +99,18 @@ cdef inline int64_t event_at(const Market* market, int64_t position) noexcept no
 
 
 cdef inline Trade row_trade(const Market* market, int64_t event, int64_t us) noexcept nogil:
-    """Return the trade of an event of the tape."""
     cdef int64_t row = market.first_row[event]
     return Trade(us, market.row_side[row], market.row_ticks[row], market.row_lots[row], market.event_id[event])
 
 
 cdef inline Trade stream_trade(const Market* market, int64_t at, int64_t us) noexcept nogil:
-    """Return a trade of the stream."""
     return Trade(
         us, market.trade_side[at], market.trade_ticks[at], market.trade_lots[at], market.event_id[market.trades.event[at]]
     )
 
 
 cdef inline int64_t last_second(Market* market, int64_t now_us) noexcept nogil:
-    """Return the number of events of the last second, including those of this instant; 0 before the window begins."""
+    """Return the number of events of the last second, including this instant's; 0 before the window begins."""
     if now_us < market.start_us:
         return 0
     while market.counted < market.events and market.clock_us[market.counted] <= now_us:

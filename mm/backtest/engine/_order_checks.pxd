@@ -31,7 +31,7 @@ cdef struct Traded:
 
 # The prices of the last trades, weighted by quantity.
 cdef struct MeanPrice:
-    Traded* trades                      # those of the last minutes are *first* to *stop*
+    Traded* trades                      # *first* to *stop*: of the last minutes
     int64_t first, stop, room
     wide notional_tl
     int64_t lots
@@ -74,7 +74,7 @@ cdef inline const MeanPrice* mean_after(MeanPrice* mean, int64_t us) noexcept no
 
 
 cdef inline bint surely_in_band(const Filters* filters, const MeanPrice* mean, int64_t side, int64_t ticks) noexcept nogil:
-    """Return whether a price is within its limits for every mean price within the range of all trades."""
+    """For every mean price within the range of all trades."""
     cdef int slot = 1 if side > 0 else 0
     if filters.min_ticks and ticks < filters.min_ticks or filters.max_ticks and ticks > filters.max_ticks:
         return False
@@ -86,7 +86,7 @@ cdef inline bint surely_in_band(const Filters* filters, const MeanPrice* mean, i
 
 
 cdef inline bint in_band(const Filters* filters, const MeanPrice* mean, int64_t side, int64_t ticks) noexcept nogil:
-    """Return whether a price is within its limits, and within those around the mean price, if there is one."""
+    """And within the limits around the mean price, if there is one."""
     cdef int slot = 1 if side > 0 else 0
     cdef wide notional = mean.notional_tl if mean.lots else mean.last_ticks
     cdef wide price = <wide> ticks * 100000000 * (mean.lots if mean.lots else 1)
@@ -134,7 +134,6 @@ cdef inline int order_count_reason(OrderCount* count, int64_t us) noexcept nogil
 
 
 cdef inline void order_count_sent(OrderCount* count) noexcept nogil:
-    """Count an order."""
     if count.limited:
         count.counts[0] += 1
         count.counts[1] += 1
@@ -160,7 +159,6 @@ cdef struct Refused:
 
 
 cdef inline void refused_note(Refused* refused, const Order* order, int reason) noexcept nogil:
-    """Store the price of a rejected order."""
     refused.ticks, refused.kind, refused.crossed = order.ticks, order.kind, reason == WOULD_CROSS
     refused.bid_ticks = refused.ask_ticks = -1
     refused.by_own = False

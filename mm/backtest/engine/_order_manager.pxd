@@ -62,7 +62,7 @@ cdef class OrderManager:
     cdef readonly dict legs             # type: dict[str, LegOrders]
     cdef public object allow            # type: Callable[[], object] | None
     cdef SignalSet signals              # read by the quote model, else None; updated by the engine
-    cdef double* shown                  # market signals, then those of our own orders; NULL without the latter
+    cdef double* shown                  # market signals, then our own orders'; NULL without the latter
     cdef int64_t market_signals         # number of the former
     cdef readonly object pulled_for     # type: str | None
     cdef object killed_reason           # reason passed to `kill`
@@ -107,9 +107,9 @@ cdef class OrderManager:
 
 
 cdef inline bint is_settled(OrderManager manager, const OpenOrders* open, const Top* top) noexcept nogil:
-    """Return whether a requote would send nothing, because quotes and orders equal those of the last one.
+    """A requote would send nothing: quotes and orders equal the last ones.
 
-    Such a requote writes no row and is skipped, as are most requotes of a day.
+    Most requotes of a day are skipped so, and write no row.
     """
     return (
         manager.repeats

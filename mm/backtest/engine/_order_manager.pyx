@@ -83,14 +83,9 @@ cdef inline int64_t on_step(int64_t ticks, int64_t side, int64_t step) noexcept 
 cdef class OrderManager:
     """Sends, cancels and amends our orders at a venue.
 
-    Args:
-        quotes: The quote model.
-        venue: Receives the orders; its ``orders`` are ours.
-        rules: Timers, sizes, the volatility's method and the limits.
-
     Attributes:
-        pulled_for: Reason for which quotes are pulled from outside; None if they are not.
-        allow: Called before each order of a strategy in Python, to set what the limits of an account allow; or None.
+        pulled_for: Why quotes are pulled from outside.
+        allow: Called before each order of a strategy in Python, to set what the limits of an account allow.
     """
 
     def __init__(self, quotes: QuoteModel, venue: OrderVenue, rules: Rules) -> None:
@@ -164,7 +159,7 @@ cdef class OrderManager:
                 self.orders.open.changed = True
 
     cdef int take_signals(self, object rules) except -1:
-        """Create the signals that the quote model reads: those of the market, and those of our own orders."""
+        """Create the signals that the quote model reads, of the market and of our own orders."""
         from mm.signals.families import OURS  # imported here: most runs have no signals
 
         names = self.quotes.signals
@@ -295,7 +290,6 @@ cdef class OrderManager:
         return 0
 
     def feed_other(self, name: str, events: Sequence[FeedEvent]) -> None:
-        """Add events of another market, in order."""
         self.others.feed(name, events)
 
     cdef int show_others(self, int64_t us) except -1:
@@ -357,7 +351,7 @@ cdef class OrderManager:
     cdef int adjust_prices(self, int64_t us, Want* want) except -1 nogil:
         """Adjust the orders of both sides to the quoted prices.
 
-        Nothing is done if the quotes are unchanged, each price has its order and no order has changed.
+        Nothing is done if quotes and orders are unchanged, and each price has its order.
         """
         cdef int64_t most
         cdef bint moved
@@ -386,7 +380,7 @@ cdef class OrderManager:
         return 0
 
     cdef bint take_ladder(self, int64_t side, int64_t kind) noexcept nogil:
-        """Store the model's quotes of a side; return whether they differ from the last ones."""
+        """Return whether the model's quotes differ from the last ones."""
         cdef int64_t slot = slot_of(side), i
         cdef Ladder wanted = self.wanted[slot], before = self.ladders[slot]
         if wanted.count == before.count and kind == self.ladder_kinds[slot]:
@@ -493,7 +487,6 @@ cdef class OrderManager:
         return record_decision(&self.orders.records, made)
 
     cdef int64_t quoted(self, double price, int64_t side) noexcept nogil:
-        """Return the order price for a quoted price, on the exchange's step."""
         cdef int64_t ticks = whole_ticks(price, side)
         return ticks if self.step_ticks == 1 else on_step(ticks, side, self.step_ticks)
 
@@ -541,7 +534,6 @@ cdef class OrderManager:
         return AMENDED_ONE
 
     cdef int request_amend(self, Order* order, int64_t lots) except -1 nogil:
-        """Send an amendment to *lots* in all."""
         order.amend_lots = lots
         self.venue.amend(order)
         if order.status != SENT:
@@ -549,7 +541,6 @@ cdef class OrderManager:
         return 0
 
     cdef inline int request_cancel(self, int64_t i, int64_t us, int reason) except -1 nogil:
-        """Send a cancel."""
         cdef Order* order = &self.orders.open.orders[i]
         order.cancel_req_us, order.cancel_reason = us, reason
         self.made.acted[slot_of(order.side)] |= CANCELLED_ONE
@@ -603,7 +594,7 @@ cdef class OrderManager:
         return COVERED
 
     cdef int size_fault(self, const Order* order) noexcept nogil:
-        """Return the reason for which the exchange would reject price or quantity of an order, or 0."""
+        """The exchange's reason against price or quantity, or 0."""
         cdef wide notional = self.notional(order)
         cdef bint market = order.kind == MARKET
         if order.ticks <= 0 and order.kind != MARKET:
@@ -641,7 +632,7 @@ cdef class OrderManager:
         return self.venue.filters.max_position_lots < 0 or lots > self.venue.filters.max_position_lots
 
     cdef wide notional(self, const Order* order) noexcept nogil:
-        """Return an order's notional in 1e-16 of the quote asset; of a MARKET order, that of its execution now."""
+        """In 1e-16 of the quote asset; a MARKET order's is its execution now."""
         if order.kind == MARKET:
             return self.venue.taking_e16(order)
         return notional_e16(&self.orders.account, order.ticks, order.lots)
@@ -679,12 +670,11 @@ cdef class OrderManager:
 
     @property
     def sent(self) -> int:
-        """Number of orders sent."""
         return self.last_id
 
     @property
     def killed_for(self) -> str | None:
-        """Reason for which nothing is sent: a limit's knob, or that of `kill`; None while orders may be sent."""
+        """A limit's knob, or the reason of `kill`; None while orders may be sent."""
         if self.guard.killed == KILLED:
             return self.killed_reason
         return LIMITS[self.guard.killed] or None
@@ -696,7 +686,7 @@ cdef class OrderManager:
 
     @property
     def stopped_for(self) -> str | None:
-        """Reason for which there are no quotes now: that of a kill or a pull, or the limit that pulls; None without."""
+        """The reason of a kill or a pull, or the limit that pulls."""
         return self.killed_for or self.pulled_for or self.limited_for
 
     @property
@@ -736,11 +726,11 @@ cdef class OrderManager:
         )
 
     def killed(self) -> tuple[int, str] | None:
-        """Return the instant from which nothing is sent, and the reason; None while orders may be sent."""
+        """Since when nothing is sent, and why."""
         return (self.guard.killed_us, self.killed_for) if self.guard.killed else None
 
     def breaches(self, first: int) -> list[tuple[int, str, int, int, int]]:
-        """Return the breaches of risk limits from row *first* on: instant, knob, actual and allowed in 1e-8, side."""
+        """From row *first* on: instant, knob, actual and allowed in 1e-8, side."""
         cdef Table* table = &self.orders.records.breaches
         cdef int64_t* row
         cdef int64_t at
@@ -751,7 +741,6 @@ cdef class OrderManager:
         return found
 
     def order_rows(self, action: int, reject: int) -> int:
-        """Return the number of order rows in the journal so far, by their codes."""
         return self.orders.records.counts[action << 6 | reject]
 
     # ------------------------------------------------------------------ orders from outside
@@ -765,7 +754,7 @@ cdef class OrderManager:
 
 
     def place(self, int64_t side, int64_t ticks, int64_t lots, int64_t kind) -> int:
-        """Send an order now, in addition to those of the quote model; return its id, 0 if a SKIP row was written."""
+        """In addition to the quote model's; return the id, 0 if a SKIP row was written."""
         return self.place_order(self.venue.now_us, side, ticks, lots, kind)
 
     def cancel(self, int64_t order_id) -> bool:
@@ -777,7 +766,7 @@ cdef class OrderManager:
         return self.amend_order(order_id, lots)
 
     cdef int64_t place_order(self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t kind) except -1 nogil:
-        """Send an order; return its id, or 0 if it was refused, with the reason in `refusal`."""
+        """Return the id, or 0 if the order was refused, with the reason in `refusal`."""
         self.manual = self.orders.open.changed = True
         ticks = 0 if kind == MARKET else on_step(ticks, side, self.step_ticks)
         self.refusal = self.send(us, side, 0, ticks, lots, kind, COVERED)
@@ -785,7 +774,7 @@ cdef class OrderManager:
         return self.last_id if self.refusal == COVERED else 0
 
     cdef bint cancel_order(self, int64_t us, int64_t order_id) except -1 nogil:
-        """Request a cancel; return False if no such order is open or its cancel is pending."""
+        """False if no such order is open or its cancel is pending."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         if order is NULL or order.cancel_req_us != NEVER:
             return False
@@ -794,7 +783,7 @@ cdef class OrderManager:
         return True
 
     cdef bint amend_order(self, int64_t order_id, int64_t lots) except -1 nogil:
-        """Request a smaller total quantity; return False if it cannot be sent, or an amendment or a cancel is pending."""
+        """False if it cannot be sent, or an amendment or a cancel is pending."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         cdef Order less
         if order is NULL or order.amend_us != NEVER or order.cancel_req_us != NEVER or self.guard.killed:
@@ -809,13 +798,13 @@ cdef class OrderManager:
         return True
 
     def ahead_lots(self, int64_t order_id) -> float | None:
-        """Return the lots ahead of an order by the fill model; None if it has no queue position."""
+        """By the fill model; None without a queue position."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         return None if order is NULL or isnan(order.ahead_lots) else order.ahead_lots
 
 
 cdef SignalSet signals_of(tuple names, object rules, object others):
-    """Return the signals that a quote model reads, on the price grid of a run; *others* are its other markets."""
+    """On the price grid of a run; *others* are its other markets."""
     from mm.signals.families import SIGNALS  # imported here: most runs have no signals
 
     if "micro_price" in names and rules.micro_price is None:

@@ -59,7 +59,6 @@ cdef class OrderQueue:
         return 0
 
     cdef void pass_time(self, int64_t us) noexcept nogil:
-        """Advance to an instant, before everything that happens at it."""
         self.passed = first_at(self.step_us, self.passed, self.steps, us)
         self.met = first_at(self.meet_us, self.met, self.meets, us)
         while self.top_at < self.tops and self.top_step[self.top_at] < self.passed:
@@ -78,7 +77,7 @@ cdef class OrderQueue:
         order.joined_at, order.level_begin = self.passed, UNREAD
 
     cdef int64_t reaching(self, const OpenOrders* open) noexcept nogil:
-        """Return the instant of the next meet that reaches an order of ours, or of a later search; NEVER for none.
+        """All lots of the next order of the market are left.
 
         The first order of a side is reached before all others, so only its price and rank are compared.
         """
@@ -116,7 +115,6 @@ cdef class OrderQueue:
         return self.meet_us[self.near[i] if near else i]
 
     cdef int begin_meets(self) except -1 nogil:
-        """Begin with the next order of the market: all its lots are left."""
         cdef int64_t i, at = self.met + 1
         while at < self.meets and not self.meet[at].begins:
             at += 1
@@ -134,11 +132,11 @@ cdef class OrderQueue:
         return 0
 
     cdef void end_meets(self) noexcept nogil:
-        """Pass the order of the market."""
+        """`kind` is set to the first meet that left some."""
         self.met += self.several
 
     cdef int64_t left_for(self, const Order* order) noexcept nogil:
-        """Return the lots that are left for an order of ours; `kind` is that of the first meet that left some."""
+        """Return the lots that are left for an order of ours; `kind` is set to the first meet that left some."""
         cdef int64_t i, lots = 0
         for i in range(self.several):
             if self.left[i] and meets(&self.meet[self.met + i], order.side, order.ticks, order.joined_at):
@@ -148,7 +146,7 @@ cdef class OrderQueue:
         return lots
 
     cdef void take(self, const Order* order, int64_t lots) noexcept nogil:
-        """Take lots for an order of ours, no more than `left_for` it."""
+        """No more than `left_for` the order."""
         cdef int64_t i, part
         cdef const Meet* meet
         for i in range(2 * self.several):

@@ -55,7 +55,7 @@ cdef class OwnOrders:
     cdef Account account
     cdef Records records
     cdef OrderCount own_count
-    cdef OrderCount* order_count        # those of the account: `own_count`, or that of its first market
+    cdef OrderCount* order_count        # the account's: `own_count`, or its first market's
     cdef OwnOrders counting             # the owner of another one, else None
     cdef MarginWatch margin             # of a contract whose margin is played
     cdef bint margined                  # whether there is one
@@ -96,7 +96,6 @@ cdef inline int slot_of(int64_t side) noexcept nogil:
 
 
 cdef inline void orders_init(OpenOrders* open) noexcept nogil:
-    """Initialise without orders."""
     memset(open, 0, sizeof(OpenOrders))
     agenda_open(&open.agenda)
     open.nearest[0] = NEVER
@@ -109,7 +108,6 @@ cdef inline void orders_free(OpenOrders* open) noexcept nogil:
 
 
 cdef inline void new_order(Order* order, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t kind) noexcept nogil:
-    """Initialise an order that is about to be sent."""
     order.id = order.manual = order.level = 0
     order.side, order.ticks, order.lots, order.placed_lots, order.kind = side, ticks, lots, lots, kind
     order.status = SENT
@@ -162,7 +160,6 @@ cdef inline int orders_grow(OpenOrders* open) except -1 nogil:
 
 
 cdef inline Order* orders_blank(OpenOrders* open) except NULL nogil:
-    """Return the slot of the next order."""
     if open.orders + open.count == open.places_end:
         orders_grow(open)
     return open.orders + open.count
@@ -179,7 +176,6 @@ cdef inline void orders_add(OpenOrders* open, const Order* order) noexcept nogil
 
 
 cdef inline void orders_rest(OpenOrders* open, Order* order) noexcept nogil:
-    """Add an order to the resting ones."""
     cdef int slot = slot_of(order.side)
     cdef int64_t at = open.resting[slot], ahead
     cdef Ranked* ranked = open.ranked[slot]
@@ -195,7 +191,7 @@ cdef inline void orders_rest(OpenOrders* open, Order* order) noexcept nogil:
 
 
 cdef inline void orders_unrest(OpenOrders* open, const Order* order) noexcept nogil:
-    """Remove an order from the resting ones; it stays among the open ones."""
+    """It stays among the open orders."""
     cdef int slot = slot_of(order.side)
     cdef int64_t at = 0, last = open.resting[slot] - 1
     cdef Ranked* ranked = open.ranked[slot]
@@ -220,7 +216,6 @@ cdef inline Order* orders_alone(const OpenOrders* open, int slot, int64_t ticks)
 
 
 cdef inline void orders_drop(OpenOrders* open, int64_t i) noexcept nogil:
-    """Remove an order that has ended."""
     cdef int64_t due_us = open.orders[i].due_us, after = open.count - 1 - i
     open.lots[slot_of(open.orders[i].side)] -= open.orders[i].lots
     open.count -= 1
@@ -238,7 +233,6 @@ cdef inline void orders_drop(OpenOrders* open, int64_t i) noexcept nogil:
 
 
 cdef inline Order* orders_find(OpenOrders* open, int64_t order_id) noexcept nogil:
-    """Return the open order with an id, NULL if there is none."""
     cdef int64_t i
     for i in range(open.count):
         if open.orders[i].id == order_id:
@@ -247,7 +241,7 @@ cdef inline Order* orders_find(OpenOrders* open, int64_t order_id) noexcept nogi
 
 
 cdef inline bint orders_meet(OwnOrders orders, int64_t side, int64_t ticks) noexcept nogil:
-    """Return whether an order at a price would meet a resting one of ours of the other side."""
+    """With a resting order of ours of the other side."""
     return orders.meet and (orders.open.nearest[0] <= ticks if side > 0 else orders.open.nearest[1] >= ticks)
 
 
@@ -262,7 +256,6 @@ cdef inline int64_t orders_current(const OpenOrders* open, int64_t side) noexcep
 
 
 cdef inline int64_t orders_current_at(const OpenOrders* open, int64_t side, int64_t level) noexcept nogil:
-    """Return the same for one level of quotes."""
     cdef int64_t i = open.count - 1
     while i >= 0 and (
         open.orders[i].side != side
@@ -301,7 +294,6 @@ cdef inline void follow(OwnOrders orders, int64_t us) noexcept nogil:
 
 
 cdef inline int order_closed(OwnOrders orders, int64_t i, int64_t us, int status, int action) except -1 nogil:
-    """End a resting order, and record it."""
     cdef Order* order = &orders.open.orders[i]
     orders_unrest(&orders.open, order)
     if order.cancel_req_us == NEVER or orders.refused[1 - slot_of(order.side)].by_own:

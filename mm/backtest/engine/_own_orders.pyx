@@ -16,7 +16,7 @@ from mm.backtest.fills.base cimport FILLED, NEVER, REJECTED, Order
 
 
 cdef class OwnOrders:
-    """The open orders, account and journal of one run; the initial state is that of ``mm.backtest.rules.Rules``."""
+    """The open orders, account and journal of one run; the initial state is from ``mm.backtest.rules.Rules``."""
 
     def __cinit__(self, rules: object, keeps_orders: bool = True) -> None:
         self.account = Account(
@@ -124,7 +124,6 @@ cdef class OwnOrders:
         return True
 
     cdef int keep_fill(self, const Order* order, const Fill* fill, bint took) except -1 nogil:
-        """Store a fill for the quote model's next requote."""
         if self.fresh_count == self.fresh_room:
             self.fresh = <OwnFill*> longer(self.fresh, &self.fresh_room, sizeof(OwnFill))
         self.fresh[self.fresh_count] = OwnFill(fill.us, order.id, order.side, fill.ticks, fill.lots, order.lots, took)
@@ -132,7 +131,7 @@ cdef class OwnOrders:
         return 0
 
     cdef int keep_end(self, const Order* order, int64_t us, int reason) except -1 nogil:
-        """Store the end of an order for the strategy's next call, which follows."""
+        """For the strategy's next call, which follows."""
         if self.ended_count == self.ended_room:
             self.ended = <Ended*> longer(self.ended, &self.ended_room, sizeof(Ended))
         self.ended[self.ended_count] = Ended(order.id, us, order.placed_lots, order.lots, order.status, reason)
@@ -151,7 +150,7 @@ cdef class OwnOrders:
         return record_state(&self.records, us, &self.account, self.open.count)
 
     cdef void count_cash(self) noexcept nogil:
-        """Set the cash as floats: the nearest, and a lower bound."""
+        """The nearest float, and a lower bound."""
         cdef double start = <double> self.account.start_cash_e8 * 1e8, fees = <double> self.account.fees_e8 * 1e8
         cdef double paid = <double> self.account.cash_tl * self.account.unit_e16
         self.sure = False
@@ -161,7 +160,7 @@ cdef class OwnOrders:
 
 
 cdef void* longer(void* rows, int64_t* room, size_t size) except NULL nogil:
-    """Return *rows* of one *size* with more than twice their *room*, which is updated."""
+    """With more than twice their *room*, which is updated."""
     cdef int64_t wanted = 2 * room[0] + 16
     cdef void* found = realloc(rows, wanted * size)
     if found is NULL:

@@ -30,19 +30,13 @@ from mm.tape._kinds cimport DEPTH, GAP
 
 
 cdef inline int64_t whole_steps(PaperVenue venue, const Order* order, int64_t lots) noexcept nogil:
-    """Return the lots of a fill in whole steps of the exchange; one that closes the order is unchanged."""
+    """In whole steps of the exchange; a fill that closes the order is unchanged."""
     return lots if venue.step_lots == 1 or lots >= order.lots else lots - lots % venue.step_lots
 
 
 @cython.final
 cdef class PaperVenue(OrderVenue):
-    """One symbol's market with our orders: applies latencies, executes or rests arriving orders, fills by a model.
-
-    Args:
-        orders: Our orders and account.
-        fills: The fill model.
-        rules: ``mm.backtest.rules.Rules``.
-    """
+    """One symbol's market with our orders: applies latencies, executes or rests arriving orders, fills by a model."""
 
     def __init__(self, orders: OwnOrders, fills: FillModel, rules: object) -> None:
         OrderVenue.__init__(self, orders, rules)
@@ -71,7 +65,6 @@ cdef class PaperVenue(OrderVenue):
     # ------------------------------------------------------------------ our messages
 
     cdef int draw_latencies(self, object latencies, seed) except -1:
-        """Use measured latencies."""
         self.order_latencies, self.cancel_latencies = latencies.order_us, latencies.cancel_us
         self.latency.orders, self.latency.cancels = &self.order_latencies[0], &self.cancel_latencies[0]
         self.latency.count = self.order_latencies.shape[0]
@@ -82,7 +75,6 @@ cdef class PaperVenue(OrderVenue):
         return 0
 
     cdef int64_t travel_us(self, int message, int64_t order_id) noexcept nogil:
-        """Return the latency of a message sent now."""
         cdef int64_t rate = 0
         if self.latency.orders is NULL:
             return self.latency.cancel_us if message == OF_CANCEL else self.latency.order_us
@@ -148,7 +140,6 @@ cdef class PaperVenue(OrderVenue):
         return 0
 
     cdef int arrive(self, int64_t i, int64_t us) except -1 nogil:
-        """Process the arrival of an order: it is executed, rests, or is rejected."""
         cdef OpenOrders* open = &self.orders.open
         cdef Order* order = &open.orders[i]
         cdef int64_t before, crossed_ticks = first_crossed(&self.depth, order)
@@ -286,12 +277,11 @@ cdef class PaperVenue(OrderVenue):
     # ------------------------------------------------------------------ the market
 
     cdef void begin_events(self) noexcept nogil:
-        """Prepare for a new series of events: trades of the previous one are not in the mean price."""
+        """Trades of the previous series are not in the mean price."""
         mean_after(&self.mean, NEVER)
         self.past_us = 0
 
     cdef int show_event(self, int64_t event, int64_t us) except -1 nogil:
-        """Update the signals of the fill model with an event, before the model is called."""
         cdef const Market* market = &self.market
         cdef int64_t row = market.first_row[event]
         return self.signals.take(
@@ -376,7 +366,6 @@ cdef class PaperVenue(OrderVenue):
         return self.on_book(us, recv_seq)
 
     cdef int end_resting(self, int64_t us, int reason) except -1 nogil:
-        """End all orders that rest, or are being cancelled, at once."""
         cdef OpenOrders* open = &self.orders.open
         cdef int64_t i = 0
         while i < open.count:
@@ -458,7 +447,6 @@ cdef class PaperVenue(OrderVenue):
         return filled
 
     cdef bint crossed(self) noexcept nogil:
-        """Return whether a best price reaches an order of the other side."""
         cdef OpenOrders* open = &self.orders.open
         return self.book.best_bid >= open.nearest[0] or open.nearest[1] >= self.book.best_ask > 0
 
@@ -521,7 +509,7 @@ cdef class PaperVenue(OrderVenue):
         return 0
 
     cdef int fill_due(self, int64_t us) except -1 nogil:
-        """Execute the fills that the model drew for this instant, in ascending order id."""
+        """In ascending order id."""
         cdef OpenOrders* open = &self.orders.open
         cdef int64_t i = 0, before
         if self.by_orders:
@@ -537,13 +525,12 @@ cdef class PaperVenue(OrderVenue):
     # ------------------------------------------------------------------ every order of the market
 
     cdef void look_for_meets(self) noexcept nogil:
-        """Set when an order of the market meets ours next."""
         cdef OpenOrders* open = &self.orders.open
         open.agenda.fill_us = self.log.reaching(open)
         agenda_changed(&open.agenda)
 
     cdef int match_meets(self, int64_t us) except -1 nogil:
-        """Fill our orders by those of the market that meet them at an instant."""
+        """Fill our orders by the market's orders that meet them at an instant."""
         self.log.pass_time(us)
         while self.log.met < self.log.meets and self.log.meet_us[self.log.met] == us:
             self.log.begin_meets()
@@ -576,13 +563,12 @@ cdef class PaperVenue(OrderVenue):
     # ------------------------------------------------------------------ reports
 
     cdef inline int close(self, int64_t i, int64_t us, int status, int action) except -1 nogil:
-        """Report that a resting order has ended."""
         if self.fills.needs & NEEDS_DRAWS:
             self.expected_fills += self.fills.expected(&self.orders.open.orders[i], us)
         return order_closed(self.orders, i, us, status, action)
 
     cdef int fill(self, int64_t i, int64_t us, int64_t lots, int64_t reason, int64_t mid2) except -1 nogil:
-        """Fill a resting order at its own price; *mid2*: the last valid one before the event that fills it."""
+        """At its own price; *mid2*: the last valid one before the event that fills the order."""
         cdef const Order* order = &self.orders.open.orders[i]
         cdef Fill fill
         fill.us, fill.ticks, fill.lots, fill.reason, fill.mid2 = us, order.ticks, lots, reason, mid2
@@ -590,7 +576,6 @@ cdef class PaperVenue(OrderVenue):
         return self.book_fill(i, &fill)
 
     cdef int book_fill(self, int64_t i, const Fill* fill) except -1 nogil:
-        """Report a fill."""
         cdef const Order* order = &self.orders.open.orders[i]
         cdef bint ends = order.lots == fill.lots
         if ends and self.fills.needs & NEEDS_DRAWS:

@@ -83,7 +83,6 @@ cdef inline int64_t known(int64_t us) noexcept nogil:
 
 
 cdef inline int record_order(Records* records, const Order* order, int64_t us, int action, int reject) except -1 nogil:
-    """Write an action on an order at an instant."""
     cdef int64_t* row
     records.counts[action << 6 | reject] += 1
     if action == PLACE:
@@ -101,7 +100,7 @@ cdef inline int record_order(Records* records, const Order* order, int64_t us, i
 cdef inline int record_fill(
     Records* records, const Order* order, const Fill* fill, const Account* account
 ) except -1 nogil:
-    """Write a fill; the account has booked it."""
+    """The account has booked it."""
     cdef int64_t* row = new_row(&records.fills)
     row[0], row[1], row[2], row[3], row[4] = fill.us, order.id, order.side, fill.ticks, fill.lots
     row[5], row[6], row[7], row[8] = fill.fee_e8, fill.reason, fill.mid2, account.inventory_lots
@@ -117,7 +116,7 @@ cdef inline int record_state(Records* records, int64_t us, const Account* accoun
 
 
 cdef inline int record_mid(Records* records, int64_t us, int64_t mid2) except -1 nogil:
-    """Write a new mid, 0 for none."""
+    """0 for none."""
     cdef int64_t* row = new_row(&records.mids)
     row[0], row[1] = us, mid2
     if mid2:
@@ -141,7 +140,7 @@ cdef inline int record_span(Records* records, int64_t begin_us, int64_t end_us) 
 
 
 cdef inline int record_decision(Records* records, const Decision* made) except -1 nogil:
-    """Write the decision of a requote; buys first, as in the columns of the journal."""
+    """Buys first, as in the columns of the journal."""
     cdef int64_t* row = new_row(&records.decisions)
     row[0], row[1], row[2], row[3] = made.us, made.recv_seq, made.best[1], made.best[0]
     row[4], row[5], row[6], row[7] = made.wanted_ticks[1], made.wanted_lots[1], made.wanted_ticks[0], made.wanted_lots[0]
@@ -152,7 +151,7 @@ cdef inline int record_decision(Records* records, const Decision* made) except -
 cdef inline int record_breach(
     Records* records, int64_t us, int64_t limit, int64_t value_e8, int64_t bound_e8, int64_t side
 ) except -1 nogil:
-    """Write a breach of a limit; side 0 is both."""
+    """Side 0 is both."""
     cdef int64_t* row = new_row(&records.breaches)
     row[0], row[1], row[2], row[3], row[4] = us, limit, value_e8, bound_e8, side
     return 0

@@ -12,7 +12,6 @@ from mm.tape._memory cimport prefer_large_pages
 
 
 cdef void records_open(Records* records, bint keeps_orders) noexcept nogil:
-    """Make empty tables."""
     memset(records, 0, sizeof(Records))
     records.keeps_orders = keeps_orders
     records.orders.width, records.fills.width, records.state.width = 14, 9, 6
@@ -39,7 +38,7 @@ cdef int64_t* spare = NULL
 
 
 cdef void give_back(void* cells) noexcept with gil:
-    """Free the cells of a table, or keep them for reuse."""
+    """Free them, or keep them for reuse."""
     global spare
     cdef int64_t* block = <int64_t*> cells - LINE
     if cells is NULL:
@@ -50,7 +49,6 @@ cdef void give_back(void* cells) noexcept with gil:
 
 
 cdef int64_t* reused() noexcept with gil:
-    """Return the spare block, NULL if there is none."""
     global spare
     block, spare = spare, NULL
     return block

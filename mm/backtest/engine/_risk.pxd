@@ -172,12 +172,12 @@ cdef inline wide exposed_e8(Guard guard) noexcept nogil:
 
 
 cdef inline wide lost_today_e8(Guard guard) noexcept nogil:
-    """Return the loss since the day began, as of the last requote; it is not known before the first."""
+    """As of the last requote; not known before the first."""
     return guard.now.day_e16 / 200000000 - guard.now.equity_e16 / 200000000
 
 
 cdef inline wide worth_e16(const Account* account, wide added_e16, int64_t mid2) noexcept nogil:
-    """Return twice the equity at a mid, in 1e-16 of the quote asset."""
+    """Twice the equity at a mid, in 1e-16 of the quote asset."""
     return 2 * (cash_e16(account) + added_e16) + <wide> account.inventory_lots * mid2 * account.unit_e16
 
 

@@ -2,7 +2,7 @@
 """Risk limits, and the guard that applies them in the order manager; docs/trading.md specifies both.
 
 The limits are one pure function in two halves (``_risk.pxd``): `stopped` returns the limit that stops all quotes,
-`withheld` the one that an order would breach. ``check`` is the Python interface of both, ``risk.py`` has the limits and
+`withheld` the limit that an order would breach. ``check`` is the Python interface of both, ``risk.py`` has the limits and
 their units.
 """
 
@@ -31,7 +31,6 @@ cdef int64_t bound_of(object given):
 
 
 cdef int take_limits(Limits* limits, object given, object rules) except -1:
-    """Set *limits* from *given*, a ``RiskLimits`` or None."""
     given = given or RiskLimits()
     limits.unit_e16, limits.lot_e8 = rules.tick_lot_e16, rules.lot_e8
     limits.position_e8, limits.leverage_e8 = bound_of(given.max_position_e8), bound_of(given.max_leverage_e8)
@@ -48,9 +47,6 @@ def check(limits: RiskLimits, rules: object, standing: RiskStanding, order: Risk
     """Return the breached limit, or None: by the account and the market, or by a requested *order*.
 
     Args:
-        limits: The limits.
-        rules: An object with ``tick_e8`` and ``lot_e8``, the grid of prices and quantities.
-        standing: Account, market and clock.
         order: The order; None checks only the limits on all quotes.
     """
     cdef Limits bounds
@@ -103,7 +99,6 @@ cdef class Guard:
     """The limits of one order manager, and their state between requotes.
 
     Args:
-        orders: Our orders, account and journal.
         rules: ``mm.backtest.rules.Rules``; without limits it only handles `pull` and `kill`.
     """
 
@@ -159,13 +154,11 @@ cdef class Guard:
         return self.halted()
 
     cdef int halted(self) noexcept nogil:
-        """Return the limit that stops all quotes now, or 0."""
         if self.killed:
             return self.killed
         return PULLED if self.pulled else self.pull
 
     cdef int observe(self, int64_t us, const Touch* known) except -1 nogil:
-        """Update `now` to this instant, if there is a mid."""
         cdef int64_t i, wait_us = self.orders.slowest_ack_us
         self.orders.slowest_ack_us = 0
         for i in range(self.orders.open.count):
@@ -188,7 +181,7 @@ cdef class Guard:
         return 0
 
     cdef int next_day(self, int64_t us) except -1 nogil:
-        """Begin a day; the given equity of the first day stays."""
+        """The given equity of the first day stays."""
         if not self.given_day:
             self.now.day_e16 = self.now.equity_e16
         self.given_day = False
@@ -214,7 +207,6 @@ cdef class Guard:
         return 0
 
     cdef int note(self, int64_t us, const Breach* breach, int64_t side) except -1 nogil:
-        """Write a row of the breaches."""
         return record_breach(
             &self.orders.records, us, breach.limit, <int64_t> kept_e8(breach.value_e8), <int64_t> kept_e8(breach.bound_e8), side
         )
@@ -242,10 +234,7 @@ cdef class Guard:
         return 0
 
     def used(self) -> dict[str, float]:
-        """Return the used share of each limit: at the last requote, and for open orders.
-
-        Limits on money have none before the first requote: without a mid there is no equity.
-        """
+        """At the last requote, and for open orders. Limits on money have no share before the first requote."""
         cdef Standing now
         if not self.has_limits:
             return {}
@@ -288,7 +277,7 @@ cdef class Guard:
 
     @property
     def observed_us(self) -> int:
-        """Instant of the last requote, whose day `equities_e8` are of; 0 before the first."""
+        """Instant of the last requote, and so of `equities_e8`; 0 before the first."""
         return self.now.us
 
     def transfer(self, value_e8: int) -> None:
@@ -318,10 +307,10 @@ cdef class Guard:
         self.now.others_e8, self.now.others_orders = others
 
     def used_of_account(self) -> tuple[int, int]:
-        """Return what this market uses of the account's limits: notional in 1e-8, rounded up, and open orders.
+        """What this market uses of the account's limits: notional in 1e-8, rounded up, and open orders.
 
-        The notional is that of the larger position, if all open orders of a side fill, at the last requote's mid; 0
-        before the first.
+        Notional of the larger position, if all open orders of a side fill, at the last requote's mid; 0 before the
+        first.
         """
         return <int64_t> exposed_e8(self), self.orders.open.count
 

@@ -15,7 +15,6 @@ cdef struct Prints:
 
 
 cdef inline int prints_add(Prints* prints, const Trade* trade) except -1 nogil:
-    """Append a print."""
     cdef int64_t room = 2 * prints.room + 64
     if prints.used == prints.room:
         prints.rows = <Trade*> realloc(prints.rows, room * sizeof(Trade))
@@ -54,17 +53,17 @@ cdef struct Depth:
 
 
 cdef inline int64_t accepted(const Order* order, int64_t ticks) noexcept nogil:
-    """Return a price of the other side if the order accepts it, 0 otherwise."""
+    """0 if the order does not accept it."""
     return ticks if ticks and (order.kind == MARKET or order.side * (order.ticks - ticks) >= 0) else 0
 
 
 cdef inline int64_t first_crossed(const Depth* depth, const Order* order) noexcept nogil:
-    """Return the other side's best price if the order accepts it, 0 otherwise."""
+    """0 if the order does not accept the other side's best price."""
     return accepted(order, depth.book.best_ask if order.side > 0 else depth.book.best_bid)
 
 
 cdef inline int64_t next_crossed(const Depth* depth, const Order* order, int64_t ticks) noexcept nogil:
-    """Return the other side's next price after *ticks* if the order accepts it, 0 otherwise."""
+    """0 if the order accepts none after *ticks*."""
     return accepted(order, book_after(depth.book, <int> -order.side, ticks))
 
 
@@ -86,7 +85,7 @@ cdef inline int64_t takeable(const Depth* depth, const Order* order) noexcept no
 
 
 cdef inline wide taking_notional_e16(const Depth* depth, const Account* account, const Order* order) noexcept nogil:
-    """Return the notional of the quantity that an order could take at once, in 1e-16 of the quote asset."""
+    """In 1e-16 of the quote asset."""
     cdef int64_t ticks = first_crossed(depth, order), left = order.lots, lots
     cdef wide notional = 0
     while ticks and left:

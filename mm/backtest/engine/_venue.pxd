@@ -43,7 +43,7 @@ cdef class OrderVenue:
     cdef Filters filters                # its order rules beyond its grid
     cdef int64_t step_lots              # its quantity step
     cdef bint enforce_balances
-    cdef bint exact                     # whether `exactly_covered` alone decides: the account is not that of the run
+    cdef bint exact                     # whether `exactly_covered` alone decides: the account is not the run's
     # the other markets whose orders the same balances cover, a ring of venues
     cdef OrderVenue beside              # the next of the ring; None without one
     cdef int64_t others                 # number of other venues in it

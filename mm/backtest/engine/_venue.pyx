@@ -16,10 +16,6 @@ cdef class OrderVenue:
 
     A venue overrides `send`, `cancel`, `amend` and `taking_e16`, updates `now_us`, and reports the state of each order
     to *orders*: `accepted`, `rejected`, `amended`, `filled`, `closed`. It never calls the order manager.
-
-    Args:
-        orders: Our orders and account.
-        rules: ``mm.backtest.rules.Rules``: the exchange's filters and its quantity step.
     """
 
     def __init__(self, orders: OwnOrders, rules: object) -> None:
@@ -55,7 +51,7 @@ cdef class OrderVenue:
         return 0
 
     cdef int exactly_covered(self, const Order* order, bint arrives) noexcept nogil:
-        """Return the same as ``covered``, from the exact costs of all our open orders."""
+        """As ``covered``, from the exact costs of all our open orders."""
         cdef int64_t i, bound_lots = 0
         cdef wide bound_e16 = 0
         cdef const Order* other
@@ -93,9 +89,9 @@ cdef class OrderVenue:
         return held if others == 0 else held + self.beside.held_e16(asset, others - 1)
 
     cdef wide locked_e16(self, int asset, const Order* order, bint arrives, int64_t others) noexcept nogil:
-        """Return what open orders lock of an asset in 1e-16, those of this venue and of as many *others* after it.
+        """What open orders lock of an asset in 1e-16, in this venue and as many *others* after it.
 
-        At a requote (*arrives* False) those of another market lock until their end is known; *order* is NULL there.
+        At a requote (*arrives* False) another market's orders lock until their end is known; *order* is NULL there.
         """
         cdef int64_t i
         cdef wide locked = 0
@@ -132,7 +128,6 @@ cdef int64_t most(int64_t limit_e8, int64_t unit_e8) noexcept:
 
 
 cdef Filters filters_of(object rules):
-    """Return the filters of *rules* in ticks and lots."""
     cdef Filters filters
     given = rules.filters
     filters.min_ticks, filters.max_ticks = -(-given.min_price_e8 // rules.tick_e8), most(given.max_price_e8, rules.tick_e8)

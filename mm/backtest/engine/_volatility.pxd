@@ -70,7 +70,7 @@ cdef inline void volatility_close(Volatility* volatility) noexcept nogil:
 
 
 cdef inline void changes_set(Changes* changes, int64_t slot, int64_t size) noexcept nogil:
-    """Replace the change in a slot, -1 for none."""
+    """-1 for none."""
     if changes.sizes[slot] >= 0:
         changes.total -= <wide> changes.sizes[slot] * changes.sizes[slot]
         changes.count -= 1
@@ -81,7 +81,6 @@ cdef inline void changes_set(Changes* changes, int64_t slot, int64_t size) noexc
 
 
 cdef inline void volatility_sample(Volatility* volatility, int64_t mid2) noexcept nogil:
-    """Add the change over one second."""
     cdef int64_t size = -1
     if mid2 and volatility.sampled_mid2:
         size = mid2 - volatility.sampled_mid2 if mid2 > volatility.sampled_mid2 else volatility.sampled_mid2 - mid2
@@ -114,7 +113,7 @@ cdef inline void volatility_weigh(Volatility* volatility, int64_t size) noexcept
 
 
 cdef inline void volatility_stretch(Volatility* volatility, int64_t size, int64_t mid2) noexcept nogil:
-    """Add the change over the slow scale, and remove the one that began before the window."""
+    """Over the slow scale; the change that began before the window is removed."""
     cdef int64_t slow_s = volatility.slow_s, window_s = volatility.window_s, begun
     volatility.unbroken_s = volatility.unbroken_s + 1 if size >= 0 else 0
     size = -1
@@ -127,7 +126,7 @@ cdef inline void volatility_stretch(Volatility* volatility, int64_t size, int64_
 
 
 cdef inline double volatility_sigma(const Volatility* volatility) noexcept nogil:
-    """Return sigma in ticks per root second, NaN while unknown."""
+    """In ticks per root second, NaN while unknown."""
     cdef double variance
     if volatility.method == EWMA:
         if volatility.fast.count < FEWEST and <double> volatility.fast.count < volatility.half_life_s:
@@ -145,7 +144,7 @@ cdef inline double volatility_sigma(const Volatility* volatility) noexcept nogil
 
 
 cdef inline double volatility_run_sigma(const Volatility* volatility) noexcept nogil:
-    """Return sigma in ticks per root second from all changes over a second since the run began, NaN while unknown."""
+    """In ticks per root second from all changes over a second since the run began."""
     if volatility.all_count < FEWEST:
         return NAN
     return sqrt(volatility.all_squares / (4.0 * <double> volatility.all_count))

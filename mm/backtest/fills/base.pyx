@@ -44,7 +44,7 @@ cdef class FillModel:
         set_field(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return how a copy is made: from the same arguments, as nothing else lasts from run to run."""
+        """From the same arguments, as nothing else lasts from run to run."""
         return made_again, (type(self), *self.made), getattr(self, "__dict__", None)
 
     @property
@@ -68,7 +68,7 @@ cdef class FillModel:
         return f"{self.name}:trade", f"{self.name}:book", f"{self.name}:hazard"
 
     cdef void restart(self) noexcept:
-        """Reset the state of the previous run; a model may be used for several runs in sequence."""
+        """A model may be used for several runs in sequence."""
 
     cdef void use_step(self, int64_t step_lots) noexcept:
         """Set the lots of the tape in an order step, before a run; what a model estimates is in order steps."""
@@ -106,7 +106,6 @@ cdef class FillModel:
         return 0
 
     cdef int draw(self, Order* order, const Top* top, int64_t now_us) except -1 nogil:
-        """Set the order's ``delta``, ``stretch_us`` and ``due_us`` for the stretch that begins now."""
         return 0
 
     cdef double expected(self, const Order* order, int64_t until_us) except -1.0 nogil:
@@ -135,7 +134,6 @@ cdef int set_field(object model, str name, object value) except -1:
 
 
 def made_again(kind: type, args: tuple[object, ...], named: dict[str, object]) -> object:
-    """Return a new object of the same arguments."""
     return kind(*args, **named)
 
 
@@ -312,7 +310,7 @@ cdef class PythonFillModel(FillModel):
 
     @property
     def knows_next_move(self) -> bool:
-        """Whether its fills come with the moves of the price that cause them, as the model says; by default they do."""
+        """As the model says; by default its fills come with the moves of the price that cause them."""
         return self.knows
 
     cdef int end(self) except -1:
@@ -542,7 +540,6 @@ cdef class Queue(FillModel):
 
 
 cdef inline void set_ahead(Order* order, double lots) noexcept nogil:
-    """Set the lots ahead, in order steps."""
     order.ahead_lots = max(lots, 0.0)
 
 
@@ -571,7 +568,7 @@ cdef class QueueByExponents(QueueProbPower):
 
     One replay of a day costs more than the queues of all exponents (`mm.probes.queue_exponent`).
 
-    - all rules are those of `QueueProbPower`, separately for each exponent
+    - the rules of `QueueProbPower` apply to each exponent separately
     - orders share the lots of a print separately for each exponent
     - an order is filled once it is filled under all exponents
 

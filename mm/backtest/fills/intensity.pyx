@@ -37,7 +37,7 @@ FOREVER = 0x7FFFFFFFFFFFFFFF
 
 
 cdef double mid_offset(int reference, const Top* top, int64_t side) noexcept nogil:
-    """Return an order's distance from the mid minus its distance from the *reference* price of its *side*, in ticks."""
+    """Distance from the mid minus distance from the *reference* price, in ticks."""
     cdef double half_spread = 0.5 * <double> (top.ask_ticks - top.bid_ticks)
     if reference == MICRO:
         return side * half_spread * <double> (top.ask_lots - top.bid_lots) / <double> (top.ask_lots + top.bid_lots)
@@ -158,7 +158,6 @@ cdef class Intensity:
         self.given = pieces
 
     cdef keep(self, int64_t i, list curve):
-        """Store the points of a piece's curve."""
         cdef Piece* piece = &self.pieces[i]
         piece.deltas = <double*> malloc(2 * len(curve) * sizeof(double))
         if piece.deltas is NULL:
@@ -171,7 +170,7 @@ cdef class Intensity:
         return Intensity, (self.given, self.reference, False, self.clustering)  # its curves were checked
 
     def __deepcopy__(self, _memo: dict[int, object]) -> Intensity:
-        """Return the intensity itself, as it never changes."""
+        """It never changes."""
         return self
 
     def __dealloc__(self) -> None:
@@ -212,7 +211,6 @@ cdef class Intensity:
         return True
 
     def rows(self) -> list[IntensityPiece]:
-        """Return the pieces as given."""
         return list(self.given)
 
     cdef int64_t find(self, int64_t us) noexcept nogil:
@@ -227,7 +225,6 @@ cdef class Intensity:
         return low
 
     cdef double rate(self, int64_t piece, int64_t side, double delta) noexcept nogil:
-        """Return the intensity of a piece in 1/s."""
         if piece >= self.count:
             return 0.0
         if self.pieces[piece].points:
@@ -249,7 +246,6 @@ cdef class Drawn(FillModel):
     cdef int64_t arrivals[2]       # orders that came to rest since that event: sells, buys
 
     cdef void begin(self, int64_t us, int64_t recv_seq) noexcept nogil:
-        """Store the event that begins stretches of both sides."""
         self.begun_us, self.begun_seq = us, recv_seq
         self.arrivals[0] = self.arrivals[1] = 0
 
@@ -384,12 +380,7 @@ def given_intensity(model: str, file: str, values: Mapping[str, Any]) -> Intensi
     """Return the intensity given by the parameters of a *model*.
 
     Args:
-        model: Its name, for messages.
         file: Description of FILL_PARAMS_FILE, for messages.
-        values: ``A``, ``k``, ``bid``, ``ask`` and ``intensity``; None if not given.
-
-    Raises:
-        UsageError: If the intensity is missing (it has no default) or given in more than one form.
     """
     both, intensity = {"A": values["A"], "k": values["k"]}, values["intensity"]
     bid, ask = values["bid"], values["ask"]
@@ -411,7 +402,6 @@ def given_intensity(model: str, file: str, values: Mapping[str, Any]) -> Intensi
 
 
 cdef tuple side_numbers(str model, str side, object params):
-    """Return the A and k of a side."""
     if set(params) != {"A", "k"} or not all(isinstance(value, int | float) for value in params.values()):
         raise UsageError(f"{model}: the {side}'s parameters are {dict(params)}; they must be numbers A and k")
     return float(params["A"]), float(params["k"])
@@ -486,13 +476,13 @@ cdef class ClusteredFills(Poisson):
     """An order fills as under `poisson`, with an intensity that each recorded aggressive order raises temporarily.
 
     - the intensity is lambda(delta) · lambda_i(t)/mean_i, i the side of the order: lambda_i is the intensity of
-      orders that hit side i, given all recorded ones up to t; mean_i is its mean, or that of the segment if given
-    - an order of the process is a sweep, the prints of one side and trade time; its instant is that of its first print
+      orders that hit side i, given all recorded ones up to t; mean_i is its mean, or the segment's if given
+    - an order of the process is a sweep, the prints of one side and trade time; its instant is its first print's
       in the window of the tape, in exchange time if the run uses that clock
     - each of them begins a new stretch for both sides, as a change of the reference does
     - one unit exponential draw per side and stretch, keyed by the event that began it; the fill happens when the
       integrated intensity reaches it, if the stretch lasts that long
-    - without excitation the fills equal those of `poisson`
+    - without excitation the fills equal `poisson`'s
 
     Args:
         intensity: A and k or a curve, constant or by segments, which may have means of the process.
@@ -765,9 +755,9 @@ cdef class Hybrid(FillModel):
     """An order fills as early, and as much, as under the most optimistic of several models.
 
     - every model receives every event, so that each keeps its own state
-    - at each event the largest fill counts, for equal fills that of the first model; fills do not add up
+    - at each event the largest fill counts, for equal fills the first model's; fills do not add up
     - a print fills at most its size over all our orders, whichever model fills them
-    - the reason of a fill is that of the model whose fill counted
+    - the model whose fill counted gives the reason
     - at most one model draws its fills, and at most one has a queue, as an order has one state for each
 
     Args:
@@ -818,7 +808,7 @@ cdef class Hybrid(FillModel):
 
     @property
     def knows_next_move(self) -> bool:
-        """Whether the fills of every model do: one that draws fills some orders before their price is reached."""
+        """Only if every model's fills do: a drawing one fills some orders before their price is reached."""
         return all(model.knows_next_move for model in self.models)
 
     @property
@@ -828,11 +818,10 @@ cdef class Hybrid(FillModel):
 
     @property
     def predictor_folder(self) -> str | None:
-        """Folder of the predictor that the drawing model reads; None without one."""
+        """Of the drawing model."""
         return getattr(self.drawing, "predictor_folder", None)
 
     def observe(self, observed: SignalSet, tick_e8: int) -> None:
-        """Pass the signals to the drawing model."""
         self.drawing.observe(observed, tick_e8)  # type: ignore[attr-defined]
 
     cdef void restart(self) noexcept:

@@ -1,4 +1,4 @@
-"""Checks of JSON values: a summary has about a thousand."""
+"""JSON values of a summary: what JSON cannot hold, and which numbers are missing."""
 
 import json
 import math
@@ -8,6 +8,7 @@ from typing import Any
 
 
 def finite(value: Any) -> Any:
+    """Data classes as objects, infinite numbers and NaN as None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

@@ -23,7 +23,7 @@ cdef struct View:
     const double* signals   # the last row of the run's signals, in the order of `bind`, NaN for null; NULL without any
     double tick             # price step, in the quote asset
     double lot              # order step, in the base asset
-    int64_t step_lots       # lots of the tape in an order step: all other lots are those of the tape
+    int64_t step_lots       # lots of the tape in an order step: all other lots here are the tape's
     PyObject* others        # dict of the other markets by name; NULL without any
     # Our open quotes, sells and buys, if the model needs them: price and lots ahead, NaN for none or unknown.
     double[2] own_ticks
@@ -103,7 +103,6 @@ cdef inline int want_level(Want* want, int64_t side, double ticks, int64_t lots)
 
 
 cdef inline int grow_ladder(Ladder* ladder) except -1 nogil:
-    """Make room for more prices."""
     cdef int64_t room = 2 * ladder.room + 16
     cdef Level* levels = <Level*> realloc(ladder.levels, room * sizeof(Level))
     if levels is NULL:
@@ -121,12 +120,12 @@ cdef inline bint is_in_quote_asset(double ticks, const View* view) noexcept nogi
 cdef str price_not_ticks(double ticks, const View* view)
 
 cdef inline double clips_held(const View* view) noexcept nogil:
-    """Return the inventory in clips, counted from the target."""
+    """Counted from the target."""
     return <double> (view.inventory_lots - view.target_lots) / <double> view.quote_lots
 
 
 cdef inline int64_t lots_of_clips(double clips, int64_t quote_lots) noexcept nogil:
-    """Return a bound in lots; one that is whole but for the rounding of the product (0.29 · 100) is whole."""
+    """A bound that is whole but for the rounding of the product (0.29 · 100) is whole."""
     cdef double lots = fmin(clips * <double> quote_lots, 4e18)  # fits an int64
     return <int64_t> (lots + 1e-9 * fmin(lots, 1e6))
 

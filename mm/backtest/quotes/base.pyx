@@ -53,7 +53,7 @@ cdef class QuoteModel:
         set_field(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return how a copy is made: from the same arguments, as nothing else lasts from run to run."""
+        """From the same arguments, as nothing else lasts from run to run."""
         return made_again, (type(self), *self.made), getattr(self, "__dict__", None)
 
     cdef int declare_as(self, QuoteModel inner) except -1:
@@ -108,11 +108,7 @@ cdef class QuoteModel:
         """Return the model's quotes for a given market state, outside of any run; prices are not rounded.
 
         Args:
-            bid_ticks, ask_ticks: The best prices.
-            bid_lots, ask_lots: The lots at the best prices.
-            inventory_lots: Our inventory.
             target_lots: The target inventory.
-            quote_lots: The clip.
             cash: In the quote asset.
             sigma_ticks: Volatility in ticks per root second.
             tick_lot: Value of one tick of price on one lot, in the quote asset.
@@ -145,7 +141,7 @@ cdef class QuoteModel:
 
 
 cdef object answer_to(QuoteModel model, const View* view, int64_t* room):
-    """Return a model's quotes for *view* as a Python object; lower *room* to what its inventory bound leaves."""
+    """*room* is lowered to what the model's inventory bound leaves."""
     cdef Ladder[2] ladders
     cdef Want want
     ladders[0] = ladders[1] = Ladder(NULL, 0, 0, 0.0)
@@ -173,7 +169,7 @@ cdef object answer_to(QuoteModel model, const View* view, int64_t* room):
 
 
 cdef list prices_of(const Ladder* ladder, int64_t step_lots):
-    """Return the prices of a side and their lots, in order steps."""
+    """In order steps."""
     cdef int64_t i
     return [
         (ladder.levels[i].ticks, lots_shown(ladder.levels[i].lots, step_lots))
@@ -183,7 +179,7 @@ cdef list prices_of(const Ladder* ladder, int64_t step_lots):
 
 
 cdef tuple declared_signals(object model):
-    """Return the names in a model's ``signals``; raise UsageError if they are not names."""
+    """UsageError if they are not names."""
     names = getattr(model, "signals", ())
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
         raise UsageError(f"quote model {type(model).__name__}: signals is {names!r}; it must be a tuple of names")
@@ -191,11 +187,7 @@ cdef tuple declared_signals(object model):
 
 
 def compiled(model: object) -> QuoteModel:
-    """Return *model* itself if it is compiled, else a `PythonQuoteModel` or a `PythonStrategy` around it.
-
-    Raises:
-        UsageError: If it has neither ``quote`` nor ``on_event``, or both.
-    """
+    """Return *model* itself if it is compiled, else a `PythonQuoteModel` or a `PythonStrategy` around it."""
     if isinstance(model, QuoteModel):
         return model
     if not hasattr(model, "on_event"):
@@ -345,13 +337,12 @@ cdef class QuoteView:
 
 
 cdef object fill_shown(const OwnFill* fill, int64_t step_lots):
-    """Return a fill of ours as a Python model sees it."""
     lots, left = lots_shown(fill.lots, step_lots), lots_shown(fill.left_lots, step_lots)
     return ShownFill(fill.us, fill.order_id, fill.side, fill.ticks, lots, left, bool(fill.took))
 
 
 cdef str price_not_ticks(double ticks, const View* view):
-    """Return a price in the quote asset that should be in ticks, and what is wrong with it."""
+    """A price in the quote asset that should be in ticks, and what is wrong with it."""
     cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks)
     return (
         f"{ticks:g}, a price near the market's {mid * view.tick:g}; it must be in ticks, where the market is at "
@@ -395,7 +386,6 @@ cdef class PythonQuoteModel(QuoteModel):
         self.show()
 
     cdef int show(self) except -1:
-        """Create the view of the next call."""
         self.view = QuoteView()
         self.view.shallow = bool(self.skips & SKIPS_DEPTH)
         self.view.places, self.view.names = self.places, self.names
@@ -413,7 +403,7 @@ cdef class PythonQuoteModel(QuoteModel):
         return self.show()
 
     cdef int end(self) except -1:
-        """Invalidate the view after a call; a view that the model kept stays invalid and is replaced."""
+        """A view that the model kept stays invalid and is replaced."""
         self.view.view = NULL
         self.view.trade.trade = NULL
         if is_kept(<PyObject*> self.view) or is_kept(<PyObject*> self.view.trade):
@@ -480,11 +470,9 @@ cdef class PythonQuoteModel(QuoteModel):
         return 0
 
     cdef object wrong(self, str what):
-        """Return the error about an invalid answer."""
         return ModelError(f"{type(self.model).__name__}.{self.hook} returned {what}", place_of_code(self.quote_hook))
 
     cdef int take(self, object answer, const View* view, Want* want) except -1:
-        """Set *want* to the quotes returned by the model."""
         want.bid_kind = self.kind("bid", answer.bid_kind)
         want.ask_kind = self.kind("ask", answer.ask_kind)
         want.again_us, want.on_best = self.instant(answer.again_us, view.top.us), bool(answer.on_best)
@@ -529,7 +517,6 @@ cdef class PythonQuoteModel(QuoteModel):
         return levels
 
     cdef int levels(self, str side, int64_t sign, object levels, int64_t lots, Want* want) except -1:
-        """Add the prices of a side."""
         cdef int64_t kind = want.bid_kind if sign > 0 else want.ask_kind, first, step, i
         if levels is None:
             return 0
@@ -580,7 +567,7 @@ cdef class PythonQuoteModel(QuoteModel):
         return us.__index__()
 
     cdef double price(self, str field, object ticks) except? -1.0:
-        """Return a price of the model's quotes as a float; NaN for none."""
+        """NaN for none."""
         if ticks is None:
             return NAN
         try:
@@ -598,7 +585,7 @@ cdef class PythonQuoteModel(QuoteModel):
         return 0
 
     cdef int64_t lots(self, str field, object lots, int64_t default) except? -1:
-        """Return the lots of one of the model's quotes, in those of the tape; *default* for None."""
+        """In the tape's lots; *default* for None."""
         cdef int64_t given
         if lots is None:
             return default
@@ -608,7 +595,6 @@ cdef class PythonQuoteModel(QuoteModel):
         return given
 
     cdef int64_t kind(self, str side, object kind) except -1:
-        """Return the index of the order kind of one of the model's quotes."""
         if kind is DEFAULT_KIND:
             return LIMIT_MAKER
         if kind not in KINDS:

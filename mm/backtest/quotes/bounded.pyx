@@ -42,11 +42,7 @@ cdef double FAR = 46.0          # levels with an influence below exp(-46) are ig
 
 
 cdef class InventoryLevels:
-    """Solves for the steps between inventory levels; owns the work arrays.
-
-    Args:
-        bound: Q, in orders; levels run from -Q to Q.
-    """
+    """Solves for the steps between inventory levels; owns the work arrays."""
 
     cdef readonly int64_t bound     # levels run from -bound to bound
     cdef int64_t count              # of levels
@@ -99,7 +95,7 @@ cdef class InventoryLevels:
             free(answer)
 
     cdef double* array(self, int64_t which) noexcept nogil:
-        """Return an array of one entry per level, plus one before the first and one after the last."""
+        """One entry per level, one before the first and one after the last."""
         return self.memory + which * (self.count + 2) + 1
 
     cdef void rise(self, double rho, double tilt) noexcept nogil:
@@ -116,7 +112,7 @@ cdef class InventoryLevels:
     # ------------------------------------------------------------------ infinite horizon
 
     cdef void stationary(self, double rho, double tilt, double* steps) noexcept nogil:
-        """Set all steps to those of the eigenvector of the smallest eigenvalue.
+        """Set all steps from the eigenvector of the smallest eigenvalue.
 
         Rayleigh quotient iteration on twisted factorisations (Parlett and Dhillon, 1997), bracketed: it yields each
         component to its own relative precision. Only the first eigenvector is positive.
@@ -298,7 +294,7 @@ cdef class InventoryLevels:
             self.scale[i] = max(self.scale[i], from_neighbour)
 
     cdef bint arrived(self, int64_t low, int64_t high) noexcept nogil:
-        """Return whether the steps equal those of the eigenvector, to the precision of ln v."""
+        """Whether the steps equal the eigenvector's, to the precision of ln v."""
         cdef double difference, size
         cdef int64_t i
         for i in range(low, high):
@@ -360,7 +356,7 @@ cdef class Bounded(Distances):
     cdef bint rough                 # whether the nodes were too coarse for the last step
 
     cdef void begin(self, double q_max) except *:
-        """Allocate the levels up to *q_max* clips; infinite uses the default."""
+        """Up to *q_max* clips; infinite uses the default."""
         cdef double orders = DEFAULT_BOUND if q_max == INFINITY else q_max / self.clips
         orders = whole(orders)
         if not 1.0 <= orders <= MOST_LEVELS or floor(orders) != orders:
@@ -387,7 +383,6 @@ cdef class Bounded(Distances):
         free(self.nodes)
 
     cdef void problem(self, const Market* market, Problem* posed) noexcept nogil:
-        """Set the problem to solve for a market."""
         posed[0] = Problem(INFINITY, 0.0, INFINITY, 0.0, 0.0, 0.0)
 
     cdef void formula(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
@@ -472,7 +467,7 @@ cdef class Bounded(Distances):
     cdef double node_step(
         self, const Problem* posed, double rho, double time, int64_t rho_index, int64_t time_index, int64_t place
     ) noexcept nogil:
-        """Return a step at one node, solved again if its cache slot has another node."""
+        """Solved again if its cache slot has another node."""
         cdef Node* node = &self.nodes[(rho_index * (STRIDE if self.by_time else 1) + time_index) & (KEPT - 1)]
         cdef Problem there = posed[0]
         there.rho, there.time = rho, time
@@ -499,7 +494,6 @@ cdef class Bounded(Distances):
 
 
 cdef inline bint same(const Problem* one, const Problem* other) noexcept nogil:
-    """Return whether two problems have the same steps."""
     return one.rho == other.rho and one.time == other.time and one.tilt == other.tilt and one.bend == other.bend
 
 
@@ -518,7 +512,7 @@ cdef class Gueant(Bounded):
     - ``closed_form``: Guéant's approximation (equations 4.6, 4.7): with S = sqrt(gamma·sigma²·delta/(2·k·eta)) the
       last term is (n + 1/2)·S for the bid and -(n - 1/2)·S for the ask; drift lowers n by drift/(gamma·sigma²·delta).
 
-    With a gamma of ``auto`` skew and half-spread are those of ``closed_form`` in every mode.
+    With a gamma of ``auto`` every mode has the skew and half-spread of ``closed_form``.
     """
 
     declared = declarations.Gueant
@@ -538,7 +532,7 @@ cdef class Gueant(Bounded):
             self.begin(self.q_max)
 
     cdef void set_terms(self, const Market* market) noexcept nogil:
-        """Compute the values that depend on k, A and gamma only."""
+        """The values that depend on k, A and gamma only."""
         cdef double k = market.k, A = market.A
         cdef double x = (self.xi if self.own_xi else market.gamma) * self.delta / k, share = log1p(x) / x if x > 0.0 else 1.0
         cdef double less = (1.0 + x) * share + 0.5 * k * self.impact    # eta is A exp(-less)

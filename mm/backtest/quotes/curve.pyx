@@ -33,7 +33,7 @@ cdef double EXACT = 1e-13       # relative step at which Newton's method ends
 
 
 def _is_curve(value: object) -> bool:
-    """Return whether *value* is a list of points (delta, rate) with rising deltas and falling rates."""
+    """Points (delta, rate) with rising deltas and falling rates."""
     return (
         isinstance(value, (list, tuple))
         and 2 <= len(value) <= MOST_POINTS
@@ -98,7 +98,6 @@ cdef class CurveLevels:
         free(self.lines)
 
     cdef void set_exponential(self, double A, double k) noexcept nogil:
-        """Set λ to A·exp(-k·δ) at every distance."""
         self.lines[0] = Line(-INFINITY, INFINITY, 0.0, log(A), k, markup(self.xi, k))
         self.count = 1
 
@@ -118,7 +117,6 @@ cdef class CurveLevels:
         self.lines[self.count - 1].end = INFINITY
 
     cdef void set_piece(self, const Piece* piece) noexcept nogil:
-        """Set λ to the curve of a piece of an intensity."""
         cdef int64_t i
         cdef double k
         self.lines[0] = Line(-INFINITY, piece.deltas[0], piece.deltas[0], piece.logs[0], 0.0, INFINITY)
@@ -136,7 +134,7 @@ cdef class CurveLevels:
         self.lines[self.count - 1].end = INFINITY
 
     cdef double best(self, double price, double* rate, double* distance) noexcept nogil:
-        """Return the maximum earnings of an order per second, in ticks.
+        """Maximum earnings of an order per second, in ticks.
 
         Args:
             price: Costs of a fill, including the change in value of the inventory.
@@ -256,11 +254,11 @@ cdef class OptimalCurve(Distances):
 
     Between two whole levels, after a partial fill, values are interpolated linearly.
 
-    Without *curve*, k and A, and with xi 0, the curve is that of the fit or of the segment in force, if its chosen
-    shape is not the exponential. If k and A are those of a segment, so are the moves after fills,
+    Without *curve*, k and A, and with xi 0, the curve comes from the fit or the segment in force, if its chosen
+    shape is not the exponential. If k and A are a segment's, so are the moves after fills,
     unless *adverse_ticks* is given.
 
-    A gamma of ``auto`` is that of ``gueant`` for the exponential that touches the curve where a maker without
+    A gamma of ``auto`` is ``gueant``'s for the exponential that touches the curve where a maker without
     inventory risk quotes; ``k`` and ``A`` are this exponential's.
     """
 
@@ -269,7 +267,7 @@ cdef class OptimalCurve(Distances):
     cdef double costs               # of a fill; if *measured*, without the adverse move of the piece in force
     cdef bint measured
     cdef double offset              # mean distance of the mid from the curve's reference price, in ticks
-    cdef bint exponential           # whether the curve is A·exp(-k·δ) or that of the fit, which may change
+    cdef bint exponential           # A·exp(-k·δ), not the fit's curve, which may change
     cdef int64_t curve_piece        # the piece whose curve the levels use, and the exponential tangent to it
     cdef double touch_k, touch_A
     cdef CurveLevels levels
@@ -332,7 +330,7 @@ cdef class OptimalCurve(Distances):
             market.bid_offset = market.ask_offset = 0.0
 
     cdef dict touching(self, list curve, dict given):
-        """Return k and A of the exponential tangent to *curve* at the quotes of a maker without inventory risk."""
+        """k and A of the exponential tangent to *curve* at the quotes of a maker without inventory risk."""
         cdef double rate, distance, k
         for name in ("k", "A"):
             if given.get(name) is not None:
@@ -365,7 +363,7 @@ cdef class OptimalCurve(Distances):
         self.set_distances(q, market, bid, ask)
 
     cdef void find(self, double risk, const Market* market) noexcept nogil:
-        """Solve a problem, unless it is the last one."""
+        """Unless it is the last problem."""
         cdef Solution* own = &self.own
         if (
             own.risk == risk
@@ -381,7 +379,6 @@ cdef class OptimalCurve(Distances):
         own.converged = self.levels.solve(risk, self.drift, own.steps)
 
     cdef void set_distances(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
-        """Set the distances at an inventory."""
         cdef double place = q + <double> self.levels.bound, costs = self.levels.costs + self.offset, unused
         bid[0] = ask[0] = INFINITY
         if not self.own.converged:

@@ -28,7 +28,6 @@ cdef double LEAST_LOG = -700.0      # minimum ln gamma; below it the float under
 
 
 cdef inline double number_or(object value, double default):
-    """Return *value* as a float, or the default for None."""
     return default if value is None else value
 
 
@@ -52,7 +51,7 @@ cdef class Distances(QuoteModel):
 
     A gamma of ``auto`` is the one at which a clip of inventory moves the reservation price by *skew_share* of the
     half-spread, over *horizon_s*: the root of one equation, for the current k and A and a slowly varying sigma
-    (*sigma*, else that of the fit or the segment, else that of the whole run so far; before that is known, the one at
+    (*sigma*, else of the fit or the segment, else of the whole run so far; before that is known, the sigma at
     which the mid moves by 1/k within the horizon). It is at most k: when the mid hardly moves, a larger gamma would
     reduce the spread to zero. With ``auto`` that sigma is also used while the current one is unknown, so quotes begin
     at once.
@@ -65,7 +64,6 @@ cdef class Distances(QuoteModel):
         """Set the shared parameters, and return the values of all.
 
         Args:
-            given: The arguments of a constructor.
             needs: Inputs of the formula besides q, the time left and k: ``A``, ``sigma``.
         """
         cdef dict values = self.declared.settle(given, self.name)
@@ -168,7 +166,7 @@ cdef class Distances(QuoteModel):
     cdef double auto_gamma(self, const Market* market) noexcept nogil:
         """Return the gamma of ``auto`` in a market; the gamma in *market* is ignored.
 
-        The logarithm of ``skew_of`` increases with that of gamma, with a slope of at least 1/2. This brackets the root,
+        The logarithm of ``skew_of`` increases with the logarithm of gamma, with a slope of at least 1/2. This brackets the root,
         which false position (Illinois) then finds.
         """
         cdef Market trial = market[0]
@@ -202,7 +200,7 @@ cdef class Distances(QuoteModel):
         return trial.gamma
 
     cdef void solve_gamma(self, double reference_sigma, Market* market) noexcept nogil:
-        """Set the gamma of a quote to that of ``auto``, solved again if the market has changed since the last call."""
+        """Set the gamma of a quote in ``auto``, solved again if the market has changed since the last call."""
         cdef double reference = self.sigma
         if isnan(reference):
             reference = reference_sigma
@@ -220,7 +218,7 @@ cdef class Distances(QuoteModel):
         """Set further parameters of the model, besides k and A, from the piece in force."""
 
     cdef int note_gamma(self, double gamma) except -1 nogil:
-        """Append a gamma that differs from the last one, with one quote."""
+        """With one quote, if it differs from the last one."""
         if self.used_count == self.used_room:
             self.used_room = 2 * self.used_room + 64
             self.used = <UsedGamma*> realloc(self.used, self.used_room * sizeof(UsedGamma))
@@ -255,7 +253,7 @@ cdef class Distances(QuoteModel):
                 return 0
             if isnan(market.k):
                 market.k = self.intensity.pieces[piece].k
-                if self.reach > 0.0:  # the half-spread that a clip moves by its share is that of the quotes
+                if self.reach > 0.0:  # a clip moves the quotes' half-spread by its share
                     market.k = min(market.k, touch_k(view.top.ask_ticks - view.top.bid_ticks, self.reach))
             if isnan(market.A):
                 market.A = self.intensity.pieces[piece].A_mid
@@ -318,7 +316,7 @@ cdef class AvellanedaStoikov(Distances):
     With q the inventory in clips (multiples of the quoted quantity) and tau the time left,
     reservation r = mid - q·gamma·sigma²·tau and half spread gamma·sigma²·tau/2 + (1/gamma)·ln(1 + gamma/k)
     (equations 29 and 30); the bid is r - half spread, the ask r + half spread. In mode ``infinite`` each
-    side has its own reservation price, those of section 2.3 with w = gamma²·sigma²·(q_max + 1)²/2: the bid's
+    side has its own reservation price, by section 2.3 with w = gamma²·sigma²·(q_max + 1)²/2: the bid's
     is mid + ln(1 - (1 + 2q)/((q_max + 1)² - q²))/gamma, the ask's its mirror image in q. (The paper prints
     the ask's with another sign inside the logarithm, inconsistent with its own value function.) In this mode a gamma of
     ``auto`` uses the slope of the reservation price at q = 0.
@@ -425,7 +423,7 @@ cdef class Behind(Step):
         return Step.bind(self, names)
 
     cdef void begin(self) noexcept nogil:
-        """Begin a run: moves and fills of an earlier one do not count."""
+        """Moves and fills of an earlier run do not count."""
         self.last_us = -1
         self.met_us[0] = self.met_us[1] = NEVER
 
@@ -452,7 +450,7 @@ cdef class Behind(Step):
         want.ask_ticks = self.placed(view, want.ask_ticks, -1)
 
     cdef double placed(self, const View* view, double price, int64_t side) noexcept nogil:
-        """Return the price for a wanted one, NaN for none."""
+        """NaN for none."""
         cdef double best = self.best_of(view, side), own, farthest
         cdef double across = <double> (view.top.ask_ticks if side > 0 else view.top.bid_ticks)
         if isnan(price):

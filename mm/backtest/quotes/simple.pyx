@@ -30,7 +30,7 @@ cdef inline double mid_of(const Top* top) noexcept nogil:
 
 
 cdef inline double imbalance_of(const Top* top) noexcept nogil:
-    """Return (bid lots - ask lots) / (bid lots + ask lots) at the best prices, from -1 to 1."""
+    """From -1 to 1, at the best prices."""
     return <double> (top.bid_lots - top.ask_lots) / <double> (top.bid_lots + top.ask_lots)
 
 
@@ -59,7 +59,6 @@ cdef class Centred(QuoteModel):
     cdef readonly double skew_ticks, q_max
 
     cdef dict settle(self, given: dict):
-        """Return the values of all parameters, and set the shared ones."""
         cdef dict values = self.declared.settle(given)
         self.skew_ticks = values["skew_ticks"]
         self.q_max = INFINITY if values["q_max"] is None else values["q_max"]
@@ -170,14 +169,8 @@ cdef double best_markup(double a) noexcept nogil:
 cdef class Predictions:
     """Predictors used by a quote model: for the move of the mid, adverse moves after fills, and fills.
 
-    Args:
-        folders: Folders of fitted predictors, at most one per target.
-
     Attributes:
         signals: Names of their input signals and of their predictions.
-
-    Raises:
-        UsageError: If two have the same target.
     """
 
     cdef readonly tuple signals         # type: tuple[str, ...]
@@ -219,7 +212,6 @@ cdef class Predictions:
         free(self.row)
 
     cdef int bind(self, tuple names) except -1:
-        """Set the indices of the signals of a run."""
         cdef int place
         for place, name in enumerate(self.inputs):
             self.places[place] = names.index(name)
@@ -283,7 +275,7 @@ cdef class ExpectedValue(QuoteModel):
 
     declared = declarations.ExpectedValue
     cdef readonly double A, k, horizon_s, adverse_ticks, fee_ticks, skew_ticks, q_max
-    cdef bint measured              # whether adverse_ticks is that of the piece in force
+    cdef bint measured              # whether adverse_ticks follows the piece in force
     cdef Intensity intensity
     cdef Predictions predictions
 
@@ -315,7 +307,7 @@ cdef class ExpectedValue(QuoteModel):
         return self.predictions.bind(names)
 
     cdef inline double distance(self, double costs, double A, double k) noexcept nogil:
-        """Return the best distance from the mid, NaN if nothing is ever filled."""
+        """NaN if nothing is ever filled."""
         A, k = A if isnan(self.A) else self.A, k if isnan(self.k) else self.k
         return costs + best_markup(log(A * self.horizon_s) - k * costs) / k if A > 0.0 else NAN
 
@@ -332,7 +324,7 @@ cdef class ExpectedValue(QuoteModel):
         return 0
 
     cdef inline double adverse(self, const View* view) noexcept nogil:
-        """Return the adverse move after fills: the given one, else that of the segment in force."""
+        """The adverse move after fills: as given, else the move of the segment in force."""
         cdef int64_t place
         if self.measured:
             place = self.intensity.find(view.top.us)
@@ -341,7 +333,7 @@ cdef class ExpectedValue(QuoteModel):
         return self.adverse_ticks
 
     cdef double side(self, const View* view, double mid, int head, double costs) noexcept nogil:
-        """Return the best distance of bids (0) or asks (1), NaN for no quote."""
+        """Bids are 0, asks 1; NaN for no quote."""
         cdef double found, A = self.A, k = self.k, offset
         cdef Piece* piece
         cdef int64_t place
@@ -376,7 +368,6 @@ cdef class BoundedGrid(QuoteModel):
     cdef readonly bint soft_bound
 
     cdef int settle(self, dict values) except -1:
-        """Set the parameters common to grids."""
         self.levels, self.soft_bound = values["levels"], values["soft_bound"]
         self.q_max = INFINITY if values["q_max"] is None else values["q_max"]
         return 0
@@ -551,7 +542,6 @@ cdef class GlftGrid(BoundedGrid):
             self.calibrate()
 
     cdef void put(self, int64_t place, int64_t reach, int64_t change) noexcept nogil:
-        """Replace the oldest sample of the window."""
         cdef Sample* sample = &self.samples[place % self.window]
         self.count(sample, -1)
         sample[0] = Sample(min(reach, self.bins + 1), change)
@@ -590,7 +580,6 @@ cdef class GlftGrid(BoundedGrid):
 
 
 def _samples(owner: str, name: str, seconds: float, sample_s: float) -> int:
-    """Return the number of samples in a duration."""
     found = seconds / sample_s
     if not 0.5 < found <= _MOST_SAMPLES or abs(found - round(found)) > 1e-6:
         raise UsageError(
@@ -611,7 +600,7 @@ assert len(OWN_INPUTS) == OWN
 
 
 cdef inline double bounded(double value) noexcept nogil:
-    """Return an input clipped to its bounds, 0 if unknown."""
+    """0 if unknown."""
     return 0.0 if isnan(value) else min(max(value, -INPUT_BOUND), INPUT_BOUND)
 
 
@@ -688,7 +677,7 @@ cdef class Agent(QuoteModel):
         return view.top.us >= self.next_us
 
     cdef int observe(self, const View* view) except -1 nogil:
-        """Set the observation, each input scaled and clipped."""
+        """Each input scaled and clipped."""
         cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks), ahead, lot = view.tick_lot / view.tick * <double> view.step_lots
         cdef double* own = self.seen + self.count
         cdef int place
@@ -712,7 +701,6 @@ cdef class Agent(QuoteModel):
         self.next_us = view.top.us + self.step_us - (view.top.us - view.begun_us) % self.step_us
 
     cdef void choose(self, const double* answer) noexcept nogil:
-        """Set the action from an output of the network."""
         cdef int place, best = 0
         if not self.discrete:
             for place in range(3):
@@ -724,7 +712,6 @@ cdef class Agent(QuoteModel):
         self.pick(best)
 
     cdef void pick(self, int choice) noexcept nogil:
-        """Set one of the discrete actions."""
         self.action[0], self.action[1] = OFFSET[choice % 5], OFFSET[choice // 5 % 5]
         self.action[2] = SIZE[choice // 25]
 

@@ -37,16 +37,11 @@ from mm.errors import ModelError, UsageError
 
 
 cdef inline bint priced(double ticks, int64_t kind) noexcept nogil:
-    """Return whether a side has a price that the order uses."""
     return not isnan(ticks) and kind != MARKET
 
 
 cdef class Step(QuoteModel):
-    """Base of steps, which adjust the quotes of an inner model: override ``adjust``.
-
-    Args:
-        inner: A compiled quote model, or any object with ``quote(view)``.
-    """
+    """Base of steps, which adjust the quotes of an inner model: override ``adjust``."""
 
     def __init__(self, inner: object) -> None:
         self.inner = compiled(inner)
@@ -105,7 +100,7 @@ cdef class InventoryBound(Step):
 
     Clips are relative to the target inventory.
     Lots are limited to the remaining room; a side without room is not quoted. An order that is being cancelled may still
-    fill, so the one that replaces it waits for its end if there is no room for both.
+    fill, so its replacement waits for its end if there is no room for both.
     """
 
     declared = declarations.InventoryBound
@@ -261,7 +256,6 @@ cdef inline void limit_lots(Ladder* ladder, int64_t room) noexcept nogil:
 
 
 cdef inline void drop_empty_sides(Want* want) noexcept nogil:
-    """Remove the quote of a side without lots."""
     if want.bid_lots <= 0:
         want.bid_ticks = NAN
     if want.ask_lots <= 0:
@@ -588,7 +582,7 @@ cdef class Gated(Step):
         return 0
 
     cdef int withdraw(self, int64_t us) except -1:
-        """Cancel every open order, in other markets too."""
+        """In other markets too."""
         cdef int64_t i
         for i in range(self.manager.orders.open.count):
             self.manager.cancel_order(us, self.manager.orders.open.orders[i].id)
@@ -602,7 +596,6 @@ cdef class Gated(Step):
 
 @declares(declarations.Steps)
 def steps(**given: Any) -> object:
-    """Return a quote model with steps around it."""
     values = steps.declared.settle(given)
     model, around = values["model"], values["steps"]
     if not isinstance(around, Iterable) or not all(map(callable, around := list(around))):

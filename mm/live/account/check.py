@@ -1,11 +1,11 @@
 """The comparison of the account's balances with our own fills and its transfers: the account is the truth.
 
-Base and quote asset, free plus locked, must equal their balances at the start of the ledger plus what the ledger has
+Free plus locked base and quote asset must equal their balances at the start of the ledger plus what the ledger has
 booked since. A gateway compares them at each reconcile: at the start, after each connection and every
 RECONCILE_INTERVAL_S.
 
-An amount that comes or goes without a trade (a deposit, a withdrawal, a conversion of dust, a rebate) is reported by an
-event. Events are lost while there is no connection: a difference found after that is a transfer too, unless somebody
+An event reports any amount that comes or goes without a trade (a deposit, a withdrawal, a conversion of dust, a
+rebate). Events are lost while there is no connection: a difference found after that is a transfer too, unless somebody
 else has traded the symbol on this account. Any other difference stops the trader.
 """
 

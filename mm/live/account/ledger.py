@@ -1,21 +1,18 @@
-"""The book of one symbol's fills and transfers: position, cash and fees, exact to 1e-8, as the account's balances.
+"""The book of one symbol's fills and transfers: position, cash and fees, as the account's balances.
 
-A process has one book a symbol. What reads the logs of earlier runs and what hears the exchange book into it; the check
-of the account, the limits, the pages and flatten read it.
+Amounts are integers in 1e-8 of their asset. One execution changes two balances and pays one commission:
 
-All amounts are integers in 1e-8 of their asset. One execution changes two balances and pays one commission:
-
-- base: ``side · qty``, quote: ``-side ·`` the amount that the exchange reports; without one ``price · qty``, truncated
-  to 1e-8
+- base: ``side · qty``; quote: ``-side ·`` the amount that the exchange reports, or without one ``price · qty``,
+  truncated to 1e-8
 - a commission in the base asset lowers the position, one in the quote asset the cash; one in another asset (BNB)
-  changes neither; it is valued at the price that its fill carries, or without one recorded by asset
+  changes neither: it is valued at the price that its fill carries, or without one recorded by asset
 
-The book of a contract has its cash as above, and beside it the wallet: realized profits, as the exchange gives them,
-less commissions, and payments for the position, each booked once by its id.
+The book of a contract also has the wallet: realized profits, as the exchange gives them, less commissions, and payments
+for the position, each booked once by its id.
 
 The result of trading is split as total = realized + unrealized - fees + paid. Realized is the profit of closed
 quantity, first in, first out; a commission in the base asset counts as base sold at the price of its fill. A transfer
-(a deposit, a withdrawal) changes the balances only: it is neither position nor result.
+(a deposit, a withdrawal) changes the balances only.
 """
 
 from collections import deque

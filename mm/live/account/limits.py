@@ -1,12 +1,12 @@
 """Limits over all symbols that one process trades, on whatever exchanges: notional, open orders, daily loss.
 
-All symbols are traded in one event loop, so that a check and the sending of the order that it allows are one step: no
-two symbols can both take the last of a limit. Before each step of a symbol its guard gets the bounds of the account and
-what the other symbols use of them; it refuses orders as for the symbol's own limits. The loss is the sum of the
-symbols' losses since the day began, and kills all symbols.
+All symbols are traded in one event loop, so that the check of an order and its sending are one step: no two symbols can
+both take the last of a limit. Before each step a symbol's guard gets the account's bounds and what the other symbols
+use of them, and refuses orders as for the symbol's own limits. The loss is the sum of the symbols' losses since the day
+began, and kills all symbols.
 
-No limit on money is judged before each symbol had a mid: what is held would count as lost, or as nothing. Until then
-symbols place nothing where there is such a limit.
+A limit on money waits until every symbol has had a mid, because holdings without a price would count as lost, or as
+nothing. Until then symbols with such a limit place nothing.
 """
 
 import asyncio

@@ -294,7 +294,7 @@ class EquityFile:
 
 
 class DayMarks:
-    """Keeps equity marks in the file, and those of each new day in the audit log too."""
+    """Keeps equity marks in the file; the marks of a new day go to the audit log too."""
 
     def __init__(self, venue: str, file: EquityFile, audit: AuditLog) -> None:
         self._venue, self._file, self._audit = venue, file, audit

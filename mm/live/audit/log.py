@@ -2,11 +2,11 @@
 
 ``<out>/audit/<SYMBOL>/<DAY>_<RUN_ID>.ndjson`` has one row per line, chained by hashes (`mm.base.audit_chain`).
 With *sync* a thread writes all waiting rows in one write and forces them to the disk, and `AuditLog.synced` returns
-when a row is on disk: it survives a power cut. Without *sync*, `append` writes the row into the cache of the operating
-system: it survives any end of the process.
+when a row is on disk: it survives a power cut. Without *sync*, `append` hands the row to the operating system: it
+survives any end of the process.
 
-The thread also looks whether the file is still there and whole. One that was removed or replaced still takes the last
-rows, and is written back at the end; one that was cut takes none, and `mm audit restore` brings back its copy.
+The thread also checks that the file is still there and whole. A removed or replaced file still takes the last rows, and
+is written back at the end; a truncated file takes none, and `mm audit restore` brings back its copy.
 """
 
 import asyncio

@@ -1,9 +1,8 @@
-"""A protective stop: an order that waits at the exchange and closes the position if nobody is left here to do it.
+"""A protective stop: an order that waits at the exchange and closes the position when no process here can.
 
-It waits for the mark price, at a distance from it, on the side that closes what is held, and has no quantity: it closes
-whatever the position is then. While this process lives it follows the mark price and the side of the position; an end
-with a position leaves it there, and the next start goes on with it. Neither the exchange's countdown nor the guardian
-ends it.
+It follows the mark price at a distance, on the side that closes the position, and has no quantity: it closes whatever
+the position is then. It stays when the process ends with a position, and the next start goes on with it. Neither the
+exchange's countdown nor the guardian cancels it.
 """
 
 import asyncio

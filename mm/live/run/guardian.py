@@ -1,9 +1,9 @@
 """The guardian of a trader or a shadow: a small process beside it that acts where the other cannot.
 
-It ends a process whose model holds the interpreter, and writes its end into the logs. Of a trader it empties the
-exchange, by a connection by REST of its own: when the event loop gives no sign of life while the kill switch is
-triggered or a signal has arrived, when a call of a user's model takes longer than its limit, and when the trader is
-gone without having said that nothing is open. It ends with the process, or as soon as nothing is open after.
+It ends a process whose model holds the interpreter, and writes that end into the logs. For a trader it also cancels all
+orders at the exchange, by its own REST connection: when the event loop gives no sign of life although the kill switch
+is triggered or a signal has arrived, when a call of a user's model takes longer than its limit, and when the trader is
+gone without having reported that nothing is open. It ends with the process, or once nothing is open after it.
 
 `mm.live.run.guard` starts it, sends the key over a socket, and shares the memory in which `mm.base._calls` notes the
 running call.

@@ -42,7 +42,7 @@ Inputs = tuple[tuple[str, int, str], ...]  # path, bytes and sha256 of each file
 
 @dataclass(frozen=True, slots=True)
 class RowsSeen:
-    """The rows of a day that a run has received live."""
+    """The rows of a day that a run has received live; *fetched*: spans of trades that came later, by REST."""
 
     first_seq: int
     last_seq: int
@@ -93,6 +93,7 @@ def as_it_was(tape: Tape, seen: "NDArray[np.bool_]", end_us: int) -> Tape:
 
 
 def replay(terms: ShadowTerms, knobs: PlayKnobs, data_root: Path, folder: Path) -> Inputs:
+    """Play what the shadow received again, write tables and decisions to *folder*, and return the files read."""
     others, inputs = dict[str, OtherFeed](), Inputs()
     for name, one in knobs.others.declared().items():
         seen_by = terms.others[name]
@@ -146,7 +147,8 @@ class ReplayComparison:
         first_difference: The first decision that is not in both: its instant, and both rows; None if there is none.
         rows: The same numbers for the rows of the other tables, as ``fills_live``, ``fills_replay``, ``equal_fills``;
             orders, fills and states include the legs'.
-        late: All decisions with such a lag, including equal ones.
+        explained_by_lag: Decisions that are not in the replay and were late.
+        late: All late decisions, including equal ones.
     """
 
     decisions: int
@@ -208,7 +210,7 @@ def compare(live: Path, again: Path, symbol: str, late_us: int) -> ReplayCompari
 
 def compare_with_replay(
     terms: ShadowTerms, knobs: PlayKnobs, data_root: Path, live: Path
-) -> tuple[ReplayComparison, Any]:
+) -> tuple[ReplayComparison, Inputs]:
     """*live* is the folder of the shadow's tables."""
     with tempfile.TemporaryDirectory(prefix="mm-reconcile-") as scratch:
         inputs = replay(terms, knobs, data_root, Path(scratch))

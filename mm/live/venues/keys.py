@@ -71,7 +71,7 @@ def read_credentials(
     if not re.fullmatch(r"[A-Za-z0-9_-]+", key):
         raise UsageError(f"{KEY} is not an API key: it has other characters than letters, digits, _ and -")
     if secret and file:
-        raise UsageError(f"{SECRET} and {KEY_FILE} are both set; unset the one that does not belong to {KEY}")
+        raise UsageError(f"{SECRET} and {KEY_FILE} are both set; unset whichever does not belong to {KEY}")
     if file:
         return Credentials(key, private=_read_private(Path(file).expanduser()))
     if not secret:

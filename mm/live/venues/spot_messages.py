@@ -90,6 +90,7 @@ class CommissionRates(Struct, frozen=True, gc=False):
     seller: str = "0"
 
     def role_e8(self) -> tuple[int, int]:
+        """Rates of maker and taker; the larger of buyer's and seller's is added to both."""
         side_e8 = max(e8(self.buyer), e8(self.seller))
         return e8(self.maker) + side_e8, e8(self.taker) + side_e8
 
@@ -115,7 +116,7 @@ class CommissionEntry(Struct):
         more_e8 = [sum(rates) for rates in zip(*(one.role_e8() for one in others), strict=True)]
         share_e8 = e8(self.discount.discount)
         maker_e8, taker_e8 = (rate_e8 + more for rate_e8, more in zip(standard_e8, more_e8, strict=True))
-        maker_less_e8, taker_less_e8 = (
+        maker_less_e8, taker_less_e8 = (  # rounded up
             -(-rate_e8 * share_e8 // E8) + more for rate_e8, more in zip(standard_e8, more_e8, strict=True)
         )
         burns = self.discount.enabledForAccount and self.discount.enabledForSymbol
@@ -180,7 +181,7 @@ class PositionEvent(Struct):
 
 
 class BalanceEvent(Struct, gc=False):
-    """``balanceUpdate``: an amount that came into the account without a trade, or went: a deposit, a withdrawal."""
+    """``balanceUpdate``: an amount that was added or taken without a trade: a deposit, a withdrawal."""
 
     a: str
     d: str

@@ -36,6 +36,7 @@ class SymbolRules:
     Attributes:
         reference_ticks: Reference price of the percent filter before the first trade.
         multiplier_up_e8, multiplier_down_e8: Bounds of the price, as multiples (1e-8) of the mean price.
+        tl_e8: Value of one lot at one tick, in 1e-8 of the quote asset.
         step_ticks: Price step of users' orders, in ticks of the instrument; simulated orders use one tick.
     """
 
@@ -228,7 +229,7 @@ class SymbolRules:
 
 
 def _steps_in(name: str, text: str, own_e8: int) -> int:
-    """In units of the market's step; UsageError if it is not a whole number of them."""
+    """The number of market steps in *text*; UsageError if it is no whole number."""
     try:
         count, rest = divmod(e8(text), own_e8)
     except OffGrid as error:

@@ -49,12 +49,12 @@ cdef inline double exponential(Stream* draws) noexcept nogil:
 
 
 cdef inline int64_t below(Stream* draws, int64_t count) noexcept nogil:
-    """Return a uniform draw from 0 … count - 1; *count* is below 2**50."""
+    """From 0 … count - 1; *count* is below 2**50."""
     return <int64_t> (unit(draws) * <double> count)
 
 
 cdef inline int64_t geometric(Stream* draws, double mean) noexcept nogil:
-    """Return a geometric draw from 1, 2, …; 1 if *mean* is at most 1."""
+    """From 1, 2, …; 1 if *mean* is at most 1."""
     if mean <= 1.0:
         return 1
     return 1 + <int64_t> (log(unit(draws)) / log1p(-1.0 / mean))
@@ -107,15 +107,13 @@ cdef class Draws:
         self.stream.state = key
 
     def unit(self) -> float:
-        """Return a uniform draw between 0 and 1, both excluded."""
         return unit(&self.stream)
 
     def exponential(self) -> float:
-        """Return an exponential draw with mean 1."""
         return exponential(&self.stream)
 
     def below(self, count: int) -> int:
-        """Return a uniform draw from 0 … count - 1; *count* is below 2**50."""
+        """From 0 … count - 1; *count* is below 2**50."""
         return below(&self.stream, count)
 
     def move(self, mean: float) -> int:
@@ -164,7 +162,6 @@ cdef class QueueFlow:
         self.placed.state, self.taken.state, self.cancelled.state = key("limits"), key("markets"), key("cancels")
 
     def advance(self, until_us: int) -> None:
-        """Send all orders up to and including *until_us* that were not sent yet."""
         self.play(until_us)
 
     def counts(self) -> dict[str, object]:
@@ -207,7 +204,6 @@ cdef class QueueFlow:
         self.next_us = self.start_us + <int64_t> (self.now_s * US_PER_S)
 
     cdef int send_next(self) except -1 nogil:
-        """Draw the kind of the next event, and send its order."""
         cdef double limit_rate = self.limits[self.limits.shape[0] - 1]
         cdef double drawn = unit(&self.kinds) * self.total
         if drawn < 2.0 * limit_rate:

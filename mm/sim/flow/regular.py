@@ -1,22 +1,20 @@
 """The order flow of the regular markets: a book with a level at every tick around a random-walk mid, and sweeps.
 
-- At the session's opening a maker quotes every level, one order each, with a quantity between half and one and a half
-  times the mean. At the first depth message it replaces its orders at both touches, so that frames start with the flow.
-- The mid is constant between depth messages. At each it moves by a whole number of ticks: the difference of two Poisson
-  draws, whose variance is exactly sigma² times the step; a follower makes the moves of its lead, a time later, besides.
-  The maker first cancels the levels outside its new book and then quotes the new ones; a user's order that the mid has
-  passed trades with the maker.
-- Orders of each aggressor side arrive spontaneously as a Poisson process of rate A, and each that would reach the touch
-  of an undisturbed book excites further ones, on its side and on the other. Trading orders excite, so trades form a
-  Hawkes process: its kernels are own · beta · exp(-beta t) and cross · beta · exp(-beta t). A share p of the orders
-  reaches the touch; an order that does excites own / p and cross / p orders, of which own and cross trade. The process
-  begins at its mean rate.
-- The reach of each order past the mid is exponential with rate k. It is an IOC order at the last price within its
-  reach, for the whole quantity before that price and a part of the quantity at it, or for one level if that is more. So
-  orders that trade at an on-grid distance d from the mid arrive at exactly the rate A·exp(-k·d); an order that does not
-  reach the touch expires.
-- An order waits for the next millisecond without an order of its side, and arrives in the middle of it: all prints of
-  one side and millisecond belong to one order, and no order arrives at the time of a depth message.
+- At the opening a maker quotes every level with one order, of half to one and a half times the mean quantity. At the
+  first depth message it replaces its orders at both touches, so that frames start with the flow.
+- The mid moves only at depth messages, by a whole number of ticks: the difference of two Poisson draws, whose variance
+  is exactly sigma² times the step; a follower also makes the moves of its lead, a time later. The maker first cancels
+  the levels outside its new book, then quotes the new ones; a user's order that the mid has passed trades with it.
+- Orders of each aggressor side arrive spontaneously as a Poisson process of rate A. A share p of the orders would reach
+  the touch of an undisturbed book; each of these excites own / p orders of its side and cross / p of the other, of
+  which own and cross trade. So trades form a Hawkes process with the kernels own · beta · exp(-beta t) and cross · beta
+  · exp(-beta t), which begins at its mean rate.
+- The reach of an order past the mid is exponential with rate k. It is an IOC order at the last price within its reach,
+  for the whole quantity before that price and a part of the quantity at it, or for one level if that is more. So orders
+  that trade at an on-grid distance d from the mid arrive at exactly the rate A·exp(-k·d); an order that does not reach
+  the touch expires.
+- An order arrives in the middle of the next millisecond without an order of its side: all prints of one side and
+  millisecond belong to one order, and no order arrives at the time of a depth message.
 - The maker replaces levels taken by a sweep at once, and levels taken by a user at the next depth message.
 """
 

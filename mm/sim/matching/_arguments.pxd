@@ -42,7 +42,6 @@ cdef inline int64_t first_id(object value, str name) except -1:
 
 
 cdef inline int a_side(object value) except 0:
-    """Return a side."""
     cdef int64_t side = whole(value, "side")
     if side != 1 and side != -1:
         raise ValueError(f"side {side}: neither +1 to buy nor -1 to sell")

@@ -49,7 +49,7 @@ cdef inline void log_event(
     Matching self, int64_t kind, int64_t order_id, int64_t other_id, int64_t account, int64_t side, int64_t ticks,
     int64_t lots, int64_t trade_id, int64_t update_id
 ) noexcept nogil:
-    """Append a row to the log; memory must be reserved."""
+    """Memory must be reserved."""
     cdef int64_t* row
     if self.log.on:
         row = log_row(&self.log)
@@ -62,13 +62,12 @@ cdef inline void log_taker(Matching self, int64_t kind, const Taker* taker, int6
 
 
 cdef inline void log_level(Matching self, const Level* level, int64_t order_id) noexcept nogil:
-    """Log the new displayed lots of a level."""
     self.update_id += 1
     log_event(self, ROW_LEVEL, order_id, 0, 0, level.side, level.ticks, level.lots, 0, self.update_id)
 
 
 cdef int error_of(Matching self, const Command* command) noexcept nogil:
-    """Return the error of a command, FINE if it is valid."""
+    """FINE if it is valid."""
     if not OP_SUBMIT <= command.op <= OP_REPLACE:
         return BAD_OP
     if command.us < self.us:
@@ -117,7 +116,6 @@ cdef bint overfull(Matching self, const Command* command) noexcept nogil:
 
 
 cdef int refuse(Matching self, const Command* command, int fault, int64_t row) except -1 with gil:
-    """Raise the error of a command."""
     where = f"row {row}: " if row != NONE else ""
     if fault == OVERFULL:
         raise OverflowError(
@@ -219,7 +217,6 @@ cdef inline void trade(Matching self, Taker* taker, int32_t slot) noexcept nogil
 
 
 cdef void prevent(Matching self, Taker* taker, int32_t slot) noexcept nogil:
-    """Prevent a trade of an order with a resting order of its own account."""
     cdef int64_t theirs = order_at(self, slot).lots
     cdef int64_t both = min(taker.left, theirs)
     if taker.stp == STP_DECREMENT:
@@ -345,7 +342,7 @@ cdef class Matching:
         """Submit an order and match it.
 
         Args:
-            us: Time in µs, not before that of the last command.
+            us: Time in µs, not before the last command.
             account: Owner of the order, 0 or more.
             side: +1 to buy, -1 to sell.
             ticks: The worst acceptable price; 0 for a MARKET order.
@@ -416,7 +413,7 @@ cdef class Matching:
         """Log a trade that is not made in the book, and return its id.
 
         Args:
-            us: Time in µs, not before that of the last command.
+            us: Time in µs, not before the last command.
             side: +1 if the order that had to trade buys.
             ticks: Its price.
             lots: Its quantity.

@@ -31,7 +31,7 @@ cdef inline int64_t index_place(const Index* index, int64_t key) noexcept nogil:
 
 
 cdef inline int32_t index_find(const Index* index, int64_t key) noexcept nogil:
-    """Return the slot of *key*, NONE if it is not present."""
+    """NONE if *key* is not present."""
     cdef int64_t place
     if index.mask == 0:
         return NONE
@@ -59,12 +59,11 @@ cdef inline int index_grow(Index* index) except -1 nogil:
 
 
 cdef inline int index_reserve(Index* index) except -1 nogil:
-    """Make room for one more key."""
     return index_grow(index) if 2 * (index.used + 1) > index.mask else 0
 
 
 cdef inline void index_put(Index* index, int64_t key, int32_t slot) noexcept nogil:
-    """Insert *key*, which is new; room must be reserved."""
+    """*key* is new; room must be reserved."""
     cdef int64_t place = index_place(index, key)
     index.entries[place].key = key
     index.entries[place].slot = slot

@@ -95,7 +95,7 @@ cdef inline int32_t lowest_page(Ladder* ladder, int64_t key) noexcept nogil:
 
 
 cdef inline int32_t ladder_find(Ladder* ladder, int64_t ticks) noexcept nogil:
-    """Return the level at a price, NONE if there is none."""
+    """NONE if the price has no level."""
     cdef int32_t page = lowest_page(ladder, ticks >> 6)
     if page == NONE or not has(page_at(ladder, page), ticks & 63):
         return NONE
@@ -131,7 +131,7 @@ cdef inline int32_t ladder_add(Ladder* ladder, int side, int64_t ticks) noexcept
 
 
 cdef inline void ladder_drop(Ladder* ladder, int32_t number) noexcept nogil:
-    """Remove a level, and pages that become empty."""
+    """And pages that become empty."""
     cdef int32_t page = level_at(ladder, number).page, parent
     cdef int at = level_at(ladder, number).ticks & 63
     pool_give(&ladder.levels, number)

@@ -35,7 +35,6 @@ cdef inline int log_grow(Log* log) except -1 nogil:
 
 
 cdef inline int log_reserve(Log* log, int64_t rows) except -1 nogil:
-    """Make room for a few more rows."""
     return log_grow(log) if log.used + rows > log.room else 0
 
 

@@ -37,7 +37,7 @@ cdef inline void owners_close(Owners* owners) noexcept nogil:
 
 
 cdef inline int32_t owner_of(const Owners* owners, int64_t account) noexcept nogil:
-    """Return the owner of an account's orders, NONE if the account has no resting order."""
+    """NONE if the account has no resting order."""
     return index_find(&owners.by_account, ~account)
 
 

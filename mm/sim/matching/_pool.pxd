@@ -65,5 +65,4 @@ cdef inline void pool_give(Pool* pool, int32_t slot) noexcept nogil:
 
 
 cdef inline int32_t pool_used(const Pool* pool) noexcept nogil:
-    """Return the number of slots in use."""
     return pool.made - pool.spares

@@ -1,9 +1,9 @@
 """The market streams: converts rows of the order log to events for the subscribers; no socket and no clock.
 
-Timestamps come from the rows. The events of a connection depend only on the rows and its phase, not on how the rows are
-split into chunks. Depth events are batches of level changes that end every 100 ms or every second, at a phase of the
-connection. Connections with equal phase share the batch and its bytes. For a slow connection, batches are merged, which
-is possible since quantities are absolute.
+The events of a connection depend only on the rows and its phase, not on how the rows are split into chunks. Depth
+events are batches of level changes that end every 100 ms or every second, at the phase of the connection. Connections
+with equal phase share the batch and its bytes. For a slow connection batches are merged, which is possible since
+quantities are absolute.
 """
 
 import heapq

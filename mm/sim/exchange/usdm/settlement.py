@@ -14,15 +14,17 @@ AMENDMENT, CALCULATED = "AMENDMENT", "CALCULATED"
 
 
 class UsdmSettlement(Settlement):
-    """Changes position and wallet of both sides of a trade; orders lock nothing, since margin is what they need.
+    """Changes position and wallet of both sides of a trade. Orders lock no balance: they need margin instead.
 
     The simulated market has a position and cash like the users: its ``base`` and ``quote``.
 
     Attributes:
+        moving: The order that is being amended.
         reduced: Accounts whose position became smaller or turned since this was last read.
     """
 
-    free = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
+    without_fee = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
+    """Beginnings of the client ids of orders that pay no fee."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -76,7 +78,7 @@ class UsdmSettlement(Settlement):
         us, trade_id, ticks, lots = trade
         account, side = self.account(order.account), order.request.side
         contract, unit_e8 = account.contract, ticks * self._rules.tl_e8
-        fee = 0 if order.client_id.startswith(self.free) else fee_e8(lots * unit_e8, self.rates_e8[not is_maker])
+        fee = 0 if order.client_id.startswith(self.without_fee) else fee_e8(lots * unit_e8, self.rates_e8[not is_maker])
         closes = contract.closing(side, lots)
         realised_e8 = account.wallet.trade(us, contract, side, ticks, lots, fee, trade_id=trade_id)
         self.fees.quote.free += fee

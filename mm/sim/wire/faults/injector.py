@@ -44,8 +44,8 @@ class FaultInjector:
         restart: Callable[[bool], None] | None = None,
     ) -> None:
         random, now_us = Random(seed), max(start_us, now_us)
-        self.scope = FaultScope(truth, random, now_us)
-        self.users = FaultScope(truth, random, now_us)
+        self.scope = FaultScope(truth, random, now_us)  # connections of market streams
+        self.users = FaultScope(truth, random, now_us)  # connections of user streams
         self._truth = truth
         self._start_us = start_us
         self._update_id = truth.last_update_id
@@ -57,7 +57,7 @@ class FaultInjector:
         self._refusals: list[Fault] = []
         self._answers: list[ActiveFault] = []
         self._restart = restart
-        self.rules: Callable[[Fault], None] | None = None
+        self.rules: Callable[[Fault], None] | None = None  # applies a fault that changes filters or status
         self._restarts: list[Fault] = []
         self._down_until_us = 0
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
@@ -172,7 +172,7 @@ class FaultInjector:
         return response
 
     def steps(self, us: int) -> Iterator[int]:
-        """Times up to *us* at which rules, faults or calls are due, and *us*."""
+        """Times up to *us* at which rules, faults or timers are due, and *us*."""
         while True:
             times = [rule.trigger.number for rule in self.waiting if rule.trigger.kind == "time"]
             due_us = [self._start_us + math.ceil(number * US_PER_S) for number in times]

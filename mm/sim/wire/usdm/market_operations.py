@@ -81,7 +81,7 @@ def _day_ticker(call: UsdmCall) -> Json | list[Json]:
 
 
 def _klines(call: UsdmCall) -> list[list[Any]]:
-    return [kline(call.texts, made) for made in _made(call, call.exchange.tape.minutes)]
+    return [kline(call.texts, made) for made in _klines_asked(call, call.exchange.tape.minutes)]
 
 
 def _continuous_klines(call: UsdmCall) -> list[list[Any]]:
@@ -92,7 +92,7 @@ def _continuous_klines(call: UsdmCall) -> list[list[Any]]:
 
 
 def _mark_klines(call: UsdmCall) -> list[list[Any]]:
-    return [sampled_kline(call.texts, made) for made in _made(call, call.exchange.marks)]
+    return [sampled_kline(call.texts, made) for made in _klines_asked(call, call.exchange.marks)]
 
 
 def _index_klines(call: UsdmCall) -> list[list[Any]]:
@@ -103,11 +103,11 @@ def _index_klines(call: UsdmCall) -> list[list[Any]]:
 def _premium_klines(call: UsdmCall) -> list[list[Any]]:
     """The premium of the mark price over the index, which are the same."""
     none = {"open_ticks": 0, "high_ticks": 0, "low_ticks": 0, "close_ticks": 0}
-    made = _made(call, call.exchange.marks)
+    made = _klines_asked(call, call.exchange.marks)
     return [sampled_kline(call.texts, one._replace(bar=one.bar._replace(**none))) for one in made]
 
 
-def _made(call: UsdmCall, source: MinuteBars) -> list[Kline]:
+def _klines_asked(call: UsdmCall, source: MinuteBars) -> list[Kline]:
     interval, span, limit = call["interval"], call.parameters.span(), call["limit"]
     return klines(source, Intervals(interval), span, limit, call.us)
 
@@ -212,10 +212,8 @@ def _klines_of(path: str, run: Callable[[UsdmCall], list[list[Any]]], which: str
 
 _TICKER_WEIGHT, _PRICE_WEIGHT = by_presence("symbol", 2, 5), by_presence("symbol", 1, 2)
 _PERIODS_US = {name: Intervals(name).end(0) for name in ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")}
-_PERIOD, _PERIOD_PARAMETERS = (
-    "symbol! period! startTime endTime limit",
-    {"period": words(*_PERIODS_US), "limit": entries(30, 500)},
-)
+_PERIOD = "symbol! period! startTime endTime limit"
+_PERIOD_PARAMETERS = {"period": words(*_PERIODS_US), "limit": entries(30, 500)}
 _LIMIT_AGGREGATES = {"limit": entries(500, 1_000)}
 MARKET_OPERATIONS = (
     operation("GET ping", "ping", lambda _: {}),

@@ -5,8 +5,9 @@ between.
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from mm.backtest.engine.live_feed import FeedEvent, Row
+from mm.backtest.engine.live_feed import FeedEvent
 from mm.sim.matching.order_log import IOC, LIMIT, STP_EXPIRE_MAKER, STP_NONE
+from mm.tape.freshest import Row
 from mm.tape.tape import DEPTH, SNAPSHOT, TRADE
 
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.backtest.engine.live_feed import FeedEvent, Row
+from mm.backtest.engine.live_feed import FeedEvent
 from mm.backtest.market_without_us import MarketWithoutUs
 from mm.clock import US_PER_MS
 from mm.tape.build import EventColumns, RecordedRows, TapeBuilder
 from mm.tape.columns import TapeFacts
+from mm.tape.freshest import Row
 from mm.tape.tape import DEPTH, KEYFRAME, SNAPSHOT, TRADE, Tape
 
 

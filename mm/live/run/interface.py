@@ -15,7 +15,7 @@ import httpx
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
-from mm.backtest.engine.live_feed import FeedEvent, Row
+from mm.backtest.engine.live_feed import FeedEvent
 from mm.clock import US_PER_S, day_of
 from mm.errors import SafetyError, TryLater, UsageError
 from mm.instrument import Instrument, e8, short_text, to_exchange_info
@@ -31,6 +31,7 @@ from mm.live.venues.fills import SIDES, AccountFill
 from mm.live.venues.refusals import Refusal, Why
 from mm.play.knobs import Day
 from mm.play.setup import PlayKnobs
+from mm.tape.freshest import Row
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT
 
 if TYPE_CHECKING:

@@ -72,6 +72,7 @@ STRATEGIES = {"grid": "grid", "glft": "GLFT grid"}
 WRITTEN = {"Orders": ("in Python, which sends its orders itself", 0.33)}
 BY_ORDER = {"grid": ("compiled", 12.0), "Grid": ("in Python", 3.0)}
 ORDERS_QTY = "0.06"  # of the simulated hour
+TIGHT = {"delta_ticks": 1.0, "step_ticks": 1}
 SCALE = 1_000  # factor of the market's quantities, so that one lot of ours is never more than a print
 
 
@@ -226,12 +227,12 @@ def _by_order(bench: Bench, facts: dict[str, Any]) -> list[Row]:
     """Return the rows of the plain grid played by every order of a simulated hour, beside the peer's L3."""
     folder, events = by_order(bench.out)
     day = {"events": str(events), "tick_size": 0.01, "lot_size": 0.001, "lowest": 90.0, "highest": 110.0}
-    play = {"queue": "orders", "qty": ORDERS_QTY, "repeats": REPEATS}
+    play = {"queue": "orders", "qty": ORDERS_QTY, "repeats": REPEATS, "grid": TIGHT}
     own, peers = [], []
     for _ in range(bench.turns):
         own.append(_own_plays(bench, folder.path, [{**play, "model": model} for model in BY_ORDER]))
         if bench.peer:
-            theirs = {"strategy": "grid", "queue": "l3", "qty": float(ORDERS_QTY)}
+            theirs = {"strategy": "grid", "queue": "l3", "qty": float(ORDERS_QTY), **TIGHT}
             peers.append(_peer_plays(bench.peer[0], day, [theirs]))
     rows = []
     for place, (written, aim) in enumerate(BY_ORDER.values()):

@@ -68,7 +68,8 @@ def without_us(tape: Tape, own: OwnActivity) -> Tape:
 
 def _log_has_us() -> str:
     return (
-        "our own orders are taken off this day (OWN_ORDERS), and not off its order log; set OWN_ORDERS=keep to play it"
+        "our own orders are taken off this day (OWN_ORDERS), and not off its order log, which numbers all orders anew: "
+        "ours are not known in it; set OWN_ORDERS=keep to play it"
     )
 
 

@@ -210,8 +210,9 @@ def row_count(path: Path) -> int:
 def _parquet(path: Path) -> Iterator[Any]:
     with ExitStack() as held:
         try:
-            # Opened here: the library cannot open a name that is not UTF-8.
-            file = pq.ParquetFile(held.enter_context(path.open("rb")))
+            # Opened here: the library cannot open a name that is not UTF-8. Buffering would begin threads, and a
+            # process that ends before they do is aborted.
+            file = pq.ParquetFile(held.enter_context(path.open("rb")), pre_buffer=False)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise BrokenFile(f"{path}: not an order log ({_first_line(error)}); {_WAY_OUT}") from error
         schema = file.schema_arrow

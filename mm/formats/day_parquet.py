@@ -210,7 +210,7 @@ def _text(table: pl.DataFrame) -> bytes:
 
 def _to_text(path: Path, target: Path, root: Path) -> MovedFile:
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, pre_buffer=False)
     except (OSError, ValueError) as error:
         raise BrokenFile(f"{path}: not a Parquet file ({error}); export the day again") from error
     rows = size = 0

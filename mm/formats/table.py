@@ -497,9 +497,9 @@ def _parquet_blocks(path: Path, moved: BytesRead) -> Iterator[RowBlock]:
     """Numbers become shortest exact decimals, instants in ns numbers."""
     row = 1
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, pre_buffer=False)
         lists = any(pa.types.is_nested(column.type) for column in file.schema_arrow)
-        for batch in file.iter_batches(_BOOKS_AT_ONCE if lists else _ROWS_AT_ONCE):
+        for batch in file.iter_batches(_BOOKS_AT_ONCE if lists else _ROWS_AT_ONCE, use_threads=False):
             frame = pl.from_arrow(pa.Table.from_batches([batch]))
             assert isinstance(frame, pl.DataFrame)
             yield RowBlock(row, frame.select(_as_text(frame[name]) for name in frame.columns))

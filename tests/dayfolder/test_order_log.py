@@ -1,6 +1,7 @@
 """The order log in columns: written, read in both forms, and refused with file and row."""
 
 import gzip
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -89,3 +90,16 @@ def test_other_parquet_and_torn_log_are_refused(tmp_path):
     (tmp_path / "torn.parquet").write_bytes(whole[:-100])
     with pytest.raises(BrokenFile, match="torn"):
         OrderLog.open(tmp_path / "torn.parquet")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads of a process are not listed here")
+def test_reading_begins_no_thread(tmp_path):
+    """A process that ended at once was aborted by one that had just begun."""
+    write_order_log(tmp_path / "a.parquet", ROWS)
+
+    def threads():
+        return {path.name for path in Path("/proc/self/task").iterdir()}
+
+    before = threads()
+    assert rows_of(OrderLog.open(tmp_path / "a.parquet")) == ROWS
+    assert threads() <= before

@@ -107,7 +107,7 @@ def account_page(
         card("By symbol", _sheet_hint(summary), _sheet(summary)),
         card(
             "PnL of the quoting",
-            "Of each symbol and of all; drag to zoom.",
+            "Of each symbol and of all; a symbol without data counts with its last PnL. Drag to zoom.",
             chart(_figure(summary, curves, whole), "No prices."),
         ),
         in_row(_diversification(summary), _balances(summary)),
@@ -152,7 +152,7 @@ def _figure(summary: Mapping[str, Any], curves: Mapping[str, Curve], whole: Curv
     if whole is None:
         return None
     traces = [
-        figures.step(escape(symbol), curve.us, curve.pnl, COLOURS[place % len(COLOURS)], line={"width": 1})
+        figures.step(escape(symbol), *_up_to(curve, whole.us[-1]), COLOURS[place % len(COLOURS)], line={"width": 1})
         for place, (symbol, curve) in enumerate(curves.items())
     ]
     traces.append(figures.step("sum", whole.us, whole.pnl, MAIN))
@@ -162,6 +162,11 @@ def _figure(summary: Mapping[str, Any], curves: Mapping[str, Curve], whole: Curv
         Panel("Under water", f"{quote_asset(summary)}, the sum below its highest", [below], 70, figures.FROM_ZERO),
     ]
     return figures.stacked(panels, figures.time_axis(int(whole.us[0]), int(whole.us[-1])))
+
+
+def _up_to(curve: Curve, us: int) -> tuple[Ints, Floats]:
+    """A symbol that ends before the others counts with its last PnL."""
+    return np.append(curve.us, max(us, curve.us[-1])), np.append(curve.pnl, curve.pnl[-1])
 
 
 def _diversification(summary: Mapping[str, Any]) -> str:
@@ -181,7 +186,7 @@ def _diversification(summary: Mapping[str, Any]) -> str:
     sheet = grid(("", "deviation of a minute's PnL", "max drawdown"), rows)
     return card(
         "What diversification gave",
-        f"{escape(diversification_text(summary))}.",
+        f"{escape(diversification_text(summary).partition(': ')[2])}.",
         sheet + grid(("correlation of", "minutes"), pairs),
     )
 

@@ -286,6 +286,7 @@ def points_cells(content: Content, most: int, left_out: str = "") -> list[list[C
     own = ("own market", lambda row: Amount(row[QUOTING_OWN_MARKET]))
     columns += [own] if rows and QUOTING_OWN_MARKET in rows[0] else []
     columns += [FORWARDED] if rows and "walkforward_pnl_quoting" in rows[0] else []
+    columns += [(name, _symbol_pnl(key)) for name, key in _of_symbols(content).items()] if rows else []
     table: list[list[Cell]] = [["rank", "point", *axes, *(title for title, _ in columns)]]
     for row in rows[:most]:
         rank = "failed" if row["status"] != "ok" else number(row["rank"])
@@ -294,11 +295,22 @@ def points_cells(content: Content, most: int, left_out: str = "") -> list[list[C
     return table
 
 
+def _of_symbols(content: Content) -> dict[str, str]:
+    """Return the keys of the PnL of an account's symbols in a row, by symbol."""
+    keys = {symbol: f"pnl_quoting_{symbol}" for symbol in content.get("symbol", "").split("+")}
+    return {symbol: key for symbol, key in keys.items() if any(key in row for row in content["rows"])}
+
+
+def _symbol_pnl(key: str) -> Callable[[Row], Cell]:
+    return lambda row: Amount(row.get(key))
+
+
 def _table_card(content: Content, most: int = SHOWN) -> str:
     rows = content["rows"]
     names, *cells = points_cells(content, most)
     unit = _unit(content)
-    head = [f"{name}, {unit}" if unit and name in MONEY else str(name) for name in names]
+    money = (*MONEY, *_of_symbols(content))
+    head = [f"{name}, {unit}" if unit and name in money else str(name) for name in names]
     more = f" The first {most} of {len(rows):,}; all are in sweep.csv." if len(rows) > most else ""
     sorts = "; click on a head to sort" if most > FEW else ""  # notebooks run no scripts
     hint = (

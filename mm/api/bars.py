@@ -115,7 +115,7 @@ def _of_yahoo(content: Any, base: str, symbol: str) -> Iterable[_Row]:
 
 
 def _of_alphavantage(content: Any, base: str, symbol: str) -> Iterable[_Row]:
-    """Instants are in the response's time zone."""
+    """Bars of the response, whose instants are in its own time zone."""
     if isinstance(content, dict) and (refusal := next((content[word] for word in _REFUSALS if word in content), None)):
         raise DataError(f"{base}: {symbol}: {refusal}")
     try:

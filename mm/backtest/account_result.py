@@ -303,7 +303,7 @@ def _in_time(frames: "Mapping[str, pl.DataFrame]") -> "pl.DataFrame":
 
 
 def sum_of(each: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    """None where a decimal is not known."""
+    """None if one of the decimals is not known."""
     values = [one[name] for one in each if name in one]
     if any(value is None for value in values) or not values:
         return None

@@ -42,7 +42,7 @@ class OwnActivity:
 
 
 def without_us(tape: Tape, own: OwnActivity) -> Tape:
-    """Orders and trades of another time change nothing."""
+    """The day without our orders; those of another time change nothing."""
     ours = sorted((order for order in own.orders if order.left_e8), key=lambda order: order.left_e8[0][0])
     is_ours = (tape.kind == TRADE) & np.isin(tape.event_id, np.array(sorted(own.trade_ids), np.int64))
     kept = (tape.kind != KEYFRAME) & ~is_ours

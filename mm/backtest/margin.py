@@ -113,7 +113,7 @@ class MarginAccount:
         orders: Callable[[], Sequence[OpenOrder]] = no_orders,
         start_lots: int = 0,
     ) -> None:
-        """*start_lots* are opened at the first mark price."""
+        """Add a contract; *start_lots* are opened at its first mark price."""
         contract = self.wallet.contracts[symbol] = Contract(
             symbol=symbol,
             lot_e8=grid.lot_e8,

@@ -44,7 +44,7 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False, mode: int = 
 
 
 def clear_unfinished(folder: Path) -> None:
-    """Left by killed processes."""
+    """Remove the temporary files that killed processes left."""
     for path in folder.glob(f"*{UNFINISHED}"):
         name = _NAME.fullmatch(path.name)
         with suppress(FileNotFoundError):

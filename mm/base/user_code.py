@@ -70,7 +70,7 @@ def refuse_code_of(file: object, names: Iterable[str]) -> None:
 
 
 def import_trusted(paths: Iterable[str | Path]) -> None:
-    """By name from the current folder; UsageError or ModelError."""
+    """Import modules by name from the current folder; UsageError or ModelError."""
     for path in paths:
         place = Path(os.path.relpath(path)).with_suffix("")
         name = ".".join(place.parts)
@@ -86,7 +86,7 @@ def import_trusted(paths: Iterable[str | Path]) -> None:
 
 @contextmanager
 def modules_of(folder: Path, names: Iterable[str]) -> Iterator[None]:
-    """This process has them under these names only inside."""
+    """Load a folder's modules, which have these names in this process only within the block."""
     wanted = sorted(names)
     packages = {name.partition(".")[0] for name in wanted}
     hidden = _forget(packages)
@@ -107,7 +107,7 @@ def _forget(packages: Collection[str]) -> dict[str, ModuleType]:
 
 
 def put_cwd_first() -> None:
-    """After `FIRST_ON_PATH`."""
+    """Put the current folder on the path, after `FIRST_ON_PATH`."""
     kept = os.environ.get(FIRST_ON_PATH)  # noqa: TID251 - as PYTHONPATH, it says where Python finds modules
     wanted = [kept, os.getcwd()] if kept else [os.getcwd()]
     if sys.path[: len(wanted)] != wanted:
@@ -124,7 +124,7 @@ def one_line(error: BaseException) -> str:
 
 
 def require_plain(hook: object, place: str) -> None:
-    """``async`` or ``yield`` would only begin the hook: UsageError."""
+    """Raise UsageError for a hook with ``async`` or ``yield``, whose call would only begin it."""
     if inspect.iscoroutinefunction(hook) or inspect.isgeneratorfunction(hook) or inspect.isasyncgenfunction(hook):
         word = "yield" if inspect.isgeneratorfunction(hook) else "async"
         line = place_of_code(hook)

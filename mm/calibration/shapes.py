@@ -100,7 +100,7 @@ class FittedCurve:
 
 
 def _exponential(shape: Floats, x: Floats) -> tuple[Floats, Floats]:
-    """The shape is ln of the slope."""
+    """The exponential curve; its shape is the logarithm of the slope."""
     fall = -np.exp(shape[..., :1]) * x
     return fall, fall[..., None]
 

@@ -163,7 +163,7 @@ class ManyDays(Day):
 
     @staticmethod
     def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
-        """All held-out days, or those among the given."""
+        """The knobs with all held-out days, or with those among the given days."""
         if not params["held_out"]:
             return {}
         symbols, root, among = str(params["symbol"]).split(","), params["data_root"], params["day"]

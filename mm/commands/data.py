@@ -346,7 +346,7 @@ def data_fetch(
 
 
 def _named_after(captures: Sequence[Path]) -> str:
-    """Two imports of the same captures are byte-identical."""
+    """A run's name from its captures, so that two imports of the same captures are byte-identical."""
     digest = hashlib.sha256()
     for path in captures:
         if path.is_file():

@@ -173,7 +173,7 @@ def _orders(run: "RunFolder", order_id: str) -> list[dict[str, str]]:
 
 
 def _tape(run: "RunFolder", which: Which, us: int) -> Any:
-    """The day's files must be the run's inputs."""
+    """The day's tape, whose files must be the run's inputs."""
     from mm.tape.load import load_day
 
     knobs = {key: knob["value"] for key, knob in run.manifest["knobs"].items()}

@@ -202,7 +202,7 @@ class DayRepair:
             self._done.append(f"gaps: {len(missing):,} rows written again from the ledger")
 
     def _take_from_quarantine(self) -> None:
-        """They keep their numbers."""
+        """Take readable rows back from the quarantine, with their numbers."""
         folder = self._folder
         view = LedgerView.of(folder, DefectList(folder))
         if existing(folder.quarantine) is None:
@@ -224,7 +224,7 @@ class DayRepair:
         self._done.append(f"quarantine: {len(taken):,} messages that can be read now are in their files")
 
     def _merge(self, path: Path, rows: list[Reread]) -> None:
-        """A trade only if its id is between its neighbours'."""
+        """Merge rows into a file; a trade only if its id is between its neighbours'."""
         packed, waiting = path == self._folder.diffs, sorted(rows, key=lambda row: row.seq)
 
         def merged() -> Iterator[bytes]:

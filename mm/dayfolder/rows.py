@@ -260,7 +260,7 @@ def positive(text: str, name: str) -> str:
 
 
 def integers(*columns: list[str]) -> list[list[int]]:
-    """Below 10¹⁸."""
+    """Columns of whole numbers below 10¹⁸."""
     cells = list(chain(*columns))
     if not "".join(cells).isdigit() or max(map(len, cells)) >= _MOST_DIGITS:
         raise ValueError("not only whole numbers")

@@ -114,7 +114,7 @@ class OrderRecords:
         return self._taken(path), upto, halted, wrong
 
     def clear(self, path: Path, us: int, row: int) -> None:
-        """All orders leave."""
+        """Remove all orders."""
         one = np.array([us, OP["clear"], 0, 0, 0, 0, 1, row], np.int64).reshape(8, 1)
         op, side, ends = (one[at].astype(np.int8) for at in (1, 3, 6))
         self._book.play(one[0], op, one[2], side, one[4], one[5], ends, one[7])
@@ -150,13 +150,13 @@ class OrderRecords:
         self._ids.frombytes(np.arange(update_id, update_id + len(rows)).tobytes())
 
     def lost(self, *, unseen: bool) -> None:
-        """Now, or, *unseen*, after the book's last message."""
+        """The book is lost now, or, if *unseen*, since its last message."""
         if self._lost_us is None:
             last = self._ends[-1] if self._ends else self._count - len(self._waiting)
             self._lost_us = self._us_of(last - unseen)
 
     def has_again(self) -> None:
-        """The last message has a valid book."""
+        """The last message has a valid book again."""
         if self._lost_us is not None:
             self._holes.append((self._lost_us, self._us_of(self._ends[-1] - 1)))
             self._lost_us = None

@@ -139,7 +139,7 @@ class Contract:
         return self.notional_e8(open_tl[+1], 1), self.notional_e8(open_tl[-1], 1)
 
     def exposure_e8(self, bids_e8: int, asks_e8: int) -> int:
-        """If all of either side fills."""
+        """The larger worth of the position if all orders of one side fill."""
         worth_e8 = self.worth_e8
         return max(abs(worth_e8 + bids_e8), abs(worth_e8 - asks_e8))
 
@@ -297,7 +297,7 @@ class Wallet:
         return MARGIN_INSUFFICIENT if needed_e8 > self.available_e8 else 0
 
     def liquidation_e8(self, contract: Contract) -> int:
-        """If all others stay, rounded; 0 for none."""
+        """Mark price that liquidates if everything else stays, rounded; 0 for none."""
         if not contract.lots:
             return 0
         amount_e8, side = contract.amount_e8, 1 if contract.lots > 0 else -1

@@ -332,7 +332,7 @@ def agent_files(models: Models) -> list[Path]:
 
 
 def check_names(models: Models) -> None:
-    """Before any day is loaded; raises UnknownModel or UsageError."""
+    """Check the models' names before any day is loaded; raises UnknownModel or UsageError."""
     trees = [Tree.of(models.quote_model, models.quote_params())]
     while trees:
         tree = trees.pop()

@@ -88,7 +88,7 @@ def score(task: Task, predicted: PredictedSamples, tick: float) -> dict[str, Any
 
 
 def beats(scores: Mapping[str, Any]) -> bool:
-    """By the interval of the best baseline's score."""
+    """Whether the interval of the gain over the best baseline is above 0."""
     return scores["difference_ci95"] is not None and scores["difference_ci95"][0] > 0.0
 
 

@@ -174,7 +174,7 @@ def rare_instants(us: Ints, kinds: NDArray[Any], count: int, seed: int) -> list[
 
 
 def greatest_moves(tape: Tape, after_us: int, horizons_s: Sequence[float]) -> list[int]:
-    """Before the largest moves of the mid, one per horizon."""
+    """Instants before the largest moves of the mid, one per horizon."""
     both = (tape.top_bid_ticks > 0) & (tape.top_ask_ticks > 0)
     us, mid2 = tape.event_us[tape.top_event][both], (tape.top_bid_ticks + tape.top_ask_ticks)[both]
     first = max(int(np.searchsorted(us, after_us, side="right")), 1)

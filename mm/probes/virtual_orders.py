@@ -105,7 +105,7 @@ class NoQuotes:
 
 
 def on_exchange_time(tape: "Tape", trade_us: "Mapping[int, int]") -> "Tape":
-    """As the order log."""
+    """The tape on the exchange's time, as the order log has it."""
     stamped = ((tape.kind == DEPTH) | (tape.kind == TRADE)) & (tape.event_exch_us > 0)
     us = np.where(stamped, tape.event_exch_us, tape.event_us)
     ids = tape.event_id[tape.trades].tolist()

@@ -466,7 +466,7 @@ def _summary(folder: Path) -> Mapping[str, Any]:
 
 
 def _stretches_without_book(us: Ints, mid: Floats, spans: Sequence[Sequence[int]]) -> Ints:
-    """State rows without a mid, and the time outside *spans*."""
+    """Stretches of state rows without a mid, and of time outside *spans*."""
     edges = np.flatnonzero(np.diff(np.isnan(mid), prepend=False, append=False))
     at = np.append(us, us[-1:])
     rows = [*zip(at[edges[::2]].tolist(), at[edges[1::2]].tolist(), strict=True)]

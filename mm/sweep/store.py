@@ -39,7 +39,7 @@ class Code:
 def trial_of(
     setup: Setup, inputs: Sequence[str], files: Mapping[Path, str], sources: Mapping[str, str], fitted: object
 ) -> str:
-    """Whatever the version."""
+    """A trial's name, which is the same under every version."""
     named = [files[path] for path in setup.files]
     latencies = setup.execution.latency_file is not None
     return digest([setup.day.symbol, setup.day.days(), sorted(inputs), setup.work(), latencies, named, sources, fitted])

@@ -160,7 +160,7 @@ class PointJobs:
         return self._of_point[number][0]
 
     def command(self, number: int) -> list[str]:
-        """With all paths."""
+        """The command line of a point, with all paths."""
         return self._command(self.points[number - 1], places=True)
 
     def _command(self, point: AnyPoint, *, places: bool) -> list[str]:

@@ -220,7 +220,7 @@ class Ledger:
 
     @contextmanager
     def _appending(self, symbol: str, day: str) -> Iterator[tuple[int, int]]:
-        """Close off what a killed writer left torn."""
+        """Open lines and values to append; what a killed writer left torn is closed off first."""
         path = self._path(symbol, day)
         path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT

@@ -113,7 +113,7 @@ class Recording:
         self._read: dict[Day, DayLedger] = {}
 
     def add(self, trials: Iterable[Trial]) -> None:
-        """Unless they are on record."""
+        """Record the trials that are not on record yet."""
         for trial in trials:
             key = trial.place, trial.line.identity
             if key in self._own:
@@ -219,7 +219,7 @@ def _one_of_each(trials: Sequence[TrialLine], assumptions: set[str]) -> dict[str
 def _fill(
     rows: Floats, spans: Spans, read: DayLedger, trials: Mapping[str, TrialLine], designs: Mapping[str, int]
 ) -> None:
-    """In the columns of *spans*' minutes."""
+    """Fill the columns of *spans*' minutes."""
     by_spans: dict[Spans, list[TrialLine]] = {}
     for trial in trials.values():
         by_spans.setdefault(trial.spans, []).append(trial)

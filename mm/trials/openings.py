@@ -27,7 +27,7 @@ def check_openings(tapes: "Iterable[Tape]", out_root: "str | os.PathLike[str] | 
 
 
 def note_fitted(tapes: "Sequence[Tape]", out_root: "str | os.PathLike[str] | None") -> None:
-    """Warn if that fails; UsageError without *out_root*."""
+    """Note the days that a fit has used; a failure is a warning. UsageError without *out_root*."""
     check_openings(tapes, out_root)
     if out_root is not None:
         for problem in write_openings(Path(out_root), tapes, PYTHON):

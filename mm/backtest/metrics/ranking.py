@@ -39,7 +39,7 @@ def mean_ends(
 
 
 def worst_block(pnl: Floats, counts: Sequence[int]) -> float | None:
-    """NaN is not played."""
+    """The lowest PnL of a block, scaled to `SHORT` periods; NaN was not played."""
     blocks = PeriodBlocks.of(counts, SHORT)
     rates = blocks.sums(pnl) / np.maximum(blocks.sizes, 1)[:, None]
     known = rates[np.isfinite(rates)]
@@ -47,7 +47,7 @@ def worst_block(pnl: Floats, counts: Sequence[int]) -> float | None:
 
 
 def worst_on_record(record: "OnRecord | None") -> float | None:
-    """None below two designs."""
+    """The worst block of any design on record; None below two designs."""
     if record is None or record.on_these_days < 2:
         return None
     return worst_block(record.pnl, [count for _, count in record.parts])

@@ -396,7 +396,7 @@ class Gateway:
         await self._tasks.end()
 
     async def _compare_last(self) -> None:
-        """Until a difference is confirmed; not for long."""
+        """Wait for a last comparison of the account, and until a difference is confirmed, but not for long."""
         account, needed = self._run.account, self._compared + 1 + self._comparing
         self.setup_changed()
         self._due.set()

@@ -261,7 +261,7 @@ class OrderQueries:
             first_id = trades[-1].trade_id + 1
 
     async def note_last_trade(self) -> None:
-        """If it is of another trader; raises Unanswered."""
+        """Look up the order of the last trade if it is another trader's; raises Unanswered."""
         for trade in self._venue.trades(await self._answer(self._venue.last_trade())):
             if self._states.of_exchange(trade.order_id) is None and trade.trade_id not in self._run.booked:
                 await self._order_of(trade)

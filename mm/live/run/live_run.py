@@ -96,7 +96,7 @@ class LiveRun:
 
     @property
     def quotes(self) -> bool:
-        """The knobs of quotes must then allow it."""
+        """Whether the run quotes; the knobs of quotes must then allow it."""
         return True
 
     def has_traded_with(self, *knobs: str) -> bool:

@@ -174,7 +174,7 @@ class Observer:
             self.breached(us, limit, value_e8, bound_e8, at_us=at_us, side=side)
 
     def breached(self, us: int, limit: str, value_e8: int, bound_e8: int, *, at_us: int, side: int = 0) -> None:
-        """*side* 0 is both."""
+        """A limit was breached; *side* 0 stands for both sides."""
         sided = {"side": SIDE_NAMES[side]} if side else {}
         shown = {"limit": limit, "value": decimal_text(value_e8), "bound": decimal_text(bound_e8), **sided}
         self._warnings.warn(us, "risk_breach", limit + sided.get("side", ""), **shown)

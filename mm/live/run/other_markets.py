@@ -128,7 +128,7 @@ class OtherTaker:
         self._events.extend(events)
 
     def advance(self, until_us: int) -> None:
-        """No event up to and including an instant will follow."""
+        """No event up to and including *until_us* will follow."""
         self.settled_us = max(self.settled_us, until_us)
 
     def until(self, us: int) -> "list[FeedEvent]":
@@ -217,7 +217,7 @@ class PairedPlay:
             taker.feed(events)
 
     def advance(self, until_us: int) -> None:
-        """Or as far as the other markets are known."""
+        """Advance to *until_us*, or as far as the other markets are known."""
         until_us = min(until_us, *(taker.settled_us for taker in self._takers.values()))
         if until_us <= self.played_us:
             return

@@ -335,7 +335,7 @@ class ShadowFollower(Follower):
             self.payments.append(found)
 
     def moved(self, to: str | None) -> None:
-        """End: a replay reads one folder."""
+        """End, because the day was moved: a replay reads one folder."""
         self.ended()
         self._feed, self.moved_to = None, self.moved_to or to or ""
 

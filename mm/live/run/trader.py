@@ -427,7 +427,7 @@ class Trader(OrderListener):
         self._log.info("amend_failed", order_id=order_id, code=refusal.code, message=refusal.message, at_us=us)
 
     def untraded(self) -> None:
-        """Its halt ends the quotes until the symbol trades again."""
+        """The symbol is halted: quotes end until it trades again."""
         self._ask_status()
 
     def funds(self, base_e8: int, quote_e8: int) -> None:

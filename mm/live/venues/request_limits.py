@@ -121,7 +121,7 @@ class OrderLimits:
         return max(0.0, self._silent_until_s - self._now_s())
 
     async def may_connect(self) -> None:
-        """Also counts the attempt."""
+        """Wait until a connection may be attempted, and count the attempt."""
         if self._attempts:
             await self._attempts.granted(1)
 
@@ -131,7 +131,7 @@ class OrderLimits:
 
     @property
     def orders_used(self) -> bool:
-        """In a window longer than a minute."""
+        """Whether a window longer than a minute is used up."""
         now_s = self._now_s()
         return any(
             kind == "ORDERS" and window_s > _UNITS_S["MINUTE"] and window.used(now_s) >= window.limit

@@ -43,7 +43,7 @@ async def answer_of(send: Send, call: Call) -> ApiAnswer:
 
 
 async def measure(send: Send, clock: ExchangeClock, time: Call, time_us: Callable[[ApiAnswer], int]) -> None:
-    """By the request *time*, if it is answered."""
+    """Measure the clock's offset by the request *time*, if it is answered."""
     sent_us = clock.now_us()
     answer = await answer_of(send, time)
     if answer.outcome is Outcome.DONE:

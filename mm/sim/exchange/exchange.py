@@ -354,7 +354,7 @@ class Walk:
         return lots, budget_tl > 0
 
     def within(self, ticks: int) -> int:
-        """Without own orders that it may not meet."""
+        """Lots up to *ticks*, without own orders that it may not meet."""
         total_lots = 0
         for is_own, at, lots in self._counterparts():
             if self.side * (at - ticks) > 0:

@@ -195,7 +195,7 @@ class RegularFlow:
     # the sweeping orders
 
     def _draw_own(self, arrivals: _Arrivals) -> None:
-        """At which the integrated rate reaches a unit exponential draw."""
+        """Draw the next spontaneous order, where the integrated rate reaches a unit exponential draw."""
         left, laws = arrivals.times.exponential(), self._laws
         while True:
             rate = laws[arrivals.law].hit_by(arrivals.side)[0]
@@ -211,7 +211,7 @@ class RegularFlow:
             arrivals.law += 1
 
     def _draw_excited(self, arrivals: _Arrivals) -> None:
-        """Since the rate decays, there may be none."""
+        """Draw the next excited order; the rate decays, so there may be none."""
         arrivals.excited_s = inf
         if arrivals.excitation > 0.0:
             left = 1.0 - arrivals.times.exponential() * self._beta / arrivals.excitation

@@ -286,7 +286,7 @@ class UsdmExchange(Exchange):
         return order
 
     def send(self, number: int, new: NewOrder) -> UserOrder:
-        """Whatever its account has sent before."""
+        """Place an order, whatever its account has sent before."""
         new = self._reducing(number, self._matched(new))
         self.check(number, new)
         return self._place(number, new)

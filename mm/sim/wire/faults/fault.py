@@ -81,7 +81,7 @@ class UserRequest:
 
 
 def begins(name: str, path: str) -> bool:
-    """A method only with complete words."""
+    """Whether *name* begins with *path*; a method only with complete words."""
     return name.startswith(path) if "/" in path else name == path or name.startswith(f"{path}.")
 
 

@@ -124,7 +124,6 @@ def test_shadow_that_sees_another_market_equals_its_replay(tmp_path):
     assert again.returncode == 0, again.stderr
 
 
-@pytest.mark.slow
 def test_shadow_with_orders_in_another_market_equals_its_replay(tmp_path):
     """Makers, takers and cancels of the leg with its own latency and fees, and the sum of both PnLs."""
     (tmp_path / "pair_model.py").write_text(MODEL)
@@ -136,7 +135,7 @@ def test_shadow_with_orders_in_another_market_equals_its_replay(tmp_path):
             seen["lead"]["orders"] = {"taker_fee_rate": "0.0004", "order_latency_ms": 7, "initial_inventory": "3"}
             given = {"QUOTE_MODEL": "pair_model:Hedge", "OTHERS": json.dumps(seen), "METRICS_PORT": str(port)}
             process = await start_shadow(own, tmp_path, "--run-id", "H1", **given)
-            await recorded(process, tmp_path, 100_000)
+            await recorded(process, tmp_path, 40_000)
             shown = await asyncio.to_thread(page, port)
             return shown, *await ended(process, signal.SIGINT)
 

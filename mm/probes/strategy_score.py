@@ -115,7 +115,7 @@ def strategy_rows(scores: Mapping[str, StrategyScore]) -> list[tuple[str, ...]]:
     """Return a heading and a row a model."""
     rows: list[tuple[str, ...]] = [("model", *_COLUMNS)]
     for name, own in scores.items():
-        parts = (own.by_count, own.adverse, own.rest)
+        parts = [part + 0.0 for part in (own.by_count, own.adverse, own.rest)]  # no minus before zero
         earned = "–" if own.earned is None else f"{own.earned:+.4g}"
         is_truth = own is next(iter(scores.values()))
         less = ("",) * 4 if is_truth else (stated(own.pnl_less_truth, 1, "+"), *(f"{part:+.4g}" for part in parts))

@@ -13,7 +13,7 @@ from mm.cli.frame import command
 from mm.clock import us_from_ms
 from mm.dayfolder.layout import day_folder
 from mm.errors import DataError, FitError, Mismatch, MissingDay, MissingOrders, Sentence, UsageError
-from mm.play.knobs import EXPONENT_FILE, DamagedDay, OpenedDay, Results, Source
+from mm.play.knobs import EXPONENT_FILE, DamagedDay, Day, Market, OpenedDay, OtherMarkets, Results, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,8 +41,8 @@ _MODEL = matching(r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scored(VirtualLife):
-    """The order log to score against, and one model in addition to the standard ones."""
+class Scored(OtherMarkets, VirtualLife):
+    """The order log to score against, one model in addition to the standard ones, and a strategy."""
 
     symbol: str | None = symbol_knob("Symbol of a simulated day.", None, common="")
     day: str | None = day_knob("The day, YYYYMMDD; also a list or a range.", None, many=True)
@@ -147,11 +147,23 @@ def _strategy(
     if scored.strategy is None:
         return {}
     params, settings = (json.loads(text or "{}") for text in (scored.strategy_params_json, scored.settings_json))
+    others = {name: _other_market(scored, name, declared) for name, declared in scored.declared().items()}
     models: dict[str, object] = {name: name for name in STRATEGY_MODELS}
     models |= {name: build() for name, build in own.items()}
     with console.progress("strategy", len(models) + 1) as step:
-        scores = strategy_scores(tapes, (scored.strategy, params), models, settings, step)
-    return {"strategy": {"name": scored.strategy, "params": params, "settings": settings, "scores": scores}}
+        scores = strategy_scores(tapes, (scored.strategy, params), models, {**settings, "others": others}, step)
+    about = {"name": scored.strategy, "params": params, "settings": settings, "others": scored.declared()}
+    return {"strategy": {**about, "scores": scores}}
+
+
+def _other_market(scored: Scored, name: str, declared: dict[str, Any]) -> dict[str, Any]:
+    from mm.play.market import KEYS, open_days, other_day
+
+    symbol, days = scored.place()
+    places = {"data_root": scored.data_root, "out_root": scored.out_root}
+    day = Day(symbol=symbol, day=days, damaged=scored.damaged, open_held_out=scored.open_held_out, **places)
+    given = {key: value for key, value in declared.items() if key in KEYS}
+    return {**given, "tape": open_days(other_day(day, scored, name), Market())}
 
 
 def _plan(life: VirtualLife, passes: int) -> "OrderPlan":
@@ -206,17 +218,27 @@ def fills_fit(console: Console, fitted: Fitted) -> None:
 
 
 def _fit_truth(console: Console, fitted: Fitted, day: str, tape: "Tape") -> None:
+    from mm.dayfolder.order_log import fifo_text
     from mm.probes.exponent_truth import true_exponent
     from mm.probes.queue_exponent import fit_exponent
     from mm.probes.queue_score import scored_day, stated
+    from mm.tape.order_index import Consistency
 
     if tape.order_log is None:
         raise MissingOrders("{truth} fits to every order of the market: {}", tape.no_orders)
-    fit = true_exponent(scored_day(tape, tape.order_log, _plan(fitted, TRUE_PASSES)))
+    scored = scored_day(tape, tape.order_log, _plan(fitted, TRUE_PASSES))
+    fit = true_exponent(scored)
     by_sizes = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed)
-    path = _write_fit(console, fitted, day, fit, {"source": "truth", "by_sizes": asdict(by_sizes)})
+    fifo = scored.consistency or Consistency(0, 0)
+    about = {"source": "truth", "fifo_consistency": fifo.share, "by_sizes": asdict(by_sizes)}
+    path = _write_fit(console, fitted, day, fit, about)
     if fit.exponent is None or fit.bias is None or fit.default_bias is None:
-        raise FitError(f"{fitted.symbol} {day}: {fit.n_orders} orders had to wait; give a longer day, or --life-s")
+        raise FitError(
+            "{} {}: only {} orders had to wait; give a longer day, or a shorter {queue_life_s}",
+            fitted.symbol,
+            day,
+            fit.n_orders,
+        )
     console.print(f"exponent = {fit.exponent:.2f} ({fit.low:.2f} to {fit.high:.2f})   {fit.status}, by every order")
     sizes = by_sizes.reason
     if by_sizes.exponent is not None:
@@ -228,6 +250,8 @@ def _fit_truth(console: Console, fitted: Fitted, day: str, tape: "Tape") -> None
         f"{stated(fit.default_bias, 100, '+')} with the default"
     )
     console.print(fit.definition)
+    if said := fifo_text(fifo.executed_lots, fifo.first_lots):
+        console.print(said)
     console.print(str(path))
     if not fit.usable:
         raise FitError(

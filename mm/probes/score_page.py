@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
 
+from mm.dayfolder.order_log import fifo_text
 from mm.probes.queue_score import (
     DEFINITION,
     WHERE,
@@ -24,7 +25,7 @@ from mm.probes.virtual_orders import Outcomes
 from mm.report.figures import MAIN, SOFT, chart, line, numbers_axis, points
 from mm.report.frame import card, document, grid, header, notes, tile, tiles
 from mm.report.frame import chart as drawn
-from mm.tape.order_index import READINGS, joined
+from mm.tape.order_index import READINGS, Consistency, joined
 
 BY = {"distance": "distance from the best price", "ahead": "quantity ahead on arrival", "hour": "hour"}
 STRATEGY_HINT = (
@@ -42,7 +43,7 @@ class ScoreReport:
     scores: dict[str, dict[str, Score]]
     places: dict[str, dict[str, Score]]
     bins: dict[str, list[Bin]]
-    fifo: float | None
+    fifo: Consistency
     same: bool
 
     @classmethod
@@ -65,9 +66,13 @@ class ScoreReport:
             },
             {model: by_place(orders, first, own) for model, own in models.items()},
             {model: reliability(orders, first, own, days[0].lot) for model, own in models.items()},
-            joined(parts).share,
+            joined(parts),
             all(day.tape.orders is None or not len(day.tape.orders.other_meet) for day in days),
         )
+
+    @property
+    def _fifo_text(self) -> str:
+        return fifo_text(self.fifo.executed_lots, self.fifo.first_lots)
 
     @property
     def definition(self) -> str:
@@ -84,7 +89,7 @@ class ScoreReport:
             "n_orders": own.orders,
             "bias": own.filled_bias.value,
             "ci95": own.filled_bias.ends,
-            "fifo_consistency": self.fifo,
+            "fifo_consistency": self.fifo.share,
             "reliability": [asdict(each) for each in self.bins[self.shown]],
             "orders": self.orders,
             "models": _as_dicts(self.scores[READINGS[0]]),
@@ -104,8 +109,8 @@ class ScoreReport:
             f"{stated(first.true_filled, 100)} % of them would have been filled"
         )
         yield self.definition
-        if self.fifo is not None:
-            yield f"{100 * self.fifo:.1f} % of the executed lots belonged to the first order of their queue"
+        if said := self._fifo_text:
+            yield said
         yield ""
         yield from lines(by_print, self.places, None if self.same else by_order)
 
@@ -113,7 +118,7 @@ class ScoreReport:
         """*strategy* are rows of `strategy_rows`."""
         own = self.scores[READINGS[0]][self.shown]
         symbol, _, days = self.name.partition(" ")
-        fifo = "–" if self.fifo is None else f"{100 * self.fifo:.1f} %"
+        fifo = "–" if self.fifo.share is None else f"{100 * self.fifo.share:.1f} %"
         rows = [
             [escape(model), stated(each.filled_bias, 100, "+"), stated(other.filled_bias, 100, "+")]
             for (model, each), other in zip(
@@ -128,7 +133,7 @@ class ScoreReport:
                 tile("Bias", stated(own.filled_bias, 100, "+"), f"points, {escape(self.shown)}"),
                 tile("First in queue", fifo, "of the executed lots"),
             ),
-            notes([self.definition]),
+            notes([self.definition, *filter(None, [self._fifo_text])]),
             card(
                 "Bias of the share filled, in points",
                 "An execution counts at its own price, or at the price at which its order rested.",

@@ -64,7 +64,7 @@ class _Played:
         edge = table[:, _SIDE] * (mid2 - 2 * table[:, _TICKS]) / 2 * table[:, _LOTS]
         grid = terms.instrument
         earned = float(edge.sum()) * grid.tick_lot_e16 / E8 / E8 - float(table[:, _FEE].sum()) / E8
-        account = account_of(result.journal, terms)
+        account = result.series or account_of(result.journal, terms)  # of all legs, if their PnL has a sum
         pnl = account.quote(account.quoting[-1]) if len(account.quoting) else 0.0
         return cls(len(table), int(table[:, _LOTS].sum()), earned, grid.lot_e8 / E8, changes_60s(account), pnl)
 

@@ -81,6 +81,78 @@ def test_score_of_a_strategy_adds_up(desk):
         assert own["by_count"] + own["adverse"] + own["rest"] == pytest.approx(own["pnl"] - truth["pnl"])
 
 
+HEDGER = """
+import mm
+
+class Hedger:
+    def on_event(self, market: mm.QuoteView, orders: mm.Orders) -> None:
+        for name, side, best in (("bid", 1, market.bid_ticks), ("ask", -1, market.ask_ticks)):
+            if name in orders and orders[name].ticks != best:
+                orders.cancel(name)
+            elif name not in orders:
+                orders.submit(side, best, client_id=name)
+        there, held = orders.at("lead"), orders.inventory_lots - orders.target_lots
+        lead = market.other("lead")
+        if lead.mid is not None and held and not len(there):
+            side = -1 if held > 0 else 1
+            there.submit(side, lead.bid_ticks if side < 0 else lead.ask_ticks, kind="IOC", qty=0.1)
+"""
+
+
+@pytest.mark.slow
+def test_score_of_a_strategy_with_a_leg_is_of_both_markets(desk, tmp_path, monkeypatch):
+    """What each model earns is the PnL of quoting that its backtest says."""
+    (tmp_path / "hedging.py").write_text(HEDGER)
+    monkeypatch.chdir(tmp_path)
+    root = ("--data-root", str(desk / "data"))
+    assert call("sim", "day", "--symbol", "LEADUSDT", "--day", "20260105", "--hours", "0.1", *root).exit_code == 0
+    leg = {"symbol": "LEADUSDT", "orders": {"taker_fee_rate": 0, "initial_inventory": 10}}
+    others = ("--others", json.dumps({"lead": leg}))
+    settings = ["--settings-json", '{"maker_fee_rate": "0", "initial_inventory": "10"}', "--json"]
+    words = ["--life-s", "10", "--passes", "1", "--strategy", "hedging:Hedger", *others, *settings]
+    answer = fills(desk, "score", *words)
+    assert answer.exit_code == 0, answer.output
+    scores = json.loads(answer.stdout)["strategy"]["scores"]
+    rules = ("--maker-fee-rate", "0", "--initial-inventory", "10", "--quote-model", "hedging:Hedger")
+    for name, model in (("trade_cross", "trade_cross"), ("queue_orders (the truth)", "queue_orders")):
+        places = (*DAY, *root, "--out-root", str(tmp_path / name), "--fill-model", model)
+        played = call("backtest", *places, *rules, *others, "--json")
+        assert played.exit_code == 0, played.output
+        summary = json.loads(played.stdout)
+        assert summary["legs"]["lead"]["n_fills"] > 0
+        assert scores[name]["pnl"] == pytest.approx(summary["pnl_quoting"])
+
+
+def pro_rata_market(steps):
+    """Return CSV rows of four orders a side that share each taker, and are then placed anew."""
+    rows, us, number = ["ts,kind,id,side,price,size"], 1_767_596_400_000_000, 0
+    waiting = {"buy": [], "sell": []}
+    for at in range(2 * steps):
+        us += 125_000
+        for side, price in (("buy", "99.99"), ("sell", "100.01"))[at % 2 :][:1]:
+            rows += [f"{us},trade,{each},{side},{price},1" for each in waiting[side]]
+            new = [number := number + 1 for _ in range(4)]
+            rows += [f"{us + 1_000},add,{each},{side},{price},3" for each in new]
+            rows += [f"{us + 2_000},delete,{each},{side},{price},2" for each in waiting[side]]
+            waiting[side] = new
+    return "\n".join(rows) + "\n"
+
+
+@pytest.mark.parametrize("words", [("score",), ("fit", "--truth", "1")])
+def test_market_that_shares_its_takers_is_no_plain_queue(tmp_path, words):
+    """Score and fit say that their truth is doubtful."""
+    (tmp_path / "orders.csv").write_text(pro_rata_market(1_500))
+    place = ("--symbol", "PRUSDT", "--data-root", str(tmp_path / "data"))
+    columns = ("--format", "table", "--order-id-column", "id", "--kind-column", "kind", "--time-column", "ts")
+    grid = ("--tick-size", "0.01", "--qty-step", "1", "--min-notional", "0")
+    made = call("data", "import", str(tmp_path / "orders.csv"), *place, *columns, *grid)
+    assert made.exit_code == 0, made.output
+    out = ("--day", "20260105", "--out-root", str(tmp_path / "out"), "--life-s", "2")
+    answer = call("fills", words[0], *place, *out, *words[1:])
+    assert "only 25.00 %" in answer.output
+    assert "no plain FIFO" in answer.output
+
+
 @pytest.mark.slow
 def test_score_of_an_order_log_alone_builds_the_market(desk):
     """The tape is built from the log; the numbers equal those of the day except at the opening."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -142,9 +142,9 @@ class Replay:
         others = [span for feed in rules.others.values() for other in feed.tapes for span in excluded_spans(other)]
         # a day may be played in parts
         noted, left_out = (tuple(dict.fromkeys(said)) for said in (self._notes, [*self._excluded, *others]))
-        journal, given = exchange.journal(), run_terms(first, rules, self._models)
-        terms = replace(
-            given,
+        journal = exchange.journal()
+        terms = terms_of(
+            *(exchange, first, self._models),
             days=tuple(self._days),
             lost_lines=int(self._sums[0]),
             starts_us=tuple(begin for begin, _ in self._spans),
@@ -154,11 +154,10 @@ class Replay:
             day_notes=noted,
             excluded=left_out,
             offsets=np.concatenate(self._offsets) if self._offsets else None,
-            feed={**(given.feed or {}), **(exchange.feeds[0].to_dict() if exchange.feeds else {})},
+            feed=exchange.feeds[0].to_dict() if exchange.feeds else {},
             fifo_consistency=joined(self._queues).share,
             predictors=tuple(predictor.terms(journal.counters["first_us"]) for predictor in self._predictors),
         )
-        terms = with_margin(with_funding(terms, first, exchange), exchange)
         return Result(journal, terms, played, leg_results(exchange, terms))
 
 
@@ -180,29 +179,29 @@ def leg_results(exchange: PaperExchange, run: RunTerms) -> dict[str, Result]:
 def _leg_result(leg: "Leg", feed: "OtherFeed", run: RunTerms) -> Result:
     exchange, first = leg.exchange, feed.first
     days = tuple(day for tape in feed.tapes or (first,) for day in tape.days)
-    terms = run_terms(first, exchange.rules, (leg, exchange.fills, None))
-    terms = replace(terms, days=days, quote_model=run.quote_model)
-    return Result(exchange.journal(), with_margin(with_funding(terms, first, exchange), exchange), feed.within_run())
+    terms = terms_of(exchange, first, (leg, exchange.fills, None), days=days, quote_model=run.quote_model)
+    return Result(exchange.journal(), terms, feed.within_run())
 
 
-def with_funding(terms: RunTerms, tape: Tape, exchange: PaperExchange) -> RunTerms:
-    if tape.meta.venue != USDM:
-        return terms
-    return replace(
-        terms,
-        funding_e8=exchange.funding_e8,
-        target_funding=tuple(exchange.target_funding),
-        funding_doubts=tuple((payment.us, payment.mark_e8 > 0, payment.doubt) for payment in exchange.funding_doubts),
-        spot_fees=exchange.rules.default_fees,
-    )
-
-
-def with_margin(terms: RunTerms, exchange: PaperExchange) -> RunTerms:
-    if exchange.margin is None:
-        return terms
-    report = exchange.margin.report()
-    liquidated_us = None if report.liquidated is None else report.liquidated.us
-    return replace(terms, margin=report.to_dict(), liquidated_us=liquidated_us)
+def terms_of(
+    exchange: PaperExchange, tape: Tape, models: tuple[object, object, Intensity | None], **played: Any
+) -> RunTerms:
+    """The terms of a run that *exchange* has played from *tape* on; *played* is what only its caller knows."""
+    terms, funding, margin = run_terms(tape, exchange.rules, models), dict[str, Any](), dict[str, Any]()
+    if tape.meta.venue == USDM:
+        doubts = ((payment.us, payment.mark_e8 > 0, payment.doubt) for payment in exchange.funding_doubts)
+        funding = {
+            "funding_e8": exchange.funding_e8,
+            "target_funding": tuple(exchange.target_funding),
+            "funding_doubts": tuple(doubts),
+            "spot_fees": exchange.rules.default_fees,
+        }
+    if exchange.margin is not None:
+        report = exchange.margin.report()
+        liquidated_us = None if report.liquidated is None else report.liquidated.us
+        margin = {"margin": report.to_dict(), "liquidated_us": liquidated_us}
+    feed = {**(terms.feed or {}), **played.pop("feed", {})}
+    return replace(terms, feed=feed, **played, **funding, **margin)
 
 
 def run_terms(tape: Tape, rules: Rules, models: tuple[object, object, Intensity | None]) -> RunTerms:

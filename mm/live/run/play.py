@@ -11,7 +11,7 @@ import numpy as np
 from mm.backtest.engine.live_feed import EventTaker, LiveFeed
 from mm.backtest.engine.paper_exchange import PaperExchange
 from mm.backtest.metrics.order_lives import mid_offsets
-from mm.backtest.replay import leg_results, run_terms, with_funding
+from mm.backtest.replay import leg_results, run_terms, terms_of
 from mm.backtest.result import Result
 from mm.backtest.risk import limits_of, ramped_lots
 from mm.backtest.strategy import LegModel
@@ -168,12 +168,12 @@ class PaperPlay(LivePlay):
         """*ended* as in `RunTerms`."""
         self.exchange.end_legs(self.exchange.engine.now_us)
         journal = self.exchange.journal()
-        terms = run_terms(self._opening, self.rules, (self._quotes, self._fills, self._play.models.intensity))
         begun = (max(journal.counters["first_us"], 0),)
         us, *best = np.array(self._best).reshape(-1, 5)[1:].T
         offsets = None if self._reference == "mid" else mid_offsets(self._reference, us, best[:2], best[2:])
-        terms = replace(terms, starts_us=begun, ended=ended, offsets=offsets)
-        terms = with_funding(terms, self._opening, self.exchange)
+        models = self._quotes, self._fills, self._play.models.intensity
+        known = {"starts_us": begun, "ended": ended, "offsets": offsets}
+        terms = terms_of(self.exchange, self._opening, models, **known)
         result = Result(journal, terms, legs=leg_results(self.exchange, terms))
         return self._play.described(result)
 
@@ -203,18 +203,17 @@ class TradePlay(LivePlay):
         target inventory's part of the cost, in 1e-8 of the quote asset.
         """
         terms = run_terms(self._opening, self.rules, (self._quotes, self._fills, None))
-        begun = (max(journal.counters["first_us"], 0),)
-        terms = replace(terms, fill_model="exchange", fill_bias=OWN_FILLS, starts_us=begun, ended=ended)
-        terms = replace(terms, unvalued_fees=unvalued_fees, feed=REAL_FEED)
+        known: dict[str, Any] = {"fill_model": "exchange", "fill_bias": OWN_FILLS, "feed": REAL_FEED}
+        known |= {"starts_us": (max(journal.counters["first_us"], 0),), "ended": ended, "unvalued_fees": unvalued_fees}
         if (rate_e8 := paid_rate_e8(journal, terms.instrument)) is not None and not unvalued_fees:
-            terms = replace(terms, maker_fees_e8=(rate_e8, 0))
+            known["maker_fees_e8"] = rate_e8, 0
         if self._opening.meta.venue == USDM:
-            of_target = tuple((us, of_target_e8) for us, _, of_target_e8 in payments)
-            paid_e8 = sum(cost_e8 for _, cost_e8, _ in payments)
-            terms = replace(terms, funding_e8=paid_e8, target_funding=of_target)
+            known["funding_e8"] = sum(cost_e8 for _, cost_e8, _ in payments)
+            known["target_funding"] = tuple((us, of_target_e8) for us, _, of_target_e8 in payments)
         if self._sender is not None:
-            terms = replace(terms, quote_model=self._sender)
-        return self._play.models.with_predictors(Result(journal, terms), self._play.predictors)
+            known["quote_model"] = self._sender
+        result = Result(journal, replace(terms, **known))
+        return self._play.models.with_predictors(result, self._play.predictors)
 
 
 def paid_rate_e8(journal: "Journal", grid: Instrument) -> int | None:

@@ -154,14 +154,21 @@ def test_a_formula_alone_says_why_it_cannot_keep_the_bounds(tmp_path, name, symb
     assert len(uptime) == (found["two_sided_uptime"] < 0.9)
 
 
-@pytest.mark.parametrize(("rate", "said"), [("0.001", True), ("0", False)])
-def test_a_fee_that_the_quotes_cannot_earn_is_said(tmp_path, capfd, rate, said):
-    """A tenth of a per cent of 58,000 is 5,800 ticks; the quotes rest at most a few hundred from the mid."""
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """Return a data root with a recorded day of BTCUSDT."""
     folder = DATA / "binance-spot-multi-20210404"
     if not folder.is_dir():
         pytest.skip("needs ../shared/data, the recorded captures")
-    import_files(sorted(folder.glob("*.gz")), tmp_path / "data", "BTCUSDT")
-    places = ["--data-root", str(tmp_path / "data"), "--out-root", str(tmp_path / "out")]
+    root = tmp_path_factory.mktemp("recorded")
+    import_files(sorted(folder.glob("*.gz")), root, "BTCUSDT")
+    return root
+
+
+@pytest.mark.parametrize(("rate", "said"), [("0.001", True), ("0", False)])
+def test_a_fee_that_the_quotes_cannot_earn_is_said(recorded, tmp_path, capfd, rate, said):
+    """A tenth of a per cent of 58,000 is 5,800 ticks; the quotes rest at most a few hundred from the mid."""
+    places = ["--data-root", str(recorded), "--out-root", str(tmp_path / "out")]
     market = ["--symbol", "BTCUSDT", "--day", "20210404", "--maker-fee-rate", rate, "--sensitivity", "0"]
     with pytest.raises(SystemExit) as ended:
         main(["backtest", *places, *market])
@@ -171,16 +178,12 @@ def test_a_fee_that_the_quotes_cannot_earn_is_said(tmp_path, capfd, rate, said):
     assert any(line.startswith("fee_not_earned") for line in json.loads(summary.read_text())["warnings"]) == said
 
 
-def test_prices_instead_of_ticks_are_refused(tmp_path):
+def test_prices_instead_of_ticks_are_refused(recorded):
     """A bid of 57,900 is the price of BTCUSDT; in ticks the market is at 5.8 million."""
-    folder = DATA / "binance-spot-multi-20210404"
-    if not folder.is_dir():
-        pytest.skip("needs ../shared/data, the recorded captures")
-    import_files(sorted(folder.glob("*.gz")), tmp_path, "BTCUSDT")
 
     class Prices:
         def quote(self, view):
             return mm.Quotes(bid_ticks=view.bid_ticks / 100, ask_ticks=view.ask_ticks / 100)
 
     with pytest.raises(ModelError, match=r"Prices.quote returned bid_ticks=5.*ticks"):
-        mm.backtest(mm.load_day(tmp_path / "BTCUSDT/20210404"), Prices())
+        mm.backtest(mm.load_day(recorded / "BTCUSDT/20210404"), Prices())

@@ -14,7 +14,7 @@ from mm.clock import iso
 from mm.errors import UsageError
 from mm.runs import mlflow_export
 from simulation import simulate_day
-from support import run_python
+from support import run_mm
 
 DAY = "20260105"
 SYMBOLS = ("AAAUSDT", "BBBUSDT")
@@ -32,7 +32,7 @@ def place(tmp_path_factory):
 
 
 def mm(place, *words, code=0, **variables):
-    done = run_python("-m", "mm", *words, cwd=place, **variables)
+    done = run_mm(*words, cwd=place, **variables)
     assert done.returncode == code, done.stderr
     return done.stdout if code == 0 else done.stderr
 
@@ -118,7 +118,7 @@ def test_a_loss_of_the_account_ends_all_trading(place):
     ],
 )
 def test_what_no_account_plays_is_refused_by_name(place, words, why):
-    done = run_python("-m", "mm", *words, "--day", DAY, "--one-account", "1", cwd=place)
+    done = run_mm(*words, "--day", DAY, "--one-account", "1", cwd=place)
     assert done.returncode in (2, 3)
     assert why in done.stderr
 

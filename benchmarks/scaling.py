@@ -36,7 +36,7 @@ from mm.sweep.engines import on_cluster
 from mm.sweep.findings import POINTS, TABLE
 from mm.sweep.grid import axes_for, points_of
 from mm.sweep.objects import ObjectStore, run_tasks
-from mm.sweep.play import Task
+from mm.sweep.play_point import Task
 from mm.sweep.store import Store
 from mm.sweep.work import Work, check, shared_inputs
 from mm.tape.load import open_kept

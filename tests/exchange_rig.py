@@ -14,7 +14,7 @@ from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.keys import ApiKey, make_keys
 from mm.sim.exchange.orders import ExecutionReport, NewOrder, Position, UserOrder
 from mm.sim.exchange.rules import SymbolRules
-from mm.sim.flow.market import Flow, NoFlow
+from mm.sim.flow.order_flow import Flow, NoFlow
 from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import Row
 from mm.sim.wire.api import Api, RestRoutes

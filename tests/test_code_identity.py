@@ -29,7 +29,7 @@ from rl_agents import agent_at
 from simulation import simulate_day
 from support import run_python
 
-POINT = "mm.sweep.play"
+POINT = "mm.sweep.play_point"
 REQUIRED_PARAMS = {  # parameters that a model requires
     "adaptive": {"least_ticks": 1, "per_sigma": 1},
     "adaptive_spread": {"least_ticks": 1, "per_sigma": 1},
@@ -53,7 +53,7 @@ import json, sys
 from mm.backtest.rules import Account, Execution
 from mm.play.knobs import Day, Market, Models
 from mm.sweep.store import code_of
-from mm.sweep.play import play
+from mm.sweep.play_point import play
 from mm.play.setup import Setup
 
 inputs, models = json.loads(sys.argv[1])

@@ -11,7 +11,7 @@ from mm.sim.exchange.usdm.events import AccountChange, ConfigChange, MarginCall
 from mm.sim.exchange.usdm.exchange import Modification, UsdmExchange, UsdmTerms
 from mm.sim.exchange.usdm.liquidation import Fund
 from mm.sim.exchange.usdm.wallet import futures_users
-from mm.sim.flow.market import NoFlow
+from mm.sim.flow.order_flow import NoFlow
 from mm.sim.matching._core import Matching
 
 CAROL = 3

@@ -286,10 +286,12 @@ FAULTS = [
         "        pass\n",
         "tests/live/test_audit_at_start.py",
     ),
-    Fault("mm/live/account/check.py", "else held - due", "else 0", "tests/live/test_account_check.py"),
+    Fault("mm/live/account/account_check.py", "else held - due", "else 0", "tests/live/test_account_check.py"),
     Fault("mm/live/run/replay_check.py", ", as_received=True", "", "tests/live/test_reconcile.py"),
     Fault("mm/live/pages/watchdog.py", "if trading or not", "if not", "tests/live/test_watchdog.py"),
-    Fault("mm/live/venues/latency.py", "us - offset_us for us", "us for us", "tests/live/test_venue_latency.py"),
+    Fault(
+        "mm/live/venues/measured_latency.py", "us - offset_us for us", "us for us", "tests/live/test_venue_latency.py"
+    ),
     # evaluation, signals, sweeps, predictors, agents
     Fault(
         "mm/probes/queue_exponent.py",
@@ -545,19 +547,19 @@ FAULTS = [
         "tests/formats/test_tardis.py",
     ),
     Fault(
-        "mm/live/account/check.py",
+        "mm/live/account/account_check.py",
         "if found.us and key in self._known:",
         "if False:",
         "tests/live/test_account_check.py",
     ),
     Fault(
-        "mm/live/account/check.py",
+        "mm/live/account/account_check.py",
         "self._seen = self._seen + 1 if differs == self._last else 1",
         "self._seen = self._seen + 1",
         "tests/live/test_account_check.py",
     ),
     Fault(
-        "mm/live/account/check.py",
+        "mm/live/account/account_check.py",
         "self.missed and not self.strangers and (self.shared.missed or not shared)",
         "self.missed and (self.shared.missed or not shared)",
         "tests/live/test_account_check.py",
@@ -1307,7 +1309,7 @@ FAULTS = [
         "tests/live/test_emptying_alone.py",
     ),
     Fault(
-        "mm/live/venues/latency.py",
+        "mm/live/venues/measured_latency.py",
         "return None if found is None else max(0, found.p50_us)",
         "return None if found is None else found.p50_us",
         "tests/live/test_quantiles_shown.py",
@@ -1356,7 +1358,7 @@ FAULTS = [
         "tests/live/test_trade_rules.py",
     ),
     Fault(
-        "mm/live/account/check.py",
+        "mm/live/account/account_check.py",
         "self.missed = self.strangers = False",
         "self.missed = False",
         "tests/live/test_account_check.py",

@@ -17,8 +17,8 @@ from starlette.websockets import WebSocketClose, WebSocketDisconnect
 
 from mm import __version__
 from mm.api.desk import Client, Desk, OrderRefused, ended_by, remaining_lots, status_of
+from mm.api.desk_market import SIDES, DeskMarket
 from mm.api.docs_page import PAGE
-from mm.api.market import SIDES, DeskMarket
 from mm.api.messages import (
     NULL,
     Cancelled,

@@ -11,7 +11,7 @@ from mm.api.messages import OrderRequest, encode
 from mm.sim.exchange.orders import NEW, ExecutionReport
 
 if TYPE_CHECKING:
-    from mm.api.market import DeskMarket
+    from mm.api.desk_market import DeskMarket
 
 
 class ClientLog:

@@ -28,12 +28,12 @@ from mm.clock import DAY_ZONE, US_PER_S, day_of, now_us, run_stamp
 from mm.errors import Sentence, UsageError, parameter
 from mm.instrument import Instrument
 from mm.play.knobs import Results
-from mm.sim.flow.market import Flow
+from mm.sim.flow.order_flow import Flow
 from mm.sim.flow.scenario import FIELDS, SCENARIOS, ScenarioParameters, chosen
 from mm.sim.flow.session import STEP_US, Session
 
 if TYPE_CHECKING:
-    from mm.api.market import DeskMarket
+    from mm.api.desk_market import DeskMarket
     from mm.sim.matching._core import Matching
 
 
@@ -141,7 +141,7 @@ def sim_api(
 def made_market(options: TradingInterface, limits: Any, flags: Any, key: str = "") -> "DeskMarket":
     """*key* is Alpha Vantage's."""
     from mm.api.desk import NO_LIMITS, Desk
-    from mm.api.market import DeskMarket
+    from mm.api.desk_market import DeskMarket
     from mm.sim.matching._core import Matching
 
     preset = PRESETS[options.preset] if options.preset else PLAIN
@@ -168,7 +168,7 @@ def made_market(options: TradingInterface, limits: Any, flags: Any, key: str = "
 
 
 def _replay(options: TradingInterface, core: "Matching") -> tuple[Flow, Instrument, int]:
-    from mm.api.replay import ReplayFlow
+    from mm.api.replay_flow import ReplayFlow
     from mm.backtest.engine.live_feed import feed_events
     from mm.tape.load import load_day
 
@@ -180,7 +180,7 @@ def _replay(options: TradingInterface, core: "Matching") -> tuple[Flow, Instrume
 
 def _bars(options: TradingInterface, grid: Instrument, core: "Matching", key: str) -> tuple[Flow, int]:
     from mm.api.bars import MINUTES, bar_events, load_bars
-    from mm.api.replay import ReplayFlow
+    from mm.api.replay_flow import ReplayFlow
 
     interval = options.bar_interval
     bars = load_bars(options.data_source, options.symbol.upper(), interval, address=options.bars_url, key=key)

@@ -30,7 +30,7 @@ from mm.sim.exchange.orders import (
     Position,
     UserOrder,
 )
-from mm.sim.flow.market import Flow
+from mm.sim.flow.order_flow import Flow
 from mm.sim.matching.order_log import MOST_LOTS, MOST_TICKS
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 import uvicorn
 
 from mm.api.app import made_app
-from mm.api.market import DeskMarket
+from mm.api.desk_market import DeskMarket
 from mm.base.doors import Door
 from mm.cli.interrupts import at_ending_signals
 from mm.errors import UsageError

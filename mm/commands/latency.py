@@ -13,7 +13,7 @@ from mm.live.knobs import BOX, PRODUCTION, TESTNET, VenueUrls
 from mm.live.venues.addresses import addresses
 
 if TYPE_CHECKING:
-    from mm.live.venues.latency import Quantiles, VenueLatency
+    from mm.live.venues.measured_latency import Quantiles, VenueLatency
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ def latency(console: Console, probing: Probing) -> None:
 
     Example: SYMBOL=BTCUSDT mm latency --venue production --samples 100
     """
-    from mm.live.venues.latency import VenueProbe
+    from mm.live.venues.measured_latency import VenueProbe
 
     urls = probing.urls()
     probe = VenueProbe(urls, probing.symbol, probing.latency_timeout_s)

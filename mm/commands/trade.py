@@ -38,7 +38,7 @@ from mm.play.knobs import Market, Models, OtherMarkets, PerSymbol, Results
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
-    from mm.live.account.exchange import ExchangeAccount
+    from mm.live.account.exchange_account import ExchangeAccount
     from mm.live.account.limits import TradedAccount
     from mm.live.run.guard import GuardianProcess
     from mm.live.run.quote import Quote
@@ -270,8 +270,8 @@ def _trades(
 def _exchanges(
     run: Run, works: Sequence[SymbolRun], given: tuple[str | None, str | None]
 ) -> "dict[str, ExchangeAccount]":
-    from mm.live.account.check import SharedBalances
-    from mm.live.account.exchange import ExchangeAccount
+    from mm.live.account.account_check import SharedBalances
+    from mm.live.account.exchange_account import ExchangeAccount
     from mm.live.account.session import AccountSession
     from mm.live.venues.accounts import account_of
     from mm.live.venues.rest_api import Surroundings

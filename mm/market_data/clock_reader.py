@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from time import monotonic_ns
 
-from mm.market_data.latency import RoundTrip, offset_of
+from mm.market_data.message_latency import RoundTrip, offset_of
 from mm.market_data.snapshot import RestClient
 
 ROUND_TRIPS = 3

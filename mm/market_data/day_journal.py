@@ -12,10 +12,10 @@ from mm.dayfolder.ledger import DUPLICATE, GRID
 from mm.dayfolder.rows import STREAM, Stamp, Trade
 from mm.ids import MissingIds
 from mm.market_data import market_events as events
-from mm.market_data.latency import OFFSET_STREAM
 from mm.market_data.local_orderbook import LocalOrderBook
 from mm.market_data.market_events import Verdict
 from mm.market_data.message_batch import MessageBatch
+from mm.market_data.message_latency import OFFSET_STREAM
 from mm.market_data.sync_engine import BUFFERED_DIFFS
 from mm.market_data.venue import DepthUpdate, TradePrint
 

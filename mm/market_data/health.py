@@ -16,8 +16,8 @@ from mm.dayfolder.layout import DayFolder, days_of
 from mm.dayfolder.ledger import LedgerWriter
 from mm.errors import BrokenFile
 from mm.market_data import local_orderbook
-from mm.market_data.latency import RoundTrip, StreamLatencies
 from mm.market_data.live_session import LiveSession
+from mm.market_data.message_latency import RoundTrip, StreamLatencies
 from mm.market_data.snapshot import RestClient
 
 INTERVAL_S = 2.0

@@ -20,9 +20,9 @@ from mm.instrument import Instrument, from_exchange_info, short_text
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.grid import Grid
-from mm.market_data.latency import RoundTrip, StreamLatencies
 from mm.market_data.market_events import ClockRead, Subscriber
 from mm.market_data.market_state import MarketState, PreviousRun
+from mm.market_data.message_latency import RoundTrip, StreamLatencies
 from mm.market_data.stalls import StallDetector, TradeWatch
 from mm.market_data.sync_engine import SnapshotSanity
 from mm.market_data.trade_state import TradeBackfill

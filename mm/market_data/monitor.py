@@ -20,7 +20,7 @@ from mm.market_data.health import (
     trouble_inside,
     write_health,
 )
-from mm.market_data.latency import ClockWatch
+from mm.market_data.message_latency import ClockWatch
 from mm.market_data.metrics import MetricFamily, MetricSample, exposition, market_families, metrics_served
 from mm.market_data.snapshot import RestClient
 

@@ -41,7 +41,7 @@ from mm.sim.flow.session import STEP_US, Session
 
 if TYPE_CHECKING:
     from mm.sim.wire.box import Box
-    from mm.sim.wire.market import WireMarket
+    from mm.sim.wire.wire_market import WireMarket
 
 
 _SEED = "Seed of all random draws"

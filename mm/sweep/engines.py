@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from mm.errors import MMError, TryLater
 from mm.sweep.objects import run_tasks
-from mm.sweep.play import Outcome, Task, play
+from mm.sweep.play_point import Outcome, Task, play
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -147,7 +147,7 @@ def failed_outcome(how: str) -> Outcome:
 def _started() -> "subprocess.Popen[str]":
     """Ctrl-C in this process does not reach the worker."""
     return subprocess.Popen(
-        [sys.executable, "-m", "mm.sweep.play"],
+        [sys.executable, "-m", "mm.sweep.play_point"],
         env=os.environ | module_path_env(),
         text=True,
         stdin=subprocess.PIPE,

@@ -22,7 +22,7 @@ from mm.runs.noted import note_micro_price, note_others, note_tapes
 from mm.sweep.engines import Outcomes
 from mm.sweep.evaluation import DayMarket, EvaluatedDay, Row, evaluated
 from mm.sweep.grid import AccountPoint, Point
-from mm.sweep.play import Outcome
+from mm.sweep.play_point import Outcome
 from mm.sweep.store import Store
 from mm.sweep.work import AccountWork, Engine, Job, Work, engine, work_of
 from mm.trials.on_record import Recording

@@ -24,7 +24,7 @@ from mm.trials.on_record import ALONE, OnRecord
 from mm.trials.own_content import TRIALS, UNDONE
 
 if TYPE_CHECKING:
-    from mm.sweep.play import Outcome
+    from mm.sweep.play_point import Outcome
     from mm.tape.tape import Tape
 
 SCHEMA_VERSION = 1

@@ -21,7 +21,7 @@ from mm.play.artefacts import moved, moved_models
 from mm.play.knobs import Results
 from mm.play.setup import Setup
 from mm.predict.artefact import ARRAYS, MODEL
-from mm.sweep.play import Outcome, Task, failed, play
+from mm.sweep.play_point import Outcome, Task, failed, play
 from mm.tape.day_orders import kept_orders
 
 try:

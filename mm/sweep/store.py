@@ -17,7 +17,7 @@ from mm.play.knobs import Models
 from mm.play.names import resolve
 from mm.play.setup import Setup, users_models
 
-PLAY = "mm.sweep.play"  # entry module of every point
+PLAY = "mm.sweep.play_point"  # entry module of every point
 _MARK = "__sha256_when_imported__"
 SCHEMA_VERSION = 1
 

@@ -41,7 +41,7 @@ from mm.sweep.engines import Outcomes, in_process, in_processes, on_cluster
 from mm.sweep.findings import PlayedPoint
 from mm.sweep.grid import FLAG, AccountPoint, AnyPoint, Point
 from mm.sweep.objects import Shipment
-from mm.sweep.play import Outcome, Task
+from mm.sweep.play_point import Outcome, Task
 from mm.sweep.store import Code, Store, code_of, trial_of
 from mm.trials.on_record import Recording
 

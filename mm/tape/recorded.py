@@ -20,7 +20,7 @@ from mm.dayfolder.ledger import FUNDING_DOUBT, GRID, Event, whole_events
 from mm.dayfolder.manifest import read_manifest
 from mm.errors import BrokenFile, Mismatch, OffGrid
 from mm.instrument import Filters, Instrument, e8, from_exchange_info, inferred_step, short_text
-from mm.market_data.latency import OFFSET_STREAM
+from mm.market_data.message_latency import OFFSET_STREAM
 from mm.tape import files, tables
 from mm.tape.columns import GAP, SNAPSHOT, TRADE, ClockReading, EventName, Payment
 from mm.tape.doubts import CONTRARY_SIDES, FAR_TRADES

@@ -5,11 +5,11 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 from mm.api.desk import Desk
-from mm.api.market import DeskMarket
+from mm.api.desk_market import DeskMarket
 from mm.backtest.preset import PLAIN, PRESETS, Fees
 from mm.backtest.risk import NO_RISK, limits_of
 from mm.instrument import E8, Instrument
-from mm.sim.flow.market import NoFlow
+from mm.sim.flow.order_flow import NoFlow
 from mm.sim.matching._core import Matching
 
 START_US = 1_767_600_000_000_000

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from desks import START_US, still_market
 
-from mm.api.market import MOST_WAITING
+from mm.api.desk_market import MOST_WAITING
 from mm.instrument import e8
 
 

@@ -1,7 +1,7 @@
 """A recorded day as a market: its book is the tape's at every message, and its trades fill clients by priority."""
 
 from mm import load_day
-from mm.api.replay import ReplayFlow
+from mm.api.replay_flow import ReplayFlow
 from mm.sim.matching._core import Matching
 from named import events_of, feed_event, kind_of
 from simulation import simulate_day

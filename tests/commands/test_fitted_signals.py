@@ -14,7 +14,7 @@ from mm.__main__ import main
 from mm.backtest.rules import Account, Execution
 from mm.errors import Mismatch, UsageError
 from mm.instrument import Instrument, to_exchange_info
-from mm.live.run.play import PaperPlay, TradePlay, TradeStart
+from mm.live.run.live_play import PaperPlay, TradePlay, TradeStart
 from mm.live.run.terms import ShadowTerms
 from mm.play.knobs import Day, Models
 from mm.play.setup import PlayKnobs

@@ -10,7 +10,7 @@ from boxed import _LOG, PATIENCE_S, SYMBOL, Boxed
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
 from mm.live.run.decisions import decisions_name, decisions_of, write_decisions
-from mm.live.run.play import PaperPlay, ShadowFollower
+from mm.live.run.live_play import PaperPlay, ShadowFollower
 from mm.live.run.replay_check import compare_with_replay
 from mm.live.run.terms import learn_terms
 from mm.market_data.recording import Recording

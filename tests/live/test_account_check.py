@@ -7,7 +7,7 @@ import pytest
 from gateway_rig import ALICE, trading
 
 from mm.instrument import E8, Instrument
-from mm.live.account.check import ADOPTED, CONFIRMATIONS, FOUND, MOST_DIFFERING, AccountCheck, SharedBalances
+from mm.live.account.account_check import ADOPTED, CONFIRMATIONS, FOUND, MOST_DIFFERING, AccountCheck, SharedBalances
 from mm.live.account.ledger import Ledger
 from mm.live.venues.balances import Transfer
 from mm.live.venues.fills import AccountFill

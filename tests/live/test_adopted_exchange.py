@@ -1,7 +1,7 @@
 """The books of a log in which an exchange that was reset is accepted: its trades count anew, what was booked stays."""
 
 from mm.instrument import E8, Instrument, e8
-from mm.live.account.check import AccountCheck
+from mm.live.account.account_check import AccountCheck
 from mm.live.account.ledger import Ledger
 from mm.live.audit.books import AuditBooks, Changes
 from mm.live.venues.fills import AccountFill

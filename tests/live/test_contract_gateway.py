@@ -9,7 +9,7 @@ from gateway_rig import ALICE, BOB, FollowingListener, LoneGateway, MemoryAudit,
 
 from mm.errors import Mismatch, TryLater
 from mm.instrument import E8, e8
-from mm.live.account.check import AccountCheck
+from mm.live.account.account_check import AccountCheck
 from mm.live.account.ledger import Ledger
 from mm.live.audit.books import AuditOrder
 from mm.live.knobs import Contracts

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mm.instrument import E8, Instrument, e8
-from mm.live.account.check import AccountCheck
+from mm.live.account.account_check import AccountCheck
 from mm.live.account.ledger import Ledger
 from mm.live.orders.queries import forced_id
 from mm.live.orders.states import OrderStates

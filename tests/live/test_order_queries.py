@@ -9,7 +9,7 @@ import pytest
 from played_api import PlayedApi
 
 from exchange_rig import INSTRUMENT
-from mm.live.account.check import AccountCheck
+from mm.live.account.account_check import AccountCheck
 from mm.live.account.fee_values import FeeValues
 from mm.live.account.holdings import Holdings
 from mm.live.account.ledger import Ledger

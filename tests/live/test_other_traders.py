@@ -9,7 +9,7 @@ from gateway_rig import ALICE, BOB, FollowingListener, MemoryAudit, Rig, make_ga
 
 from mm.errors import Mismatch, TryLater
 from mm.instrument import E8
-from mm.live.account.check import AccountCheck
+from mm.live.account.account_check import AccountCheck
 from mm.live.orders import gateway as gateways
 from mm.live.orders.gateway import Gateway
 from mm.live.orders.other_traders import COPIED_US, OtherTraders

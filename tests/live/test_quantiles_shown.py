@@ -3,8 +3,8 @@
 import pytest
 
 from mm.live.pages.metrics import BucketCounts
-from mm.live.venues.latency import VenueLatency
-from mm.market_data.latency import RoundTrip
+from mm.live.venues.measured_latency import VenueLatency
+from mm.market_data.message_latency import RoundTrip
 
 
 @pytest.mark.parametrize(("share", "seconds"), [(0.25, 0.5), (0.5, 1.0), (0.75, 9.0), (1.0, 10.0)])

@@ -8,7 +8,7 @@ from played_api import PlayedApi
 
 from exchange_rig import INSTRUMENT
 from mm.instrument import E8
-from mm.live.account.check import AccountCheck
+from mm.live.account.account_check import AccountCheck
 from mm.live.account.fee_values import FeeValues
 from mm.live.account.holdings import Holdings
 from mm.live.account.ledger import Ledger

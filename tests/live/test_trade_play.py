@@ -3,7 +3,7 @@
 import asyncio
 
 from mm.instrument import Instrument
-from mm.live.run.play import TradeFollower
+from mm.live.run.live_play import TradeFollower
 
 GRID = Instrument("SIMUSDT", 1_000_000, 100_000, 0, "SIM", "USDT")
 

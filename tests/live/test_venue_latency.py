@@ -13,8 +13,8 @@ from tls_front import create_authority, issue_certificate, tls_front
 
 from mm.__main__ import main
 from mm.clock import now_us
-from mm.live.venues.latency import Quantiles, VenueLatency
-from mm.market_data.latency import RoundTrip
+from mm.live.venues.measured_latency import Quantiles, VenueLatency
+from mm.market_data.message_latency import RoundTrip
 from serving import serving
 from support import run_python
 

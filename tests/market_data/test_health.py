@@ -26,7 +26,7 @@ from mm.market_data.health import (
     trouble_of,
     write_health,
 )
-from mm.market_data.latency import RoundTrip
+from mm.market_data.message_latency import RoundTrip
 from mm.market_data.metrics import CONTENT_TYPE, metrics_served
 from mm.market_data.monitor import page
 

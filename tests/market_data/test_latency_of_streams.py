@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.market_data.latency import ClockWatch, LatencyHistogram, RoundTrip, StreamLatencies, offset_of
+from mm.market_data.message_latency import ClockWatch, LatencyHistogram, RoundTrip, StreamLatencies, offset_of
 
 SHARES = (0.5, 0.99)
 

@@ -31,7 +31,7 @@ from hand_fed import answer, record_into
 from mm.clock import midnight_us
 from mm.errors import BrokenFile
 from mm.market_data.days import Days
-from mm.market_data.latency import RoundTrip
+from mm.market_data.message_latency import RoundTrip
 
 URL = f"http://x/api/v3/depth?symbol={SYMBOL}&limit=5000"
 INFO_URL = f"http://x/api/v3/exchangeInfo?symbol={SYMBOL}"

@@ -22,7 +22,7 @@ from mm.market_data.metrics import FilledFamily, MetricFamily
 
 if TYPE_CHECKING:
     from mm.live._live_engine import LiveEngine
-    from mm.live.account.exchange import ExchangeAccount
+    from mm.live.account.exchange_account import ExchangeAccount
 
 ACCOUNT_NOTIONAL = MetricFamily("mm_account_notional", "gauge", "Notional of all symbols if all orders of a side fill.")
 ACCOUNT_LOSS = MetricFamily("mm_account_daily_loss", "gauge", "Loss of all symbols since the day began; < 0: a profit.")

@@ -9,8 +9,8 @@ import msgspec
 from mm.base.doors import is_loopback
 from mm.clock import US_PER_S
 from mm.errors import MMError
+from mm.live.account.account_check import AccountCheck
 from mm.live.account.background import BackgroundTasks
-from mm.live.account.check import AccountCheck
 from mm.live.account.holdings import Holdings
 from mm.live.knobs import OrderAccess, VenueUrls
 from mm.live.venues.balances import Transfer

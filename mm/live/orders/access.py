@@ -8,7 +8,7 @@ from hashlib import blake2b
 from time import time_ns
 from typing import TYPE_CHECKING
 
-from mm.live.account.check import AccountCheck
+from mm.live.account.account_check import AccountCheck
 from mm.live.knobs import Contracts, OrderAccess
 from mm.live.venues.canceller import OWN_PREFIX
 

@@ -16,8 +16,8 @@ import msgspec
 from mm.base.waiting import happened
 from mm.errors import DataError, Mismatch, MMError, OffGrid, TryLater, parameter
 from mm.instrument import Instrument, short_text
+from mm.live.account.account_check import AccountCheck
 from mm.live.account.background import BackgroundTasks
-from mm.live.account.check import AccountCheck
 from mm.live.account.fee_values import FeeValues
 from mm.live.account.ledger import KEPT_TRADES
 from mm.live.audit.log import AuditLog

@@ -5,7 +5,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from mm.instrument import decimal_text
-from mm.live.account.check import AccountCheck
+from mm.live.account.account_check import AccountCheck
 from mm.live.account.fee_values import FeeValues
 from mm.live.audit.books import VENUE_RESET
 from mm.live.audit.log import AuditLog

@@ -29,7 +29,7 @@ from mm.live.venues.addresses import quiet_file
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
-    from mm.live.account.exchange import ExchangeAccount
+    from mm.live.account.exchange_account import ExchangeAccount
     from mm.runs.in_progress import Run
 
 BEAT_S = 0.1

@@ -23,7 +23,7 @@ from mm.live.account.kill_switch import KillSwitch, SwitchWatch
 from mm.live.account.ledger import Ledger
 from mm.live.account.locks import TraderLocks
 from mm.live.run.decisions import DecisionLags
-from mm.live.run.play import TradePlay, TradeStart
+from mm.live.run.live_play import TradePlay, TradeStart
 from mm.live.run.terms import ShadowTerms
 from mm.live.run.trade_end import TradeEnd
 from mm.live.run.trader import KILL, TradeAccount, Trader, TraderParts

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from mm.backtest.strategy import LegModel, Orders
-from mm.live.run.play import TradePlay, TradeStart
+from mm.live.run.live_play import TradePlay, TradeStart
 from mm.live.run.quote import LegTrade
 from mm.live.run.trade_run import TradeRun
 

@@ -11,7 +11,7 @@ from mm.cli.task_knobs import Recorder
 from mm.clock import US_PER_MS
 from mm.errors import UsageError
 from mm.instrument import e8
-from mm.live.run.play import STEP_S, Follower, PaperPlay
+from mm.live.run.live_play import STEP_S, Follower, PaperPlay
 from mm.market_data.recording import Recording
 from mm.play.knobs import Market, OtherMarkets, Source
 from mm.signals.contract import RecordedContract

@@ -9,7 +9,7 @@ from mm.backtest.result import LEGS
 from mm.backtest.summary_text import text_of
 from mm.errors import MMError
 from mm.live.run.decisions import DecisionLags, decisions_name, decisions_of, write_decisions
-from mm.live.run.play import TradePlay
+from mm.live.run.live_play import TradePlay
 from mm.live.run.trade_files import with_acceptances, write_fills, write_state
 from mm.live.run.trader import TradeAccount, Trader
 

@@ -15,8 +15,8 @@ from mm.backtest.run_terms import FEE_RATE
 from mm.base.audit_chain import audit_folder, audit_path
 from mm.errors import DataError, MMError, TryLater
 from mm.instrument import Instrument, e8, from_exchange_info, short_text
-from mm.live.account.check import AccountCheck
-from mm.live.account.exchange import ExchangeAccount
+from mm.live.account.account_check import AccountCheck
+from mm.live.account.exchange_account import ExchangeAccount
 from mm.live.account.kill_switch import note_none_open
 from mm.live.account.ledger import Ledger
 from mm.live.account.limits import TradedAccount

@@ -29,7 +29,7 @@ from mm.sim.exchange.orders import (
 from mm.sim.exchange.rules import STP_MODES, Average, SymbolRules
 from mm.sim.exchange.settlement import Settlement
 from mm.sim.exchange.trades import AggregateHistory, MarketTrade, TradeTape
-from mm.sim.flow.market import Flow
+from mm.sim.flow.order_flow import Flow
 from mm.sim.matching.order_log import FOK, IOC, LIMIT, MAKER, MARKET, ROW_TRADE, WOULD_CROSS, Row
 
 if TYPE_CHECKING:

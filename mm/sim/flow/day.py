@@ -14,7 +14,7 @@ from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.order_log import OrderLogWriter, Steps
 from mm.errors import UsageError
 from mm.sim.flow.faulty_recorder import FaultyRecorder
-from mm.sim.flow.market import Scenario
+from mm.sim.flow.order_flow import Scenario
 from mm.sim.flow.recorder import PlainRecorder
 from mm.sim.flow.session import Session
 from mm.sim.matching._core import Matching

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from mm.clock import US_PER_MS, US_PER_S
 from mm.errors import UsageError
 from mm.sim.flow._queues import Draws
-from mm.sim.flow.market import Law, Lead
+from mm.sim.flow.order_flow import Law, Lead
 from mm.sim.matching.order_log import IOC, LIMIT, STP_NONE
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from click.core import ParameterSource
 from mm.base.knobs import Knob, decimal, integer, knob, knobs, number, shown
 from mm.clock import US_PER_MS, US_PER_S
 from mm.errors import UsageError, parameter
-from mm.sim.flow.market import MOST_MEAN_LOTS, Empty, Flow, Law, Lead, Scenario, series
+from mm.sim.flow.order_flow import MOST_MEAN_LOTS, Empty, Flow, Law, Lead, Scenario, series
 from mm.sim.flow.session import CRASH, DISCONNECT, LOST_DEPTH, LOST_TRADES, STEP_US, RecordingFault, Session, plan
 
 if TYPE_CHECKING:

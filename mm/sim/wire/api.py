@@ -18,9 +18,9 @@ from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.faults.request_faults import error_of
 from mm.sim.wire.http_messages import Request, Response, json_response
 from mm.sim.wire.limits import Weights
-from mm.sim.wire.market import WireMarket
 from mm.sim.wire.operations import Call, Operation
 from mm.sim.wire.spot import SPOT
+from mm.sim.wire.wire_market import WireMarket
 
 Clocks = Callable[[], Sequence[int]]
 """Function that returns the exchange's time, then other clock readings accepted for request timestamps, µs."""

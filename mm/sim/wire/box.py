@@ -30,7 +30,7 @@ from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.keys import ApiKey, described, make_keys
 from mm.sim.exchange.rules import SymbolRules
 from mm.sim.exchange.truth import MarketTruth
-from mm.sim.flow.market import Scenario
+from mm.sim.flow.order_flow import Scenario
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
 from mm.sim.matching._core import Matching
@@ -43,12 +43,12 @@ from mm.sim.wire.faults.script import Rule, Trigger, as_rules, read_script
 from mm.sim.wire.faults.table import FAULTS
 from mm.sim.wire.http_messages import Request, Response, json_response, refusal
 from mm.sim.wire.limits import WireLimits
-from mm.sim.wire.market import WireMarket
 from mm.sim.wire.pace import Scheduler, WireClock
 from mm.sim.wire.server import Routes, Server
 from mm.sim.wire.several import Feeds, SymbolSessions
 from mm.sim.wire.spot import SPOT
 from mm.sim.wire.stream_requests import is_micro
+from mm.sim.wire.wire_market import WireMarket
 from mm.sim.wire.ws_api import ApiSession
 
 LOCKSTEP_US = 1_767_600_000_000_000

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from mm.sim.wire.answers import Json
 from mm.sim.wire.http_messages import Request
-from mm.sim.wire.market import StreamSource
 from mm.sim.wire.stream_requests import StreamName
+from mm.sim.wire.wire_market import StreamSource
 from mm.sim.wire.ws_api import ApiSession
 
 if TYPE_CHECKING:

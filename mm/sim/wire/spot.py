@@ -9,16 +9,16 @@ from mm.sim.exchange.accounts import RateLimit, UserAccount, two_users
 from mm.sim.exchange.api_error import UNAUTHORIZED, ApiError
 from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.rules import SymbolRules
-from mm.sim.flow.market import Flow
+from mm.sim.flow.order_flow import Flow
 from mm.sim.wire.answers import Json, SymbolTexts
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import Request, Response
 from mm.sim.wire.limits import WEIGHT_LIMIT, WireLimits
-from mm.sim.wire.market import StreamSource, set_fees, set_status
 from mm.sim.wire.operations import MARKET_OPERATIONS, Call, Operation
 from mm.sim.wire.stream_requests import SPOT_STREAMS, StreamDialect
 from mm.sim.wire.summaries import add_summaries
 from mm.sim.wire.user_operations import USER_OPERATIONS
+from mm.sim.wire.wire_market import StreamSource, set_fees, set_status
 
 if TYPE_CHECKING:
     from mm.sim.matching._core import Matching

@@ -12,7 +12,7 @@ from mm.backtest.quotes.steps import Gated
 from mm.instrument import Instrument
 from mm.sweep.findings import PlayedPoint, find
 from mm.sweep.grid import Axis
-from mm.sweep.play import outcome_of
+from mm.sweep.play_point import outcome_of
 from named import model_of
 
 S, HOUR, DAY = 10**6, 3_600 * 10**6, 86_400 * 10**6

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.sim.flow.market import Flow, Scenario
+from mm.sim.flow.order_flow import Flow, Scenario
 from mm.sim.flow.session import Session
 from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import COLUMNS, IOC, LIMIT, MAKER, MARKET, ROW_CANCEL, ROW_NEW, ROW_REFUSE

@@ -33,7 +33,7 @@ from mm.sim.exchange.usdm.events import ConfigChange
 from mm.sim.exchange.usdm.liquidation import Forced, Fund, Liquidator
 from mm.sim.exchange.usdm.settlement import UsdmSettlement
 from mm.sim.exchange.usdm.wallet import FuturesAccount
-from mm.sim.flow.market import Flow
+from mm.sim.flow.order_flow import Flow
 from mm.sim.matching.order_log import FOK, IOC, LIMIT, MAKER, ROW_TRADE, WOULD_CROSS, Row
 
 if TYPE_CHECKING:

@@ -11,11 +11,10 @@ from mm.sim.exchange.accounts import QUOTE_FUNDS_E8, USER_NAMES, RateLimit, User
 from mm.sim.exchange.usdm.contract_rules import ContractRules
 from mm.sim.exchange.usdm.exchange import RuleState, UsdmExchange, UsdmTerms
 from mm.sim.exchange.usdm.wallet import futures_users
-from mm.sim.flow.market import Flow
+from mm.sim.flow.order_flow import Flow
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import Request, Response
 from mm.sim.wire.limits import WireLimits
-from mm.sim.wire.market import BadControl, StreamSource, only_text, set_fees, set_status
 from mm.sim.wire.operations import Operation
 from mm.sim.wire.stream_requests import MINUTES_ON, StreamDialect
 from mm.sim.wire.summaries import SUMMARIES, add_summaries
@@ -26,6 +25,7 @@ from mm.sim.wire.usdm.market_operations import MARKET_OPERATIONS, WEIGHT
 from mm.sim.wire.usdm.operation import UsdmCall
 from mm.sim.wire.usdm.stream_texts import UsdmStreamTexts
 from mm.sim.wire.usdm.user_operations import USER_OPERATIONS
+from mm.sim.wire.wire_market import BadControl, StreamSource, only_text, set_fees, set_status
 
 if TYPE_CHECKING:
     from mm.sim.matching._core import Matching

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sweep_desk import folder_of, manifest, run_sweep, sweep_json, write_own_model
 
-from mm.sweep import engines, play
+from mm.sweep import engines, play_point
 
 
 @pytest.mark.slow
@@ -69,9 +69,9 @@ def test_died_process_is_reported_with_exit_code_and_stderr(sweep_data, tmp_path
 def test_summary_that_json_cannot_hold_fails_only_its_point(monkeypatch, value, message):
     """The number is named; the sweep continues."""
     outcome = {"summary": {"gamma": [value]}, "series": {"pnl": [0.5, None]}}
-    monkeypatch.setattr(play, "_played", lambda _task: None)
-    monkeypatch.setattr(play, "outcome_of", lambda _result: outcome)
-    result = play.play({})
+    monkeypatch.setattr(play_point, "_played", lambda _task: None)
+    monkeypatch.setattr(play_point, "outcome_of", lambda _result: outcome)
+    result = play_point.play({})
     assert result.get("error") == message
     if message is None:
         assert result is outcome

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mm.live.account.check import SharedBalances
+from mm.live.account.account_check import SharedBalances
 from mm.live.account.session import AccountSession
 from mm.live.knobs import VenueUrls
 from mm.live.venues.keys import Credentials

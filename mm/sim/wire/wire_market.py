@@ -10,7 +10,7 @@ from mm.errors import MMError
 from mm.instrument import E8, decimal_text, e8
 from mm.sim.exchange.accounts import RateLimit, UserAccount
 from mm.sim.exchange.exchange import Exchange
-from mm.sim.flow.market import Flow
+from mm.sim.flow.order_flow import Flow
 from mm.sim.wire.limits import WireLimits
 from mm.sim.wire.operations import Call, Operation
 from mm.sim.wire.stream_requests import StreamDialect, StreamName

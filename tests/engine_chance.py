@@ -149,7 +149,7 @@ def rules_of(chance, unit):
         return max(chance.choice(units) * unit + chance.choice([0, 0, 0, 1, -1]), 0)
 
     poor, apart = chance.random() < 0.3, random.Random(repr(chance.getstate()[1]))  # keeps earlier draws unchanged
-    return Rules(
+    drawn = Rules(
         tick_e8=TEST.tick_e8,
         lot_e8=TEST.lot_e8,
         order_latency_us=span(0, 0, 1, 2, 5),
@@ -179,6 +179,7 @@ def rules_of(chance, unit):
         sigma_window_s=chance.choice([4, 5, 6, 90]),
         sigma_half_life_s=chance.choice([0.2, 1.0, 3.0, 60.0]),
     )
+    return replace(drawn, order_modify=not drawn.enforce_balances and apart.random() < 0.7)
 
 
 def risk_of(chance, unit):

@@ -147,6 +147,7 @@ def rules(draw, unit):
     rich = draw(st.booleans())
     fees = st.sampled_from([100_000, 0, 50_000, 49_999, -10_000, 30_000_000])
     recorded = draw(st.sampled_from([False, False, True]))
+    enforced = draw(st.sampled_from([True, True, False]))
     return Rules(
         tick_e8=TEST.tick_e8,
         lot_e8=TEST.lot_e8,
@@ -164,7 +165,8 @@ def rules(draw, unit):
         state_us=span(1, 3, 10) or 1,
         maker_fee_e8=draw(fees),
         taker_fee_e8=draw(fees),
-        enforce_balances=draw(st.sampled_from([True, True, False])),
+        enforce_balances=enforced,
+        order_modify=not enforced and draw(st.booleans()),
         start_cash_e8=10**9 if rich else draw(st.sampled_from([0, 99, 1_001, 2_002, 3_500, -500])),
         start_lots=draw(st.sampled_from([5, 100] if rich else [0, 0, 1, 2, -1])),
         target_lots=draw(st.sampled_from([None, None, 0, 3, -1])),

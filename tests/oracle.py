@@ -20,11 +20,12 @@ from oracle_fills import FillModel, lots_at, shown_lots
 from oracle_market import BUY, GAP, KEYFRAME, NEVER, QUOTED, SELL, SNAPSHOT, TRADE, Event, Order, Trade
 from oracle_risk import Risk
 from oracle_travel import AMENDMENT, CANCEL, ORDER, SECOND_US, Messages, happened
-from oracle_venue import Venue
+from oracle_venue import MOST_MOVES, Venue
 from oracle_volatility import Volatility
 
 # The order of processing at one instant.
 OPEN, MESSAGE, MARKET, DRAWN, SAMPLE, STATE, REQUOTE = range(7)
+MOST_TURNS = 10**9
 
 Tape = tuple[list[Event], int, int, bool]  # events, start_us, end_us, joins the previous tape without a seam
 Quote = Callable[[SimpleNamespace], Quotes | None]
@@ -64,7 +65,7 @@ class Backtest(Venue):
         self.end_us = 0
         self.opens: Tape | None = None  # a tape that has not begun
         self.grids: dict[int, int] = {}  # the next instants of SAMPLE, STATE and REQUOTE
-        self.sent = 0
+        self.sent = self.turns = 0
         self.no_order: dict[tuple[int, int], str] = {}  # why the previous requote sent no order, by side and level
         self.several = False  # whether the quote model has ever returned several prices per side
         self.known_best: tuple[int, int] | None = None  # a requote follows when the best prices differ
@@ -109,14 +110,17 @@ class Backtest(Venue):
             happen()
         self.wait(max(until_us, self.us))
 
-    def things(self) -> Iterator[tuple[int, int, int, Callable[[], None]]]:
+    def things(self) -> Iterator[tuple[int, int, int, Callable[[], None]]]:  # noqa: PLR0912 - one branch a thing
         """Yield the possible next actions: instant, rank at that instant, order id, and the action."""
         for order in self.open:
             if order.status == "SENT":
                 yield order.active_us, MESSAGE, order.id, partial(self.arrive, order)
                 continue
             if order.amend_us != NEVER:
-                yield order.amend_us, MESSAGE, order.id, partial(self.lessen, order)
+                if order.move_ticks:  # before all other messages
+                    yield order.amend_us, MESSAGE, order.turn - MOST_TURNS, partial(self.move, order)
+                else:
+                    yield order.amend_us, MESSAGE, order.id, partial(self.lessen, order)
             if order.status == "CANCELLING":
                 yield order.cancel_effective_us, MESSAGE, order.id, partial(self.close, order, "CANCEL_ACK")
             if order.expire_us != NEVER:
@@ -272,6 +276,31 @@ class Backtest(Venue):
         if order.amend_us == NEVER and 0 < wanted < order.left and not self.missized(less):
             self.request_fewer(order, lots)
 
+    def moves(self, order: Order, ticks: int, wanted: int) -> bool:
+        """Move a resting post-only order to another price, by one request; return whether it was sent."""
+        if not self.rules.order_modify or order.moves >= MOST_MOVES or order.kind != QUOTED or order.status != "LIVE":
+            return False
+        others = sum(one.open_lots for one in self.open if one.side == order.side and one is not order)
+        if order.amend_us != NEVER or wanted <= 0 or max(wanted, order.left) > self.room(order.side) - others:
+            return False
+        whole, added = order.lots - order.left + wanted, max(wanted - order.left, 0)
+        moved = replace(order, ticks=ticks, lots=whole, left=whole)
+        if self.missized(moved) or self.refused.again(moved) or self.order_count.reached(self.us):
+            return False
+        buys = sum(one.open_lots for one in self.open if one.side == BUY and one.wanted) + added
+        most_e8 = self.rules.filters.max_position_e8
+        if order.side == BUY and most_e8 and (self.account.inventory + buys) * self.rules.lot_e8 > most_e8:
+            return False
+        if self.risk.refuses(replace(moved, left=wanted), self):
+            return False
+        self.risk.sent.append(self.us)
+        self.order_count.sent(self.us)
+        self.turns += 1
+        order.turn = self.turns
+        order.moves, order.move_ticks, order.more, order.sent_us = order.moves + 1, ticks, added, self.us
+        self.request_fewer(order, whole)
+        return True
+
     def trade(self, *, trades: bool) -> None:
         """Begin or end the time in which the strategy may quote, by hand."""
         self.may_quote = trades
@@ -326,7 +355,7 @@ class Backtest(Venue):
         missized = self.missized(order)
         if missized:
             return missized
-        wanted = sum(other.left for other in self.open if other.side == BUY and other.wanted) + order.left
+        wanted = sum(other.open_lots for other in self.open if other.side == BUY and other.wanted) + order.left
         most_e8 = self.rules.filters.max_position_e8
         if order.side == BUY and most_e8 and (self.account.inventory + wanted) * self.rules.lot_e8 > most_e8:
             return "quantity_out_of_range"
@@ -393,8 +422,12 @@ class Backtest(Venue):
             for level in range(self.rules.quote_levels):
                 away = level * -(-self.rules.level_step_ticks // self.rules.step_ticks) * self.rules.step_ticks
                 low, high = (None if price is None else math.floor(price) for price in (bid, ask and -ask))
-                self.want(BUY, level, None if low is None else low - away, quotes.bid_lots, quotes.bid_kind)
-                self.want(SELL, level, None if high is None else -high + away, quotes.ask_lots, quotes.ask_kind)
+                buy = (BUY, level, None if low is None else low - away, quotes.bid_lots, quotes.bid_kind)
+                sell = (SELL, level, None if high is None else -high + away, quotes.ask_lots, quotes.ask_kind)
+                meets = low is not None and self.meets_own(self.draft(BUY, low, 1, QUOTED))
+                sells_first = self.rules.order_modify and self.rules.quote_levels == 1 and meets
+                for wanted in (sell, buy) if sells_first else (buy, sell):
+                    self.want(*wanted)
 
     def want_all(self, side: int, kind: str, levels: list[tuple[float | None, int | None]]) -> None:
         """Update a side to several prices: keep orders at these prices, cancel the others, send the missing ones."""
@@ -442,8 +475,8 @@ class Backtest(Venue):
             lots_at=partial(lots_at, self.received_book, self.rules.step_lots),
             inventory_lots=self.shown(inventory),
             target_lots=self.shown(self.rules.target),
-            most_lots=self.shown(inventory + sum(order.left for order in self.open if order.side == BUY)),
-            least_lots=self.shown(inventory - sum(order.left for order in self.open if order.side == SELL)),
+            most_lots=self.shown(inventory + sum(order.open_lots for order in self.open if order.side == BUY)),
+            least_lots=self.shown(inventory - sum(order.open_lots for order in self.open if order.side == SELL)),
             quote_lots=self.shown(self.rules.quote_lots),
             cash=self.account.cash_e16 / 10**16,
             sigma_ticks=self.volatility.sigma(),
@@ -506,7 +539,7 @@ class Backtest(Venue):
 
     def waits(self, order: Order) -> bool:
         """Return whether there is no room for an order, also counting those that are being cancelled."""
-        there = sum(other.left for other in self.open if other.side == order.side)
+        there = sum(other.open_lots for other in self.open if other.side == order.side)
         if order.left <= self.room(order.side) - there:
             return False
         self.awaiting.add(order.side)
@@ -538,11 +571,16 @@ class Backtest(Venue):
         ticks = ticks if ticks is None else self.on_grid(side, ticks)
         if own:
             current = own[-1]
-            same = ticks is not None and current.kind == kind and (current.ticks == ticks or kind == "MARKET")
+            there = current.move_ticks or current.ticks
+            same = ticks is not None and current.kind == kind and (there == ticks or kind == "MARKET")
+            wanted = self.rules.quote_lots if lots is None else lots
+            wanted = wanted // self.rules.step_lots * self.rules.step_lots
             if same and not 0 < self.rules.refresh_us <= self.us - current.sent_us:
                 self.no_order[place] = ""
-                wanted = self.rules.quote_lots if lots is None else lots
-                self.amend_quote(current, wanted // self.rules.step_lots * self.rules.step_lots)
+                self.amend_quote(current, wanted)
+                return
+            if ticks is not None and not same and current.kind == kind and self.moves(current, ticks, wanted):
+                self.no_order[place] = ""
                 return
             self.request_cancel(current, "quote_withdrawn" if ticks is None else "refresh" if same else "quote_moved")
         if ticks is not None:

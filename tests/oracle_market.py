@@ -58,6 +58,10 @@ class Order:
     amend_us: int = NEVER
     amend_lots: int = 0
     amends: int = 0
+    move_ticks: int = 0  # the price of an amendment under way, 0 if it has none
+    more: int = 0  # the lots that it adds
+    turn: int = 0  # its number among those of all orders
+    moves: int = 0  # such amendments that were sent
     last_book_us: int = NEVER
     ahead: float = 0.0
     delta: float | None = None
@@ -68,6 +72,11 @@ class Order:
     @property
     def rests(self) -> bool:
         return self.status in ("LIVE", "CANCELLING")
+
+    @property
+    def open_lots(self) -> int:
+        """The lots that may still fill."""
+        return self.left + self.more
 
     @property
     def wanted(self) -> bool:

@@ -64,7 +64,8 @@ class Risk:
 
     def observe(self, market) -> None:
         self.mids.append((market.us, market.received_book.mid2))
-        self.wait_us = max([0, *self.acks, *(market.us - one.sent_us for one in market.open if one.status == "SENT")])
+        waiting = [one for one in market.open if one.status == "SENT" or one.move_ticks]
+        self.wait_us = max([0, *self.acks, *(market.us - one.sent_us for one in waiting)])
         self.acks = []
         equity, limits = self.equity(market), self.limits
         if not self.equities and limits.peak_equity_e8 is not None:
@@ -117,8 +118,10 @@ class Risk:
         """Yield each limit that an order would break."""
         limits, rules, equity = self.limits, self.rules, self.equity(market)
         mid2 = self.mids[-1][1] if self.mids else 0
-        others = [other for other in market.open if other.side == order.side]
-        after = order.side * market.account.inventory + sum(other.left for other in others) + order.left
+        others = [other for other in market.open if other.side == order.side and other.id != order.id]
+        before = sum(other.open_lots for other in market.open if other.id == order.id)  # of an order that moves
+        after = order.side * market.account.inventory + sum(other.open_lots for other in others)
+        after += max(order.left, before)
         off = after - order.side * rules.target
         if limits.max_position_e8 is not None and off * rules.lot_e8 > max(limits.max_position_e8, 0) and off > 0:
             yield "MAX_POSITION", off * rules.lot_e8, limits.max_position_e8

@@ -25,19 +25,20 @@ class Messages:
         if rules.latencies is None:
             there_us = us + (rules.cancel_latency_us if kind == CANCEL else rules.order_latency_us)
             return max(there_us, order.active_us)
-        there_us = max(us + self.draw(us, order.id, kind), order.active_us, self.last_us.get(kind, us))
+        there_us = max(us + self.draw(us, order, kind), order.active_us, self.last_us.get(kind, us))
         if kind in self.last_us:
             self.last_us[kind] = there_us
         return there_us
 
-    def draw(self, us: int, number: int, kind: int) -> int:
+    def draw(self, us: int, order: Order, kind: int) -> int:
         file = self.rules.latencies
         column = (file.cancel_us if kind == CANCEL else file.order_us).tolist()
         first, count = 0, len(column)
         if file.rate_per_s is not None:
             count = math.ceil(len(column) / 10)
             first = self.nearest(us, file.rate_per_s.tolist(), count)
-        return column[first + int(unit(self.rules.latency_seed, number, kind, 0) * count)]
+        nth = order.moves if kind == AMENDMENT else 0
+        return column[first + int(unit(self.rules.latency_seed, order.id, kind, nth) * count)]
 
     def nearest(self, us: int, rates: list[float], count: int) -> int:
         """Return the first of the *count* rows whose rates are nearest to the current rate."""

@@ -1,6 +1,7 @@
 """The oracle's exchange: effects of market events and of our orders (docs/engine.md)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 from mm import OwnFill, Rules
@@ -10,6 +11,8 @@ from oracle_fills import FillModel
 from oracle_filters import Filters
 from oracle_limits import OrderCount, Refused
 from oracle_market import GAP, NEVER, QUOTED, Book, Event, Order, Trade
+
+MOST_MOVES = 9_999  # amendments of the price of one order
 
 
 class Venue:
@@ -96,14 +99,7 @@ class Venue:
 
     def arrive(self, order: Order) -> None:
         self.risk.acks.append(self.us - order.sent_us)
-        if not self.book.valid:
-            reason = "book_invalid"
-        elif order.kind == QUOTED and (self.fill_model.crosses(order, self.book) or self.meets_own(order)):
-            reason = "would_cross"
-        elif self.filters.out_of_band(order, self.us):
-            reason = "price_out_of_band"
-        else:
-            reason = self.account.uncovered(order, self.resting(), self.book)
+        reason = self.refusal(order)
         if reason:
             self.close(order, "REJECT", reason)
             if not order.manual:
@@ -117,6 +113,42 @@ class Venue:
             self.close(order, "EXPIRE")
         elif order.left:
             self.rest(order)
+
+    def refusal(self, order: Order) -> str:
+        """Return why the exchange refuses an arriving order, or an empty text."""
+        if not self.book.valid:
+            return "book_invalid"
+        if order.kind == QUOTED and (self.fill_model.crosses(order, self.book) or self.meets_own(order)):
+            return "would_cross"
+        if self.filters.out_of_band(order, self.us):
+            return "price_out_of_band"
+        return self.account.uncovered(order, self.resting(), self.book)
+
+    def move(self, order: Order) -> None:
+        """Apply an amendment of the price: the order leaves its queue for another, ends, or stays where it is."""
+        self.risk.acks.append(self.us - order.sent_us)
+        filled, ticks, lots = order.lots - order.left, order.move_ticks, order.amend_lots
+        order.amend_us, order.move_ticks, order.more = NEVER, 0, 0
+        if lots <= filled:
+            self.close(order, "CANCEL_ACK")
+            return
+        moved = replace(order, ticks=ticks, lots=lots, left=lots - filled)
+        reason = self.refusal(moved)
+        if reason:
+            order.moves = MOST_MOVES
+            self.note(replace(order, ticks=ticks), "AMEND", reason)
+            self.refused.note(moved, reason, self.meets_own(moved))
+            self.follow()
+            self.follow_room(order.side)
+            if reason == "would_cross":
+                self.close(order, "CANCEL_ACK")
+            return
+        self.fill_model.end(order, self.us)
+        order.ticks, order.lots, order.left, order.active_us = ticks, lots, lots - filled, self.us
+        order.since_us, order.due_us, order.ahead = NEVER, None, 0.0
+        self.follow_room(order.side)
+        self.note(order, "AMEND")
+        self.rest(order)
 
     def take(self, order: Order) -> None:
         """Fill a crossing order from the other side of the book."""

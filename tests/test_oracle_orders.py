@@ -363,6 +363,70 @@ def test_orders_by_hand_are_not_amended_by_quotes(play):
     assert amendments(played) == []
 
 
+# Quotes whose order moves
+
+MOVED = {1000: Quotes(98, None, 10), 1100: Quotes(97, None, 10)}
+MODIFIES = {"order_modify": True, "enforce_balances": False}
+
+
+def test_moved_quote_moves_its_order_by_one_request(play):
+    """Requested at 1100, effective at 1110: until then the order trades at its old price, then at the new one."""
+    sales = [(1105, "trade", -1, 98, 3), (1120, "trade", -1, 98, 9), (1130, "trade", -1, 97, 9)]
+    played = play(MOVED, SNAPSHOT, *sales, until(1150), **MODIFIES)
+    assert order_rows(played)[:3] == [(1000, 1, "PLACE", "SENT"), (1105, 1, "FILL", "LIVE"), (1110, 1, "AMEND", "LIVE")]
+    assert played.orders[2][5:8] == (97, 10, 7)
+    assert [(row[0], row[3], row[4]) for row in played.fills] == [(1105, 98, 3), (1130, 97, 7)]
+
+
+def test_moved_order_has_the_quoted_lots_left_whatever_was_filled(play):
+    """Three of ten are filled before the request: it asks for thirteen in all."""
+    played = play(MOVED, SNAPSHOT, (1050, "trade", -1, 98, 3), until(1150), **MODIFIES)
+    assert [row[5:8] for row in played.orders][-1] == (97, 13, 10)
+
+
+def test_order_filled_before_its_amendment_arrives_ends_there(play):
+    played = play(MOVED, SNAPSHOT, (1105, "trade", -1, 98, 10), until(1150), **MODIFIES)
+    assert [row[2] for row in order_rows(played)] == ["PLACE", "FILL", "CLOSE_FILLED"]
+
+
+def test_fills_in_transit_that_reach_the_new_quantity_end_the_order(play):
+    """It is to have four lots in all, and five have filled when the request arrives."""
+    plan = MOVED | {1100: Quotes(97, None, 4)}
+    played = play(plan, SNAPSHOT, (1105, "trade", -1, 98, 5), until(1115), requote_on_fill=False, **MODIFIES)
+    assert order_rows(played)[-1] == (1110, 1, "CANCEL_ACK", "CANCELLED")
+
+
+def test_order_that_would_take_at_its_new_price_ends(play):
+    """And that price is not tried again while the touch stands."""
+    plan = {1000: Quotes(98, None, 10), 1100: Quotes(102, None, 10), 1200: Quotes(102, None, 10)}
+    played = play(plan, SNAPSHOT, until(1250), **MODIFIES)
+    assert (1110, 1, "AMEND", "would_cross") in reason_rows(played)
+    assert (1110, 1, "CANCEL_ACK", "CANCELLED") in order_rows(played)
+    assert "price_rejected" in [row[3] for row in reason_rows(played)]
+
+
+def test_refused_amendment_leaves_the_order_where_it_is(play):
+    """By a filter of the price; the next quote elsewhere cancels it and sends another."""
+    plan = MOVED | {1200: Quotes(99, None, 10)}
+    played = play(plan, SNAPSHOT, until(1250), filters=Filters(min_price_e8=98 * E8), **MODIFIES)
+    assert reason_rows(played)[0] == (1110, 1, "AMEND", "price_out_of_band")
+    assert [row[:3] for row in order_rows(played)][2:4] == [(1200, 1, "CANCEL_REQ"), (1200, 2, "PLACE")]
+
+
+def test_order_that_is_moving_is_replaced_if_the_quote_moves_on(play):
+    """The request of 1100 arrives at 1190; the quote of 1150 does not wait for that."""
+    plan = MOVED | {1150: Quotes(96, None, 10)}
+    rules = MODIFIES | {"order_latency_us": 90, "cancel_latency_us": 90, "requote_us": 50}
+    rows = order_rows(play(plan, SNAPSHOT, until(1260), **rules))
+    assert [row[:3] for row in rows] == [
+        (1000, 1, "PLACE"),
+        (1150, 1, "CANCEL_REQ"),
+        (1150, 2, "PLACE"),
+        (1190, 1, "AMEND"),
+        (1240, 1, "CANCEL_ACK"),
+    ]
+
+
 # Measured latencies
 
 

@@ -58,6 +58,8 @@ class MarketWithoutUs:
         self._trade_ids: set[int] = set()
         self._single_trades = single_trades
         self._orders: dict[int, OwnShown] = {}
+        self._moving: dict[int, int] = {}  # by order, the number of what may be shown of it at its next price
+        self._last_moving = 0
         self._levels: dict[Price, int] = {}  # of the exchange's book
         self._others: dict[Price, int] = {}  # what is passed on, where we have orders
         self._ms = 0  # of the exchange's book
@@ -84,6 +86,34 @@ class MarketWithoutUs:
         if order is None:
             return None
         order.add(exchange_us // US_PER_MS, lots)
+        return self._correction() if lots else self.moved_not(order_id)
+
+    def moving(self, order_id: int, ticks: int, lots: int) -> None:
+        """An order is asked to move to another price, with *lots* in all."""
+        order = self._orders.get(order_id)
+        if order is not None:
+            order.leaving = True
+            self._last_moving -= 1
+            self._moving[order_id] = self._last_moving
+            self.sent(self._last_moving, order.side, ticks, lots)
+
+    def moved(self, order_id: int, exchange_us: int) -> FeedEvent | None:
+        """An order is at its next price since *exchange_us*, with what `known` has told of that instant."""
+        there = self._moving.pop(order_id, None)
+        if there is None or order_id not in self._orders:
+            return None
+        before, after, ms = self._orders[order_id], self._orders[there], exchange_us // US_PER_MS
+        after.add(ms, next((lots for since, lots in reversed(before.steps) if since == ms), after.lots))
+        before.add(ms, 0)
+        self._orders[order_id], self._orders[there] = after, before
+        return self._correction()
+
+    def moved_not(self, order_id: int) -> FeedEvent | None:
+        there = self._moving.pop(order_id, None)
+        if there in self._orders:
+            self._orders[there].steps = [(0, 0)]
+            if order_id in self._orders:
+                self._orders[order_id].leaving = False
         return self._correction()
 
     def stays(self, order_id: int) -> FeedEvent | None:

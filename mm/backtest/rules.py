@@ -61,6 +61,12 @@ class Execution:
         SWITCH,
         "1 amends a resting order to a smaller quote at its price (order.amend.keepPriority); 0 keeps it as it is.",
     )
+    order_modify: bool = knob(
+        False,
+        SWITCH,
+        "1 moves a resting quote of a contract to its new price by one request (order.modify); 0 cancels it and sends "
+        "another.",
+    )
     order_limit_10s: int = knob(100, integer(0, 10**9), "New orders accepted in each ten seconds; 0: no limit.")
     order_limit_day: int = knob(200_000, integer(0, 10**9), "New orders accepted in each day (UTC); 0: no limit.")
 
@@ -108,6 +114,7 @@ def rule_fields(execution: Execution, account: Account) -> dict[str, Any]:
         "ttl_us": us_from_ms(execution.order_ttl_ms),
         "refresh_us": us_from_ms(execution.refresh_interval_ms),
         "order_amend": execution.order_amend,
+        "order_modify": execution.order_modify,
         "state_us": us_from_ms(account.state_interval_ms),
         "start_cash_e8": e8(account.initial_cash),
         "orders_per_10s": execution.order_limit_10s,
@@ -160,6 +167,7 @@ class Rules:
         ttl_us: Lifetime of an order from its arrival; 0 is good till cancelled.
         refresh_us: Age from which an unchanged order is replaced; 0 is never.
         order_amend: Whether a resting order is amended if its quote gets smaller at the same price.
+        order_modify: Whether a resting post-only order is moved to another price by one request; contracts only.
         state_us: Time between two state rows of the grid.
         maker_fee_e8: Maker fee rate in 1e-8 (0.001 is 100_000).
         maker_unit_fee_e8: Maker fee per unit of the base asset, in addition to the rate, 1e-8 of the quote asset.
@@ -206,6 +214,7 @@ class Rules:
     ttl_us: int = 0
     refresh_us: int = 0
     order_amend: bool = False
+    order_modify: bool = False
     state_us: int = 1_000_000
     maker_fee_e8: int = 100_000
     taker_fee_e8: int = 100_000
@@ -275,6 +284,10 @@ class Rules:
         self._check_sigma()
         if self.enforce_balances and (self.maker_unit_fee_e8 or self.taker_unit_fee_e8):
             raise UsageError("fees per unit apply to margin accounts; set enforce_balances to False")
+        if self.enforce_balances and self.order_modify:
+            raise UsageError(
+                "{order_modify} moves the orders of contracts; on Spot leave it out: a replacement there is one request"
+            )
         if self.recorded_feed and self.feed_us:
             raise UsageError(f"feed_us is {self.feed_us} under recorded_feed; give one of the two")
         if self.decisions and self.feed_kind != "none":

@@ -27,5 +27,8 @@ cdef class GatewayVenue(OrderVenue):
     ) except -1
     cdef int closed(self, int64_t order_id, int64_t us, bint expired) except -1
     cdef int open_again(self, int64_t order_id) except -1
-    cdef int amended(self, int64_t order_id, int64_t us, int64_t lots) except -1
-    cdef int amend_failed(self, int64_t order_id, bint refused) except -1
+    cdef int amended(self, int64_t order_id, int64_t us, int64_t lots, int64_t ticks) except -1
+    cdef int amend_failed(self, int64_t order_id, int64_t us, bint refused, int reason) except -1
+    cdef int add(self, Order* order, int64_t lots) except -1
+    cdef int drop_move(self, Order* order) except -1
+    cdef int complete(self, Order* order, int64_t us) except -1

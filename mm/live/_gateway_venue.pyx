@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t
 from mm.backtest.engine._account cimport book_fill, wide
 from mm.backtest.engine._agenda cimport agenda_follow
 from mm.backtest.engine._own_orders cimport (
-    OpenOrders, OwnOrders, new_order, order_accepted, order_closed, orders_find, slot_of,
+    UNDERWAY, OpenOrders, OwnOrders, new_order, order_accepted, order_closed, orders_find, slot_of,
 )
 from mm.backtest.engine._records cimport (
     AMEND, CANCEL_ACK, CLOSE_FILLED, COVERED, EXPIRE, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, NOT_CANCELLED, Fill,
@@ -21,7 +21,6 @@ from mm.backtest.fills.base cimport CANCELLED, CANCELLING, EXPIRED, FILLED, LIMI
 
 from mm.backtest.journal import KINDS, REJECT_REASONS
 
-cdef int64_t UNDERWAY = NEVER - 1       # instant at which an amendment in flight takes effect: unknown
 cdef int64_t NO_MORE_AMENDS = 1 << 62   # number of amendments of an order that cannot be amended again
 
 
@@ -50,11 +49,12 @@ cdef class GatewayVenue(OrderVenue):
     cdef int amend(self, Order* order) except -1 nogil:
         order.amend_us = UNDERWAY
         with gil:
-            self.queue("amend", order, order.amend_lots)
+            self.queue("move" if order.move_ticks else "amend", order, order.amend_lots)
         return 0
 
     cdef int queue(self, str action, Order* order, int64_t lots) except -1:
-        self.messages.append((action, order.id, order.side, order.ticks, lots, KINDS[order.kind]))
+        ticks = order.move_ticks if action == "move" else order.ticks
+        self.messages.append((action, order.id, order.side, ticks, lots, KINDS[order.kind]))
         return 0
 
     cdef bint holds(self, int64_t side) noexcept nogil:
@@ -138,6 +138,8 @@ cdef class GatewayVenue(OrderVenue):
                 orders.keep_fill(&unknown, &fill, took)
         else:
             self.accepted(order_id, us)
+            if lots > order.lots:  # that many are left only since its amendment
+                self.add(order, min(lots - order.lots, order.more_lots))
             orders.fill_open(order, &fill, min(lots, order.lots), took)
         orders.open.changed = True
         if orders.requotes or orders.awaits_room[1 - slot_of(side)]:
@@ -157,35 +159,64 @@ cdef class GatewayVenue(OrderVenue):
         )
         return 1
 
-    cdef int amended(self, int64_t order_id, int64_t us, int64_t lots) except -1:
-        """Lower the total quantity of an order to *lots*; if as many have filled, the order ends."""
+    cdef int add(self, Order* order, int64_t lots) except -1:
+        """Add lots of an order's amendment to its quantity; they are open already."""
+        order.lots += lots
+        order.placed_lots += lots
+        order.more_lots -= lots
+        return 0
+
+    cdef int amended(self, int64_t order_id, int64_t us, int64_t lots, int64_t ticks) except -1:
+        """Change the total quantity of an order to *lots*, its price to *ticks* (0: as it is); if as many have filled,
+        the order ends.
+        """
         cdef Order* order = orders_find(&self.orders.open, order_id)
         cdef int64_t filled
         if order is NULL:
             return 0
         self.accepted(order_id, us)
         filled, order.amend_us = order.placed_lots - order.lots, NEVER
-        lots = max(lots, filled)
-        if lots >= order.placed_lots:
+        order.amend_lots = lots = max(lots, filled)
+        if lots > filled and ticks:
+            self.orders.slowest_ack_us = max(self.orders.slowest_ack_us, us - order.sent_us)
+            order.move_ticks = ticks
+            return self.orders.moved(order, us)
+        self.drop_move(order)
+        if lots >= order.placed_lots and order.lots:
             return 0
         if lots > filled:
-            order.amend_lots = lots
             return self.orders.amended(order, us)
         self.orders.open.lots[slot_of(order.side)] -= order.lots
-        order.lots, order.placed_lots, order.status = 0, lots, FILLED
+        order.lots, order.placed_lots = 0, lots
         record_order(&self.orders.records, order, us, AMEND, COVERED)
+        return self.complete(order, us)
+
+    cdef int drop_move(self, Order* order) except -1:
+        """Forget the price that an amendment was to give an order, and the lots that it was to add."""
+        self.orders.open.lots[slot_of(order.side)] -= order.more_lots
+        order.move_ticks = order.more_lots = 0
+        return 0
+
+    cdef int complete(self, Order* order, int64_t us) except -1:
+        """End an order of which nothing is left."""
+        order.status = FILLED
         return order_closed(self.orders, order - self.orders.open.orders, us, FILLED, CLOSE_FILLED)
 
-    cdef int amend_failed(self, int64_t order_id, bint refused) except -1:
-        """Record that an amendment failed; an order that the exchange refuses to amend is not amended again."""
+    cdef int amend_failed(self, int64_t order_id, int64_t us, bint refused, int reason) except -1:
+        """Record that an amendment failed, by the exchange for *reason*; an order that it *refused* to amend is not
+        amended again.
+        """
         cdef Order* order = orders_find(&self.orders.open, order_id)
         if order is NULL:
             return 0
+        if order.move_ticks and refused:
+            self.orders.stays(order, us, reason)
+        else:
+            self.drop_move(order)
+            order.amends = NO_MORE_AMENDS if refused else order.amends
         order.amend_us = NEVER
-        if refused:
-            order.amends = NO_MORE_AMENDS
         self.orders.open.changed = True
-        return 1
+        return self.complete(order, us) if order.lots == 0 else 1
 
     cdef int open_again(self, int64_t order_id) except -1:
         cdef Order* order = orders_find(&self.orders.open, order_id)

@@ -195,8 +195,9 @@ cdef class LiveEngine:
         """Advance to an instant, and return the messages for the gateway, in order.
 
         Returns:
-            (``place``, ``cancel`` or ``amend``, order id, side, ticks, lots, kind); a cancel that is followed by an
-            order of the same side may be sent as one replacement, and the lots of an amendment are the new total.
+            (``place``, ``cancel``, ``amend`` or ``move``, order id, side, ticks, lots, kind); a cancel that is followed
+            by an order of the same side may be sent as one replacement. An amendment's lots are the new total; a move
+            is one with a new price.
         """
         us = self.now_us = self.venue.now_us = max(self.now_us, us)
         if self.turn_us <= us:
@@ -255,14 +256,15 @@ cdef class LiveEngine:
         self.venue.closed(order_id, max(us, self.now_us), expired)
         watch_sides(self.venue, self.now_us)
 
-    def amended(self, order_id: int, us: int, lots: int) -> None:
-        """Report that the exchange has lowered an order to *lots* in total; if as many have filled, it has ended."""
-        self.venue.amended(order_id, max(us, self.now_us), lots)
+    def amended(self, order_id: int, us: int, lots: int, ticks: int = 0) -> None:
+        """Report that an order now has *lots* in total, at *ticks* (0: as before); if as many have filled, it has ended."""
+        self.venue.amended(order_id, max(us, self.now_us), lots, ticks)
         watch_sides(self.venue, self.now_us)
 
-    def amend_failed(self, order_id: int, refused: bool) -> None:
-        """Report that an amendment failed; an order whose amendment was *refused* is not amended again."""
-        self.venue.amend_failed(order_id, refused)
+    def amend_failed(self, order_id: int, refused: bool, reason: str = "exchange_refused") -> None:
+        """Report that an amendment failed; an order for which it was *refused*, for *reason*, is not amended again."""
+        self.venue.amend_failed(order_id, self.now_us, refused, REJECT_REASONS.index(reason))
+        watch_sides(self.venue, self.now_us)
 
     def open_again(self, order_id: int) -> None:
         self.venue.open_again(order_id)

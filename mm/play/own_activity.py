@@ -1,7 +1,7 @@
 """Our orders and trades of a day, from the audit logs of the trades that recorded it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class _Order:
 def own_activity(path: Path) -> OwnActivity:
     """By the exchange's instants; BrokenFile if it is no audit log, or too old to have these."""
     orders: dict[str, _Order] = {}
+    moved: list[tuple[_Order, str]] = []
     trade_ids = set()
     for row in read_rows(path):
         kind, action, order = row["type"], row.get("action"), orders.get(row.get("client_id", ""))
@@ -48,6 +49,12 @@ def own_activity(path: Path) -> OwnActivity:
             if "exchange_us" not in row:
                 raise BrokenFile(f"{path}: row {row['seq']} has no exchange_us: the log is of an older version")
             order.qty_e8 = e8(row["qty"]) if action == "amend" else order.qty_e8
+            if "price" in row:  # it has left its price for another
+                order.note(row, ended=True)
+                moved.append((order, row["client_id"]))
+                left_e8 = order.qty_e8 - order.filled_e8
+                order = replace(order, price_e8=e8(row["price"]), sent_e8=left_e8, left_e8=[], fills=[])
+                orders[row["client_id"]] = order
             order.note(row)
         elif kind == "cancel" and order is not None:
             order.note(row, ended=True)
@@ -60,7 +67,7 @@ def own_activity(path: Path) -> OwnActivity:
             tuple(sorted(order.fills)),
             client_id,
         )
-        for client_id, order in orders.items()
+        for order, client_id in [*moved, *((order, client_id) for client_id, order in orders.items())]
         if order.rests and order.left_e8
     ]
     return OwnActivity(tuple(recorded), frozenset(trade_ids))

@@ -66,6 +66,19 @@ def test_engine_agrees_with_oracle_on_busy_tapes(batch):
             raise AssertionError(f"case_of({seed}): {error}") from error
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", range(2))
+def test_engine_agrees_with_oracle_where_orders_move(batch):
+    """The same cases with ORDER_MODIFY."""
+    for seed in range(150 * batch, 150 * batch + 150):
+        case = engine_chance.case_of(seed)
+        rules = dataclasses.replace(case.rules, order_modify=True, enforce_balances=False)
+        try:
+            assert_twins_agree(dataclasses.replace(case, rules=rules))
+        except AssertionError as error:
+            raise AssertionError(f"case_of({seed}): {error}") from error
+
+
 @pytest.mark.parametrize("seed", [399, 534, 1144])
 def test_engine_agrees_with_oracle_on_past_failures(seed):
     """Cases that the engine once played otherwise.

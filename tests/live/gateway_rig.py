@@ -108,7 +108,7 @@ class FollowingListener:
     def cancel_failed(self, order_id: int, us: int, code: int) -> None:
         self.log.append(("cancel_failed", order_id, code))
 
-    def amended(self, order_id: int, us: int, qty: str) -> None:
+    def amended(self, order_id: int, us: int, qty: str, price: str = "", exchange_us: int = 0) -> None:
         self._expect(order_id, "open")
         assert float(qty) < float(self.qty.get(order_id, "inf"))
         self.qty[order_id] = qty

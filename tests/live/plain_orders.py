@@ -24,6 +24,7 @@ from mm.live.orders.steps import (
     Closed,
     Contradiction,
     Fetch,
+    InBook,
     Rejected,
     Resend,
 )
@@ -43,13 +44,16 @@ class PlainOrder:
     status: str = "NEW"
     trades: list[Any] = field(default_factory=list)
     amended: int = 0
+    price: str = "100"
+    changed_us: int = 0
 
     @property
     def executed_e8(self) -> int:
         return sum(int(fill.qty.replace(".", "")) for fill in self.trades)
 
     def seen(self, us: int) -> OrderSeen:
-        return seen_of(self.client_id, self.exchange_id, self.status, self.executed_e8, us, self.qty_e8)
+        found = seen_of(self.client_id, self.exchange_id, self.status, self.executed_e8, us, self.qty_e8)
+        return found._replace(exchange_us=self.changed_us, price_e8=e8(self.price))
 
 
 class Wire:
@@ -60,7 +64,7 @@ class Wire:
         self.states = OrderStates()
         self.exchange: dict[str, PlainOrder] = {}
         self.now_ms = 1_000_000
-        self.healed = False
+        self.healed = self.moves = False
         self.reports: dict[str, list[str]] = {}
         self.booked: dict[str, list[Any]] = {}
         self.cancels_wanted: set[str] = set()
@@ -71,7 +75,7 @@ class Wire:
         self._answer_lost = False
         self._pending_asks: set[str] = set()
         self._pending_fetches: set[str] = set()
-        self._trade_id = 0
+        self._trade_id = self._changes = 0
 
     # our actions
 
@@ -93,10 +97,21 @@ class Wire:
             return
         order, qty = self.rng.choice(live), decimal_text(qty_e8)
         if order.booked_e8 < qty_e8 < order.qty_e8:
-            self.states.amending(order, qty)
-            order.amend_until_ms = self.now_ms + WINDOW_MS
-            self.amends.append(order.client_id)
-            self._send("amend", (order, qty))
+            self._amend(order, qty)
+
+    def move(self, price: str, qty_e8: int) -> None:
+        """Ask for another price, and what is left there."""
+        live = [order for order in self.states.open.values() if order.state is OrderState.LIVE]
+        if live:
+            order = self.rng.choice(live)
+            if order.price != price:
+                self._amend(order, decimal_text(order.booked_e8 + qty_e8), price)
+
+    def _amend(self, order: LiveOrder, qty: str, price: str = "") -> None:
+        self.states.amending(order, qty, price)
+        order.amend_until_ms = self.now_ms + WINDOW_MS
+        self.amends.append(order.client_id)
+        self._send("amend", (order, qty, price, order.amends))
 
     def replace(self, qty_e8: int) -> None:
         live = [order for order in self.states.open.values() if order.state is OrderState.LIVE]
@@ -146,6 +161,8 @@ class Wire:
             self._schedule("answer", (kind, what, result))
 
     def _event(self, order: PlainOrder, fill: Any = None) -> None:
+        self._changes += 1  # no two changes are of one instant
+        order.changed_us = 1_000 * self.now_ms + self._changes
         event = (order.seen(self.now_ms), fill)
         for _ in range(0 if self._chance(0.2) else 2 if self._chance(0.1) else 1):
             self._schedule("event", event)
@@ -178,7 +195,9 @@ class Wire:
         elif kind == "cancel":
             self.states.cancel_unknown(what)  # type: ignore[arg-type]
         elif kind == "amend":
-            self.states.amend_unknown(*what)  # type: ignore[misc]
+            order, qty, _, number = what  # type: ignore[misc]
+            if number == order.amends:
+                self.states.amend_unknown(order, qty)
         elif kind == "replace":
             old, new = what  # type: ignore[misc]
             self.states.cancel_unknown(old)
@@ -208,8 +227,9 @@ class Wire:
         elif kind == "cancel":
             self._answer(kind, what, self._end(what.client_id, "CANCELED"))  # type: ignore[attr-defined]
         elif kind == "amend":
-            order, qty = what  # type: ignore[misc]
-            self._answer(kind, what, self._lower(order.client_id, e8(qty)))
+            order, qty, price, _ = what  # type: ignore[misc]
+            changed = self._move(order.client_id, price, e8(qty)) if price else self._lower(order.client_id, e8(qty))
+            self._answer(kind, what, changed)
         else:
             old, new = what  # type: ignore[misc]
             ended = self._end(old.client_id, "CANCELED")
@@ -227,6 +247,20 @@ class Wire:
         if found.status not in OPEN or not found.executed_e8 < qty_e8 < found.qty_e8:
             return None
         found.qty_e8, found.amended = qty_e8, found.amended + 1
+        self._event(found)
+        return found.seen(self.now_ms)
+
+    def _move(self, client_id: str, price: str, qty_e8: int) -> OrderSeen | int | None:
+        """Move an order; one that has no more left, or that would take there, is cancelled."""
+        found = self.exchange[client_id]
+        if found.status not in OPEN:
+            return None
+        if self.rng.random() < 0.1:
+            self._end(client_id, "CANCELED")
+            return -5022
+        if qty_e8 <= found.executed_e8:
+            return self._end(client_id, "CANCELED")
+        found.price, found.qty_e8 = price, qty_e8
         self._event(found)
         return found.seen(self.now_ms)
 
@@ -268,7 +302,9 @@ class Wire:
         elif kind == "cancel":
             self._cancel_answered(what, result)  # type: ignore[arg-type]
         elif kind == "amend":
-            self._amend_answered(*what, result)  # type: ignore[misc]
+            order, qty, _, number = what  # type: ignore[misc]
+            if number == order.amends:
+                self._amend_answered(order, qty, result)
         elif kind == "replace":
             old, new = what  # type: ignore[misc]
             ended, opened = (-1021, None) if result == -1021 else result  # type: ignore[misc]
@@ -299,7 +335,7 @@ class Wire:
         elif result == -1021:
             self.states.amend_unknown(order, qty)
         else:
-            self.states.amend_refused(order, qty, self.now_ms, refusal(-2038))
+            self.states.amend_refused(order, qty, self.now_ms, refusal(-2038 if result is None else result))
 
     def _ask_answered(self, order: LiveOrder, ended_then: bool, result: object) -> None:
         if isinstance(result, OrderSeen):
@@ -336,7 +372,7 @@ class Wire:
                 self._report(name, "filled" if step.order_id != EARLIER else "filled late")
             elif isinstance(step, Contradiction):
                 raise AssertionError(step.what)
-            else:
+            elif not isinstance(step, InBook):
                 kinds = {Accepted: "accepted", Rejected: "rejected", Closed: "closed", CancelFailed: "open"}
                 kinds |= {Amended: "amended", AmendFailed: "not amended"}
                 self._report(name, kinds[type(step)])

@@ -1,6 +1,7 @@
 """The engine of a live market: with the reports of a paper exchange it sends the same orders."""
 
 import dataclasses
+from itertools import product
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from mm import PaperExchange, Quotes, Rules
 from mm.backtest.fills.base import TradeCross
+from mm.backtest.risk import RiskLimits
 from mm.errors import UsageError
 from mm.live._live_engine import LiveEngine
 from named import action_of, feed_event, reason_of
@@ -57,6 +59,7 @@ class Sends:
 
 
 AMENDS = dataclasses.replace(RULES, order_amend=True)
+MODIFIES = dataclasses.replace(RULES, order_modify=True, enforce_balances=False)
 
 
 def snapshot(us, bid=100, ask=102, lots=10, seq=1):
@@ -103,11 +106,13 @@ def driven(events, fills, end_us, quotes, rules):
     engine, waiting = LiveEngine(quotes(), rules), [row.tolist() for row in fills]
 
     def act(us):
-        for action, order_id, _, _, lots, _ in engine.advance(us):
+        for action, order_id, _, ticks, lots, _ in engine.advance(us):
             if action == "place":
                 engine.accepted(order_id, us)
             elif action == "amend":
                 engine.amended(order_id, us, lots)
+            elif action == "move":
+                engine.amended(order_id, us, lots, ticks)
             else:
                 engine.closed(order_id, us, False)
 
@@ -128,7 +133,8 @@ def driven(events, fills, end_us, quotes, rules):
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
-    markets(), st.sampled_from([(Joins, RULES), (Joins, AMENDS), (Shrinks, RULES), (Shrinks, AMENDS), (Sends, RULES)])
+    markets(),
+    st.sampled_from([*product((Joins, Shrinks), (RULES, AMENDS, MODIFIES)), (Sends, RULES)]),
 )
 def test_live_engine_sends_same_orders_as_paper_exchange(events, terms):
     """Without latency, with its fills reported: equal orders at equal instants, equal account and state."""
@@ -277,6 +283,77 @@ def test_cancel_does_not_wait_for_amendment():
     engine.amended(1, 1_260_000, 6)
     engine.closed(1, 1_270_000, False)
     assert engine.open_orders == 2
+
+
+def moving(bought=4):
+    """Return an engine whose bid of 10 at 100, order 1, has filled *bought* lots and is asked to be 10 at 99."""
+    engine = live(order_modify=True, enforce_balances=False)
+    engine.feed([snapshot(SECOND_US)])
+    for _, order_id, *_ in engine.advance(SECOND_US):
+        engine.accepted(order_id, SECOND_US)
+    if bought:
+        engine.filled(1, 1_010_000, 1, 100, bought, 0, 0, False)
+    engine.feed([depth(1_100_000, (1, 100, 0), (1, 99, 5))])
+    assert engine.advance(1_250_000) == [("move", 1, 1, 99, 10 + bought, "LIMIT_MAKER")]
+    return engine
+
+
+def test_moved_order_is_the_same_order_at_its_new_price():
+    engine = moving()
+    engine.amended(1, 1_260_000, 14, 99)
+    engine.filled(1, 1_270_000, 1, 99, 10, 0, 0, False)
+    assert [row for row in orders_of(engine) if row[1] == 1][-2:] == [("FILL", 1, 1, 99), ("CLOSE_FILLED", 1, 1, 99)]
+    assert engine.inventory_lots == 14 + RULES.start_lots
+
+
+def test_fills_beyond_what_was_left_keep_a_moving_order_open():
+    """Of ten lots four had filled. Six more are all of the old order, but the new one of fourteen in all has four."""
+    engine = moving()
+    engine.filled(1, 1_255_000, 1, 100, 6, 0, 0, False)
+    assert engine.open_orders == 2
+    engine.filled(1, 1_256_000, 1, 99, 1, 0, 0, False)
+    engine.amended(1, 1_260_000, 14, 99)
+    assert engine.open_orders == 2
+    engine.filled(1, 1_270_000, 1, 99, 3, 0, 0, False)
+    assert engine.open_orders == 1
+
+
+@pytest.mark.parametrize("told", ["failed", "filled"])
+def test_order_filled_before_it_moved_ends_when_that_is_known(told):
+    engine = moving()
+    engine.filled(1, 1_255_000, 1, 100, 6, 0, 0, False)
+    if told == "failed":
+        engine.amend_failed(1, True)
+    else:
+        engine.amended(1, 1_260_000, 10)
+    assert engine.open_orders == 1
+
+
+def test_order_that_may_not_move_is_replaced():
+    engine = moving()
+    engine.amend_failed(1, True, "would_cross")
+    assert [row[:2] for row in engine.advance(1_500_000)] == [("cancel", 1)]  # and its price is not tried again
+    engine = moving()
+    engine.amend_failed(1, True)
+    assert [row[:2] for row in engine.advance(1_500_000)] == [("cancel", 1), ("place", 3)]
+
+
+def test_move_that_was_not_sent_is_sent_again():
+    engine = moving()
+    engine.amend_failed(1, False)
+    assert [row[:2] for row in engine.advance(1_500_000)] == [("move", 1)]
+
+
+def test_limits_count_a_moving_order_at_its_larger_quantity():
+    """Ten lots are the most; four of the bid's ten have filled: it cannot be ten again."""
+    risk = RiskLimits(max_position_e8=10 * RULES.lot_e8)
+    engine = live(order_modify=True, enforce_balances=False, risk=risk, start_lots=0)
+    engine.feed([snapshot(SECOND_US)])
+    for _, order_id, *_ in engine.advance(SECOND_US):
+        engine.accepted(order_id, SECOND_US)
+    engine.filled(1, 1_010_000, 1, 100, 4, 0, 0, False)
+    engine.feed([depth(1_100_000, (1, 100, 0), (1, 99, 5))])
+    assert [row[:2] for row in engine.advance(1_250_000)] == [("cancel", 1)]
 
 
 def test_outdated_amendment_report_changes_nothing():

@@ -33,21 +33,33 @@ FAULTS = [
     "restart books=lost for_s=0.5",
     "half_open of=user",
 ]
+OF_MOVES = [
+    "ack_lost n=2 path=order.modify",
+    "ack_lost n=2 path=order.modify undone=1",
+    "ack_late n=2 delay_s=0.6 path=order.modify",
+    *(f"error code={code} path=order.modify" for code in (-1007, -1021)),
+    *(f"error code={code} path=order.modify undone=1" for code in (-1007, -1015, -2013, -2019, -5022, -5027)),
+    "fill_on_cancel n=2 path=order.modify",
+    *(one for one in FAULTS if "of=" in one or "restart" in one or one == "terminate"),
+]
 OF_REQUESTS = ("ack_lost", "ack_late", "error", "status", "fill_on_cancel")
 
 
-@pytest.fixture(scope="module")
-def trading(tmp_path_factory):
+@pytest.fixture(scope="module", params=["0", "1"], ids=["replaces", "moves"])
+def trading(request, tmp_path_factory):
     limits = {"MAX_POSITION": str(MOST), "LATENCY_THRESHOLD_MS": "60000", "MAX_OPEN_ORDERS": "3"}
+    limits["ORDER_MODIFY"] = request.param
     with contract_box(tmp_path_factory.mktemp("faults"), *MARKET, longest_s=LONGEST_S) as box:
         with box.trader(**limits) as process:
             box.until(lambda: len(box.account()["trades"]) > 1, "fills", process=process)
-            yield box, process
+            yield box, process, request.param == "1"
             code, output, _ = ended(process)
         assert code == 0, output
         assert box.account()["openOrders"] == []
         box.check_books()
         _check_exposure(box)
+        moved = [row for row in box.rows("ack") if row["action"] == "amend" and "price" in row]
+        assert bool(moved) is (request.param == "1")
 
 
 def _check_exposure(box):
@@ -59,10 +71,12 @@ def _check_exposure(box):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", list(dict.fromkeys([*FAULTS, *OF_MOVES])))
 def test_books_match_exchange_after_fault(trading, fault):
     """Quoting goes on, and each trade is booked once."""
-    box, process = trading
+    box, process, moves = trading
+    if fault not in (OF_MOVES if moves else FAULTS):
+        pytest.skip("this trade sends no such request")
     since_us = box.get("/sim/state")["now_us"]
     box.post("/sim/faults", f"at time 0 do {fault}")
     of_requests = fault.split()[0] in OF_REQUESTS

@@ -22,8 +22,10 @@ cdef struct Latency:
     uint64_t seed
 
 
-cdef inline int64_t latency_us(Latency* latency, int message, int64_t order_id, int64_t rate) noexcept nogil:
-    """Return a measured latency for a message about an order, at *rate* market messages per second.
+cdef inline int64_t latency_us(
+    Latency* latency, int message, int64_t order_id, int64_t nth, int64_t rate
+) noexcept nogil:
+    """Return a measured latency for the *nth* message of its kind about an order, at *rate* market messages per second.
 
     If rates were measured, it is drawn from the tenth of the measurements with the nearest rates.
     """
@@ -33,7 +35,7 @@ cdef inline int64_t latency_us(Latency* latency, int message, int64_t order_id, 
         among = (latency.count + 9) // 10
         if rate != latency.rate:  # messages of one instant have one rate
             latency.nearest, latency.rate = nearest_to(latency, rate, among), rate
-    return measured[latency.nearest + <int64_t> (uniform(latency.seed, order_id, message, 0) * among)]
+    return measured[latency.nearest + <int64_t> (uniform(latency.seed, order_id, message, nth) * among)]
 
 
 cdef inline int64_t nearest_to(const Latency* latency, int64_t rate, int64_t among) noexcept nogil:

@@ -31,6 +31,7 @@ cdef class OrderManager:
     cdef double least_notional_e16, most_notional_e16
     cdef int64_t amends_allowed         # per order, by the exchange
     cdef int64_t most_amends            # likewise of quotes; 0: never amend
+    cdef int64_t most_moves             # amendments of an order's price; 0: never
     cdef Agenda* agenda                 # of *orders*
     # the last requote
     cdef bint timeless                  # whether equal best prices and inventory give an equal requote, at any time
@@ -50,7 +51,7 @@ cdef class OrderManager:
     cdef int64_t input_seq              # recv_seq of the last played event
     cdef Decision made
     # orders
-    cdef int64_t last_id
+    cdef int64_t last_id, last_turn
     cdef bint manual                   # whether the current order is from `place`
     cdef bint strategic                # whether the quote model sends its orders itself
     cdef int refusal                   # why the last order from `place` was not sent
@@ -92,6 +93,7 @@ cdef class OrderManager:
         self, int64_t us, int64_t side, int64_t level, double price, int64_t lots, int64_t kind
     ) except -1 nogil
     cdef int lessen(self, int64_t i, int64_t lots) except -1 nogil
+    cdef bint move(self, int64_t us, int64_t i, int64_t ticks, int64_t lots) except -1 nogil
     cdef int request_amend(self, Order* order, int64_t lots) except -1 nogil
     cdef int request_cancel(self, int64_t i, int64_t us, int reason) except -1 nogil
     cdef int send(

@@ -58,6 +58,7 @@ cdef int64_t MOST_TICKS = 1000000000000000
 cdef int64_t MOST_LOTS = 1000000000000000
 cdef int64_t MOST_COUNTED = 1 << 62    # tick·lots of an order, and its notional in 1e-8
 cdef int64_t MOST_AMENDS = 1 << 31     # per order, if the exchange sets no limit
+cdef int64_t MOST_MOVES = 9999         # per order of a contract
 
 
 cdef inline int64_t whole_ticks(double price, int64_t side) noexcept nogil:
@@ -114,6 +115,7 @@ cdef class OrderManager:
         self.amends_allowed = (rules.filters.max_amends or MOST_AMENDS) if rules.filters.amend_allowed else 0
         if rules.order_amend:
             self.most_amends = self.amends_allowed
+        self.most_moves = MOST_MOVES if rules.order_modify else 0
         self.agenda = &self.orders.open.agenda
         self.agenda.step_us = rules.requote_us
         self.guard, self.guarded = Guard(self.orders, rules), rules.risk is not None
@@ -211,6 +213,7 @@ cdef class OrderManager:
         cdef Want want
         cdef int64_t wake_us
         cdef int stopped
+        cdef bint sells_first
         if not known.valid or top.bid_ticks == 0 or top.ask_ticks == 0:
             return 0
         self.made.acted[0] = self.made.acted[1] = 0
@@ -252,8 +255,14 @@ cdef class OrderManager:
         elif want.laddered or self.by_price:
             self.adjust_prices(us, &want)
         elif self.levels == 1:
+            sells_first = self.most_moves and not isnan(want.bid_ticks) and (
+                orders_meet(self.orders, 1, self.quoted(want.bid_ticks, 1))
+            )
+            if sells_first:  # else a bid that moves up meets the ask that has not moved
+                self.adjust(us, -1, 0, want.ask_ticks, want.ask_lots, want.ask_kind)
             self.adjust(us, 1, 0, want.bid_ticks, want.bid_lots, want.bid_kind)
-            self.adjust(us, -1, 0, want.ask_ticks, want.ask_lots, want.ask_kind)
+            if not sells_first:
+                self.adjust(us, -1, 0, want.ask_ticks, want.ask_lots, want.ask_kind)
         else:
             self.adjust_levels(us, &want)
         if self.decides:
@@ -507,12 +516,15 @@ cdef class OrderManager:
         if i >= 0:
             current = &self.orders.open.orders[i]
             reason = QUOTE_MOVED if wanted else QUOTE_WITHDRAWN
-            if wanted and current.ticks == ticks and current.kind == kind:
+            if wanted and (current.move_ticks or current.ticks) == ticks and current.kind == kind:
                 reason = REFRESH
                 if self.refresh_us == 0 or us - current.sent_us < self.refresh_us:
                     self.skipped[place] = COVERED
                     self.made.acted[slot] |= self.lessen(i, lots) if self.most_amends and lots < current.lots else KEPT_ONE
                     return 0
+            elif wanted and current.moves < self.most_moves and current.kind == kind and self.move(us, i, ticks, lots):
+                self.skipped[place] = COVERED
+                return 0
             self.request_cancel(i, us, reason)
         self.skipped[place] = self.send(us, side, level, ticks, lots, kind, self.skipped[place]) if wanted else COVERED
         return 0
@@ -532,6 +544,39 @@ cdef class OrderManager:
             return KEPT_ONE
         self.request_amend(order, less.lots)
         return AMENDED_ONE
+
+    cdef bint move(self, int64_t us, int64_t i, int64_t ticks, int64_t lots) except -1 nogil:
+        """Move a post-only order to another price, with *lots* left there, by one request; return whether it was sent."""
+        cdef Order* order = &self.orders.open.orders[i]
+        cdef Order moved = order[0]
+        cdef int slot = slot_of(order.side)
+        cdef int64_t* open_lots = &self.orders.open.lots[slot]
+        cdef int64_t filled = order.placed_lots - order.lots, others = open_lots[0] - order.lots
+        lots -= lots % self.venue.step_lots
+        if order.kind != LIMIT_MAKER or order.status != LIVE or order.amend_us != NEVER or self.venue.holds(order.side):
+            return False
+        if lots <= 0 or self.room[slot] < NO_BOUND and max(lots, order.lots) > self.room[slot] - others:
+            return False
+        moved.ticks = moved.move_ticks = ticks
+        moved.lots = filled + lots
+        if self.size_fault(&moved) != COVERED or refused_again(&self.orders.refused[slot], &moved):
+            return False
+        moved.lots = max(lots - order.lots, 0)  # what it adds to the open lots
+        if order.side > 0 and self.venue.filters.max_position_lots and self.exceeds_position(&moved):
+            return False
+        if order_count_reason(self.orders.order_count, us) != COVERED:
+            return False
+        if self.guarded and self.guard.admit(us, &moved, notional_e16(&self.orders.account, ticks, lots)) != COVERED:
+            return False
+        order_count_sent(self.orders.order_count)
+        order.move_ticks, order.more_lots, order.sent_us = ticks, moved.lots, us
+        order.moves += 1
+        self.last_turn += 1
+        order.move_turn = self.last_turn
+        open_lots[0] += moved.lots
+        self.made.acted[slot] |= AMENDED_ONE
+        self.request_amend(order, filled + lots)
+        return True
 
     cdef int request_amend(self, Order* order, int64_t lots) except -1 nogil:
         order.amend_lots = lots
@@ -628,7 +673,7 @@ cdef class OrderManager:
         cdef int64_t i, lots = self.orders.account.inventory_lots + order.lots
         for i in range(self.orders.open.count):
             if self.orders.open.orders[i].side > 0 and self.orders.open.orders[i].cancel_req_us == NEVER:
-                lots += self.orders.open.orders[i].lots
+                lots += self.orders.open.orders[i].lots + self.orders.open.orders[i].more_lots
         return self.venue.filters.max_position_lots < 0 or lots > self.venue.filters.max_position_lots
 
     cdef wide notional(self, const Order* order) noexcept nogil:

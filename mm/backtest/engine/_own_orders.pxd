@@ -27,7 +27,7 @@ cdef struct OpenOrders:
     int64_t count           # number of open orders
     Ranked* ranked[2]       # resting orders, LIVE and CANCELLING; sells, buys
     int64_t resting[2]      # their numbers
-    int64_t lots[2]         # remaining lots of all open orders, including SENT and CANCELLING; sells, buys
+    int64_t lots[2]         # remaining lots of all open orders, and those that amendments under way add; sells, buys
     int64_t dearest_ticks   # upper bound of the prices of open buys; NEVER while one may pay any price
     int64_t nearest[2]      # best prices at which they rest: lowest sell, highest buy; NEVER and 0 for none
     int64_t room            # of the three arrays
@@ -82,12 +82,19 @@ cdef class OwnOrders:
     cdef void note_met(self, const Order* order, int64_t us) noexcept nogil
     cdef int rejected(self, int64_t i, int64_t us, int reason) except -1 nogil
     cdef int amended(self, Order* order, int64_t us) except -1 nogil
+    cdef int moved(self, Order* order, int64_t us) except -1 nogil
+    cdef int stays(self, Order* order, int64_t us, int reason) except -1 nogil
+    cdef void refuse_price(self, const Order* order, int64_t us, int reason) noexcept nogil
     cdef int filled(self, int64_t i, const Fill* fill, bint took) except -1 nogil
     cdef int paid(self, int64_t us, int64_t funding_e8) except -1 nogil
     cdef bint fill_open(self, Order* order, const Fill* fill, int64_t lots, bint took) except -1 nogil
     cdef int keep_fill(self, const Order* order, const Fill* fill, bint took) except -1 nogil
     cdef int keep_end(self, const Order* order, int64_t us, int reason) except -1 nogil
     cdef void count_cash(self) noexcept nogil
+
+
+cdef extern from "<stdint.h>":
+    const int64_t UNDERWAY "(INT64_MAX - 1)"    # when an amendment takes effect that a gateway has sent
 
 
 cdef inline int slot_of(int64_t side) noexcept nogil:
@@ -114,7 +121,13 @@ cdef inline void new_order(Order* order, int64_t us, int64_t side, int64_t ticks
     order.sent_us = us
     order.active_us = order.expire_us = order.cancel_req_us = order.cancel_us = order.amend_us = NEVER
     order.cancel_reason = NOT_CANCELLED
-    order.level_lots = order.printed_lots = order.amend_lots = order.amends = 0
+    order.amend_lots = order.amends = order.move_ticks = order.more_lots = order.moves = order.move_turn = 0
+    forget_queue(order)
+
+
+cdef inline void forget_queue(Order* order) noexcept nogil:
+    """Clear the place of an order in a queue, and the fill that was drawn for it."""
+    order.level_lots = order.printed_lots = 0
     order.due_us = order.stretch_us = NEVER
     order.level_begin = order.joined_at = order.book_at = -1
     order.ahead_lots, order.delta = NAN, 0.0
@@ -217,7 +230,7 @@ cdef inline Order* orders_alone(const OpenOrders* open, int slot, int64_t ticks)
 
 cdef inline void orders_drop(OpenOrders* open, int64_t i) noexcept nogil:
     cdef int64_t due_us = open.orders[i].due_us, after = open.count - 1 - i
-    open.lots[slot_of(open.orders[i].side)] -= open.orders[i].lots
+    open.lots[slot_of(open.orders[i].side)] -= open.orders[i].lots + open.orders[i].more_lots
     open.count -= 1
     # The shorter part moves. Mostly the oldest orders end first: then the array's start moves, and nothing is copied.
     if after < i:

@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t
 
 from mm.backtest.engine._account cimport Account, book_fill, cash_e16
 from mm.backtest.engine._agenda cimport agenda_watch
-from mm.backtest.engine._order_checks cimport MAKER_CREDIT, TAKER_CREDIT, order_count_filled, refused_note
+from mm.backtest.engine._order_checks cimport MAKER_CREDIT, TAKER_CREDIT, Refused, order_count_filled, refused_note
 from mm.backtest.engine._records cimport AMEND, CLOSE_FILLED, COVERED, FILL, PRICE_OUT_OF_BAND, REJECT, WOULD_CROSS
 from mm.backtest.engine._records cimport Fill, record_fill, record_order, record_state, records_close, records_open
 from mm.backtest.fills.base cimport FILLED, NEVER, REJECTED, Order
@@ -59,18 +59,49 @@ cdef class OwnOrders:
         if self.keeps_ends:
             self.keep_end(order, us, reason)
         if not order.manual:
-            if reason == WOULD_CROSS or reason == PRICE_OUT_OF_BAND:
-                refused_note(&self.refused[slot_of(order.side)], order, reason)
-                self.refused[slot_of(order.side)].by_own = (
-                    reason == WOULD_CROSS and orders_meet(self, order.side, order.ticks)
-                )
-                if reason == WOULD_CROSS and not self.refused[slot_of(order.side)].by_own:
-                    self.note_met(order, us)
+            self.refuse_price(order, us, reason)
         if self.requotes and not order.manual or self.awaits_room[slot_of(order.side)]:
             follow(self, us)
         orders_drop(&self.open, i)
         self.open.changed = True
         return 0
+
+    cdef void refuse_price(self, const Order* order, int64_t us, int reason) noexcept nogil:
+        """Store the price of an order that the exchange refused, if it was for the price."""
+        cdef Refused* refused = &self.refused[slot_of(order.side)]
+        if reason != WOULD_CROSS and reason != PRICE_OUT_OF_BAND:
+            return
+        refused_note(refused, order, reason)
+        refused.by_own = reason == WOULD_CROSS and orders_meet(self, order.side, order.ticks)
+        if reason == WOULD_CROSS and not refused.by_own:
+            self.note_met(order, us)
+
+    cdef int moved(self, Order* order, int64_t us) except -1 nogil:
+        """Give a resting order the price and quantity of its amendment: it is the last of that price's queue."""
+        cdef int64_t filled = order.placed_lots - order.lots
+        orders_unrest(&self.open, order)
+        self.open.lots[slot_of(order.side)] += order.amend_lots - filled - order.lots - order.more_lots
+        order.ticks, order.placed_lots, order.lots = order.move_ticks, order.amend_lots, order.amend_lots - filled
+        order.active_us, order.amend_us, order.move_ticks, order.more_lots = us, NEVER, 0, 0
+        forget_queue(order)
+        orders_rest(&self.open, order)
+        orders_next_due(&self.open)
+        self.open.changed = True
+        if self.awaits_room[slot_of(order.side)]:
+            follow(self, us)
+        return record_order(&self.records, order, us, AMEND, COVERED)
+
+    cdef int stays(self, Order* order, int64_t us, int reason) except -1 nogil:
+        """Keep an order where it is, as its amendment of the price was refused, and move it no more."""
+        cdef Order refused = order[0]
+        refused.ticks = order.move_ticks
+        self.open.lots[slot_of(order.side)] -= order.more_lots
+        order.amend_us, order.move_ticks, order.more_lots, order.moves = NEVER, 0, 0, NEVER
+        self.open.changed = True
+        self.refuse_price(&refused, us, reason)
+        if self.requotes or self.awaits_room[slot_of(order.side)]:
+            follow(self, us)
+        return record_order(&self.records, &refused, us, AMEND, reason)
 
     cdef int amended(self, Order* order, int64_t us) except -1 nogil:
         """Reduce an order's quantity, keeping its queue position; no effect if as many lots have filled."""
@@ -106,17 +137,18 @@ cdef class OwnOrders:
 
     cdef bint fill_open(self, Order* order, const Fill* fill, int64_t lots, bint took) except -1 nogil:
         """Take the *lots* of a booked fill off an open order, and end it without any left; return whether it ended."""
+        cdef bint ends = order.lots == lots and (order.more_lots == 0 or order.amend_us < UNDERWAY)
         if order.lots == order.placed_lots:
             order_count_filled(self.order_count, fill.us, TAKER_CREDIT if took else MAKER_CREDIT)
         order.lots -= lots
         self.open.lots[slot_of(order.side)] -= lots
         if self.keeps_fills:
             self.keep_fill(order, fill, took)
-        if order.lots == 0:
+        if ends:
             order.status = FILLED
         record_order(&self.records, order, fill.us, FILL, COVERED)
         record_fill(&self.records, order, fill, &self.account)
-        if order.lots:
+        if not ends:
             return False
         if not took:
             self.note_met(order, fill.us)

@@ -42,12 +42,13 @@ cdef class PaperVenue(OrderVenue):
     cdef const double[::1] latency_rates
     cdef int64_t last_active_us, last_cancel_us     # messages of one kind keep their order
     cdef int64_t ttl_us
+    cdef bint moves                     # whether amendments change prices
     # counters
     cdef int64_t taker_reason
     cdef double expected_fills
 
     cdef int draw_latencies(self, object latencies, seed) except -1
-    cdef int64_t travel_us(self, int message, int64_t order_id) noexcept nogil
+    cdef int64_t travel_us(self, int message, int64_t order_id, int64_t nth) noexcept nogil
     cdef void begin_events(self) noexcept nogil
     cdef int show_event(self, int64_t event, int64_t us) except -1 nogil
     cdef int change_book(self, int64_t event, int64_t us) except -1 nogil
@@ -70,6 +71,10 @@ cdef class PaperVenue(OrderVenue):
     cdef int match_meet(self, int slot, int64_t us) except -1 nogil
     cdef int deliver(self, int64_t us) except -1 nogil
     cdef int arrive(self, int64_t i, int64_t us) except -1 nogil
+    cdef int refusal(self, const Order* order, int64_t us, bint crosses) except -1 nogil
+    cdef int move_all(self, int64_t us) except -1 nogil
+    cdef int move(self, int64_t i, int64_t us) except -1 nogil
+    cdef int join(self, Order* order, int64_t us) except -1 nogil
     cdef int short_of_margin(self, const Order* order) except -1 nogil
     cdef int end_resting(self, int64_t us, int reason) except -1 nogil
     cdef int64_t prevent(self, int64_t i, int64_t us) except -1 nogil

@@ -14,7 +14,8 @@ from mm.backtest.engine._market cimport Market, last_second, pass_trades_before
 from mm.backtest.engine._order_checks cimport in_band, mean_after, surely_in_band
 from mm.backtest.engine._order_queue cimport OrderQueue
 from mm.backtest.engine._own_orders cimport (
-    OpenOrders, OwnOrders, Ranked, order_accepted, order_closed, orders_meet, orders_next_due, orders_next_message, slot_of,
+    OpenOrders, OwnOrders, Ranked, order_accepted, order_closed, orders_meet, orders_next_due, orders_next_message,
+    orders_rest, orders_unrest, slot_of,
 )
 from mm.backtest.engine._records cimport (
     BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, COVERED, EPOCH_BREAK, EXPIRE, PRICE_OUT_OF_BAND, SELF_TRADE, WOULD_CROSS, Fill,
@@ -44,7 +45,7 @@ cdef class PaperVenue(OrderVenue):
         fills.use_step(rules.step_lots)
         fills.restart()
         self.queue, self.log, self.by_orders = LevelQueue(fills), OrderQueue(), (fills.needs & NEEDS_ORDER_LOG) != 0
-        self.ttl_us = rules.ttl_us
+        self.ttl_us, self.moves = rules.ttl_us, rules.order_modify
         self.latency.order_us, self.latency.cancel_us = rules.order_latency_us, rules.cancel_latency_us
         if rules.latencies is not None:
             self.draw_latencies(rules.latencies, rules.latency_seed)
@@ -74,16 +75,16 @@ cdef class PaperVenue(OrderVenue):
             self.latency.rates = &self.latency_rates[0]
         return 0
 
-    cdef int64_t travel_us(self, int message, int64_t order_id) noexcept nogil:
+    cdef int64_t travel_us(self, int message, int64_t order_id, int64_t nth) noexcept nogil:
         cdef int64_t rate = 0
         if self.latency.orders is NULL:
             return self.latency.cancel_us if message == OF_CANCEL else self.latency.order_us
         if self.latency.rates is not NULL:
             rate = last_second(&self.market, self.now_us)
-        return latency_us(&self.latency, message, order_id, rate)
+        return latency_us(&self.latency, message, order_id, nth, rate)
 
     cdef int send(self, Order* order) except -1 nogil:
-        order.active_us = max(self.now_us + self.travel_us(OF_ORDER, order.id), self.last_active_us)
+        order.active_us = max(self.now_us + self.travel_us(OF_ORDER, order.id, 0), self.last_active_us)
         self.last_active_us = order.active_us
         if self.ttl_us:
             order.expire_us = order.active_us + self.ttl_us
@@ -91,25 +92,27 @@ cdef class PaperVenue(OrderVenue):
 
     cdef int cancel(self, Order* order) except -1 nogil:
         # A cancel never overtakes its order. Cancels of equal latency stay in sequence without further checks.
-        order.cancel_us = max(max(self.now_us + self.travel_us(OF_CANCEL, order.id), order.active_us), self.last_cancel_us)
+        order.cancel_us = max(max(self.now_us + self.travel_us(OF_CANCEL, order.id, 0), order.active_us), self.last_cancel_us)
         if self.latency.orders is not NULL:
             self.last_cancel_us = order.cancel_us
         return 0
 
     cdef int amend(self, Order* order) except -1 nogil:
-        order.amend_us = max(self.now_us + self.travel_us(OF_AMEND, order.id), order.active_us)
+        order.amend_us = max(self.now_us + self.travel_us(OF_AMEND, order.id, order.moves), order.active_us)
         return 0
 
     cdef wide taking_e16(self, const Order* order) noexcept nogil:
         return taking_notional_e16(&self.depth, &self.orders.account, order)
 
     cdef int deliver(self, int64_t us) except -1 nogil:
-        """Apply the messages of an instant, in ascending order id."""
+        """Apply the messages of an instant: amendments of prices as they were sent, then others in ascending order id."""
         cdef OpenOrders* open = &self.orders.open
         cdef int64_t i = 0, order_id, next_us = NEVER
         cdef bint cancelled
         cdef Order* order
         self.prevented = False
+        if self.moves:
+            self.move_all(us)
         while i < open.count:
             order = &open.orders[i]
             order_id = order.id
@@ -143,25 +146,7 @@ cdef class PaperVenue(OrderVenue):
         cdef OpenOrders* open = &self.orders.open
         cdef Order* order = &open.orders[i]
         cdef int64_t before, crossed_ticks = first_crossed(&self.depth, order)
-        cdef int reason = COVERED
-        cdef bint crosses = crossed_ticks != 0
-        if self.by_orders:
-            self.log.pass_time(self.past_us)
-            crosses = self.log.crosses(order)
-        if not self.touch.valid:
-            reason = BOOK_INVALID
-        elif order.kind == LIMIT_MAKER and (
-            crosses or orders_meet(self.orders, order.side, order.ticks)
-        ):
-            reason = WOULD_CROSS
-        elif order.kind != MARKET and not surely_in_band(&self.filters, &self.mean, order.side, order.ticks) and (
-            not in_band(&self.filters, mean_after(&self.mean, us - self.filters.average_us), order.side, order.ticks)
-        ):
-            reason = PRICE_OUT_OF_BAND
-        else:
-            reason = covered(self, order, True)
-            if self.orders.margined and reason == COVERED:
-                reason = self.short_of_margin(order)
+        cdef int reason = self.refusal(order, us, crossed_ticks != 0)
         if reason != COVERED:
             return self.orders.rejected(i, us, reason)
         order_accepted(self.orders, order)
@@ -177,6 +162,62 @@ cdef class PaperVenue(OrderVenue):
             order = &open.orders[i]
         if order.kind >= IOC:
             return self.close(i, us, EXPIRED, EXPIRE)
+        return self.join(order, us)
+
+    cdef int refusal(self, const Order* order, int64_t us, bint crosses) except -1 nogil:
+        """Return the reason for which the exchange refuses an arriving order, else 0."""
+        cdef int reason
+        if self.by_orders:
+            self.log.pass_time(self.past_us)
+            crosses = self.log.crosses(order)
+        if not self.touch.valid:
+            return BOOK_INVALID
+        if order.kind == LIMIT_MAKER and (crosses or orders_meet(self.orders, order.side, order.ticks)):
+            return WOULD_CROSS
+        if order.kind != MARKET and not surely_in_band(&self.filters, &self.mean, order.side, order.ticks) and (
+            not in_band(&self.filters, mean_after(&self.mean, us - self.filters.average_us), order.side, order.ticks)
+        ):
+            return PRICE_OUT_OF_BAND
+        reason = covered(self, order, True)
+        return self.short_of_margin(order) if self.orders.margined and reason == COVERED else reason
+
+    cdef int move_all(self, int64_t us) except -1 nogil:
+        """Apply the amendments of prices that arrive at an instant."""
+        cdef const OpenOrders* open = &self.orders.open
+        cdef const Order* order
+        cdef int64_t i, at = 0
+        while at >= 0:
+            at = -1
+            for i in range(open.count):
+                order = &open.orders[i]
+                if order.amend_us == us and order.move_ticks and (at < 0 or order.move_turn < open.orders[at].move_turn):
+                    at = i
+            if at >= 0:
+                self.move(at, us)
+        return 0
+
+    cdef int move(self, int64_t i, int64_t us) except -1 nogil:
+        """Process the arrival of an amendment of the price: the order moves, ends, or stays where it is."""
+        cdef Order* order = &self.orders.open.orders[i]
+        cdef Order moved = order[0]
+        cdef int reason
+        self.orders.slowest_ack_us = max(self.orders.slowest_ack_us, us - order.sent_us)
+        moved.ticks, moved.lots = order.move_ticks, order.amend_lots - (order.placed_lots - order.lots)
+        if moved.lots <= 0:
+            return self.close(i, us, CANCELLED, CANCEL_ACK)
+        orders_unrest(&self.orders.open, order)  # its old terms need no margin
+        reason = self.refusal(&moved, us, first_crossed(&self.depth, &moved) != 0)
+        orders_rest(&self.orders.open, order)
+        if reason == COVERED:
+            if self.fills.needs & NEEDS_DRAWS:
+                self.expected_fills += self.fills.expected(order, us)
+            self.orders.moved(order, us)
+            return self.join(order, us)
+        self.orders.stays(order, us, reason)
+        return self.close(i, us, CANCELLED, CANCEL_ACK) if reason == WOULD_CROSS else 0
+
+    cdef int join(self, Order* order, int64_t us) except -1 nogil:
+        """Let an order join the queue of its price."""
         if self.by_levels:
             pass_trades_before(&self.market, self.past_us)
             self.queue.pass_time(self.past_us)

@@ -136,13 +136,14 @@ cdef inline int withheld(
     cdef wide off = lots - <wide> order.side * now.target_lots
     cdef wide exposed = lots * now.mid2 * limits.unit_e16
     cdef wide away = 2 * <wide> order.ticks - now.mid2
+    cdef int64_t moved = order.move_ticks != 0  # an open order, of which *order* has the new price and the lots it adds
     if limits.position_e8 >= 0 and off > 0 and off * limits.lot_e8 > limits.position_e8:
         return broken(breach, MAX_POSITION, off * limits.lot_e8, limits.position_e8)
     if limits.leverage_e8 >= 0 and exposed > 0 and (
         now.equity_e16 <= 0 or exposed * 100000000 > now.equity_e16 * limits.leverage_e8
     ):
         return broken(breach, MAX_LEVERAGE, share_e8(exposed, now.equity_e16), limits.leverage_e8)
-    if limits.open_orders >= 0 and now.open_orders[slot] >= limits.open_orders:
+    if limits.open_orders >= 0 and now.open_orders[slot] - moved >= limits.open_orders:
         return broken(breach, MAX_OPEN_ORDERS, <wide> (now.open_orders[slot] + 1) * 100000000, <wide> limits.open_orders * 100000000)
     if limits.notional_e8 >= 0 and notional_e16 > <wide> limits.notional_e8 * 100000000:
         return broken(breach, MAX_ORDER_NOTIONAL, notional_e16 / 100000000, limits.notional_e8)
@@ -153,7 +154,9 @@ cdef inline int withheld(
         exposed > (<wide> limits.account_e8 - now.others_e8) * 200000000
     ):
         return broken(breach, ACCOUNT_NOTIONAL, now.others_e8 + exposed / 200000000, limits.account_e8)
-    if limits.account_orders >= 0 and now.others_orders + now.open_orders[0] + now.open_orders[1] >= limits.account_orders:
+    if limits.account_orders >= 0 and (
+        now.others_orders + now.open_orders[0] + now.open_orders[1] - moved >= limits.account_orders
+    ):
         return broken(
             breach, ACCOUNT_ORDERS, <wide> (now.others_orders + now.open_orders[0] + now.open_orders[1] + 1) * 100000000,
             <wide> limits.account_orders * 100000000,

@@ -162,7 +162,7 @@ cdef class Guard:
         cdef int64_t i, wait_us = self.orders.slowest_ack_us
         self.orders.slowest_ack_us = 0
         for i in range(self.orders.open.count):
-            if self.orders.open.orders[i].status == SENT:
+            if self.orders.open.orders[i].status == SENT or self.orders.open.orders[i].move_ticks:
                 wait_us = max(wait_us, us - self.orders.open.orders[i].sent_us)
         self.now.us, self.now.ack_us = us, wait_us
         self.now.market_us = min(known.market_us, us - self.others_late_us)

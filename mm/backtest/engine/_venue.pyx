@@ -39,7 +39,7 @@ cdef class OrderVenue:
         return 0
 
     cdef int amend(self, Order* order) except -1 nogil:
-        """Send an amendment to ``amend_lots`` at `now_us`; set when it takes effect (``amend_us``)."""
+        """Send an amendment to ``amend_lots`` (and ``move_ticks``) at `now_us`; set when it takes effect (``amend_us``)."""
         return 0
 
     cdef bint holds(self, int64_t side) noexcept nogil:

@@ -65,6 +65,10 @@ cdef struct Order:
     int64_t amend_us        # when a pending amendment takes effect, or NEVER
     int64_t amend_lots
     int64_t amends          # number of amendments
+    int64_t move_ticks      # price that the pending amendment gives it; 0 if it only lowers the quantity
+    int64_t more_lots       # lots that it adds; they count among the open lots of its side
+    int64_t moves           # number of amendments of the price that were sent
+    int64_t move_turn       # the pending one's number among those of all orders
     double ahead_lots       # queue position in order steps, as estimated by a queue model
     int64_t level_lots      # displayed at its price after the last update
     int64_t printed_lots    # printed against it at its price since the last book event

@@ -7,7 +7,8 @@ The types of rows that are used, and their fields:
 
 - ``start {symbol, run_id, venue?, base_asset, quote_asset, initial_inventory?, knobs?}``
 - ``intent {action, client_id, side, price, qty, kind, replaces?}`` of a place or a replace: an order that may be open
-- ``ack {action: amend, client_id, order_id, qty}``: the order has that quantity; its intent and reject change nothing
+- ``ack {action: amend, client_id, order_id, qty}``: the order has that quantity, with ``price`` also that price; its
+  intent and reject change nothing
 - ``ack {action, client_id, order_id}``, ``reject {action, client_id, code, message}``: it is open, or was never open
 - ``fill``: an execution, booked once by its trade id, over all logs
 - ``transfer {asset, amount, source}``: an amount that came into the account without a trade, or went
@@ -273,8 +274,10 @@ class AuditBooks:
         if order.status in (PENDING, REJECTED):
             order.status = NEW
         if row["action"] == "amend":
-            order.qty = row["qty"]
-            if order.is_open and order.booked_e8 >= e8(order.qty):
+            order.qty, order.price = row["qty"], row.get("price", order.price)
+            if order.status == FILLED and order.booked_e8 < e8(order.qty):
+                order.status = PARTIAL
+            elif order.is_open and order.booked_e8 >= e8(order.qty):
                 order.status = FILLED
         self._touch(order, row, changes)
 

@@ -248,15 +248,15 @@ class Gateway:
         else:
             self._states.want_cancel(order)
 
-    def amend(self, order_id: int, qty: str) -> None:
-        """To *qty* in all, in its place; as soon as the order is known to be open."""
+    def amend(self, order_id: int, qty: str, price: str = "") -> None:
+        """To *qty* in all, in its place; as soon as the order is known to be open. With a *price*, there, or not."""
         order = self._orders.get(order_id)
         if order is None or order.ended:
             return
-        if order.doubt is Doubt.PLACE or order.state is OrderState.PENDING_NEW:
+        if not price and (order.doubt is Doubt.PLACE or order.state is OrderState.PENDING_NEW):
             order.amend_wanted = qty
         else:
-            self._amend(order, qty)
+            self._amend(order, qty, price)
             self._act_soon()
 
     def replace(self, old_id: int, new_id: int, side: int, price: str, qty: str, kind: str) -> None:
@@ -473,20 +473,22 @@ class Gateway:
             return unsent(f"the audit log cannot be written: {self._audit.failure}")
         return None
 
-    def _amend(self, order: LiveOrder, qty: str) -> None:
+    def _amend(self, order: LiveOrder, qty: str, price: str = "") -> None:
         """If it cannot be sent, report that it failed."""
-        reason = self._no_amendment(order, qty)
+        reason = self._no_amendment(order, qty, price)
         if reason:
             self._states.amend_denied(order, self._clock.now_us(), reason)
             return
-        seq = self._audit.append("intent", action="amend", client_id=order.client_id, qty=qty)
-        self._states.amending(order, qty)
+        terms = {"qty": qty, "price": price} if price else {"qty": qty}
+        seq = self._audit.append("intent", action="amend", client_id=order.client_id, **terms)
+        self._states.amending(order, qty, price)
         self._leave(seq, (order,), self._sender.amend)
 
-    def _no_amendment(self, order: LiveOrder, qty: str) -> Refusal | None:
+    def _no_amendment(self, order: LiveOrder, qty: str, price: str) -> Refusal | None:
         if order.state is not OrderState.LIVE:
             return unsent("the order is not known to be open, or a request for it is pending")
-        return self._unable() or self._limits.refusal(("REQUEST_WEIGHT",)) or self._filters.no_amendment(order, qty)
+        limits = self._limits.refusal() if price else self._limits.refusal(("REQUEST_WEIGHT",))
+        return self._unable() or limits or self._filters.no_amendment(order, qty, price)
 
     def _reason(
         self, side: int, price: str, qty: str, kind: str, replaces: LiveOrder | None = None, *, reduces: bool = False

@@ -50,8 +50,10 @@ class OrderListener:
 
     def cancel_failed(self, order_id: int, us: int, code: int) -> None: ...
 
-    def amended(self, order_id: int, us: int, qty: str) -> None:
-        """An order has the smaller total quantity *qty*; if this is filled already, it has ended."""
+    def amended(self, order_id: int, us: int, qty: str, price: str = "", exchange_us: int = 0) -> None:
+        """An order has the total quantity *qty*; if this is filled already, it has ended. With a *price* it was moved
+        there, at *exchange_us* by the exchange's clock.
+        """
 
     def amend_failed(self, order_id: int, us: int, refusal: Refusal) -> None: ...
 
@@ -204,9 +206,10 @@ class OrderReports:
             case CancelFailed(code=code):
                 self._audit.append("reject", action="cancel", **client, code=code, message="")
                 return lambda listener: listener.cancel_failed(own_id, us, code)
-            case Amended(qty=qty):
-                self._audit.append("ack", action="amend", **both, qty=qty)
-                return lambda listener: listener.amended(own_id, us, qty)
+            case Amended(qty=qty, price=price):
+                self._audit.append("ack", action="amend", **both, qty=qty, **({"price": price} if price else {}))
+                since_us = order.exchange_us
+                return lambda listener: listener.amended(own_id, us, qty, price, since_us)
             case AmendFailed(refusal=refusal):
                 self._audit.append("reject", action="amend", **client, code=refusal.code, message=refusal.message)
                 return lambda listener: listener.amend_failed(own_id, us, refusal)

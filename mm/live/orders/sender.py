@@ -43,7 +43,9 @@ class OrderSender:
         if order.ended or order.cancelling:
             self._states.amend_refused(order, qty, order.us, unsent("the order has ended, or is being cancelled"))
             return
-        stamp_ms = self._primary.request(*self._venue.amend(order, qty), partial(self._amended, order, qty))
+        terms = order.amends, qty
+        call = self._venue.amend(order, qty, order.amend_price)
+        stamp_ms = self._primary.request(*call, partial(self._amended, order, terms))
         order.amend_until_ms = stamp_ms + self._window_ms
 
     def unsent(self, order: LiveOrder, us: int, why: str) -> None:
@@ -93,8 +95,11 @@ class OrderSender:
             self._states.refused(order, answer.us, answer.refusal)
         self._answered("place", answer)
 
-    def _amended(self, order: LiveOrder, qty: str, answer: ApiAnswer) -> None:
-        if answer.outcome is Outcome.DONE:
+    def _amended(self, order: LiveOrder, terms: tuple[int, str], answer: ApiAnswer) -> None:
+        number, qty = terms
+        if number != order.amends:  # its outcome is known, and another has followed
+            pass
+        elif answer.outcome is Outcome.DONE:
             self._states.amended(order, qty, self._venue.amended(answer))
         elif answer.outcome is Outcome.UNKNOWN:
             self._states.amend_unknown(order, qty, judged=answer.why is Why.CLOCK)

@@ -9,9 +9,9 @@ is ordered steps: what to send (`Ask`, `Fetch`, `Resend`) and what to report (`A
   fills add up to the executed quantity of the exchange; until then its trades are fetched.
 - An order with an unknown outcome is UNKNOWN until the exchange was queried. "No such order" proves that a request
   failed only once it can no longer arrive (`proves_absence`), or has arrived and was refused for its timestamp.
-- An amendment only lowers the quantity, at the same queue position: an order with a smaller quantity at the exchange
-  was amended; one with the full quantity was not, once a query proves that the request can no longer arrive. The order
-  is open meanwhile, and can be cancelled at any time.
+- An amendment lowers the quantity at the same queue position, or, of a contract, changes the price and quantity: an
+  order with these terms at the exchange was amended; one without them was not, once a query proves that the request can
+  no longer arrive. The order is open meanwhile, with the worse of both terms, and can be cancelled at any time.
 - An order that was presumed gone and reappears is cancelled, and its fills are booked as fills of an earlier run.
 """
 
@@ -130,8 +130,9 @@ class OrderStates:
     def amend_denied(self, order: LiveOrder, us: int, refusal: Refusal) -> None:
         self._steps.append(AmendFailed(order, us, refusal))
 
-    def amending(self, order: LiveOrder, qty: str) -> None:
-        order.amend_qty, order.state = qty, OrderState.PENDING_AMEND
+    def amending(self, order: LiveOrder, qty: str, price: str = "") -> None:
+        order.amend_qty, order.amend_price, order.state = qty, price, OrderState.PENDING_AMEND
+        order.amends += 1
 
     # answers
 
@@ -175,8 +176,9 @@ class OrderStates:
     def amend_refused(self, order: LiveOrder, qty: str, us: int, refusal: Refusal) -> None:
         if order.amend_qty != qty:
             return
+        moves = order.amend_price
         self._amend_failed(order, us, refusal)
-        if refusal.why in OF_THE_ORDER and not order.ending:
+        if (refusal.why in OF_THE_ORDER or (moves and refusal.why is Why.CROSSES)) and not order.ending:
             self._steps.append(Ask(order))
 
     def amend_unknown(self, order: LiveOrder, qty: str, *, judged: bool = False) -> None:
@@ -187,8 +189,8 @@ class OrderStates:
             self._steps.append(Ask(order))
 
     def amended(self, order: LiveOrder, qty: str, seen: OrderSeen) -> None:
-        """Without the new quantity the response is inconclusive."""
-        self.seen(seen)
+        """Without the new terms the response is inconclusive."""
+        self.seen(seen, moved=True)
         self.amend_unknown(order, qty)
 
     def amend_shown(self, order: LiveOrder, us: int, query_ms: int) -> bool:
@@ -204,7 +206,7 @@ class OrderStates:
         self._steps.append(AmendFailed(order, us, refusal))
 
     def _amend_over(self, order: LiveOrder) -> None:
-        order.amend_qty, order.amend_doubt = "", False
+        order.amend_qty, order.amend_price, order.amend_doubt = "", "", False
         if order.state is OrderState.PENDING_AMEND:
             order.state = OrderState.LIVE
 
@@ -217,11 +219,18 @@ class OrderStates:
     # information about orders
 
     def seen(
-        self, seen: OrderSeen, fill: AccountFill | None = None, *, answers: bool = False, firm: bool = False
+        self,
+        seen: OrderSeen,
+        fill: AccountFill | None = None,
+        *,
+        answers: bool = False,
+        moved: bool = False,
+        firm: bool = False,
     ) -> None:
         """Without effect if the order is not ours; *answers*: it responds to an `Ask`.
 
         Args:
+            moved: Whether it is the response to an amendment.
             firm: Whether the query was sent after the order had ended here, so that the answer cannot be outdated.
         """
         order = self.by_client.get(seen.client_id) or self._by_exchange.get(seen.exchange_id)
@@ -231,13 +240,17 @@ class OrderStates:
         ending = seen.state if seen.state in ENDS else None
         order.exchange_us = seen.exchange_us or order.exchange_us
         if seen.exchange_us and ending is not OrderState.REJECTED:
-            left_e8 = 0 if ending else max((seen.qty_e8 or order.qty_e8) - seen.executed_e8, 0)
+            left_e8 = 0 if ending else max((seen.qty_e8 or order.most_e8) - seen.executed_e8, 0)
             self._steps.append(InBook(order, seen.exchange_us, left_e8))
         if not order.ended and ending is OrderState.REJECTED:
             self._reject(order, seen.us, self._inferred(Why.OTHER, "rejected by the matching engine"))
             return
         new = not order.ended and self._accept(order, seen)
-        if 0 < seen.qty_e8 < order.qty_e8 and not order.ended:
+        if order.order_id == EARLIER and seen.qty_e8 > order.qty_e8 and not order.ended:
+            order.qty = short_text(seen.qty_e8)  # moved by a request whose answer is not in the log
+        if not order.ended and self._has_moved(order, seen, current=moved):
+            self._move(order, seen)
+        elif 0 < seen.qty_e8 < order.qty_e8 and not order.ended and not (order.amend_price or order.moved_us):
             self._lower(order, seen)
         if fill:
             self._book(order, fill)
@@ -312,6 +325,18 @@ class OrderStates:
             self._amend_over(order)
         self._steps.append(Amended(order, seen.us, order.qty))
 
+    def _has_moved(self, order: LiveOrder, seen: OrderSeen, *, current: bool) -> bool:
+        """Return whether an order has the terms of its amendment; unless *current*, they may be those of long ago."""
+        if not order.amend_price or (seen.price_e8, seen.qty_e8) != (e8(order.amend_price), e8(order.amend_qty)):
+            return False
+        return current or seen.exchange_us > order.moved_us
+
+    def _move(self, order: LiveOrder, seen: OrderSeen) -> None:
+        order.price, order.qty = order.amend_price, order.amend_qty
+        order.moved_us = max(order.moved_us, seen.exchange_us, 1)
+        self._amend_over(order)
+        self._steps.append(Amended(order, seen.us, order.qty, order.price))
+
     def _book(self, order: LiveOrder, fill: AccountFill) -> None:
         mark = trade_mark(fill)
         known = self._booked.setdefault(fill.trade_id, mark) or mark  # 0: only its id is known
@@ -323,9 +348,9 @@ class OrderStates:
         order.booked_e8 += e8(fill.qty)
         if fill.trade_id > order.counts_after and fill.trade_id not in self._earlier:
             self._steps.append(Booked(order, EARLIER if order.ended else order.order_id, fill))
-        if order.booked_e8 > order.qty_e8:
+        if order.booked_e8 > order.most_e8:
             self._steps.append(Contradiction(order, f"{order.booked_e8} of {order.qty_e8} e-8 are filled"))
-        if order.booked_e8 >= order.qty_e8 and not order.ended:
+        if order.booked_e8 >= order.most_e8 and not order.ended:
             self._end(order, OrderState.FILLED, order.booked_e8)
 
     def _is_open(self, order: LiveOrder) -> None:
@@ -359,6 +384,9 @@ class OrderStates:
         if order.booked_e8 < order.executed_e8:
             self._steps.append(Fetch(order))
         elif order.ending is not None:
+            if order.ending is OrderState.FILLED and (order.amend_price or order.booked_e8 < order.qty_e8):
+                order.qty = short_text(order.booked_e8)  # its amendment, or a part of it, was not done
+                self._steps.append(Amended(order, order.us, order.qty))
             self._finish(order, order.ending)
             if order.ending is not OrderState.FILLED:
                 self._steps.append(Closed(order, order.us, order.ending.value))
@@ -373,7 +401,7 @@ class OrderStates:
     def _finish(self, order: LiveOrder, end: OrderState) -> None:
         order.state, order.doubt = end, Doubt.NONE
         order.cancelling = order.cancel_wanted = order.amend_doubt = False
-        order.amend_qty = order.amend_wanted = ""
+        order.amend_qty = order.amend_price = order.amend_wanted = ""
         self.ends += 1
         self.open.pop(order.client_id, None)
         self._ended.append(order.client_id)

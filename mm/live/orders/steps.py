@@ -85,11 +85,12 @@ class CancelFailed(NamedTuple):
 
 
 class Amended(NamedTuple):
-    """The order has the smaller quantity *qty*; if this is booked already, it has ended."""
+    """The order has the quantity *qty* (if this is booked already, it has ended), and *price* if that changed."""
 
     order: LiveOrder
     us: int
     qty: str
+    price: str = ""
 
 
 class AmendFailed(NamedTuple):

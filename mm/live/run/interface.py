@@ -139,7 +139,7 @@ class InterfaceGateway:
     def cancel(self, order_id: int) -> None:
         self._work.put_nowait(partial(self._cancel, order_id))
 
-    def amend(self, order_id: int, qty: str) -> None:  # noqa: ARG002 - the protocol's
+    def amend(self, order_id: int, qty: str, price: str = "") -> None:  # noqa: ARG002 - the protocol's
         refusal = Refusal(-1, "no amendments")
         asyncio.get_running_loop().call_soon(self.trader.amend_failed, order_id, self._clock(), refusal)
 

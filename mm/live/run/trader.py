@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _Given = TypeVar("_Given")
 _Found = TypeVar("_Found")
 Message = tuple[str, int, int, int, int, str]
-"""``place``, ``cancel`` or ``amend``, order id, side, ticks, lots (for an amendment: in total), kind."""
+"""``place``, ``cancel``, ``amend`` or ``move``, order id, side, ticks, lots (of the last two: in total), kind."""
 
 OF_RULES = frozenset(
     ("min_notional", "max_notional", "quantity_out_of_range", "quantity_below_step", "price_out_of_band")
@@ -60,7 +60,7 @@ class OrderGateway(Protocol):
 
     def cancel(self, order_id: int) -> None: ...
 
-    def amend(self, order_id: int, qty: str) -> None: ...
+    def amend(self, order_id: int, qty: str, price: str = "") -> None: ...
 
     def replace(self, old_id: int, new_id: int, side: int, price: str, qty: str, kind: str) -> None: ...
 
@@ -351,10 +351,14 @@ class Trader(OrderListener):
         """A cancel directly followed by an order of its side is sent as one replacement."""
         gateway, at, count = self._gateway, 0, len(messages)
         while at < count:
-            action, order_id, side, _, lots, _ = messages[at]
+            action, order_id, side, ticks, lots, _ = messages[at]
             at += 1
             if action == "amend":
                 gateway.amend(order_id, short_text(lots * self._grid.lot_e8))
+            elif action == "move":
+                action, price = "amend", short_text(ticks * self._grid.tick_e8)
+                self._market.moving(order_id, ticks, lots)
+                gateway.amend(order_id, short_text(lots * self._grid.lot_e8), price)
             elif action == "place":
                 gateway.place(order_id, *self._terms(messages[at - 1]))
             elif at < count and messages[at][0] == "place" and messages[at][2] == side:
@@ -418,12 +422,16 @@ class Trader(OrderListener):
         self._engine.open_again(order_id)
         self._log.warning("cancel_failed", order_id=order_id, code=code, at_us=us)
 
-    def amended(self, order_id: int, us: int, qty: str) -> None:
-        self._engine.amended(order_id, us, e8(qty) // self._grid.lot_e8)
+    def amended(self, order_id: int, us: int, qty: str, price: str = "", exchange_us: int = 0) -> None:
+        if price:
+            self._correct(self._market.moved(order_id, exchange_us))
+        ticks = self._grid.ticks(price) if price else 0
+        self._engine.amended(order_id, us, e8(qty) // self._grid.lot_e8, ticks)
 
     def amend_failed(self, order_id: int, us: int, refusal: Refusal) -> None:
         """An amendment that the exchange refuses for the order's sake is not retried."""
-        self._engine.amend_failed(order_id, refusal.why not in OF_THE_LIMITS)
+        self._correct(self._market.moved_not(order_id))
+        self._engine.amend_failed(order_id, refusal.why not in OF_THE_LIMITS, reason_of(refusal, 1))
         self._log.info("amend_failed", order_id=order_id, code=refusal.code, message=refusal.message, at_us=us)
 
     def untraded(self) -> None:

@@ -119,6 +119,7 @@ class SpotVenue(OrderRequests):
     """The requests and answers of a symbol: a `SymbolVenue`."""
 
     can_replace = can_amend = True
+    can_move = False
     contract = None
     routes = OrderRoutes(
         PLACE, CANCEL, CANCEL_ALL, ORDER_STATUS, OPEN_ORDERS, MY_TRADES, OPEN_ORDERS._replace(weight=80)
@@ -133,7 +134,7 @@ class SpotVenue(OrderRequests):
         which: RequestParams = {"cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": old.exchange_id}
         return REPLACE_ORDER, {**self._terms(new), **which}
 
-    def amend(self, order: LiveOrder, qty: str) -> Call:
+    def amend(self, order: LiveOrder, qty: str, price: str = "") -> Call:  # noqa: ARG002 - the protocol's
         which = self._of(order.exchange_id)
         return AMEND_ORDER, which | {"newClientOrderId": order.client_id, "newQty": qty}
 

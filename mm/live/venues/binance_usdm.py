@@ -1,8 +1,8 @@
 """Binance USD-M perpetuals: routes, weights, requests, and what their answers and user events say.
 
 Orders go by the WebSocket API, which lacks most queries: these are sent by REST. Events of the account come over a
-stream of their own (`usdm_connection`). Nothing here replaces an order, and a modified one loses its
-place in the queue.
+stream of their own (`usdm_connection`). Nothing here replaces an order; a modified one keeps its ids, and goes to the
+end of the queue.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -76,7 +76,7 @@ _WIRE_TYPES: Mapping[str, RequestParams] = {
 }
 
 PLACE = Route("order.place", "POST", "/fapi/v1/order", 0, counted=True, stamped_once=True)
-MODIFY = Route("order.modify", "PUT", "/fapi/v1/order", counted=True, stamped_once=True)
+MODIFY = Route("order.modify", "PUT", "/fapi/v1/order", 0, counted=True, stamped_once=True)
 CANCEL = Route("order.cancel", "DELETE", "/fapi/v1/order")
 ORDER_STATUS = Route("order.status", "GET", "/fapi/v1/order")
 ACCOUNT_STATUS = Route("v2/account.status", "GET", "/fapi/v3/account", 5)
@@ -150,6 +150,7 @@ class UsdmVenue(OrderRequests):
     """The requests and answers of a symbol: a `SymbolVenue`, and its `contract`."""
 
     can_replace = can_amend = False
+    can_move = True
     income_page, countdown_ms, span_us = INCOMES, COUNTDOWN_MS, 7 * 86_400 * US_PER_S
     routes = OrderRoutes(
         PLACE, CANCEL, CANCEL_ALL, ORDER_STATUS, OPEN_ORDERS, USER_TRADES, OPEN_ORDERS._replace(weight=40)
@@ -169,10 +170,10 @@ class UsdmVenue(OrderRequests):
             f"{self._symbol}: {old.client_id} cannot be replaced by {new.client_id} in one request"
         )
 
-    def amend(self, order: LiveOrder, qty: str) -> Call:
-        """To *qty* in all; the order goes to the end of its queue, and keeps its ids."""
+    def amend(self, order: LiveOrder, qty: str, price: str = "") -> Call:
+        """To *qty* in all, at *price*; the order goes to the end of its queue, and keeps its ids."""
         which = self._of(order.exchange_id) | {"side": SIDE_NAMES[order.side]}
-        return MODIFY, which | {"quantity": qty, "price": order.price}
+        return MODIFY, which | {"quantity": qty, "price": price or order.price}
 
     # queries
 

@@ -36,9 +36,11 @@ class _Body(msgspec.Struct):
 class ContractChecks(OrderChecks):
     """The checks of a contract's orders; their band is around the mark price."""
 
-    def no_amendment(self, order: LiveOrder, qty: str) -> Refusal | None:  # noqa: ARG002 - the protocol's
+    def no_amendment(self, order: LiveOrder, qty: str, price: str = "") -> Refusal | None:
         """A modified order goes to the end of its queue, so none is lowered in its place."""
-        why = f"{self.instrument.symbol}: a modified order loses its place, so none is amended"
+        if price:
+            return self.refusal(order.side, price, qty, order.kind, ())
+        why = f"{self.instrument.symbol}: a modified order loses its place, so none is amended at its price"
         return Refusal(0, why, Why.AMENDMENT)
 
 

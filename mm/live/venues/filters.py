@@ -47,11 +47,13 @@ class OrderChecks:
         highs_e8 = [high for high in (limits.max_price_e8, average_e8 * up // E8) if high]
         return low_e8, min(highs_e8, default=0)
 
-    def no_amendment(self, order: LiveOrder, qty: str) -> Refusal | None:
+    def no_amendment(self, order: LiveOrder, qty: str, price: str = "") -> Refusal | None:
         """To *qty* in total; None if no reason is known."""
         filters = self.instrument.filters
         _, qty_e8, why = self._terms(order.price, qty, order.kind)
-        if not filters.amend_allowed:
+        if price:
+            why = f"{self.instrument.symbol}: no order is moved to another price here"
+        elif not filters.amend_allowed:
             why = f"{self.instrument.symbol}: orders are not amended here (amendAllowed)"
         elif not why and not order.booked_e8 < qty_e8 < order.qty_e8:
             booked, most = short_text(order.booked_e8), short_text(order.qty_e8)

@@ -18,7 +18,7 @@ class OrderState(Enum):
     """Its intent is written; no response yet."""
     LIVE = "LIVE"
     PENDING_AMEND = "PENDING_AMEND"
-    """It is open, with the quantity before or after an amendment."""
+    """It is open, with the terms before or after an amendment."""
     PENDING_CANCEL = "PENDING_CANCEL"
     PENDING_REPLACE = "PENDING_REPLACE"
     UNKNOWN = "UNKNOWN"
@@ -52,6 +52,8 @@ class LiveOrder:
         judged: Whether the request has arrived and was refused for its timestamp: it cannot arrive later.
         ending: The final state reported by the exchange; it is applied when the fills are complete.
         amend_wanted: Quantity to which to amend it as soon as it is known to be open; empty for none.
+        amend_price: Price of an amendment in flight, if that changes too; else empty.
+        moved_us: Since when it has its price, by the exchange's clock, in µs; 0 for the price that it was placed at.
         exchange_us: Since when it has been as last reported, by the exchange's clock, in µs; 0 if unknown.
     """
 
@@ -78,6 +80,9 @@ class LiveOrder:
     cancels: int = 0
     amend_wanted: str = ""
     amend_qty: str = ""
+    amend_price: str = ""
+    amends: int = 0
+    moved_us: int = 0
     amend_until_ms: int = 0
     amend_doubt: bool = False
     leaving: bool = False
@@ -96,6 +101,11 @@ class LiveOrder:
     @property
     def qty_e8(self) -> int:
         return e8(self.qty)
+
+    @property
+    def most_e8(self) -> int:
+        """Its quantity, or that of an amendment in flight if this is more."""
+        return max(self.qty_e8, e8(self.amend_qty)) if self.amend_qty else self.qty_e8
 
     def proves_absence(self, query_ms: int) -> bool:
         """A query of timestamp *query_ms* that found no order proves that there will be none.
@@ -119,3 +129,4 @@ class OrderSeen(NamedTuple):
     us: int
     qty_e8: int = 0
     exchange_us: int = 0
+    price_e8: int = 0

@@ -37,7 +37,8 @@ class UsdmOrderEntry(OrderAnswer, gc=False):
 
     def seen(self, us: int) -> OrderSeen:
         quantities = self.executedQty, self.origQty
-        return order_seen(self.clientOrderId, self.orderId, self.status, quantities, us, self.updateTime)
+        found = order_seen(self.clientOrderId, self.orderId, self.status, quantities, us, self.updateTime)
+        return found._replace(price_e8=e8(self.price or "0"))
 
     def listed(self, us: int) -> ListedOrder:
         kind = _KINDS.get(self.timeInForce, self.type) if self.type == "LIMIT" else self.type
@@ -266,7 +267,11 @@ class ListenKey(Struct, gc=False):
 class OrderUpdate(OrderReport, gc=False):
     """The order of an ``ORDER_TRADE_UPDATE``."""
 
+    p: str = "0"
     rp: str = "0"
+
+    def seen(self, client_id: str, us: int) -> OrderSeen:
+        return super().seen(client_id, us)._replace(price_e8=e8(self.p))
 
     @property
     def client_ids(self) -> tuple[str, str]:

@@ -246,8 +246,8 @@ class OrderFilters(Protocol):
     def bounds_e8(self, side: int) -> tuple[int, int]:
         """Lowest and highest price, in 1e-8; 0 for no bound."""
 
-    def no_amendment(self, order: LiveOrder, qty: str) -> Refusal | None:
-        """To *qty* in all; None if no reason is known."""
+    def no_amendment(self, order: LiveOrder, qty: str, price: str = "") -> Refusal | None:
+        """To *qty* in all, and to *price* if one is given; None if no reason is known."""
 
 
 class SymbolTerms(Protocol):
@@ -314,11 +314,13 @@ class SymbolVenue(Protocol):
     Attributes:
         can_replace: Whether one request cancels an order and sends another, or does neither.
         can_amend: Whether the quantity of an order can be lowered in its place.
+        can_move: Whether one request gives an order another price.
         span_us: The longest time that an answer without a trade id covers, µs; 0 for no bound.
     """
 
     can_replace: bool
     can_amend: bool
+    can_move: bool
     page: int
     span_us: int
 
@@ -333,8 +335,8 @@ class SymbolVenue(Protocol):
     def replace(self, old: LiveOrder, new: LiveOrder) -> Call:
         """If *old* cannot be cancelled, nothing is placed."""
 
-    def amend(self, order: LiveOrder, qty: str) -> Call:
-        """To *qty* in all, in its place; its client id stays."""
+    def amend(self, order: LiveOrder, qty: str, price: str) -> Call:
+        """To *qty* in all, in its place; with a *price*, there. Its client id stays."""
 
     def cancel(self, order: LiveOrder) -> Call: ...
 

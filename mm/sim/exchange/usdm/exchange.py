@@ -350,14 +350,14 @@ class UsdmExchange(Exchange):
     def _move(self, order: UserOrder, new: Modification) -> UserOrder:
         _, ticks, lots, price_match = new
         left_lots = lots - order.filled_lots - order.prevented_lots
-        kind, stp = _KINDS[order.request.time_in_force], STP_MODES.index(order.request.stp)
+        kind, stp = _KINDS[order.request.time_in_force], STP_MODES.index("NONE")
         core_id = self._core.replace(self.now_us, order.core_id, ticks, left_lots, kind, stp)
         if core_id == WOULD_CROSS:
             self._drain(self.users.new_name())
             raise self._would_take()
         self.users.moved(order, core_id)
         order.moves.append((self.now_us, order.request.ticks, order.lots))
-        order.request = replace(order.request, ticks=ticks, price_match=price_match)
+        order.request = replace(order.request, ticks=ticks, price_match=price_match, stp="NONE")
         order.lots, order.left_lots = lots, left_lots
         self.settlement.moving = order
         self._drain()

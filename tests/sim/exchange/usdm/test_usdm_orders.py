@@ -21,6 +21,15 @@ def refused(code: int, act: Callable[..., Any], *arguments: Any, **more: Any) ->
     assert caught.value.code == code
 
 
+def test_a_modified_order_has_no_self_trade_prevention() -> None:
+    """It is NONE from then on, whatever it was: the order trades with its own account."""
+    pit = Pit()
+    pit.limit(ALICE, SELL, 10_000, 1_000)
+    bid = pit.limit(ALICE, BUY, 9_990, 1_000, stp="EXPIRE_TAKER")
+    moved = pit.modify(ALICE, bid, 10_000, 1_000)
+    assert (moved.status, moved.request.stp) == ("FILLED", "NONE")
+
+
 def test_an_order_needs_its_margin_and_no_more() -> None:
     """At 20 times, 10⁶ are margin for 20·10⁶: 200,000 at 100."""
     pit = Pit()

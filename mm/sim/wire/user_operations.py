@@ -142,6 +142,25 @@ def _filters(call: Call) -> Json:
     return {"exchangeFilters": [], "symbolFilters": call.exchange.rules.filters(), "assetFilters": []}
 
 
+def _none(_: Call) -> list[Json]:
+    return []
+
+
+def _no_list(_: Call) -> Json:
+    raise ApiError(-2013, "Order list does not exist.")
+
+
+def _unknown_list(_: Call) -> Json:
+    raise ApiError(-2011, "Unknown order sent.")
+
+
+def _refuse(what: str) -> Callable[[Call], Json]:
+    def run(_: Call) -> Json:
+        raise api_error.invalid_message(f"{what} orders are not supported for this symbol.")
+
+    return run
+
+
 def _test_weight(given: Any) -> int:
     return 20 if given.get("computeCommissionRates") == "true" else 1
 
@@ -154,6 +173,18 @@ _ORDER = (
 _WHICH = "symbol! orderId origClientOrderId"
 _REPLACED = "cancelReplaceMode cancelNewClientOrderId cancelOrigClientOrderId cancelOrderId cancelRestrictions"
 _AMEND, _MATCHES = "order.amend.keepPriority", "symbol! preventedMatchId orderId fromPreventedMatchId limit"
+_LIST, _ALLOCATIONS = "listClientOrderId orderListId", "symbol! startTime endTime fromAllocationId limit orderId"
+_LEG = "Type Side ClientOrderId IcebergQty Price StopPrice TrailingDelta TimeInForce StrategyId StrategyType Quantity"
+_LEGS = " ".join(
+    (
+        "symbol! side quantity newOrderRespType selfTradePreventionMode price stopPrice stopLimitPrice",
+        "stopLimitTimeInForce stopClientOrderId limitClientOrderId listClientOrderId",
+        *(f"{leg}{name}" for leg in ("above", "below", "working", "pending") for name in _LEG.split()),
+        *(f"pending{leg}{name}" for leg in ("Above", "Below") for name in _LEG.split()),
+    )
+)
+"""All parameters of an order list, whose symbols allow none."""
+_LISTS = {"order/oco": "", "orderList/oco": "OCO", "orderList/oto": "OTO", "orderList/otoco": "OTOCO"}
 _signed = partial(Operation, signed=True)
 USER_OPERATIONS = (
     _signed("POST order", "order.place", _place, _ORDER, counts_orders=True),
@@ -186,4 +217,15 @@ USER_OPERATIONS = (
     ),
     _signed("GET rateLimit/order", "account.rateLimits.orders", _order_counts, "", 40),
     _signed("GET myFilters", "myFilters", _filters, "symbol!", 40),
+    _signed("GET orderList", "orderList.status", _no_list, "origClientOrderId orderListId", 4),
+    _signed("GET allOrderList", "allOrderLists", _none, "fromId startTime endTime limit", 20),
+    _signed("GET openOrderList", "openOrderLists.status", _none, "", 6),
+    _signed("GET myAllocations", "myAllocations", _none, _ALLOCATIONS, 20),
+    _signed("DELETE orderList", "orderList.cancel", _unknown_list, f"symbol! {_LIST} newClientOrderId"),
+    *(
+        _signed(f"POST {path}", what and f"orderList.place.{what.lower()}", _refuse(what or "OCO"), _LEGS)
+        for path, what in _LISTS.items()
+    ),
+    _signed("POST sor/order", "sor.order.place", _refuse("SOR"), _ORDER),
+    _signed("POST sor/order/test", "sor.order.test", _refuse("SOR"), f"{_ORDER} computeCommissionRates"),
 )

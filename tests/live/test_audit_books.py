@@ -90,6 +90,12 @@ def test_order_is_open_until_its_end_is_logged(
     assert row[1] == (5 if ACK in rows or AMENDED in rows or any(kind == "fill" for kind, _ in rows) else None)
 
 
+def test_end_of_an_order_that_is_no_longer_known_changes_nothing(tmp_path: Path) -> None:
+    """The oldest ended ones are dropped, and the exchange may tell an end once more."""
+    log_of(tmp_path, "r1", placed("a"), ACK, ("cancel", {"client_id": "z", "order_id": 9, "status": "EXPIRED"}))
+    assert [order.client_id for order in books_of(tmp_path).open_orders()] == ["a"]
+
+
 def test_position_continues_over_restarts(tmp_path: Path) -> None:
     """The initial inventory of the latest run plus the fills of all runs, each trade once."""
     log_of(tmp_path, "r1", placed("a"), ACK, filled(1), initial_inventory="2")

@@ -33,7 +33,8 @@ class Exchange:
     def __init__(self):
         self.asked, self.refuses = [], 0
         self.clock = ExchangeClock(lambda: round(1e6 * asyncio.get_running_loop().time()))
-        self.limits, self.venue = OrderLimits(), UsdmAccount()
+        self.limits = OrderLimits(None, lambda: asyncio.get_running_loop().time())
+        self.venue = UsdmAccount()
         self.api = self.rest = self
 
     def request(self, route, parameters, done):
@@ -64,8 +65,11 @@ class Told(OrderListener):
         self.positions.append(found)
 
 
-def watched(seconds, *, refuses=0, called_s=None, **contract):
-    """Return the exchange and what was told while a watch ran for some time, and was ended."""
+def watched(seconds, *, refuses=0, called_s=None, blocked=None, **contract):
+    """Return the exchange and what was told while a watch ran for some time, and was ended.
+
+    *blocked* is when the exchange blocks requests, and for how long.
+    """
 
     async def main():
         exchange, told = Exchange(), Told()
@@ -76,6 +80,8 @@ def watched(seconds, *, refuses=0, called_s=None, **contract):
         run = replace(run_of(), contract=Contracts(**contract))
         watch = ContractWatch(UsdmVenue("SIMUSDT"), exchange, run, reports, QuietLog())
         watch.begin(tasks, GRID)
+        if blocked:
+            asyncio.get_running_loop().call_later(blocked[0], exchange.limits.hold_off, blocked[1])
         if called_s:
             asyncio.get_running_loop().call_later(called_s, watch.margin_called)
         await asyncio.sleep(seconds)
@@ -121,6 +127,15 @@ def test_margin_call_is_looked_into_at_once():
     exchange, _ = watched(7.9, called_s=3.3)
     assert exchange.times("account.status") == [0, 3.3, 5.3]
     assert exchange.times("position") == [0, 2, 3.3, 5.3, 7.3]
+
+
+def test_nothing_is_asked_for_while_the_exchange_blocks_requests():
+    """Neither position nor margin: a request in that time makes it longer. Both are asked for at its end."""
+    exchange, _ = watched(61, blocked=(9.0, 30.0), max_margin_ratio="0.5")
+    times = exchange.times("position")
+    assert [at_s for at_s in times if 12.1 < at_s < 38.9] == []
+    assert any(39 <= at_s < 43 for at_s in times)
+    assert exchange.times("account.status") == times
 
 
 def rows_of(seen, monkeypatch):

@@ -222,6 +222,14 @@ def test_unanswered_amendment_is_queried_until_it_cannot_arrive() -> None:
     assert (one.state, one.qty) == (OrderState.LIVE, "2")
 
 
+def test_query_of_an_order_whose_amendment_is_in_no_doubt_ends_none() -> None:
+    """Its own answer is under way."""
+    states, one = amended()
+    assert states.amend_shown(one, US, query_ms=99_999)
+    assert list(states.take()) == []
+    assert one.state is OrderState.PENDING_AMEND
+
+
 def test_late_amendment_is_detected_by_its_quantity() -> None:
     """Even after it was reported as failed."""
     states, one = amended()

@@ -42,6 +42,18 @@ def test_other_kind_of_market_has_the_published_addresses_and_its_own_levels(tmp
     assert (found.market, found.recorder.ws_url, found.recorder.snapshot_limit) == (USDM, given["ws_url"], 1_000)
 
 
+@pytest.mark.parametrize("market", MARKETS)
+def test_recording_of_another_market_has_no_page_of_its_own(tmp_path, market):
+    """The port of the page is that of the strategy's own market."""
+    own = Place(Source(symbol="AUSDT", data_root=tmp_path), Recorder(metrics_port=9_109), SPOT)
+    declared = {"symbol": "SIMUSDT", "market": market, "data_root": str(tmp_path / "leg")}
+    declared |= {"ws_url": "ws://127.0.0.1:6", "rest_url": "http://127.0.0.1:6"}
+    assert (
+        places_of(OtherMarkets(others=json.dumps({"other": declared})), own, PUBLISHED)["other"].recorder.metrics_port
+        == 0
+    )
+
+
 @pytest.mark.parametrize(
     ("declared", "why"),
     [

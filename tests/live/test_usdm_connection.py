@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from ssl import SSLCertVerificationError
 
 import msgspec
 import pytest
@@ -27,7 +28,7 @@ class FakeLink:
     async def open(self):
         self.world.opened.append(self.url)
         if self.world.refused and self.world.refused in self.url:
-            raise OSError("refused")
+            raise self.world.error
 
     def send(self, text):
         request = json.loads(text)
@@ -54,7 +55,7 @@ class World:
 
     def __init__(self):
         self.links, self.opened, self.sent, self.heard, self.by_rest = [], [], [], [], []
-        self.refused = ""
+        self.refused, self.error = "", OSError("refused")
         self.answers = {"userDataStream.start": {"status": 200, "result": {"listenKey": "key1"}}}
         clock = ExchangeClock(self.now_us)
         signer = Signer(Credentials("k", secret="s"), clock, 1_000)
@@ -90,11 +91,15 @@ class World:
         self.heard.append(kind)
 
 
-def play(story):
-    """Run *story* with a world on a virtual clock."""
+def play(story, refused=""):
+    """Run *story* with a world on a virtual clock; *refused* is the address that cannot be opened at first."""
 
     async def run():
         world = World()
+        world.refused = refused
+        if refused:
+            world.error = SSLCertVerificationError("of nobody known")
+            world.error.verify_message = "of nobody known"
         running = asyncio.create_task(world.connection.run())
         await asyncio.sleep(1)
         try:
@@ -119,6 +124,22 @@ def test_connection_is_up_with_api_and_stream():
         assert world.heard == ["up", "ORDER_TRADE_UPDATE"]
 
     play(story)
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_stream_with_a_certificate_of_nobody_known_ends_a_start_and_no_trade(before):
+    """In the middle of a trade somebody may be in between for a while: it tries on."""
+
+    async def story(world):
+        if before:
+            assert world.connection.up
+            world.refused, world.error = STREAMS, SSLCertVerificationError("of nobody known")
+            world.stream.abort()
+            await asyncio.sleep(5)
+        assert not world.connection.up
+        assert (world.connection.failure is None) == before
+
+    play(story, refused="" if before else STREAMS)
 
 
 def test_stream_that_cannot_be_opened_keeps_it_down():

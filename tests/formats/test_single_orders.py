@@ -11,7 +11,8 @@ from foreign_days import START_US, imported, write_csv
 from test_databento import BAD_TIME, HEAD, LAST, SNAPSHOT, es, record
 
 from day_files import defects_of
-from mm import load_day
+from mm import Quotes, backtest, load_day
+from mm.backtest.models import queue_orders
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import (
     ROW_CANCEL,
@@ -30,7 +31,19 @@ from mm.errors import BrokenFile, MMError, UsageError
 from mm.formats.order_export import export_orders, order_rows
 from simulation import simulate_day
 
+BOOK = [("B", 9_990), ("A", 10_010), ("B", 9_980), ("A", 10_020)]
 MADE = {"day": "20260105", "symbol": "SIMUSDT", "seed": 3}
+
+
+class Flicker:
+    """Quote beside the best prices and behind them in turn."""
+
+    def __init__(self):
+        self.away = 0
+
+    def quote(self, view):
+        self.away ^= 1
+        return Quotes(bids=[view.bid_ticks - self.away], asks=[view.ask_ticks + self.away])
 
 
 @pytest.fixture(scope="module")
@@ -365,3 +378,22 @@ def test_day_without_frames_is_the_same_market(busy, tmp_path):
     repair_day(bare, "R2", one.end_us + 1_000)
     assert check_day(bare).defects == []
     assert not bare.frames.exists()
+
+
+def test_orders_that_cross_before_an_auction_are_no_market(tmp_path):
+    """They rest until its print, which is named; nothing is sent meanwhile."""
+    auction, end = START_US + 60_000_000, START_US + 80_000_000
+    rows = [record(START_US, "A", side, price, 5, number) for number, (side, price) in enumerate(BOOK, 1)]
+    rows += [record(START_US + n * 1_000_000, "A", "B", 9_900 + n, 1, 100 + n) for n in range(1, 60)]
+    rows += [record(auction, "A", "B", 10_050, 9, 7), record(auction, "A", "A", 9_950, 9, 8)]
+    rows += [record(end, "T", "N", 10_000, 9, 0, 0), record(end, "C", "B", 10_050, 9, 7, 0)]
+    rows += [record(end, "C", "A", 9_950, 9, 8)]
+    rows += [record(end + n * 1_000_000, "C", "B", 9_900 + n, 1, 100 + n) for n in range(1, 60)]
+    report = es([write_csv(tmp_path / "x.csv", HEAD, rows)], tmp_path / "data")
+    assert any("1 executions are of nothing displayed" in how for how in report.read_as)
+    tape = load_day(DayFolder.at(report.days[0].path))
+    sent = backtest(tape, Flicker(), queue_orders(), initial_inventory=100, initial_cash=10**7).journal.orders
+    us = sent[sent[:, 2] == 0][:, 0]
+    assert len(us[us < auction]) > 5
+    assert len(us[us > end]) > 5
+    assert not len(us[(us > auction) & (us < end)])

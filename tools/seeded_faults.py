@@ -1555,6 +1555,54 @@ FAULTS = [
         "if False:",
         "tests/live/test_holdings.py",
     ),
+    Fault(
+        "mm/live/orders/states.py",
+        "if order.amend_doubt and not order.ending:",
+        "if not order.ending:",
+        "tests/live/test_order_states.py",
+    ),
+    Fault(
+        "mm/live/orders/contract_watch.py",
+        "if silence_s := self._session.limits.silence_s:",
+        "if silence_s := 0:",
+        "tests/live/test_contract_watch.py",
+    ),
+    Fault(
+        "mm/live/venues/usdm_connection.py",
+        "if isinstance(error, SSLCertVerificationError) and not self._was_up:",
+        "if isinstance(error, SSLCertVerificationError):",
+        "tests/live/test_usdm_connection.py",
+    ),
+    Fault(
+        "mm/live/run/guardian.py",
+        "if over_s > HUNG_S and all(orders.empty_s or orders.refused for orders in self._orders):",
+        "if over_s > HUNG_S:",
+        "tests/live/test_guardian.py",
+    ),
+    Fault(
+        "mm/live/run/guardian.py",
+        "silent = silent_s > SILENT_S and self._noticed_s > 0",
+        "silent = silent_s > SILENT_S",
+        "tests/live/test_guardian.py",
+    ),
+    Fault(
+        "mm/live/orders/gateway.py",
+        "        order.reduces = True\n        self._none_s",
+        "        self._none_s",
+        "tests/live/test_contract_gateway.py",
+    ),
+    Fault(
+        "mm/live/orders/gateway.py",
+        "        self._setup_differed = why",
+        "        self._setup_differed = self._setup_differed or why",
+        "tests/live/test_contract_gateway.py",
+    ),
+    Fault(
+        "mm/live/audit/books.py",
+        'if order is None:\n            return\n        order.status = row.get("status")',
+        'order.status = row.get("status")',
+        "tests/live/test_audit_books.py",
+    ),
 ]
 
 

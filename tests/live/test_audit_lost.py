@@ -144,6 +144,7 @@ def harmed(box, harm):
     return line
 
 
+@pytest.mark.slow
 def test_trader_whose_log_is_removed_ends_with_3_and_starts_again(tmp_path):
     with venue(tmp_path) as box:
         assert "written back" in harmed(box, remove)

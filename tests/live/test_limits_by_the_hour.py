@@ -141,8 +141,8 @@ def test_market_that_is_silent_in_closed_hours_is_closed_and_not_stale():
     engine = engine_of(hours=PRESETS["future"].hours, risk=RiskLimits(feed_stale_us=3 * SECOND_US))
     parts = TraderParts(engine=engine, grid=GRID, account=account_of(engine), log=Notes(), clock=lambda: engine.now_us)
     trader = Trader(parts, Wire())
+    see(engine, CLOSED_US - HOUR_US // 2)  # first: from an instant of 0 each opening since 1970 would be played
     trader.ready_changed(True, "")
-    see(engine, CLOSED_US - HOUR_US // 2)
     trader.act(CLOSED_US - HOUR_US // 2 + 4 * SECOND_US)
     assert trader.lost == "FEED_STALE_S"
     trader.act(CLOSED_US)

@@ -347,6 +347,7 @@ def test_door_that_is_not_shut_prints_one_line_and_serves_nothing(home, name, co
     assert not [text for text in done.stderr.splitlines() if text != line and "run_started" not in text]
 
 
+@pytest.mark.slow
 def test_trader_of_the_interface_needs_its_token(home):
     """Exit 5 with one line without one, and a trade with it."""
     folder, tokens, files = home

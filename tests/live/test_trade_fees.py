@@ -62,6 +62,7 @@ def test_configured_fee_that_differs_is_said_and_kept(box):
     assert knobs(box)["maker_fee_rate"] == {"value": "0.0003", "source": "environment"}
 
 
+@pytest.mark.slow
 def test_rebate_is_income_everywhere(tmp_path):
     """A maker is paid .01 %: in the exchange's books, the ledger, the run's fees, and the wallet."""
     with contract_box(tmp_path) as box:

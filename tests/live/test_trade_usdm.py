@@ -106,6 +106,7 @@ def test_flatten_closes_the_position_by_an_order_that_only_reduces(box):
     box.check_books()
 
 
+@pytest.mark.slow
 def test_flatten_closes_what_is_worth_less_than_the_least_notional(tmp_path):
     """Nobody trades but two people: .113 are bought from us and .1 sold back, and 1.3 USDT of a least 5 are left."""
     with contract_box(tmp_path, "--scenario", "empty") as quiet:

@@ -37,7 +37,8 @@ def errors(output):
     return [line for line in output.splitlines() if line.startswith("error:")]
 
 
-@pytest.mark.parametrize("market", ["spot", pytest.param("usdm", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("market", BOXES)
 def test_second_host_sends_nothing_while_the_first_has_open_orders(tmp_path, market):
     """Neither a trader nor a flatten; `mm trade cancel` cancels, and says whose orders they are."""
     with BOXES[market](tmp_path) as box, box.trader(**host(box, "a"), **FAR) as first:

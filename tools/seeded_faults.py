@@ -69,8 +69,8 @@ FAULTS = [
     ),
     Fault(
         "mm/backtest/engine/_order_manager.pyx",
-        "lots -= lots % self.venue.step_lots",
-        "pass",
+        "lots -= lots % self.venue.step_lots\n        if lots <= 0",
+        "if lots <= 0",
         "tests/test_oracle_orders.py " + ENGINE,
     ),
     Fault(

@@ -318,7 +318,7 @@ class _SourceOfCaptureKnobs(TypedDict, total=False):
 
 class _Streams(TypedDict, total=False):
     top_n: int
-    """Levels per side in a frame."""
+    """Levels per side in a frame; 0 writes no frames."""
     trade_stream: Literal["trade", "aggTrade"]
     """Trade stream."""
 

@@ -1,11 +1,14 @@
 """``mm.walkforward``: calibrates rolling windows of days, and trades each segment with the fit before it."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
+from mm.backtest.account_limits import AccountBounds
 from mm.backtest.models import avellaneda_stoikov, queue_prob_power
+from mm.backtest.one_account import AccountMarket, backtest_account
 from mm.backtest.quotes.steps import Gated
 from mm.backtest.replay import backtest
 from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
@@ -13,20 +16,24 @@ from mm.calibration.intensities import intensity_of, measured_intensity
 from mm.calibration.reference import AUTO
 from mm.calibration.schedule import Schedule, calibrator_of, schedule_by
 from mm.calibration.windows import Fallback, WindowPlan
-from mm.play.design import Design, recorded
+from mm.errors import UsageError
+from mm.play.design import Design, recorded, recorded_account
 from mm.tape.load import tapes_given
+from mm.tape.tape import Tape
 from mm.trials.on_record import Recording
 from mm.trials.openings import PYTHON, check_openings, write_openings
 from mm.walkforward.walkforward import WalkForward
 
 if TYPE_CHECKING:
+    from mm.backtest.account_result import AccountResult
+    from mm.backtest.fills.intensity import Intensity
     from mm.backtest.rules import Rules
-    from mm.tape.tape import Tape
 
 Models = Callable[[Schedule], tuple[object, object]]
 
 
-def walkforward(  # noqa: PLR0913 - arguments that no knob can express
+@overload
+def walkforward(
     tape: "Tape | Sequence[Tape]",
     rules: "Rules",
     config: CalibrationConfig | None = None,
@@ -35,7 +42,32 @@ def walkforward(  # noqa: PLR0913 - arguments that no knob can express
     models: Models | None = None,
     *,
     out_root: "str | os.PathLike[str] | None" = None,
-) -> WalkForward:
+) -> WalkForward: ...
+@overload
+def walkforward(
+    tape: "Sequence[Tape]",
+    rules: "Rules | Mapping[str, Rules]",
+    config: CalibrationConfig | None = None,
+    plan: WindowPlan | None = None,
+    fallback: Fallback | None = None,
+    models: Models | None = None,
+    *,
+    one_account: Literal[True],
+    bounds: AccountBounds | None = None,
+    out_root: "str | os.PathLike[str] | None" = None,
+) -> "AccountWalkForward": ...
+def walkforward(  # noqa: PLR0913 - arguments that no knob can express
+    tape: "Tape | Sequence[Tape]",
+    rules: "Rules | Mapping[str, Rules]",
+    config: CalibrationConfig | None = None,
+    plan: WindowPlan | None = None,
+    fallback: Fallback | None = None,
+    models: Models | None = None,
+    *,
+    one_account: bool = False,
+    bounds: AccountBounds | None = None,
+    out_root: "str | os.PathLike[str] | None" = None,
+) -> "WalkForward | AccountWalkForward":
     """Calibrate rolling windows of a tape, and trade each segment with the parameters available before it.
 
     Args:
@@ -47,6 +79,9 @@ def walkforward(  # noqa: PLR0913 - arguments that no knob can express
         fallback: Used for a window without a usable fit; None carries the last one.
         models: Quote and fill model of a schedule; None is Avellaneda-Stoikov under the default fill model,
             ``queue_prob_power``.
+        one_account: Whether tapes of several symbols trade on the balances of one account, each by its own schedule;
+            *rules* are then of all symbols, or by symbol, and begin with the account's cash.
+        bounds: Limits over all symbols of an account.
         out_root: Folder of results with the ledger of trials: the backtest is recorded there, and its verdict allows
             for the trials on these days. Without it nothing is recorded, and no other trial is known.
 
@@ -54,23 +89,92 @@ def walkforward(  # noqa: PLR0913 - arguments that no knob can express
         FitError: If no segment is usable.
         UsageError: If a day that is held out was opened without an *out_root*.
     """
-    plan = plan or WindowPlan(latency_us=rules.order_latency_us)
-    tapes = tapes_given(tape, "walkforward")
-    check_openings(tapes, out_root)
-    if config is None and models is None:
-        fills = FillsMeasured("queue_prob_power", {}, queue_prob_power)
-        config = CalibrationConfig(method="fixed", reference=AUTO, fills=fills)
-    recording = None if out_root is None else Recording(Path(out_root), PYTHON)
-    if recording is not None:  # a fit that fails has seen them, too
-        recording.problems += write_openings(recording.ledger.out_root, tapes, recording.made_by)
-    schedule = schedule_by(calibrator_of(tapes, plan, config, rules)[0], plan, fallback)
-    quotes, filling = (models or _default_models)(schedule)
-    predicted = (None if models else measured_intensity(schedule)) or intensity_of(schedule, source="the schedule")
-    design = None if recording is None else Design.of_objects(rules, schedule, quotes, filling)
-    result = backtest(tapes, quotes, filling, rules, intensity=predicted)
-    if recording is not None and design is not None:
-        result = recorded(result, design, recording)
-    return WalkForward(schedule, result)
+    asked = _Asked(config, plan, fallback, models, out_root)
+    if one_account:
+        return _account(tape, rules, asked, bounds or AccountBounds())
+    if isinstance(rules, Mapping) or bounds is not None:
+        raise UsageError("rules by symbol and bounds are of an account; give one_account=True with them")
+    part = asked.part(tapes_given(tape, "walkforward"), rules)
+    result = backtest(part.tapes, part.quotes, part.fills, rules, intensity=part.predicted)
+    if part.recording is not None and part.design is not None:
+        result = recorded(result, part.design, part.recording)
+    return WalkForward(part.schedule, result)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    config: CalibrationConfig | None
+    plan: WindowPlan | None
+    fallback: Fallback | None
+    models: Models | None
+    out_root: "str | os.PathLike[str] | None"
+
+    def recording(self) -> Recording | None:
+        return None if self.out_root is None else Recording(Path(self.out_root), PYTHON)
+
+    def part(self, tapes: "tuple[Tape, ...]", rules: "Rules") -> "_Part":
+        """Fit the windows of one symbol, and make its models."""
+        config, plan = self.config, self.plan or WindowPlan(latency_us=rules.order_latency_us)
+        check_openings(tapes, self.out_root)
+        if config is None and self.models is None:
+            fills = FillsMeasured("queue_prob_power", {}, queue_prob_power)
+            config = CalibrationConfig(method="fixed", reference=AUTO, fills=fills)
+        recording = self.recording()
+        if recording is not None:  # a fit that fails has seen them, too
+            recording.problems += write_openings(recording.ledger.out_root, tapes, recording.made_by)
+        schedule = schedule_by(calibrator_of(tapes, plan, config, rules)[0], plan, self.fallback)
+        quotes, filling = (self.models or _default_models)(schedule)
+        measured = None if self.models else measured_intensity(schedule)
+        predicted = measured or intensity_of(schedule, source="the schedule")
+        design = None if recording is None else Design.of_objects(rules, schedule, quotes, filling)
+        return _Part(tapes, schedule, quotes, filling, predicted, recording, design)
+
+
+@dataclass(frozen=True)
+class _Part:
+    tapes: "tuple[Tape, ...]"
+    schedule: Schedule
+    quotes: object
+    fills: object
+    predicted: "Intensity"
+    recording: Recording | None
+    design: Design | None
+
+
+@dataclass(frozen=True)
+class AccountWalkForward:
+    """A finished walk-forward of several symbols on one account; *schedules* are those of each symbol alone."""
+
+    schedules: Mapping[str, Schedule]
+    result: "AccountResult"
+
+    def __str__(self) -> str:
+        return str(self.result)
+
+
+def _account(
+    tapes: "Tape | Sequence[Tape]", rules: "Rules | Mapping[str, Rules]", asked: _Asked, bounds: AccountBounds
+) -> AccountWalkForward:
+    by_symbol: dict[str, list[Tape]] = {}
+    for one in [tapes] if isinstance(tapes, Tape) else tapes:
+        by_symbol.setdefault(one.symbol, []).append(one)
+    if len(by_symbol) < 2:
+        raise UsageError(f"one_account=True needs tapes of two symbols at least, not of {', '.join(by_symbol)} alone")
+    own = rules if isinstance(rules, Mapping) else dict.fromkeys(by_symbol, rules)
+    if lacking := [symbol for symbol in by_symbol if symbol not in own]:
+        raise UsageError(f"rules has none of {', '.join(lacking)}; give rules of each symbol")
+    if len(cash := {own[symbol].start_cash_e8 for symbol in by_symbol}) > 1:
+        raise UsageError("the rules begin with different cash; one account has one for all its symbols")
+    parts = {symbol: asked.part(tapes_given(days, "walkforward"), own[symbol]) for symbol, days in by_symbol.items()}
+    markets = {
+        symbol: AccountMarket(part.tapes, part.quotes, part.fills, own[symbol], part.predicted)
+        for symbol, part in parts.items()
+    }
+    result = backtest_account(markets, cash.pop(), bounds)
+    designs = {symbol: part.design for symbol, part in parts.items() if part.design is not None}
+    if designs:
+        result = recorded_account(result, designs, bounds, lambda: Recording(Path(str(asked.out_root)), PYTHON))
+    return AccountWalkForward({symbol: part.schedule for symbol, part in parts.items()}, result)
 
 
 def _default_models(schedule: Schedule) -> tuple[object, object]:

@@ -1,6 +1,7 @@
 """Walk-forward: every segment is traded with parameters from the past only."""
 
 from dataclasses import replace
+from decimal import Decimal
 from types import SimpleNamespace
 
 import msgspec
@@ -53,6 +54,36 @@ def test_no_orders_before_first_segment(tape):
     for segment in walked.schedule.segments:
         assert segment.train_end_us == segment.start_us - 50_000
         assert ((placed[:, 0] >= segment.start_us) & (placed[:, 0] < segment.end_us)).any()
+
+
+def test_symbols_of_one_account_trade_by_their_own_schedules(tmp_path):
+    """Without balances that bind, each plays as alone; the account is their exact sum, and is on record."""
+    tapes = [
+        load_day(simulate_day(tmp_path, hours=0.75, seed=seed, symbol=symbol, A_per_s=1.0, k_per_tick=0.4))
+        for seed, symbol in ((4, "AAAUSDT"), (5, "BBBUSDT"))
+    ]
+    own = {tape.symbol: replace(rules_for(tape), quote_lots=50 * place) for place, tape in enumerate(tapes, start=1)}
+    out_root = tmp_path / "out"
+    walked = walkforward(tapes, own, plan=PLAN, one_account=True, out_root=out_root)
+    assert list(walked.schedules) == ["AAAUSDT", "BBBUSDT"]
+    for tape in tapes:
+        alone, part = walkforward(tape, own[tape.symbol], plan=PLAN), walked.result.results[tape.symbol]
+        assert walked.schedules[tape.symbol] == alone.schedule
+        assert len(part.journal.fills) > 20
+        for name in ("orders", "fills", "state"):
+            assert np.array_equal(getattr(part.journal, name), getattr(alone.result.journal, name)), name
+    summary = walked.result.summary
+    each = [Decimal(str(one["pnl_total"])) for one in summary["symbols"].values()]
+    assert Decimal(str(summary["pnl_total"])) == sum(each)
+    assert summary["trials"]["on_these_days"] == 1
+    again = walkforward(tapes, own, plan=PLAN, one_account=True, out_root=out_root)
+    assert not again.result.summary["trials"]["this_is_new"]
+    with pytest.raises(UsageError, match="two symbols"):
+        walkforward(tapes[:1], own, one_account=True)
+    with pytest.raises(UsageError, match="none of BBBUSDT"):
+        walkforward(tapes, {"AAAUSDT": own["AAAUSDT"]}, one_account=True)
+    with pytest.raises(UsageError, match="one_account=True"):
+        walkforward(tapes[0], own)
 
 
 PARAMS = {knob.name: knob.default for group in (PlayedCalibration, Models) for knob in knobs(group)}

@@ -55,6 +55,44 @@ def test_lots_of_others_at_our_price_are_theirs():
     assert rows(market, message(40, (1, 100, 3))) == []
 
 
+def moving():
+    """Return a market with 5 of ours at 101, which are asked to be at 100."""
+    market = begun()
+    market.sent(1, 1, 101, 5)
+    market.known(1, 15 * MS, 5)
+    assert rows(market, message(20, (1, 101, 5))) == []
+    market.moving(1, 100, 5)
+    return market
+
+
+def test_moved_order_leaves_one_price_for_another():
+    """At 100 the others have 7. The book comes before the report, or after it."""
+    for late in (True, False):
+        market = moving()
+        if late:
+            assert rows(market, message(30, (1, 101, 0), (1, 100, 12))) == []
+        market.known(1, 25 * MS, 5)
+        assert market.moved(1, 25 * MS) is None
+        assert rows(market, message(40, (1, 101, 3), (1, 100, 12))) == [(1, 101, 3)]
+        market.known(1, 45 * MS, 0)
+        assert rows(market, message(50, (1, 100, 7))) == []
+        assert market.alone
+
+
+def test_order_that_was_not_moved_stays_where_it_was():
+    market = moving()
+    assert market.moved_not(1) is None
+    assert rows(market, message(30, (1, 100, 12))) == [(1, 100, 12)]
+    assert rows(market, message(40, (1, 101, 6))) == [(1, 101, 1)]
+
+
+def test_order_that_ends_while_it_moves_is_at_neither_price():
+    market = moving()
+    market.known(1, 25 * MS, 0)
+    assert sorted(rows(market, message(30, (1, 101, 4), (1, 100, 12)))) == [(1, 100, 12), (1, 101, 4)]
+    assert market.alone
+
+
 def test_book_without_a_row_at_our_price_is_of_its_event_time_too():
     """Our 5 end and 5 of another come between two messages: the exchange sends no row, and the others have 12."""
     market = begun()

@@ -101,7 +101,7 @@ def test_model_that_was_imported_before_stays_the_same_class(desk):
     assert sys.modules["twice.models"].Pair is pair
 
 
-def test_play_points_the_source_of_the_folder_after_a_report(desk, tmp_path):
+def test_sweep_plays_the_source_of_the_folder_after_a_report(desk, tmp_path):
     """Its processes import the models on their own."""
     drawn(desk)
     variables = {**DAY, **{name.upper(): value for name, value in KNOBS.items()}, "SWEEP_WALKFORWARD": "0"}

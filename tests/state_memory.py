@@ -17,7 +17,7 @@ def plain_tables(folder: Path, symbol: str) -> dict[str, list[tuple[Any, ...]]]:
     books, changes = AuditBooks(symbol), Changes()
     for path in logs_of(folder):
         for row in read_rows(path):
-            books.take(row, changes)
+            books.apply(row, changes)
     books.note_position(changes)
     return StateBatch(symbol, "", 0, 0, 0, changes).rows()
 

@@ -134,7 +134,7 @@ def _changed(tape: Tape, ours: Sequence[RecordedOrder]) -> Iterator[tuple[int, S
             continue
         kind, rows = int(tape.kind[event]), own_rows.of(event)
         shown = FeedEvent(SNAPSHOT if kind == KEYFRAME else kind, 0, 0, 0, rows, int(stamp_ms[event]) * US_PER_MS)
-        (event_without_us,) = market.of((shown,))
+        (event_without_us,) = market.without_us((shown,))
         if list(event_without_us.rows) != rows:
             yield event, [*own_rows.others(event), *event_without_us.rows]
         if not coming and market.alone:

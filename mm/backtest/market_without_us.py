@@ -134,7 +134,7 @@ class MarketWithoutUs:
 
     # the market
 
-    def of(self, events: Iterable[FeedEvent]) -> tuple[FeedEvent, ...]:
+    def without_us(self, events: Iterable[FeedEvent]) -> tuple[FeedEvent, ...]:
         return tuple(without_us for event in events if (without_us := self._of(event)) is not None)
 
     def _of(self, event: FeedEvent) -> FeedEvent | None:

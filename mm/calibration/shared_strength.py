@@ -296,7 +296,7 @@ def sentence(shared: Mapping[str, Any], stretches: str, drawn: Sequence[Mapping[
     return f"{text}; in the 95 % interval that the window before gave: A {after['A']}, k {after['k']} of {after['n']}"
 
 
-def told(schedule: Mapping[str, Any]) -> str:
+def strength_text(schedule: Mapping[str, Any]) -> str:
     if schedule.get("shared") is None:  # an earlier version made it, or there are too few
         return ""
     drawn = [{"A_shrunk": None, "k_shrunk": None, **segment} for segment in schedule["segments"]]

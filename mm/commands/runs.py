@@ -114,7 +114,7 @@ def runs_list(
     runs = _wanted(every_run, tags, (kind, symbol, day, tag))
     rows, tried = [], Tried(results.out_root)
     for run in runs:
-        tagged = tags.of(run)
+        tagged = tags.tagged(run)
         more = {
             "found": headlines(run.manifest),
             "trials": _trials_now(run, tried),
@@ -224,7 +224,7 @@ def runs_show(console: Console, results: Results, name: str) -> None:
     console.print(f"digest   {manifest['digest']}")
     if trials := tried_of(as_of_now(manifest["summary"], results.out_root)):
         console.print(f"trials   {trials}")
-    said = Tags(results.out_root).of(run)
+    said = Tags(results.out_root).tagged(run)
     if said.tags or said.note:
         console.print(f"tags     {' '.join(f'#{tag}' for tag in said.tags)}  {said.note}".rstrip())
     # Nested values are in --json.
@@ -291,7 +291,7 @@ def _wanted(runs: "Sequence[RunFolder]", tags: "Tags", filters: tuple[str | None
         if (kind is None or run.manifest["kind"] == kind.lower())
         and (symbol is None or symbol.upper() in (run.symbol, *run.symbol.split("+")))
         and (day is None or day in run.days())
-        and (tag is None or tag in tags.of(run).tags)
+        and (tag is None or tag in tags.tagged(run).tags)
     ]
 
 
@@ -399,8 +399,8 @@ def _sheet(runs: "Sequence[RunFolder]", tags: "Tags", page: Path, out_root: Path
                 run.manifest,
                 as_of_now(run.summary, out_root),
                 columns=run.columns,
-                tags=tags.of(run).tags,
-                note=tags.of(run).note,
+                tags=tags.tagged(run).tags,
+                note=tags.tagged(run).note,
                 link=_link(run, page),
             )
             for name, run in zip(names, runs, strict=True)
@@ -430,7 +430,7 @@ def runs_tag(
         if not tag or any(letter.isspace() for letter in tag):
             raise UsageError(f"a tag is a word without blanks, not {tag!r}")
     run, tags = open_run(name, results.out_root), Tags(results.out_root)
-    said = tags.change(run, add, remove, note) if add or remove or note is not None else tags.of(run)
+    said = tags.change(run, add, remove, note) if add or remove or note is not None else tags.tagged(run)
     console.set_json({"run_id": run.manifest["run_id"], "tags": said.tags, "note": said.note})
     console.print(
         f"{run.manifest['run_id']}  {' '.join(f'#{tag}' for tag in said.tags) or 'no tags'}  {said.note}".rstrip()
@@ -484,7 +484,7 @@ def runs_export(
         with console.progress("runs exported", len(runs)) as advance:
             new = 0
             for run in runs:
-                new += store.write(run, tags.of(run))
+                new += store.write(run, tags.tagged(run))
                 advance(1)
         written |= {"mlflow": {"uri": store.uri, "new": new, "updated": len(runs) - new, "left_out": store.left_out}}
         console.print(f"{new} runs added and {len(runs) - new} updated in {store.uri}, experiment {experiment}")
@@ -499,7 +499,7 @@ def run_table(runs: "Sequence[RunFolder]", tags: "Tags") -> "pl.DataFrame":
 
     rows = []
     for run in runs:
-        said = tags.of(run)
+        said = tags.tagged(run)
         knobs = {f"knob.{name}": knob["value"] for name, knob in run.manifest["knobs"].items()}
         numbers = {f"summary.{name}": value for name, value in flat(run.manifest["summary"]) if "[" not in name}
         about = {"digest": run.manifest["digest"], "tags": " ".join(said.tags), "note": said.note}

@@ -250,7 +250,7 @@ def write_study(run: Run, studied: "Study", place: str = "") -> int:
     }
     run.print(f"{said}{studied.schedule.counted()}")
     if studied.schedule.shared is not None:
-        run.print(f"{said}{shared_strength.told(studied.schedule.to_json())}")
+        run.print(f"{said}{shared_strength.strength_text(studied.schedule.to_json())}")
     if studied.schedule.clustering is not None:
         run.print(f"note: {said}first training window: {sentence(studied.schedule.clustering)}")
     if slow := drift_warning(studied.schedule.clustering, studied.schedule.train_window_min * 60):

@@ -172,7 +172,7 @@ class LiveSession:
     def clock_offsets(self, at_us: int, trip: RoundTrip | None = None) -> None:
         if self._ended:
             return
-        for stream, spread in self.latencies.take().items():
+        for stream, spread in self.latencies.drained().items():
             self.event(at_us, "clock_offset", {**spread._asdict(), "stream": stream})
         if trip:
             self.clock = ClockRead(at_us, trip.offset_us, trip.took_us // 2)

@@ -86,7 +86,7 @@ class StreamLatencies:
                 del times[:]
         return self._recent
 
-    def take(self) -> dict[str, Spread]:
+    def drained(self) -> dict[str, Spread]:
         """Each stream's spread since the last call."""
         recent, self._recent = self.recent, {}
         for stream, histogram in recent.items():

@@ -41,7 +41,7 @@ CLOCK_TIMEOUT_S = 2.0
 class MarketFollower(Protocol):
     """Reacts to the market while it is recorded."""
 
-    def take(self, journal: DayJournal) -> Subscriber:
+    def subscriber(self, journal: DayJournal) -> Subscriber:
         """The subscriber gets each event after *journal* has numbered it."""
 
     async def follow(self, market: MarketState, settled_us: Callable[[], int]) -> None: ...
@@ -165,7 +165,7 @@ class Recording:
             venue=parts.rest.rest.venue,
         )
         if parts.follower:
-            session.follow(parts.follower.take)
+            session.follow(parts.follower.subscriber)
             await self._read_clock(session)
         self._open = _OpenRecording(parts, session, window, self._log, self._clock, self.reports)
         try:

@@ -153,7 +153,7 @@ class Designs:
         self._sources = cache(sources_of)
         self._fits: dict[int | Path, Fitted] = {}
 
-    def of(self, setup: PlayKnobs, fitted: Mapping[str, Any] | None) -> Design:
+    def design(self, setup: PlayKnobs, fitted: Mapping[str, Any] | None) -> Design:
         """The setup may name its design itself."""
         path = setup.models.fill_params_file
         key = path if fitted is None else id(fitted)

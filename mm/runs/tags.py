@@ -38,14 +38,14 @@ class Tags:
             except ValueError as error:
                 raise BrokenFile(f"{self._path}: not a JSON object ({error}); mend or remove it") from error
 
-    def of(self, run: RunFolder) -> Tagged:
+    def tagged(self, run: RunFolder) -> Tagged:
         entry = self._known.get(self._key(run), {})
         return Tagged(sorted(entry.get("tags", ())), str(entry.get("note", "")))
 
     def change(
         self, run: RunFolder, add: Iterable[str] = (), remove: Iterable[str] = (), note: str | None = None
     ) -> Tagged:
-        before = self.of(run)
+        before = self.tagged(run)
         after = Tagged(sorted({*before.tags, *add} - set(remove)), before.note if note is None else note)
         self._known[self._key(run)] = {"tags": after.tags, "note": after.note}
         if not after.tags and not after.note:

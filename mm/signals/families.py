@@ -41,7 +41,7 @@ class Others:
     seen: dict[str, OtherMarket] = field(default_factory=dict)
     readers: list[OtherMarket] = field(default_factory=list)
 
-    def of(self, name: str, signal: str) -> OtherMarket:
+    def market(self, name: str, signal: str) -> OtherMarket:
         """Raises UsageError if the run has no such market."""
         if name not in self.feeds:
             known = ", ".join(self.feeds) or "none"
@@ -109,17 +109,17 @@ _BNS = "Barndorff-Nielsen, Shephard, Power and bipower variation, J. Financial E
 
 
 def _other_return(made: SignalArgs) -> OtherReturn:
-    now = made.others.of(made.other, made.name)
+    now = made.others.market(made.other, made.name)
     return OtherReturn(now, made.others.open(made.other, earlier_us=made.window_us))
 
 
 def _of_other(made: SignalArgs) -> Signal:
-    other = made.others.of(made.other, made.name)
+    other = made.others.market(made.other, made.name)
     return OtherSignal(other, other.signals.names.index(made.signal))
 
 
 def _told(made: SignalArgs) -> Sequence[ContractRow]:
-    made.others.of(made.other, made.name)
+    made.others.market(made.other, made.name)
     return made.others.feeds[made.other].told()
 
 
@@ -266,7 +266,7 @@ FAMILIES = (
     ),
     SignalFamily(
         *("{o}.basis", "other", "basis points", "10⁴·ln(its mid / our mid)", _HERE),
-        lambda m: Basis(m.others.of(m.other, m.name), m.grid.tick_e8),
+        lambda m: Basis(m.others.market(m.other, m.name), m.grid.tick_e8),
     ),
     SignalFamily(
         *("{o}.return_{w}", "other", "basis points", "10⁴·ln(its mid(t) / its mid(t − W))", _HERE),

@@ -222,7 +222,7 @@ class Work(PointJobs):
             "logs": list(logs),
             "store": shared.shipment and shared.shipment.of(named, code.models, with_orders=bool(logs)),
         }
-        design = self._designs.of(setup, fitted)
+        design = self._designs.design(setup, fitted)
         return Job(trial, design, digest([trial, code.exact, forwarded]), task, forwarded)
 
     def _code_of(self, setup: Setup) -> Code:

@@ -18,18 +18,18 @@ def message(ms, *rows, kind="depth"):
 
 def begun():
     market = MarketWithoutUs()
-    market.of([message(0, (1, 100, 7), (-1, 110, 9), kind="snapshot"), message(10)])
+    market.without_us([message(0, (1, 100, 7), (-1, 110, 9), kind="snapshot"), message(10)])
     return market
 
 
 def rows(market, *events):
     """Return the rows of what is passed on."""
-    return [row for event in market.of(events) for row in event.rows]
+    return [row for event in market.without_us(events) for row in event.rows]
 
 
 def test_market_of_others_is_passed_on_unchanged():
     event = message(20, (1, 100, 5))
-    assert begun().of([event]) == (event,)
+    assert begun().without_us([event]) == (event,)
 
 
 def test_order_is_in_the_books_from_its_acceptance_to_its_end():
@@ -122,7 +122,7 @@ def test_report_of_a_cancel_after_the_book_without_the_order():
         market = begun()
         market.sent(1, 1, 100, 5)
         market.known(1, 15 * MS, 5)
-        market.of([message(20, (1, 100, 12))])
+        market.without_us([message(20, (1, 100, 12))])
         market.leaving(1)
         assert rows(market, message(30, (1, 100, 7))) == []
         found = market.known(1, 25 * MS, 0) if cancelled else market.stays(1)
@@ -133,13 +133,13 @@ def test_snapshot_and_gap():
     market = begun()
     market.sent(1, 1, 101, 5)
     market.known(1, 15 * MS, 5)
-    market.of([message(20, (1, 101, 5))])
+    market.without_us([message(20, (1, 101, 5))])
     assert rows(market, message(30, (1, 100, 7), (1, 101, 8), (-1, 110, 9), kind="snapshot")) == [
         (1, 100, 7),
         (-1, 110, 9),
         (1, 101, 3),
     ]
-    assert market.of([message(40, kind="gap")]) == (message(40, kind="gap"),)
+    assert market.without_us([message(40, kind="gap")]) == (message(40, kind="gap"),)
     assert rows(market, message(50, (1, 101, 5), kind="snapshot")) == []
     assert market.known(1, 55 * MS, 0) is None
 
@@ -148,7 +148,7 @@ def test_correction_follows_everything_that_was_passed_on():
     """Also trades, which come between two books; an engine refuses events out of the order of time."""
     market = begun()
     market.sent(1, 1, 101, 5)
-    market.of([message(20, (1, 101, 5)), feed_event("trade", 25 * MS, 25, 6, ((1, 110, 1),))])
+    market.without_us([message(20, (1, 101, 5)), feed_event("trade", 25 * MS, 25, 6, ((1, 110, 1),))])
     found = market.never(1)
     assert (found.us, found.recv_seq, found.rows) == (25 * MS, 20, [(1, 101, 5)])
 
@@ -157,7 +157,7 @@ def test_our_trades_are_left_out():
     market = begun()
     market.traded(7)
     prints = [feed_event("trade", 20, 1, number, ((1, 110, 1),)) for number in (6, 7, 8)]
-    assert [event.event_id for event in market.of(prints)] == [6, 8]
+    assert [event.event_id for event in market.without_us(prints)] == [6, 8]
 
 
 class Exchange:
@@ -182,7 +182,7 @@ def test_market_is_that_of_the_others_once_all_reports_are_in(seed, late):
     prices = [(1, 98), (1, 99), (-1, 101), (-1, 102)]
     seen, waiting, number = {}, [], 0
     take = lambda events: [seen.__setitem__(row[:2], row[2]) for event in events for row in event.rows]  # noqa: E731
-    take(market.of([message(0, *((*price, 9) for price in prices), kind="snapshot"), message(1)]))
+    take(market.without_us([message(0, *((*price, 9) for price in prices), kind="snapshot"), message(1)]))
     real.others = dict.fromkeys(prices, 9)
     real.ms = 2
     for _ in range(rng.randint(1, 40)):
@@ -212,7 +212,7 @@ def test_market_is_that_of_the_others_once_all_reports_are_in(seed, late):
             real.ms += 1
             changed = [(*at, real.lots(at)) for at in sorted(real.dirty)]
             real.dirty.clear()
-            take(market.of([message(real.ms, *changed)]))
+            take(market.without_us([message(real.ms, *changed)]))
         while waiting and (not late or rng.random() < 0.4):
             correction = market.known(waiting[0][0], waiting[0][1] * MS, waiting[0][2])
             del waiting[0]

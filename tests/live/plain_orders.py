@@ -359,7 +359,7 @@ class Wire:
             self._send("fetch", order)
 
     def _act(self) -> None:
-        for step in self.states.take():
+        for step in self.states.next_steps():
             name = step.order.client_id
             if isinstance(step, Ask):
                 self._ask(step.order)

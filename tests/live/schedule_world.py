@@ -218,7 +218,7 @@ class World:
         for task in tasks:
             task.cancel()
         self.gateway._run = None  # type: ignore[assignment]
-        self.gateway._states.take = lambda: iter(())  # type: ignore[method-assign]
+        self.gateway._states.next_steps = lambda: iter(())  # type: ignore[method-assign]
         self.gateway._queries = NoOp()  # type: ignore[assignment]
         self.gateway._cancel_round = lambda *_: None  # type: ignore[method-assign]
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -385,7 +385,7 @@ class World:
         books, changes = AuditBooks("SIMUSDT"), Changes()
         for seq, row in enumerate([{"type": "start", **kept["start"]}, *self.audit.rows], 1):
             own = {"exchange_us": row["us"]} if "us" in row else {}
-            books.take(row | own | {"seq": seq, "us": row.get("us_of_row", 0)}, changes)
+            books.apply(row | own | {"seq": seq, "us": row.get("us_of_row", 0)}, changes)
         exchange = self.desk.exchange.users
         live = {order.client_id: order for order in exchange.open(ALICE)}
         assert {order.client_id for order in books.open_orders()} == live.keys()

@@ -33,11 +33,11 @@ class Desk:
         order = self.order(number)
         self.sender.place(order)
         self.ws.answer(entry(number))
-        list(self.states.take())
+        list(self.states.next_steps())
         return order
 
     def steps(self) -> list[type]:
-        return [type(step) for step in self.states.take()]
+        return [type(step) for step in self.states.next_steps()]
 
 
 def entry(number: int = 1, status: str = "NEW", **more: Any) -> dict[str, Any]:

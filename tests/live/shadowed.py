@@ -71,7 +71,7 @@ def shadowed(
         live = Path(place) / "live"
         result.write_tables(live)
         decisions = decisions_of(result.journal)
-        lags_us = follower.lags.of(decisions).tolist()
+        lags_us = follower.lags.lags_us(decisions).tolist()
         write_decisions(live / decisions_name(SYMBOL), decisions, lags_us, play.grid)
         found, _ = compare_with_replay(terms, knobs, data_root, live)
         return Shadowed(found, result.journal, terms, boxed)

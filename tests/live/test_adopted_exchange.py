@@ -19,7 +19,7 @@ def fill(seq, trade_id, side="BUY"):
 def books_of(*rows):
     books = AuditBooks("BTCUSDT")
     for row in (START, *rows):
-        books.take(row, Changes())
+        books.apply(row, Changes())
     return books
 
 
@@ -47,7 +47,7 @@ def test_position_of_a_contract_goes_with_the_exchange_that_was_reset():
     row = START | {"contract": True}
     books = AuditBooks("BTCUSDT")
     for one in (row, fill(2, 900), fill(3, 901), adopt(4) | {"closed": "2", "price": "100"}, fill(5, 1)):
-        books.take(one, Changes())
+        books.apply(one, Changes())
     assert (books.position_e8, books.ledger.entry_e8) == (E8, 100 * E8)
     assert books.ledger.pnl_e8(103 * E8).total == 3 * E8
     assert books.ledger.wallet_e8 == 0

@@ -46,7 +46,7 @@ def test_events_rebuild_every_book(books, multiplier):
     """The first event and the one after a loss are snapshots, others changes; quantities are in underlying units."""
     reader, rebuilt, fresh = BookReader(GRID, multiplier), {}, True
     for us, levels in enumerate(books):
-        event = reader.lost(us) if levels is None else reader.take(book(levels), us)
+        event = reader.lost(us) if levels is None else reader.event(book(levels), us)
         assert event.kind == (GAP if levels is None else SNAPSHOT if fresh else DEPTH)
         fresh = levels is None
         if fresh:

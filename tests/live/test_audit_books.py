@@ -128,7 +128,7 @@ def test_each_knob_change_creates_a_config_version(tmp_path: Path) -> None:
     books, changes = AuditBooks("BTCUSDT"), Changes()
     for path in sorted((tmp_path / "audit" / "BTCUSDT").iterdir()):
         for row in rows_of(path):
-            books.take(row, changes)
+            books.apply(row, changes)
     assert [(version, knobs) for version, _, knobs, *_ in changes.configs] == [
         (1, '{"gamma":1}'),
         (2, '{"gamma":2}'),

@@ -123,7 +123,7 @@ def test_orders_of_the_exchange_with_one_client_id_are_two():
         seen = OrderSeen(own_id, number, OrderState.FILLED, e8("0.003"), 9_000, e8("0.003"))
         states.seen(seen, fill)
         states.seen(replace_name(seen), fill)  # as a query shows it
-    booked = [step.fill for step in states.take() if isinstance(step, Booked)]
+    booked = [step.fill for step in states.next_steps() if isinstance(step, Booked)]
     assert [one.trade_id for one in booked] == [5, 6]
     assert all(one.forced for one in booked)
     assert not states.open

@@ -53,7 +53,7 @@ def test_each_decision_has_the_lag_of_its_call(calls):
         made += more
         lags.note()
     table = np.arange(made, dtype=np.int64).reshape(-1, 1)
-    assert lags.of(table).tolist() == expected
+    assert lags.lags_us(table).tolist() == expected
 
 
 def test_quantiles_are_observed_lags():

@@ -64,7 +64,7 @@ def test_fee_without_a_price_is_at_most_the_rate_of_the_account(maker, most):
     """On a notional of 200; the rate of the side counts on top of that of the role."""
     fees = FeeValues("BNB")
     fees.trade(GRID)
-    fees.told(spot_rates(), {})
+    fees.update(spot_rates(), {})
     fill = AccountFill(7, 70, "c-1", 1, "100.00", "2.00000", "0.01000000", "BNB", 1_000, maker)
     assert fees.valued(fill).most_e8 == int(Decimal(most) * E8)
     assert most_fee_e8(fill) == E8 // 5  # without the account's rate: 0.1 %
@@ -87,7 +87,7 @@ def test_discount_counts_only_while_its_asset_is_held():
     discount = {"enabledForAccount": True, "enabledForSymbol": True, "discount": "0.75"}
     fees = FeeValues("BNB")
     for held, paid_e8 in (({}, 200_000), ({"BNB": ("0", "0.5")}, 150_000), ({"BNB": ("0.0", "0")}, 200_000)):
-        fees.told(spot_rates(discount=discount), held)
+        fees.update(spot_rates(discount=discount), held)
         assert fees.paid_e8 is not None
         assert fees.paid_e8[0] == paid_e8
 

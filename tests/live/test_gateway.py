@@ -243,7 +243,7 @@ def test_audit_log_rows_give_exchange_position_and_cash(tmp_path: Path, sync: bo
         books = AuditBooks("SIMUSDT")
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         for row in rows:
-            books.take(row, Changes())
+            books.apply(row, Changes())
         assert [row["type"] for row in rows] == ["start", "intent", "ack", "fill", "intent", "cancel", "stop"]
         assert books.open_orders() == []
         assert books.ledger

@@ -50,7 +50,7 @@ class QueryRig:
         )
 
     def changed(self) -> None:
-        self.steps += self.states.take()
+        self.steps += self.states.next_steps()
 
     def order(self, client_id: str = "mm-a-1b", exchange_id: int = 0) -> LiveOrder:
         order = LiveOrder(1, client_id, +1, "100", "2", "LIMIT", sent_ms=1_000_000, window_ms=1_000)

@@ -66,14 +66,14 @@ def test_each_step_writes_row_and_report() -> None:
     audit, listener = MemoryAudit(), FollowingListener()
     reports, expected = reports_to(listener, audit), steps_of(order())
     for step, _, _ in expected:
-        reports.take(step)
+        reports.report(step)
     assert audit.rows == [row for _, row, _ in expected]
     assert listener.log == [report for _, _, report in expected]
 
 
 def test_rejection_contains_exchange_message() -> None:
     audit, listener = MemoryAudit(), FollowingListener()
-    reports_to(listener, audit).take(Rejected(order(), 7, refusal(-2010, "no")))
+    reports_to(listener, audit).report(Rejected(order(), 7, refusal(-2010, "no")))
     assert audit.rows == [{"type": "reject", "action": "place", "client_id": "c1", "code": -2010, "message": "no"}]
     assert listener.log == [("rejected", 1, -2010, "no")]
 
@@ -82,7 +82,7 @@ def test_rejection_contains_exchange_message() -> None:
 def test_order_of_earlier_run_is_logged_but_not_reported(step: OrderReport) -> None:
     """No listener waits for it."""
     audit, listener = MemoryAudit(), FollowingListener()
-    reports_to(listener, audit).take(step)
+    reports_to(listener, audit).report(step)
     assert len(audit.rows) == 1
     assert listener.log == []
 
@@ -91,7 +91,7 @@ def test_fill_of_earlier_order_is_logged_and_reported() -> None:
     audit, listener = MemoryAudit(), FollowingListener()
     fees = FeeValues()
     fees.trade(Instrument("SIMUSDT", 1, 1, 0, "SIM", "USDT"))
-    reports_to(listener, audit, fees).take(Booked(order(EARLIER), EARLIER, FILL))
+    reports_to(listener, audit, fees).report(Booked(order(EARLIER), EARLIER, FILL))
     assert audit.rows == [{"type": "fill", **FILL.row()}]
     assert listener.fills == [FILL]
 
@@ -106,7 +106,7 @@ def test_reports_are_held_in_order_until_there_is_a_listener() -> None:
             received.append("accepted")
             reports.tell(lambda _: received.append("caused"))
 
-    reports.take(Accepted(order(), 7))
+    reports.report(Accepted(order(), 7))
     reports.tell(lambda _: received.append("held"))
     assert received == []
     reports.attach(Reentrant())

@@ -94,7 +94,7 @@ def test_amendment_keeps_client_id_of_its_order() -> None:
     assert desk.ws.requests[-1] == ("order.amend.keepPriority", which | {"newClientOrderId": "c1", "newQty": "0.4"})
     assert order.amend_until_ms == 1_001_000
     desk.ws.answer(lowered())
-    assert list(desk.states.take()) == [InBook(order, 1_000, 40_000_000), Amended(order, desk.ws.us, "0.4")]
+    assert list(desk.states.next_steps()) == [InBook(order, 1_000, 40_000_000), Amended(order, desk.ws.us, "0.4")]
     assert desk.answers == ["place", "amend"]
 
 
@@ -110,7 +110,7 @@ def test_amendment_answers_lead_to_query_or_failure() -> None:
     assert desk.steps() == [AmendFailed, Ask]
     desk, order = amended()
     desk.ws.answer(outcome=Outcome.UNSENT, status=0, code=NO_CONNECTION)
-    assert [(type(step), step.refusal.code) for step in desk.states.take()] == [(AmendFailed, 0)]  # type: ignore[union-attr]
+    assert [(type(step), step.refusal.code) for step in desk.states.next_steps()] == [(AmendFailed, 0)]  # type: ignore[union-attr]
 
 
 def test_amendment_overtaken_by_cancel_is_not_sent() -> None:
@@ -162,7 +162,7 @@ def test_replacement_with_rejected_new_order_cancels_old() -> None:
     parts = {"cancelResult": "SUCCESS", "newOrderResult": "FAILURE"}
     refusal = {"code": -2010, "msg": "Order would immediately match and take."}
     desk.ws.answer({**parts, "cancelResponse": CANCELLED, "newOrderResponse": refusal}, code=-2021, status=409)
-    steps = list(desk.states.take())
+    steps = list(desk.states.next_steps())
     assert [type(step) for step in steps] == [Closed, Rejected]
     assert steps[1].refusal.code == -2010  # type: ignore[union-attr]
     assert old.state is OrderState.CANCELED
@@ -174,7 +174,7 @@ def test_failed_replacement_queries_old_and_rejects_new() -> None:
     parts = {"cancelResult": "FAILURE", "newOrderResult": "NOT_ATTEMPTED", "newOrderResponse": None}
     refusal = {"code": -2011, "msg": "Unknown order sent."}
     desk.ws.answer({**parts, "cancelResponse": refusal}, code=-2022, status=400)
-    steps = list(desk.states.take())
+    steps = list(desk.states.next_steps())
     assert [type(step) for step in steps] == [Ask, Rejected]
     assert steps[1].refusal.code == -2022  # type: ignore[union-attr]
     assert steps[1].refusal.message == (  # type: ignore[union-attr]

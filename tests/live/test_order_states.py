@@ -108,7 +108,7 @@ def placed() -> tuple[OrderStates, LiveOrder]:
     states, one = states_of(), order()
     states.add(one)
     states.seen(order_seen("NEW"))
-    assert list(states.take()) == [Accepted(one, US)]
+    assert list(states.next_steps()) == [Accepted(one, US)]
     return states, one
 
 
@@ -117,23 +117,23 @@ def test_fill_during_cancel_is_booked_before_close() -> None:
     states, one = placed()
     states.cancelling(one)
     states.cancelled(one, order_seen("CANCELED", 1))
-    assert list(states.take()) == [Fetch(one)]
+    assert list(states.next_steps()) == [Fetch(one)]
     assert not one.ended
     states.seen(order_seen("PARTIALLY_FILLED", 1), fill(5))
-    assert list(states.take()) == [Booked(one, 1, fill(5)), Closed(one, US, "CANCELED")]
+    assert list(states.next_steps()) == [Booked(one, 1, fill(5)), Closed(one, US, "CANCELED")]
     states.seen(order_seen("PARTIALLY_FILLED", 1), fill(5))
     states.fill(one, fill(5))
-    assert list(states.take()) == []
+    assert list(states.next_steps()) == []
 
 
 def test_late_information_takes_back_nothing() -> None:
     """The executed quantity rises: what was told later is known, and its trades stay wanted."""
     states, one = placed()
     states.seen(order_seen("PARTIALLY_FILLED", 1))
-    assert list(states.take()) == [Fetch(one)]
+    assert list(states.next_steps()) == [Fetch(one)]
     states.seen(order_seen("NEW"))
     assert one.executed_e8 == E8
-    assert list(states.take()) == [Fetch(one)]
+    assert list(states.next_steps()) == [Fetch(one)]
 
 
 def test_late_cancel_of_filled_order_ends_as_filled() -> None:
@@ -141,11 +141,11 @@ def test_late_cancel_of_filled_order_ends_as_filled() -> None:
     states, one = placed()
     states.cancelling(one)
     states.cancel_refused(one, US, refusal(-2011))
-    assert list(states.take()) == [Ask(one)]
+    assert list(states.next_steps()) == [Ask(one)]
     assert one.state is OrderState.UNKNOWN
     states.seen(order_seen("PARTIALLY_FILLED", 1), fill(5))
     states.seen(order_seen("FILLED", 2), fill(6))
-    assert list(states.take()) == [Booked(one, 1, fill(5)), Booked(one, 1, fill(6))]
+    assert list(states.next_steps()) == [Booked(one, 1, fill(5)), Booked(one, 1, fill(6))]
     assert one.state is OrderState.FILLED
 
 
@@ -158,12 +158,12 @@ def test_replacement_of_order_filled_meanwhile_is_rejected() -> None:
     assert old.state is OrderState.PENDING_REPLACE
     states.cancel_refused(old, US, refusal(-2011))
     states.refused(new, US, refusal(-2022, "Order cancel-replace failed."))
-    steps = list(states.take())
+    steps = list(states.next_steps())
     assert steps == [Ask(old), Rejected(new, US, refusal(-2022, "Order cancel-replace failed."))]
     states.seen(order_seen("FILLED", 2), answers=True)
-    assert list(states.take()) == [Fetch(old)]
+    assert list(states.next_steps()) == [Fetch(old)]
     states.fill(old, fill(5, "2"))
-    assert [type(step) for step in states.take()] == [Booked]
+    assert [type(step) for step in states.next_steps()] == [Booked]
     assert old.state is OrderState.FILLED
 
 
@@ -186,7 +186,7 @@ def test_amendment_answer_and_event_give_one_report() -> None:
     states.seen(seen_with_qty())
     states.amended(one, "1", seen_with_qty())
     states.seen(seen_with_qty(qty=2))
-    assert list(states.take()) == [Amended(one, US, "1")]
+    assert list(states.next_steps()) == [Amended(one, US, "1")]
     assert (one.state, one.qty, one.amend_qty) == (OrderState.LIVE, "1", "")
 
 
@@ -194,7 +194,7 @@ def test_fill_event_reveals_missed_amendment() -> None:
     """Each event contains the quantity: the order is completely filled at the reduced one."""
     states, one = amended()
     states.seen(seen_with_qty("FILLED", 1), fill(5))
-    assert list(states.take()) == [Amended(one, US, "1"), Booked(one, 1, fill(5))]
+    assert list(states.next_steps()) == [Amended(one, US, "1"), Booked(one, 1, fill(5))]
     assert one.state is OrderState.FILLED
 
 
@@ -202,10 +202,10 @@ def test_order_filled_before_its_amendment_ends_with_it() -> None:
     """The fill is from the list of trades: the order stays open here until its reduced quantity is known."""
     states, one = amended()
     states.fill(one, fill(5))
-    assert list(states.take()) == [Booked(one, 1, fill(5))]
+    assert list(states.next_steps()) == [Booked(one, 1, fill(5))]
     assert not one.ended
     states.seen(seen_with_qty("FILLED", 1), answers=True)
-    assert list(states.take()) == [Amended(one, US, "1")]
+    assert list(states.next_steps()) == [Amended(one, US, "1")]
     assert one.state is OrderState.FILLED
 
 
@@ -213,12 +213,12 @@ def test_unanswered_amendment_is_queried_until_it_cannot_arrive() -> None:
     """The old quantity proves nothing while the request may be in transit."""
     states, one = amended()
     states.amend_unknown(one, "1")
-    assert list(states.take()) == [Ask(one)]
+    assert list(states.next_steps()) == [Ask(one)]
     assert one.state is OrderState.PENDING_AMEND
     states.seen(seen_with_qty(qty=2), answers=True)
     assert not states.amend_shown(one, US, query_ms=21_499)
     assert states.amend_shown(one, US, query_ms=21_500)
-    assert list(states.take()) == [AmendFailed(one, US, refusal(0, "the request never reached the exchange"))]
+    assert list(states.next_steps()) == [AmendFailed(one, US, refusal(0, "the request never reached the exchange"))]
     assert (one.state, one.qty) == (OrderState.LIVE, "2")
 
 
@@ -235,9 +235,9 @@ def test_late_amendment_is_detected_by_its_quantity() -> None:
     states, one = amended()
     states.amend_unknown(one, "1")
     states.amend_shown(one, US, query_ms=99_999)
-    list(states.take())
+    list(states.next_steps())
     states.seen(seen_with_qty())
-    assert list(states.take()) == [Amended(one, US, "1")]
+    assert list(states.next_steps()) == [Amended(one, US, "1")]
 
 
 @pytest.mark.parametrize(("code", "steps"), [(-2038, 2), (-2013, 2), (-2011, 2), (-1013, 1), (-1015, 1), (0, 1)])
@@ -245,7 +245,7 @@ def test_refused_amendment_leaves_order_unchanged(code: int, steps: int) -> None
     """If the order is the reason it may have ended: the exchange is queried."""
     states, one = amended()
     states.amend_refused(one, "1", US, refusal(code, "no"))
-    assert list(states.take()) == [AmendFailed(one, US, refusal(code, "no")), Ask(one)][:steps]
+    assert list(states.next_steps()) == [AmendFailed(one, US, refusal(code, "no")), Ask(one)][:steps]
     assert (one.state, one.qty) == (OrderState.LIVE, "2")
 
 
@@ -253,10 +253,10 @@ def test_refused_amendment_of_filled_order_books_its_fills() -> None:
     """-2038: the fills are in transit."""
     states, one = amended()
     states.amend_refused(one, "1", US, refusal(-2038, "Unknown order sent."))
-    list(states.take())
+    list(states.next_steps())
     states.seen(seen_with_qty("FILLED", 2, 2), answers=True)
     states.fill(one, fill(5, "2"))
-    assert list(states.take()) == [Fetch(one), Booked(one, 1, fill(5, "2"))]
+    assert list(states.next_steps()) == [Fetch(one), Booked(one, 1, fill(5, "2"))]
     assert one.state is OrderState.FILLED
 
 
@@ -270,7 +270,7 @@ def test_late_answers_to_earlier_amendment_are_ignored() -> None:
     states.amend_refused(one, "2", US, refusal(-2038, "no"))
     states.amend_unknown(one, "2")
     states.amended(one, "2", seen_with_qty(qty=2))
-    assert list(states.take()) == [Amended(one, US, "2")]
+    assert list(states.next_steps()) == [Amended(one, US, "2")]
     assert (one.amend_qty, one.amend_doubt) == ("1", False)
 
 
@@ -282,11 +282,11 @@ def test_cancel_overtakes_pending_amendment() -> None:
     states.cancel_refused(one, US, refusal(-1003))
     assert one.state is OrderState.PENDING_AMEND
     states.want_cancel(one)
-    assert list(states.take()) == [CancelFailed(one, US, -1003), Resend(one)]
+    assert list(states.next_steps()) == [CancelFailed(one, US, -1003), Resend(one)]
     states.cancelling(one)
     states.cancelled(one, seen_with_qty("CANCELED"))
     states.amend_refused(one, "1", US, refusal(-2038, "Unknown order sent."))
-    assert list(states.take()) == [Amended(one, US, "1"), Closed(one, US, "CANCELED")]
+    assert list(states.next_steps()) == [Amended(one, US, "1"), Closed(one, US, "CANCELED")]
 
 
 def test_amendment_that_was_wanted_while_the_order_was_unknown_is_sent_once_it_is_open() -> None:
@@ -295,7 +295,7 @@ def test_amendment_that_was_wanted_while_the_order_was_unknown_is_sent_once_it_i
     states.place_unknown(one)
     one.amend_wanted = "1"
     states.seen(order_seen("NEW"), answers=True)
-    steps = list(states.take())
+    steps = list(states.next_steps())
     assert [step for step in steps if isinstance(step, Reamend)] == [Reamend(one, "1")]
     assert not one.amend_wanted
 
@@ -306,7 +306,7 @@ def test_order_of_earlier_run_takes_quantity_from_exchange() -> None:
     states.add_earlier(one)
     states.seen(seen_with_qty("FILLED", 1), answers=True)
     states.fill(one, fill(5))
-    kinds = [type(step) for step in states.take()]
+    kinds = [type(step) for step in states.next_steps()]
     assert kinds == [Ask, Accepted, Amended, Fetch, Booked]
     assert one.state is OrderState.FILLED
 
@@ -316,13 +316,13 @@ def test_missing_order_is_rejected_only_after_its_window() -> None:
     states, one = OrderStates(), order()
     states.add(one)
     states.place_unknown(one)
-    assert list(states.take()) == [Ask(one)]
+    assert list(states.next_steps()) == [Ask(one)]
     assert states.in_doubt(+1)
     assert not states.in_doubt(-1)
     assert not states.absent(one, US, query_ms=12_499)
     assert one.state is OrderState.UNKNOWN
     assert states.absent(one, US, query_ms=12_500)
-    assert [type(step) for step in states.take()] == [Rejected]
+    assert [type(step) for step in states.next_steps()] == [Rejected]
 
 
 def test_order_that_reappears_after_rejection_is_cancelled() -> None:
@@ -331,11 +331,11 @@ def test_order_that_reappears_after_rejection_is_cancelled() -> None:
     states.add(one)
     states.place_unknown(one)
     states.absent(one, US, query_ms=20_000)
-    list(states.take())
+    list(states.next_steps())
     states.seen(order_seen("PARTIALLY_FILLED", 1), fill(5))
-    assert list(states.take()) == [Booked(one, EARLIER, fill(5)), Ask(one)]
+    assert list(states.next_steps()) == [Booked(one, EARLIER, fill(5)), Ask(one)]
     states.seen(order_seen("PARTIALLY_FILLED", 1), answers=True, firm=True)
-    assert Resend(one) in list(states.take())
+    assert Resend(one) in list(states.next_steps())
     assert one.client_id in states.open
 
 
@@ -344,7 +344,7 @@ def test_refused_cancel_leaves_order_open() -> None:
     states, one = placed()
     states.cancelling(one)
     states.cancel_refused(one, US, refusal(-1003))
-    assert list(states.take()) == [CancelFailed(one, US, -1003)]
+    assert list(states.next_steps()) == [CancelFailed(one, US, -1003)]
     assert one.state is OrderState.LIVE
 
 
@@ -353,9 +353,9 @@ def test_cancel_of_unknown_outcome_is_resent_if_order_is_open() -> None:
     states, one = placed()
     states.cancelling(one)
     states.cancel_unknown(one)
-    assert list(states.take()) == [Ask(one)]
+    assert list(states.next_steps()) == [Ask(one)]
     states.seen(order_seen("NEW"), answers=True)
-    assert list(states.take()) == [Resend(one)]
+    assert list(states.next_steps()) == [Resend(one)]
 
 
 def test_contradictory_cancel_refusals_end_after_few_attempts() -> None:
@@ -365,7 +365,7 @@ def test_contradictory_cancel_refusals_end_after_few_attempts() -> None:
         states.cancelling(one)
         states.cancel_refused(one, US, refusal(-2011))
         states.seen(order_seen("NEW"), answers=True)
-    assert list(states.take())[-1] == CancelFailed(one, US, -2011)
+    assert list(states.next_steps())[-1] == CancelFailed(one, US, -2011)
 
 
 def test_cancel_that_is_asked_for_again_has_all_attempts_again() -> None:
@@ -374,11 +374,11 @@ def test_cancel_that_is_asked_for_again_has_all_attempts_again() -> None:
     for attempts in (5, 5):
         states.want_cancel(one)
         for _ in range(attempts):
-            assert list(states.take())[-1] == Resend(one)
+            assert list(states.next_steps())[-1] == Resend(one)
             states.cancelling(one)
             states.cancel_refused(one, US, refusal(-2011))
             states.seen(order_seen("NEW"), answers=True)
-        assert list(states.take())[-1] == CancelFailed(one, US, -2011)
+        assert list(states.next_steps())[-1] == CancelFailed(one, US, -2011)
 
 
 def test_duplicate_order_refusal_queries_the_order() -> None:
@@ -386,28 +386,28 @@ def test_duplicate_order_refusal_queries_the_order() -> None:
     states, one = OrderStates(), order()
     states.add(one)
     states.refused(one, US, refusal(-2010, "Duplicate order sent."))
-    assert list(states.take()) == [Ask(one)]
+    assert list(states.next_steps()) == [Ask(one)]
 
 
 def test_order_lost_by_exchange_closes_after_reading_its_trades() -> None:
     """The exchange restarted without its book."""
     states, one = placed()
     states.listed([], [one])
-    assert list(states.take()) == [Ask(one)]
+    assert list(states.next_steps()) == [Ask(one)]
     states.absent(one, US, query_ms=99_999)
-    assert list(states.take()) == [Fetch(one)]
+    assert list(states.next_steps()) == [Fetch(one)]
     states.fill(one, fill(5))
     states.fetched(one)
-    assert [type(step) for step in states.take()] == [Booked, Closed]
+    assert [type(step) for step in states.next_steps()] == [Booked, Closed]
 
 
 def test_list_of_open_orders_may_be_outdated_and_has_those_of_others() -> None:
     """An order that has ended here is asked for again; one of somebody else is not ours to judge."""
     states, one = placed()
     states.seen(order_seen("CANCELED"))
-    assert [type(step) for step in states.take()][-1] is Closed
+    assert [type(step) for step in states.next_steps()][-1] is Closed
     states.listed([seen_of("of somebody else", 99, "NEW", 0, US), order_seen("NEW")], [])
-    assert list(states.take()) == [Ask(one)]
+    assert list(states.next_steps()) == [Ask(one)]
     assert not states.open
 
 
@@ -415,13 +415,13 @@ def test_orders_of_earlier_run_are_queried_and_cancelled() -> None:
     """Booked fills are not booked again; missed ones are booked, without an order."""
     states, one = states_of(fill(5)), order()
     states.add_earlier(one)
-    assert list(states.take()) == [Ask(one)]
+    assert list(states.next_steps()) == [Ask(one)]
     states.seen(order_seen("PARTIALLY_FILLED", 2, "c1"), answers=True)
-    steps = list(states.take())
+    steps = list(states.next_steps())
     assert [type(step) for step in steps] == [Accepted, Resend, Fetch]
     states.fill(one, fill(5))
     states.fill(one, fill(6, "0.5"))
-    assert list(states.take())[:2] == [Fetch(one), Booked(one, EARLIER, fill(6, "0.5"))]
+    assert list(states.next_steps())[:2] == [Fetch(one), Booked(one, EARLIER, fill(6, "0.5"))]
 
 
 @pytest.mark.parametrize(
@@ -434,7 +434,7 @@ def test_known_trade_id_with_other_terms_is_never_a_repetition(other: dict[str, 
     states.add_earlier(one)
     states.seen(order_seen("PARTIALLY_FILLED", 2, "c1"), answers=True)
     states.fill(one, known)
-    assert not [step for step in states.take() if isinstance(step, Booked)]
+    assert not [step for step in states.next_steps() if isinstance(step, Booked)]
     assert "trade 5" in states.reset
     assert one.booked_e8 == 0
 
@@ -445,7 +445,7 @@ def test_trades_before_start_of_ledger_are_not_booked() -> None:
     one.counts_after = 100
     states.add(one)
     states.seen(order_seen("PARTIALLY_FILLED", 1), fill(100))
-    assert [type(step) for step in states.take()] == [Accepted]
+    assert [type(step) for step in states.next_steps()] == [Accepted]
 
 
 @pytest.mark.parametrize("status", ["EXPIRED", "EXPIRED_IN_MATCH"])
@@ -453,7 +453,7 @@ def test_expired_statuses_close_as_expired(status: str) -> None:
     """Also after self-trade prevention."""
     states, one = placed()
     states.seen(order_seen(status))
-    assert list(states.take()) == [Closed(one, US, "EXPIRED")]
+    assert list(states.next_steps()) == [Closed(one, US, "EXPIRED")]
 
 
 def test_oldest_of_many_ended_orders_are_dropped() -> None:
@@ -463,6 +463,6 @@ def test_oldest_of_many_ended_orders_are_dropped() -> None:
         one = order(number)
         states.add(one)
         states.refused(one, US, refusal(-2010, "no"))
-        list(states.take())
+        list(states.next_steps())
     assert len(states.by_client) < 40_002
     assert list(states.open.values()) == [first]

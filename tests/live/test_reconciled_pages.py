@@ -48,7 +48,7 @@ class Desk:
             *(run, states, clock, OrderChecks(INSTRUMENT), Holdings(), FeeValues(), self.limits),
             venues=venues,
             api=lambda: self.api,
-            changed=lambda: list(states.take()),
+            changed=lambda: list(states.next_steps()),
             others=OtherTraders("SIMUSDT", ["mm-a"]),
             forgot=lambda _: check.forget_trades(),
         )

@@ -127,7 +127,7 @@ def test_invalid_row_or_missing_log_raises_error(tmp_path: Path) -> None:
     with pytest.raises(BrokenFile, match=r"row 4 cannot be read"):
         follower.step(3)
     with pytest.raises(DataError, match="cannot be read"):
-        LogTail(tmp_path / "gone").take(1)
+        LogTail(tmp_path / "gone").next_lines(1)
 
 
 def test_symbols_are_the_folders_with_logs(tmp_path: Path) -> None:

@@ -38,10 +38,10 @@ def test_take_resets_the_interval_and_keeps_the_totals():
     for late_us in (10, 12, 14):
         streams.times("depth").extend((1_767_600_000_000_000 + late_us, 1_767_600_000_000_000))
     streams.times("trade").extend((1_767_600_000_007_000, 1_767_600_000_000))
-    assert streams.take() == {"depth": (12, 14), "trade": (pytest.approx(7_000, rel=0.04),) * 2}
-    assert streams.take() == {}
+    assert streams.drained() == {"depth": (12, 14), "trade": (pytest.approx(7_000, rel=0.04),) * 2}
+    assert streams.drained() == {}
     streams.times("depth").extend((1_767_600_000_000_100, 1_767_600_000_000_000))
-    assert streams.take()["depth"].median_us == pytest.approx(100, rel=0.04)
+    assert streams.drained()["depth"].median_us == pytest.approx(100, rel=0.04)
     assert streams.totals("depth") == (4, 136)
     assert streams.totals("none") == (0, 0)
 

@@ -94,7 +94,7 @@ def half_spreads(
 
     def means(moved: Ints, known: Mask, after_us: int) -> GroupMeans:
         blocks = spans.blocks(block_length_us(spans, after_us))
-        sums = BlockSums.of((blocks.of(us), len(blocks.begin_us)), cells, known, lots, side * moved, earned)
+        sums = BlockSums.of((blocks.index_of(us), len(blocks.begin_us)), cells, known, lots, side * moved, earned)
         return sums.means(len(valid), half_tick, independent=spans.covered_us >= SHORT_RUN_US)
 
     effective = means(mid2 - 2 * ticks, np.ones(len(us), np.bool_), 0).mean()

@@ -233,7 +233,7 @@ class TimeCells(NamedTuple):
         hours = -(-blocks.begin_us // HOUR_US) * HOUR_US  # blocks are shorter than an hour
         inside = (blocks.begin_us < hours) & (hours < blocks.end_us)
         us = np.sort(np.concatenate((blocks.begin_us, hours[inside])))
-        return cls(us, blocks.of(us))
+        return cls(us, blocks.index_of(us))
 
     def at(self, us: Ints) -> Ints:
         periods: Ints = np.maximum(np.searchsorted(self.begin_us, us, side="right") - 1, 0)

@@ -36,7 +36,7 @@ class Blocks:
     begin_us: Ints
     end_us: Ints
 
-    def of(self, us: Ints) -> Ints:
+    def index_of(self, us: Ints) -> Ints:
         """-1 for none."""
         at: Ints = np.searchsorted(self.begin_us, us, side="right") - 1
         return at

@@ -34,7 +34,7 @@ class FeeValues:
     def trade(self, instrument: Instrument) -> None:
         self._own, self._quote = frozenset((instrument.base_asset, instrument.quote_asset)), instrument.quote_asset
 
-    def told(self, rates: FeeRates, held: Balances) -> None:
+    def update(self, rates: FeeRates, held: Balances) -> None:
         free, locked = held.get(self._discount_asset, ("0", "0"))
         self.rates, self.paid_e8 = rates, rates.paid_e8(held=e8(free) + e8(locked) > 0)
 

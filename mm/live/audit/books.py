@@ -151,7 +151,7 @@ class AuditBooks:
             "params": self._params,
         }
 
-    def take(self, row: Mapping[str, Any], changes: Changes) -> None:
+    def apply(self, row: Mapping[str, Any], changes: Changes) -> None:
         take = self._takes.get(row["type"])
         if take is None or not (self._counts or row["type"] == "start"):
             return
@@ -400,7 +400,7 @@ def rebuild_symbol(folder: Path, symbol: str, venue: str | None = None) -> Audit
     books = AuditBooks(symbol, venue)
     for path in logs_of(folder):
         for row in read_rows(path):
-            books.take(row, Changes())
+            books.apply(row, Changes())
     return books
 
 

@@ -148,7 +148,7 @@ def read_history(folder: Path, symbol: str, venue: str, us: int, written: Witnes
         mark = EquityMarks.of_row(venue, kept["mark"]) if "mark" in kept else None
     for path in logs:
         for row in read_rows(path):
-            books.take(row, Changes())
+            books.apply(row, Changes())
             day = day_at(row["us"])
             days[day] = days.get(day, True) and not _disqualifies(row)
             if begin is None and row["type"] == "params" and ACCOUNT in row:

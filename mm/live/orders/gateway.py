@@ -861,7 +861,7 @@ class Gateway:
     # the steps that follow
 
     def _act(self) -> None:
-        self._do_all(deque(self._states.take()))
+        self._do_all(deque(self._states.next_steps()))
         self._changed.set()
 
     def _do_all(self, steps: deque[OrderStep]) -> None:
@@ -905,7 +905,7 @@ class Gateway:
             case Contradiction():
                 self._log.error("order_contradiction", client_id=order.client_id, what=step.what)
             case _:
-                self._reports.take(step)
+                self._reports.report(step)
                 self._note(step)
         if order.ended:
             self._orders.pop(order.order_id, None)

@@ -381,7 +381,7 @@ class OrderQueries:
         if any(answer.outcome is not Outcome.DONE for answer in answers):
             return
         with suppress(msgspec.MsgspecError, OffGrid):  # a start without rates says so
-            self._fees.told(self._venue.fee_rates_of(answers), self._holdings.balances)
+            self._fees.update(self._venue.fee_rates_of(answers), self._holdings.balances)
             self._rates_s = now_s + RATES_S
 
     async def _fee_prices(self) -> None:

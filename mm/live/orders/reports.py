@@ -139,7 +139,7 @@ class OrderReports:
         else:
             report(self._listener)
 
-    def take(self, step: OrderReport) -> None:
+    def report(self, step: OrderReport) -> None:
         if isinstance(step, Booked):
             fill, order_id = self._fees.valued(step.fill), step.order_id
             self._audit.append("fill", **fill.row())

@@ -69,7 +69,7 @@ class OrderStates:
         self._kept, self._codes = kept, codes
         self._steps: list[OrderStep] = []
 
-    def take(self) -> Iterator[OrderStep]:
+    def next_steps(self) -> Iterator[OrderStep]:
         """Since the last call, in order, including steps that arise meanwhile."""
         while self._steps:
             steps, self._steps = self._steps, []

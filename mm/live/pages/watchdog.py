@@ -307,7 +307,7 @@ class AuditOrders:
         try:
             if self._logs is None:
                 self._logs = LogSeries(self._folder, summed_in_the_last(starts_of(self._folder)))
-            while found := self._logs.take(BATCH_ROWS):
+            while found := self._logs.next_lines(BATCH_ROWS):
                 self._take(*found)
         except DataError as error:
             self._error = error
@@ -321,6 +321,6 @@ class AuditOrders:
         self.last_name = tail.path.stem
         for number, line in enumerate(lines, tail.rows - len(lines) + 1):
             row = decode_row(line, number, tail.path.name)
-            self._books.take(row, Changes())
+            self._books.apply(row, Changes())
             self.last_us = max(self.last_us, row["us"])
             self.stopped = row["type"] == STOP

@@ -61,7 +61,7 @@ class DecisionLags:
             self._until.append(made)
             self._at_us.append(self._clock())
 
-    def of(self, table: "Table") -> "NDArray[np.int64]":
+    def lags_us(self, table: "Table") -> "NDArray[np.int64]":
         """Of each row of a journal's decisions, in µs."""
         which = np.searchsorted(np.frombuffer(self._until, np.int64), np.arange(len(table)), side="right")
         at_us: NDArray[np.int64] = np.frombuffer(self._at_us, np.int64)[which] - table[:, 0]

@@ -236,7 +236,7 @@ class BookReader:
         self._known = None
         return FeedEvent(GAP, us, self._count, 0, [])
 
-    def take(self, text: str | bytes, us: int) -> FeedEvent:
+    def event(self, text: str | bytes, us: int) -> FeedEvent:
         content = json.loads(text, parse_float=Decimal)
         found = {
             (side, self._grid.ticks(_text(price))): e8(_text(size)) * self._multiplier // self._grid.lot_e8
@@ -342,7 +342,7 @@ class InterfaceTrade:
         while True:
             async with _connected(client, "/ws/md") as socket:
                 async for text in socket:
-                    trader.feed([reader.take(text, self._clock())])
+                    trader.feed([reader.event(text, self._clock())])
             trader.feed([reader.lost(self._clock())])
             self._run.log.warning("market_lost", url=client.ws_url)
             await client.call("GET", "/health")

@@ -230,7 +230,7 @@ class Follower:
         self._player, self._grid, self._watch = player, grid, watch
         self._feed: LiveFeed | None = None
 
-    def take(self, journal: "DayJournal") -> "Subscriber":
+    def subscriber(self, journal: "DayJournal") -> "Subscriber":
         self.rows_run_id = journal.writer.run_id
         freshest = FreshestBook() if journal.writer.venue == USDM else None
         feed, watch = LiveFeed(self._player, self._grid, journal, strict=True, freshest=freshest), self._watch

@@ -155,7 +155,7 @@ class ShadowRun(LiveRun):
         reason = self.recording.reason if self.recording else ""
         result = play.result({"reason": reason, "why": str(changed) if changed else None})
         decisions, name = decisions_of(result.journal), decisions_name(terms.symbol)
-        lags_us = self._lags.of(decisions).tolist()
+        lags_us = self._lags.lags_us(decisions).tolist()
         rows = write_decisions(run.output(name, digest=False), decisions, lags_us, play.grid)
         run.output(name, rows, digest=False)
         terms.write(run.partial)

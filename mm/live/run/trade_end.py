@@ -59,7 +59,7 @@ def write_trade(run: "Run", end: TradeEnd, legs: Mapping[str, TradeEnd]) -> None
     for name, leg in legs.items():
         _write_account(run, leg, f"{LEGS}/{name}/")
     decisions, name = decisions_of(result.journal), decisions_name(run.symbol)
-    rows = write_decisions(run.path(name), decisions, end.lags.of(decisions).tolist(), end.play.grid)
+    rows = write_decisions(run.path(name), decisions, end.lags.lags_us(decisions).tolist(), end.play.grid)
     run.output(name, rows, digest=False)
     run.print(text_of(result.summary))
     run.print(f"{len(end.account.fills)} fills; trading ended: {end.reason}")

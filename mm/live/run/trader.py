@@ -217,7 +217,7 @@ class Trader(OrderListener):
     # ------------------------------------------------------------------ the market and the clock
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
-        self._show(self._market.of(events))
+        self._show(self._market.without_us(events))
         self.act()
 
     def _show(self, events: "tuple[FeedEvent, ...]") -> None:

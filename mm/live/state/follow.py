@@ -23,7 +23,7 @@ class LogTail:
         self._offset, self._rest = 0, b""
         self._lines: list[bytes] = []
 
-    def take(self, most: int) -> list[bytes]:
+    def next_lines(self, most: int) -> list[bytes]:
         if len(self._lines) < most:
             self._read()
         found, self._lines = self._lines[:most], self._lines[most:]
@@ -50,13 +50,13 @@ class LogSeries:
         self._folder, self._known = folder, set(skipped)
         self._at, self._seen_ns = 0, -1
 
-    def take(self, most: int) -> tuple[LogTail, list[bytes]] | None:
+    def next_lines(self, most: int) -> tuple[LogTail, list[bytes]] | None:
         while True:
             self._find()
             if self._at == len(self.tails):
                 return None
             tail = self.tails[self._at]
-            if lines := tail.take(most):
+            if lines := tail.next_lines(most):
                 return tail, lines
             if self._at + 1 == len(self.tails):
                 return None
@@ -121,14 +121,14 @@ class AuditFollower:
     def _next(self, most: int) -> StateBatch | None:
         books = self._books
         assert books is not None
-        while found := self._logs.take(most):
+        while found := self._logs.next_lines(most):
             tail, lines = found
             name, changes, first = tail.path.name, Changes(), tail.rows - len(lines)
             stored = self.stored.get(name, 0)
             for number, line in enumerate(lines, first + 1):
                 if number == stored + 1:
                     changes = Changes()
-                books.take(decode_row(line, number, name), changes)
+                books.apply(decode_row(line, number, name), changes)
             if tail.rows > stored:
                 books.note_position(changes)
                 total = sum(self.stored.values())

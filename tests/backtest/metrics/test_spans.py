@@ -63,7 +63,7 @@ def test_no_block_bridges_two_spans(lengths, length):
     ends = spans.clock(blocks.end_us) - spans.clock(blocks.begin_us)
     assert (ends == blocks.end_us - blocks.begin_us).all()
     assert ends.sum() == spans.covered_us
-    inside = blocks.of(np.concatenate((blocks.begin_us, blocks.end_us - 1)))
+    inside = blocks.index_of(np.concatenate((blocks.begin_us, blocks.end_us - 1)))
     assert inside.tolist() == 2 * list(range(len(blocks.begin_us)))
 
 

@@ -2,13 +2,15 @@
 
 import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
-from gateway_rig import ALICE, trading
+from gateway_rig import ALICE, QuietLog, trading
 
 from mm.instrument import E8, Instrument
 from mm.live.account.account_check import ADOPTED, CONFIRMATIONS, FOUND, MOST_DIFFERING, AccountCheck, SharedBalances
 from mm.live.account.ledger import Ledger
+from mm.live.run.trade_run import TradeRun
 from mm.live.venues.balances import Transfer
 from mm.live.venues.fills import AccountFill
 
@@ -35,6 +37,31 @@ def connected(begin_e8=(10 * E8, 1_000 * E8), **terms):
     check.compare({"SIM": ("10", "0"), "USDT": ("1000", "0")})
     assert check.found
     return check
+
+
+@pytest.mark.parametrize(
+    ("others", "told"),
+    [
+        ((), "SIM USDT"),
+        (("BTCUSDT",), "SIM"),
+        (("SIMBTC",), "USDT"),
+        (("SIMBTC", "BTCUSDT"), ""),
+        (("ABCD",), "SIM USDT"),
+    ],
+)
+def test_assets_that_other_traders_of_this_host_trade_are_not_compared(others, told):
+    """Their fills are in no log here; all other assets are compared."""
+    knobs = SimpleNamespace(contracts=None, access=SimpleNamespace(adopt=False))
+    locks = SimpleNamespace(symbols=lambda: {"SIMUSDT", *others})
+    at = SimpleNamespace(symbols=["SIMUSDT"], balances=SharedBalances())
+    log = SimpleNamespace(log=QuietLog())
+    trade = SimpleNamespace(knobs=knobs, locks=locks, at=at, symbol="SIMUSDT", run=log)
+    history = SimpleNamespace(begin_e8=(10 * E8, 1_000 * E8), books=SimpleNamespace(ledger=Ledger(GRID)))
+    check = TradeRun._account_check(trade, history, GRID)
+    check.compare({"SIM": ("10", "0"), "USDT": ("1000", "0")})
+    for _ in range(CONFIRMATIONS):
+        check.compare({"SIM": ("9", "0"), "USDT": ("900", "0")})
+    assert [asset for asset in ("SIM", "USDT") if f" {asset} at the exchange" in check.why] == told.split()
 
 
 def test_difference_counts_once_it_is_seen_several_times_alike():

@@ -91,6 +91,13 @@ class World:
         self.heard.append(kind)
 
 
+def strange():
+    """Return the error of a certificate that this machine does not trust."""
+    error = SSLCertVerificationError("of nobody known")
+    error.verify_message = "of nobody known"
+    return error
+
+
 def play(story, refused=""):
     """Run *story* with a world on a virtual clock; *refused* is the address that cannot be opened at first."""
 
@@ -98,8 +105,7 @@ def play(story, refused=""):
         world = World()
         world.refused = refused
         if refused:
-            world.error = SSLCertVerificationError("of nobody known")
-            world.error.verify_message = "of nobody known"
+            world.error = strange()
         running = asyncio.create_task(world.connection.run())
         await asyncio.sleep(1)
         try:
@@ -133,7 +139,7 @@ def test_stream_with_a_certificate_of_nobody_known_ends_a_start_and_no_trade(bef
     async def story(world):
         if before:
             assert world.connection.up
-            world.refused, world.error = STREAMS, SSLCertVerificationError("of nobody known")
+            world.refused, world.error = STREAMS, strange()
             world.stream.abort()
             await asyncio.sleep(5)
         assert not world.connection.up

@@ -151,7 +151,7 @@ def test_kill_nine_leaves_nothing_open(box):
         box.until(lambda: box.account()["openOrders"], "orders", process=trader)
         trader.kill()
         trader.communicate(timeout=60)
-    box.until(lambda: not box.account()["openOrders"], "no order")
+    box.until(lambda: not box.account()["openOrders"], "no order", 35)  # the exchange's countdown needs 40
     code, text = traded(box, fills=1)
     assert code == 0, text
     box.check_books()

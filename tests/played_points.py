@@ -18,6 +18,7 @@ def outcome(pnl: list[float], **numbers: Any) -> dict[str, Any]:
     sharpe = float(known.mean() / known.std(ddof=1)) if varied else None
     names = ("pnl_spread_capture", "pnl_inventory", "fees", "sharpe_autocorr", "psr", "sortino", "calmar", "n_orders")
     summary = {
+        "symbol": "SIMUSDT",
         **dict.fromkeys((*names, "fill_ratio", "two_sided_uptime")),
         "pnl_total": float(known.sum()) + 5.0,
         "pnl_quoting": float(known.sum()),

@@ -14,7 +14,7 @@ from mm.backtest.metrics.notes import NULL
 from mm.backtest.summary_text import tried_of
 from mm.base.arrays import Floats
 from mm.base.numbers import duration, number, short
-from mm.calibration.shared_strength import told
+from mm.calibration.shared_strength import strength_text
 from mm.report.backtest import activity_rows, data_card, sensitivity_card, split_card
 from mm.report.calibration import clusters_card
 from mm.report.contents import BACKTEST, METRICS, PAGE, SCHEDULE, SUMMARY, read_content
@@ -93,7 +93,7 @@ def page(
         path = folder / FILE
         windows = read_content(path)["windows"] if path.exists() else []  # an earlier version made the run
         shapes = shapes_card([WindowShape.from_json(window, str(path)) for window in windows])
-        body += [shapes, _data(rows, summary, run, told(schedule)), _table(rows, over, summary)]
+        body += [shapes, _data(rows, summary, run, strength_text(schedule)), _table(rows, over, summary)]
     return document(f"{title} · {kind}", [*body, origin(about)], about.plotly)
 
 

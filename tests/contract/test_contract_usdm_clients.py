@@ -18,7 +18,7 @@ ccxt_pro: Any = None
 binance: Any = None
 Ready = dict[str, Any]
 Closing = Callable[[Any], Any]
-HTTP = httpx.Client(trust_env=False)
+HTTP: httpx.Client
 CONTRACT, SYMBOL = "SIM/USDT:USDT", "SIMUSDT"
 
 
@@ -30,8 +30,10 @@ def _clients() -> Iterator[None]:
         globals().update(
             {name.replace(".", "_"): pytest.importorskip(name) for name in ("ccxt", "ccxt.pro", "binance")}
         )
-    yield
-    HTTP.close()
+    # Opened here and not by the import: a worker that steals tests may run this file's in two parts.
+    with httpx.Client(trust_env=False) as http:
+        globals()["HTTP"] = http
+        yield
 
 
 @pytest.fixture(scope="module")

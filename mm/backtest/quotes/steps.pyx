@@ -596,6 +596,7 @@ cdef class Gated(Step):
 
 @declares(declarations.Steps)
 def steps(**given: Any) -> object:
+    """Return a quote model with steps around it."""
     values = steps.declared.settle(given)
     model, around = values["model"], values["steps"]
     if not isinstance(around, Iterable) or not all(map(callable, around := list(around))):

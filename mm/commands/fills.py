@@ -160,8 +160,14 @@ def _other_market(scored: Scored, name: str, declared: dict[str, Any]) -> dict[s
     from mm.play.market import KEYS, open_days, other_day
 
     symbol, days = scored.place()
-    places = {"data_root": scored.data_root, "out_root": scored.out_root}
-    day = Day(symbol=symbol, day=days, damaged=scored.damaged, open_held_out=scored.open_held_out, **places)
+    day = Day(
+        symbol=symbol,
+        day=days,
+        damaged=scored.damaged,
+        open_held_out=scored.open_held_out,
+        data_root=scored.data_root,
+        out_root=scored.out_root,
+    )
     given = {key: value for key, value in declared.items() if key in KEYS}
     return {**given, "tape": open_days(other_day(day, scored, name), Market())}
 

@@ -152,7 +152,7 @@ def test_params_are_parsed_from_json():
         ("ws_url", "wss://stream.binance.com:9443/ws"),
         ("rest_url", "ftp://host"),
         ("fill_model", "my model"),
-        ("top_n", "0"),
+        ("top_n", "-1"),
     ],
 )
 def test_value_out_of_range_is_rejected(name, text):

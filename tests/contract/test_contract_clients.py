@@ -23,7 +23,7 @@ ccxt_pro: Any = None
 binance: Any = None
 Ready = dict[str, Any]
 Closing = Callable[[Any], Any]
-HTTP: httpx.Client
+HTTP: Any = None
 PAIR, SYMBOL = "SIM/USDT", "SIMUSDT"
 
 

@@ -18,7 +18,7 @@ ccxt_pro: Any = None
 binance: Any = None
 Ready = dict[str, Any]
 Closing = Callable[[Any], Any]
-HTTP: httpx.Client
+HTTP: Any = None
 CONTRACT, SYMBOL = "SIM/USDT:USDT", "SIMUSDT"
 
 

@@ -181,8 +181,8 @@ FAULTS = [
     ),
     Fault(
         "mm/play/forward.py",
-        "plan = self.plan or WindowPlan(latency_us=rules.order_latency_us)",
-        "plan = self.plan or WindowPlan()",
+        "self.plan or WindowPlan(latency_us=rules.order_latency_us)",
+        "self.plan or WindowPlan()",
         "tests/walkforward/test_walkforward.py tests/walkforward",
     ),
     # recorder and day folder

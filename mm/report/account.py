@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from mm.report.run_columns import RunColumns
 
 _DRAWN = (("recv_us", int), ("equity", float), ("mid", float))
+NO_LINKS: Mapping[str, str] = {}
 COLOURS = ("#b8962e", "#d36ba6", BUY, SELL, THIRD, GAIN)  # of the symbols
 
 
@@ -138,10 +139,10 @@ def _sheet(summary: Mapping[str, Any]) -> str:
     return grid(("symbol", *HEAD[1:]), rows)
 
 
-def symbol_rows(summary: Mapping[str, Any], links: Mapping[str, str] | None = None) -> Iterator[list[Cell]]:
+def symbol_rows(summary: Mapping[str, Any], links: Mapping[str, str] = NO_LINKS) -> Iterator[list[Cell]]:
     """Yield the numbers of each symbol of an account, and of their sum; *links* are pages by symbol."""
     for name, quoting, spread, inventory, fees, fills, volume, fall in account_rows(summary):
-        shown = f'<a href="{escape(links[name])}">{escape(name)}</a>' if name in (links or {}) else escape(name)
+        shown = f'<a href="{escape(links[name])}">{escape(name)}</a>' if name in links else escape(name)
         row: list[Cell] = [shown if name in summary["symbols"] else f"<b>{shown}</b>"]
         row += [Amount(value) for value in (quoting, spread, inventory)]
         row += [Amount(fees, plus=False), "–" if fills is None else f"{fills:,}"]

@@ -268,7 +268,8 @@ def markout_rows(summary: Mapping[str, Any]) -> list[tuple[str, float, Sequence[
     """
     realised = summary.get("realised_half_spread") or {}
     ends = summary.get("realised_half_spread_ci95") or dict.fromkeys(realised)
-    rows = [("at the fill", summary.get("effective_half_spread"), summary.get("effective_half_spread_ci95"))]
+    at_once: Any = summary.get("effective_half_spread")
+    rows = [("at the fill", at_once, summary.get("effective_half_spread_ci95"))]
     rows += [(f"{horizon} s", value, ends[horizon]) for horizon, value in realised.items()]
     return [row for row in rows if row[1] is not None]
 

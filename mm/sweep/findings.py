@@ -600,7 +600,7 @@ def _shared_warnings(points: Sequence[PlayedPoint]) -> Counter[str]:
         for line in summary.get("warnings", ())
         if _own_part(line, summary).split(":")[0].endswith(REPEATED)
         or _own_part(line, summary).startswith(
-            tuple(f"{name} {day}: " for name in summary["symbol"].split(JOIN) for day in summary.get("days", ()))
+            tuple(f"{name} {day}: " for day in summary.get("days", ()) for name in summary["symbol"].split(JOIN))
         )
     )
 

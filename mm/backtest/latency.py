@@ -23,11 +23,13 @@ class Latencies:
     Attributes:
         order_us: Also of amendments, int64[n].
         rate_per_s: Market messages, ascending, float64[n].
+        in_order: Whether the order with id n has row n − 1, and so on from the first after the last; else it is drawn.
     """
 
     order_us: NDArray[np.int64]
     cancel_us: NDArray[np.int64]
     rate_per_s: NDArray[np.float64] | None = None
+    in_order: bool = False
 
     @classmethod
     def read(cls, path: Path) -> Self:

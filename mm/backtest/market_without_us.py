@@ -54,9 +54,8 @@ class OwnShown:
 class MarketWithoutUs:
     """Takes our orders and trades off a market."""
 
-    def __init__(self, *, single_trades: bool = True) -> None:
+    def __init__(self) -> None:
         self._trade_ids: set[int] = set()
-        self._single_trades = single_trades
         self._orders: dict[int, OwnShown] = {}
         self._moving: dict[int, int] = {}  # by order, the number of what may be shown of it at its next price
         self._last_moving = 0
@@ -129,8 +128,8 @@ class MarketWithoutUs:
         return self._correction()
 
     def traded(self, trade_id: int) -> None:
-        if self._single_trades:
-            self._trade_ids.add(trade_id)
+        """A print of this number is ours; an aggregate of trades has others in it, and stays."""
+        self._trade_ids.add(trade_id)
 
     # the market
 

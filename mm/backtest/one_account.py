@@ -1,8 +1,10 @@
 """Several markets on one clock whose orders the balances of one account cover; docs/engine.md, *One account*."""
 
+import heapq
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 
 from mm.backtest.account_limits import LOSS, AccountBounds
 from mm.backtest.account_result import AccountResult
@@ -100,7 +102,15 @@ def backtest_account(
     wallet = None
     if any(market.rules.margin is not None for market in markets.values()):
         wallet = MarginAccount.of(cash_e8)
-    return _Account(shared(markets, cash_e8, bounds), bounds, step, wallet, keeps_orders=keeps_orders).play()
+    if not as_reported(markets):  # a trade's symbols have the account's cash each
+        markets = shared(markets, cash_e8, bounds)
+    return _Account(markets, bounds, step, wallet, keeps_orders=keeps_orders).play()
+
+
+def as_reported(markets: Mapping[str, AccountMarket]) -> bool:
+    """Return whether the account's trade is played again with its own fills."""
+    again = [market.rules.as_traded for market in markets.values()]
+    return all(one is not None and one.reported for one in again)
 
 
 class _Account:
@@ -131,13 +141,17 @@ class _Account:
         each = [market.instrument.assets for market in markets.values()]
         pairs = [(assets.index(base), assets.index(quote)) for base, quote in each]
         engines = [exchange.engine for exchange in self.exchanges.values()]
-        self.together = Together(engines, pairs, (bounds.loss_e8, bounds.notional_e8, bounds.orders))
+        each_bound = (bounds.loss_e8, bounds.notional_e8, bounds.orders)
+        self.together = Together(engines, pairs, each_bound, counted=not as_reported(markets))
         self.coming = {symbol: deque(market.tapes) for symbol, market in markets.items()}
         self.playing = dict[str, Tape]()
         self.us = 0
         self.killed: tuple[int, str] | None = None
 
     def play(self) -> AccountResult:
+        if all(market.rules.as_traded is not None for market in self.markets.values()):
+            self._play_as_traded()
+            return self._result()
         self._begin(min(tapes[0].start_us for tapes in self.coming.values()))
         if self.together.awaits_prices:
             for exchange in self.exchanges.values():
@@ -155,6 +169,28 @@ class _Account:
             ]
             if starts:
                 self._begin(min(starts) if not self.playing else self.us + 1)
+        return self._result()
+
+    def _play_as_traded(self) -> None:
+        """Play what the trade did in all markets, in the order in which its one process did it."""
+        self.together.begin([NEVER] * len(self.markets), 0)
+        parts = []
+        for symbol, market in self.markets.items():
+            (tape,) = market.tapes
+            self.replays[symbol].begin(tape)
+            exchange = self.exchanges[symbol]
+            traded = market.rules.as_traded
+            if traded is not None:
+                parts.append(zip(repeat(exchange.engine), traded.actions(exchange, tape), strict=False))
+        for engine, (_, steps, act) in heapq.merge(*parts, key=lambda part: part[1][0]):
+            if steps:
+                self.together.show_others(engine)
+            act()
+            self.together.stepped(engine)
+        for symbol, market in self.markets.items():
+            self.replays[symbol].ended(market.tapes[0])
+
+    def _result(self) -> AccountResult:
         results = {
             symbol: replay.result(self.markets[symbol].tapes)
             for symbol, replay in self.replays.items()

@@ -15,6 +15,7 @@ from mm.errors import UsageError
 from mm.instrument import NO_FILTERS, Filters, check_64_bits, e8
 
 if TYPE_CHECKING:
+    from mm.backtest.as_traded import AsTraded
     from mm.backtest.latency import Latencies
     from mm.backtest.margin_terms import MarginTerms
     from mm.backtest.risk import RiskLimits
@@ -193,6 +194,7 @@ class Rules:
         sigma_half_life_s: Half-life of the weights of ``ewma``, in seconds.
         decisions: Whether the journal records every requote, including those without changes.
         risk: Risk limits; None is none.
+        as_traded: The trade that is played again, if one is.
         strict_clock: Whether a market is late until our clock was measured against the exchange's, as in a live market.
         micro_price: The fit of the signal ``micro_price``; None if no model reads it.
         others: The other markets that the strategy sees, by name.
@@ -247,6 +249,7 @@ class Rules:
     others: "Mapping[str, OtherFeed]" = field(default_factory=dict)
     legs: "Mapping[str, Rules]" = field(default_factory=dict)
     margin: "MarginTerms | None" = None
+    as_traded: "AsTraded | None" = None
 
     def __post_init__(self) -> None:
         positive = {

@@ -177,7 +177,7 @@ cdef class LiveEngine:
         note_top(self.venue, us, buffer.recv_seq[event], True)
         note_mid(self.venue, us)
         if kind == GAP:
-            return self.withdraw(us)
+            return self.manager.withdraw_for(us, EPOCH_BREAK)  # there is no book to quote in
         centre_book(&self.venue.book)
         look_at_best(self.manager, &self.venue.orders.open, &self.venue.touch, us)
         if not self.venue.begun:
@@ -207,30 +207,27 @@ cdef class LiveEngine:
         messages, self.venue.messages = self.venue.messages, []
         return messages
 
-    cdef int withdraw(self, int64_t us) except -1:
-        """Request the cancel of every open order: there is no book to quote in."""
-        cdef OpenOrders* open = &self.venue.orders.open
-        cdef int64_t i
-        for i in range(open.count):
-            if open.orders[i].cancel_req_us == NEVER:
-                self.manager.request_cancel(i, us, EPOCH_BREAK)
-        return 0
 
     # ------------------------------------------------------------------ reports of the gateway
+
+    cdef int64_t at(self, int64_t us) noexcept:
+        """Return the instant of a report: the latest so far, if that is later."""
+        self.now_us = max(us, self.now_us)
+        return self.now_us
 
     def set_reached(self, reached: bool, us: int) -> None:
         """Set whether orders reach the exchange; while they do not, there is no time with a market."""
         self.reached = reached
-        self.now_us = self.venue.now_us = max(us, self.now_us)  # the journal ends no earlier
+        self.venue.now_us = self.at(us)  # the journal ends no earlier
         self.cover(self.now_us)
 
     def accepted(self, order_id: int, us: int) -> None:
-        self.venue.accepted(order_id, max(us, self.now_us))
+        self.venue.accepted(order_id, self.at(us))
         watch_sides(self.venue, self.now_us)
 
     def rejected(self, order_id: int, us: int, reason: str) -> None:
         """Report that the exchange rejected an order; *reason* is one of ``REJECT_REASONS``."""
-        self.venue.rejected(order_id, max(us, self.now_us), REJECT_REASONS.index(reason))
+        self.venue.rejected(order_id, self.at(us), REJECT_REASONS.index(reason))
 
     def filled(
         self, order_id: int, us: int, side: int, ticks: int, lots: int, fee_lots: int, fee_e8: int, took: bool
@@ -243,22 +240,22 @@ cdef class LiveEngine:
         """
         cdef OwnOrders orders = self.venue.orders
         if orders.records.state.rows == 0:  # a fill of an earlier run, before the first book: the position before it
-            record_state(&orders.records, max(us, self.now_us), &orders.account, orders.open.count)
-        self.venue.filled(order_id, max(us, self.now_us), side, ticks, lots, fee_lots, fee_e8, took)
+            record_state(&orders.records, self.at(us), &orders.account, orders.open.count)
+        self.venue.filled(order_id, self.at(us), side, ticks, lots, fee_lots, fee_e8, took)
         watch_sides(self.venue, self.now_us)
 
     def paid(self, us: int, funding_e8: int) -> None:
         """Report a payment for the position, such as funding, in 1e-8 of the quote asset; below 0 it was received."""
-        self.venue.orders.paid(max(us, self.now_us), funding_e8)
+        self.venue.orders.paid(self.at(us), funding_e8)
 
     def closed(self, order_id: int, us: int, expired: bool) -> None:
         """Without a last fill."""
-        self.venue.closed(order_id, max(us, self.now_us), expired)
+        self.venue.closed(order_id, self.at(us), expired)
         watch_sides(self.venue, self.now_us)
 
     def amended(self, order_id: int, us: int, lots: int, ticks: int = 0) -> None:
         """Report that an order now has *lots* in total, at *ticks* (0: as before); if as many have filled, it has ended."""
-        self.venue.amended(order_id, max(us, self.now_us), lots, ticks)
+        self.venue.amended(order_id, self.at(us), lots, ticks)
         watch_sides(self.venue, self.now_us)
 
     def amend_failed(self, order_id: int, refused: bool, reason: str = "exchange_refused") -> None:
@@ -271,8 +268,12 @@ cdef class LiveEngine:
 
     def hold(self, side: int, until_us: int) -> None:
         """Send no order of a side before an instant, nor before the next requote of the grid, once that has begun."""
-        cdef int64_t next_us = self.manager.agenda.requote_us
-        self.venue.sends_from_us[slot_of(side)] = until_us if next_us == NEVER else max(until_us, next_us)
+        self.venue.hold(side, until_us)
+
+    def pull(self, reason: str, us: int) -> None:
+        """Cancel the quotes now, and send none until the manager's `resume`."""
+        self.venue.now_us = self.at(us)
+        self.manager.pull(reason)
 
     def funds(self, held_lots: int, held_e8: int) -> None:
         """Report what the balances leave to our orders, those open included: base asset in lots, quote asset in 1e-8."""

@@ -109,6 +109,15 @@ class Day(OpenedDay, DamagedDay, Pages, Results, Source):
         "them in; or a log or folder of logs, whose orders are taken off.",
     )
 
+    as_traded: str | None = knob(
+        None,
+        matching(r"\S.*", "the RUN_ID or the folder of a trade", "RUN", "run"),
+        "Trade that recorded the day: it is played at the instants of this run, in its latencies, from its account.",
+    )
+    traded_fills: bool = knob(
+        True, SWITCH, "With AS_TRADED: 1 plays the trade's own fills and reports on orders, 0 those of the fill model."
+    )
+
     def days(self) -> tuple[str, ...]:
         return day_list(self.day)
 

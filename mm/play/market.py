@@ -12,13 +12,14 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from mm.backtest.as_traded import AsTraded, steps_path
 from mm.base.audit_chain import audit_folder
 from mm.clock import US_PER_MS, iso, us_from_ms
 from mm.dayfolder.held_out import held_of, refuse_held
 from mm.dayfolder.layout import USDM, DayFolder, day_folder, days_of, existing
 from mm.dayfolder.ledger import LedgerView
 from mm.dayfolder.rows import DefectList
-from mm.errors import Mismatch, UsageError
+from mm.errors import DataError, Mismatch, UsageError
 from mm.instrument import e8, short_text
 from mm.play.knobs import NO_OTHERS, Day, Market, OtherMarkets
 from mm.signals.contract import RecordedContract
@@ -26,6 +27,7 @@ from mm.signals.micro_price import MicroPriceFit, fit_micro_price
 from mm.signals.other_feed import OtherFeed
 from mm.tape.doubts import day_warnings
 from mm.tape.load import load_day
+from mm.tape.received import received_day
 from mm.tape.tape import Tape
 
 LITTLE = 0.99  # of the run's time that another market should cover
@@ -90,6 +92,8 @@ def open_days(day: Day, market: Market) -> "list[Tape]":
     if not day.open_held_out:
         refuse_held(day.data_root, day.symbol, day.days())
     folders = [day_folder(day.data_root, day.symbol, name) for name in day.days()]
+    if day.as_traded is not None:
+        return [_as_traded(day, market, folders)]
     opened = [
         load_day(
             folder,
@@ -103,6 +107,24 @@ def open_days(day: Day, market: Market) -> "list[Tape]":
         for folder in folders
     ]
     return on_one_grid([_without_us(tape, folder, day) for tape, folder in zip(opened, folders, strict=True)])
+
+
+def as_traded(day: Day) -> AsTraded | None:
+    """Return the trade that a backtest plays again, if one is named."""
+    if day.as_traded is None:
+        return None
+    path = steps_path(day.out_root, day.symbol, day.as_traded)
+    return AsTraded.read(path, reported=day.traded_fills)
+
+
+def _as_traded(day: Day, market: Market, folders: "list[DayFolder]") -> "Tape":
+    traded = as_traded(day)
+    if traded is None or len(folders) != 1:
+        raise UsageError("{as_traded} {}: a trade has one day, {day} names {}", day.as_traded, len(folders))
+    tape = received_day(folders[0], traded.rows_run_id, traded.grid_e8, traded.end_us, _e8(market.qty_step))
+    if tape is None:
+        raise DataError("{}: no market of the run {}, which {as_traded} names", folders[0].path, traded.rows_run_id)
+    return tape
 
 
 def _without_us(tape: "Tape", folder: "DayFolder", day: Day) -> "Tape":

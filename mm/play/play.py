@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from mm.backtest import replay
+from mm.backtest.as_traded import TradeFills
 from mm.backtest.engine.paper_exchange import PaperExchange
 from mm.backtest.journal import LONG
 from mm.backtest.metrics.notes import short_of_fee
@@ -16,7 +17,7 @@ from mm.backtest.strategy_info import trained_on
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 from mm.play.knobs import Sensitivity
-from mm.play.market import MICRO_PRICE, Markets
+from mm.play.market import MICRO_PRICE, Markets, as_traded
 from mm.play.models import Made, PlayModels, trained_days
 from mm.play.notes import (
     Note,
@@ -90,6 +91,9 @@ class Play:
         _refuse_trained(models, given, markets.tapes)
         rules = rules_of(first, knobs.execution, account, knobs.models, risk=knobs.risk, margin=knobs.margin)
         rules = with_others(rules, markets.others, markets.declared, account, markets.way, margin=knobs.margin)
+        if (day := getattr(knobs, "day", None)) is not None and (traded := as_traded(day)) is not None:
+            rules, sensitivity = traded.of(rules), OFF
+            given = given._replace(fills=TradeFills()) if traded.reported else given
         for _, agent in models.agents():
             for tape in markets.tapes:
                 agent.terms.check_tick(tape.instrument.tick_e8)
@@ -251,7 +255,7 @@ class Play:
         return PaperExchange(quotes, fills, self.rules)
 
     def early_fee_notes(self) -> list[Note]:
-        if self.given.objects() or self.sources or self.rules.others or self.rules.legs:
+        if self.given.objects() or self.sources or self.rules.others or self.rules.legs or self.rules.as_traded:
             return []
         first = self.tapes[0]
         quotes, fills = (make() for make in self._factories(lambda model: lambda: model))

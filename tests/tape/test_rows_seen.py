@@ -5,7 +5,7 @@ import csv
 from day_stories import START, at, diff, snapshot, trade, write_day
 
 from mm import load_day
-from mm.live.run.replay_check import RowsSeen
+from mm.tape.received import RowsSeen
 from mm.tape.tape import TRADE
 
 

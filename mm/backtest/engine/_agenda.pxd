@@ -18,13 +18,14 @@ cdef struct Agenda:
     int64_t followed_us     # the last one of these two kinds
     int64_t requote_us      # the next one of the grid
     int64_t step_us         # between two of these
+    bint driven             # whether all after the market waits for `Engine.step`
     int64_t after_us        # the earliest after the market but for the grid's requote, kept as it is read for each event
 
 
 cdef inline void agenda_open(Agenda* agenda) noexcept nogil:
     agenda.message_us = agenda.fill_us = agenda.margin_us = agenda.sample_us = agenda.state_us = NEVER
     agenda.follow_us = agenda.wake_us = agenda.requote_us = agenda.after_us = NEVER
-    agenda.followed_us = -1
+    agenda.followed_us, agenda.driven = -1, False
 
 
 cdef inline void agenda_changed(Agenda* agenda) noexcept nogil:
@@ -52,8 +53,14 @@ cdef inline int64_t requote_from(const Agenda* agenda, int64_t us) noexcept nogi
     return us + (agenda.step_us - 1 - (us - next_us - 1) % agenda.step_us)
 
 
-cdef inline void pass_requotes(Agenda* agenda, int64_t us) noexcept nogil:
+cdef inline void pass_idle(Agenda* agenda, int64_t us) noexcept nogil:
     """Skip the grid's requotes before an instant, which would send nothing."""
+    if not agenda.driven:
+        pass_requotes(agenda, us)
+
+
+cdef inline void pass_requotes(Agenda* agenda, int64_t us) noexcept nogil:
+    """Skip the grid's requotes before an instant."""
     cdef int64_t next_us = agenda.requote_us, step_us = agenda.step_us
     if next_us >= us:
         return

@@ -9,7 +9,7 @@ without the interpreter. ``paper_exchange.py`` is its Python interface, ``tests/
 cimport cython
 from libc.stdint cimport int8_t, int64_t, uint8_t
 
-from mm.backtest.engine._agenda cimport Agenda, agenda_watch, pass_requotes, requote_from
+from mm.backtest.engine._agenda cimport Agenda, agenda_watch, pass_idle, requote_from
 from mm.backtest.engine._event_buffer cimport EventBuffer
 from mm.backtest.engine._market cimport (
     Market, MarketStream, book_is_next, event_at, first_of, last_second, next_market_us, next_us,
@@ -21,12 +21,14 @@ from mm.backtest.engine._order_manager cimport (
 )
 from mm.backtest.engine._margin cimport MarginWatch
 from mm.backtest.engine._own_orders cimport (
-    OpenOrders, OwnOrders, new_order, order_accepted, orders_add, orders_blank, orders_next_message,
+    OpenOrders, OwnOrders, new_order, order_accepted, orders_add, orders_blank, orders_find, orders_next_message,
 )
 from mm.backtest.engine._paper_venue cimport PaperVenue, moves_price, reaches
 from mm.backtest.engine._account cimport wide
 from mm.backtest.engine._risk cimport Guard, exposed_e8, lost_today_e8
-from mm.backtest.engine._records cimport COVERED, LIQUIDATED, PLACE, Fill, Table, handed, record_order
+from mm.backtest.engine._records cimport (
+    COVERED, EPOCH_BREAK, LIQUIDATED, PLACE, Fill, Table, handed, record_order, record_state,
+)
 from mm.backtest.engine._venue cimport Touch, centre_book, cover, note_top, watch_sides
 from mm.backtest.fills.base cimport (
     IOC, NEEDS_DRAWS, NEEDS_LAST_TRADE, NEEDS_OWN_ORDERS, NEEDS_PRINTS, NEEDS_PYTHON, NEVER, SENT, SKIPS_DEPTH, SKIPS_LEVELS,
@@ -42,7 +44,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.backtest.journal import FORCED, TAKEN, Journal
+from mm.backtest.journal import FORCED, REJECT_REASONS, TAKEN, Journal
 from mm.backtest.rules import Rules
 
 if TYPE_CHECKING:
@@ -422,7 +424,7 @@ cdef class Engine:
             self.build(self.venue)
             self.play(self.venue, self.manager, until_us)
         self.catch_up(self.venue, self.manager, until_us, until_us)
-        pass_requotes(self.manager.agenda, until_us + 1)
+        pass_idle(self.manager.agenda, until_us + 1)
         self.venue.now_us = max(self.venue.now_us, until_us)
         self.venue.past_us = self.venue.now_us + 1
         return 0
@@ -434,7 +436,7 @@ cdef class Engine:
         if us >= market.start_us:
             return 0
         self.catch_up(venue, self.manager, market.start_us - 1, market.start_us - 1)
-        pass_requotes(self.manager.agenda, market.start_us)
+        pass_idle(self.manager.agenda, market.start_us)
         while us < market.start_us:
             if market.best and not book_is_next(market):
                 market.trades.next += 1
@@ -503,7 +505,7 @@ cdef class Engine:
                     due_us = self.next_due(venue, manager, open)
                 continue
             if plain and moves_price(venue, market):
-                pass_requotes(agenda, us)
+                pass_idle(agenda, us)
                 venue.move_price(us)
                 look_at_best(manager, open, &venue.touch, us)
                 due_us = min(due_us, min(agenda.requote_us, agenda.follow_us) + 1)  # it moves nothing else of ours
@@ -565,7 +567,7 @@ cdef class Engine:
 
     cdef inline int apply_trade(self, PaperVenue venue, Agenda* agenda, Trade trade, int64_t event) except -1 nogil:
         """Return whether the trade filled an order, or began a stretch of intensity."""
-        pass_requotes(agenda, trade.us)
+        pass_idle(agenda, trade.us)
         venue.now_us = trade.us
         if venue.filters.percent:
             mean_add(&venue.mean, trade.us, trade.ticks, trade.lots, venue.filters.average_us > 0)
@@ -574,16 +576,85 @@ cdef class Engine:
     cdef inline int apply_book(self, PaperVenue venue, Agenda* agenda, int64_t event, int64_t us) except -1 nogil:
         cdef const Market* market = &venue.market
         cdef int kind = market.book_kind[market.books.next - 1] if market.best else market.kind[event]
-        pass_requotes(agenda, us)
+        pass_idle(agenda, us)
         venue.now_us = us
         if kind == GAP:
-            return venue.on_gap(us, market.recv_seq[event])
+            venue.on_gap(us, market.recv_seq[event])
+            return self.manager.withdraw_for(us, EPOCH_BREAK) if venue.reported else 0
         if kind == KEYFRAME and (event > 0 or not market.framed):
             return 0
         venue.change_book(event, us)
         if not venue.begun:
             self.begin(us)
         return venue.on_book(us, market.recv_seq[event] if self.fills.needs & NEEDS_DRAWS else -1)  # a key of draws
+
+    # ------------------------------------------------------------------ a trade that is played again
+
+    def drive(self, *, reported: bool) -> None:
+        """From now on act on the market at each `step` alone; with *reported*, orders end by `report` alone."""
+        self.venue.orders.open.agenda.driven = True
+        if reported:
+            self.venue.report()
+
+    def step(self, int64_t us) -> None:
+        """Do all that is due by an instant, late like a live engine; events before it have been fed."""
+        cdef PaperVenue venue = self.venue
+        self.catch_up(venue, self.manager, us, us)
+        venue.now_us = max(venue.now_us, us)
+        venue.past_us = venue.now_us + 1
+        run_timers(self.manager, &venue.orders.open, us, False, self.known(us))
+        watch_sides(venue, us)
+
+    def terms_of(self, int64_t order_id) -> tuple[int, int, int] | None:
+        """Return side, ticks and remaining lots of an open order; None if there is none."""
+        cdef Order* order = orders_find(&self.venue.orders.open, order_id)
+        return None if order is NULL else (order.side, order.ticks, order.lots)
+
+    def report(self, int64_t us, str what, object given) -> None:
+        """Take a report at an instant; *what* is the name of a method of a `LiveEngine`, *given* its further arguments.
+
+        Raises:
+            ValueError: If there is no such report.
+        """
+        cdef PaperVenue venue = self.venue
+        if what == "accepted":
+            venue.accepted(given[0], us)
+        elif what == "rejected":
+            venue.rejected(given[0], us, REJECT_REASONS.index(given[1]))
+        elif what == "filled":
+            if venue.orders.records.state.rows == 0:  # as a live engine: the position before it
+                record_state(&venue.orders.records, us, &venue.orders.account, venue.orders.open.count)
+            venue.filled(given[0], us, given[1], given[2], given[3], given[4], given[5], given[6])
+        elif what == "closed":
+            venue.closed(given[0], us, given[1])
+        elif what == "amended":
+            venue.amended(given[0], us, given[1], given[2])
+        elif what == "amend_failed":
+            venue.amend_failed(given[0], us, given[1], REJECT_REASONS.index(given[2]))
+        elif what == "open_again":
+            venue.open_again(given[0])
+        elif what == "funds":
+            venue.funds(given[0], given[1])
+        elif what == "hold":
+            venue.hold(given[0], given[1])
+        elif what == "paid":
+            venue.orders.paid(us, given[0])
+        elif what == "transfer":
+            self.manager.guard.transfer(given[0])
+        elif what == "set_reached":
+            venue.trades = given[0]
+            cover(venue, us)
+        elif what == "pull":
+            venue.now_us = max(venue.now_us, us)
+            self.manager.pull(given[0])
+        elif what == "resume":
+            self.manager.resume()
+        elif what == "kill":
+            venue.now_us = max(venue.now_us, us)
+            self.manager.kill(given[0])
+        else:
+            raise ValueError(f"{what!r} is no report of a trade")
+        watch_sides(venue, us)
 
     # ------------------------------------------------------------------ one account of several markets
 
@@ -610,7 +681,7 @@ cdef class Engine:
         Requotes before *us* that would have sent nothing are passed: they do not see what happened after them.
         """
         if self is not changed:
-            pass_requotes(self.manager.agenda, us)
+            pass_idle(self.manager.agenda, us)
             self.manager.look_for_funds()
             self.next_us = self.coming(self.venue, self.manager)
             if self.after is not None:
@@ -644,26 +715,33 @@ cdef class Engine:
             message_us = agenda.message_us
             us = self.next_action(venue, manager, open)
             if message_us <= messages_us and message_us <= us:
-                pass_requotes(agenda, message_us)
+                pass_idle(agenda, message_us)
                 venue.now_us = max(venue.now_us, message_us)
                 venue.past_us = max(venue.past_us, message_us)
                 venue.deliver(message_us)
             elif us <= after_us:
-                pass_requotes(agenda, us)
+                pass_idle(agenda, us)
                 venue.now_us = us
                 venue.past_us = us + 1
                 if us == agenda.fill_us:
                     venue.fill_due(us)
                 if us == agenda.margin_us:
                     self.look_at_margin(us)
-                known = self.received(us)
-                if self.shows_ahead:
-                    self.show_ahead(us)
-                if self.limited:
-                    self.note_received()
+                if agenda.driven:
+                    continue
+                known = self.known(us)
                 run_timers(manager, open, us, is_settled(manager, open, &known.top), known)
             else:
                 return min(message_us, us if us == NEVER else us + 1)
+
+    cdef inline Touch* known(self, int64_t us) except NULL nogil:
+        """Return the market that we act on at an instant, with all that is shown of it then."""
+        cdef Touch* known = self.received(us)
+        if self.shows_ahead:
+            self.show_ahead(us)
+        if self.limited:
+            self.note_received()
+        return known
 
     cdef int show_ahead(self, int64_t us) except -1 nogil:
         """Update looked-up queue positions to an instant that has happened."""
@@ -683,6 +761,8 @@ cdef class Engine:
         cdef const Agenda* agenda = &open.agenda
         cdef bint settled = is_settled(manager, open, &self.local.top if self.lags else &venue.touch.top)
         cdef int64_t us = agenda.after_us if settled else min(agenda.after_us, agenda.requote_us), received_us
+        if agenda.driven:
+            return min(agenda.fill_us, agenda.margin_us)
         if self.lags and (settled or manager.awaits_best):
             received_us = self.next_received()
             us = min(us, received_us if manager.awaits_best else requote_from(agenda, received_us))
@@ -883,6 +963,7 @@ cdef class Together:
         engines: One of each market; none has played yet.
         assets: Numbers of the base and the quote asset of each.
         bounds: Of the account: loss of a day and notional in 1e-8 of the quote asset, open orders; None for none.
+        counted: Whether the exchange's order limits count the orders of all; in a trade its gateway knows them.
     """
 
     cdef readonly list engines          # type: list[Engine]
@@ -892,7 +973,8 @@ cdef class Together:
     cdef int64_t orders, bounds_e8, bound_loss_e8, bound_orders
 
     def __init__(
-        self, engines: list[Engine], assets: list[tuple[int, int]], bounds: tuple[int | None, int | None, int | None]
+        self, engines: list[Engine], assets: list[tuple[int, int]], bounds: tuple[int | None, int | None, int | None],
+        counted: bool = True,
     ) -> None:
         cdef Engine engine, other
         self.engines, self.first = engines, engines[0]
@@ -905,12 +987,22 @@ cdef class Together:
             engine.last_us, engine.next_us = -1, NEVER
             engine.venue.beside, engine.venue.others, engine.venue.exact = other.venue, len(engines) - 1, len(engines) > 1
             engine.venue.assets[0], engine.venue.assets[1] = assets[place]
-            engine.venue.orders.counting = self.first.venue.orders
-            engine.venue.orders.order_count = &self.first.venue.orders.own_count
+            if counted:
+                engine.venue.orders.counting = self.first.venue.orders
+                engine.venue.orders.order_count = &self.first.venue.orders.own_count
             if self.limited:
                 engine.manager.guard.allow((bounds[1], bounds[2]), (0, 0))
             self.interpreted |= engine.interpreted
             self.note(engine, engine.venue.orders, engine.manager.guard)
+
+    def show_others(self, Engine engine) -> None:
+        """Show a market what the others use of the account's limits, before a `step` of it."""
+        if self.limited:
+            self.show(engine)
+
+    def stepped(self, Engine engine) -> int:
+        """Count what a market uses after a step; return why to stop, as in `play`."""
+        return self.note(engine, engine.venue.orders, engine.manager.guard)
 
     def begin(self, ends_us: list[int], int64_t us) -> None:
         """Take over the end of each market's tape, -1 for none, after the instant *us* has been played."""

@@ -20,6 +20,7 @@ cdef struct Latency:
     int64_t nearest         # first of the tenth of the measurements nearest to *rate*
     int64_t rate            # of the last message; -1 before it
     uint64_t seed
+    bint in_order           # whether each order has its own, by its id
 
 
 cdef inline int64_t latency_us(
@@ -31,6 +32,8 @@ cdef inline int64_t latency_us(
     """
     cdef int64_t among = latency.count
     cdef const int64_t* measured = latency.cancels if message == OF_CANCEL else latency.orders
+    if latency.in_order:
+        return measured[(order_id - 1) % latency.count]
     if latency.rates is not NULL:
         among = (latency.count + 9) // 10
         if rate != latency.rate:  # messages of one instant have one rate

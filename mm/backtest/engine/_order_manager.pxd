@@ -101,6 +101,7 @@ cdef class OrderManager:
     ) except -1 nogil
     cdef wide notional(self, const Order* order) noexcept nogil
     cdef int withdraw(self, int64_t us, int limit) except -1 nogil
+    cdef int withdraw_for(self, int64_t us, int reason) except -1 nogil
     cdef int size_fault(self, const Order* order) noexcept nogil
     cdef bint exceeds_position(self, const Order* order) noexcept nogil
     cdef int64_t place_order(self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t kind) except -1 nogil

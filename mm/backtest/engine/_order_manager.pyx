@@ -694,6 +694,14 @@ cdef class OrderManager:
                 self.request_cancel(i, us, ASKED + limit)
         return 0
 
+    cdef int withdraw_for(self, int64_t us, int reason) except -1 nogil:
+        """Request the cancel of every open order."""
+        cdef int64_t i
+        for i in range(self.orders.open.count):
+            if self.orders.open.orders[i].cancel_req_us == NEVER:
+                self.request_cancel(i, us, reason)
+        return 0
+
     def pull(self, reason: str) -> None:
         """Cancel the quotes now, and send none until `resume`; *reason* is kept as ``pulled_for``."""
         self.guarded = self.guard.pulled = self.orders.open.changed = True

@@ -12,13 +12,13 @@ from mm.backtest.engine._order_queue cimport OrderQueue
 from mm.backtest.engine._own_orders cimport OpenOrders
 from mm.backtest.engine._records cimport Fill
 from mm.backtest.engine._taking cimport Depth, Prints
-from mm.backtest.engine._venue cimport OrderVenue
+from mm.backtest.engine._reported_venue cimport ReportedVenue
 from mm.backtest.fills.base cimport NEEDS_BOOKS, FillModel, Order, Trade
 from mm.signals.signal_set cimport SignalSet
 from mm.tape._kinds cimport DEPTH
 
 
-cdef class PaperVenue(OrderVenue):
+cdef class PaperVenue(ReportedVenue):
     cdef FillModel fills
     cdef SignalSet signals              # read by the fill model, else None
     cdef bint signalled                 # whether there are any

@@ -14,14 +14,15 @@ from mm.backtest.engine._market cimport Market, last_second, pass_trades_before
 from mm.backtest.engine._order_checks cimport in_band, mean_after, surely_in_band
 from mm.backtest.engine._order_queue cimport OrderQueue
 from mm.backtest.engine._own_orders cimport (
-    OpenOrders, OwnOrders, Ranked, order_accepted, order_closed, orders_meet, orders_next_due, orders_next_message,
+    UNDERWAY, OpenOrders, OwnOrders, Ranked, order_accepted, order_closed, orders_meet, orders_next_due, orders_next_message,
     orders_rest, orders_unrest, slot_of,
 )
 from mm.backtest.engine._records cimport (
     BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, COVERED, EPOCH_BREAK, EXPIRE, PRICE_OUT_OF_BAND, SELF_TRADE, WOULD_CROSS, Fill,
 )
 from mm.backtest.engine._taking cimport Depth, accepted, first_crossed, next_crossed, offered, prints_add, prints_at, takeable, taking_notional_e16
-from mm.backtest.engine._venue cimport OrderVenue, cover, covered, note_mid, note_top, watch_sides
+from mm.backtest.engine._reported_venue cimport ReportedVenue
+from mm.backtest.engine._venue cimport cover, covered, note_mid, note_top, watch_sides
 from mm.backtest.fills.base cimport (
     CANCELLED, EXPIRED, FOK, IOC, LIMIT_MAKER, MARKET, NEEDS_BOOKS, NEEDS_DRAWS, NEEDS_LEVELS, NEEDS_ORDER_LOG, NEEDS_PRINTS,
     NEEDS_TRADES, NEVER, SENT, SKIPS_UNCROSSED, SKIPS_UNREACHED, FillModel, Order, Top, Trade,
@@ -36,11 +37,11 @@ cdef inline int64_t whole_steps(PaperVenue venue, const Order* order, int64_t lo
 
 
 @cython.final
-cdef class PaperVenue(OrderVenue):
+cdef class PaperVenue(ReportedVenue):
     """One symbol's market with our orders: applies latencies, executes or rests arriving orders, fills by a model."""
 
     def __init__(self, orders: OwnOrders, fills: FillModel, rules: object) -> None:
-        OrderVenue.__init__(self, orders, rules)
+        ReportedVenue.__init__(self, orders, rules)
         self.fills = fills
         fills.use_step(rules.step_lots)
         fills.restart()
@@ -69,7 +70,7 @@ cdef class PaperVenue(OrderVenue):
         self.order_latencies, self.cancel_latencies = latencies.order_us, latencies.cancel_us
         self.latency.orders, self.latency.cancels = &self.order_latencies[0], &self.cancel_latencies[0]
         self.latency.count = self.order_latencies.shape[0]
-        self.latency.seed, self.latency.rate = seed, -1
+        self.latency.seed, self.latency.rate, self.latency.in_order = seed, -1, latencies.in_order
         if latencies.rate_per_s is not None:
             self.latency_rates = latencies.rate_per_s
             self.latency.rates = &self.latency_rates[0]
@@ -84,6 +85,8 @@ cdef class PaperVenue(OrderVenue):
         return latency_us(&self.latency, message, order_id, nth, rate)
 
     cdef int send(self, Order* order) except -1 nogil:
+        if self.reported:
+            return 0
         order.active_us = max(self.now_us + self.travel_us(OF_ORDER, order.id, 0), self.last_active_us)
         self.last_active_us = order.active_us
         if self.ttl_us:
@@ -91,6 +94,8 @@ cdef class PaperVenue(OrderVenue):
         return 0
 
     cdef int cancel(self, Order* order) except -1 nogil:
+        if self.reported:
+            return 0
         # A cancel never overtakes its order. Cancels of equal latency stay in sequence without further checks.
         order.cancel_us = max(max(self.now_us + self.travel_us(OF_CANCEL, order.id, 0), order.active_us), self.last_cancel_us)
         if self.latency.orders is not NULL:
@@ -98,6 +103,8 @@ cdef class PaperVenue(OrderVenue):
         return 0
 
     cdef int amend(self, Order* order) except -1 nogil:
+        if self.reported:
+            return 0
         order.amend_us = max(self.now_us + self.travel_us(OF_AMEND, order.id, order.moves), order.active_us)
         return 0
 
@@ -403,7 +410,8 @@ cdef class PaperVenue(OrderVenue):
         self.touch.top.bid_lots = self.touch.top.ask_lots = 0
         self.touch.valid = False
         cover(self, us)
-        self.end_resting(us, EPOCH_BREAK)
+        if not self.reported:
+            self.end_resting(us, EPOCH_BREAK)
         return self.on_book(us, recv_seq)
 
     cdef int end_resting(self, int64_t us, int reason) except -1 nogil:

@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from mm.base.differences import first_difference
 from mm.base.estimate import estimated
 from mm.clock import US_PER_S, iso
 from mm.errors import Mismatch, UsageError
@@ -28,7 +30,25 @@ MARKOUTS_S = (1, 5, 30)
 MATCH_US = US_PER_S  # maximum difference in time of two matching fills
 BLOCK_US, LEAST_BLOCKS = 180 * US_PER_S, 5
 QUANTILES = (0.5, 0.9, 0.99)
+FILLS, INSTANTS = "fills", "instants"
 SIDES = {"BUY": 1, "SELL": -1}
+
+
+class OrderRow(NamedTuple):
+    """A row of orders, without the instants to come that only a replay knows."""
+
+    recv_us: int
+    order_id: int
+    action: str
+    side: str
+    price: float
+    qty: float
+    reject_reason: str | None
+
+    def text(self) -> str:
+        reason = f" {self.reject_reason}" if self.reject_reason else ""
+        order = f"order {self.order_id}: " if self.order_id else ""
+        return f"{iso(self.recv_us)} {order}{self.action} {self.side} {self.qty:.8g} at {self.price:.8g}{reason}"
 
 
 @dataclass(frozen=True)
@@ -37,6 +57,7 @@ class RunData:
 
     Attributes:
         feed: How the exchange's messages reached it: ``kind`` of ``feed`` in the summary; None of an older version.
+        again: Of a backtest that plays a trade again: ``fills`` with the trade's own, else ``instants`` alone.
     """
 
     kind: str
@@ -49,6 +70,7 @@ class RunData:
     orders: Mapping[str, Any]
     decisions_us: "Instants | None"
     feed: str | None = None
+    again: str = ""
 
     @property
     def span(self) -> tuple[int, int]:
@@ -91,6 +113,8 @@ class Agreement:
     """The agreement of a run with the reference.
 
     Attributes:
+        equal_rows: Share of the reference's rows of orders that it has too, at the same instants.
+        first_difference: Its first row that is not the reference's, in words; None if all are equal.
         equal_quotes: Share of seconds with equal prices, of those in which both had an order on a side.
         one_sided: Share of seconds in which one of them had an order on a side and the other had none.
         matched_fills: Fills of the reference with a fill of this run of the same side within `MATCH_US`.
@@ -99,6 +123,8 @@ class Agreement:
     """
 
     run_id: str
+    equal_rows: float | None
+    first_difference: str | None
     equal_quotes: float | None
     quote_gap_ticks: float | None
     one_sided: float
@@ -114,12 +140,21 @@ class Agreement:
 
 @dataclass(frozen=True)
 class RunComparison:
+    """Several runs over the time that all of them cover.
+
+    Attributes:
+        explained: By what the quoting PnL of a trade's replay differs from the trade's: ``market``, what was recorded;
+            ``fills``, the model's for the trade's; ``instants``, the assumed latencies for the trade's. Empty without
+            the runs that play the trade again.
+    """
+
     symbol: str
     begin_us: int
     end_us: int
     runs: list[RunFigures]
     agreement: list[Agreement]
     notes: list[str]
+    explained: dict[str, float]
 
 
 def read_run(run: "RunFolder") -> RunData:
@@ -135,6 +170,7 @@ def read_run(run: "RunFolder") -> RunData:
         **dict.fromkeys(("action", "side", "reject_reason"), pl.String),
         **dict.fromkeys(("order_id", "recv_us", "active_recv_us"), pl.Int64),
         "qty": pl.Float64,
+        "price": pl.Float64,
     }
     decisions = run.folder / f"decisions_{symbol}.csv"
     with run.readable():
@@ -151,7 +187,14 @@ def read_run(run: "RunFolder") -> RunData:
         orders={name: orders[name].to_numpy() for name in types},
         decisions_us=decided,
         feed=(run.summary.get("feed") or {}).get("kind"),
+        again=_again(run.manifest.get("knobs", {})),
     )
+
+
+def _again(knobs: Mapping[str, Any]) -> str:
+    if knobs.get("as_traded", {}).get("value") is None:
+        return ""
+    return FILLS if knobs["traded_fills"]["value"] else INSTANTS
 
 
 def compare(*names: str | Path, out_root: str | Path = "out") -> "RunComparison | AccountComparison":
@@ -202,7 +245,17 @@ def compare_runs(runs: Sequence[RunData]) -> RunComparison:
             for run, own in zip(runs[1:], figures[1:], strict=True)
         ],
         list(_notes(runs, span)),
+        _explained(runs, figures),
     )
+
+
+def _explained(runs: Sequence[RunData], figures: Sequence[RunFigures]) -> dict[str, float]:
+    """Return the parts of the difference of a replay from its trade, from each run to the next."""
+    known = {run.again or run.kind: own.pnl_quoting for run, own in zip(runs, figures, strict=True)}
+    path = [known.get(name) for name in ("trade", FILLS, INSTANTS, "backtest")]
+    parts = zip(("market", FILLS, INSTANTS), pairwise(path), strict=True)
+    found = {name: now - before for name, (before, now) in parts if before is not None and now is not None}
+    return found if len(found) > 1 else {}
 
 
 def figures_of(run: RunData, span: tuple[int, int]) -> RunFigures:
@@ -254,10 +307,14 @@ def agreement_of(
         alone += int((np.isnan(ours) != np.isnan(theirs)).sum())
         gaps.append(np.abs(ours[both] - theirs[both]) / first.tick)
     gap = np.concatenate(gaps)
+    rows = [_order_rows(_within(run.orders, span)) for run in (first, other)]
+    equal = (Counter(rows[0]) & Counter(rows[1])).total()
     pairs, worse = _matched(_within(first.columns.fills, span), _within(other.columns.fills, span))
     counts = [len(_within(run.columns.fills, span)["recv_us"]) for run in (first, other)]
     return Agreement(
         run_id=other.run_id,
+        equal_rows=equal / len(rows[0]) if rows[0] else None,
+        first_difference=_difference(*rows),
         equal_quotes=float((gap < 0.5).mean()) if len(gap) else None,
         quote_gap_ticks=float(gap.mean()) if len(gap) else None,
         one_sided=alone / (2 * len(grid)),
@@ -270,6 +327,28 @@ def agreement_of(
         pnl_ci95=interval(quoting_at(other, edges) - quoting_at(first, edges)),
         pnl_difference=None if pnl[0] is None or pnl[1] is None else pnl[1] - pnl[0],
     )
+
+
+def _order_rows(orders: Mapping[str, Any]) -> list[OrderRow]:
+    columns = [orders[name].tolist() for name in OrderRow._fields]
+    return [OrderRow(*cells) for cells in zip(*columns, strict=True)]
+
+
+def _difference(ours: Sequence[OrderRow], theirs: Sequence[OrderRow]) -> str | None:
+    """Name the first row that differs, and by what: fills, instants, or the decision itself."""
+    found = first_difference(ours, theirs)
+    if found is None:
+        return None
+    place, own, other = found
+    both = [row for row in (own, other) if row is not None]
+    if any(row.action in ("FILL", "CLOSE_FILLED") for row in both):
+        cause = "fills"
+    elif len(both) == 2 and both[0]._replace(recv_us=0) == both[1]._replace(recv_us=0):
+        cause = "instants"
+    else:
+        cause = "decision" if any(row.action in ("PLACE", "CANCEL_REQ", "SKIP") for row in both) else "report"
+    told = " against ".join("no row" if row is None else row.text() for row in (own, other))
+    return f"row {place + 1} of {len(ours):,}, {cause}: {told}"
 
 
 def interval(totals: "Floats | Instants") -> list[float] | None:

@@ -48,6 +48,7 @@ ROWS: tuple[Cells, ...] = (
     ("cancel to effect, 50 / 90 / 99 %", lambda run: _p(run.cancel_ms)),
 )
 AGREEMENT: tuple[tuple[str, Callable[[Agreement], str]], ...] = (
+    ("equal rows of orders", lambda one: percent(one.equal_rows)),
     ("equal quotes, of seconds with both", lambda one: percent(one.equal_quotes)),
     ("distance of quotes, ticks", lambda one: number(one.quote_gap_ticks, 3)),
     ("only one of the two quotes", lambda one: percent(one.one_sided)),
@@ -77,7 +78,16 @@ def comparison_text(found: RunComparison) -> str:
     lines = ["  ".join(cell.ljust(size) for cell, size in zip(row, wide_, strict=True)).rstrip() for row in rows]
     seconds = (found.end_us - found.begin_us) / US_PER_S
     title = f"{found.symbol}, {iso(found.begin_us)} to {iso(found.end_us)} ({duration(seconds)})"
-    return "\n".join([title, *lines, *(f"note: {note}" for note in found.notes)])
+    return "\n".join([title, *lines, *said(found)])
+
+
+def said(found: RunComparison) -> list[str]:
+    """What explains the differences, and the notes."""
+    lines = [f"{one.run_id}: {one.first_difference}" for one in found.agreement if one.first_difference]
+    if found.explained:
+        parts = ", ".join(f"{name} {signed(value)}" for name, value in found.explained.items())
+        lines.append(f"quoting PnL from the trade to its replay: {signed(sum(found.explained.values()))} = {parts}")
+    return [*lines, *(f"note: {note}" for note in found.notes)]
 
 
 def comparison_page(found: RunComparison, runs: Sequence[RunData]) -> str:
@@ -94,7 +104,7 @@ def comparison_page(found: RunComparison, runs: Sequence[RunData]) -> str:
     body = [
         header(found.symbol, " · ".join(dict.fromkeys(run.kind for run in found.runs)), escape(span)),
         tiles(tile("Reference", escape(names[0]), "the first run"), *gaps),
-        notes(found.notes),
+        notes(said(found)),
         *comparison_cards(found, runs),
     ]
     return document(f"{found.symbol} · comparison", body)

@@ -4,10 +4,12 @@ import asyncio
 from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.as_traded import head_of
 from mm.backtest.engine.live_feed import EventTaker, LiveFeed
 from mm.backtest.engine.paper_exchange import PaperExchange
 from mm.backtest.metrics.order_lives import mid_offsets
@@ -22,6 +24,7 @@ from mm.live._live_engine import LiveEngine
 from mm.live.account.limits import NothingQuotable
 from mm.live.run.decisions import DecisionLags
 from mm.live.run.kept_models import keep_models
+from mm.live.run.step_log import StepLog
 from mm.live.run.terms import ShadowTerms
 from mm.play.play import GivenModels
 from mm.play.setup import PlayKnobs
@@ -190,7 +193,17 @@ class TradePlay(LivePlay):
     ) -> None:
         super().__init__(terms, knobs, run, start, others, leg)
         self._sender = knobs.models.quote_model if leg else None
-        self.engine = LiveEngine(self._quotes, self.rules)
+        self.engine, self.steps = LiveEngine(self._quotes, self.rules), StepLog()
+
+    def pull(self, why: str, us: int) -> None:
+        self.steps.note(us, "pull", why)
+        self.engine.pull(why, us)
+
+    def write_steps(self, path: Path, run_id: str) -> int:
+        """Write what the engine was given, for a replay of the same; return the number of rows."""
+        grid_e8 = [self.grid.tick_e8, self.grid.lot_e8]
+        head = {"rows_run_id": run_id, "end_us": self.engine.now_us, "grid_e8": grid_e8, **head_of(self.rules)}
+        return self.steps.write(path, head)
 
     def result(
         self,

@@ -16,6 +16,7 @@ from mm.live.run.decisions import DecisionLags
 from mm.live.run.live_play import TradeFollower, TradePlay, TradeStart
 from mm.live.run.observer import TradeObserver
 from mm.live.run.other_markets import EngineTaker, OtherFollower, feeds_of, recordings
+from mm.live.run.step_log import StepLog
 from mm.live.run.terms import REGRIDDED
 from mm.live.run.trade_end import KILLED, TradeEnd, write_trade
 from mm.live.run.trade_run import OpenTrade, TradeRun
@@ -177,6 +178,7 @@ class Quoting:
         self._marks = DayMarks(opened.trade.knobs.account, opened.trade.equity, opened.audit)
         self._others: list[Recording] = []
         self._lost: MMError | None = None
+        self._steps = StepLog()
         self._unkept: OSError | None = None
 
     async def play(self) -> TradeEnd:
@@ -198,9 +200,13 @@ class Quoting:
         )
         with trade.under_changed_rules():
             play = source.play(trade, start)
-        play.engine.manager.pull("start")
+        self._steps = play.steps
+        play.pull("start", trade.clock())
         account = TradeAccount(
-            play.engine, ledger, play.grid, (inventory_e8, begin.quote_e8), held=held, price_e8=begin.mid_e8
+            *(play.engine, ledger, play.grid, (inventory_e8, begin.quote_e8)),
+            held=held,
+            price_e8=begin.mid_e8,
+            steps=play.steps,
         )
         await trade.unless_stopped(self._join(play, start.position_e8))
         writer = state_writer(knobs.stores, trade.day.out_root, trade.symbol, self._audit, trade.run.log.warning)
@@ -224,6 +230,7 @@ class Quoting:
             unread=self._is_unread,
             single_trades=trade.parts.days.trade_stream == "trade",
             target_lots=play.rules.target,
+            steps=play.steps,
         )
         trader = self.trader = Trader(parts, gateway)
         source.begun(play, trader)
@@ -377,6 +384,7 @@ class Quoting:
             self.observer.update(self._trade.clock())
             if self.observer.engine.manager.killed_for is None:
                 self.observer.engine.manager.kill(reason)
+                self._steps.note(self._trade.clock(), "kill", reason)
         self._audit.append("kill", reason=reason)
         self._gateway.cancel_all()
         self._trade.throw(reason)

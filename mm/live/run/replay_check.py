@@ -1,6 +1,5 @@
 """Compares a shadow with the replay of the day that it recorded, row by row: ``reconcile.json``."""
 
-import csv
 import json
 import os
 import tempfile
@@ -10,13 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mm.backtest.result import LEGS
 from mm.base.differences import first_difference
 from mm.clock import us_from_ms
-from mm.dayfolder.layout import DayFolder, day_folder, existing
-from mm.dayfolder.ledger import whole_events
+from mm.dayfolder.layout import day_folder
 from mm.errors import BrokenFile
 from mm.instrument import e8
 from mm.live.run.decisions import LAG, decisions_name, decisions_of, lag_quantiles, write_decisions
@@ -27,69 +23,14 @@ from mm.play.knobs import Market
 from mm.play.setup import PlayKnobs
 from mm.signals.contract import RecordedContract
 from mm.signals.other_feed import OtherFeed
-from mm.tape.columns import ROW_COLUMNS, TOP_COLUMNS
-from mm.tape.load import load_day
-from mm.tape.tape import KEYFRAME, TRADE, Tape
+from mm.tape.received import received_day
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mm.instrument import Instrument
+    from mm.tape.tape import Tape
 
 RECONCILE = "reconcile.json"
 Inputs = tuple[tuple[str, int, str], ...]  # path, bytes and sha256 of each file
-
-
-@dataclass(frozen=True, slots=True)
-class RowsSeen:
-    """The rows of a day that a run has received live; *fetched*: spans of trades that came later, by REST."""
-
-    first_seq: int
-    last_seq: int
-    fetched: tuple[tuple[int, int], ...]
-    synced: bool
-
-    @classmethod
-    def of(cls, folder: DayFolder, run_id: str) -> "RowsSeen":
-        path = existing(folder.events) or folder.events
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in whole_events(path, csv.DictReader(file)) if row.at.run_id == run_id]
-        seqs = [row.at.seq for row in rows]
-        # The row of a backfill comes after the fetched trades.
-        fills = ((row.at.seq, int(row.details["rows"])) for row in rows if row.kind == "backfill")
-        fetched = tuple((seq - count, seq - 1) for seq, count in fills)
-        synced = any(row.kind == "snapshot_loaded" for row in rows)
-        return cls(min(seqs, default=0), max(seqs, default=-1), fetched, synced)
-
-    def of_tape(self, tape: Tape) -> "NDArray[np.bool_]":
-        seqs = tape.recv_seq
-        seen: NDArray[np.bool_] = (seqs >= self.first_seq) & (seqs <= self.last_seq) & (tape.kind != KEYFRAME)
-        for first, last in self.fetched:
-            seen &= ~((tape.kind == TRADE) & (seqs >= first) & (seqs <= last))
-        among = np.flatnonzero(seen)
-        if len(among):  # the ends of halts, which the run was told, and which have no rows
-            seen[among[0] : among[-1]] |= seqs[among[0] : among[-1]] < 0
-        return seen
-
-
-def as_it_was(tape: Tape, seen: "NDArray[np.bool_]", end_us: int) -> Tape:
-    """The events that were *seen*, up to *end_us*."""
-    size = np.diff(tape.first_row)
-    rows = np.repeat(seen, size)
-    tops = seen[tape.top_event]
-    place = np.cumsum(seen) - 1
-    events = {name: getattr(tape, name)[seen] for name in Tape.PER_EVENT}
-    start_us = int(events["event_us"][0]) if seen.any() else end_us
-    return replace(
-        tape,
-        **events,
-        **{name: getattr(tape, name)[rows] for name in ROW_COLUMNS},
-        **{name: getattr(tape, name)[tops] for name in TOP_COLUMNS[1:]},
-        top_event=place[tape.top_event[tops]],
-        first_row=np.concatenate(([0], np.cumsum(size[seen]))),
-        start_us=start_us,
-        end_us=max(end_us, start_us),
-    )
 
 
 def replay(terms: ShadowTerms, knobs: PlayKnobs, data_root: Path, folder: Path) -> Inputs:
@@ -125,18 +66,14 @@ def replay(terms: ShadowTerms, knobs: PlayKnobs, data_root: Path, folder: Path) 
 
 def received(
     terms: ShadowTerms, grid: "Instrument", data_root: Path, qty_step_e8: int | None = None
-) -> tuple[Tape | None, Inputs]:
-    """The recorded day as the shadow received it, and the files read."""
-    gone = not terms.rows_run_id or terms.moved_to == ""
-    day = None if gone else day_folder(data_root, terms.symbol, terms.day)
-    seen = RowsSeen.of(day, terms.rows_run_id) if day else None
-    if day is None or seen is None or not seen.synced:
+) -> "tuple[Tape | None, Inputs]":
+    """Return the market of the recorded day as the shadow received it, None without any, and the files read."""
+    if not terms.rows_run_id or terms.moved_to == "":
         return None, ()
-    tape = load_day(day, tick_size_e8=grid.tick_e8, qty_step_e8=qty_step_e8, left_out=True, as_received=True)
-    clock = tuple(reading for reading in tape.meta.clock if reading.seq >= seen.first_seq)
-    tape = replace(tape, meta=replace(tape.meta, clock=clock))
-    whole = as_it_was(tape, seen.of_tape(tape), terms.end_us).with_lot(grid.lot_e8)
-    return whole if len(whole) else None, tape.meta.inputs
+    day = day_folder(data_root, terms.symbol, terms.day)
+    grid_e8 = grid.tick_e8, grid.lot_e8
+    tape = received_day(day, terms.rows_run_id, grid_e8, terms.end_us, qty_step_e8)
+    return tape, () if tape is None else tape.meta.inputs
 
 
 @dataclass(frozen=True)

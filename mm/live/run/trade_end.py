@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from mm.backtest.as_traded import steps_name
 from mm.backtest.result import LEGS
 from mm.backtest.summary_text import text_of
 from mm.errors import MMError
@@ -72,3 +73,5 @@ def _write_account(run: "Run", end: TradeEnd, folder: str = "") -> None:
     run.output(names[0], write_fills(run.path(names[0]), fills, journal.mids, grid))
     rows = write_state(run.path(names[1]), journal.state, fills, end.account.start_e8, grid, payments)
     run.output(names[1], rows)
+    name = f"{folder}{steps_name(grid.symbol)}"
+    run.output(name, end.play.write_steps(run.path(name), run.id), digest=False)

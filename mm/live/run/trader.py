@@ -7,7 +7,7 @@ disk or a metrics page never blocks it.
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from mm.backtest.journal import RESTING_KINDS
@@ -19,6 +19,7 @@ from mm.live._live_engine import LiveEngine
 from mm.live.account.ledger import NOTHING, BookedFill, Held, Ledger, most_fee_e8, transfers_value_e8
 from mm.live.orders.reasons import reason_of
 from mm.live.orders.reports import OrderListener
+from mm.live.run.step_log import StepLog
 from mm.live.venues.balances import Balances, Transfer
 from mm.live.venues.fills import AccountFill
 from mm.live.venues.positions import MarginSeen, PositionIncome, PositionSeen, RuleSeen
@@ -81,18 +82,22 @@ class TradeAccount:
     Args:
         ledger: Has each fill, once: the gateway has booked it, or it is booked here.
         price_e8: The price that the base asset of transfers counts at, in 1e-8 of the quote asset.
+        steps: Gets what the engine is told.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the account and what it tells
         self,
         engine: LiveEngine,
         ledger: Ledger,
         grid: Instrument,
         begin_e8: tuple[int, int],
+        *,
         held: Held = NOTHING,
         price_e8: int = 0,
+        steps: StepLog | None = None,
     ) -> None:
         self.ledger, self._begin_e8 = ledger, begin_e8
+        self._steps = StepLog() if steps is None else steps
         self.start_e8 = begin_e8[0] + held.position_e8, begin_e8[1] + held.cash_e8 - held.other_e8
         self._engine, self._grid, self._price_e8 = engine, grid, price_e8
         self._counted_e8 = self.transfers_e8
@@ -122,6 +127,7 @@ class TradeAccount:
     def transferred(self) -> None:
         more_e8, self._counted_e8 = self.transfers_e8 - self._counted_e8, self.transfers_e8
         self._engine.manager.guard.transfer(more_e8)
+        self._steps.note(self._engine.now_us, "transfer", more_e8)
 
     def pay(self, found: PositionIncome, us: int, target_lots: int) -> None:
         """The ledger has the payment; *target_lots*, which the strategy would hold anyway, pay their part."""
@@ -129,6 +135,7 @@ class TradeAccount:
         of_target_e8 = -found.amount_e8 * target_lots // held_lots if held_lots else 0
         self._engine.paid(us, -found.amount_e8)
         at = max(us, self._engine.now_us)
+        self._steps.note(at, "paid", -found.amount_e8)
         row = self._engine.state_rows - 1
         self.payments.append(BookedPayment(at, -found.amount_e8, of_target_e8, row, self.cash_e8))
 
@@ -152,6 +159,7 @@ class TradeAccount:
         counted_e8 = most_fee_e8(fill) if booked.fee_e8 is None else booked.fee_e8
         terms = (grid.ticks(fill.price), e8(fill.qty) // grid.lot_e8, fee_lots, counted_e8, not fill.maker)
         engine.filled(order_id, us, fill.side, *terms)
+        self._steps.note(max(us, engine.now_us), "filled", order_id, fill.side, *terms)
         booked.us, booked.state_row = max(us, engine.now_us), engine.state_rows - 1
         return True
 
@@ -167,6 +175,8 @@ class TraderParts:
         ask_status: Called once the exchange says that the symbol does not trade.
         doubt_rules: Called while filters of the start keep quotes back.
         unread: Returns whether messages of the market or of the account wait to be read.
+        single_trades: Whether each print of the market is one trade, not an aggregate.
+        steps: Gets what the engine is told, and when.
     """
 
     engine: LiveEngine
@@ -186,6 +196,7 @@ class TraderParts:
     unread: Callable[[], bool] = lambda: False
     single_trades: bool = True
     target_lots: int = 0
+    steps: StepLog = field(default_factory=StepLog)
 
 
 class Trader(OrderListener):
@@ -203,7 +214,7 @@ class Trader(OrderListener):
         self._log, self._observer = parts.log, parts.observer
         self._watch, self._decided, self._clock = parts.watch, parts.decided, parts.clock
         self._allow, self._announce, self._heard = parts.allow, parts.ended, parts.heard
-        self._market = MarketWithoutUs(single_trades=parts.single_trades)
+        self._market, self._steps, self._single_trades = MarketWithoutUs(), parts.steps, parts.single_trades
         self._target_lots, self._ask_status = parts.target_lots, parts.ask_status
         self._doubt_rules = parts.doubt_rules
         self._over = asyncio.Event()
@@ -217,6 +228,8 @@ class Trader(OrderListener):
     # ------------------------------------------------------------------ the market and the clock
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
+        events = tuple(events)
+        self._steps.events += len(events)
         self._show(self._market.without_us(events))
         self.act()
 
@@ -228,7 +241,14 @@ class Trader(OrderListener):
             self._fail(error)
             raise
 
-    def _correct(self, event: "FeedEvent | None") -> None:
+    def _note(self, what: str, *given: object, us: int | None = None) -> None:
+        """Note what the engine, or the market without our orders, is told; *us* is when, None for now."""
+        self._steps.note(max(self._clock() if us is None else us, self._engine.now_us), what, *given)
+
+    def _correct(self, what: str, *given: int) -> None:
+        """Tell the market about an order of ours; a correction of the book that follows is shown."""
+        self._note(what, *given)
+        event: FeedEvent | None = getattr(self._market, what)(*given)
         if event is not None:
             with suppress(Exception):  # as for fills: `run` raises it
                 self._show((event,))
@@ -244,6 +264,8 @@ class Trader(OrderListener):
             return
         try:
             self.allow()
+            if self._engine.next_due_us <= us:
+                self._steps.step(max(us, self._engine.now_us))
             messages = self._step(self._engine.advance, us)
             if messages:
                 self._send(messages, us)
@@ -357,24 +379,24 @@ class Trader(OrderListener):
                 gateway.amend(order_id, short_text(lots * self._grid.lot_e8))
             elif action == "move":
                 action, price = "amend", short_text(ticks * self._grid.tick_e8)
-                self._market.moving(order_id, ticks, lots)
+                self._correct("moving", order_id, ticks, lots)
                 gateway.amend(order_id, short_text(lots * self._grid.lot_e8), price)
             elif action == "place":
                 gateway.place(order_id, *self._terms(messages[at - 1]))
             elif at < count and messages[at][0] == "place" and messages[at][2] == side:
                 action, new_id = "replace", messages[at][1]
-                self._market.leaving(order_id)
+                self._correct("leaving", order_id)
                 gateway.replace(order_id, new_id, *self._terms(messages[at]))
                 order_id, at = new_id, at + 1
             else:
-                self._market.leaving(order_id)
+                self._correct("leaving", order_id)
                 gateway.cancel(order_id)
             self._notify(action, order_id, us)
 
     def _terms(self, message: Message) -> tuple[int, str, str, str]:
         _, order_id, side, ticks, lots, kind = message
         if kind in RESTING_KINDS:
-            self._market.sent(order_id, side, ticks, lots)
+            self._correct("sent", order_id, side, ticks, lots)
         return side, short_text(ticks * self._grid.tick_e8), short_text(lots * self._grid.lot_e8), kind
 
     def _notify(self, action: str, order_id: int, us: int) -> None:
@@ -385,26 +407,31 @@ class Trader(OrderListener):
 
     def accepted(self, order_id: int, us: int, exchange_id: int) -> None:  # noqa: ARG002 - the listener's signature
         self.accepted_us.setdefault(order_id, us)
+        self._note("accepted", order_id, us=us)
         self._engine.accepted(order_id, us)
         self._notify("accepted", order_id, us)
 
     def in_book(self, order_id: int, exchange_us: int, left_e8: int) -> None:
-        self._correct(self._market.known(order_id, exchange_us, left_e8 // self._grid.lot_e8))
+        self._correct("known", order_id, exchange_us, left_e8 // self._grid.lot_e8)
 
     def rejected(self, order_id: int, us: int, side: int, refusal: Refusal) -> None:
-        self._correct(self._market.never(order_id))
+        self._correct("never", order_id)
         reason = reason_of(refusal, side)
+        self._note("rejected", order_id, reason, us=us)
         self._engine.rejected(order_id, us, reason)
         self._notify("rejected", order_id, us)
         if self._observer is not None:
             self._observer.rejected(reason, refusal.code, refusal.message)
 
     def paused(self, side: int, seconds: float) -> None:
-        self._engine.hold(side, self._clock() + round(seconds * US_PER_S))
+        until_us = self._clock() + round(seconds * US_PER_S)
+        self._note("hold", side, until_us)
+        self._engine.hold(side, until_us)
 
     def filled(self, order_id: int, fill: AccountFill) -> None:
         us = self._clock()
-        self._market.traded(fill.trade_id)
+        if self._single_trades:
+            self._correct("traded", fill.trade_id)
         if not self._account.book(order_id, fill, us):
             return
         if self._observer is not None:
@@ -414,24 +441,29 @@ class Trader(OrderListener):
             self.act(us)
 
     def closed(self, order_id: int, us: int, status: str) -> None:
+        self._note("closed", order_id, status == "EXPIRED", us=us)
         self._engine.closed(order_id, us, status == "EXPIRED")
         self._notify(status.lower(), order_id, us)
 
     def cancel_failed(self, order_id: int, us: int, code: int) -> None:
-        self._correct(self._market.stays(order_id))
+        self._correct("stays", order_id)
+        self._note("open_again", order_id)
         self._engine.open_again(order_id)
         self._log.warning("cancel_failed", order_id=order_id, code=code, at_us=us)
 
     def amended(self, order_id: int, us: int, qty: str, price: str = "", exchange_us: int = 0) -> None:
         if price:
-            self._correct(self._market.moved(order_id, exchange_us))
-        ticks = self._grid.ticks(price) if price else 0
-        self._engine.amended(order_id, us, e8(qty) // self._grid.lot_e8, ticks)
+            self._correct("moved", order_id, exchange_us)
+        lots, ticks = e8(qty) // self._grid.lot_e8, self._grid.ticks(price) if price else 0
+        self._note("amended", order_id, lots, ticks, us=us)
+        self._engine.amended(order_id, us, lots, ticks)
 
     def amend_failed(self, order_id: int, us: int, refusal: Refusal) -> None:
         """An amendment that the exchange refuses for the order's sake is not retried."""
-        self._correct(self._market.moved_not(order_id))
-        self._engine.amend_failed(order_id, refusal.why not in OF_THE_LIMITS, reason_of(refusal, 1))
+        self._correct("moved_not", order_id)
+        given = order_id, refusal.why not in OF_THE_LIMITS, reason_of(refusal, 1)
+        self._note("amend_failed", *given, us=self._engine.now_us)
+        self._engine.amend_failed(*given)
         self._log.info("amend_failed", order_id=order_id, code=refusal.code, message=refusal.message, at_us=us)
 
     def untraded(self) -> None:
@@ -439,7 +471,9 @@ class Trader(OrderListener):
         self._ask_status()
 
     def funds(self, base_e8: int, quote_e8: int) -> None:
-        self._engine.funds(min(base_e8 // self._grid.lot_e8, _MOST), min(quote_e8, _MOST))
+        held = min(base_e8 // self._grid.lot_e8, _MOST), min(quote_e8, _MOST)
+        self._note("funds", *held)
+        self._engine.funds(*held)
 
     def transferred(self, found: Transfer) -> None:  # noqa: ARG002 - the listener's signature
         self._account.transferred()
@@ -495,7 +529,9 @@ class Trader(OrderListener):
             log = self._log.warning if self.ended is None else self._log.info
             log("gateway_lost", why=why)
         self._lost = "" if ready else f"gateway: {why}"
-        self._engine.set_reached(ready, self._clock())
+        us = self._clock()
+        self._note("set_reached", ready, us=us)
+        self._engine.set_reached(ready, us)
         self._pull_or_resume()
         self.act()
 
@@ -506,11 +542,13 @@ class Trader(OrderListener):
             self._pull_or_resume()
 
     def _pull_or_resume(self) -> None:
-        manager, why = self._engine.manager, self._lost or self._late or self._waits or self._engine.closed_for
+        us, why = self._clock(), self._lost or self._late or self._waits or self._engine.closed_for
         if why:
-            manager.pull(why)
+            self._note("pull", why, us=us)
+            self._engine.pull(why, us)
         else:
-            manager.resume()
+            self._note("resume", us=us)
+            self._engine.manager.resume()
 
     def ack_latency(self, action: str, seconds: float) -> None:  # noqa: ARG002 - the listener's signature
         if self._observer is not None:

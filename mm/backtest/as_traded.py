@@ -15,6 +15,7 @@ import numpy as np
 
 from mm.backtest.engine.live_feed import FeedEvent, feed_events
 from mm.backtest.fills.base import FillModel
+from mm.backtest.journal import ORDER_COLUMNS, Journal
 from mm.backtest.latency import Latencies
 from mm.backtest.market_without_us import MarketWithoutUs
 from mm.backtest.risk import RiskLimits
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 STEP = "step"
+_ID, _ACTIVE = (ORDER_COLUMNS.index(name) for name in ("order_id", "active_us"))
 _ASSUMED = frozenset(("order_latency_us", "cancel_latency_us", "latency_seed", "recorded_feed", "feed_us", "feed_why"))
 FILL_REASONS = ("exchange:maker", "exchange:taker")
 _OF_MARKET = frozenset(("sent", "leaving", "known", "never", "stays", "traded", "moving", "moved", "moved_not"))
@@ -97,6 +99,10 @@ class AsTraded:
             return replace(known, latencies=None)
         # What the account holds beside the run's is not known here: the exchange judged it.
         return replace(known, latencies=self._latencies(), enforce_balances=False)
+
+    @property
+    def accepted_us(self) -> dict[int, int]:
+        return {given[0]: us for us, _, what, given in self.rows if what == "accepted"}
 
     def _latencies(self) -> Latencies | None:
         """Return the latency of each order and of its cancel, by order id; where there was none, the one before it."""
@@ -183,6 +189,19 @@ def _by_id(took: Mapping[int, int], most: int) -> Ints:
         last = took.get(order_id, last)
         found.append(last)
     return np.array(found, np.int64)
+
+
+def with_acceptances(journal: Journal, accepted_us: Mapping[int, int]) -> Journal:
+    """Orders rest from the instants at which the exchange accepted them."""
+    orders = journal.orders.copy()
+    if len(orders):
+        known = np.full(int(orders[:, _ID].max()) + 1, journal.counters["last_us"] + 1, np.int64)
+        for order_id, us in accepted_us.items():
+            if order_id < len(known):
+                known[order_id] = us
+        named = orders[:, _ID] > 0
+        orders[named, _ACTIVE] = known[orders[named, _ID]]
+    return replace(journal, orders=orders)
 
 
 def steps_path(out_root: Path, symbol: str, run: str) -> Path:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.as_traded import with_acceptances
 from mm.backtest.engine.paper_exchange import PaperExchange, require_orders
 from mm.backtest.fills.intensity import Intensity, Poisson
 from mm.backtest.margin import MarginAccount
@@ -142,7 +143,9 @@ class Replay:
         others = [span for feed in rules.others.values() for other in feed.tapes for span in excluded_spans(other)]
         # a day may be played in parts
         noted, left_out = (tuple(dict.fromkeys(said)) for said in (self._notes, [*self._excluded, *others]))
-        journal = exchange.journal()
+        journal, again = exchange.journal(), rules.as_traded
+        if again is not None and again.reported:
+            journal = with_acceptances(journal, again.accepted_us)
         terms = terms_of(
             *(exchange, first, self._models),
             days=tuple(self._days),

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mm.backtest.as_traded import with_acceptances
 from mm.backtest.journal import ORDER_COLUMNS
 from mm.instrument import E8, Instrument
 from mm.live.account.ledger import BookedFill
-from mm.live.run.trade_files import with_acceptances, write_fills, write_state
+from mm.live.run.trade_files import write_fills, write_state
 from mm.live.venues.fills import AccountFill
 
 GRID = Instrument("SIMUSDT", 1_000_000, 1, 0, "SIM", "USDT")

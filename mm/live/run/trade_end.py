@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from mm.backtest.as_traded import steps_name
+from mm.backtest.as_traded import steps_name, with_acceptances
 from mm.backtest.result import LEGS
 from mm.backtest.summary_text import text_of
 from mm.errors import MMError
 from mm.live.run.decisions import DecisionLags, decisions_name, decisions_of, write_decisions
 from mm.live.run.live_play import TradePlay
-from mm.live.run.trade_files import with_acceptances, write_fills, write_state
+from mm.live.run.trade_files import write_fills, write_state
 from mm.live.run.trader import TradeAccount, Trader
 
 if TYPE_CHECKING:

@@ -1,13 +1,11 @@
 """The run folder of a trade: the files of a backtest, with the account of the exchange."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.journal import ORDER_COLUMNS, Journal
 from mm.clock import US_PER_MS
 from mm.instrument import E8, Instrument, decimal_text
 from mm.live.account.ledger import BookedFill
@@ -24,20 +22,6 @@ FILLS_HEAD = (
     "trade_id,client_id,commission,commission_asset"
 )
 STATE_HEAD = "recv_ms,inventory,cash,mid,mtm_value,open_orders,recv_us,equity"
-_ID, _ACTIVE, _US = (ORDER_COLUMNS.index(name) for name in ("order_id", "active_us", "us"))
-
-
-def with_acceptances(journal: Journal, accepted_us: Mapping[int, int]) -> Journal:
-    """Orders rest from the instants at which the exchange accepted them."""
-    orders = journal.orders.copy()
-    if len(orders):
-        known = np.full(int(orders[:, _ID].max()) + 1, journal.counters["last_us"] + 1, np.int64)
-        for order_id, us in accepted_us.items():
-            if order_id < len(known):
-                known[order_id] = us
-        named = orders[:, _ID] > 0
-        orders[named, _ACTIVE] = known[orders[named, _ID]]
-    return replace(journal, orders=orders)
 
 
 def write_fills(path: Path, fills: Sequence[BookedFill], mids: "Table", grid: Instrument) -> int:

@@ -110,6 +110,10 @@ class _Execution(TypedDict, total=False):
     """1 amends a resting order to a smaller quote at its price (order.amend.keepPriority); 0 keeps it as
     it is.
     """
+    order_modify: bool | int
+    """1 moves a resting quote of a contract to its new price by one request (order.modify); 0 cancels it
+    and sends another.
+    """
     order_limit_10s: int
     """New orders accepted in each ten seconds; 0: no limit."""
     order_limit_day: int
@@ -259,6 +263,12 @@ class _ManyDaysOfEvaluationKnobs(TypedDict, total=False):
     """auto takes the orders of the trades that recorded a day off it, by their audit logs in OUT_ROOT;
     keep leaves them in; or a log or folder of logs, whose orders are taken off.
     """
+    as_traded: str | None
+    """Trade that recorded the day: it is played at the instants of this run, in its latencies, from its
+    account.
+    """
+    traded_fills: bool | int
+    """With AS_TRADED: 1 plays the trade's own fills and reports on orders, 0 those of the fill model."""
     held_out: bool | int
     """1 plays all days of the symbols that are held out, and opens them."""
 

@@ -64,7 +64,7 @@ def tape_of(log, step_us, until_us=None):
     tape = Tape.of(TEST, events)
     if until_us is not None:
         tape = tape.restamped(tape.event_us, tape.start_us, max(until_us, tape.end_us))
-    return tape.with_orders(lambda: order_index(columns_of(log)))
+    return tape.with_orders(lambda: order_index([columns_of(log)]))
 
 
 def off_price(log, moves):
@@ -121,7 +121,7 @@ def order_cases(draw):
     tape = tape_of(
         log, draw(st.sampled_from([1, unit, 3 * unit])), draw(st.sampled_from([None, BEGIN_US + 200 * unit]))
     )
-    tape = tape.with_orders(lambda: order_index(columns_of(played)))
+    tape = tape.with_orders(lambda: order_index([columns_of(played)]))
     manual = draw(engine_draws.hands([tape])) if draw(st.booleans()) else ()
     answers, rules = (
         draw(st.one_of(engine_draws.QUOTES, NEAR)),

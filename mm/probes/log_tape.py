@@ -11,8 +11,7 @@ from mm.dayfolder.order_log import OrderLog
 from mm.errors import BrokenFile
 from mm.instrument import E8, Instrument
 from mm.sim.flow.recorder import LAST_ID, Batches
-from mm.tape.day_orders import read_log
-from mm.tape.order_index import order_index
+from mm.tape.day_orders import index_of_log
 from mm.tape.tape import Tape
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def tape_of_log(path: Path) -> Tape:
     except ValueError as error:
         raise BrokenFile(f"{path}: not an order log ({error}); docs/exchange.md lists its columns") from error
     tape = replace(tape, event_id=np.append(0, messages[:, LAST_ID]))
-    return tape.with_orders(lambda: order_index(*read_log(path)), log=path)
+    return tape.with_orders(lambda: index_of_log(path), log=path)
 
 
 def _events(messages: "Ints", levels: "Ints") -> Iterator[tuple[Any, ...]]:

@@ -1,26 +1,19 @@
 """A day's orders: the index of its order log, opened if kept, else made and kept."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mm.dayfolder.layout import DayFolder, days_of, existing
 from mm.errors import BrokenFile, Mismatch
 from mm.instrument import Instrument, from_exchange_info, short_text
-from mm.tape.columns import Ints
 from mm.tape.files import read_small
 from mm.tape.keep import KeptTape
-from mm.tape.order_index import OrderIndex, order_index
+from mm.tape.order_index import NEEDED, OrderIndex, order_index
 from mm.tape.recorded import exchange_entry
 
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
-
-NEEDED = ("us", "kind", "order_id", "other_id", "side", "ticks", "lots")
-"""The columns of a log that an index is made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +49,7 @@ class DayOrders:
 
     def _made(self) -> OrderIndex:
         try:
-            return order_index(*read_log(self.log))
+            return index_of_log(self.log)
         except ValueError as error:
             raise BrokenFile(f"{self.log}: {error}; import or simulate the day again") from error
 
@@ -88,12 +81,12 @@ def without_orders(day: DayFolder) -> str:
     )
 
 
-def read_log(path: Path) -> "tuple[dict[str, Ints], Sequence[tuple[int, int]] | None]":
+def index_of_log(path: Path) -> OrderIndex:
+    """Raises BrokenFile; ValueError as `order_index`."""
     from mm.dayfolder.order_log import OrderLog  # imported here: most runs read no log
 
-    log, empty = OrderLog.open(path), np.empty(0, np.int64)
-    parts = list(log.blocks(NEEDED))
-    return {name: np.concatenate([empty, *(part[name] for part in parts)]) for name in NEEDED}, log.spans
+    log = OrderLog.open(path)
+    return order_index(log.blocks([*NEEDED]), log.spans)
 
 
 def instrument_of(day: DayFolder) -> Instrument | None:

@@ -62,6 +62,16 @@ READINGS = ("print", "order")
 """Where an execution was: at its own price, or at the resting price of its order."""
 
 Columns = Mapping[str, Ints]
+NEEDED = {
+    "us": np.int64,
+    "kind": np.int8,
+    "order_id": np.int64,
+    "other_id": np.int64,
+    "side": np.int8,
+    "ticks": np.int64,
+    "lots": np.int64,
+}
+"""The columns of a log that an index is made from, and their types here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,27 +286,26 @@ def placed(us: Ints, shifts: tuple[Ints, Ints]) -> Ints:
     return moved
 
 
-def order_index(columns: Columns, spans: Sequence[tuple[int, int]] | None = None) -> OrderIndex:
-    """Raises ValueError if times decrease, or above 2³¹ level changes."""
-    us, kind = columns["us"], columns["kind"]
-    if (np.diff(us) < 0).any():
-        fell = int(np.argmax(np.diff(us) < 0)) + 1
-        raise ValueError(f"row {fell + 1} is at {us[fell]}, before the row above it")
-    steps = np.flatnonzero(kind == ROW_LEVEL)
+def order_index(parts: Iterable[Columns], spans: Sequence[tuple[int, int]] | None = None) -> OrderIndex:
+    """Index a log that is given in parts of rows; raises ValueError if times decrease, or above 2³¹ level changes."""
+    columns = _played(parts)
+    us = columns["us"]
+    steps = np.flatnonzero(columns["kind"] == ROW_LEVEL)
     if len(steps) > MOST_STEPS:
         raise ValueError(f"it has {len(steps):,} changes of levels; at most {MOST_STEPS:,} can be played")
     side, ticks, lots = (columns[name][steps] for name in ("side", "ticks", "lots"))
-    key, number = 2 * ticks + (side > 0), columns["order_id"][steps]
+    row, bid, ask = best_after_each(side.astype(np.int8), ticks, lots)
+    key = 2 * ticks + (side > 0)
     order = np.argsort(key, kind="stable")
     change = np.empty(len(steps), CHANGE)
     change["step"], change["lots"] = order, lots[order]
     level, first = np.unique(key[order], return_index=True)
-    by = _by(lots[order], first)
     grown = np.empty_like(lots)
-    grown[order] = by
-    joined, left = _lives(number, key, grown)
+    grown[order] = _by(change["lots"], first)
+    del side, ticks, lots  # of a day of 40 million rows each array of steps is 130 MB
+    joined, left = _lives(columns["order_id"][steps], key, grown)
     change["joined"] = joined[order]
-    row, bid, ask = best_after_each(side.astype(np.int8), ticks, lots)
+    del order, grown
     meets = _meets(columns, steps, joined, (row, bid, ask))
     return OrderIndex(
         step_us=us[steps],
@@ -312,6 +321,21 @@ def order_index(columns: Columns, spans: Sequence[tuple[int, int]] | None = None
     )
 
 
+def _played(parts: Iterable[Columns]) -> Columns:
+    """The rows that an index is made from, in few bytes: a whole day's other rows need not fit in memory."""
+    kept: dict[str, list[Ints]] = {name: [np.empty(0, kind)] for name, kind in NEEDED.items()}
+    rows, last_us = 0, -ANY_PRICE
+    for part in parts:
+        us = part["us"]
+        if len(fell := np.flatnonzero(np.diff(us, prepend=last_us) < 0)):
+            raise ValueError(f"row {rows + fell[0] + 1} is at {us[fell[0]]}, before the row above it")
+        rows, last_us = rows + len(us), us[-1] if len(us) else last_us
+        used = np.isin(part["kind"], (ROW_LEVEL, ROW_TRADE, ROW_REST, ROW_EXPIRE))
+        for name, column in kept.items():
+            column.append(part[name][used].astype(NEEDED[name]))
+    return {name: np.concatenate(kept.pop(name)) for name in NEEDED}
+
+
 def _by(lots: Ints, first: Ints) -> Ints:
     """Differences from the lots before; a level begins with 0."""
     by = np.diff(lots, prepend=0)
@@ -324,13 +348,16 @@ def _lives(number: Ints, key: Ints, grown: Ints) -> tuple[NDArray[np.int32], NDA
 
     An order that returns joins again; one that stays leaves after all steps.
     """
-    order = np.lexsort((key, number))
+    order = np.lexsort((key, number)).astype(np.int32)
     same = (np.diff(number[order]) == 0) & (np.diff(key[order]) == 0)
     begins = np.append(True, ~same)[: len(order)]
-    total = np.cumsum(grown[order])
-    base = total - grown[order]
-    held = total - base[_run(begins)]
-    ended = held <= 0
+    del number, key
+    grown = grown[order]
+    total = np.cumsum(grown)
+    base = total - grown
+    run = _run(begins)
+    ended = total - base[run] <= 0
+    del total, base
     begins |= np.append(False, ended[:-1])[: len(order)]
     run = _run(begins)
     stop = np.append(np.flatnonzero(begins)[1:], len(order))[np.cumsum(begins) - 1] - 1 if len(order) else run
@@ -340,8 +367,8 @@ def _lives(number: Ints, key: Ints, grown: Ints) -> tuple[NDArray[np.int32], NDA
     return joined, left
 
 
-def _run(begins: NDArray[np.bool_]) -> Ints:
-    at: Ints = np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))
+def _run(begins: NDArray[np.bool_]) -> NDArray[np.int32]:
+    at: NDArray[np.int32] = np.maximum.accumulate(np.where(begins, np.arange(len(begins), dtype=np.int32), 0))
     return at
 
 

@@ -181,14 +181,14 @@ def test_an_execution_counts_at_its_own_price_or_where_its_order_rested(reading,
 def test_consistency_counts_the_lots_whose_order_was_first():
     """Three lots are executed behind an order that waits longer, five at the front."""
     log = [*OPEN, *rests(20, 3, *BID, 9, 14), *trades(30, 4, 3, *BID, 3, 11), *trades(40, 5, 1, *BID, 5, 6)]
-    own = order_index(columns_of(log)).consistency
+    own = order_index([columns_of(log)]).consistency
     assert (own.executed_lots, own.first_lots) == (8, 5)
 
 
 def test_an_execution_of_an_unknown_order_has_no_rank():
     """A maker without a LEVEL row, or none at all: nothing displayed was executed."""
     log = [*OPEN, *trades(30, 4, 0, *BID, 1, 5), *trades(31, 4, 77, *BID, 1, 5)[:1]]
-    index = order_index(columns_of(log))
+    index = order_index([columns_of(log)])
     assert index.meet["joined"][index.meet["kind"] == 0].tolist() == [UNRANKED, UNRANKED]
 
 
@@ -204,7 +204,7 @@ def test_index_of_drawn_logs_is_sound(case):
 def test_rows_out_of_order_are_refused():
     """The row is named."""
     with pytest.raises(ValueError, match="row 3 "):
-        order_index(columns_of([*OPEN[:2], *rests(-5, 7, *BID, 5, 5)]))
+        order_index([columns_of([*OPEN[:2], *rests(-5, 7, *BID, 5, 5)])])
 
 
 # ---------------------------------------------------------------------- the market's own word

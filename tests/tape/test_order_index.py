@@ -62,9 +62,9 @@ def test_orders_before_an_instant_are_those_of_the_rows_before_it(commands, part
     us = columns["us"]
     cut = int(us[0]) + (int(us[-1]) + 2 - int(us[0])) * part // 1_000
     tape = replace(stamped([5]), event_exch_us=np.zeros(2, np.int64))
-    own = order_index(columns).before(cut, tape)
+    own = order_index([columns]).before(cut, tape)
     rows = int(np.searchsorted(us, cut))
-    known = order_index({name: column[:rows] for name, column in columns.items()})
+    known = order_index([{name: column[:rows] for name, column in columns.items()}])
     for name in KEPT:
         assert np.array_equal(getattr(own, name), getattr(known, name)), name
     assert not list(own.faults())
@@ -73,7 +73,7 @@ def test_orders_before_an_instant_are_those_of_the_rows_before_it(commands, part
 def test_what_a_log_does_not_cover_is_dark():
     """Before its first stretch, between two, and after the last, within the tape."""
     tape = stamped([0] * 9)
-    index = order_index(columns_of(market_log([], 1)), [(US + 100, US + 300), (US + 500, US + 800)])
+    index = order_index([columns_of(market_log([], 1))], [(US + 100, US + 300), (US + 500, US + 800)])
     assert index.dark(tape, None) == [(US, US + 100), (US + 300, US + 500), (US + 800, US + 901)]
     assert replace(index, spans=None).dark(tape, None) == []
 
@@ -88,7 +88,7 @@ def test_a_log_whose_rows_begin_late_or_end_early_is_dark_there(spans):
     level = {name: np.array([ROW_LEVEL if name == "kind" else 1] * 2) for name in columns}
 
     def dark(first_us, last_us):
-        return order_index({**level, "us": np.array([first_us, last_us])}, spans).dark(tape, None)
+        return order_index([{**level, "us": np.array([first_us, last_us])}], spans).dark(tape, None)
 
     assert dark(US, US + 8 * minute) == dark(US + minute + 900_000, US + 8 * minute - 900_000) == []
     assert dark(US, US + 4 * minute) == [(US + 5 * minute, US + 8 * minute + 1)]

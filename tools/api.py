@@ -56,7 +56,7 @@ def definition(name: str, module: str, root: Path = ROOT) -> Definition:
         one for one in (path.with_suffix(".pyi"), path.with_suffix(".py"), path / "__init__.py") if one.exists()
     )
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in tree.body:
+    for node in reversed(tree.body):  # after its overloads the function itself
         if isinstance(node, Definition) and node.name == name:
             return node
         if isinstance(node, ast.ImportFrom) and node.module and name in {one.name for one in node.names}:

@@ -287,7 +287,7 @@ FAULTS = [
         "tests/live/test_audit_at_start.py",
     ),
     Fault("mm/live/account/account_check.py", "else held - due", "else 0", "tests/live/test_account_check.py"),
-    Fault("mm/live/run/replay_check.py", ", as_received=True", "", "tests/live/test_reconcile.py"),
+    Fault("mm/live/run/terms.py", 'feed_latency="none"', "", "tests/live/test_reconcile.py"),
     Fault("mm/live/pages/watchdog.py", "if trading or not", "if not", "tests/live/test_watchdog.py"),
     Fault(
         "mm/live/venues/measured_latency.py", "us - offset_us for us", "us for us", "tests/live/test_venue_latency.py"
@@ -1102,13 +1102,13 @@ FAULTS = [
         "tests/live/test_limits_by_the_hour.py",
     ),
     Fault(
-        "mm/live/_gateway_venue.pyx",
+        "mm/backtest/engine/_reported_venue.pyx",
         "orders.awaits_room[1 - slot_of(side)]",
         "orders.awaits_room[slot_of(side)]",
         "tests/live/test_limits_by_the_hour.py",
     ),
     Fault(
-        "mm/live/_gateway_venue.pyx",
+        "mm/backtest/engine/_reported_venue.pyx",
         "or other.cancel_req_us != NEVER:",
         "or (other.cancel_req_us != NEVER and order.side < 0):",
         "tests/live/test_limits_by_the_hour.py",

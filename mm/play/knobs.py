@@ -111,7 +111,7 @@ class Day(OpenedDay, DamagedDay, Pages, Results, Source):
 
     as_traded: str | None = knob(
         None,
-        matching(r"\S.*", "the RUN_ID or the folder of a trade", "RUN", "run"),
+        matching(r"\S.*", "the RUN_ID or the folder of a trade", "TRADE", "run"),
         "Trade that recorded the day: it is played at the instants of this run, in its latencies, from its account.",
     )
     traded_fills: bool = knob(

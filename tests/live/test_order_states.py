@@ -226,7 +226,7 @@ def test_query_of_an_order_whose_amendment_is_in_no_doubt_ends_none() -> None:
     """Its own answer is under way."""
     states, one = amended()
     assert states.amend_shown(one, US, query_ms=99_999)
-    assert list(states.take()) == []
+    assert list(states.next_steps()) == []
     assert one.state is OrderState.PENDING_AMEND
 
 

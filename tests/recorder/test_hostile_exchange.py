@@ -86,7 +86,7 @@ class Host:
                 await self.pipe(head, reader, writer, self.ws)
 
     async def answer(self, reader, writer):
-        """Serve a REST connection, which may carry several requests."""
+        """Serve one request: a connection that is kept alive would pass requests by that the host means to answer."""
         self.tasks.add(asyncio.current_task())
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError), closing(writer):
             head = await reader.readuntil(b"\r\n\r\n")
@@ -100,7 +100,7 @@ class Host:
                     await self.send(writer, [bytes((byte,))])
                     await asyncio.sleep(1)
             else:
-                await self.pipe(head, reader, writer, self.rest)
+                await self.pipe(head[:-2] + b"Connection: close\r\n\r\n", reader, writer, self.rest)
 
     async def upgrade(self, head, writer):
         """Answer the handshake."""

@@ -40,7 +40,7 @@ _PUBLIC = {
     "backtest": "mm.play.python",
     "build_schedule": "mm.calibration.schedule",
     "calibrate": "mm.calibration.calibrate",
-    "compare": "mm.live.pages.compare",
+    "compare": "mm.live.pages.compare_account",
     "evaluate": "mm.sweep.evaluate",
     "fit_poisson": "mm.calibration.fit_points",
     "load_capture": "mm.commands.load_capture",

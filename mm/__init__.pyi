@@ -32,7 +32,7 @@ from mm.calibration.schedule import build_schedule as build_schedule
 from mm.calibration.windows import WindowPlan as WindowPlan
 from mm.commands.load_capture import load_capture as load_capture
 from mm.dayfolder.layout import DayFolder as DayFolder
-from mm.live.pages.compare import compare as compare
+from mm.live.pages.compare_account import compare as compare
 from mm.play.days import load_day as load_day
 from mm.play.forward import walkforward as walkforward
 from mm.play.python import backtest as backtest

@@ -19,7 +19,6 @@ from mm.runs.manifest import ACCOUNTS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.live.pages.compare_account import AccountComparison
     from mm.runs.finished import RunFolder
 
     Instants = NDArray[np.int64]
@@ -195,27 +194,6 @@ def _again(knobs: Mapping[str, Any]) -> str:
     if knobs.get("as_traded", {}).get("value") is None:
         return ""
     return FILLS if knobs["traded_fills"]["value"] else INSTANTS
-
-
-def compare(*names: str | Path, out_root: str | Path = "out") -> "RunComparison | AccountComparison":
-    """Compare a replay, a shadow and a trade of one strategy, order by order, as ``mm compare`` does.
-
-    Args:
-        names: Folders or RUN_IDs of the runs; the first is the reference. Runs of one account are compared as a whole
-            and by symbol.
-        out_root: Folder of the runs, in which RUN_IDs are searched.
-
-    Raises:
-        DataError: If there is no such run.
-        UsageError: If one is not a run with orders and fills.
-    """
-    from mm.live.pages.compare_account import compare_accounts, read_account  # it compares the parts by this module
-    from mm.runs.find import open_part
-
-    opened = [open_part(name, out_root, KINDS) for name in names]
-    if len(opened) > 1 and all(run.symbols for run in opened):
-        return compare_accounts(list(map(read_account, opened)))
-    return compare_runs(list(map(read_run, opened)))
 
 
 def compare_runs(runs: Sequence[RunData]) -> RunComparison:

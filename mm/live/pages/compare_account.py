@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from mm.errors import Mismatch
 from mm.instrument import assets_of
 from mm.live.pages.compare import (
     BLOCK_US,
+    KINDS,
     Agreement,
     RunComparison,
     RunData,
@@ -27,6 +29,7 @@ from mm.report.figures import SERIES, Figure, step, time_axis
 from mm.report.figures import chart as figure_of
 from mm.report.frame import card, chart, document, grid, header, notes, zoom_bar
 from mm.report.run_columns import account_columns
+from mm.runs.find import open_part
 from mm.runs.finished import RunFolder
 
 Parts = Mapping[str, RunData]
@@ -73,6 +76,24 @@ class AccountComparison:
     agreement: list[AccountAgreement]
     symbols: dict[str, RunComparison]
     notes: list[str]
+
+
+def compare(*names: str | Path, out_root: str | Path = "out") -> RunComparison | AccountComparison:
+    """Compare a replay, a shadow and a trade of one strategy, order by order, as ``mm compare`` does.
+
+    Args:
+        names: Folders or RUN_IDs of the runs; the first is the reference. Runs of one account are compared as a whole
+            and by symbol.
+        out_root: Folder of the runs, in which RUN_IDs are searched.
+
+    Raises:
+        DataError: If there is no such run.
+        UsageError: If one is not a run with orders and fills.
+    """
+    opened = [open_part(name, out_root, KINDS) for name in names]
+    if len(opened) > 1 and all(run.symbols for run in opened):
+        return compare_accounts(list(map(read_account, opened)))
+    return compare_runs(list(map(read_run, opened)))
 
 
 def read_account(run: RunFolder) -> dict[str, RunData]:

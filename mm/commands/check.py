@@ -99,14 +99,7 @@ def check_lookahead(
     from mm.probes.signal_lookahead import SignalProbe
     from mm.trials.openings import write_openings
 
-    day = Day(
-        symbol=checked.symbol,
-        day=checked.day,
-        data_root=checked.data_root,
-        out_root=checked.out_root,
-        damaged=checked.damaged,
-        open_held_out=checked.open_held_out,
-    )
+    day = Day.like(checked, checked.symbol, checked.day)
     setup = Setup.of(day, market, execution, account, margin, models, risk, others)
     watch, skip = file_watch(setup, model, checked.past()), set((checked.check_skip or "").split(","))
     with watch.watching():

@@ -159,15 +159,7 @@ def _strategy(
 def _other_market(scored: Scored, name: str, declared: dict[str, Any]) -> dict[str, Any]:
     from mm.play.market import KEYS, open_days, other_day
 
-    symbol, days = scored.place()
-    day = Day(
-        symbol=symbol,
-        day=days,
-        damaged=scored.damaged,
-        open_held_out=scored.open_held_out,
-        data_root=scored.data_root,
-        out_root=scored.out_root,
-    )
+    day = Day.like(scored, *scored.place())
     given = {key: value for key, value in declared.items() if key in KEYS}
     return {**given, "tape": open_days(other_day(day, scored, name), Market())}
 

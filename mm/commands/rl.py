@@ -182,14 +182,7 @@ def _days(wanted: HeldOutDays, agent: "SavedAgent") -> Day:
                 wanted.data_root / symbol,
             )
         names = ",".join(unseen)
-    return Day(
-        symbol=symbol,
-        day=names,
-        data_root=wanted.data_root,
-        out_root=wanted.out_root,
-        damaged=wanted.damaged,
-        open_held_out=wanted.open_held_out,
-    )
+    return Day.like(wanted, symbol, names)
 
 
 def _cell(value: float | None, width: int, digits: int) -> str:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from mm.base.common_knobs import data_root_knob, day_knob, symbol_knob
 from mm.base.knobs import (
@@ -117,6 +117,18 @@ class Day(OpenedDay, DamagedDay, Pages, Results, Source):
     traded_fills: bool = knob(
         True, SWITCH, "With AS_TRADED: 1 plays the trade's own fills and reports on orders, 0 those of the fill model."
     )
+
+    @classmethod
+    def like(cls, given: Any, symbol: str, day: str) -> Self:
+        """In the folders of other knobs, with their handling of damaged days and of those that are held out."""
+        return cls(
+            symbol=symbol,
+            day=day,
+            data_root=given.data_root,
+            out_root=given.out_root,
+            damaged=given.damaged,
+            open_held_out=given.open_held_out,
+        )
 
     def days(self) -> tuple[str, ...]:
         return day_list(self.day)

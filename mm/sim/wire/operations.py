@@ -118,6 +118,18 @@ def _exchange_info(call: Call) -> Json:
     }
 
 
+def _execution_rules(call: Call) -> Json:
+    """No symbol has one."""
+    call.parameters.is_for_all()
+    shown = call["symbolStatus"] == "TRADING" and call.exchange.rules.listed
+    return {"symbolRules": [{"symbol": call.texts.symbol, "rules": []}] if shown else []}
+
+
+def _no_reference_price(call: Call) -> Json:
+    _check_status(call)
+    raise ApiError(-2043, "This symbol doesn't have a reference price.")
+
+
 def _check_status(call: Call) -> None:
     if call["symbolStatus"] != "TRADING":
         raise ApiError(-1220, "The symbol's status does not match the requested symbolStatus.")
@@ -241,6 +253,22 @@ MARKET_OPERATIONS = (
     Operation("GET ping", "ping", lambda _: {}),
     Operation("GET time", "time", lambda call: {"serverTime": call.texts.stamp(call.us)}),
     Operation("GET exchangeInfo", "exchangeInfo", _exchange_info, _INFO, 20),
+    Operation(
+        "GET executionRules",
+        "executionRules",
+        _execution_rules,
+        "symbol symbols symbolStatus",
+        lambda given: 2 if given.keys() & {"symbol", "symbols"} else 40,
+    ),
+    Operation("GET referencePrice", "referencePrice", _no_reference_price, "symbol!", 2),
+    Operation(
+        "GET referencePrice/calculation",
+        "referencePrice.calculation",
+        _no_reference_price,
+        "symbol! symbolStatus",
+        2,
+    ),
+    Operation("GET historicalBlockTrades", "blockTrades.historical", lambda _: [], "symbol! fromId! limit", 25),
     Operation(
         "GET depth", "depth", _depth, "symbol! limit symbolStatus", _depth_weight, own={"limit": entries(100, 5_000)}
     ),

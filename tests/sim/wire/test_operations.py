@@ -111,12 +111,29 @@ def test_depth_returns_book_and_last_update_id() -> None:
         ("ticker/bookTicker", 4),
         (f"ticker/24hr?symbol={SYMBOL}", 2),
         ("ticker/24hr", 80),
+        (f"executionRules?symbol={SYMBOL}", 2),
+        (f'executionRules?symbols=["{SYMBOL}"]', 2),
+        ("executionRules", 40),
     ],
 )
 def test_market_data_requests_have_documented_weights(path: str, weight: int) -> None:
     """The weight is in the header of each answer."""
     response = door().raw("GET", path)
     assert (response.status, response.headers["X-MBX-USED-WEIGHT-1M"]) == (200, str(weight))
+
+
+def test_no_symbol_has_execution_rules_reference_price_or_block_trades() -> None:
+    """As the documentation answers for such a symbol: an empty list of rules, −2043, and no block trade."""
+    rest = door()
+    empty = {"symbolRules": [{"symbol": SYMBOL, "rules": []}]}
+    assert rest.get("executionRules", symbol=SYMBOL) == rest.get("executionRules") == empty
+    assert rest.get("executionRules", symbolStatus="HALT") == {"symbolRules": []}
+    for path in ("referencePrice", "referencePrice/calculation"):
+        answer = rest.raw("GET", f"{path}?symbol={SYMBOL}")
+        assert (answer.status, json.loads(answer.body)["code"]) == (400, -2043)
+    assert rest.get("referencePrice")["code"] == -1102
+    assert rest.get("referencePrice/calculation", symbol=SYMBOL, symbolStatus="HALT")["code"] == -1220
+    assert rest.get("historicalBlockTrades", symbol=SYMBOL, fromId=1) == []
 
 
 def traded() -> Door:

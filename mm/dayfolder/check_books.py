@@ -172,7 +172,7 @@ class Replay:
         if off:
             self._findings.add(self._diffs, row, "off_step", f"quantity {off} is {OFF_STEP}")
         if self._log is not None:
-            self._log.follow(read)
+            self._log.follow(row, diff)
         verdict = self._engine.diff(diff.U, diff.u, read)
         if verdict is Verdict.APPLY:
             self._apply(read)

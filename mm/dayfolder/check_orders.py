@@ -8,12 +8,11 @@ from mm.dayfolder._orders import OrderBook
 from mm.dayfolder.day_grids import read_grids
 from mm.dayfolder.layout import ROW_TRADE, DayFolder
 from mm.dayfolder.order_log import OrderLog, Steps, fifo_text
-from mm.dayfolder.rows import DefectList
+from mm.dayfolder.rows import DefectList, DiffLine
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import e8
 
 if TYPE_CHECKING:
-    from mm.dayfolder.check_books import ReadDiff
     from mm.dayfolder.order_log import Ints
 
 Levels = Iterable[tuple[str, str]]
@@ -66,11 +65,10 @@ class OrderLogCheck:
         except BrokenFile as error:
             self._fail(None, str(error))
 
-    def follow(self, read: "ReadDiff") -> None:
-        diff = read.diff
+    def follow(self, row: int, diff: DiffLine) -> None:
         if self._advance(diff.u) and self._covers(diff.recv_us):
             self._messages += 1
-            self._compare(diff.b, diff.a, "the depth message of row {}, update id {}", read.row, diff.u)
+            self._compare(diff.b, diff.a, "the depth message of row {}, update id {}", row, diff.u)
 
     def whole(self, update_id: int, bids: Levels, asks: Levels, recv_us: int) -> None:
         if self._advance(update_id) and self._covers(recv_us):

@@ -17,7 +17,8 @@ from starlette.websockets import WebSocketClose, WebSocketDisconnect
 
 from mm import __version__
 from mm.api.desk import Client, Desk, OrderRefused, ended_by, remaining_lots, status_of
-from mm.api.desk_market import SIDES, DeskMarket
+from mm.api.desk_market import DeskMarket
+from mm.api.desk_messages import BOOK_LEVELS, SIDES
 from mm.api.docs_page import PAGE
 from mm.api.messages import (
     NULL,
@@ -199,7 +200,7 @@ class OrderEndpoints:
         return Switched(client_id=name, killed=killed is not None, reason=killed, cancelled=cancelled)
 
     def _answer(self, order: UserOrder, began: int) -> OrderAnswer:
-        size = self._market.size
+        size = self._market.messages.size
         answer = OrderAnswer(
             order.order_id, status_of(order), size(order.filled_lots), size(remaining_lots(order)), _us_since(began)
         )
@@ -220,21 +221,23 @@ class Views:
         app.get("/risk/{client_id}", **_answers("RiskState"))(self.risk)
         app.get("/health", **_answers("HealthMessage"))(self.health)
 
-    async def book(self, levels: Levels = 10) -> Response:
+    async def book(self, levels: Levels = BOOK_LEVELS) -> Response:
         self._market.now()
-        return _json(self._market.book(levels))
+        return _json(self._market.messages.book(levels))
 
     async def fills(self, client_id: Name) -> Response:
         """The newest 10,000, oldest first, as maker and taker."""
-        return _json([self._market.fill(fill) for fill in self._market.desk.fills(self._client(client_id))])
+        fills = self._market.desk.fills(self._client(client_id))
+        return _json([self._market.messages.fill(fill) for fill in fills])
 
     async def orders(self, client_id: Name) -> Response:
-        return _json([self._market.order(order) for order in self._market.desk.orders(self._client(client_id))])
+        orders = self._market.desk.orders(self._client(client_id))
+        return _json([self._market.messages.order(order) for order in orders])
 
     async def position(self, client_id: Name) -> Response:
         client = self._client(client_id)
         profit = number(self._market.desk.profit_e16(client), 16)
-        cash, held = number(client.cash_e16, 16), self._market.size(client.lots)
+        cash, held = number(client.cash_e16, 16), self._market.messages.size(client.lots)
         return _json(PositionMessage(position=held, pnl=profit, cash=cash, fees=number(client.fees_e8)))
 
     async def risk(self, client_id: Name) -> Response:

@@ -120,7 +120,7 @@ def sim_api(
     with listening(options.serve_host, options.api_port) as listener:
         host, port = listener.getsockname()[:2]
         name = f"{run_stamp(now_us())}_{port}.ndjson"
-        log = ClientLog(results.out_root / "sim_api" / market.desk.grid.symbol / name, market)
+        log = market.log = ClientLog(results.out_root / "sim_api" / market.desk.grid.symbol / name, market.desk)
         scheme = "https" if door.context else "http"
         url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 

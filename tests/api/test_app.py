@@ -249,7 +249,7 @@ def test_page_of_the_endpoints_needs_no_internet():
 def test_log_has_every_order_and_fill(tmp_path):
     """Accepted, filled, cancelled and rejected orders, one JSON line each, before the answer."""
     call = Caller(max_position="8")
-    log = ClientLog(tmp_path / "a" / "log.ndjson", call.market)
+    log = call.market.log = ClientLog(tmp_path / "a" / "log.ndjson", call.market.desk)
     call.order()
     call.order(client_id="b", side="sell", type="limit", size="2")
     call("POST", "/cancel/1")
@@ -270,7 +270,7 @@ def test_log_has_every_order_and_fill(tmp_path):
 def test_log_that_cannot_be_written_stops_the_market(tmp_path):
     """An order that is not logged is not answered, and none follows."""
     call = Caller()
-    log = ClientLog(tmp_path / "log.ndjson", call.market)
+    log = call.market.log = ClientLog(tmp_path / "log.ndjson", call.market.desk)
     log._file = os.open(log.path, os.O_RDONLY)
     with pytest.raises(OSError, match="Bad file"):
         call.order()

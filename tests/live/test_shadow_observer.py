@@ -15,7 +15,6 @@ from mm.backtest.risk import RiskLimits
 from mm.instrument import E8, Instrument
 from mm.live.pages.metrics import TradingMetrics
 from mm.live.pages.symbols_page import SymbolsPage
-from mm.live.pages.watch import serving
 from mm.live.run.observer import ShadowObserver
 from mm.market_data.market_events import BookLost, DepthArrived, TradeArrived, TradeVerdict, Verdict
 from mm.market_data.venue import DepthUpdate, TradePrint
@@ -273,9 +272,7 @@ def test_desk_closes_the_store_at_the_end():
 
 def test_watched_shadow_is_shown_on_the_terminal(capsys):
     async def watched():
-        async with serving(
-            SymbolsPage([ShadowObserver(Play().exchange, GRID, Lines()).metrics]), "127.0.0.1", 0, watched=True
-        ):
+        async with SymbolsPage([ShadowObserver(Play().exchange, GRID, Lines()).metrics]).shown("127.0.0.1", 0):
             await asyncio.sleep(0.05)
 
     asyncio.run(watched())

@@ -1,13 +1,16 @@
 """The page of a shadow or a trade: metrics and health of each of its symbols, and of their account."""
 
+import asyncio
 import os
+import shutil
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from mm.clock import now_us
 from mm.live.pages.metrics import TradingMetrics
-from mm.live.pages.watch import view
+from mm.live.pages.watch import view, watch
 from mm.market_data.metrics import MetricFamily, MetricSample, exposition, metrics_served
 
 if TYPE_CHECKING:
@@ -53,6 +56,25 @@ class SymbolsPage:
         part = os.terminal_size((size.columns, max(lines, 2)))
         screens = [view(symbol, now_us(), part) for symbol in self._symbols]
         return "\n".join([*screens, *(f"{name}  {text}" for name, text in account.items())])
+
+    @asynccontextmanager
+    async def shown(self, host: str, port: int) -> AsyncIterator[None]:
+        """As :meth:`served`, and drawn on the terminal, until the block ends."""
+
+        def draw() -> str:
+            return self.view(shutil.get_terminal_size())
+
+        def write(text: str) -> None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+        async with self.served(host, port):
+            drawing = asyncio.create_task(watch(draw, write))
+            try:
+                yield
+            finally:
+                drawing.cancel()
+                await asyncio.gather(drawing, return_exceptions=True)
 
     @asynccontextmanager
     async def served(self, host: str, port: int) -> AsyncIterator[int]:

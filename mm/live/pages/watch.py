@@ -5,20 +5,13 @@
 
 import asyncio
 import os
-import shutil
-import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from mm.clock import US_PER_S, iso
 from mm.instrument import E8, decimal_text
 from mm.live.pages.contract_metrics import ContractMetrics
 from mm.live.pages.metrics import SIDES, TradingMetrics
-
-if TYPE_CHECKING:
-    from mm.live.pages.symbols_page import SymbolsPage
 
 REDRAW_S = 1.0
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
@@ -56,27 +49,6 @@ async def watch(draw: Callable[[], str], write: Callable[[str], object], interva
             await asyncio.sleep(interval_s)
     finally:
         write(f"{frame(draw())}{_SHOW}\n")
-
-
-@asynccontextmanager
-async def serving(page: "SymbolsPage", host: str, port: int, *, watched: bool) -> AsyncIterator[None]:
-    """On *host* and *port* (0: not at all); draw on the terminal what is *watched*."""
-
-    def draw() -> str:
-        return page.view(shutil.get_terminal_size())
-
-    def write(text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-
-    async with page.served(host, port):
-        drawing = asyncio.create_task(watch(draw, write)) if watched else None
-        try:
-            yield
-        finally:
-            if drawing:
-                drawing.cancel()
-                await asyncio.gather(drawing, return_exceptions=True)
 
 
 def frame(text: str) -> str:

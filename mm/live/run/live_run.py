@@ -15,7 +15,6 @@ from mm.live.account.kill_switch import KillSwitch, SwitchWatch
 from mm.live.account.limits import NothingQuotable
 from mm.live.pages.metrics import TradingMetrics
 from mm.live.pages.symbols_page import SymbolsPage
-from mm.live.pages.watch import serving
 from mm.live.run.other_markets import record_together
 from mm.live.run.terms import ShadowTerms, learn_terms
 from mm.market_data.health import Health
@@ -256,7 +255,8 @@ async def _run(
         signals.direct(stop, kill)
         knobs = lives[0].parts.days.knobs
         page = SymbolsPage([shown for live in lives for shown in live.shown], account, door)
-        async with serving(page, str(knobs["metrics_host"]), int(knobs["metrics_port"]), watched=watched):
+        serving = page.shown if watched else page.served
+        async with serving(str(knobs["metrics_host"]), int(knobs["metrics_port"])):
             # Threads that write rows keep the interpreter for this long while the loop waits, s; the default is 5 ms.
             sys.setswitchinterval(0.0002)
             await asyncio.gather(*map(_play, lives))

@@ -1,4 +1,4 @@
-"""The knobs of a trade, apart from what they configure, so that a help text imports neither asyncio nor an engine."""
+"""The knobs of a trade, kept apart so that a help text imports neither asyncio nor an engine."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ _QUOTE = decimal("0", "90000000000")
 
 
 class VenueUrls(NamedTuple):
-    """Addresses of an exchange: of the WebSocket API complete, of REST and the market streams without a path."""
+    """Addresses of an exchange: the WebSocket API complete, REST and streams without a path."""
 
     ws_api: str
     rest: str

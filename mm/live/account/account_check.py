@@ -1,8 +1,7 @@
-"""The comparison of the account's balances with our own fills and its transfers: the account is the truth.
+"""Compares the account's balances with our own fills and its transfers: the account is the truth.
 
-Free plus locked base and quote asset must equal their balances at the start of the ledger plus what the ledger has
-booked since. A gateway compares them at each reconcile: at the start, after each connection and every
-RECONCILE_INTERVAL_S.
+Free plus locked base and quote asset must equal the balances at the start of the ledger plus what the ledger has booked
+since. A gateway compares them at each reconcile: at the start, after each connection and every RECONCILE_INTERVAL_S.
 
 An event reports any amount that comes or goes without a trade (a deposit, a withdrawal, a conversion of dust, a
 rebate). Events are lost while there is no connection: a difference found after that is a transfer too, unless somebody
@@ -52,7 +51,7 @@ class SharedBalances:
         return self._begins_e8.get(asset, begin_e8) + moved_e8
 
     def transfer(self, found: Transfer) -> None:
-        """With each symbol that trades the asset, once."""
+        """Book it once with each symbol that trades the asset."""
         key = found.asset, found.amount_e8, found.us
         if found.us and key in self._known:
             return
@@ -76,7 +75,7 @@ class AccountCheck:
     """The balances that the account must have.
 
     Args:
-        begin_e8: Their balances at the start of the ledger, in 1e-8; None before it begins: those found first.
+        begin_e8: Balances at the start of the ledger, in 1e-8; None: those found first.
         adopts: Whether a difference at the start is accepted; a difference of a contract's position never is.
         left_out: Assets that traders of other symbols trade on this account too: they are not compared.
 
@@ -128,7 +127,7 @@ class AccountCheck:
         self.missed, self.asked = True, False
 
     def forget_trades(self) -> dict[str, str]:
-        """The exchange was reset: forget the ids of booked trades, and a contract's position.
+        """Forget the ids of booked trades and a contract's position, because the exchange was reset.
 
         Returns:
             Position and price of a contract that is booked as closed, for the audit log.
@@ -142,7 +141,7 @@ class AccountCheck:
         return closed
 
     def transferred(self, found: Transfer) -> None:
-        """As the exchange reports it; a transfer that was reported before changes nothing."""
+        """Book a transfer that the exchange reports, once."""
         self.shared.transfer(found)
 
     def pay(self, found: PositionIncome) -> None:

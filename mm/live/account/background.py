@@ -6,7 +6,7 @@ from typing import Any
 
 
 class BackgroundTasks:
-    """Each task is referenced until it ends; errors are reported."""
+    """Holds a reference to each task until it ends, and reports errors."""
 
     def __init__(self, failed: Callable[[BaseException], None]) -> None:
         self._tasks: set[asyncio.Task[None]] = set()

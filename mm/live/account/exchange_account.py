@@ -1,4 +1,4 @@
-"""The account at one exchange: what its symbols in this process share beside the limits over all accounts."""
+"""What the symbols of an exchange's account share in this process, beside the limits over all accounts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +11,6 @@ from mm.live.venues.keys import Credentials
 
 @dataclass(frozen=True)
 class ExchangeAccount:
-    """The account at one exchange."""
-
     market: str
     urls: VenueUrls
     credentials: Credentials

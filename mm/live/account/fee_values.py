@@ -13,8 +13,7 @@ from mm.live.venues.venue import FeeRates
 class FeeValues:
     """Prices of assets in which commissions are paid, and the account's commission rates.
 
-    Attributes:
-        paid_e8: The rates of maker and taker that apply with what the account holds; None while they are not known.
+    *paid_e8* are the maker and taker rates that apply with what the account holds.
     """
 
     def __init__(self, discount_asset: str = "") -> None:
@@ -43,7 +42,7 @@ class FeeValues:
         return [(asset, self._quote) for asset in sorted(self._assets - self._own) if self._quote]
 
     def valued(self, fill: AccountFill) -> AccountFill:
-        """With the price of the commission's asset, or without one with its largest value."""
+        """Return the fill with the price of the commission's asset, or without one with its largest value."""
         if fill.commission_asset in self._own or not e8(fill.commission):
             return fill
         self._assets.add(fill.commission_asset)

@@ -1,6 +1,6 @@
 """Account balances; newer reports replace older ones.
 
-Events and answers overtake one another. So each balance keeps its instant by the exchange's clock.
+Events and answers overtake one another, so each balance keeps its instant by the exchange's clock.
 """
 
 from mm.clock import US_PER_S
@@ -30,5 +30,5 @@ class Holdings:
         self._since_us = dict.fromkeys(balances, us) | younger
 
     def interrupted(self) -> None:
-        """Events are lost, or the clock goes back: whatever is told next counts."""
+        """Accept whatever comes next: events were lost, or the clock went back."""
         self._since_us.clear()

@@ -27,15 +27,13 @@ class _Content(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """Why a switch was triggered, and since when, µs; for a damaged file, its modification time."""
+    """Why and when (µs) a switch was triggered; a damaged file counts from its modification time."""
 
     reason: str
     since_us: int
 
 
 class KillSwitch:
-    """The switch of one symbol."""
-
     def __init__(self, out_root: Path, symbol: str, *, in_folder: bool = False) -> None:
         self.path, self.symbol = out_root / "risk" / f"{symbol}.kill", symbol
         self.rearming = f"mm risk rearm --symbol {symbol}" + (f" --out-root {out_root}" if in_folder else "")
@@ -72,7 +70,7 @@ class KillSwitch:
         return None if found is None else found.reason
 
     def trigger(self, reason: str, us: int) -> bool:
-        """False if it was triggered before: the first reason stays."""
+        """Return False if it was triggered before: the first reason stays."""
         folder = self.path.parent
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = self.path.with_name(f"{self.path.name}.{os.getpid()}.{get_ident()}.partial")
@@ -120,7 +118,7 @@ class KillSwitch:
 
 
 class SwitchWatch:
-    """Looks at a kill switch again and again, in a thread: a disk that stalls holds up nobody who asks."""
+    """Looks at a kill switch again and again in a thread, so that a stalled disk holds up nobody who asks."""
 
     def __init__(self, switch: KillSwitch) -> None:
         self.why: str | None = None
@@ -129,7 +127,7 @@ class SwitchWatch:
 
     @property
     def triggered(self) -> bool:
-        """As last looked at; the first call begins to look."""
+        """Whether it was at the last look; the first call begins to look."""
         if self._thread is None:
             self._look()
             self._thread = threading.Thread(target=self._keep_looking, name="switch", daemon=True)
@@ -152,7 +150,7 @@ def none_open_path(out_root: Path, symbol: str) -> Path:
 
 
 def note_none_open(out_root: Path, symbol: str, us: int) -> None:
-    """The exchange lists no open order of ours; a disk that refuses this only keeps an alert firing."""
+    """Note that the exchange lists no open order of ours; a disk that refuses this only keeps an alert firing."""
     path = none_open_path(out_root, symbol)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,8 +11,8 @@ The book of a contract also has the wallet: realized profits, as the exchange gi
 for the position, each booked once by its id.
 
 The result of trading is split as total = realized + unrealized - fees + paid. Realized is the profit of closed
-quantity, first in, first out; a commission in the base asset counts as base sold at the price of its fill. A transfer
-(a deposit, a withdrawal) changes the balances only.
+quantity, first in, first out; a commission in the base asset counts as base sold at the price of its fill. Transfers
+change only the balances.
 """
 
 from collections import deque
@@ -42,7 +42,7 @@ class BookedFill:
     Attributes:
         order_id: Our order id; 0 for an order of an earlier run.
         us: When it was reported to the engine, µs; 0 before.
-        fee_e8: Value of its commission, in 1e-8 of the quote asset; None if the commission's asset has no known price.
+        fee_e8: Value of its commission, in 1e-8 of the quote asset; None without a known price.
         state_row: Index of its row in the engine's state table; -1 before the engine has it.
         cash_e8: Cash after it less the value of commissions in other assets, in 1e-8 of the quote asset.
     """
@@ -61,7 +61,6 @@ class PnlParts:
     """The result of trading, in 1e-8 of the quote asset: total = realized + unrealized - fees + paid.
 
     Attributes:
-        total: Change of cash and of the position at the mid, minus the value of commissions in other assets.
         unvalued: Commissions in assets without a given price, in 1e-8 of each asset; they are in no other part.
         paid: Funding and other payments of a contract; negative if they cost.
     """
@@ -79,9 +78,9 @@ def amounts(fees_e8: Mapping[str, int]) -> str:
 
 
 def trade_mark(fill: AccountFill) -> int:
-    """Equal for two executions with the same id only if they are the same trade.
+    """Return a checksum that differs for two different trades with the same id.
 
-    No time is compared: an event and a query may differ by a millisecond.
+    It ignores the time: an event and a query may differ by a millisecond.
     """
     paid_e8 = e8(fill.commission)
     terms = (fill.order_id, fill.side, e8(fill.price), e8(fill.qty), paid_e8, fill.commission_asset if paid_e8 else "")
@@ -94,12 +93,12 @@ def _day_of_quarter(quarter: int) -> str:
 
 
 def day_at(us: int) -> str:
-    """As `day_of`, for very many instants: no day begins within a quarter of an hour."""
+    """As `day_of`, but cached by quarter of an hour for very many instants."""
     return _day_of_quarter(us // _QUARTER_US)
 
 
 class Held(NamedTuple):
-    """What the book has at one moment, in 1e-8; money in the quote asset."""
+    """The book's content at one moment, in 1e-8; money in the quote asset."""
 
     position_e8: int = 0
     cash_e8: int = 0
@@ -108,13 +107,12 @@ class Held(NamedTuple):
 
 
 def half_even(value: int, unit: int) -> int:
-    """*unit* is above 0."""
     whole, rest = divmod(value, unit)
     return whole + (2 * rest > unit or (2 * rest == unit and whole % 2))
 
 
 def fee_e8(fill: AccountFill, instrument: Instrument) -> int | None:
-    """In 1e-8 of the quote asset, rounded half to even; None without a known price."""
+    """Return the value in 1e-8 of the quote asset, rounded half to even; None without a known price."""
     paid_e8 = e8(fill.commission)
     if not paid_e8 or fill.commission_asset == instrument.quote_asset:
         return paid_e8
@@ -123,7 +121,7 @@ def fee_e8(fill: AccountFill, instrument: Instrument) -> int | None:
 
 
 def most_fee_e8(fill: AccountFill, account_rate_e8: int | None = None) -> int:
-    """Of a commission without a known price, in 1e-8 of the quote asset; 0 for a rebate."""
+    """Return the largest value of a commission without a known price, in 1e-8 of the quote asset; 0 for a rebate."""
     if fill.most_e8 is not None or e8(fill.commission) <= 0:
         return fill.most_e8 or 0
     notional_e16 = e8(fill.price) * e8(fill.qty)
@@ -131,7 +129,7 @@ def most_fee_e8(fill: AccountFill, account_rate_e8: int | None = None) -> int:
 
 
 def transfers_value_e8(ledger: "Ledger", price_e8: int) -> int:
-    """In 1e-8 of the quote asset; the base asset counts at *price_e8*."""
+    """Return the value in 1e-8 of the quote asset, with the base asset at *price_e8*."""
     base, quote = ledger.assets
     return ledger.transfers_e8.get(quote, 0) + ledger.transfers_e8.get(base, 0) * price_e8 // E8
 
@@ -144,13 +142,12 @@ class Ledger:
     """The changes of the account by our own fills, each booked once, and by transfers.
 
     Args:
-        position_e8: Base asset held at the start of the ledger, in 1e-8, at the cost of the first observed price, of a
-            fill or a mid.
+        position_e8: Base asset held at the start, in 1e-8, at the cost of the first observed price, of a fill or a mid.
 
     Attributes:
         opened_e8: What the open position of a contract was bought for, in 1e-8 of the quote asset; negative if short.
-        run_fills: What this run has booked, by trade id, in the order of the exchange's reports; their position and
-            cash count from the start of the ledger.
+        run_fills: What this run has booked, by trade id, in the order of the exchange's reports; position and cash
+            count from the start of the ledger.
     """
 
     def __init__(self, instrument: Instrument, *, position_e8: int = 0, contract: bool = False) -> None:
@@ -196,7 +193,7 @@ class Ledger:
         return self.held
 
     def before_day(self, day: str) -> tuple[Held, int] | None:
-        """What was held before the first fill of a *day*, and the price of that fill."""
+        """Return what was held before the first fill of *day*, and the price of that fill."""
         return None if self._day is None or self._day[0] != day else self._day[1:]
 
     def moved_e8(self) -> tuple[int, int]:
@@ -214,9 +211,7 @@ class Ledger:
         return half_even(sign * self.opened_e8 * E8, abs(held_e8)) if self.contract and held_e8 else 0
 
     def pay(self, payment_id: str, amount_e8: int, us: int) -> bool:
-        """Such as funding, in 1e-8 of the quote asset, negative if it costs; False if *payment_id* was booked
-        before.
-        """
+        """Book funding or the like, in 1e-8 of the quote asset, negative if it costs; False if booked before."""
         if payment_id in self._payments:
             return False
         self._payments[payment_id] = us
@@ -236,13 +231,13 @@ class Ledger:
         self.last_trade_id = None
 
     def lose_position(self) -> None:
-        """It went with an exchange that was reset, at its entry price."""
+        """Close the position at its entry price: it went with an exchange that was reset."""
         self._move(self.entry_e8, -self.position_e8)
         self.cash_e8 += self.opened_e8
         self.opened_e8 = 0
 
     def book(self, fill: AccountFill, order_id: int = 0) -> bool:
-        """*order_id* is 0 for an order of an earlier run; False if the trade was booked before."""
+        """Return False if the trade was booked before; *order_id* is 0 for an order of an earlier run."""
         if fill.trade_id in self._booked:
             return False
         price_e8, qty_e8, paid = e8(fill.price), e8(fill.qty), e8(fill.commission)
@@ -268,7 +263,7 @@ class Ledger:
         return True
 
     def kept(self) -> dict[str, Any]:
-        """With the newest `KEPT_TRADES` booked trades, as JSON for `Ledger.of`."""
+        """Return the book with the newest `KEPT_TRADES` booked trades, as JSON for `Ledger.of`."""
         grid = self._instrument
         names = grid.symbol, grid.base_asset, grid.quote_asset
         booked = sorted(self._booked.items())[-KEPT_TRADES:]
@@ -292,7 +287,7 @@ class Ledger:
         return found
 
     def pnl_e8(self, mid_e8: int) -> PnlParts:
-        """Since the start of the ledger, with the position valued at *mid_e8* in 1e-8."""
+        """Return the result since the start of the ledger, with the position valued at *mid_e8* in 1e-8."""
         if self._basis_e8 is None:
             self._begin(mid_e8)
         total = self.cash_e8 + half_even(self.position_e8 * mid_e8, E8) - (self._basis_e8 or 0) - self.other_e8
@@ -306,7 +301,6 @@ class Ledger:
             self._open.append((price_e8, self._first_e8))
 
     def _pay(self, fill: AccountFill, paid_e8: int, price_e8: int) -> int | None:
-        """Return the commission's value; None if it is not known."""
         instrument, asset = self._instrument, fill.commission_asset
         if not paid_e8:
             return 0
@@ -326,7 +320,7 @@ class Ledger:
         return value_e8
 
     def _move(self, price_e8: int, qty_e8: int) -> None:
-        """Closed quantity is realized, oldest first."""
+        """Realize closed quantity, oldest first."""
         self.position_e8 += qty_e8
         while qty_e8 and self._open and (self._open[0][1] > 0) != (qty_e8 > 0):
             cost_e8, held_e8 = self._open[0]

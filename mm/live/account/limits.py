@@ -1,9 +1,8 @@
-"""Limits over all symbols that one process trades, on whatever exchanges: notional, open orders, daily loss.
+"""Limits over all symbols that one process trades, at whatever exchanges: notional, open orders, daily loss.
 
-All symbols are traded in one event loop, so that the check of an order and its sending are one step: no two symbols can
-both take the last of a limit. Before each step a symbol's guard gets the account's bounds and what the other symbols
-use of them, and refuses orders as for the symbol's own limits. The loss is the sum of the symbols' losses since the day
-began, and kills all symbols.
+All symbols share one event loop, so an order's check and its sending are one step: no two symbols can both take the
+last of a limit. Before each step a symbol's guard gets the account's bounds and what the other symbols use of them. The
+loss is the sum of the symbols' losses since the day began, and kills all symbols.
 
 A limit on money waits until every symbol has had a mid, because holdings without a price would count as lost, or as
 nothing. Until then symbols with such a limit place nothing.
@@ -35,7 +34,7 @@ ACCOUNT_FAMILIES = (ACCOUNT_NOTIONAL, ACCOUNT_LOSS, ACCOUNT_ORDERS, ACCOUNT_USED
 
 
 class NothingQuotable(UsageError):
-    """With some knobs nothing could be quoted under the exchange's present rules, or at its present price."""
+    """Nothing could be quoted under the exchange's present rules or price."""
 
     @property
     def knobs(self) -> tuple[str, ...]:
@@ -54,13 +53,11 @@ class AccountSymbol:
         return self.engine.manager.guard.used_of_account()
 
     def loss_e8(self) -> int:
-        """Since the day began; negative for a profit; 0 if not `priced`."""
+        """Return the loss since the day began; negative for a profit, 0 if not `priced`."""
         return self.engine.manager.guard.lost_e8 or 0
 
 
 class TradedAccount:
-    """All symbols of a process, at one exchange or at two, and the limits over all of them."""
-
     def __init__(self, limits: AccountLimits, risk: Sequence[Risk], symbols: Sequence[str]) -> None:
         self._bounds = AccountBounds.of(limits, risk)
         self.symbols = tuple(symbols)
@@ -100,7 +97,7 @@ class TradedAccount:
         return [name for name in self.symbols if name not in self._joined or not self._joined[name].priced]
 
     def allow(self, symbol: str) -> str:
-        """Tell the guard what the other symbols use, before each step of its engine; return why quotes must wait."""
+        """Tell the guard what other symbols use, before each step of its engine; return why quotes must wait."""
         others = [one.used() for name, one in self._joined.items() if name != symbol]
         used = sum(notional for notional, _ in others), sum(orders for _, orders in others)
         self._joined[symbol].engine.manager.guard.allow((self._bounds.notional_e8, self._bounds.orders), used)
@@ -110,15 +107,15 @@ class TradedAccount:
         return f"no mid of {', '.join(unpriced)} yet, which the limits of the account need" if unpriced else ""
 
     def broken_loss(self) -> tuple[int, int] | None:
-        """The loss and its limit, in 1e-8 of the quote asset, if it is above."""
+        """Return the loss and its limit, in 1e-8 of the quote asset, if the loss is above."""
         if self._bounds.loss_e8 is None or self.unpriced():
             return None
         lost_e8 = sum(one.loss_e8() for one in self._joined.values())
         return (lost_e8, self._bounds.loss_e8) if lost_e8 > self._bounds.loss_e8 else None
 
     def standing(self) -> dict[str, tuple[int | None, int | None]]:
-        """What is used of each limit (None: not to be judged), and its bound (None: no limit); money in 1e-8 of the
-        quote asset.
+        """Return the use of each limit (None: not known) and its bound (None: no limit); money in 1e-8 of the quote
+        asset.
         """
         used, unpriced = [one.used() for one in self._joined.values()], self.unpriced()
         lost_e8 = sum(one.loss_e8() for one in self._joined.values())

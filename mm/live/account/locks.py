@@ -1,4 +1,4 @@
-"""Who trades a symbol on an account: a trader holds files for it, which it loses with its end, however it ends."""
+"""Who trades a symbol on an account: a trader holds files locked, which are released however it ends."""
 
 import hashlib
 import os

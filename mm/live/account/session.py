@@ -27,8 +27,6 @@ _REFUSED_FOR_GOOD = 2  # refusals of the key in succession, since a single one m
 
 
 class SessionMember(Protocol):
-    """The orders of one symbol, as their session calls them."""
-
     @property
     def symbol(self) -> str: ...
 
@@ -54,17 +52,13 @@ class SessionMember(Protocol):
     def balances_changed(self) -> None: ...
 
     def review(self) -> None:
-        """The exchange forbids requests for a time."""
+        """Called when the exchange forbids requests for a time."""
 
     def task_failed(self, error: BaseException) -> None: ...
 
 
 class AccountSession:
-    """The session of one account in this process.
-
-    Attributes:
-        orders: *ws* or *rest*, whichever sends orders.
-    """
+    """*orders* is *ws* or *rest*, whichever sends orders."""
 
     def __init__(
         self,
@@ -115,7 +109,6 @@ class AccountSession:
             self._rest_refused = key_refused(self._credentials, refusal)
 
     def join(self, member: SessionMember) -> None:
-        """The first symbol opens the connection."""
         self._members.append(member)
         if not self._begun:
             self._begun = True
@@ -204,7 +197,7 @@ class AccountSession:
             member.balances_changed()
 
     def _silenced(self) -> None:
-        """At once: what one symbol was answered forbids the requests of all."""
+        """Tell all members at once: what one symbol was answered forbids the requests of all."""
         for member in self._members:
             asyncio.get_running_loop().call_soon(member.review)
 

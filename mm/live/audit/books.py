@@ -1,22 +1,12 @@
 """The totals of a symbol's audit logs: fills, orders, position, cash, fees and configurations.
 
-`AuditBooks` takes rows in order and returns the changes of each. The trader rebuilds it at its start, the state
-store follows it during a run, and ``mm state rebuild`` makes its tables from it, so all use one reader of the log.
+The trader rebuilds `AuditBooks` at its start, the state store follows it, and ``mm state rebuild`` makes its tables
+from it, so the log has one reader. docs/trading.md lists the rows; what counts here:
 
-The types of rows that are used, and their fields:
-
-- ``start {symbol, run_id, venue?, base_asset, quote_asset, initial_inventory?, knobs?}``
-- ``intent {action, client_id, side, price, qty, kind, replaces?}`` of a place or a replace: an order that may be open
-- ``ack {action: amend, client_id, order_id, qty}``: the order has that quantity, with ``price`` also that price; its
-  intent and reject change nothing
-- ``ack {action, client_id, order_id}``, ``reject {action, client_id, code, message}``: it is open, or was never open
-- ``fill``: an execution, booked once by its trade id, over all logs
-- ``transfer {asset, amount, source}``: an amount that came into the account without a trade, or went
-- ``position {qty, mark_price, liquidation_price, margin, maintenance_margin}``: of a contract, as the exchange shows it
-- ``adopt {what: venue_reset, closed?}``: an exchange that was reset was accepted: it gives the ids of trades again, and
-  the position of a contract, *closed*, went with it
-- ``cancel {client_id, order_id, status, filled}``: the end of an order
-- ``params {knobs}``: a changed configuration, which becomes a new version
+- the intent of a place or a replace is an order that may be open, until its ack, reject or end
+- the ack of an amendment gives the order's quantity, and its price if it names one; intent and reject change nothing
+- a fill counts once by its trade id, over all logs
+- adopting an exchange that was reset forgets trade ids, which it gives again, and a contract's position
 """
 
 import hashlib
@@ -69,7 +59,6 @@ class AuditOrder:
     """One of our orders, according to the log.
 
     Attributes:
-        qty: Quantity, a decimal; after an amendment, the latest one.
         reported_e8: Executed quantity that the exchange reported at its end, in 1e-8.
         status: PENDING_NEW until the exchange acknowledged it, then the exchange's status.
     """
@@ -98,11 +87,7 @@ class AuditOrder:
 
 @dataclass(slots=True)
 class Changes:
-    """The changes of some rows of one log: the latest state of each order, every fill and every configuration.
-
-    Attributes:
-        position: Columns of the table ``positions`` after the last start or fill; None without either.
-    """
+    """What some rows of one log change: each order's latest state, and every fill and configuration."""
 
     fills: list[tuple[AccountFill, str]] = field(default_factory=list)
     orders: dict[str, AuditOrder] = field(default_factory=dict)
@@ -115,11 +100,11 @@ class AuditBooks:
     """The totals of a symbol's logs, updated row by row.
 
     Attributes:
-        ledger: Position, cash, fees and booked trade ids at the venue of the log that is read; each venue has one of
-            its own. None before the first start that names both assets.
-        traded: The knobs `SIZING` of the latest trade that has sent an order; empty before it.
+        ledger: Position, cash, fees and booked trade ids at the venue of the log being read; None before the first
+            start that names both assets.
+        traded: The knobs `SIZING` of the latest trade that sent an order; empty before it.
         matched_us: When the account last matched these totals, µs: before the first order of a log, and at a transfer
-            that a comparison found; 0 if it is not known.
+            that a comparison found; 0 if unknown.
     """
 
     def __init__(self, symbol: str, venue: str | None = None) -> None:
@@ -207,7 +192,7 @@ class AuditBooks:
         return {"ledger": ledger, "orders": orders, **configs, **since, "runs": runs, "traded": self.traded}
 
     def _restore(self, kept: Mapping[str, Any], venue: str, changes: Changes) -> None:
-        """The totals of logs that were removed, or need not be read."""
+        """Take over the totals of logs that were removed, or need not be read."""
         self.runs |= dict.fromkeys(kept.get("runs", ()))
         for order in kept["orders"]:
             self._put(AuditOrder(**order), changes)
@@ -338,7 +323,6 @@ class AuditBooks:
 
     @staticmethod
     def _accepted(ledger: Ledger, amounts_e8: Sequence[int]) -> None:
-        """Differences that an earlier version had accepted."""
         for asset, amount_e8 in zip(ledger.assets, amounts_e8, strict=True):
             if amount_e8:
                 ledger.transfer(asset, amount_e8)
@@ -396,7 +380,7 @@ def sizing(knobs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rebuild_symbol(folder: Path, symbol: str, venue: str | None = None) -> AuditBooks:
-    """*venue*: only its logs count; raises DataError."""
+    """Rebuild from all logs, or from those of *venue*; raises DataError."""
     books = AuditBooks(symbol, venue)
     for path in logs_of(folder):
         for row in read_rows(path):
@@ -405,7 +389,6 @@ def rebuild_symbol(folder: Path, symbol: str, venue: str | None = None) -> Audit
 
 
 def runs_in(folder: Path) -> set[str]:
-    """From row 1 of each log; raises BrokenFile."""
     found = set[str]()
     for row in starts_of(folder).values():
         found |= {*row.get(BOOKS, {}).get("runs", ()), *([row[CLIENT_IDS]] if CLIENT_IDS in row else [])}
@@ -413,7 +396,7 @@ def runs_in(folder: Path) -> set[str]:
 
 
 def summed_in_the_last(starts: Mapping[Path, Mapping[str, Any]]) -> list[Path]:
-    """The logs before each venue's last log, whose row 1 has their totals."""
+    """Return the logs before each venue's last log, whose row 1 has their totals."""
     last = {row.get("venue"): at for at, row in enumerate(starts.values()) if BOOKS in row}
     first = min((last.get(row.get("venue"), 0) for row in starts.values()), default=0)
     return list(starts)[:first]

@@ -29,8 +29,7 @@ _FEW = 3
 def append_copy(log: Path, copy: Path, *, shrinks: bool = False) -> Witness:
     """Append the rows that the copy lacks, and return the end of the log; raises BrokenFile, TryLater or DataError.
 
-    Args:
-        shrinks: Whether the copy may have more rows, as a log that has grown since it was shipped.
+    With *shrinks* the copy may have more rows, as when the log has grown since it was shipped.
     """
     try:
         with log.open("rb") as source:
@@ -83,7 +82,7 @@ def _append(copy: Path, skip: int, rows: Iterator[tuple[bytes, Witness]]) -> Wit
 
 
 class LogHead(msgspec.Struct, frozen=True):
-    """How far a log was written at an instant: what a cut or recomputed end contradicts."""
+    """How far a log was written at an instant, as evidence against a cut or recomputed end."""
 
     symbol: str
     file: str
@@ -99,7 +98,7 @@ class LogHead(msgspec.Struct, frozen=True):
 
 
 def read_heads(path: Path, symbol: str) -> list[LogHead]:
-    """An incomplete last line is left out; raises BrokenFile or DataError."""
+    """Skip an incomplete last line; raises BrokenFile or DataError."""
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
         found = [msgspec.json.decode(line, type=LogHead) for line in lines]
@@ -111,7 +110,7 @@ def read_heads(path: Path, symbol: str) -> list[LogHead]:
 
 
 def send_heads(heads: Iterable[LogHead], place: str) -> None:
-    """To a file (appended), an ``http(s)://`` address, or ``syslog:``; TryLater if the place does not take them."""
+    """Send to a file (appended), an ``http(s)://`` address, or ``syslog:``; TryLater if refused."""
     lines = b"".join(head.line() for head in heads)
     if not lines:
         return
@@ -132,7 +131,7 @@ def send_heads(heads: Iterable[LogHead], place: str) -> None:
 
 
 def _post(url: str, lines: bytes) -> None:
-    """A server that never answers, or a byte at a time, is given up after `ANSWER_S`."""
+    """Give up after `ANSWER_S` on a server that never answers, or sends a byte at a time."""
     request = urllib.request.Request(url, lines, {"Content-Type": "application/x-ndjson"}, method="POST")
     result: list[str] = []
 
@@ -152,10 +151,10 @@ def _post(url: str, lines: bytes) -> None:
 
 
 def removable(folder: Path, archive: Path, before_us: int) -> Iterator[tuple[Path, str]]:
-    """Each log that may go, or was asked for, with why it must stay.
+    """Yield each log that may be removed, or was asked for, with the reason if it must stay.
 
-    A log may go if a later one of its venue began before *before_us* and sums it up in row 1, and its copy in *archive*
-    is equal and whole.
+    A log may go if a later one of its venue began before *before_us* and sums it up in row 1, and *archive* has an
+    equal and whole copy.
     """
     starts = starts_of(folder)
     for log, row in starts.items():
@@ -183,7 +182,7 @@ def _why_kept(log: Path, copy: Path, witness: Witness) -> str:
 def verify_series(
     folder: Path, heads: Mapping[str, list[Witness]], last_hash: str | None, *, open_end: bool
 ) -> dict[str, Any]:
-    """Verify all logs in a folder, and their records about one another.
+    """Verify all logs in a folder, and what they record of one another.
 
     Args:
         heads: Records kept elsewhere, by the name of their log.

@@ -1,9 +1,8 @@
 """The state left by earlier runs of a symbol: orders, position, the account at the start of the ledger, equity marks.
 
-The audit logs are authoritative. Row 1 of each has the totals of the earlier logs of its venue (`BOOKS`), so a start
-reads only the latest log, and verifies it. A small file, ``<out>/risk/<SYMBOL>.equity.json``, has the equity at the
-start of the day, which the log has too, its peak so far, and how far the log was written, so that a log which was cut
-off or replaced since then is refused.
+The audit logs are authoritative. Row 1 of each sums up the earlier logs of its venue (`BOOKS`), so a start reads and
+verifies only the latest log. ``<out>/risk/<SYMBOL>.equity.json`` keeps the equity at the start of the day, its peak,
+and how far the log was written, so that a log cut off or replaced since then is refused.
 """
 
 from collections.abc import Mapping
@@ -56,8 +55,8 @@ class LedgerBegin:
 class EquityMarks(msgspec.Struct):
     """The equity at the start of a day and the highest so far, at one venue, in 1e-8 of the quote asset.
 
-    *log*, *rows* and *hash* are how far the run's audit log was written; *equity_e8* is the equity then, and
-    *transfers_e8* the value of all transfers that the marks include.
+    *log*, *rows* and *hash* say how far the run's audit log was written, *equity_e8* the equity then. The marks include
+    transfers worth *transfers_e8*.
     """
 
     venue: str
@@ -96,9 +95,8 @@ class EquityMarks(msgspec.Struct):
 class RunHistory:
     """The state left by earlier runs of a symbol at a venue.
 
-    Attributes:
-        days: By day with a log, whether it was without a breach.
-        held: What the ledger had then: this process books its fills into the same ledger.
+    *days* tells for each day with a log whether it passed without a breach. *held* is a copy, because this process
+    books its fills into the same ledger.
     """
 
     books: AuditBooks
@@ -135,7 +133,7 @@ class RunHistory:
 
 
 def read_history(folder: Path, symbol: str, venue: str, us: int, written: Witness | None = None) -> RunHistory:
-    """The totals in row 1 of the latest log, and its own rows."""
+    """Read the totals in row 1 of the latest log, and its own rows."""
     starts = {path: row for path, row in starts_of(folder).items() if row.get("venue") == venue}
     if written and written.file not in {path.name for path in starts}:
         raise BrokenFile(_missing(folder / written.file, written.source))
@@ -209,7 +207,7 @@ def _begin_of(account: Any, path: Path) -> LedgerBegin:
 def marks_at(
     history: RunHistory, file: EquityMarks | None, begin: LedgerBegin, inventory_e8: int, transfers_e8: int
 ) -> tuple[int | None, int | None]:
-    """With which a run goes on, in 1e-8: equity at the start of the current day, and the peak."""
+    """Return the equity at the start of the current day and the peak with which a run goes on, in 1e-8."""
     today, ledger = day_of(history.us), history.books.ledger
     known = [one.moved(transfers_e8) for one in (file, history.mark) if one is not None and one.day_equity_e8]
     day_e8 = next((one.day_equity_e8 for one in known if one.day == today), None)
@@ -234,8 +232,8 @@ class EquityFile:
         self.marks: EquityMarks | None = None
 
     def read(self, us: int) -> tuple[int | None, int | None]:
-        """Equity at the start of the instant's day, and the peak, in 1e-8; BrokenFile: a loss of this day would not
-        count.
+        """Return the equity at the start of the instant's day and the peak, in 1e-8; BrokenFile, since a loss of the
+        day would not count.
         """
         try:
             found = msgspec.json.decode(self._path.read_bytes(), type=EquityMarks)
@@ -254,8 +252,9 @@ class EquityFile:
         return (found.day_equity_e8 if found.day == day_of(us) else None), found.peak_equity_e8
 
     def keep(self, us: int, marks: EquityMarks, end: Witness, *, at_once: bool = False) -> None:
-        """At most every few seconds; *end* is how far the log is written. OSError also if the disk refused marks
-        before.
+        """Write the marks at most every few seconds; *end* is how far the log is written.
+
+        OSError also if the disk refused earlier marks.
         """
         if at_once:
             self._settle()

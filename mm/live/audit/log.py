@@ -1,12 +1,10 @@
 """The audit log: one row for each intent, request and report of a trader, written before any action that depends on it.
 
-``<out>/audit/<SYMBOL>/<DAY>_<RUN_ID>.ndjson`` has one row per line, chained by hashes (`mm.base.audit_chain`).
-With *sync* a thread writes all waiting rows in one write and forces them to the disk, and `AuditLog.synced` returns
-when a row is on disk: it survives a power cut. Without *sync*, `append` hands the row to the operating system: it
-survives any end of the process.
+docs/trading.md has its form and rows. With *sync* a thread forces waiting rows to the disk together, and
+`AuditLog.synced` returns when a row survives a power cut. Without it `append` hands the row to the operating system.
 
-The thread also checks that the file is still there and whole. A removed or replaced file still takes the last rows, and
-is written back at the end; a truncated file takes none, and `mm audit restore` brings back its copy.
+The thread also checks the file. A removed or replaced file still takes the last rows and is written back at the end; a
+truncated file takes none.
 """
 
 import asyncio
@@ -71,7 +69,7 @@ def starts_of(folder: Path) -> dict[Path, dict[str, Any]]:
 
 
 def earlier_logs(path: Path) -> list[dict[str, Any]]:
-    """Rows and last hash of each other log of the folder."""
+    """Return rows and last hash of each other log in the folder."""
     ends = [end_of(one) for one in logs_of(path.parent) if one != path]
     return [{"file": end.file, "rows": end.rows, "hash": end.hash} for end in ends]
 
@@ -88,20 +86,17 @@ def witnesses_of(path: Path) -> list[Witness]:
 
 
 class LogLost(OSError):
-    """Somebody else has removed, replaced or cut the file of a log that is being written."""
+    """The file of a log was removed, replaced or cut while it was being written."""
 
 
 class AuditLog:
-    """One run's log, from start to stop; its methods must be called in the thread of the event loop.
+    """One run's log; its methods must be called in the thread of the event loop.
 
     A thread writes the rows, so that no disk holds up the loop.
 
-    Args:
-        sync: Force each row to the disk before `synced` returns; else the operating system has it then.
-
     Attributes:
-        failure: The first error of the disk, or `LogLost`; None without one. It stays even if the rows could be written
-            later, because nothing may be sent any more.
+        failure: The first error of the disk, or `LogLost`. It stays even if the rows could be written later, because
+            nothing may be sent any more.
 
     Raises:
         RunExists: If the file exists.
@@ -131,13 +126,12 @@ class AuditLog:
         self._thread.start()
 
     def start(self, instrument: Instrument, run_id: str, **fields: object) -> int:
-        """Row 1 has the rows and the last hash of each earlier log of the symbol, and its assets."""
         base, quote = instrument.base_asset, instrument.quote_asset
         own = {"symbol": instrument.symbol, "run_id": run_id, "base_asset": base, "quote_asset": quote}
         return self.append(START, **own, **fields, earlier=earlier_logs(self.path))
 
     def append(self, type: str, /, **fields: object) -> int:
-        """Return the row's number; its *us* is the instant of the call."""
+        """Return the row's number."""
         if self._ended:
             raise ValueError(f"{self.path}: a row {type!r} after the log ended")
         if not OWN.isdisjoint(fields):
@@ -176,7 +170,7 @@ class AuditLog:
         return None
 
     def close(self) -> None:
-        """Also write a log back that somebody has removed."""
+        """Also write back a log that somebody has removed."""
         if self._closed:
             return
         self._ended = self._closed = True
@@ -233,7 +227,6 @@ class AuditLog:
         self._unwritten.clear()
 
     def _look(self) -> None:
-        """Compare what was written since the last look, and the end of what was before."""
         if time.monotonic() < self._look_at:
             return
         self._look_at = time.monotonic() + LOOK_S
@@ -263,7 +256,7 @@ class AuditLog:
             self.failure = LogLost(f"{why} while the trader ran")
 
     def _bring_back(self) -> str:
-        """Beside a file in its place; return the way out."""
+        """Write the file back, beside another one in its place; return the way out."""
         restore = f"mm audit restore --archive DIR --symbol {self.path.parent.name} brings back what was shipped"
         if self._cut:
             return f"keep it as evidence, move it out of the folder, then {restore}"

@@ -1,4 +1,4 @@
-"""Runs of one strategy side by side: a replay, a shadow, a trade, over the time that all of them cover."""
+"""Runs of one strategy side by side (a replay, a shadow, a trade) over the time that all cover."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ SIDES = {"BUY": 1, "SELL": -1}
 
 
 class OrderRow(NamedTuple):
-    """A row of orders, without the instants to come that only a replay knows."""
+    """A row of orders, without the future instants that only a replay knows."""
 
     recv_us: int
     order_id: int
@@ -55,8 +55,8 @@ class RunData:
     """The data of one run.
 
     Attributes:
-        feed: How the exchange's messages reached it: ``kind`` of ``feed`` in the summary; None of an older version.
-        again: Of a backtest that plays a trade again: ``fills`` with the trade's own, else ``instants`` alone.
+        feed: How the exchange's messages reached it: ``kind`` of ``feed`` in the summary; None in an older version.
+        again: For a backtest that plays a trade again: ``fills`` with the trade's own, else ``instants`` alone.
     """
 
     kind: str
@@ -112,13 +112,13 @@ class Agreement:
     """The agreement of a run with the reference.
 
     Attributes:
-        equal_rows: Share of the reference's rows of orders that it has too, at the same instants.
-        first_difference: Its first row that is not the reference's, in words; None if all are equal.
-        equal_quotes: Share of seconds with equal prices, of those in which both had an order on a side.
-        one_sided: Share of seconds in which one of them had an order on a side and the other had none.
+        equal_rows: Share of the reference's order rows that it has too, at the same instants.
+        first_difference: Its first row that differs from the reference, in words.
+        equal_quotes: Share of seconds with equal prices, among seconds in which both had an order on a side.
+        one_sided: Share of seconds in which only one of them had an order on a side.
         matched_fills: Fills of the reference with a fill of this run of the same side within `MATCH_US`.
         slippage_ticks: Mean by which its matched fills have a worse price than the reference's; negative is better.
-        fills_ci95, pnl_ci95: Their 95 % intervals, by blocks of three minutes or more; None below five of them.
+        fills_ci95, pnl_ci95: 95 % intervals, by blocks of three minutes or more; None below five of them.
     """
 
     run_id: str
@@ -142,9 +142,9 @@ class RunComparison:
     """Several runs over the time that all of them cover.
 
     Attributes:
-        explained: By what the quoting PnL of a trade's replay differs from the trade's: ``market``, what was recorded;
-            ``fills``, the model's for the trade's; ``instants``, the assumed latencies for the trade's. Empty without
-            the runs that play the trade again.
+        explained: Parts of the difference in quoting PnL between a trade and its replay: ``market``, what was recorded;
+            ``fills``, the model's for the trade's; ``instants``, assumed latencies for real ones. Empty without the
+            runs that play the trade again.
     """
 
     symbol: str
@@ -197,7 +197,7 @@ def _again(knobs: Mapping[str, Any]) -> str:
 
 
 def compare_runs(runs: Sequence[RunData]) -> RunComparison:
-    """Over the time that all runs cover; raises UsageError or Mismatch."""
+    """Compare over the time that all runs cover; raises UsageError or Mismatch."""
     if len(runs) < 2:
         raise UsageError(f"mm compare needs two runs or more; {len(runs)} was given")
     symbols = {run.symbol for run in runs}
@@ -228,7 +228,6 @@ def compare_runs(runs: Sequence[RunData]) -> RunComparison:
 
 
 def _explained(runs: Sequence[RunData], figures: Sequence[RunFigures]) -> dict[str, float]:
-    """Return the parts of the difference of a replay from its trade, from each run to the next."""
     known = {run.again or run.kind: own.pnl_quoting for run, own in zip(runs, figures, strict=True)}
     path = [known.get(name) for name in ("trade", FILLS, INSTANTS, "backtest")]
     parts = zip(("market", FILLS, INSTANTS), pairwise(path), strict=True)
@@ -330,7 +329,7 @@ def _difference(ours: Sequence[OrderRow], theirs: Sequence[OrderRow]) -> str | N
 
 
 def interval(totals: "Floats | Instants") -> list[float] | None:
-    """Return the 95 % interval of the whole change of *totals*, which are the values at the ends of blocks."""
+    """Return the 95 % interval of the whole change of *totals*, the values at the ends of blocks."""
     blocks = np.diff(totals).astype(float)
     return None if np.isnan(blocks).any() else estimated(blocks, least=LEAST_BLOCKS).times(len(blocks)).ends
 
@@ -353,7 +352,7 @@ def quoting_at(run: RunData, us: "Instants") -> "Floats":
 
 
 def _matched(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[int, float | None]:
-    """Fills with a match of their side within `MATCH_US`, and the mean price disadvantage."""
+    """Count fills with a match of their side within `MATCH_US`, and return the mean price disadvantage."""
     free = {side: _of_side(theirs, side) for side in SIDES}
     pairs, worse = 0, 0.0
     for side, sign in SIDES.items():

@@ -67,7 +67,7 @@ class AccountAgreement:
 
 @dataclass(frozen=True)
 class AccountComparison:
-    """Several runs of one account over the time that all of them cover, and each of its symbols."""
+    """Several runs of one account over the time that all cover, and each of its symbols."""
 
     symbol: str
     begin_us: int
@@ -84,7 +84,7 @@ def compare(*names: str | Path, out_root: str | Path = "out") -> RunComparison |
     Args:
         names: Folders or RUN_IDs of the runs; the first is the reference. Runs of one account are compared as a whole
             and by symbol.
-        out_root: Folder of the runs, in which RUN_IDs are searched.
+        out_root: Folder in which RUN_IDs are searched.
 
     Raises:
         DataError: If there is no such run.
@@ -101,11 +101,7 @@ def read_account(run: RunFolder) -> dict[str, RunData]:
 
 
 def compare_accounts(accounts: Sequence[Parts]) -> AccountComparison:
-    """Compare runs of one account; the first is the reference.
-
-    Raises:
-        Mismatch: If they are of different symbols, or have no time in common.
-    """
+    """Compare runs of one account with the first; Mismatch for different symbols, or no time in common."""
     names = list(dict.fromkeys("+".join(account) for account in accounts))
     if len({frozenset(account) for account in accounts}) > 1:
         raise Mismatch(f"the accounts are of {' and '.join(names)}; compare their parts, as RUN_ID/SYMBOL")

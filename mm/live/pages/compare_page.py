@@ -24,7 +24,7 @@ def _p(found: dict[str, float | None]) -> str:
 
 
 def half(ends: list[float] | None) -> str:
-    """Return half of an interval, to stand after its value; nothing without one."""
+    """Return half of an interval, to stand after its value; empty without one."""
     return "" if ends is None else f" ± {number((ends[1] - ends[0]) / 2)}"
 
 
@@ -82,7 +82,6 @@ def comparison_text(found: RunComparison) -> str:
 
 
 def said(found: RunComparison) -> list[str]:
-    """What explains the differences, and the notes."""
     lines = [f"{one.run_id}: {one.first_difference}" for one in found.agreement if one.first_difference]
     if found.explained:
         parts = ", ".join(f"{name} {signed(value)}" for name, value in found.explained.items())

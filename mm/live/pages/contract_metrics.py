@@ -1,4 +1,4 @@
-"""The metrics of a contract: position, margin, payments, the exchange's countdown, and what it did by itself."""
+"""The metrics of a contract: position, margin, payments, the exchange's countdown and own actions."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The metrics of a shadow and of a trader, for Prometheus; text is generated only when the page is read."""
+"""The metrics of a shadow and of a trader, for Prometheus; text is made only when the page is read."""
 
 import re
 from bisect import bisect_left
@@ -76,8 +76,6 @@ ACK_FILL_BUCKETS_S = (0.001, 0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 30
 
 
 class BucketCounts:
-    """A histogram: the number of observations up to each of *bounds*, their total number, and their sum."""
-
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
         self.count = 0
@@ -106,14 +104,13 @@ class BucketCounts:
 
 
 class TradingMetrics:
-    """The metrics of one symbol, set by the observer that follows it; None is not known, and not shown.
+    """The metrics of one symbol, set by the observer that follows it; None is unknown, and not shown.
 
     Attributes:
         book_us: Instant of the last update of a synced book, less how late it was, µs; out of sync its age increases.
-        late_us: How late the last message of the book was by the exchange's clock, µs; None before that was measured.
+        late_us: How late the last message of the book was by the exchange's clock, µs.
         distances: Distance of our best quote from the mid in ticks, by side: +1 buy, -1 sell; set by `quotes`.
         unjudged: Whether a trade has no mid by which limits on money are judged; None for a shadow.
-        transferred_us: When the last was booked in this run, µs; None without one.
     """
 
     def __init__(self, symbol: str, clock: Callable[[], int] = now_us) -> None:
@@ -147,7 +144,7 @@ class TradingMetrics:
         self._two_sided_since_us: int | None = None
 
     def quotes(self, us: int, buy_ticks: float | None, sell_ticks: float | None) -> None:
-        """From the instant *us* on; None for a side without a quote."""
+        """Set the quotes from *us* on; None for a side without one."""
         given = {+1: buy_ticks, -1: sell_ticks}
         self.distances = {side: ticks for side, ticks in given.items() if ticks is not None}
         if self._two_sided_since_us is not None:
@@ -208,7 +205,7 @@ class TradingMetrics:
         return sum(one.pnl_e8["total"] for one in each)
 
     def health(self) -> dict[str, object]:
-        """Whether it quotes, else why not, and the share of time on both sides."""
+        """Return whether it quotes, else why not, and the share of time on both sides."""
         why, at_us = self.why_not_quoting, self._clock()
         running_s, two_sided_s = (at_us - self._began_us) / US_PER_S, self.two_sided_s(at_us)
         share = round(two_sided_s / running_s, 6) if running_s > 0 else None
@@ -224,7 +221,7 @@ class TradingMetrics:
         return {"ready": not why, "why": why, **times, **more}
 
     def two_sided_s(self, at_us: int) -> float:
-        """Time with open orders on both sides up to an instant."""
+        """Return the time with open orders on both sides up to an instant."""
         since_us = self._two_sided_since_us
         running_us = 0 if since_us is None else max(0, at_us - since_us)
         return (self._two_sided_us + running_us) / US_PER_S

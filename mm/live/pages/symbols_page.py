@@ -1,4 +1,4 @@
-"""The page of a shadow or a trade: metrics and health of each of its symbols, and of their account."""
+"""The page of a shadow or a trade: metrics and health of its symbols and their account."""
 
 import asyncio
 import os

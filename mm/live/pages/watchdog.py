@@ -64,12 +64,7 @@ WATCHDOG_FAMILIES = (
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """The end of a run.
-
-    Attributes:
-        us: When, in µs; for a run that died, the last change of its log.
-        code: Exit code; `DIED` without one.
-    """
+    """*us* is the last change of the log for a run that died, whose *code* is `DIED`."""
 
     run_id: str
     us: int
@@ -83,7 +78,7 @@ class WatchedSymbol:
 
     Attributes:
         orders_left: Client ids of orders that may be open while no trader runs.
-        report_age_s: Age of the last health report of a recording that has not ended, in s; None without one.
+        report_age_s: Age of the last health report of a recording that has not ended; None without one.
     """
 
     symbol: str
@@ -218,7 +213,7 @@ class Watchdog:
         return running, max(ends, key=lambda end: end.us, default=None)
 
     def _end_of(self, log: Path) -> RunEnd | None:
-        """None while the run goes on; an end is read once."""
+        """Return None while the run goes on; an end is read once."""
         if log not in self._ends:
             if is_held(log):
                 return None
@@ -291,7 +286,7 @@ def _logged_end(log: Path) -> RunEnd | None:
 
 
 class AuditOrders:
-    """The orders of a symbol that may be open, according to its audit logs, which are read as they grow."""
+    """The orders of a symbol that may be open by its audit logs, which are read as they grow."""
 
     def __init__(self, folder: Path, symbol: str) -> None:
         self.open: tuple[AuditOrder, ...] = ()

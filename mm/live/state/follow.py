@@ -43,7 +43,7 @@ class LogTail:
 
 
 class LogSeries:
-    """The logs of a symbol in the order of their start, read as they grow and as others begin."""
+    """The logs of a symbol in the order of their start, read as they grow and as new ones begin."""
 
     def __init__(self, folder: Path, skipped: Iterable[Path]) -> None:
         self.tails: list[LogTail] = []
@@ -102,7 +102,7 @@ class AuditFollower:
         return True
 
     def _restart(self) -> None:
-        """From the last log whose row 1 has the totals of all that the store has completely."""
+        """Begin at the last log whose row 1 sums up all that the store has completely."""
         self.stored = self._backend.progress(self._symbol)
         starts = starts_of(self._folder)
         self._logs = LogSeries(self._folder, list(starts)[: self._first_needed(starts)])
@@ -137,7 +137,6 @@ class AuditFollower:
 
 
 def bring_up(backend: StateBackend, folder: Path, symbol: str) -> int:
-    """Return the number of stored rows."""
     follower = AuditFollower(folder, symbol, backend)
     before: dict[str, int] = backend.progress(symbol)
     while follower.step():
@@ -146,7 +145,7 @@ def bring_up(backend: StateBackend, folder: Path, symbol: str) -> int:
 
 
 def symbols_with_logs(root: Path) -> Iterator[str]:
-    """*root* is the folder ``audit``; raises DataError without it."""
+    """Raise DataError if *root*, the folder ``audit``, does not exist."""
     if not root.is_dir():
         raise DataError(f"{root}: there are no audit logs; set OUT_ROOT to the folder that holds audit/<SYMBOL>")
     for folder in sorted(root.iterdir()):

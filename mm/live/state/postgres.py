@@ -33,11 +33,7 @@ CREATES = [table_sql(name, table, _KINDS) for name, table in TABLES.items()]
 
 
 class PostgresState(SqlState):
-    """A state store in a PostgreSQL database.
-
-    Args:
-        url: ``postgresql://user@host:port/database``.
-    """
+    """*url* is ``postgresql://user@host:port/database``."""
 
     mark = "%s"
 

@@ -21,11 +21,7 @@ _STALE_ID = "equal or smaller"  # Redis's error for an existing stream id: the t
 
 
 class RedisState:
-    """A state store in a Redis database.
-
-    Args:
-        url: ``redis://host:port/database`` (or ``rediss://``).
-    """
+    """*url* is ``redis://host:port/database`` (or ``rediss://``)."""
 
     def __init__(self, url: str, stream_maxlen: int = 100_000) -> None:
         self._url, self._maxlen = url, stream_maxlen
@@ -77,7 +73,7 @@ class RedisState:
             client.delete(f"fills:{symbol}", f"position:{symbol}", f"cursor:{symbol}")
 
     def publish(self, documents: Mapping[str, str], ticks: Sequence[Tick]) -> None:
-        """The latest documents by key, and ticks in order; ticks that are stored already are skipped."""
+        """Store the latest documents by key, and those ticks, in order, that are not stored yet."""
         commands = [_packed("SET", key, text) for key, text in documents.items()]
         commands += [_packed("XADD", tick.stream, tick.id, *chain(*tick.fields.items())) for tick in ticks]
         for stream in {tick.stream for tick in ticks}:
@@ -89,7 +85,7 @@ class RedisState:
                 raise StoreUnavailable(f"{self.place}: the state store refuses ({answer})")
 
     def last_tick(self, stream: str) -> tuple[int, int]:
-        """The last entry's id, ms and number; zeros if the stream is empty."""
+        """Return the last entry's id, ms and number; zeros if the stream is empty."""
         with self._reconnecting():
             found = self._connected().xrevrange(stream, count=1)
         ms, _, number = found[0][0].partition("-") if found else ("0", "", "0")
@@ -102,7 +98,7 @@ class RedisState:
 
     @contextmanager
     def _connection(self) -> Iterator[Callable[[list[bytes]], list[Any]]]:
-        """Yield a function that sends commands, and returns their replies, errors included."""
+        """Yield a function that sends commands and returns their replies, errors included."""
         import redis
 
         pool = self._connected().connection_pool

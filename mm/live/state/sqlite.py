@@ -1,4 +1,4 @@
-"""The state store without a server: one SQLite file, by default ``out/state.sqlite``; and what all SQL stores share."""
+"""The state store without a server, one SQLite file, and what all SQL stores share."""
 
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -18,13 +18,12 @@ def table_sql(name: str, table: StateTable, kinds: Mapping[str, str]) -> str:
 
 
 def column_sqls(name: str, table: StateTable, kinds: Mapping[str, str], present: Collection[str]) -> list[str]:
-    """Add columns that a table of an earlier version lacks."""
     lacking = {column: kind for column, kind in table.columns.items() if column not in present}
     return [f"ALTER TABLE {name} ADD COLUMN {column} {kinds[kind]}" for column, kind in lacking.items()]
 
 
 def conflict_sql(table: StateTable) -> str:
-    """The end of an insert: the effect of a row with an existing key."""
+    """Return the end of an insert: the effect of a row with an existing key."""
     if not table.replaces:
         return f"ON CONFLICT ({', '.join(table.key)}) DO NOTHING"
     others = ", ".join(f"{column} = excluded.{column}" for column in table.columns if column not in table.key)

@@ -1,4 +1,4 @@
-"""The stores of a run's state: the knobs, and their stores; packages are imported only when used."""
+"""The knobs of a run's stores, and the stores; packages are imported only when used."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -11,16 +11,12 @@ from mm.live.venues.fills import SIDE_NAMES, AccountFill
 
 
 class StoreUnavailable(TryLater):
-    """A state store cannot be reached, or refuses temporarily."""
+    """A state store cannot be reached, or refuses for now."""
 
 
 @dataclass(frozen=True, slots=True)
 class StateTable:
-    """One table.
-
-    Attributes:
-        replaces: Whether a later row of the same key replaces the earlier one; else the first stays.
-    """
+    """*replaces*: a later row replaces an earlier one of the same key; else the first stays."""
 
     columns: Mapping[str, str]
     key: tuple[str, ...]
@@ -91,11 +87,7 @@ def fill_row(fill: AccountFill, symbol: str, run_id: str) -> tuple[Any, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One entry of a stream.
-
-    Attributes:
-        id: Id in the stream, ``ms-number``, always increasing: an entry that is sent twice is stored once.
-    """
+    """One entry of a stream; *id* is ``ms-number`` and always increases, so an entry sent twice is stored once."""
 
     stream: str
     id: str
@@ -103,7 +95,7 @@ class Tick:
 
 
 class StateBackend(Protocol):
-    """A kind of store; all of its methods belong to one thread and raise StoreUnavailable."""
+    """A kind of store; its methods belong to one thread and raise StoreUnavailable."""
 
     place: str
 
@@ -112,7 +104,7 @@ class StateBackend(Protocol):
     def progress(self, symbol: str) -> dict[str, int]: ...
 
     def apply(self, batch: StateBatch) -> bool:
-        """Completely or not at all; False if the store is not at the start of the batch."""
+        """Store all of it or nothing; False if the store is not at the start of the batch."""
 
     def forget(self, symbol: str) -> None: ...
 

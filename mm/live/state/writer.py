@@ -1,12 +1,9 @@
-"""The state writer: writes the state of a run to stores for other readers, without ever blocking the run.
+"""Writes the state of a run to stores for other readers, without ever blocking the run.
 
-Two kinds of data reach a store, in different ways:
-
-- Data that must not be lost (fills, orders, positions, configurations) comes from the audit logs: each store has a
-  thread that follows them. An unavailable store is some rows of a file behind, which costs no memory.
+- Data that must not be lost (fills, orders, positions, configurations) comes from the audit logs, which a thread for
+  each store follows. A store that is away lags behind a file, which costs no memory.
 - Transient data (book, PnL, model state: the latest version; ticks: as many as their stream keeps) is queued in memory
-  for the one store that accepts it. An older document is replaced, a tick beyond ``STREAM_MAXLEN`` dropped, as the
-  stream would do.
+  for the one store that accepts it. An older document is replaced, a tick beyond ``STREAM_MAXLEN`` dropped.
 """
 
 import json
@@ -36,7 +33,7 @@ Reporter = Callable[..., object]
 
 
 class _Live:
-    """Queue for the one store of live state; filled by the run, emptied by the store's thread."""
+    """Queue for the one store of live state, filled by the run and emptied by the store's thread."""
 
     def __init__(self, backend: "RedisState", symbol: str, maxlen: int) -> None:
         self.backend = backend
@@ -61,7 +58,7 @@ class _Live:
         self._last = max(self._last, self.backend.last_tick(self._stream))
 
     def send(self) -> bool:
-        """Several ticks at once; False if there was nothing. Refused data stays queued."""
+        """Send several ticks at once; False if there was nothing. Refused data stays queued."""
         with self._lock:
             documents, self._documents = self._documents, {}
             inbox = [self._inbox.popleft() for _ in range(min(len(self._inbox), TICKS_AT_ONCE))]
@@ -113,7 +110,7 @@ class _Lane:
 
     @property
     def rows_missing(self) -> int:
-        """Including rows that are not written yet."""
+        """Count also rows that are not written yet."""
         if self._audit is None or self._follower is None:
             return 0
         return max(0, self._audit.rows - self._follower.stored.get(self._audit.path.name, 0))
@@ -185,7 +182,7 @@ class _Lane:
 
 
 class StateWriter:
-    """Feeds the stores of one run; no method except `close` waits for a store.
+    """Feeds the stores of one run; only `close` waits for a store.
 
     Args:
         audit: The run's log, whose folder also has the earlier ones; None for no log.
@@ -213,7 +210,7 @@ class StateWriter:
     def book(
         self, bids: Sequence[tuple[str, str]], asks: Sequence[tuple[str, str]], us: int, last_update_id: int
     ) -> None:
-        """``lob:<SYMBOL>``: best levels first, price and quantity as text; do not modify the sequences later."""
+        """Put ``lob:<SYMBOL>``: best levels first, price and quantity as text; do not modify the sequences later."""
         self._put("lob", {"bids": bids, "asks": asks, "us": us, "last_update_id": last_update_id})
 
     def pnl(self, us: int, **parts: object) -> None:
@@ -237,12 +234,11 @@ class StateWriter:
 
     @property
     def lag_s(self) -> float:
-        """Since the slowest store with missing data was up to date."""
+        """Seconds since the slowest store with missing data was up to date."""
         now = time.monotonic()
         return max((now - lane.current_at for lane in self._lanes if lane.waiting), default=0.0)
 
     def close(self, timeout_s: float = 5.0) -> bool:
-        """With all rows that the log can write."""
         for lane in self._lanes:
             lane.closing.set()
         until = time.monotonic() + timeout_s

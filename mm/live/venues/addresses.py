@@ -49,7 +49,7 @@ _SWITCH_FORM = re.compile(r"(\w[\w-]*(?:\.[a-z]+)?):(\d+(?:\.\d+)?)\Z")
 
 
 def untrusted(url: str, why: str) -> SafetyError:
-    """An exchange with the certificate of another address, or of an untrusted authority."""
+    """Return the error for a certificate of another address, or of an untrusted authority."""
     return SafetyError(
         f"{url.partition('?')[0]} is not trusted, and nothing was sent there ({why}); check the address, or name the "
         f"authority of its certificate in SSL_CERT_FILE"
@@ -65,10 +65,9 @@ def addresses(
     remote_box: bool = False,
     market: str = SPOT,
 ) -> VenueUrls:
-    """The given addresses, else Binance's published ones; raises UsageError or SafetyError.
+    """Return the given addresses, else Binance's published ones; raises UsageError or SafetyError.
 
-    Args:
-        remote_box: Whether a box may be on another machine.
+    *remote_box*: a box may be on another machine.
     """
     given = {"WS_URL": ws_url, "REST_URL": rest_url, "WS_API_URL": ws_api_url}
     missing = [name for name, url in given.items() if url is None]
@@ -101,7 +100,7 @@ def published(venue: str) -> dict[str, tuple[str, str]]:
 
 
 def _check_market(name: str, url: str, market: str) -> None:
-    """SafetyError: orders of a strategy would go to another market."""
+    """Raise SafetyError if orders of a strategy would go to another market."""
     host = (urlsplit(url).hostname or "").lower()
     served = _SPOT_HOSTS if market == SPOT else _CONTRACT_HOSTS
     if _below(host, (*_PRODUCTION_DOMAINS, *_TESTNET_DOMAINS, "binancefuture.com")) and not _below(host, served):
@@ -117,7 +116,7 @@ def is_production(url: str) -> bool:
 
 
 def check_switches(venue: str, most: Mapping[str, str], environment: Mapping[str, str]) -> str | None:
-    """Refuse what the two switches do not allow; note one without effect.
+    """Refuse what the two switches do not allow; return a note on one without effect.
 
     Raises:
         SafetyError: If the venue is production and TRADE_PRODUCTION is absent, malformed, not of each symbol, or allows
@@ -151,14 +150,14 @@ def check_switches(venue: str, most: Mapping[str, str], environment: Mapping[str
 
 
 def quiet_file(rest_url: str) -> Path | None:
-    """In which the processes of this user note until when an exchange refuses requests."""
+    """Return the file in which this user's processes note until when an exchange refuses requests."""
     from mm.market_data.rate_budget import shared_path  # here, since a help text needs none of it
 
     return shared_path("weight", urlsplit(rest_url).netloc)
 
 
 def attempts_file(url: str) -> Path | None:
-    """In which the processes of this user count their attempts to connect to a host."""
+    """Return the file in which this user's processes count their attempts to connect to a host."""
     from mm.market_data.rate_budget import shared_path
 
     return shared_path("connections", urlsplit(url).netloc)

@@ -1,4 +1,4 @@
-"""What an account holds, and what comes and goes without a trade, as an exchange tells it."""
+"""What an account holds, and what comes and goes without a trade."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

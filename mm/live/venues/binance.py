@@ -1,4 +1,4 @@
-"""What Binance's markets have in common: signatures, the form of answers, error codes and what they mean, times."""
+"""What Binance's markets share: signatures, the form of answers, error codes, times."""
 
 from collections.abc import Mapping
 from urllib.parse import quote
@@ -147,7 +147,7 @@ class OrderReport(Struct, gc=False):
 def order_seen(
     client_id: str, order_id: int, status: str, quantities: tuple[str, str], us: int, since: int
 ) -> OrderSeen:
-    """*quantities* are executed and ordered, *us* is the arrival, *since* the exchange's stamp."""
+    """Make the order from executed and ordered *quantities*, arrival time *us* and the exchange's stamp *since*."""
     executed_e8, qty_e8 = map(e8, quantities)
     return OrderSeen(client_id, order_id, STATES.get(status, OrderState.LIVE), executed_e8, us, qty_e8, stamp_us(since))
 
@@ -192,8 +192,6 @@ class WsError(Struct, gc=False):
 
 
 class WsMessage(Struct):
-    """A message of the WebSocket API: the answer to a request, or an event."""
-
     id: int | str | None = None
     status: int = 0
     result: Raw = Raw(b"")
@@ -203,7 +201,7 @@ class WsMessage(Struct):
 
 
 class RetryData(Struct, gc=False):
-    """``data`` of a refusal for too many requests; instants of the exchange in ms or µs."""
+    """``data`` of a refusal for too many requests; instants in ms or µs."""
 
     serverTime: int = 0
     retryAfter: int = 0
@@ -214,8 +212,6 @@ class ServerTime(Struct, gc=False):
 
 
 class EventHead(Struct, gc=False):
-    """The field that all user events have."""
-
     e: str = ""
 
 
@@ -235,11 +231,7 @@ def time_us(answer: ApiAnswer) -> int:
 
 
 class Signer:
-    """Signs the parameters of requests.
-
-    Args:
-        window_ms: Time after a request's timestamp in which the exchange accepts it.
-    """
+    """Signs requests, which the exchange accepts for *window_ms* after their timestamp."""
 
     def __init__(self, credentials: Credentials, clock: ExchangeClock, window_ms: int) -> None:
         self.credentials = credentials

@@ -1,4 +1,4 @@
-"""What Binance's markets ask and answer alike: a market names its routes, order types and decoders of answers."""
+"""What Binance's markets ask and answer alike: a market adds its routes, order types and decoders."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, NamedTuple, Protocol, TypeVar
@@ -33,8 +33,6 @@ _Content_co = TypeVar("_Content_co", covariant=True)
 
 
 class AnswerDecoder(Protocol[_Content_co]):
-    """A decoder of answers."""
-
     def decode(self, buf: bytes, /) -> _Content_co: ...
 
 

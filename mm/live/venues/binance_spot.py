@@ -1,4 +1,4 @@
-"""Binance Spot: routes, weights, requests, and what its answers and user events say."""
+"""Binance Spot: routes, weights, requests, answers and user events."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -83,8 +83,6 @@ LOG_ON = LogOn(
 
 
 class SpotAccount(AccountRequests):
-    """Binance Spot as an account sees it: an `AccountVenue`."""
-
     account_routes = AccountRoutes(TIME, ORDER_COUNTS, LAST_PRICE)
     weight = 6_000
 
@@ -116,8 +114,6 @@ class SpotAccount(AccountRequests):
 
 
 class SpotVenue(OrderRequests):
-    """The requests and answers of a symbol: a `SymbolVenue`."""
-
     can_replace = can_amend = True
     can_move = False
     contract = None
@@ -130,7 +126,6 @@ class SpotVenue(OrderRequests):
     # requests that change orders
 
     def replace(self, old: LiveOrder, new: LiveOrder) -> Call:
-        """If *old* cannot be cancelled, nothing is placed."""
         which: RequestParams = {"cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": old.exchange_id}
         return REPLACE_ORDER, {**self._terms(new), **which}
 
@@ -174,7 +169,7 @@ class SpotVenue(OrderRequests):
         return Replaced(cancelled, _refusal(parts.newOrderResponse, answer, message))
 
     def terms_of(self, answer: ApiAnswer) -> SymbolInfo:
-        """An exchange that refuses to give the terms does not have the symbol: DataError."""
+        """Raises DataError if the exchange refuses to give the terms: it does not have the symbol."""
         return SymbolInfo(answer.result if answer.outcome is Outcome.DONE else b"{}", self._symbol)
 
     def ours_e8(self, instrument: Instrument, balances: Balances, orders: Iterable[LiveOrder]) -> tuple[int, int]:

@@ -1,8 +1,7 @@
-"""Binance USD-M perpetuals: routes, weights, requests, and what their answers and user events say.
+"""Binance USD-M perpetuals: routes, weights, requests, answers and user events.
 
-Orders go by the WebSocket API, which lacks most queries: these are sent by REST. Events of the account come over a
-stream of their own (`usdm_connection`). Nothing here replaces an order; a modified one keeps its ids, and goes to the
-end of the queue.
+Orders go by the WebSocket API; most queries, which it lacks, by REST. Account events come over a stream of their own
+(`usdm_connection`). No request replaces an order; a modified one keeps its ids, and goes to the end of the queue.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -109,8 +108,6 @@ ROUTES = (
 
 
 class UsdmAccount(AccountRequests):
-    """Binance USD-M as an account sees it: an `AccountVenue`."""
-
     account_routes = AccountRoutes(TIME, ORDER_COUNTS, LAST_PRICE)
     weight = 2_400
 
@@ -147,7 +144,7 @@ class UsdmAccount(AccountRequests):
 
 
 class UsdmVenue(OrderRequests):
-    """The requests and answers of a symbol: a `SymbolVenue`, and its `contract`."""
+    """A `SymbolVenue`, and its `contract`."""
 
     can_replace = can_amend = False
     can_move = True
@@ -165,13 +162,11 @@ class UsdmVenue(OrderRequests):
     # requests that change orders
 
     def replace(self, old: LiveOrder, new: LiveOrder) -> Call:
-        """No request replaces an order: NotImplementedError."""
         raise NotImplementedError(
             f"{self._symbol}: {old.client_id} cannot be replaced by {new.client_id} in one request"
         )
 
     def amend(self, order: LiveOrder, qty: str, price: str = "") -> Call:
-        """To *qty* in all, at *price*; the order goes to the end of its queue, and keeps its ids."""
         which = self._of(order.exchange_id) | {"side": SIDE_NAMES[order.side]}
         return MODIFY, which | {"quantity": qty, "price": price or order.price}
 
@@ -242,7 +237,6 @@ class UsdmVenue(OrderRequests):
         return INCOME, {"symbol": self._symbol, **span}
 
     def incomes_of(self, answer: ApiAnswer) -> tuple[Sequence[PositionIncome], int]:
-        """Funding and clearances of an answer, and how many changes it has in all."""
         rows = INCOME_ROWS.decode(answer.result)
         return [row.read() for row in rows if row.incomeType in PAYING], len(rows)
 
@@ -256,7 +250,6 @@ class UsdmVenue(OrderRequests):
         return RULES.decode(answer.result).rules()
 
     def place_stop(self, client_id: str, side: int, trigger: str) -> Call:
-        """It closes a position of the other side once the mark price is at *trigger*."""
         terms = {"algoType": "CONDITIONAL", "type": "STOP_MARKET", "workingType": "MARK_PRICE", "closePosition": "true"}
         whose = {"symbol": self._symbol, "side": SIDE_NAMES[side], "clientAlgoId": client_id}
         return PLACE_STOP, {**whose, **terms, "triggerPrice": trigger}

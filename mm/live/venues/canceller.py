@@ -41,9 +41,9 @@ _SINGLY = 5  # so many orders are cancelled one by one, which spares orders that
 
 
 class RestPaths(NamedTuple):
-    """The paths of an exchange's REST: its time, one order, open orders, and all of them to cancel.
+    """Paths of an exchange's REST.
 
-    *stop* and *stops* are the paths of one order that waits for a price, and of all; empty where there are none.
+    *stop* and *stops* are those of one order that waits for a price, and of all; empty where there are none.
     """
 
     time: str
@@ -85,7 +85,7 @@ def named(orders: Iterable[OpenOrderText]) -> str:
 
 
 class NoAnswer(Exception):
-    """A request has no usable answer; *wait_s* is the time until the next one may be sent."""
+    """A request has no usable answer; the next may be sent in *wait_s*."""
 
     def __init__(self, why: str, wait_s: float = 0.0) -> None:
         super().__init__(why)
@@ -93,8 +93,6 @@ class NoAnswer(Exception):
 
 
 class Refused(Exception):
-    """The exchange refused a request, with its code."""
-
     def __init__(self, code: int, message: str) -> None:
         super().__init__(f"{code} {message}")
         self.code = code
@@ -124,7 +122,7 @@ class SignedRest:
         """When the exchange last answered, or its block of requests ends, in s of the monotonic clock."""
 
     def request(self, verb: str, path: str, **parameters: str | int) -> Any:
-        """Raises Unanswered, or Refused."""
+        """Raises NoAnswer or Refused."""
         self._check_silence()
         if self._offset_ms is None:
             sent_ms = time.time_ns() // 1_000_000
@@ -197,7 +195,7 @@ class KeyRefused(UsageError):
 
 
 class Contested(TryLater):
-    """Orders that are cancelled are placed anew, again and again."""
+    """Cancelled orders are placed anew, again and again."""
 
 
 class OrderCanceller:
@@ -254,7 +252,7 @@ class OrderCanceller:
 
     @property
     def unanswered_s(self) -> float:
-        """Since the exchange has answered, or its block of requests was over."""
+        """Seconds since the exchange answered, or since its block of requests ended."""
         return time.monotonic() - self._rest.answered_s
 
     @property
@@ -353,12 +351,11 @@ def _stop(row: dict[str, Any]) -> OpenOrderText:
 
 
 def is_ours(client_id: str) -> bool:
-    """A trader made this client id, of whatever host or folder."""
+    """Return whether a trader of any host or folder made this client id."""
     return client_id.startswith(OWN_PREFIX)
 
 
 def run_of(client_id: str) -> str:
-    """The part of a client id that names its run."""
     return client_id.rpartition("-")[0]
 
 
@@ -367,13 +364,10 @@ def cancel_until_none(
     give_up_s: float,
     waits: Callable[[OrderCanceller, str, float], object],
 ) -> dict[OrderCanceller, MMError]:
-    """Until two listings in succession show no order; return why that was not reached, by exchange.
+    """Cancel until two listings in succession show no order; return why an exchange failed.
 
-    An exchange that does not answer, or refuses the key, keeps no other one waiting.
-
-    Args:
-        give_up_s: Longest time without an answer, in s; a time in which the exchange has blocked requests counts as
-            answered.
+    An exchange that does not answer, or refuses the key, keeps no other one waiting. *give_up_s* is the longest time
+    without an answer; while the exchange blocks requests counts as answered.
     """
     due_s, empty = dict.fromkeys(cancellers, 0.0), dict.fromkeys(cancellers, False)
     failed: dict[OrderCanceller, MMError] = {}

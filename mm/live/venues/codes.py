@@ -1,4 +1,4 @@
-"""The error codes of Binance that mean something for an order, a key or a request."""
+"""Binance's error codes that mean something for an order, a key or a request."""
 
 UNKNOWN_ERROR, DISCONNECTED, UNEXPECTED, TIMED_OUT = -1000, -1001, -1006, -1007
 TOO_MANY_REQUESTS, OVERLOADED, TOO_MANY_ORDERS, STALE_TIMESTAMP = -1003, -1008, -1015, -1021

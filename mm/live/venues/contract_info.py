@@ -1,4 +1,4 @@
-"""The entry of a contract in the exchangeInfo of USD-M: grid, filters, limits, and whether it can be traded here."""
+"""A contract's entry in the exchangeInfo of USD-M: grid, filters, limits, and whether it can be traded here."""
 
 from collections.abc import Iterable, Sequence
 
@@ -34,10 +34,10 @@ class _Body(msgspec.Struct):
 
 
 class ContractChecks(OrderChecks):
-    """The checks of a contract's orders; their band is around the mark price."""
+    """Checks of a contract's orders; the price band is around the mark price."""
 
     def no_amendment(self, order: LiveOrder, qty: str, price: str = "") -> Refusal | None:
-        """A modified order goes to the end of its queue, so none is lowered in its place."""
+        """Refuse: a modified order goes to the end of its queue, so none is lowered in its place."""
         if price:
             return self.refusal(order.side, price, qty, order.kind, ())
         why = f"{self.instrument.symbol}: a modified order loses its place, so none is amended at its price"
@@ -45,12 +45,7 @@ class ContractChecks(OrderChecks):
 
 
 class ContractInfo:
-    """The entry of one contract.
-
-    Raises:
-        DataError: If the exchange does not have it.
-        UsageError: If it is no perpetual that is settled in its quote asset.
-    """
+    """Raises DataError if the exchange lacks it, UsageError if it is no perpetual settled in its quote asset."""
 
     def __init__(self, body: bytes, symbol: str) -> None:
         info = msgspec.json.decode(body, type=_Body)

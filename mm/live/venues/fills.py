@@ -1,4 +1,4 @@
-"""One execution of an order of ours, as an exchange tells it."""
+"""One execution of an order of ours."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +15,14 @@ SIDES = {"BUY": BUY, "SELL": SELL, BUY: BUY, SELL: SELL}
 
 @dataclass(frozen=True, slots=True)
 class AccountFill:
-    """One execution of one of our orders, as the exchange's text.
+    """One execution of one of our orders, in the exchange's text.
 
     Attributes:
-        rate_e8: Price of a commission's asset that is neither base nor quote, in 1e-8 of the quote asset; None if it is
-            not known.
-        most_e8: Without such a price, the largest value of the commission, in 1e-8 of the quote asset; None: by
+        rate_e8: Price of a commission's asset that is neither base nor quote, in 1e-8 of the quote asset; None if
+            unknown.
+        most_e8: Without such a price, the commission's largest value, in 1e-8 of the quote asset; None: by
             `STANDARD_RATE_E8`.
-        quote_qty: The amount of quote asset that was exchanged, as the exchange's text; empty if it is not known.
+        quote_qty: The exchanged amount of quote asset; empty if unknown.
     """
 
     trade_id: int

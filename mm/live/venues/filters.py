@@ -1,4 +1,4 @@
-"""The filters of a symbol, by which an order is checked before it is sent; and what balances leave to our orders."""
+"""The filters that an order is checked by before it is sent, and what balances leave to our orders."""
 
 from collections.abc import Iterable
 
@@ -25,7 +25,7 @@ class OrderChecks:
     ) -> Refusal | None:
         """Return why the exchange would refuse an order; None if no reason is known.
 
-        Whether the balance covers it is not checked here: the order manager does, by `ours_e8`.
+        The balance is not checked here: the order manager does that by `ours_e8`.
         """
         price_e8, _, why = self._terms(price, qty, kind, reduces=reduces)
         if why:
@@ -48,7 +48,6 @@ class OrderChecks:
         return low_e8, min(highs_e8, default=0)
 
     def no_amendment(self, order: LiveOrder, qty: str, price: str = "") -> Refusal | None:
-        """To *qty* in total; None if no reason is known."""
         filters = self.instrument.filters
         _, qty_e8, why = self._terms(order.price, qty, order.kind)
         if price:
@@ -61,7 +60,7 @@ class OrderChecks:
         return _failed(why) if why else None
 
     def _terms(self, price: str, qty: str, kind: str, *, reduces: bool = False) -> tuple[int, int, str]:
-        """Price (0 for a MARKET order) and quantity in 1e-8, and why any market would refuse them."""
+        """Return price (0 for a MARKET order) and quantity in 1e-8, and why any market would refuse them."""
         grid = self.instrument
         try:
             price_e8 = 0 if kind == _MARKET else grid.ticks(price) * grid.tick_e8
@@ -108,7 +107,7 @@ def _failed(why: str) -> Refusal:
 
 
 def ours_e8(instrument: Instrument, balances: Balances, orders: Iterable[LiveOrder]) -> tuple[int, int]:
-    """Base and quote asset, in 1e-8, for the orders of one symbol."""
+    """Return base and quote asset, in 1e-8, for the orders of one symbol."""
     locks_e8 = {-1: 0, 1: 0}
     for order in orders:
         locks_e8[order.side] += _locks_e8(order)

@@ -1,8 +1,8 @@
-"""The keys of an account: their sources, checks and signatures; secrets are never shown.
+"""The keys of an account: sources, checks and signatures; secrets are never shown.
 
-A key is named by ``BINANCE_API_KEY`` and signs in one of two ways: HMAC-SHA256 with ``BINANCE_API_SECRET``, or the
-Ed25519 key in the PEM file ``BINANCE_PRIVATE_KEY_FILE``, which only its owner may read. Secrets that were passed by
-flag or by environment are erased from the process list before the program does anything else.
+A key is named by ``BINANCE_API_KEY`` and signs with HMAC-SHA256 by ``BINANCE_API_SECRET``, or with the Ed25519 key in
+the PEM file ``BINANCE_PRIVATE_KEY_FILE``, which only its owner may read. Secrets passed by flag or environment are
+erased from the process list before anything else.
 """
 
 import hmac
@@ -42,7 +42,7 @@ class Credentials:
         return b64encode(self._private.sign(payload.encode())).decode()
 
     def handed(self) -> dict[str, str]:
-        """What the guardian of a trader signs with; it goes there over a socket, and nowhere else."""
+        """Return what a trader's guardian signs with; it goes there over a socket, and nowhere else."""
         private = "" if self._private is None else self._private.private_bytes_raw().hex()
         return {"key": self.key, "secret": self._secret.decode(), "private": private}
 
@@ -84,7 +84,7 @@ def read_credentials(
 
 
 def credentials_beside(environ: Mapping[str, str], market: str, own: Credentials) -> Credentials:
-    """The key in variables with *market*'s name, else the *own* one; raises as `read_credentials`."""
+    """Return the key in variables with *market*'s name, else *own*; raises as `read_credentials`."""
     names = {name: variable_of(name, market) for name in (KEY, SECRET, KEY_FILE)}
     given = {name: environ[of_market] for name, of_market in names.items() if environ.get(of_market)}
     if not given:
@@ -131,8 +131,8 @@ def sorted_payload(parameters: Mapping[str, object]) -> str:
 
 
 def blank_process_list(secrets: Iterable[str | None], environ: MutableMapping[str, str] = os.environ) -> bool:
-    """In the memory shown by the process list; False without ``/proc``.
+    """Blank them in the memory that the process list shows; False without ``/proc``.
 
-    The key variables are removed from *environ*: later processes do not inherit them.
+    The key variables are removed from *environ*, so that later processes do not inherit them.
     """
     return overwrite(text for text in [*secrets, *(environ.pop(name, None) for name in secret_variables())] if text)

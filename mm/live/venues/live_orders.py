@@ -49,10 +49,10 @@ class LiveOrder:
     Attributes:
         order_id: The caller's number; `EARLIER` for an order without a caller.
         sent_ms: Timestamp of the request that placed it; 0 before it is sent, and for an earlier run.
-        judged: Whether the request has arrived and was refused for its timestamp: it cannot arrive later.
+        judged: The request arrived and was refused for its timestamp: it cannot arrive later.
         ending: The final state reported by the exchange; it is applied when the fills are complete.
-        amend_wanted: Quantity to which to amend it as soon as it is known to be open; empty for none.
-        amend_price: Price of an amendment in flight, if that changes too; else empty.
+        amend_wanted: Quantity to which to amend it once it is known to be open; empty for none.
+        amend_price: New price of an amendment in flight; empty if it stays.
         moved_us: Since when it has its price, by the exchange's clock, in µs; 0 for the price that it was placed at.
         exchange_us: Since when it has been as last reported, by the exchange's clock, in µs; 0 if unknown.
     """
@@ -104,11 +104,11 @@ class LiveOrder:
 
     @property
     def most_e8(self) -> int:
-        """Its quantity, or that of an amendment in flight if this is more."""
+        """The larger of its quantity and that of an amendment in flight."""
         return max(self.qty_e8, e8(self.amend_qty)) if self.amend_qty else self.qty_e8
 
     def proves_absence(self, query_ms: int) -> bool:
-        """A query of timestamp *query_ms* that found no order proves that there will be none.
+        """Return whether a query at *query_ms* that found no order proves that there will be none.
 
         The exchange accepts the order until its clock shows ``sent_ms + window_ms``, and a query only from ``query_ms -
         AHEAD_MS`` on.
@@ -117,7 +117,7 @@ class LiveOrder:
 
 
 def is_too_late(until_ms: int, query_ms: int) -> bool:
-    """A request that the exchange accepts until *until_ms* is decided for a query of *query_ms*."""
+    """Return whether a request that is accepted until *until_ms* has been decided for a query at *query_ms*."""
     return query_ms >= until_ms + AHEAD_MS + _MARGIN_MS
 
 

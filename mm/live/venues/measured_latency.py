@@ -1,4 +1,4 @@
-"""The latencies to a venue, measured at its public endpoints: nothing is signed, and no order is sent."""
+"""Measures the latencies to a venue at its public endpoints, without signing or orders."""
 
 import asyncio
 import ssl
@@ -35,7 +35,7 @@ _SERVER_ERROR = 500
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """Quantiles of durations, each one of the values, in µs."""
+    """Quantiles of durations; each is one of the values."""
 
     n: int
     p50_us: int
@@ -56,8 +56,6 @@ class Quantiles:
 
 @dataclass(slots=True)
 class VenueLatency:
-    """The result of a measurement; durations in µs."""
-
     connects: list[int] = field(default_factory=list)
     handshakes: list[int] = field(default_factory=list)
     first_new: list[int] = field(default_factory=list)
@@ -124,8 +122,9 @@ class VenueProbe:
         self._found = VenueLatency()
 
     async def measure(self, samples: int, longest_s: float) -> VenueLatency:
-        """Of *samples* requests, and as many messages of each stream or *longest_s*; UsageError, DataError, SafetyError
-        or TryLater.
+        """Measure *samples* requests, and as many messages of each stream as fit in *longest_s*.
+
+        Raises UsageError, DataError, SafetyError or TryLater.
         """
         steps = (
             (self._found.connects, "connection.connect_tcp.started", "connection.connect_tcp.complete"),
@@ -237,8 +236,6 @@ class _Framed(msgspec.Struct):
 
 
 class _Delays:
-    """The listener of the streams: records the delay of each message."""
-
     def __init__(self, found: VenueLatency) -> None:
         self.answered = asyncio.Event()
         self.opened_ns: int | None = None

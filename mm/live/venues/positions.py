@@ -1,4 +1,4 @@
-"""What an account of contracts has beside balances: positions, margin, payments, and how it is set up."""
+"""What an account of contracts has beside balances: positions, margin, payments, setup."""
 
 from typing import NamedTuple
 
@@ -7,10 +7,9 @@ from mm.instrument import E8, decimal_text, short_text
 
 
 class PositionSeen(NamedTuple):
-    """A position, as the exchange shows it; quantities in 1e-8 of the base asset, the rest in 1e-8 of the quote asset.
+    """A position; quantities in 1e-8 of the base asset, the rest in 1e-8 of the quote asset.
 
-    Attributes:
-        initial_e8: Margin that its size needs at its leverage.
+    *initial_e8* is the margin that its size needs at its leverage.
     """
 
     qty_e8: int = 0
@@ -40,7 +39,7 @@ class PositionSeen(NamedTuple):
 
 
 class MarginSeen(NamedTuple):
-    """The margin of one asset, in 1e-8."""
+    """The margin of one asset."""
 
     equity_e8: int
     maintenance_e8: int
@@ -48,7 +47,7 @@ class MarginSeen(NamedTuple):
 
 
 class PositionIncome(NamedTuple):
-    """A payment that belongs to a position and is no trade: funding, a clearance after a liquidation."""
+    """A payment for a position that is no trade: funding, a clearance after a liquidation."""
 
     id: str
     symbol: str
@@ -62,14 +61,14 @@ class PositionIncome(NamedTuple):
 
 
 class MarginCalled(NamedTuple):
-    """The exchange has told that the margin of positions is low: the symbols, and when, µs."""
+    """The exchange warns that the margin of positions is low."""
 
     symbols: tuple[str, ...]
     us: int
 
 
 class SetupChanged(NamedTuple):
-    """The exchange has told that the setup of a symbol, or of the account (empty symbol), has changed."""
+    """The setup of a symbol, or of the account (empty symbol), has changed."""
 
     symbol: str
 
@@ -78,8 +77,8 @@ class RuleSeen(NamedTuple):
     """One of the exchange's trading rules by which it judges an account's orders.
 
     Attributes:
-        trigger: From where on it is broken.
-        until_us: Until when only orders that reduce are accepted since it was broken, µs; 0 if it is not.
+        trigger: The value from which it is broken.
+        until_us: Until when only orders that reduce are accepted because it was broken, µs; 0 if it is not.
     """
 
     name: str
@@ -105,10 +104,9 @@ class StopSeen(NamedTuple):
 
 
 class ContractSetup(NamedTuple):
-    """How an account is set up for a symbol.
+    """An account's setup for a symbol.
 
-    Attributes:
-        most_notional_e8: Largest notional at that leverage, in 1e-8 of the quote asset; 0 for no bound.
+    *most_notional_e8* is the largest notional at that leverage, in 1e-8 of the quote asset; 0 for no bound.
     """
 
     hedged: bool
@@ -123,7 +121,7 @@ class ContractSetup(NamedTuple):
 
 
 def check_setup(symbol: str, setup: ContractSetup, leverage: int | None, margin_type: str | None) -> None:
-    """Raise Mismatch if the account is not set up for a trader, or not with these."""
+    """Raise Mismatch if the account is not set up for a trader, or has another leverage or margin type."""
     if setup.hedged:
         raise Mismatch(
             f"{symbol}: the account is in hedge mode, in which a sell opens a short beside a long instead of closing "
@@ -148,7 +146,7 @@ def check_setup(symbol: str, setup: ContractSetup, leverage: int | None, margin_
 
 
 def check_bracket(symbol: str, setup: ContractSetup, most_e8: int, price_e8: int) -> None:
-    """Raise UsageError if the largest position, in 1e-8 of the base asset, is above the bracket of its leverage."""
+    """Raise UsageError if the largest position, in 1e-8 of the base asset, exceeds the bracket of its leverage."""
     notional_e8 = most_e8 * price_e8 // E8
     if setup.most_notional_e8 and notional_e8 > setup.most_notional_e8:
         raise UsageError(

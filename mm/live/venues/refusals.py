@@ -1,4 +1,4 @@
-"""Why a request for an order is refused, by the exchange or here, and what this means."""
+"""Why the exchange, or we, refuse a request for an order."""
 
 from enum import Enum
 from typing import NamedTuple
@@ -58,11 +58,7 @@ OF_THE_LIMITS = frozenset((Why.NOT_SENT, Why.REQUESTS, Why.ORDER_RATE, Why.BUSY)
 
 
 class Refusal(NamedTuple):
-    """Why a request is refused.
-
-    Attributes:
-        code: The exchange's code; `NOT_SENT` if it was refused here for a reason of our own.
-    """
+    """*code* is the exchange's, or `NOT_SENT` if it was refused here for a reason of our own."""
 
     code: int
     message: str

@@ -1,8 +1,8 @@
 """Limits on sending: the exchange's counts of requests and orders, and the time for which it forbids requests.
 
-Counts come with the responses (``rateLimits`` of the WebSocket API, headers of REST); requests sent since then are
-added. 429 and 418 stop all requests until ``Retry-After``; without it, for a time that doubles with each refusal.
-Processes of one host share this state through the recorder's `RateBudget`.
+Counts come with the responses (``rateLimits`` of the WebSocket API, headers of REST); requests sent since are added.
+429 and 418 stop all requests until ``Retry-After``; without it, for a time that doubles with each refusal. Processes of
+one host share this state through the recorder's `RateBudget`.
 """
 
 import re
@@ -139,7 +139,7 @@ class OrderLimits:
         )
 
     def refusal(self, kinds: Collection[str] = tuple(_REFUSALS)) -> Refusal | None:
-        """None if a request that counts in *kinds* may be sent now."""
+        """Return None if a request that counts in *kinds* may be sent now."""
         now_s = self._now_s()
         if now_s < self._silent_until_s:
             left_s = self._silent_until_s - now_s

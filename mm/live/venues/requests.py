@@ -11,8 +11,6 @@ Send = Callable[[Route, RequestParams, Done], int]
 
 
 class ExchangeClock:
-    """The exchange's time: our clock plus the measured offset."""
-
     def __init__(self, now_us: Callable[[], int] = now_us) -> None:
         self.now_us = now_us
         self.offset_us = 0
@@ -43,7 +41,6 @@ async def answer_of(send: Send, call: Call) -> ApiAnswer:
 
 
 async def measure(send: Send, clock: ExchangeClock, time: Call, time_us: Callable[[ApiAnswer], int]) -> None:
-    """Measure the clock's offset by the request *time*, if it is answered."""
     sent_us = clock.now_us()
     answer = await answer_of(send, time)
     if answer.outcome is Outcome.DONE:

@@ -1,4 +1,4 @@
-"""The requests of the WebSocket API by signed REST: the main transport, or the fallback while the other is down."""
+"""Signed REST in place of the WebSocket API: the main transport, or the fallback while the other is down."""
 
 import asyncio
 import ssl
@@ -25,7 +25,7 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """The clocks (µs, and monotonic s), and parts that tests replace: connections, limits, and the nonce of client ids.
+    """The clocks (µs, and monotonic s), and parts that tests replace.
 
     By default, connections stamp received data with *clock*.
     """
@@ -39,8 +39,6 @@ class Surroundings:
 
 
 class RestApi:
-    """Signed requests; each is a separate task."""
-
     def __init__(
         self, url: str, signer: Signer, limits: OrderLimits, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:

@@ -82,7 +82,7 @@ class BalanceEntry(Struct, gc=False):
 
 
 class CommissionRates(Struct, frozen=True, gc=False):
-    """The commission rates of an account, as fractions of the notional."""
+    """Commission rates of an account, as fractions of the notional."""
 
     maker: str = "0"
     taker: str = "0"
@@ -90,13 +90,13 @@ class CommissionRates(Struct, frozen=True, gc=False):
     seller: str = "0"
 
     def role_e8(self) -> tuple[int, int]:
-        """Rates of maker and taker; the larger of buyer's and seller's is added to both."""
+        """Maker and taker rates; the larger of buyer's and seller's is added to both."""
         side_e8 = max(e8(self.buyer), e8(self.seller))
         return e8(self.maker) + side_e8, e8(self.taker) + side_e8
 
 
 class Discount(Struct, frozen=True, gc=False):
-    """The discount of commissions that are paid in another asset: what the standard rates are multiplied by."""
+    """The discount for commissions paid in another asset: the factor on the standard rates."""
 
     enabledForAccount: bool = False
     enabledForSymbol: bool = False
@@ -171,7 +171,7 @@ class PositionEntry(Struct, gc=False):
 
 
 class PositionEvent(Struct):
-    """``outboundAccountPosition``: the balances that changed, and when."""
+    """``outboundAccountPosition``: the balances that changed."""
 
     B: list[PositionEntry] = []
     u: int = 0

@@ -27,11 +27,7 @@ class _InfoBody(msgspec.Struct):
 
 
 class SymbolInfo:
-    """The entry of one symbol in exchangeInfo.
-
-    Raises:
-        DataError: If the exchange does not have it.
-    """
+    """Raises DataError if the exchange lacks it."""
 
     def __init__(self, body: bytes, symbol: str) -> None:
         info = msgspec.json.decode(body, type=_InfoBody)

@@ -1,4 +1,4 @@
-"""The connections of an account of USD-M: the WebSocket API for orders, and a stream of events by a listen key."""
+"""The connections of a USD-M account: the WebSocket API for orders, and a stream of events by a listen key."""
 
 import asyncio
 from collections.abc import Callable
@@ -40,8 +40,7 @@ _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.25, 10.0
 class UsdmConnection:
     """Both connections, each reconnected until `close`: an `OrderConnection`.
 
-    Args:
-        kept_s: Time between two requests that keep a key alive.
+    *kept_s* is the time between two requests that keep a key alive.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the parts that it connects
@@ -85,7 +84,7 @@ class UsdmConnection:
         return self._api.unread or (self._link is not None and self._link.unread)
 
     def request(self, route: Route, parameters: RequestParams, done: Done) -> int:
-        """By REST if the API lacks it; return the timestamp, in ms of the exchange."""
+        """Send by REST if the API lacks it; return the timestamp, in ms of the exchange."""
         if route.by_rest:
             return self._rest.request(route, parameters, done)
         return self._api.request(route, parameters, self._watched(done) if route.counted else done)
@@ -172,7 +171,7 @@ class UsdmConnection:
             link.abort()
 
     async def _keep(self, link: Link) -> None:
-        """End the stream if the exchange does not know the key any more."""
+        """End the stream if the exchange no longer knows the key."""
         while True:
             await asyncio.sleep(self._kept_s)
             answer = await self._ask(PING_STREAM)
@@ -210,7 +209,7 @@ class UsdmConnection:
 
 
 class _ApiWatcher:
-    """Hears the WebSocket API, which carries no events of the account."""
+    """Hears the WebSocket API, which carries no account events."""
 
     def __init__(self, changed: Callable[[], None], lost: Callable[[str], None]) -> None:
         self._changed, self._lost = changed, lost

@@ -140,20 +140,14 @@ class IncomeEntry(Struct, gc=False):
 
 
 class DualSide(Struct, gc=False):
-    """The answer to ``positionSide/dual``."""
-
     dualSidePosition: bool
 
 
 class MultiAssets(Struct, gc=False):
-    """The answer to ``multiAssetsMargin``."""
-
     multiAssetsMargin: bool
 
 
 class SymbolConfig(Struct, gc=False):
-    """One of ``symbolConfig``."""
-
     symbol: str
     marginType: str
     leverage: int
@@ -170,14 +164,10 @@ def _whole_e8(text: str) -> int:
 
 
 class FeeBurn(Struct, gc=False):
-    """The answer to ``feeBurn``."""
-
     feeBurn: bool
 
 
 class CommissionRate(Struct, gc=False):
-    """The answer to ``commissionRate``."""
-
     makerCommissionRate: str
     takerCommissionRate: str
 
@@ -197,8 +187,6 @@ class RuleEntry(Struct, gc=False):
 
 
 class TradingStatus(Struct):
-    """The answer to ``apiTradingStatus``: indicators by symbol, or of the account."""
-
     indicators: dict[str, list[RuleEntry]] = {}
 
     def rules(self) -> list[RuleSeen]:
@@ -265,8 +253,6 @@ class ListenKey(Struct, gc=False):
 
 
 class OrderUpdate(OrderReport, gc=False):
-    """The order of an ``ORDER_TRADE_UPDATE``."""
-
     p: str = "0"
     rp: str = "0"
 
@@ -290,30 +276,22 @@ class OrderUpdate(OrderReport, gc=False):
 
 
 class OrderUpdateEvent(Struct):
-    """``ORDER_TRADE_UPDATE``."""
-
     o: OrderUpdate
 
 
 class WalletPart(Struct, gc=False):
-    """One asset of an ``ACCOUNT_UPDATE``."""
-
     a: str
     wb: str
     bc: str = "0"
 
 
 class PositionPart(Struct, gc=False):
-    """One position of an ``ACCOUNT_UPDATE``."""
-
     s: str
     pa: str
     ps: str = "BOTH"
 
 
 class AccountPart(Struct):
-    """What has changed, and why."""
-
     m: str = ""
     B: list[WalletPart] = []
     P: list[PositionPart] = []
@@ -335,8 +313,6 @@ class AccountUpdate(Struct):
 
 
 class CalledPart(Struct, gc=False):
-    """One position of a ``MARGIN_CALL``."""
-
     s: str
     pa: str
     mp: str = "0"
@@ -345,8 +321,6 @@ class CalledPart(Struct, gc=False):
 
 
 class MarginCallEvent(Struct):
-    """``MARGIN_CALL``: positions with little margin."""
-
     p: list[CalledPart] = []
     E: int = 0
 
@@ -355,13 +329,11 @@ class MarginCallEvent(Struct):
 
 
 class ChangedConfig(Struct, gc=False):
-    """The symbol of an ``ACCOUNT_CONFIG_UPDATE``."""
-
     s: str = ""
 
 
 class ConfigEvent(Struct):
-    """``ACCOUNT_CONFIG_UPDATE``: another leverage of a symbol, or another mode of the account."""
+    """``ACCOUNT_CONFIG_UPDATE``: a symbol's leverage or the account's mode changed."""
 
     ac: ChangedConfig | None = None
 

@@ -1,4 +1,4 @@
-"""What a gateway needs of an exchange, in words of no exchange: requests, answers, events, and what it can do."""
+"""What a gateway needs of an exchange, in no exchange's words: requests, answers, events, abilities."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
@@ -40,8 +40,7 @@ NO_ANSWER, NO_CONNECTION = 0, 1
 class Route(NamedTuple):
     """How a request is sent, and what it counts.
 
-    Attributes:
-        stamped_once: Whether it keeps its first timestamp, which determines until when the exchange accepts it.
+    A *stamped_once* request keeps its first timestamp, which determines until when the exchange accepts it.
     """
 
     name: str
@@ -130,8 +129,7 @@ class FeeRates(NamedTuple):
 
     Attributes:
         burns: Whether commissions are taken in the discount asset while the account holds it.
-        discounted_e8: The rates of maker and taker that are paid then; equal to the others if the exchange does not
-            tell the discount.
+        discounted_e8: Maker and taker rates paid then; the same as without if the exchange does not tell the discount.
     """
 
     maker_e8: int
@@ -140,7 +138,6 @@ class FeeRates(NamedTuple):
     discounted_e8: tuple[int, int]
 
     def paid_e8(self, *, held: bool) -> tuple[int, int]:
-        """*held*: the account holds the discount asset."""
         return self.discounted_e8 if self.burns and held else (self.maker_e8, self.taker_e8)
 
 
@@ -148,8 +145,6 @@ class FeeRates(NamedTuple):
 
 
 class OrderEvent(Protocol):
-    """An event of an order of the account."""
-
     @property
     def symbol(self) -> str: ...
 
@@ -164,7 +159,7 @@ class OrderEvent(Protocol):
 
     @property
     def forced(self) -> str:
-        """What the exchange does by an order of its own, such as a liquidation; empty for a client's."""
+        """The name of the exchange's own order, such as a liquidation; empty for a client's."""
 
     def seen(self, client_id: str, us: int) -> OrderSeen: ...
 
@@ -172,10 +167,10 @@ class OrderEvent(Protocol):
 
 
 class BalancesEvent(NamedTuple):
-    """Balances that have changed, and the instant that they are of, µs; 0 if the exchange does not tell.
+    """Changed balances, and their instant, µs; 0 if the exchange does not tell.
 
     *paid* is why they changed if no trade explains it, such as funding: the payments must be asked for. *transfers* are
-    the amounts that came or went without a trade, if the same event tells of them.
+    what came or went without a trade, if the same event tells of it.
     """
 
     balances: Balances
@@ -215,8 +210,6 @@ class OrderConnection(OrderApi, Protocol):
 
 
 class RestTransport(OrderApi, Protocol):
-    """Requests by REST."""
-
     async def close(self) -> None: ...
 
 
@@ -233,7 +226,7 @@ class Wiring(NamedTuple):
 
 
 class OrderFilters(Protocol):
-    """The checks of a symbol's orders before they are sent; each refusal is as the exchange would give it."""
+    """Checks of a symbol's orders before they are sent, with the exchange's own refusals."""
 
     average_e8: int
     most_orders: int
@@ -241,18 +234,16 @@ class OrderFilters(Protocol):
     def refusal(
         self, side: int, price: str, qty: str, kind: str, open_orders: Iterable[LiveOrder], *, reduces: bool = False
     ) -> Refusal | None:
-        """As the exchange would, with *open_orders* open; *reduces*: it may only reduce a position."""
+        """Return the exchange's refusal with *open_orders* open; *reduces*: it may only reduce a position."""
 
     def bounds_e8(self, side: int) -> tuple[int, int]:
         """Lowest and highest price, in 1e-8; 0 for no bound."""
 
     def no_amendment(self, order: LiveOrder, qty: str, price: str = "") -> Refusal | None:
-        """To *qty* in all, and to *price* if one is given; None if no reason is known."""
+        """Why an order cannot be amended to *qty* in all, and to *price* if given; None if no reason is known."""
 
 
 class SymbolTerms(Protocol):
-    """What an exchange says of a symbol."""
-
     @property
     def halted(self) -> str: ...
 
@@ -267,7 +258,7 @@ class SymbolTerms(Protocol):
 
 
 class ContractRequests(Protocol):
-    """Requests of a symbol that only contracts have, and what their answers say."""
+    """Requests that only contracts have, and their answers."""
 
     countdown_ms: int
     income_page: int
@@ -287,14 +278,14 @@ class ContractRequests(Protocol):
         """The booked payments of an answer, and how many it has in all."""
 
     def count_down(self, ms: int) -> Call:
-        """The exchange then cancels all open orders, unless this is sent again; 0 ends it."""
+        """Ask the exchange to cancel all open orders in *ms*, unless this is sent again; 0 ends it."""
 
     def trading_rules(self) -> Call: ...
 
     def trading_rules_of(self, answer: ApiAnswer) -> Sequence[RuleSeen]: ...
 
     def place_stop(self, client_id: str, side: int, trigger: str) -> Call:
-        """It closes a position of the other side once the mark price is at *trigger*."""
+        """Close a position of the other side once the mark price is at *trigger*."""
 
     def cancel_stop(self, client_id: str) -> Call: ...
 
@@ -305,15 +296,15 @@ class ContractRequests(Protocol):
     def stop_of(self, answer: ApiAnswer) -> StopSeen: ...
 
     def forced(self, client_id: str) -> str:
-        """By an order of the exchange, or a stop of ours; empty if it is neither."""
+        """Name the exchange's order, or a stop of ours; empty for neither."""
 
 
 class SymbolVenue(Protocol):
-    """Requests of one symbol's orders, and what their answers say.
+    """Requests of one symbol's orders, and their answers.
 
     Attributes:
         can_replace: Whether one request cancels an order and sends another, or does neither.
-        can_amend: Whether the quantity of an order can be lowered in its place.
+        can_amend: Whether an order's quantity can be lowered without losing its place.
         can_move: Whether one request gives an order another price.
         span_us: The longest time that an answer without a trade id covers, µs; 0 for no bound.
     """
@@ -336,7 +327,7 @@ class SymbolVenue(Protocol):
         """If *old* cannot be cancelled, nothing is placed."""
 
     def amend(self, order: LiveOrder, qty: str, price: str) -> Call:
-        """To *qty* in all, in its place; with a *price*, there. Its client id stays."""
+        """Change it to *qty* in all, and to *price* if given; its client id stays."""
 
     def cancel(self, order: LiveOrder) -> Call: ...
 
@@ -377,7 +368,7 @@ class SymbolVenue(Protocol):
     def amended(self, answer: ApiAnswer) -> OrderSeen: ...
 
     def replaced(self, answer: ApiAnswer) -> Replaced:
-        """Executed or refused, in both halves."""
+        """Both halves: executed or refused."""
 
     def trades(self, answer: ApiAnswer) -> Sequence[AccountFill]:
         """By id; client ids are not known."""
@@ -394,8 +385,6 @@ class SymbolVenue(Protocol):
 
 
 class AccountVenue(Protocol):
-    """An exchange as an account sees it."""
-
     codes: Mapping[Why, int]
     discount_asset: str
 
@@ -425,4 +414,4 @@ class AccountVenue(Protocol):
     def price(self, answer: ApiAnswer) -> str: ...
 
     def event(self, kind: str, body: bytes) -> AccountEvent | None:
-        """None for an event that says nothing of orders or balances; MsgspecError if unreadable."""
+        """None for an event without orders or balances; MsgspecError if unreadable."""

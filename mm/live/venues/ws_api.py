@@ -1,4 +1,4 @@
-"""The WebSocket API: one connection that is logged on and subscribed, and kept open until `close`."""
+"""The WebSocket API: one connection, logged on, subscribed, and kept open until `close`."""
 
 import asyncio
 from collections.abc import Callable
@@ -36,7 +36,7 @@ class LogOn(NamedTuple):
 
     Attributes:
         time: Asks for the exchange's time; None if the connection does not tell it.
-        session: Logs on, with a key of Ed25519; the requests after it are not signed.
+        session: Logs on with an Ed25519 key; later requests are not signed.
         subscribe: Subscribes a session to the account's events; None if they come over another connection.
     """
 
@@ -55,7 +55,7 @@ Connect = Callable[[str, Take], Link]
 
 
 class _Mailbox(Inbox):
-    """Passes on each message in the callback of the socket."""
+    """Passes on each message in the socket's callback."""
 
     def __init__(self, take: Take, clock_us: Callable[[], int]) -> None:
         super().__init__(lambda: 1_000 * clock_us())
@@ -70,12 +70,11 @@ class _Mailbox(Inbox):
 
 
 def linked(url: str, take: Take, clock_us: Callable[[], int] = now_us) -> Link:
-    """*clock_us* stamps arriving data."""
     return Link(_Mailbox(take, clock_us), url, 0)
 
 
 class _Waiting(NamedTuple):
-    """A request without a response, which is due by *due_s* of the event loop."""
+    """A request without a response yet, due by *due_s* of the event loop."""
 
     route: Route
     done: Done
@@ -84,12 +83,7 @@ class _Waiting(NamedTuple):
 
 
 class WsApi:
-    """The connection, reconnected until `close`.
-
-    Attributes:
-        failure: Why there will be no connection: the exchange rejects the key, or was never trusted; None while there
-            may be one.
-    """
+    """*failure* is why there will be no connection: the key is rejected, or the exchange was never trusted."""
 
     def __init__(
         self,
@@ -211,7 +205,7 @@ class WsApi:
         waiting.done(answer)
 
     def _revoked(self, message: WsMessage) -> int | None:
-        """An answer without an id belongs to a session whose key is no longer valid."""
+        """Read the answer without an id to a session whose key is no longer valid."""
         error = message.error
         if error is None or error.code not in NOT_AUTHORIZED:
             return None
@@ -236,7 +230,7 @@ class WsApi:
     # the connection
 
     async def run(self) -> None:
-        """Until `close`, or until the exchange rejects the key."""
+        """Run until `close`, or until the exchange rejects the key."""
         loop = asyncio.get_running_loop()
         while not self._closing and self.failure is None:
             await asyncio.sleep(max(self._backoff.delay(loop.time()), self._limits.silence_s))
@@ -298,7 +292,7 @@ class WsApi:
         return why
 
     async def _keep_alive(self, link: Link) -> None:
-        """After a period without data: this detects dead connections, and measures the clock."""
+        """Ask after a period without data, which detects dead connections and measures the clock."""
         while True:
             await asyncio.sleep(IDLE_S)
             if self._clock.now_us() - self.received_us >= IDLE_S * 1e6 and link is self._link:

@@ -23,7 +23,7 @@ class Moments:
     """Moments of the paths of a strategy; field names are the keys of the artefact.
 
     Attributes:
-        expected_steps_with_lambda_dt_above_1: Steps of a path with a fill probability capped at 1, sum of both sides.
+        expected_steps_with_lambda_dt_above_1: Steps of a path with a fill probability capped at 1, over both sides.
         certainty_equivalent: -(1/gamma)·ln E[exp(-gamma·profit)]; None if it depends on paths with probability below
             10⁻¹².
     """

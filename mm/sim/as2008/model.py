@@ -1,6 +1,4 @@
-"""The experiment of Avellaneda and Stoikov (2008): its discrete-time market, and the quoting rules of the table.
-
-The rules are the two of the paper and two of Guéant, Lehalle and Fernandez-Tapia."""
+"""The market of Avellaneda and Stoikov (2008), and the quoting rules: two of the paper, two of Guéant et al."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -58,13 +56,13 @@ class PaperModel:
 
 
 class Policy(Protocol):
-    """A quoting rule: distances of the quotes from the mid as a function of time and inventory."""
+    """A quoting rule: distances from the mid as a function of time and inventory."""
 
     @property
     def average_spread(self) -> float | None: ...
 
     def distances(self, step: int, q: Inventories) -> tuple[Floats, Floats]:
-        """At each inventory *q*; infinite if there is no quote."""
+        """At each inventory *q*; infinite for no quote."""
 
 
 class Fills(NamedTuple):
@@ -125,7 +123,7 @@ class SymmetricRule:
 
 
 class GlftClosedForm:
-    """The closed-form approximation for a long horizon and an unbounded inventory.
+    """The closed-form approximation for a long horizon and unbounded inventory.
 
     Source: Guéant, Lehalle, Fernandez-Tapia, Mathematics and Financial Economics 7, 477-507 (2013), section 4.
     """

@@ -16,10 +16,7 @@ Sums = tuple[float, ...]
 
 @dataclass(frozen=True, slots=True)
 class SampleMoments:
-    """Mean and standard deviation of *n* draws, with their standard errors.
-
-    The standard error of the standard deviation is std·sqrt((kurtosis - 1)/(4n)).
-    """
+    """Moments of *n* draws. The standard error of the standard deviation is std·sqrt((kurtosis - 1)/(4n))."""
 
     mean: float
     std: float

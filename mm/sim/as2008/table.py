@@ -38,7 +38,7 @@ def published(market: PaperModel, strategy: str) -> dict[str, float] | None:
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """Moments of one strategy at one gamma; *published* is None if the paper has no such line."""
+    """*published* is None if the paper has no such line."""
 
     gamma: float
     strategy: str
@@ -115,7 +115,7 @@ def text(rows: Sequence[TableRow]) -> Iterator[str]:
 
 
 def _fixed(value: float | None) -> str:
-    """Rounded to 12 first: a mean such as 0.00515 is a tie that float errors must not decide."""
+    """Round to 12 first: a mean such as 0.00515 is a tie that float errors must not decide."""
     return "–" if value is None else f"{round(round(value, 12), 4) + 0.0:.4f}"
 
 

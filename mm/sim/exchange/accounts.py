@@ -1,4 +1,4 @@
-"""The users of the exchange: exact balances, and limits on their unfilled orders."""
+"""The exchange's users: exact balances, and limits on their unfilled orders."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,7 +18,7 @@ _LETTERS = 3
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """At most *limit* events of *kind* in an interval of *number* units, which begins at a multiple of its length."""
+    """At most *limit* events of *kind* in each *number* units of *interval*, from a multiple of that time on."""
 
     kind: str
     interval: str
@@ -80,7 +80,7 @@ class OrderCount:
         self._counts = [count + 1 for count in self.counts(us)]
 
     def filled(self, us: int, is_maker: bool) -> None:
-        """At the first trade of an order: by five if it rested, else by one."""
+        """Give credit at the first trade of an order: five if it rested, else one."""
         if not self.unfilled:
             return
         credit = _MAKER_CREDIT if is_maker else 1
@@ -89,8 +89,6 @@ class OrderCount:
 
 @dataclass(slots=True)
 class Balance:
-    """Balance of an account in one asset, in 1e-8 of it: free, and locked by open orders."""
-
     free: int = 0
     locked: int = 0
 
@@ -110,7 +108,7 @@ class UserAccount:
     others: dict[str, Balance] = field(default_factory=dict)
 
     def beside(self, instrument: Instrument) -> "UserAccount":
-        """A further symbol has the same quote asset and order counts, and funds of its base."""
+        """Return the account at a further symbol: the same quote asset and order counts, and funds of its base."""
         base = self.others[instrument.base_asset] = Balance(BASE_FUNDS_E8)
         return UserAccount(self.number, self.name, base, self.quote, self.count, self.updates)
 
@@ -140,7 +138,7 @@ def two_users() -> list[UserAccount]:
 
 
 def with_assets(instrument: Instrument) -> Instrument:
-    """Missing asset names are derived from the symbol, which ends in the quote asset."""
+    """Derive missing asset names from the symbol, which ends in the quote asset."""
     if instrument.base_asset and instrument.quote_asset:
         return instrument
     symbol = instrument.symbol

@@ -1,4 +1,4 @@
-"""The exchange's errors, with codes and messages from its documentation."""
+"""The exchange's errors, with its documented codes and messages."""
 
 from typing import Any
 
@@ -8,11 +8,7 @@ BAD_REQUEST, UNAUTHORIZED, CONFLICT, TEAPOT, TOO_MANY = 400, 401, 409, 418, 429
 
 
 class ApiError(MMError):
-    """The exchange refuses a request; the book does not change.
-
-    Attributes:
-        retry_us: Time from which a retry may succeed, µs; None if waiting does not help.
-    """
+    """The exchange refuses a request; the book does not change. *retry_us* is when a retry may succeed, µs."""
 
     def __init__(
         self,

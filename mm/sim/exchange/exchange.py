@@ -1,7 +1,7 @@
 """The exchange: one symbol, its users and its simulated market, without sockets or clock.
 
-Every call passes its time. It advances the market to that time, executes the request, and passes the log rows of both
-to every listener before it returns.
+Every call passes its time. It advances the market to it, executes the request, and passes the log rows of both to every
+listener before it returns.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -51,11 +51,7 @@ _REASONS = {_TOO_POOR: "INSUFFICIENT_BALANCES", _WOULD_TAKE: "WOULD_MATCH_IMMEDI
 
 
 class Exchange:
-    """The rules of Binance Spot on top of a matching core.
-
-    Attributes:
-        shown_us: Returns what the exchange's clock shows, or showed, at an instant, µs.
-    """
+    """The rules of Binance Spot on top of a matching core. *shown_us* returns what its clock shows, µs."""
 
     settles: ClassVar[type[Settlement]] = Settlement
     keep: ClassVar[int] = KEEP
@@ -106,7 +102,7 @@ class Exchange:
         self._watchers[number].remove(watcher)
 
     def advance(self, us: int) -> None:
-        """Up to and including *us*; a past time has no effect."""
+        """Advance up to and including *us*; a past time has no effect."""
         self.now_us = max(self.now_us, us)
         self._flow.advance(self.now_us)
         self._drain()
@@ -116,7 +112,7 @@ class Exchange:
         return self._core.update_id
 
     def depth(self, limit: int) -> tuple[int, Levels, Levels]:
-        """The id of the book's last change, and the best *limit* levels, best first."""
+        """Return the id of the book's last change, and the best *limit* levels, best first."""
         grid = self.rules.instrument
         bids, asks = (
             [(grid.price(ticks), grid.qty(lots)) for ticks, lots in self._core.depth(side, limit)] for side in (+1, -1)
@@ -128,7 +124,7 @@ class Exchange:
         self.settlement.rates_e8 = maker_e8, taker_e8
 
     def average(self) -> Average:
-        """For the filters: the mean of recent trades, else the reference price of the rules."""
+        """Return the filters' price: the mean of recent trades, else the rules' reference price."""
         return self.tape.average(self.now_us) or (self.rules.reference_ticks, 1)
 
     def check(self, number: int, new: NewOrder) -> None:
@@ -157,14 +153,14 @@ class Exchange:
         return [self._end(order, request_id) for order in orders]
 
     def expire_all(self) -> None:
-        """To simulate an exchange that loses orders."""
+        """Simulate an exchange that loses orders."""
         for number in self.accounts:
             for order in self.users.open(number):
                 self._core.cancel(self.now_us, order.core_id)
         self._drain()
 
     def trade_with(self, order: UserOrder, lots: int) -> None:
-        """With the market, after all orders ahead of it in the book."""
+        """Trade it with the market, after all orders ahead of it in the book."""
         ahead, side = 0, order.request.side
         for order_id, _, _, available in resting(self._core, side):
             if order_id == order.core_id:
@@ -238,7 +234,7 @@ class Exchange:
         return order
 
     def _funded(self, number: int, new: NewOrder) -> tuple[int, int, bool]:
-        """Lots and maximum cost (1e-8), and whether the book has less than requested; raises ApiError."""
+        """Return lots, maximum cost (1e-8), and whether the book has less than requested; raises ApiError."""
         rules, lots, is_short = self.rules, new.lots, False
         walk = Walk(self._core, new.side, number, new.stp)
         if not lots:
@@ -290,7 +286,7 @@ class Exchange:
         return self.accounts[number].count.exceeded(self.now_us) if self._limits else None
 
     def transfer(self, number: int, asset: str, amount_e8: int) -> None:
-        """Without a trade; a negative amount is taken from the free balance."""
+        """Book an amount without a trade; a negative one is taken from the free balance."""
         grid, account = self.rules.instrument, self.accounts[number]
         if asset not in (grid.base_asset, grid.quote_asset):
             raise ApiError(-1130, f"{asset} is not an asset of {grid.symbol}.")
@@ -343,7 +339,7 @@ class Walk:
         return cost_tl
 
     def lots_for(self, budget_tl: int) -> tuple[int, bool]:
-        """The lots that *budget_tl* buys or sells, and whether the book is exhausted first."""
+        """Return the lots that *budget_tl* buys or sells, and whether the book is exhausted first."""
         lots = 0
         for _, ticks, available in self._counterparts():
             affordable = min(available, budget_tl // ticks)
@@ -354,7 +350,7 @@ class Walk:
         return lots, budget_tl > 0
 
     def within(self, ticks: int) -> int:
-        """Lots up to *ticks*, without own orders that it may not meet."""
+        """Return lots up to *ticks*, without own orders that it may not meet."""
         total_lots = 0
         for is_own, at, lots in self._counterparts():
             if self.side * (at - ticks) > 0:
@@ -363,7 +359,7 @@ class Walk:
         return total_lots
 
     def _counterparts(self) -> Iterator[tuple[bool, int, int]]:
-        """For each order: whether it blocks as one of the same account, its price, its lots."""
+        """Yield for each order whether it blocks as one of the same account, its price, its lots."""
         for _, account, ticks, lots in resting(self.core, -self.side):
             is_own = account == self.account and self.stp != "NONE"
             if not (is_own and self.stp == "EXPIRE_MAKER"):
@@ -371,7 +367,7 @@ class Walk:
 
 
 def resting(core: "Matching", side: int) -> Iterator[tuple[int, int, int, int]]:
-    """By priority: id, account, price in ticks, lots."""
+    """Yield by priority: id, account, price in ticks, lots."""
     seen, limit = 0, _FIRST
     while True:
         orders = core.orders(side, limit)

@@ -1,4 +1,4 @@
-"""API keys: account, signature and timestamp check of a request."""
+"""API keys: checks account, signature and timestamp of a request."""
 
 import hmac
 from base64 import b64decode
@@ -26,7 +26,7 @@ SIGNED_PARAMETERS = ("timestamp", "recvWindow", "signature")
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One API key of an account: the name in requests, a secret for HMAC-SHA256, and a key pair for Ed25519."""
+    """The name in requests, a secret for HMAC-SHA256, and a key pair for Ed25519."""
 
     account: int
     key: str
@@ -35,7 +35,7 @@ class ApiKey:
     public: "Ed25519PublicKey"
 
     def signed(self, payload: bytes, signature: str) -> str:
-        """``HMAC``, ``ED25519``, or empty for neither."""
+        """Return ``HMAC``, ``ED25519``, or empty for neither."""
         digest = hmac.new(self.secret.encode(), payload, "sha256").hexdigest()
         if hmac.compare_digest(digest.encode(), signature.lower().encode()):
             return "HMAC"
@@ -75,7 +75,7 @@ def make_keys(accounts: Iterable[int], seed: int) -> list[ApiKey]:
 
 
 def check_signature(key: ApiKey, parameters: RequestParameters, payload: bytes, now_us: Sequence[int]) -> str:
-    """The credential of *payload*; raises ApiError if signature or time is invalid."""
+    """Return the credential of *payload*; ApiError for an invalid signature or time."""
     signature = parameters.must("signature")
     check_fresh(parameters, now_us)
     credential = key.signed(payload, signature)

@@ -1,4 +1,4 @@
-"""Klines: the bars of trades, or of mark prices, on the exchange's intervals, without holes."""
+"""Klines: bars of trades or mark prices on the exchange's intervals, without holes."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ INTERVALS = (*_LENGTHS_US, "1M")
 
 
 class BarSource(Protocol):
-    """Where bars come from: `MinuteBars` or `SecondBars`."""
+    """Provides bars: `MinuteBars` or `SecondBars`."""
 
     @property
     def first_us(self) -> int | None: ...
@@ -35,7 +35,7 @@ class BarSource(Protocol):
 
 
 class Kline(NamedTuple):
-    """A bar on [us, end_us); one without a trade has the last close as its prices, and no volume."""
+    """A bar on [us, end_us); without a trade it has the last close as its prices, and no volume."""
 
     us: int
     end_us: int
@@ -43,7 +43,7 @@ class Kline(NamedTuple):
 
 
 class Intervals(NamedTuple):
-    """The intervals of one name, at a shift of a time zone from UTC, µs."""
+    """The intervals of one name, at a time zone's shift from UTC, µs."""
 
     name: str
     shift_us: int = 0
@@ -65,7 +65,7 @@ class Intervals(NamedTuple):
 
 
 def klines(source: BarSource, intervals: Intervals, span: TimeSpan, limit: int, now_us: int) -> list[Kline]:
-    """Oldest first, up to the kline of *now_us*: the first ones if the span has a start, else the last ones."""
+    """Return them oldest first, up to *now_us*: the first ones if the span has a start, else the last."""
     first_us = source.first_us
     if first_us is None:
         return []

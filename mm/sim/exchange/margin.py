@@ -1,4 +1,4 @@
-"""Margin accounts on the exchange: a position and cash that may be negative, and fees in the quote asset."""
+"""Margin accounts: position and cash may be negative, and fees are in the quote asset."""
 
 from dataclasses import dataclass
 
@@ -15,8 +15,6 @@ _NO_LIMIT = 2**62
 
 @dataclass(slots=True)
 class MarginAccount(UserAccount):
-    """An account without balances."""
-
     lots: int = 0
     cash_e16: int = 0
     fees_e8: int = 0
@@ -24,7 +22,7 @@ class MarginAccount(UserAccount):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarginRules(SymbolRules):
-    """The rules of a symbol without filters: an order only has to be on the grid."""
+    """Rules without filters: an order only has to be on the grid."""
 
     preset: Preset
     most_orders: int = _NO_LIMIT
@@ -58,8 +56,6 @@ class MarginSettlement(Settlement):
 
 
 class MarginExchange(Exchange):
-    """The exchange with margin accounts; its rules are `MarginRules`."""
-
     settles = MarginSettlement
     keep = 10_000
 

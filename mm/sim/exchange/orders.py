@@ -45,7 +45,7 @@ class NewOrder:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """One trade of an order, with its fee in 1e-8 of the received asset; of a contract, of the quote asset."""
+    """One trade of an order, with its fee in 1e-8 of the received asset; for a contract, of the quote asset."""
 
     trade_id: int
     order_id: int
@@ -90,7 +90,7 @@ class UserOrder:
 
     Attributes:
         core_id: Id in the core, which changes when the order is moved.
-        is_short: Whether the book had less than a MARKET order by quote quantity requested; the order then expires.
+        is_short: The book had less than a MARKET order by quote quantity requested; the order then expires.
     """
 
     account: int
@@ -123,18 +123,12 @@ class UserOrder:
             self.core_id = self.order_id
 
     def snapshot(self) -> "UserOrder":
-        """Without fills, prevented matches and changes, for later reports."""
+        """Copy without fills, prevented matches and changes, for later reports."""
         return replace(self, fills=[], prevented=[], amendments=[], moves=[])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionReport:
-    """One event of an order, reported to its owner.
-
-    Attributes:
-        kind: ``NEW CANCELED REPLACED REJECTED TRADE EXPIRED TRADE_PREVENTION``.
-    """
-
     execution_id: int
     kind: str
     us: int
@@ -150,7 +144,7 @@ class ExecutionReport:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Balances of an account after a change: free and locked amounts of both assets, in 1e-8."""
+    """Balances after a change: free and locked, in 1e-8."""
 
     us: int
     base: tuple[int, int]
@@ -159,7 +153,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class BalanceUpdate:
-    """An amount that came into an account without a trade, or went: a deposit, a withdrawal; in 1e-8 of the asset."""
+    """A deposit or withdrawal, in 1e-8 of the asset."""
 
     us: int
     asset: str
@@ -167,7 +161,7 @@ class BalanceUpdate:
 
 
 class AccountEvent(Protocol):
-    """What a user is told of an account, at an instant in µs; its kinds depend on the market."""
+    """What a user is told of an account; its kinds depend on the market."""
 
     @property
     def us(self) -> int: ...
@@ -177,9 +171,8 @@ class AccountEvent(Protocol):
 class CancelRequest:
     """Identifies an order to cancel, to replace or to amend.
 
-    Attributes:
-        request_id: Client id of the cancel, or of the amended order; empty if the exchange assigns one.
-        when_exceeded_cancel: Whether to cancel even if the replacement exceeds the order limit.
+    *request_id* is the client id of the cancel, or of the amended order; empty if the exchange assigns one. With
+    *when_exceeded_cancel* it cancels even if the replacement exceeds the order limit.
     """
 
     order_id: int | None = None
@@ -263,7 +256,7 @@ class OrderStore:
         return list(self._prevented[number].values())
 
     def find(self, number: int, order_id: int | None, client_id: str) -> tuple[UserOrder | None, bool]:
-        """Also whether both ids belong to the order."""
+        """Return also whether both ids belong to the order."""
         if order_id is None:
             return self._named.get((number, client_id)), True
         order = self._own[number].get(order_id)

@@ -1,4 +1,4 @@
-"""The parameters of requests: a declaration of each, and the orders that they describe, with the exchange's errors."""
+"""Declares the parameters of requests, and reads the orders that they describe, with the exchange's errors."""
 
 import json
 import re
@@ -32,9 +32,9 @@ _UNWANTED = {
 
 
 class Parameter(NamedTuple):
-    """A declared parameter: a function of its name and text that returns the value, and the value if it is not sent.
+    """Reads a parameter's text, given its name; *default* counts if it is not sent.
 
-    No `Knob`: its errors are the exchange's, with a code of their own for each kind of mistake.
+    It is no `Knob`: its errors are the exchange's, with a code for each kind of mistake.
     """
 
     read: Callable[[str, str], Any]
@@ -42,8 +42,6 @@ class Parameter(NamedTuple):
 
 
 def any_text(legal: str = ".*") -> Parameter:
-    """Empty if it was not sent."""
-
     def read(name: str, text: str) -> str:
         if not re.fullmatch(legal, text.replace("\n", " "), re.ASCII):
             raise ApiError(-1100, f"Illegal characters found in parameter '{name}'; legal range is '{legal}'.")
@@ -89,7 +87,7 @@ def _strategy(name: str, text: str) -> int:
 
 
 def choice(values: Mapping[str, Any], code: int = 0, msg: str = "", *, default: Any = None) -> Parameter:
-    """Other texts are error *code*, by default -1130."""
+    """Any other text is error *code*, by default -1130."""
 
     def read(name: str, text: str) -> Any:
         if text not in values:
@@ -148,7 +146,7 @@ PARAMETERS: Mapping[str, Parameter] = {
 
 
 class RequestParameters:
-    """The parameters of one request, read when they are requested by name."""
+    """The parameters of one request, read when they are asked for by name."""
 
     def __init__(self, given: Mapping[str, str], symbol: str, own: Mapping[str, Parameter] | None = None) -> None:
         self.given = given
@@ -169,7 +167,7 @@ class RequestParameters:
                 raise ApiError(-1105, f"Parameter '{name}' was empty.")
 
     def __getitem__(self, name: str) -> Any:
-        """Its default if it was not sent; raises ApiError."""
+        """Return its default if it was not sent; raises ApiError."""
         parameter = self._own.get(name) or PARAMETERS[name]
         text = self.given.get(name, "")
         if not text:
@@ -185,7 +183,7 @@ class RequestParameters:
         return self[name]
 
     def is_for_all(self) -> bool:
-        """Check the optional ``symbol`` or ``symbols``; whether the response is a list."""
+        """Check the optional ``symbol`` or ``symbols``; return whether the response is a list."""
         if "symbol" in self.given and "symbols" in self.given:
             raise api_error.bad_combination()
         if "symbols" in self.given:
@@ -199,7 +197,7 @@ class RequestParameters:
         return order_id, client_id
 
     def span(self, longest_us: int | None = None) -> TimeSpan:
-        """From ``startTime`` to ``endTime``; ApiError if longer than *longest_us*."""
+        """Return ``startTime`` to ``endTime``; ApiError if longer than *longest_us*."""
         span = TimeSpan(self["startTime"], self["endTime"])
         if longest_us and None not in span and (span.end_us or 0) - (span.start_us or 0) >= longest_us + US_PER_MS:
             raise ApiError(-1127, "More than 24 hours between startTime and endTime.")
@@ -219,7 +217,7 @@ class RequestParameters:
 
 
 def read_new_order(parameters: RequestParameters, rules: SymbolRules) -> NewOrder:
-    """Raises ApiError if it is not a valid order of the symbol."""
+    """Raises ApiError for an invalid order of the symbol."""
     parameters.must("symbol")
     side, order_type = parameters.must("side"), _read_type(parameters)
     is_market = order_type == "MARKET"

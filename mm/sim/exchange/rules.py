@@ -77,12 +77,7 @@ class SymbolRules:
         object.__setattr__(self, "tl_e8", tl_e8)
 
     def with_filters(self, given: Mapping[str, str]) -> Self:
-        """Return the rules with other filters for users' orders.
-
-        Args:
-            given: Decimals by name: ``tick``, ``step``, ``min_notional``, ``max_orders``, or one of `fields`; empty:
-                unchanged.
-        """
+        """Return rules with other filters for users' orders: decimals by name; an empty text changes nothing."""
         grid, changes = self.instrument, dict[str, Any]()
         for name, text in given.items():
             if not text:
@@ -229,7 +224,7 @@ class SymbolRules:
 
 
 def _steps_in(name: str, text: str, own_e8: int) -> int:
-    """The number of market steps in *text*; UsageError if it is no whole number."""
+    """Return the number of market steps in *text*; UsageError if it is no whole number."""
     try:
         count, rest = divmod(e8(text), own_e8)
     except OffGrid as error:

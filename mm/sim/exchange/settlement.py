@@ -1,7 +1,7 @@
 """Settles the log of the matching core: applies every row to users' balances and orders.
 
-The core has accounts without balances; the settlement of a trade moves both assets between two accounts and charges
-the fees, exact to 1e-8.
+The core has accounts without balances; a trade moves both assets between two accounts and charges the fees, exact to
+1e-8.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -97,7 +97,7 @@ class Settlement:
             self._note_match(us, order, maker_id, ticks, (order.left_lots, 0))
 
     def reserve(self, order: UserOrder, amount_e8: int) -> None:
-        """The maximum that an order may spend, 1e-8 of that asset."""
+        """Lock the maximum that an order may spend, 1e-8 of that asset."""
         order.reserved_e8 = amount_e8
         self._pays(order).lock(amount_e8)
 

@@ -16,14 +16,14 @@ _KEEP_TRADES, _KEEP_AGGREGATES, _KEEP_MINUTES = 500_000, 200_000, 50_000
 
 
 class TimeSpan(NamedTuple):
-    """A time span, both ends included, µs; None if an end is open."""
+    """Both ends are included, µs; None is an open end."""
 
     start_us: int | None
     end_us: int | None
 
 
 def within(entries: Sequence[Entry], span: TimeSpan, limit: int, instant: Callable[[Entry], int]) -> list[Entry]:
-    """Up to *limit*, oldest first."""
+    """Return up to *limit*, oldest first."""
     start = 0 if span.start_us is None else bisect_left(entries, span.start_us, key=instant)
     end = len(entries) if span.end_us is None else bisect_right(entries, span.end_us, key=instant)
     chosen = entries[start:end]
@@ -38,16 +38,14 @@ def page(
     limit: int,
     instant: Callable[[Entry], int],
 ) -> list[Entry]:
-    """Entries whose attribute *number* is *first* or more; without *first* as `within`."""
+    """Return entries whose attribute *number* is *first* or more; without *first* as `within`."""
     if first is None:
         return within(entries, span, limit, instant)
     return [entry for entry in entries if getattr(entry, number) >= first][:limit]
 
 
 class MarketTrade(NamedTuple):
-    """One trade with a consecutive id; *us* is the exchange's time, µs, and *aside* tells that it was not made in the
-    book.
-    """
+    """*us* is the exchange's time, µs; *aside*: it was not made in the book."""
 
     trade_id: int
     us: int
@@ -67,7 +65,7 @@ def _instant(trade: MarketTrade) -> int:
 
 
 class TradeHistory(Sequence[MarketTrade]):
-    """The latest trades, with consecutive ids, as whole numbers in one block of memory."""
+    """The latest trades, with consecutive ids, in one block of memory."""
 
     def __init__(self, keep: int) -> None:
         self.first_id, self.last_id = 1, 0
@@ -101,8 +99,8 @@ class TradeHistory(Sequence[MarketTrade]):
 class TradeBar(NamedTuple):
     """Bar of the trades in a time span: prices in ticks, volume in lots, turnover in tick·lots.
 
-    *bought_lots* and *bought_tl* are the part that takers bought. A mark price has a bar of samples: only prices, in
-    1e-8 of the quote asset; *trades* is their number.
+    *bought_lots* and *bought_tl* are what takers bought. A mark price has a bar of *trades* samples: only prices, in
+    1e-8 of the quote asset.
     """
 
     us: int
@@ -146,7 +144,7 @@ def sample(us: int, price: int) -> TradeBar:
 
 
 class MinuteBars:
-    """Bars of whole minutes with at least one trade, oldest first; about *keep* minutes are kept."""
+    """Bars of whole minutes with at least one trade, oldest first; about *keep* are kept."""
 
     def __init__(self, keep: int = _KEEP_MINUTES) -> None:
         self._keep = keep
@@ -176,7 +174,7 @@ class MinuteBars:
 
 
 class SecondBars:
-    """Bars of any spans of the kept trades, as `MinuteBars` has them of minutes."""
+    """Bars of any spans of the kept trades."""
 
     def __init__(self, trades: TradeHistory) -> None:
         self._trades = trades
@@ -210,7 +208,7 @@ class TradeTape:
         self.minutes, self.seconds = MinuteBars(), SecondBars(self.trades)
 
     def add(self, trade: MarketTrade) -> None:
-        """A trade aside from the book uses up an id and counts for nothing else."""
+        """Add a trade; one aside from the book uses up an id and counts for nothing else."""
         self.trades.add(trade)
         _, us, ticks, lots, _, aside = trade
         if aside:
@@ -251,7 +249,7 @@ class TradeTape:
 
 
 class AggregateTrade(NamedTuple):
-    """An aggregate trade: id, side of the taker (+1 buy), price, quantity, first and last trade id, time."""
+    """*side* is the taker's."""
 
     id: int
     side: int
@@ -271,7 +269,7 @@ class TradeAggregator:
         self._order_id = 0
 
     def trade(self, row: Row) -> AggregateTrade | None:
-        """Return the aggregate trade that a TRADE row ends (of another order or price)."""
+        """Return the aggregate that a TRADE row of another order or price ends."""
         us, _, order_id, _, _, side, ticks, lots, trade_id, _ = row
         if not order_id:
             return self.close()
@@ -295,7 +293,7 @@ class TradeAggregator:
 
 
 class AggregateHistory:
-    """The latest aggregate trades; requires all rows of an exchange, from its first trade on."""
+    """The latest aggregate trades; needs all rows of an exchange from its first trade on."""
 
     def __init__(self) -> None:
         self._aggregator = TradeAggregator()

@@ -16,7 +16,7 @@ _SEGMENT = 1_024
 
 
 class TrueTrade(NamedTuple):
-    """One true trade: the exchange's time in µs, price and quantity as decimal text."""
+    """The exchange's time in µs, price and quantity as decimal text."""
 
     trade_id: int
     us: int
@@ -68,18 +68,14 @@ class MarketTruth:
                 self._trades.add(MarketTrade.of(row))
 
     def book(self, update_id: int, era: int | None = None) -> tuple[list[Level], list[Level]]:
-        """Bids and asks, best first, right after *update_id* in the clients' numbering.
+        """Return bids and asks, best first, right after *update_id* in the clients' numbering; raises UnknownId.
 
-        Args:
-            era: Index of the numbering, 0 for the first; None for the newest that has the id.
-
-        Raises:
-            UnknownId: If the id is in the future, or no longer kept.
+        *era* is the index of the numbering, 0 for the first; None for the newest that has the id.
         """
         return self._texts(self._at(self._internal(update_id, era)))
 
     def changed(self, first_id: int, last_id: int) -> tuple[list[Level], list[Level]]:
-        """Levels changed by these ids, with their quantities after *last_id*."""
+        """Return the levels changed by these ids, with their quantities after *last_id*."""
         first, last = self._internal(first_id, None), self._internal(last_id, None)
         levels = self._at(last)
         keys = {
@@ -104,14 +100,14 @@ class MarketTruth:
         ]
 
     def named(self, update_id: int) -> tuple[int, int]:
-        """The id that clients receive for the internal *update_id*, and the first id of its era."""
+        """Return the id that clients receive for *update_id*, and the first id of its era."""
         for after, shift in reversed(self._eras):
             if after < update_id:
                 return update_id - shift, after + 1 - shift
         return update_id, update_id
 
     def renumber(self, after_id: int, first_id: int) -> None:
-        """The change after *after_id* gets the id *first_id*; earlier ids remain in the previous era."""
+        """Give the change after *after_id* the id *first_id*; earlier ids remain in the previous era."""
         era_start, after = self._eras[-1][0], self._internal(after_id, None)
         if after == era_start and len(self._eras) > 1:
             self._eras.pop()
@@ -163,7 +159,7 @@ class MarketTruth:
 
 
 class _Segment:
-    """Changes of the book, limited in number: a replay costs about as much as a copy of the first book."""
+    """Changes of the book, so few that a replay costs about as much as a copy of the first book."""
 
     __slots__ = ("first_id", "keys", "lots", "most", "opening_keys", "opening_lots")
 

@@ -1,7 +1,4 @@
-"""Writes a simulated session to a day folder, with its true parameters and its order log next to the recording.
-
-The flags determine every byte: equal flags produce equal files.
-"""
+"""Writes a simulated session to a day folder, with its true parameters and its order log."""
 
 import json
 import shutil
@@ -29,9 +26,7 @@ _CHUNK_US = 60 * US_PER_S
 def make_day(
     folder: DayFolder, scenario: Scenario, session: Session, step: Callable[[int], None] = lambda _us: None
 ) -> dict[str, Any]:
-    """Simulate one session and write it to *folder* completely or not at all; return its truth. *step* gets the µs of
-    each part.
-    """
+    """Write a session completely or not at all; return its truth. *step* gets the µs of each part."""
     if folder.path.exists() and not (folder.path / TRUTH).is_file():
         raise UsageError(
             f"{folder.path} exists and is not a simulated day (it has no {TRUTH}); "

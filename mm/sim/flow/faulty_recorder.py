@@ -1,4 +1,4 @@
-"""Records a session with the project's own recorder while injecting faults, without sockets or clock."""
+"""Records a session with the project's recorder while injecting faults, without sockets or clock."""
 
 import os
 from collections.abc import Callable
@@ -28,7 +28,7 @@ _KILLED = 1006  # close code of a connection without a close frame
 
 
 class FaultyRecorder:
-    """Record a session with *faults*, given in time order; *knobs* are the settings of each run, for the ledger."""
+    """Record a session with *faults*, in time order; *knobs* are each run's settings, for the ledger."""
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ class FaultyRecorder:
         self._note_book_end(us)
 
     def _note_book_end(self, us: int) -> None:
-        """A snapshot, or the update that reaches a snapshot that was ahead."""
+        """The book ends with a snapshot, or with the update that reaches a snapshot that was ahead."""
         if self._no_book_us is None or self._live.market.book.book_id is None:
             return
         if self.happened:
@@ -212,7 +212,7 @@ class FaultyRecorder:
         self._at(us + _FLUSH_US, self._flush)
 
     def _crash(self) -> None:
-        """During a flush: one file ends within a line, and later files have no new data."""
+        """Crash during a flush: one file ends within a line, and later files have no new data."""
         self.writer.close()
         grown = [path for path, size in self._flushed.items() if path.stat().st_size > size]
         if not grown:

@@ -1,4 +1,4 @@
-"""The parts of a scenario: price and quantity grid, true parameters, and an order flow that moves the market."""
+"""The parts of a scenario: grid, true parameters, and an order flow that moves the market."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
@@ -18,10 +18,10 @@ MOST_MEAN_LOTS = MOST_LOTS // 20_000
 
 
 class Flow(Protocol):
-    """An order flow that moves a market: it sends orders to a matching engine up to a given time."""
+    """Sends orders to a matching engine up to a given time."""
 
     def advance(self, until_us: int) -> None:
-        """Orders up to and including *until_us*.
+        """Send orders up to and including *until_us*.
 
         They depend only on the seed and on the users' orders, not on the times of the calls.
         """
@@ -31,7 +31,7 @@ class Flow(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """A scenario; its fields are command-line flags. A scenario and a session together define a market."""
+    """A scenario; its fields are command-line flags. With a session it defines a market."""
 
     name: ClassVar[str]
 
@@ -74,8 +74,7 @@ class Scenario:
 class Law(NamedTuple):
     """The parameters of a regular market from *start_s* (seconds after the flow's start) on.
 
-    Attributes:
-        bid, ask: A (1/s) and k (1/tick) of the orders that hit bids, and of those that hit asks.
+    *bid* and *ask* are A (1/s) and k (1/tick) of the orders that hit bids and asks.
     """
 
     start_s: float
@@ -96,7 +95,7 @@ class Lead(NamedTuple):
 
 
 class NoFlow:
-    """The order flow of a market without simulated orders: only users trade."""
+    """A market without simulated orders: only users trade."""
 
     def advance(self, until_us: int) -> None: ...
 
@@ -106,7 +105,7 @@ class NoFlow:
 
 @dataclass(frozen=True, kw_only=True)
 class Empty(Scenario):
-    """No order flow and an empty book, for tests that specify every message."""
+    """An empty book without flow, for tests that specify every message."""
 
     name: ClassVar[str] = "empty"
 
@@ -115,7 +114,7 @@ class Empty(Scenario):
 
 
 def series(low: float, high: float) -> Reader:
-    """Comma-separated finite numbers; order and repeated numbers are kept."""
+    """Reads comma-separated finite numbers, in order."""
     entry = number(low, high)
 
     def parse(text: str) -> tuple[float, ...]:

@@ -1,7 +1,6 @@
 """Writes the messages of a session to a day folder, as a recorder close to the exchange would.
 
-The recording has no faults: it starts before the window, its snapshot is the opening book, and the first depth message
-continues it without a gap.
+The recording has no faults: its snapshot is the opening book, which the first depth message continues.
 """
 
 from collections import deque
@@ -36,10 +35,7 @@ _LATENCY_US, _MEAN_JITTER_US, _MOST_JITTER_US = 2_000, 1_000, 6_000
 
 
 class DepthMessage(NamedTuple):
-    """A depth message: update ids *first_id* to *last_id*, and (side, ticks, lots) of each level that they changed.
-
-    Bids are before asks, the best first.
-    """
+    """Update ids *first_id* to *last_id*, and (side, ticks, lots) by changed level: bids before asks, best first."""
 
     sent_us: int
     recv_us: int
@@ -49,7 +45,7 @@ class DepthMessage(NamedTuple):
 
 
 class TradeMessage(NamedTuple):
-    """A trade message; *side* is the aggressor's."""
+    """*side* is the aggressor's."""
 
     sent_us: int
     recv_us: int
@@ -71,7 +67,7 @@ class Batches:
         self._past_us = open_us - step_us  # latest send time of the previous chunk
 
     def of(self, rows: Ints) -> tuple[Ints, Ints]:
-        """The messages of *rows*, which end at a depth message, and their levels.
+        """Return the messages of *rows*, which end at a depth message, and their levels.
 
         Messages are int64[n, 6]: `sent_us, first_id, last_id, side, ticks, lots`; both ids of a trade are its id. In a
         depth message `side` is 0, and the last two columns are the first row of its levels and the row after its last.
@@ -124,7 +120,7 @@ def _starts(values: Ints) -> Ints:
 class SessionMessages:
     """Converts a session's order log, piece by piece, into the messages of one connection.
 
-    A message arrives 2 ms plus an exponential jitter after it was sent, and never before an earlier message.
+    A message arrives 2 ms plus an exponential jitter after it was sent, and never before an earlier one.
     """
 
     def __init__(self, session: Session) -> None:

@@ -1,14 +1,4 @@
-"""The scenarios by name: parameters, truth and order flow; their fields are the flags of a command.
-
-- The regular markets have a level at every tick around a random-walk mid, and orders that sweep into it. They differ in
-  the arrival of orders: ``poisson`` at a constant rate, ``hawkes`` in clusters, ``regimes`` at a rate that switches;
-  ``gaps`` is ``poisson`` with faults in the recording; ``follower`` also makes the moves of another ``poisson`` market,
-  some time later. The flow is `RegularFlow`.
-- The queue markets have limit orders, market orders and cancellations at independent rates: ``zero_intelligence`` is a
-  busy market, ``large_tick`` one whose spread is nearly always one tick, with long queues. The flow is the kernel
-  ``_queues``.
-- ``empty`` has no order flow.
-"""
+"""The scenarios by name: parameters, truth and order flow. docs/exchange.md lists them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass, replace
@@ -55,14 +45,14 @@ class RegularMarket(Scenario):
         self.on_grid("level_qty", "qty_step", MOST_MEAN_LOTS)
 
     def laws(self, session: Session) -> tuple[Law, ...]:
-        """In time order; the last law has no end."""
+        """In time order; the last has no end."""
         raise NotImplementedError
 
     def excitation(self) -> tuple[float, float, float]:
         return 0.0, 0.0, 1.0
 
     def levels(self, session: Session) -> int:
-        """Enough that practically no order of *session* reaches the edge of the book."""
+        """So many that practically no order of *session* reaches the edge of the book."""
         laws = self.laws(session)
         own, cross, _ = self.excitation()
         seconds = session.hours * 3600 / (1 - own - cross)
@@ -124,7 +114,7 @@ class PoissonMarket(RegularMarket):
 
 @dataclass(frozen=True, kw_only=True)
 class FollowerMarket(PoissonMarket):
-    """The market of ``poisson``, whose mid makes the moves of another such market, some time later, besides its own."""
+    """A ``poisson`` market whose mid also makes the moves of another such market, some time later."""
 
     name: ClassVar[str] = "follower"
 
@@ -220,7 +210,7 @@ class HawkesMarket(RegularMarket):
         return self.branching_ratio - cross, cross, self.beta_per_s
 
     def truth(self, session: Session) -> dict[str, Any]:
-        """A (the mean rate), k, sigma, and the parameters of the process of all and of the trading orders."""
+        """A is the mean rate; also the parameters of the process of all and of the trading orders."""
         law, (own, cross, _) = (self.mean_rate(), self.k_per_tick), self.excitation()
         process = {
             "mu_per_s": self.mu_per_s,
@@ -336,7 +326,6 @@ class ZeroIntelligence(Scenario):
         )
 
     def truth(self, session: Session) -> dict[str, Any]:
-        """The rates; this market has no A and k."""
         rates = {
             "limit_per_s": self.limit_per_s,
             "limit_per_s_at_distance": self.limit_rates(),

@@ -28,9 +28,7 @@ _APART_US = 120 * US_PER_S
 class Session:
     """The times of a simulated market, and the seed of its random draws.
 
-    Attributes:
-        day: ``YYYYMMDD``; the session opens at 08:00 Berlin time on it.
-        begins_us: Opening time used instead, e.g. by a live server, µs; a multiple of 100 ms.
+    A session opens at 08:00 Berlin time on *day*, or at *begins_us*, a multiple of 100 ms, as on a live server.
     """
 
     symbol: str
@@ -70,11 +68,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class RecordingFault:
-    """A planned fault of the recording.
-
-    Attributes:
-        messages: Number of messages of the stream that are lost from `start_us` on (`LOST_DEPTH`, `LOST_TRADES`).
-    """
+    """A planned fault; *messages* of the stream are lost from *start_us* on (`LOST_DEPTH`, `LOST_TRADES`)."""
 
     kind: str
     start_us: int
@@ -84,11 +78,7 @@ class RecordingFault:
 
 @dataclass
 class FaultRecord:
-    """A fault, and the data that are missing in the recording because of it.
-
-    Attributes:
-        no_book_us: Start and end of the time without a valid book in the recording, µs; None if it always has one.
-    """
+    """A fault and what is missing because of it; *no_book_us* is the time without a valid book, µs."""
 
     fault: RecordingFault
     end_us: int | None = None
@@ -108,7 +98,7 @@ class FaultRecord:
 
 
 def plan(session: Session, kinds: Iterable[str]) -> tuple[RecordingFault, ...]:
-    """One fault per entry of *kinds*, drawn at random; UsageError below two minutes each."""
+    """Draw one fault per entry of *kinds*; UsageError below two minutes each."""
     draws = session.random("faults")
     wanted = list(kinds)
     first_us, end_us = session.flow_us

@@ -1,23 +1,4 @@
-"""The order log: the meaning of its rows.
-
-A row is ten whole numbers, named by `COLUMNS`; a column that does not apply is 0.
-
-========= ===================================================================================
-us        time of the command, µs
-kind      type of the event, one of the `ROW_` constants
-order_id  id of the order; TRADE: of the taker; LEVEL: of the order that changed the level
-other_id  TRADE: id of the maker, of order 0 the reason; NEW: kind of the order; EXPIRE: the reason
-account   account of the order (TRADE: of the taker); LEVEL: 0
-side      +1 buy, -1 sell: of the order (TRADE: of the taker); LEVEL: side of the book
-ticks     limit price of the order (0 for MARKET); TRADE: price of the maker; LEVEL: its price
-lots      NEW, REFUSE: quantity of the order · TRADE: traded lots · REST, REDUCE: remaining lots ·
-          CANCEL, EXPIRE: lots that remained · LEVEL: resting lots at its price
-trade_id  TRADE: consecutive id
-update_id LEVEL: consecutive id
-========= ===================================================================================
-
-docs/exchange.md lists the rows of each command, and their order.
-"""
+"""The order log: rows of ten whole numbers, specified in docs/exchange.md."""
 
 from mm.dayfolder.layout import ORDER_COLUMNS as COLUMNS
 from mm.dayfolder.layout import (

@@ -1,1 +1,1 @@
-"""Network interface of the exchange: one port for HTTP and WebSocket, with the protocols of Binance Spot."""
+"""The exchange's network interface: one port for HTTP and WebSocket, with Binance's protocols."""

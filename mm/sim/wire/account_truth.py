@@ -1,4 +1,4 @@
-"""True state of each user: requests, orders, trades, balances and events, in the API's format.
+"""The true state of each user: requests, orders, trades, balances and events, in the API's format.
 
 Faults change messages to a user, not this record.
 """
@@ -34,9 +34,7 @@ class AccountTruth:
             exchange.watch(number, self._events[number].append)
 
     def received(self, arrival: UserRequest, outcome: Json | None) -> None:
-        """Keep a request without its secrets; the outcome is the response without faults, None if it was not
-        executed.
-        """
+        """Keep a request without its secrets; *outcome* is the response without faults, None if it was not executed."""
         if not arrival.operation.changes_orders:
             return
         given = {name: text for name, text in arrival.call.parameters.given.items() if name not in _SECRETS}
@@ -51,7 +49,6 @@ class AccountTruth:
         self._requests[arrival.call.account].append(request)
 
     def content(self, user: str, *, micro: bool = False, since_us: int = 0) -> Json:
-        """The complete true state of *user* as JSON values."""
         exchange, texts = self._exchange, self._texts[micro]
         accounts = {account.name: account for account in exchange.accounts.values()}
         if user not in accounts:

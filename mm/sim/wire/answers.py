@@ -1,4 +1,4 @@
-"""JSON formats of all responses and events about trades, orders and accounts of one symbol."""
+"""JSON formats of responses and events about trades, orders and accounts of one symbol."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ _RATE_UNIT_E8 = 10_000
 
 
 class GridTexts:
-    """Formats values of a symbol with the timestamp unit of one client."""
+    """Formats a symbol's values with one client's timestamp unit."""
 
     def __init__(self, rules: SymbolRules, micro: bool) -> None:
         grid = rules.instrument

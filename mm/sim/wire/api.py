@@ -1,4 +1,4 @@
-"""The shared part of REST and the WebSocket API, and the handler of REST requests; no socket."""
+"""What REST and the WebSocket API share, and the handler of REST requests; no socket."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -49,7 +49,7 @@ class Api:
         self.truth = AccountTruth(exchange, self.texts)
 
     def advance(self) -> int:
-        """Return the time of the clock, µs."""
+        """Return the clock's time, µs."""
         self.exchange.advance(self.clocks()[0])
         return self.exchange.now_us
 

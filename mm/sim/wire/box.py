@@ -65,11 +65,11 @@ _MOST_UNCHANGED_US = 60 * US_PER_S
 class Box:
     """The simulated exchange of one symbol; its time starts at the session's opening.
 
-    Further symbols are boxes *beside* it, which it serves: their users are the same, with one balance of the quote
-    asset. Faults apply to the first symbol; once a key was revoked, faults of requests apply to all.
+    Further symbols are boxes *beside* it, which it serves: the users are the same, with one balance of the quote asset.
+    Faults apply to the first symbol; once a key was revoked, faults of requests apply to all.
 
     Args:
-        beside: The box that serves this box; None if it serves itself.
+        beside: The box that serves this one; None if it serves itself.
         speed: Exchange seconds per second of wall time; 0 for lockstep, in which only calls advance the time.
     """
 
@@ -135,10 +135,8 @@ class Box:
     ) -> "Box":
         """Return a box for tests: only `advance` advances the time, and requests are not limited.
 
-        It starts at `LOCKSTEP_US`, so that equal arguments and equal calls produce equal bytes.
-
-        Args:
-            seed: Seed of the market, of the keys and of random choices of the faults.
+        It starts at `LOCKSTEP_US`, so equal arguments and calls produce equal bytes. *seed* is the seed of the market,
+        the keys and the faults' random choices.
         """
         session = Session(symbol, day_of(LOCKSTEP_US), _HOURS, seed, LOCKSTEP_US)
         limits = wire_limits or WireLimits(attempts=None, close_s=0.05)
@@ -180,12 +178,12 @@ class Box:
         return str(self.ready()["ws_url"])
 
     async def advance(self, *, seconds: float = 0.0, updates: int = 0) -> None:
-        """Advance by *seconds*, and then until the book has *updates* more changes; all events are sent on return."""
+        """Advance by *seconds*, then until the book has *updates* more changes; all events are sent on return."""
         self.advance_now(us=round(seconds * US_PER_S), updates=updates)
         await asyncio.sleep(0)
 
     def advance_now(self, *, us: int = 0, updates: int = 0) -> None:
-        """By *us*, and then in steps of a millisecond until the book has *updates* more changes."""
+        """Advance by *us*, then in steps of a millisecond until the book has *updates* more changes."""
         scheduler, exchange = self.scheduler, self.exchange
         scheduler.advance_to(scheduler.done_us + us)
         changed_id, changed_us = exchange.update_id, scheduler.done_us
@@ -227,7 +225,7 @@ class Box:
         }
 
     def inject(self, rules: Iterable[Rule]) -> None:
-        """Rules whose trigger has already occurred apply immediately; after a UsageError none is applied."""
+        """Apply rules whose trigger has occurred immediately; after a UsageError none is applied."""
         for rule in (rules := list(rules)):
             if rule.fault.kind.name in RULE_CHANGES:
                 self._changed(rule.fault)
@@ -250,7 +248,6 @@ class Box:
         self.server.flush()
 
     def account(self, user: str, *, micro: bool = False, since_us: int = 0) -> dict[str, Any]:
-        """As `AccountTruth.content`."""
         return self._api.truth.content(user, micro=micro, since_us=since_us)
 
     def _connection_limits(self, limits: bool) -> WireLimits:
@@ -286,7 +283,7 @@ class Box:
             self.server.passed(step_us)
 
     def of(self, params: Mapping[str, str]) -> "Box":
-        """The box of the symbol, or pair, that the parameters name, else the first."""
+        """Return the box of the symbol, or pair, that the parameters name, else the first."""
         return self.symbols.get(params.get("symbol") or params.get("pair", ""), self)
 
     def _answer(self, request: Request) -> Response:
@@ -308,7 +305,7 @@ class BadCall(MMError):
 
 
 class ControlCalls:
-    """The endpoints below ``/sim/``, which Binance does not have: advance the time, set faults, read the truth."""
+    """The endpoints below ``/sim/``, listed in docs/faults.md."""
 
     def __init__(self, box: Box) -> None:
         self._box = box

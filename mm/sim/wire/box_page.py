@@ -1,4 +1,4 @@
-"""The HTML page of a simulated exchange, ``GET /sim/page``: market, applied faults, and users' results."""
+"""``GET /sim/page``: market, applied faults, and users' results."""
 
 from array import array
 from collections.abc import Iterable, Sequence
@@ -87,7 +87,7 @@ class BestPriceHistory:
 
 @dataclass(frozen=True)
 class UserPnl:
-    """PnL of a user's fills, starting from a zero position, in the quote asset."""
+    """PnL of a user's fills, from a zero position, in the quote asset."""
 
     us: "Instants"
     inventory: "Floats"

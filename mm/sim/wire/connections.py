@@ -1,4 +1,4 @@
-"""WebSocket connections of streams and WebSocket API on an asyncio transport: frames, pings, limits and closing."""
+"""WebSocket connections of streams and WebSocket API on an asyncio transport: frames, pings, limits, closing."""
 
 import asyncio
 import socket
@@ -100,7 +100,7 @@ class WebSocket(asyncio.Protocol):
         self._transport.pause_reading()
 
     def sweep(self, now_s: float) -> None:
-        """Send a ping if due, or close a connection that is too old or does not answer pings."""
+        """Send a due ping, or close a connection that is too old or does not answer pings."""
         limits = self._server.limits
         if self.closing:
             return
@@ -188,11 +188,7 @@ def reset(transport: Any) -> None:
 
 
 class StreamConnection(WebSocket):
-    """A connection of the market streams.
-
-    Attributes:
-        phase_ms: End of its depth batches, in ms after each whole second; applies to later subscriptions.
-    """
+    """*phase_ms* is the end of its depth batches after each whole second, for later subscriptions."""
 
     def __init__(
         self, server: "Server", transport: asyncio.Transport, protocol: ServerProtocol, number: int, opening: Opening
@@ -287,7 +283,7 @@ class PrivateConnection(StreamConnection):
 
     @property
     def session(self) -> "PrivateConnection":
-        """Faults ask for the session of the WebSocket API: itself here."""
+        """Faults ask for the session of the WebSocket API, which is this."""
         return self
 
     def log_off(self) -> None:

@@ -1,9 +1,8 @@
 """The market streams: converts rows of the order log to events for the subscribers; no socket and no clock.
 
 The events of a connection depend only on the rows and its phase, not on how the rows are split into chunks. Depth
-events are batches of level changes that end every 100 ms or every second, at the phase of the connection. Connections
-with equal phase share the batch and its bytes. For a slow connection batches are merged, which is possible since
-quantities are absolute.
+events batch the level changes of 100 ms or a second, at the connection's phase; connections of equal phase share the
+batch and its bytes. For a slow connection batches are merged, since quantities are absolute.
 """
 
 import heapq
@@ -65,7 +64,7 @@ class BatchTimer:
         self.due_us = self._after(self.due_us)
 
     def skip_to(self, us: int) -> None:
-        """To the first end of a batch at *us* or later; all earlier batches must be empty."""
+        """Skip to the first end of a batch at *us* or later; earlier batches must be empty."""
         self.due_us = max(self.due_us, self._after(us - 1))
 
     def _send_depth(self, name: str, batch: Batch | None, texts: Texts) -> None:
@@ -127,7 +126,7 @@ class StreamFeed:
         self._due: list[tuple[int, tuple[int, int]]] = []
 
     def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
-        """Streams of other symbols have no events."""
+        """Ignore other symbols' streams."""
         if stream.symbol != self._symbol or stream.kind not in (*self._live, *_BATCHED):
             return
         if stream.kind not in self._live:

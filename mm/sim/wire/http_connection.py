@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection, which serves requests or becomes a WebSocket, on one port: h11 parses without I/O."""
+"""One HTTP/1.1 connection, which serves requests or becomes a WebSocket; h11 parses without I/O."""
 
 import asyncio
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""The requests and responses passed between connections and routes; no socket, no clock."""
+"""Requests and responses between connections and routes; no socket, no clock."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -14,11 +14,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One complete HTTP request.
-
-    Attributes:
-        params: Parameters of the query string and of an urlencoded body, decoded; the query takes precedence.
-    """
+    """*params* come from the query and an urlencoded body, decoded; the query takes precedence."""
 
     method: str
     path: str

@@ -86,7 +86,7 @@ class _Usage:
 
 
 class Weights:
-    """Request weight used by each address in the current minute of the exchange's time."""
+    """Request weight of each address in the current minute of the exchange's time."""
 
     def __init__(self, limits: bool, weight: RateLimit = WEIGHT_LIMIT) -> None:
         self.limit = weight
@@ -97,7 +97,7 @@ class Weights:
         return self._usage(address, us).weight
 
     def charge(self, address: str, weight: int, us: int) -> None:
-        """Raises ApiError, status 429, beyond the limit, and 418 while the address is banned."""
+        """Raise ApiError, status 429, beyond the limit, and 418 while the address is banned."""
         usage = self._usage(address, us)
         usage.weight += weight
         usage.requests += 1

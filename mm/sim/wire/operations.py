@@ -1,4 +1,4 @@
-"""The declaration of an operation of REST and WebSocket API, and the public operations: clock, rules, book, trades."""
+"""Declares operations of REST and WebSocket API; and the public ones: clock, rules, book, trades."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ _DEEPEST_WEIGHT = 250
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of an operation; *account* is the number of the caller's account, 0 for public operations."""
+    """One call of an operation; *account* is 0 for public operations."""
 
     exchange: Exchange
     parameters: RequestParameters
@@ -46,8 +46,8 @@ class Operation:
     """One REST endpoint, and the equivalent method of the WebSocket API.
 
     Attributes:
-        names: Names of the parameters, except the signature's; one with ``!`` is required, and read before it runs,
-            with all before it.
+        names: Parameters except the signature's; one with ``!`` is required, and read before it runs, with all before
+            it.
         keyed: Whether a key without a signature is required.
     """
 

@@ -1,4 +1,4 @@
-"""The exchange's time: a clock at a multiple of wall time, and a scheduler that advances the exchange in slices."""
+"""The exchange's time: a clock at a multiple of wall time, and a scheduler that advances in slices."""
 
 import asyncio
 import time
@@ -14,10 +14,8 @@ _REGAINED = 0.1  # of the wall time that passes: so much faster runs a late cloc
 
 
 class WireClock:
-    """The exchange's clock, which starts at *start_us*; *seconds* is a monotonic wall clock, in s.
-
-    Attributes:
-        speed: Exchange seconds per second of wall time; at 0 only `set` advances the clock.
+    """The exchange's clock, from *start_us* on; *seconds* is a monotonic wall clock. At *speed* 0 only `set` advances
+    it.
     """
 
     def __init__(self, start_us: int, speed: float, seconds: Callable[[], float] = time.monotonic) -> None:
@@ -41,7 +39,7 @@ class WireClock:
         self._regained_s = self._seconds()
 
     def regain(self) -> None:
-        """At speed 1, wall time: clients' own stamps must fit again, as with NTP."""
+        """Catch up with wall time at speed 1, as with NTP, so that clients' own stamps fit again."""
         if self.speed != 1 or not self.slipped_s:
             return
         now_s = self._seconds()
@@ -66,7 +64,7 @@ class Scheduler:
             self._advance(self.done_us)
 
     def step(self) -> None:
-        """For at most one slice; later steps continue."""
+        """Advance for at most one slice; later steps continue."""
         clock, ends_s = self.clock, time.monotonic() + SLICE_S
         late_us = clock.now_us() - self.done_us - int(_MOST_LATE_S * clock.speed * US_PER_S)
         if late_us > 0:

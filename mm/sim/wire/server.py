@@ -1,4 +1,4 @@
-"""The server: one port for HTTP, market streams and WebSocket API, and all of its connections."""
+"""The server: one port for HTTP, market streams and WebSocket API, and its connections."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""Several symbols on one server: their market streams, and the session of a client at all of them."""
+"""Several symbols on one server: their streams, and a client's session at all of them."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -39,8 +39,9 @@ class Feeds(list[StreamSource]):
 
 
 class SymbolSessions:
-    """The session of one client at several symbols: each request goes to the session of its symbol. A request without a
-    symbol (logon, subscriptions, the account) goes to all, and the first answers.
+    """A client's session at several symbols: each request goes to the session of its symbol.
+
+    One without a symbol (logon, subscriptions, the account) goes to all, and the first answers.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ _GONE = (
 
 
 class SpotMarket:
-    """Binance Spot, as its documentation of 2026 says."""
+    """Binance Spot, as documented in 2026."""
 
     name: ClassVar[str] = "spot"
     operations: ClassVar[tuple[Operation, ...]] = OPERATIONS

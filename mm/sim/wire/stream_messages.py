@@ -1,6 +1,6 @@
-"""Events of the market streams in the exchange's format: same order of fields, decimals as exact text, no floats.
+"""Events of the market streams in the exchange's format: same order of fields, decimals as exact text.
 
-JSON texts are formatted directly, since each is created once and sent to many connections.
+JSON is formatted directly, since each text is created once and sent to many connections.
 """
 
 import json
@@ -28,11 +28,7 @@ EMPTY: Level = ("0.00000000", "0.00000000")
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """One event that is sent to connections.
-
-    Attributes:
-        kind: ``depth partial trade aggTrade bookTicker``, or ``other``.
-    """
+    """One event; *kind* is ``depth partial trade aggTrade bookTicker``, or ``other``."""
 
     stream: str
     kind: str
@@ -58,7 +54,7 @@ class Message:
 
 
 class Batch(NamedTuple):
-    """Content of a depth event: update ids *first_id* to *last_id*, and changed levels as text by price in ticks."""
+    """A depth event: update ids *first_id* to *last_id*, and changed levels as text by price in ticks."""
 
     first_id: int
     last_id: int

@@ -1,4 +1,4 @@
-"""Stream names and addresses of a market, and handling of the requests on a stream connection; no socket."""
+"""Stream names and addresses of a market, and the requests on a stream connection; no socket."""
 
 import json
 import re
@@ -33,7 +33,7 @@ _LONGEST_ID = 36
 
 
 class BadTimeUnit(UsageError):
-    """A time unit that the exchange does not have."""
+    """The exchange does not have this time unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,9 @@ class StreamDialect:
     """The stream names and addresses of a market.
 
     Attributes:
-        served: Names of the simulated streams: ``symbol``, and ``kind``, or of depth ``levels`` and ``speed``.
+        served: Names of simulated streams: ``symbol``, and ``kind``, or for depth ``levels`` and ``speed``.
         speeds: Suffix of a depth stream by the time between two events, ms; the empty one is the default.
-        summaries: Patterns of streams with a pace of their own: kind (empty: the name that the pattern matched) and
-            pace, ms.
+        summaries: Pattern, kind (empty: the matched name) and pace, ms, of streams with a pace of their own.
     """
 
     served: re.Pattern[str]
@@ -87,7 +86,7 @@ class StreamDialect:
     summaries: tuple[tuple[re.Pattern[str], str, int], ...] = ()
 
     def read(self, name: str, route: str = "") -> StreamName | None:
-        """Silent if *route* has no such kind; None if the exchange has none."""
+        """Return a silent stream if *route* has no such kind, None if the exchange has none."""
         stream = self._read(name)
         if stream and route and stream.kind not in self.routes[route]:
             return StreamName(name, "", "silent")
@@ -113,7 +112,7 @@ class StreamDialect:
         return StreamName(name, groups["symbol"], "partial" if levels else "depth", interval_ms, levels)
 
     def open(self, path: str, query: str) -> Opening | None:
-        """Raw *path* and *query*; None for an unknown path. Raises BadTimeUnit."""
+        """Parse raw *path* and *query*; None for an unknown path. Raises BadTimeUnit."""
         given, target = parse_qs(query), f"{path}?{query}" if query else path
         head, slash, rest = unquote(path).removesuffix("/")[1:].partition("/")
         route = head if head in self.routes else ""
@@ -149,7 +148,6 @@ def read_stream(name: str) -> StreamName | None:
 
 
 def read_opening(path: str, query: str) -> Opening | None:
-    """As `StreamDialect.open`, on Spot."""
     return SPOT_STREAMS.open(path, query)
 
 
@@ -161,7 +159,7 @@ def is_micro(given: dict[str, list[str]]) -> bool:
 
 
 class RefusedMessage(MMError):
-    """A client's message that the exchange refuses."""
+    """The exchange refuses a client's message."""
 
     def __init__(self, code: int, msg: str) -> None:
         super().__init__(msg)
@@ -177,7 +175,7 @@ class Reply:
 
 
 class StreamControl:
-    """Subscriptions and properties of one connection, with at most *most* streams of a *route* of a market."""
+    """Subscriptions and properties of one connection, with at most *most* streams of a *route*."""
 
     def __init__(self, *, combined: bool, most: int, dialect: StreamDialect = SPOT_STREAMS, route: str = "") -> None:
         self.combined = combined
@@ -186,7 +184,7 @@ class StreamControl:
         self._most = most
 
     def begin(self, streams: Sequence[StreamName]) -> Reply | None:
-        """Subscribe to the *streams* of the connection's address; return an error to send."""
+        """Subscribe to the streams of the connection's address; return an error to send."""
         if len(streams) > self._most:
             return Reply(_error(_TOO_MANY, "Too many subscriptions"), closes="Invalid request")
         self.streams = {stream.name: stream for stream in streams}

@@ -1,4 +1,4 @@
-"""Streams that sum up: klines, tickers of a day or a window, mean prices, best prices of all symbols."""
+"""Streams that sum up: klines, tickers of a day or a window, mean prices, all symbols' best prices."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -55,7 +55,7 @@ def deliver(name: str, subscribers: "tuple[StreamConnection, ...]", make: Callab
 
 
 class Arrays:
-    """Events of all symbols at one instant, which are sent as one array."""
+    """Events of all symbols at one instant, sent as one array."""
 
     def __init__(self) -> None:
         self.symbols = 0
@@ -85,8 +85,6 @@ class Arrays:
 
 
 class Summaries:
-    """The streams of one symbol that sum up."""
-
     def __init__(
         self, exchange: Exchange, texts: Mapping[bool, GridTexts], arrays: Arrays, array_pace_ms: int, *, full: bool
     ) -> None:

@@ -28,27 +28,25 @@ _HIGHEST_FEE_E8 = E8 // 10
 
 
 class BadControl(MMError):
-    """A control call of a market that cannot be executed."""
+    """A control call of a market cannot be executed."""
 
 
 class StreamSource(Protocol):
-    """The source of some streams."""
-
     now_us: int
 
     def advance(self, us: int) -> None: ...
 
     def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
-        """Only if *stream* is one of these."""
+        """Ignore a stream that it lacks."""
 
     def unsubscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None: ...
 
     def end_users(self, subscriber: "StreamConnection") -> None:
-        """Each with its last event."""
+        """Send each its last event."""
 
 
 class WireMarket(Protocol):
-    """One market; all symbols of a server have the same market."""
+    """One market; all symbols of a server have the same."""
 
     name: ClassVar[str]
     operations: ClassVar[tuple[Operation, ...]]
@@ -91,7 +89,7 @@ class WireMarket(Protocol):
 
 
 def only_text(content: Mapping[str, Any], name: str) -> str | None:
-    """The text of a control call's only member; BadControl if its body is anything else."""
+    """Return the text of a control call's only member; BadControl for any other body."""
     if content.keys() != {name} or not isinstance(content[name], str | None):
         raise BadControl(f'the body must be {{"{name}": "…"}}, a text')
     text: str | None = content[name]

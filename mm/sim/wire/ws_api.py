@@ -1,4 +1,4 @@
-"""The WebSocket API: sessions with the operations of REST, and user data streams."""
+"""The WebSocket API: sessions with REST's operations, and user data streams."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ class _Subscription:
 
 
 class Subscriptions:
-    """Wraps events in the exchange's format and sends them; during a request they are held until its response."""
+    """Wraps and sends events in the exchange's format; during a request they wait for its response."""
 
     def __init__(self, exchange: Exchange, texts: Any, send: Send) -> None:
         self._exchange = exchange
@@ -53,7 +53,7 @@ class Subscriptions:
         return list(self._active)
 
     def add(self, account: int, *, of_session: bool) -> Json:
-        """Return the response with the subscription id; raises ApiError if the account is already subscribed."""
+        """Return the response with the subscription id; ApiError if the account is already subscribed."""
         if any(subscription.account == account for subscription in self._active.values()):
             raise ApiError(-2035, "User Data Stream subscription already active.")
         number, self._next_id = self._next_id, self._next_id + 1
@@ -192,7 +192,7 @@ class ApiSession:
         return operation
 
     def _authenticate(self, operation: Operation, parameters: RequestParameters) -> ApiKey:
-        """The key that made the request's signature, else the key of the session's logon."""
+        """Return the key of the request's signature, else of the session's logon."""
         clocks = self._api.shown()
         if not parameters["apiKey"]:
             if self.key is None or operation.method in (_LOGON, SUBSCRIBE_SIGNED):

@@ -5,8 +5,7 @@
 - TRAILING_STOP_MARKET: a buy, once the price has been at or below its activation price, waits for a rise by the
   callback rate above the lowest price since it was placed; a sell the other way round.
 
-The price is the last trade's (CONTRACT_PRICE) or the mark price of each second (MARK_PRICE). Margin is checked when
-the order is sent, not before.
+The price is the last trade's (CONTRACT_PRICE) or the mark price of each second (MARK_PRICE).
 """
 
 from dataclasses import dataclass, field, replace
@@ -29,8 +28,6 @@ _GONE = "There is no position to close."
 
 @dataclass(slots=True, kw_only=True)
 class Conditional:
-    """One conditional order; prices in 1e-8 of the quote asset."""
-
     type: str
     order: NewOrder
     client_id: str = ""
@@ -56,7 +53,7 @@ class Conditional:
         return self.order.side
 
     def reached(self, price_e8: int) -> bool:
-        """Take the next price; whether the order waits for it."""
+        """Take the next price; return whether it is the one that the order waits for."""
         side = self.side
         if self.type != TRAILING:
             rises = side if self.type.startswith("STOP") else -side
@@ -89,7 +86,7 @@ class Conditionals:
         return [one for one in self._waiting.values() if one.account == number]
 
     def find(self, number: int, algo_id: int | None, client_id: str) -> Conditional | None:
-        """By id, else the newest with a client id."""
+        """Find it by id, else the newest with the client id."""
         if algo_id is not None:
             found = self.all.get(algo_id)
             return found if found and found.account == number else None

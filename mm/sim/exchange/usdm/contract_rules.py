@@ -1,4 +1,4 @@
-"""The rules for orders of a contract: filters with their own error codes, order types, fees."""
+"""The rules for a contract's orders: filters with their own error codes, order types, fees."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ class ContractRules(SymbolRules):
 
     Attributes:
         market_bound_e8: How far from the mark price a MARKET order may trade, in 1e-8 of it.
-        most_position_e8: Largest notional of a position at any leverage; 0: the brackets alone say it.
+        most_position_e8: Largest notional of a position at any leverage; 0: by the brackets alone.
         trigger_protect_e8: Largest gap of mark and contract price at which a protected order is sent, in 1e-8.
     """
 

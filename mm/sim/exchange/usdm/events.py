@@ -1,4 +1,4 @@
-"""What a user of contracts is told beside executions: changes of wallet, positions and settings, and margin calls."""
+"""What a user of contracts is told beside executions."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,6 @@ from mm.margin.wallet import PositionState
 
 @dataclass(frozen=True, slots=True)
 class AccountChange:
-    """A change of an account; amounts in 1e-8 of the quote asset."""
-
     us: int
     reason: str
     wallet_e8: int

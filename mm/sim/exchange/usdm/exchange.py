@@ -46,11 +46,7 @@ _INTEREST_US, _INTEREST_KEPT = 300 * US_PER_S, 30 * 288
 
 @dataclass(kw_only=True)
 class UsdmTerms:
-    """What a scenario says of all contracts.
-
-    Attributes:
-        interval_us: Time between two payments, µs; they are at its multiples since midnight UTC.
-    """
+    """Terms of all contracts; funding is paid at multiples of *interval_us* since midnight UTC."""
 
     rate_e8: int = 10_000
     interval_us: int = 8 * 3_600 * US_PER_S
@@ -59,7 +55,7 @@ class UsdmTerms:
 
 
 class Modification(NamedTuple):
-    """What an order is to be: its side as it is, price in ticks (0 if a level gives it), and quantity in all, lots."""
+    """What an order is to become: side, unchanged; price in ticks (0 if a level gives it); total quantity in lots."""
 
     side: int
     ticks: int
@@ -68,7 +64,7 @@ class Modification(NamedTuple):
 
 
 class RuleState(NamedTuple):
-    """One quantitative rule as it stands for an account: its value, what breaks it, and until when it locks, µs."""
+    """An account's state under one quantitative rule; *until_us* is the end of a lock."""
 
     value: float
     trigger: float
@@ -82,7 +78,7 @@ class FundingPayment(NamedTuple):
 
 
 class MarkTold(NamedTuple):
-    """The mark price of a second: the rate of the next payment, and its time."""
+    """The mark price of a second; *rate_e8* and *next_us* are of the next payment."""
 
     us: int
     mark_e8: int
@@ -91,7 +87,7 @@ class MarkTold(NamedTuple):
 
 
 class Interest(NamedTuple):
-    """The open interest at an instant, in 1e-8 of the base asset, and its worth at the mark price."""
+    """The open interest in 1e-8 of the base asset, and its worth at the mark price."""
 
     us: int
     amount_e8: int
@@ -103,11 +99,7 @@ def _open_order(order: UserOrder) -> OpenOrder:
 
 
 class UsdmExchange(Exchange):
-    """One contract; the accounts may trade others with the same wallet.
-
-    Attributes:
-        interest: The open interest every five minutes of the latest days.
-    """
+    """One contract; the accounts may trade others with the same wallet. *interest* has one entry every five minutes."""
 
     settles = UsdmSettlement
     settlement: UsdmSettlement
@@ -173,7 +165,7 @@ class UsdmExchange(Exchange):
     # time
 
     def advance(self, us: int) -> None:
-        """With what is due on the way; a past time has no effect."""
+        """Advance with all that is due on the way; a past time has no effect."""
         while (due_us := min([self._second_us, self._next_look_us(), *self._countdowns.values()])) <= us:
             super().advance(due_us)
             self.conditionals.run()
@@ -194,7 +186,7 @@ class UsdmExchange(Exchange):
                 self._drain()
 
     def _next_look_us(self) -> int:
-        """With the millisecond of a trade, if a conditional order waits for trades."""
+        """Also the millisecond of a trade, if a conditional order waits for trades."""
         if not self.conditionals.hears_trades:
             return self._good_till[0][0] if self._good_till else self._second_us
         return self.now_us - self.now_us % US_PER_MS + US_PER_MS
@@ -216,7 +208,7 @@ class UsdmExchange(Exchange):
         return MarkTold(us, self.mark.e8, self.terms.rate_e8, self.next_payment_us(us))
 
     def set_mark(self, price_e8: int | None) -> None:
-        """From the next whole second on; None lets it follow the book."""
+        """Set it from the next whole second on; None lets it follow the book."""
         if price_e8 is not None and price_e8 <= 0:
             raise UsageError("mark: the price must be above 0")
         self._fixed_e8 = price_e8
@@ -243,7 +235,7 @@ class UsdmExchange(Exchange):
             listener(told)
 
     def _pay_funding(self, us: int) -> None:
-        """Quantity times mark price times rate, rounded half to even; the market is the other side."""
+        """Pay quantity times mark price times rate, rounded half to even; the market is the other side."""
         self.payments.append(FundingPayment(us, self.terms.rate_e8, self.mark.e8))
         del self.payments[:-_PAID_KEPT]
         for number, account in self.accounts.items():
@@ -286,7 +278,6 @@ class UsdmExchange(Exchange):
         return order
 
     def send(self, number: int, new: NewOrder) -> UserOrder:
-        """Place an order, whatever its account has sent before."""
         new = self._reducing(number, self._matched(new))
         self.check(number, new)
         return self._place(number, new)
@@ -314,7 +305,7 @@ class UsdmExchange(Exchange):
         return self.conditionals.place(us, number, new)
 
     def modify(self, us: int, number: int, request: CancelRequest, new: Modification) -> UserOrder:
-        """A LIMIT order keeps its id and goes to the end of its queue."""
+        """Move a LIMIT order to the end of its queue, with the same id."""
         self.advance(us)
         order, ids_match = self.users.find(number, request.order_id, request.client_id)
         if not order or not ids_match or not order.is_open:
@@ -479,7 +470,7 @@ class UsdmExchange(Exchange):
         self.settlement.publish_change(us, number, "MARGIN_TYPE_CHANGE")
 
     def add_margin(self, us: int, number: int, amount_e8: int) -> None:
-        """A negative amount takes from what is beyond the initial margin."""
+        """A negative amount takes from what exceeds the initial margin."""
         self.advance(us)
         contract, wallet = self.account(number).contract, self.account(number).wallet
         if not contract.isolated:
@@ -522,7 +513,7 @@ class UsdmExchange(Exchange):
         wallet.multi_assets = multi
 
     def settle(self) -> None:
-        """All orders end, and all positions close at the mark price, on the nearest tick."""
+        """End all orders, and close all positions at the mark price, on the nearest tick."""
         self.rules = self.rules.of_status("SETTLING")
         for number in self.accounts:
             self.conditionals.expire(number)

@@ -1,10 +1,4 @@
-"""Margin calls, liquidations, the insurance fund and auto-deleveraging of a contract.
-
-A position whose margin is used up is closed at the price at which it would have nothing left: by an order on the book,
-and for what the book does not take by the insurance fund, which passes it to the simulated market at the mark price. If
-the fund cannot pay the loss, users with the opposite position close theirs at the same price, the most profitable
-first; the rest goes to the market.
-"""
+"""Margin calls, liquidations, the insurance fund and auto-deleveraging of a contract, as docs/exchange.md says."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -27,8 +21,6 @@ FIRST_FUND_E8 = 1_000_000 * E8
 
 
 class FundRow(NamedTuple):
-    """One change of the insurance fund, in 1e-8 of the quote asset, and why."""
-
     us: int
     symbol: str
     amount_e8: int

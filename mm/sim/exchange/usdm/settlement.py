@@ -1,4 +1,4 @@
-"""Settles the log of the matching core for contracts: positions, realised profits, fees, and the market's side."""
+"""Settles the core's log for contracts: positions, realised profits, fees, and the market's side."""
 
 from typing import Any
 

@@ -12,13 +12,13 @@ ORDER_LIMITS = (RateLimit("ORDERS", "SECOND", 10, 300), RateLimit("ORDERS", "MIN
 
 @dataclass(slots=True)
 class FuturesAccount(UserAccount):
-    """One user of USD-M; *wallet* is for all contracts, *contract* is the position in the exchange's own contract."""
+    """One user of USD-M; *wallet* is for all contracts, *contract* is the position in the exchange's own."""
 
     wallet: Wallet = field(default_factory=lambda: Wallet(0))
     contract: Contract = field(init=False)
 
     def beside(self, instrument: Instrument) -> "FuturesAccount":  # noqa: ARG002 - the funds are the same
-        """A further contract has the same wallet and order counts."""
+        """Return the account at a further contract: the same wallet and order counts."""
         account = replace(self, count=self.count, updates=self.updates)
         account.others = self.others
         return account

@@ -118,7 +118,7 @@ def halt(fault: Fault, request: Request, response: Response, context: FaultConte
 
 
 def renumbered(message: Message, truth: MarketTruth) -> Message:
-    """With client-facing update ids; a message that spans a reset begins with the first new id."""
+    """Use client-facing update ids; a message that spans a reset begins with the first new id."""
     if message.kind not in _LAST_ID:
         return message
     last_id, least_id = truth.named(message.last_id)
@@ -133,14 +133,13 @@ def renumbered(message: Message, truth: MarketTruth) -> Message:
 
 
 def renumbered_answer(request: Request, response: Response, truth: MarketTruth) -> Response:
-    """A snapshot gets a client-facing update id."""
     if not request.path.endswith("/depth"):
         return response
     return _edited(response, lambda content: content | {"lastUpdateId": truth.named(content["lastUpdateId"])[0]})
 
 
 class ClockOffsets:
-    """How far the exchange's clock is off, since when: what was stamped before keeps its stamp."""
+    """How far the exchange's clock is off, since when: earlier stamps stay."""
 
     def __init__(self) -> None:
         self._since: list[tuple[int, int]] = []  # instant in µs, and ms added from it on
@@ -152,7 +151,7 @@ class ClockOffsets:
         self._since.append((us, offset_ms))
 
     def stamp(self, value: int) -> int:
-        """What the clock showed at an instant; both are in ms, or both in µs."""
+        """Return what the clock showed at an instant; both are in ms, or both in µs."""
         unit_us = 1 if value >= MS_BELOW else US_PER_MS
         offset_ms = sum(ms for since_us, ms in self._since if value * unit_us + unit_us > since_us)
         return value + offset_ms * US_PER_MS // unit_us
@@ -177,7 +176,7 @@ class ClockOffsets:
 
 
 def _edited(response: Response, edit: Callable[[Any], Any], *, also_errors: bool = False) -> Response:
-    """Unchanged if the JSON is damaged or the status is not 200."""
+    """Leave it unchanged if the JSON is damaged or the status is not 200."""
     if response.status != _OK and not also_errors:
         return response
     try:
@@ -188,7 +187,7 @@ def _edited(response: Response, edit: Callable[[Any], Any], *, also_errors: bool
 
 
 def _answer(answer: Any, *, effect: Any = None, **own: Knob) -> FaultKind:
-    """For the next ``n`` requests of a path, 0 for all further requests."""
+    """For the next ``n`` requests of a path, 0 for all further ones."""
 
     def has_path(fault: Fault, request: Request) -> bool:
         verb, _, path = str(fault["path"]).rpartition(" ")

@@ -24,7 +24,7 @@ _Marked = tuple[Out, tuple[str, ...]]
 
 
 class SentFrame(NamedTuple):
-    """A frame as sent: the message kind (empty if it is no message), ids, and the faults that changed it."""
+    """A frame as sent; *kind* is empty if it is no message, *faults* changed it."""
 
     kind: str
     first_id: int
@@ -77,7 +77,7 @@ class Channel:
         return earlier + self._note(passed, now_us)
 
     def due(self, now_us: int) -> list[Out]:
-        """Also removes faults that have ended."""
+        """Also remove faults that have ended."""
         context, gone = self.context(now_us), list[_Marked]()
         for place, active in enumerate(self.active):
             if active.fault.kind.due:
@@ -160,7 +160,7 @@ class FaultScope:
         return self._open[connection.id].outgoing(message, self.now_us, marks)
 
     def newest_context(self) -> FaultContext:
-        """Of the newest connection with depth messages, else of the newest."""
+        """The context of the newest connection with depth messages, else of the newest."""
         channels = list(self._open.values())
         with_depth = [channel for channel in channels if channel.sent.depth_ids[1]] or channels
         return with_depth[-1].context(self.now_us) if with_depth else self._context

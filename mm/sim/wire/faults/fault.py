@@ -40,7 +40,7 @@ Out = Message | bytes
 
 
 class BadScript(UsageError):
-    """A line of a fault script that is not a valid rule."""
+    """A line of a fault script is not a valid rule."""
 
 
 class Damaged(Message):
@@ -94,10 +94,10 @@ class FaultKind:
     """One kind of fault: its parameters, and the functions that apply it.
 
     Attributes:
-        due_us: For messages: return the next time at which the fault ends or sends a message, µs; None for never.
-        reads: For messages: whether it requires the parsed event; then damaged messages pass unchanged.
+        due_us: For messages: the next time at which the fault ends or sends a message, µs; None for never.
+        reads: For messages: it needs the parsed event, so damaged messages pass unchanged.
         of: For messages and connections: their kind, unless the fault has a parameter ``of``.
-        end_us: For connections: return the time of `end`, given the open time and the current time; None for never.
+        end_us: For connections: the time of `end`, given the open time and the current time; None for never.
         openings: Number of later connections; None for no limit. For connections, a parameter ``n`` overrides it.
     """
 
@@ -193,11 +193,7 @@ class FaultContext:
 
 @dataclass(slots=True)
 class ActiveFault:
-    """State of a fault: of messages on one connection, or of requests and their responses.
-
-    Attributes:
-        begun_us: When the fault began, also on connections that were opened later, µs.
-    """
+    """A fault's state, on one connection or for requests and responses; *begun_us* also holds on later connections."""
 
     fault: Fault
     left: int | None
@@ -227,7 +223,7 @@ class ActiveFault:
         return self.until_us is not None and now_us >= self.until_us
 
     def release(self, held_us: int) -> list[Out]:
-        """Remove and return, in order, the messages that are held since *held_us* or longer."""
+        """Remove and return, in order, the messages held since *held_us* or longer."""
         count = sum(1 for since_us, _ in self.held if since_us <= held_us)
         released: list[Out] = [message for _, message in self.held[:count]]
         del self.held[:count]

@@ -1,4 +1,4 @@
-"""The fault injector: applies a script's rules at their triggers, and changes messages and responses."""
+"""Applies a script's rules at their triggers, and changes messages and responses."""
 
 import heapq
 import math
@@ -79,7 +79,7 @@ class FaultInjector:
         heapq.heappush(self._timers, (us, self._timer_count, action))
 
     def parts(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-        """Parts of complete commands; due rules are applied between them."""
+        """Split *rows* between complete commands where due rules apply."""
         begin = opening = 0
         for place, row in enumerate(rows):
             us, kind, *_, trade_id, update_id = row
@@ -98,7 +98,7 @@ class FaultInjector:
         yield rows[begin:]
 
     def handshake(self) -> Response | None:
-        """A connection attempt's refusal."""
+        """Return the refusal of a connection attempt."""
         self._attempts += 1
         self._reach(connect=self._attempts)
         self._run_due()
@@ -172,7 +172,7 @@ class FaultInjector:
         return response
 
     def steps(self, us: int) -> Iterator[int]:
-        """Times up to *us* at which rules, faults or timers are due, and *us*."""
+        """Yield the times up to *us* at which rules, faults or timers are due, and *us*."""
         while True:
             times = [rule.trigger.number for rule in self.waiting if rule.trigger.kind == "time"]
             due_us = [self._start_us + math.ceil(number * US_PER_S) for number in times]

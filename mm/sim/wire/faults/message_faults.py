@@ -1,7 +1,7 @@
 """Faults of messages: delivery, timing and content.
 
-Each function returns the replacement of a message, or None if the fault does not apply to it and remains pending for
-the next message. Faults do not change the true data, and the log of sent messages contains the name of the fault.
+Each function returns the replacement of a message, or None if the fault does not apply to it and waits for the next.
+Faults do not change the true data, and the log of sent messages names the fault.
 """
 
 from collections.abc import Mapping
@@ -83,7 +83,7 @@ def lag(message: Message, active: ActiveFault, context: FaultContext) -> list[Ou
 
 
 def lagged(active: ActiveFault, context: FaultContext) -> list[Out]:
-    """Held messages whose delay has passed; all if the fault has ended."""
+    """Release messages whose delay has passed; all if the fault has ended."""
     delay_us = 0 if active.late(context.now_us) else micros(active.fault["delay_s"]) or 0
     return active.release(context.now_us - delay_us)
 

@@ -1,7 +1,6 @@
 """Faults of users' requests: executed or not, with a wrong, late or missing response.
 
-Each function gets an authenticated request before its execution, and returns the effect; None leaves the fault pending
-for the next one.
+Each function gets an authenticated request before its execution and returns the effect; None leaves the fault pending.
 """
 
 import math
@@ -95,7 +94,7 @@ def fill_on_cancel(fault: Fault, arrival: UserRequest, effect: RequestEffect) ->
 
 
 def status_of_request(fault: Fault, arrival: UserRequest, effect: RequestEffect) -> RequestEffect | None:
-    """Whether `status` lets the request be executed, and for the WebSocket API the response."""
+    """Return whether `status` lets the request be executed, and for the WebSocket API the response."""
     if not fault["path"] or not arrival.is_of(fault["path"]):
         return None
     code, done = fault["code"], effect.done and fault["code"] >= _INTERNAL and not fault["undone"]

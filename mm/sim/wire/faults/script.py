@@ -1,16 +1,4 @@
-"""A script of faults: one rule per line, ``at WHEN [on TARGET] do FAULT [key=value …]``.
-
-::
-
-    # the recorder must find this gap, and only this one
-    at id 1200 do drop n=3
-    at trade 50 on newest do duplicate of=trade
-    at time 12.5 do mute for_s=4
-    at connect 3 do close code=1001
-    at request 2 of /api/v3/depth do status code=429 retry_after=3
-
-The effects depend only on `WHEN` and the script's seed. A rule whose `WHEN` has already passed applies immediately.
-"""
+"""A script of faults: one rule per line, ``at WHEN [on TARGET] do FAULT [key=value …]``, as docs/faults.md says."""
 
 import math
 import shlex
@@ -29,13 +17,6 @@ _API = "/api/v3/"
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """Trigger of a rule.
-
-    Attributes:
-        kind: ``id`` (the exchange's update id), ``trade`` (its trade id), ``time`` (seconds since its start),
-            ``connect`` (a WebSocket connection attempt), ``request`` (a request of a path).
-    """
-
     kind: str
     number: float
     path: str = _API
@@ -53,13 +34,6 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One line of a script.
-
-    Attributes:
-        target: Affected connections: ``all`` open ones, the ``newest``, one at ``random``, or one by number. Default at
-            a ``connect``: that connection, unless the fault affects all later ones.
-    """
-
     trigger: Trigger
     fault: Fault
     target: str | int | None = None
@@ -76,7 +50,7 @@ class Rule:
 
 
 def read_script(text: str, source: str = "script") -> list[Rule]:
-    """``#`` starts a comment; BadScript has the first invalid line and the valid alternatives."""
+    """Raises BadScript with the first invalid line and the valid alternatives; ``#`` starts a comment."""
     rules = []
     for number, line in enumerate(text.splitlines(), 1):
         try:

@@ -1,4 +1,4 @@
-"""The table of all faults by name, and the faults of connections and of the exchange as a whole."""
+"""The table of all faults by name, and the faults of connections and of the whole exchange."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""JSON formats of positions, wallets, funding and liquidations of a contract, and of the events about them."""
+"""JSON formats of a contract's positions, wallets, funding and liquidations, and of their events."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""Histories that are asked for and downloaded later: incomes, orders, trades of a user."""
+"""Histories that are requested and downloaded later: a user's incomes, orders, trades."""
 
 import csv
 import io

@@ -29,9 +29,7 @@ _SLOW_MARKS_US = 3 * US_PER_S
 
 
 class MarkFeed:
-    """The streams of mark prices, forced orders and states of a contract, and its part in the streams of all
-    contracts.
-    """
+    """The streams of mark prices, forced orders and states of a contract, and its part in those of all contracts."""
 
     def __init__(self, exchange: UsdmExchange, arrays: Arrays) -> None:
         self.now_us = exchange.now_us
@@ -87,7 +85,7 @@ class _ListenKey:
 
 
 class UserStreams:
-    """The listen keys of all users, and the events that are sent by them, of all contracts of a server."""
+    """All users' listen keys, and the events that they send, for all contracts of a server."""
 
     def __init__(self) -> None:
         self.now_us = 0

@@ -64,7 +64,7 @@ _RULES = ("UFR", "IFER", "GCR", "DR")
 
 
 class UsdmMarket:
-    """Binance USD-M futures, as its documentation of 2026 says."""
+    """Binance USD-M futures, as documented in 2026."""
 
     name: ClassVar[str] = "usdm"
     operations: ClassVar[tuple[Operation, ...]] = (*MARKET_OPERATIONS, *USER_OPERATIONS)
@@ -120,7 +120,7 @@ class UsdmMarket:
         return []
 
     def aside(self, request: Request) -> Response | None:
-        """A download; nothing is retired."""
+        """Answer a download; nothing is retired."""
         if request.path != DOWNLOAD_PATH:
             return None
         contracts = [(exchange, UsdmTexts(exchange, micro=False)) for exchange in self._exchanges]

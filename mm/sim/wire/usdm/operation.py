@@ -19,7 +19,7 @@ V1, V2, V3, DATA = "/fapi/v1/", "/fapi/v2/", "/fapi/v3/", "/futures/data/"
 
 @dataclass(frozen=True, slots=True)
 class UsdmCall(Call):
-    """One call of an operation, with the listen keys and the contracts of the server."""
+    """A call with the listen keys and the contracts of the server."""
 
     exchange: UsdmExchange
     texts: UsdmTexts  # type: ignore[assignment]  # formats another market
@@ -38,7 +38,7 @@ class UsdmCall(Call):
         return replace(self, exchange=exchange, parameters=parameters, texts=UsdmTexts(exchange, self.texts.micro))
 
     def everywhere(self) -> "list[UsdmCall]":
-        """This call for each contract, or only for the one that the request names."""
+        """This call for each contract, or only for the named one."""
         if self["symbol"]:
             return [self]
         micro = self.texts.micro

@@ -1,4 +1,4 @@
-"""JSON formats of trades and orders of a contract, and of the events about them."""
+"""JSON formats of a contract's trades and orders, and of their events."""
 
 from mm.instrument import decimal_text, short_text
 from mm.sim.exchange import orders

@@ -1,4 +1,4 @@
-"""Parameters of USD-M that Spot lacks or reads otherwise, and the orders that they describe."""
+"""Parameters that USD-M adds or reads otherwise, and the orders that they describe."""
 
 import json
 from collections.abc import Mapping
@@ -77,7 +77,7 @@ DEPTH_LIMIT = Parameter(_depth, 500)
 
 
 def read_new_order(parameters: RequestParameters, rules: ContractRules, now_us: int, *, hedged: bool) -> NewOrder:
-    """Raises ApiError; *hedged* accounts keep long and short apart, which orders here cannot."""
+    """Raise ApiError for *hedged* accounts too: they keep long and short apart, which orders here cannot."""
     parameters.must("symbol")
     side, order_type = parameters.must("side"), _read_type(parameters)
     _check_position_side(parameters, hedged=hedged)
@@ -118,7 +118,6 @@ def _read_till(parameters: RequestParameters, now_us: int) -> int:
 
 
 def read_conditional(parameters: RequestParameters, rules: ContractRules, now_us: int, *, hedged: bool) -> Conditional:
-    """As `read_new_order`."""
     for name in ("algoType", "symbol"):
         parameters.must(name)
     side, order_type, closes = parameters.must("side"), parameters.must("type"), parameters["closePosition"]

@@ -16,7 +16,7 @@ _ASIDE = {ASIDE_FUND: "INSURANCE_FUND", ASIDE_ADL: "ADL"}
 
 
 class UsdmStreamTexts(Texts):
-    """Formats the events of one contract: a depth event names the last id before it (pu), most have two times."""
+    """Formats events of one contract: a depth event names the last id before it (pu), most have two times."""
 
     def trade(self, name: str, row: Row, *, micro: bool) -> Message:
         us, _, order_id, reason, _, side, ticks, lots, trade_id, _ = row
@@ -46,7 +46,7 @@ class UsdmStreamTexts(Texts):
         return Message(name, "bookTicker", update_id, update_id, text.encode())
 
     def depth(self, name: str, batch: Batch, us: int, *, micro: bool) -> Message:
-        """Each side best first; no id is of another symbol."""
+        """Each side best first; no id belongs to another symbol."""
         bids = ",".join([batch.bids[ticks] for ticks in sorted(batch.bids, reverse=True)])
         asks = ",".join([batch.asks[ticks] for ticks in sorted(batch.asks)])
         stamp = stamped(us, micro=micro)

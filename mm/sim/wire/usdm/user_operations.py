@@ -186,7 +186,7 @@ def _own_trades(call: UsdmCall) -> list[Json]:
 
 
 def _week(span: TimeSpan, now_us: int) -> TimeSpan:
-    """The part of a span that an answer covers: seven days from its start, else up to its end, or up to now."""
+    """The part of a span that an answer covers: seven days from its start, else up to its end, or now."""
     start_us, end_us = span
     if start_us is None:
         return TimeSpan((now_us if end_us is None else end_us) - _TRADES_SPAN_US, end_us)

@@ -24,7 +24,7 @@ def compare(console: Console, results: Results, runs: tuple[str, ...], out: str 
 
     Only the common time of all runs is compared. For two backtests on one page, with their knobs: mm runs compare.
 
-    Runs of one account are compared as a whole and by symbol; BASE/BTCUSDT is the part of a symbol.
+    Runs of one account are compared as a whole and by symbol; BASE/BTCUSDT is the run of a symbol, or its part.
 
     A RUN is a folder, a RUN_ID or the beginning of one. Example: mm compare 20260105T0800 20260105T0801
     """

@@ -50,7 +50,7 @@ def open_run(
         name: Its folder, its RUN_ID, or the beginning of its RUN_ID or digest.
         out_root: Folder of the runs, in which RUN_IDs are searched.
         kinds: The kinds that the caller can use; a RUN_ID is searched among them first.
-        symbol: Its symbol; a RUN_ID is searched among its runs first.
+        symbol: Its symbol, or one of its account; a RUN_ID is searched among its runs first.
 
     Raises:
         DataError: If there is no such run, or more than one.
@@ -62,7 +62,7 @@ def open_run(
     exact = [run for run in runs if run.manifest["run_id"] == name]
     begun = exact or [run for run in runs if _begins(run, name)]
     matches = [run for run in begun if run.kind in kinds] or begun
-    matches = [run for run in matches if run.symbol == symbol] or matches
+    matches = [run for run in matches if symbol in (run.symbol, *run.symbols)] or matches
     if len(matches) == 1:
         return matches[0]
     if matches:
@@ -72,16 +72,18 @@ def open_run(
 
 
 def open_part(name: str | Path, out_root: str | Path = "out", kinds: Collection[str] = ()) -> RunFolder:
-    """Open a run, or as ``RUN/SYMBOL`` a symbol's part in a run of one account.
+    """Open a run, or as ``RUN/SYMBOL`` the run of a symbol, or its part in a run of one account.
 
     Raises:
         DataError: If there is no such run, or more than one.
-        UsageError: If the account has no such symbol.
+        UsageError: If the run has no such symbol.
     """
     place, accounts = Path(name), tuple(ACCOUNTS.values())
     named = len(place.parts) > 1 and not (place / MANIFEST).is_file()
     if named and ((place.parent / MANIFEST).is_file() or (len(place.parts) == 2 and not place.parent.is_dir())):
-        return open_run(str(place.parent), out_root, accounts).part(place.name.upper())
+        symbol = place.name.upper()
+        run = open_run(str(place.parent), out_root, (*kinds, *accounts), symbol)
+        return run if run.symbol == symbol else run.part(symbol)
     return open_run(name, out_root, (*kinds, *accounts))
 
 

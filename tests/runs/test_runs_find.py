@@ -6,8 +6,8 @@ import pytest
 
 from begun_runs import begun, plan_of
 from mm.cli.config import named_fit
-from mm.errors import DataError, FitError
-from mm.runs.find import find_fit
+from mm.errors import DataError, FitError, UsageError
+from mm.runs.find import find_fit, open_part
 
 OUT = Path("out")
 
@@ -58,6 +58,20 @@ def test_run_id_or_its_beginning_names_its_fit():
         find_fit("quite_another", "BTCUSDT", OUT)
     assert find_fit("fit.json", "BTCUSDT", OUT) is None
     assert find_fit("some/where", "BTCUSDT", OUT) is None
+
+
+def test_symbol_tells_runs_of_one_run_id_apart():
+    """As several days and symbols of one command have it."""
+    folders = {symbol: make_fit("morning", symbol=symbol).parent for symbol in ("BTCUSDT", "ETHUSDT")}
+    with pytest.raises(DataError, match=r"^2 runs match 'morning'"):
+        open_part("morning", OUT)
+    for symbol, folder in folders.items():
+        assert open_part(f"morning/{symbol}", OUT).folder == folder
+    with pytest.raises(DataError, match=r"^2 runs match 'morning'"):
+        open_part("morning/XRPUSDT", OUT)
+    make_fit("evening")
+    with pytest.raises(UsageError, match=r"no part 'XRPUSDT' in it: it is of one symbol"):
+        open_part("evening/XRPUSDT", OUT)
 
 
 def test_resolved_knob_contains_the_file_of_the_fit():

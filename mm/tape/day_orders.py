@@ -1,15 +1,18 @@
 """A day's orders: the index of its order log, opened if kept, else made and kept."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder, days_of, existing
+from mm.dayfolder.manifest import read_manifest
 from mm.errors import BrokenFile, Mismatch
 from mm.instrument import Instrument, from_exchange_info, short_text
 from mm.tape.files import read_small
 from mm.tape.keep import KeptTape
-from mm.tape.order_index import NEEDED, OrderIndex, order_index
+from mm.tape.order_index import NEEDED, Columns, OrderIndex, order_index
 from mm.tape.recorded import exchange_entry
 
 if TYPE_CHECKING:
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DayOrders:
-    log: Path
+    day: DayFolder
     unit: tuple[int, int]
     wanted: tuple[int, int]
     folder: Path | None
@@ -30,7 +33,7 @@ class DayOrders:
         grid = tape.instrument
         own = instrument_of(day)
         unit = (own.tick_e8, own.lot_e8) if own else (grid.tick_e8, grid.lot_e8)
-        return cls(day.order_log, unit, (grid.tick_e8, grid.lot_e8), folder)
+        return cls(day, unit, (grid.tick_e8, grid.lot_e8), folder)
 
     def open(self) -> OrderIndex:
         (ticks, odd_ticks), (lots, odd_lots) = map(divmod, self.unit, self.wanted)
@@ -38,20 +41,21 @@ class DayOrders:
             raise Mismatch(
                 "{} is in ticks of {} and lots of {}, which are no multiples of the tape's, {} and {}; play the day "
                 "without {tick_size} and {qty_step}",
-                self.log,
+                self.day.order_log,
                 short_text(self.unit[0]),
                 short_text(self.unit[1]),
                 short_text(self.wanted[0]),
                 short_text(self.wanted[1]),
             )
-        index = KeptTape.of_log(self.folder, self.log).orders(self._made) if self.folder else self._made()
+        kept = KeptTape.of_log(self.folder, self.day.order_log) if self.folder else None
+        index = kept.orders(self._made) if kept else self._made()
         return index.in_units(ticks, lots)
 
     def _made(self) -> OrderIndex:
         try:
-            return index_of_log(self.log)
+            return index_of_log(self.day.order_log, _first_wrong_row(self.day))
         except ValueError as error:
-            raise BrokenFile(f"{self.log}: {error}; import or simulate the day again") from error
+            raise BrokenFile(f"{self.day.order_log}: {error}; import or simulate the day again") from error
 
 
 def kept_orders(tape: "Tape") -> tuple[Path, tuple[int, int]] | None:
@@ -81,12 +85,33 @@ def without_orders(day: DayFolder) -> str:
     )
 
 
-def index_of_log(path: Path) -> OrderIndex:
-    """Raises BrokenFile; ValueError as `order_index`."""
+def _first_wrong_row(day: DayFolder) -> int | None:
+    """Where the log contradicts itself or the depth of an unsealed day, counted from 1; a sealed one was checked."""
+    manifest = read_manifest(day)
+    if manifest is not None and manifest.sealed:
+        return None
+    return next((defect.row for defect in check_day(day).defects if defect.kind == "order_log"), None)
+
+
+def index_of_log(path: Path, wrong_row: int | None = None) -> OrderIndex:
+    """Of what happened before *wrong_row*, if any; raises BrokenFile, and ValueError as `order_index`."""
     from mm.dayfolder.order_log import OrderLog  # imported here: most runs read no log
 
     log = OrderLog.open(path)
-    return order_index(log.blocks([*NEEDED]), log.spans)
+    blocks = log.blocks([*NEEDED])
+    return order_index(blocks if wrong_row is None else _until(blocks, wrong_row), log.spans)
+
+
+def _until(blocks: Iterable[Columns], wrong_row: int) -> Iterator[Columns]:
+    """Whole instants, so that no change is cut from its level."""
+    for block in blocks:
+        us = block["us"]
+        if wrong_row <= len(us):
+            before = int(us.searchsorted(us[wrong_row - 1])) if wrong_row > 0 else 0
+            yield {name: column[:before] for name, column in block.items()}
+            return
+        wrong_row -= len(us)
+        yield block
 
 
 def instrument_of(day: DayFolder) -> Instrument | None:

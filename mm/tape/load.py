@@ -110,7 +110,7 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
     tape = tape.with_reader(read_again)
     if orders is None:
         return tape.with_orders(None, partial(without_orders, day))
-    return tape.with_orders(orders.open, log=orders.log)
+    return tape.with_orders(orders.open, log=day.order_log)
 
 
 def book_doubts(folder: DayFolder, *, just_sealed: bool = False) -> BookDoubts | None:

@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 
+import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 from audit_logs import open_log, path_of
 from mm.__main__ import main
 from mm.clock import iso
-from mm.dayfolder.layout import ROW_TRADE, DayFolder
+from mm.dayfolder.layout import ROW_CANCEL, ROW_LEVEL, ROW_REST, ROW_TRADE, DayFolder
 from mm.dayfolder.order_log import OrderLog, OrderLogWriter
 from mm.probes import lookahead
 from support import ROOT
@@ -116,6 +117,39 @@ def test_a_log_that_ends_early_has_no_market_after_its_end(desk, tmp_path):
     fills = pl.read_csv(next(run.glob("*fills*.csv*")))["recv_us"].to_list()
     assert fills
     assert max(fills) < ended + 1_000_000
+
+
+def test_a_log_that_contradicts_the_depth_is_played_up_to_there(desk, tmp_path):
+    """One order is twice as large as the depth shows, in a day that no manifest seals: the row is named."""
+    shutil.copytree(desk / "data", tmp_path / "data")
+    path = log_of(tmp_path, DAYS[0])
+    columns = {name: column.copy() for name, column in OrderLog.open(path).columns.items()}
+    rests = np.flatnonzero(columns["kind"] == ROW_REST)
+    wrong = int(rests[len(rests) // 2])
+    added = int(columns["lots"][wrong])
+    # Consistent in itself: the order's whole life has the lots, and so have the levels behind it.
+    of_order = columns["order_id"] == columns["order_id"][wrong]
+    same_level = (columns["side"] == columns["side"][wrong]) & (columns["ticks"] == columns["ticks"][wrong])
+    ends = np.flatnonzero(of_order & (columns["kind"] == ROW_CANCEL))
+    end = int(ends[0]) if len(ends) else len(of_order)
+    inside = np.arange(len(of_order)) > wrong
+    inside &= np.arange(len(of_order)) <= end
+    columns["lots"][inside & same_level & (columns["kind"] == ROW_LEVEL)] += added
+    columns["lots"][wrong] += added
+    if end < len(of_order):
+        columns["lots"][end] += added
+    path.unlink()
+    next(path.parent.glob("manifest_*.json")).unlink()
+    with OrderLogWriter(path) as log:
+        log.add_columns(columns)
+    summary = played(tmp_path, "--fill-model", "queue_orders", "--feed-latency", "none", "--run-id", "doubled")
+    assert any("order_log" in line and path.name in line for line in summary["warnings"])
+    (dark,) = [line for line in summary["excluded"] if "no order log" in line]
+    begun = int(columns["us"][wrong])
+    run = tmp_path / "out" / "backtest" / SYMBOL / "20260105_doubled"
+    fills = pl.read_csv(next(run.glob("*fills*.csv*")))["recv_us"].to_list()
+    assert fills
+    assert max(fills) < begun + 1_000_000
 
 
 PEEKING = """

@@ -168,11 +168,15 @@ def write_order_log(path: Path, rows: Iterable[Sequence[int]], steps: Steps | No
             log.add(np.array(part, np.int64))
 
 
+def is_fifo(executed: int, first: int) -> bool:
+    return first >= LEAST_CONSISTENT * executed
+
+
 def fifo_text(executed: int, first: int) -> str:
     if not executed:
         return ""
     share = f"{100 * first / executed:.2f} % of the executed lots were of the first order in its queue"
-    if first >= LEAST_CONSISTENT * executed:
+    if is_fifo(executed, first):
         return share
     return (
         f"only {share}: the market is no plain FIFO (pro rata, leading market makers), or fills carry another order's "

@@ -18,7 +18,7 @@ import numpy as np
 from mm.clock import midnight_us, next_day
 from mm.dayfolder._orders import OPS, OrderBook
 from mm.dayfolder.layout import ORDER_COLUMNS, ROW_LEVEL, ROW_REST, ROW_TRADE, DayFolder
-from mm.dayfolder.order_log import LEAST_CONSISTENT, OrderLog, OrderLogWriter, Steps, fifo_text
+from mm.dayfolder.order_log import OrderLog, OrderLogWriter, Steps, fifo_text, is_fifo
 from mm.market_data.stamps import FAR_US
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class OrderRecords:
 
     @property
     def _is_fifo(self) -> bool:
-        return self._book.executed_first >= LEAST_CONSISTENT * self._book.executed
+        return is_fifo(self._book.executed, self._book.executed_first)
 
     def _queues(self) -> str:
         return fifo_text(self._book.executed, self._book.executed_first)

@@ -342,6 +342,7 @@ class BitstampCapture:
             Steps,
             fifo_of,
             fifo_text,
+            is_fifo,
             write_order_log,
         )
 
@@ -351,7 +352,8 @@ class BitstampCapture:
             until = log.until(midnight_us(next_day(folder.day), zone))
             write_order_log(folder.order_log_columns, until, steps=Steps(tick_e8, lot_e8))
         queues = [fifo_of(folder.order_log_columns) for folder in folders]
-        fifo = fifo_text(sum(executed for executed, _ in queues), sum(first for _, first in queues))
+        consistency = sum(executed for executed, _ in queues), sum(first for _, first in queues)
+        fifo = [text] if (text := fifo_text(*consistency)) else []
         if market.bookless:
             said = (
                 f"the capture has no book of the venue: the book follows from its orders, without earlier ones; "
@@ -364,7 +366,10 @@ class BitstampCapture:
                 f"matched no order of the capture; the venue skips some trade ids, so a trade gap in the ledger is not "
                 f"necessarily a loss, and excludes no time"
             )
-        return [text for text in (said, fifo) if text]
+        if is_fifo(*consistency):
+            self.told = fifo
+            return [said]
+        return [said, *fifo]
 
     def _far_line(self, line: OrderMessage, us: int, _first_us: int) -> OrderMessage | None:
         self._far.note(f"{self.lines.path.name}:{line.number}", line.us, us)

@@ -144,8 +144,9 @@ def test_a_log_that_contradicts_the_depth_is_played_up_to_there(desk, tmp_path):
         log.add_columns(columns)
     summary = played(tmp_path, "--fill-model", "queue_orders", "--feed-latency", "none", "--run-id", "doubled")
     assert any("order_log" in line and path.name in line for line in summary["warnings"])
-    (dark,) = [line for line in summary["excluded"] if "no order log" in line]
     begun = int(columns["us"][wrong])
+    (dark,) = [line for line in summary["excluded"] if "no order log" in line]
+    assert iso(begun)[:16] in dark
     run = tmp_path / "out" / "backtest" / SYMBOL / "20260105_doubled"
     fills = pl.read_csv(next(run.glob("*fills*.csv*")))["recv_us"].to_list()
     assert fills

@@ -1005,7 +1005,7 @@ FAULTS = [
     ),
     # money: what fast tests had not noticed
     Fault(
-        "mm/live/run/trader.py",
+        "mm/live/run/trade_account.py",
         "most_fee_e8(fill) if booked.fee_e8 is None else booked.fee_e8",
         "booked.fee_e8 or 0",
         "tests/live/test_limits_by_the_hour.py",
@@ -1267,7 +1267,7 @@ FAULTS = [
         "tests/live/test_adopted_exchange.py",
     ),
     Fault(
-        "mm/live/run/trader.py",
+        "mm/live/run/trade_account.py",
         "more_e8, self._counted_e8 = self.transfers_e8 - self._counted_e8, self.transfers_e8",
         "more_e8 = self.transfers_e8 - self._counted_e8",
         "tests/live/test_limits_by_the_hour.py",

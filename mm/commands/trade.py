@@ -133,9 +133,9 @@ def trade(works: Sequence[SymbolRun], **given: Any) -> None:
 
     Example: SYMBOL=BTCUSDT WINDOW_START=always mm trade --venue testnet
     """
-    from mm.live.run.leg import LiveLeg
     from mm.live.run.live_run import run_together
-    from mm.live.run.quote import OwnStrategy, Quote
+    from mm.live.run.order_source import LiveLeg, OwnStrategy
+    from mm.live.run.quote import Quote
 
     signals = TradeSignals()
 
@@ -335,8 +335,7 @@ def _guard(run: Run, works: Sequence[SymbolRun], lives: "Sequence[TradeRun]") ->
 
 
 def _connect(works: Sequence[SymbolRun], lives: "Sequence[TradeRun]", quotes: "Sequence[Quote]") -> None:
-    from mm.live.run.leg import LiveLeg
-    from mm.live.run.quote import LegTrade
+    from mm.live.run.order_source import LegTrade, LiveLeg
 
     by_key = {live.key: quote for live, quote in zip(lives, quotes, strict=True)}
     for work, live, quote in zip(works, lives, quotes, strict=True):

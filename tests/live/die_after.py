@@ -33,7 +33,8 @@ def _main() -> None:
     from mm.live.audit.log import AuditLog
     from mm.live.orders.gateway import Gateway
     from mm.live.run import trade_run
-    from mm.live.run.quote import OwnStrategy, Quoting
+    from mm.live.run.order_source import OwnStrategy
+    from mm.live.run.quote import Quoting
     from mm.live.run.trade_run import TradeRun
     from mm.live.run.trader import Trader
 

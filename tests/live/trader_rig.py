@@ -5,7 +5,8 @@ from mm.instrument import Instrument
 from mm.live._live_engine import LiveEngine
 from mm.live.account.ledger import Ledger
 from mm.live.pages.metrics import TradingMetrics
-from mm.live.run.trader import TradeAccount, Trader, TraderParts
+from mm.live.run.trade_account import TradeAccount
+from mm.live.run.trader import Trader, TraderParts
 from mm.live.venues.fills import AccountFill
 from named import feed_event
 

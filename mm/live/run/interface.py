@@ -25,8 +25,9 @@ from mm.live.account.locks import TraderLocks
 from mm.live.run.decisions import DecisionLags
 from mm.live.run.live_play import TradePlay, TradeStart
 from mm.live.run.terms import ShadowTerms
+from mm.live.run.trade_account import TradeAccount
 from mm.live.run.trade_end import TradeEnd
-from mm.live.run.trader import KILL, TradeAccount, Trader, TraderParts
+from mm.live.run.trader import KILL, Trader, TraderParts
 from mm.live.venues.fills import SIDES, AccountFill
 from mm.live.venues.refusals import Refusal, Why
 from mm.play.knobs import Day

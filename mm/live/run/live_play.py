@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
     from mm.backtest.engine.live_feed import FeedEvent
     from mm.backtest.journal import Journal
-    from mm.live.run.other_markets import PairedPlay
     from mm.live.run.trader import Trader
     from mm.market_data.day_journal import DayJournal
     from mm.market_data.market_events import MarketEvent, Subscriber
@@ -281,6 +280,15 @@ class TradeFollower(Follower):
         self._trader.end("window_end")
 
 
+class FollowedPlay(EventTaker, Protocol):
+    """A play on a paper exchange: `PaperPlay`, or `PairedPlay` where it sees other markets."""
+
+    grid: Instrument
+
+    @property
+    def exchange(self) -> PaperExchange: ...
+
+
 class ShadowFollower(Follower):
     """Plays a market on a paper exchange while it is recorded.
 
@@ -295,7 +303,7 @@ class ShadowFollower(Follower):
 
     def __init__(
         self,
-        play: "PaperPlay | PairedPlay",
+        play: FollowedPlay,
         clock: Callable[[], int],
         watch: "Subscriber | None" = None,
         kill_reason: Callable[[], str | None] = lambda: None,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mm.live._live_engine import LiveEngine
     from mm.live.audit.history import LedgerBegin
     from mm.live.audit.log import AuditLog
-    from mm.live.run.trader import TradeAccount
+    from mm.live.run.trade_account import TradeAccount
     from mm.live.state.writer import StateWriter
     from mm.market_data.local_orderbook import LocalOrderBook
 

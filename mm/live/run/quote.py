@@ -1,10 +1,8 @@
 """The job of quoting: a strategy sends orders in one symbol until a signal, a kill, or the end of its window."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mm.backtest.account_limits import LOSS
 from mm.errors import Incomplete, MMError, TryLater, UsageError
@@ -15,12 +13,14 @@ from mm.live.audit.history import ACCOUNT, DayMarks, LedgerBegin, marks_at
 from mm.live.run.decisions import DecisionLags
 from mm.live.run.live_play import TradeFollower, TradePlay, TradeStart
 from mm.live.run.observer import TradeObserver
-from mm.live.run.other_markets import EngineTaker, OtherFollower, feeds_of, recordings
+from mm.live.run.order_source import OrderSource
+from mm.live.run.other_markets import EngineTaker, OtherFollower, recordings
 from mm.live.run.step_log import StepLog
 from mm.live.run.terms import REGRIDDED
+from mm.live.run.trade_account import TradeAccount
 from mm.live.run.trade_end import KILLED, TradeEnd, write_trade
 from mm.live.run.trade_run import OpenTrade, TradeRun
-from mm.live.run.trader import KILL, TradeAccount, Trader, TraderParts
+from mm.live.run.trader import KILL, Trader, TraderParts
 from mm.live.state.stores import state_writer
 from mm.live.state.writer import StateWriter
 from mm.live.venues.positions import check_bracket
@@ -28,75 +28,11 @@ from mm.market_data.days import is_of_disk
 from mm.market_data.recording import Recording
 from mm.play.knobs import Market
 
-if TYPE_CHECKING:
-    from mm.backtest.engine.live_feed import FeedEvent
-    from mm.live.run.leg import LiveLeg
-
 MANUAL = "triggered manually"
 AUDIT_FAILED, DISK_FAILED, VENUE_RESET, KEY_REFUSED, GATEWAY_FAILED = "audit", "disk", "venue_reset", "key", "gateway"
 CONTESTED = "another_trader"
 MARGIN_RATIO, MAX_DAILY_LOSS = "MAX_MARGIN_RATIO", "MAX_DAILY_LOSS"
 WRITER_S = 2.0
-
-
-class LegTrade(NamedTuple):
-    """Another symbol of the account, to which a strategy sends orders."""
-
-    trade: TradeRun
-    quote: "Quote"
-    leg: "LiveLeg"
-
-
-class OrderSource(Protocol):
-    is_leg: bool
-    legs: Mapping[str, LegTrade]
-
-    def play(self, trade: TradeRun, start: TradeStart) -> TradePlay: ...
-
-    def begun(self, play: TradePlay, trader: Trader) -> None: ...
-
-    def heard(self, events: "tuple[FeedEvent, ...]") -> None: ...
-
-    def decided(self) -> None: ...
-
-    def waits(self) -> str: ...
-
-
-class OwnStrategy:
-    """The strategy of the symbol's own knobs: an `OrderSource`."""
-
-    is_leg = False
-
-    def __init__(self) -> None:
-        self.legs: Mapping[str, LegTrade] = {}
-        self._own: list[Callable[[tuple[FeedEvent, ...]], None]] = []
-
-    def play(self, trade: TradeRun, start: TradeStart) -> TradePlay:
-        terms = {**trade.others, **{name: leg.trade.terms for name, leg in self.legs.items()}}
-        parts = {**trade.seen_parts, **{name: leg.trade.parts for name, leg in self.legs.items()}}
-        feeds = feeds_of(terms, parts)
-        play = TradePlay(trade.terms, trade.strategy, start, trade.run, feeds)
-        play.engine.manager.take_legs({name: leg.leg for name, leg in self.legs.items()})
-        for name, leg in self.legs.items():
-            leg.leg.owner = partial(play.engine.feed_other, name)
-        self._own = [partial(play.engine.feed_other, name) for name in trade.own_views]
-        return play
-
-    def begun(self, play: TradePlay, trader: Trader) -> None:
-        if self.legs:
-            play.engine.manager.allow = trader.allow
-
-    def heard(self, events: "tuple[FeedEvent, ...]") -> None:
-        for feed in self._own:
-            feed(events)
-
-    def decided(self) -> None:
-        for leg in self.legs.values():
-            leg.leg.send()
-
-    def waits(self) -> str:
-        lost = ((leg.trade.key, leg.quote.lost) for leg in self.legs.values())
-        return next((f"leg {key}: {why}" for key, why in lost if why), "")
 
 
 class Quote:

@@ -11,8 +11,9 @@ from mm.backtest.summary_text import text_of
 from mm.errors import MMError
 from mm.live.run.decisions import DecisionLags, decisions_name, decisions_of, write_decisions
 from mm.live.run.live_play import TradePlay
+from mm.live.run.trade_account import TradeAccount
 from mm.live.run.trade_files import write_fills, write_state
-from mm.live.run.trader import TradeAccount, Trader
+from mm.live.run.trader import Trader
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result

@@ -9,7 +9,7 @@ import numpy as np
 from mm.clock import US_PER_MS
 from mm.instrument import E8, Instrument, decimal_text
 from mm.live.account.ledger import BookedFill
-from mm.live.run.trader import BookedPayment
+from mm.live.run.trade_account import BookedPayment
 from mm.live.venues.fills import SIDE_NAMES
 
 if TYPE_CHECKING:

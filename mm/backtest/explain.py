@@ -10,7 +10,7 @@ from mm.backtest.journal import TAKEN
 from mm.clock import US_PER_S, iso
 from mm.instrument import e8
 from mm.tape._book import CompiledBook
-from mm.tape.feed import feed_in, happened
+from mm.tape.feed import happened
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def explain(
         "",
         f"the market: best bid and ask, and the displayed quantity at {price} on the {_side(side)} side",
     ]
-    ahead = feed_in(tape, feed)
+    ahead = tape.feed_in(feed)
     if ahead is not None:
         tape = happened(tape, ahead, us - BEFORE_US, us + BEFORE_US)
         lines[-1] += ", as at the exchange"

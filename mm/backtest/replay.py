@@ -23,10 +23,10 @@ from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
 from mm.predict.artefact import predictors_of
 from mm.tape.columns import release
-from mm.tape.doubts import day_warnings, excluded_spans
 from mm.tape.load import require_symbol
 from mm.tape.order_index import joined
 from mm.tape.tape import Tape
+from mm.tape.warnings import day_warnings, excluded_spans
 
 if TYPE_CHECKING:
     from mm.backtest.engine.paper_exchange import Leg

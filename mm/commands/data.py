@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mm.formats.day_parquet import MovedFile
     from mm.formats.table import TableColumns
     from mm.market_data.import_session import ImportReport
-    from mm.tape.doubts import BookDoubts
+    from mm.tape.warnings import BookDoubts
 
 
 _PATH = click.Path(path_type=Path)

@@ -25,10 +25,10 @@ from mm.play.knobs import NO_OTHERS, Day, Market, OtherMarkets
 from mm.signals.contract import RecordedContract
 from mm.signals.micro_price import MicroPriceFit, fit_micro_price
 from mm.signals.other_feed import OtherFeed
-from mm.tape.doubts import day_warnings
 from mm.tape.load import load_day
 from mm.tape.received import received_day
 from mm.tape.tape import Tape
+from mm.tape.warnings import day_warnings
 
 LITTLE = 0.99  # of the run's time that another market should cover
 CLOCKS_US = 100 * US_PER_MS  # by which the receipt of two markets may differ without a note

@@ -21,7 +21,7 @@ from mm.dayfolder.layout import USDM
 from mm.instrument import E8, assets_of, short_text
 from mm.play.terms import first_mid_e8
 from mm.predict.artefact import Artefact
-from mm.tape.doubts import day_warnings
+from mm.tape.warnings import day_warnings
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger

@@ -17,7 +17,7 @@ from mm.report.backtest_charts import SIDES
 from mm.report.figures import SOFT, Figure, Panel, Trace
 from mm.report.frame import base_asset, card, chart, document, header, notes, quote_asset, zoom_bar
 from mm.tape._book import CompiledBook
-from mm.tape.feed import feed_in, happened
+from mm.tape.feed import happened
 from mm.tape.tape import GAP, KEYFRAME, SNAPSHOT, TRADE
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def sampled(first_us: int, last_us: int) -> list[int]:
 
 def book_cells(tape: "Tape", first_us: int, last_us: int, own: Sequence[int], feed: Any = None) -> BookCells:
     """With every price (ticks) of *own*."""
-    ahead = feed_in(tape, feed)
+    ahead = tape.feed_in(feed)
     if ahead is not None:
         tape = happened(tape, ahead, first_us, last_us + 1)
     ends = sampled(first_us, last_us)

@@ -25,7 +25,6 @@ from mm.instrument import E8
 from mm.report.contents import SUMMARY
 from mm.report.figures import drawn_rows
 from mm.tape.columns import gathered, in_pieces
-from mm.tape.feed import instants
 from mm.tape.frames import floats
 
 if TYPE_CHECKING:
@@ -288,7 +287,7 @@ def market_of(tapes: Sequence["Tape"], feed: Mapping[str, Any] | None = None) ->
     grids = [tape.instrument for tape in tapes]  # their ticks and lots are multiples of these steps, in 1e-8
     tick_e8, lot_e8 = math.gcd(*(grid.tick_e8 for grid in grids)), math.gcd(*(grid.lot_e8 for grid in grids))
     for tape in tapes:
-        happened = instants(tape, feed)
+        happened = tape.instants_in(feed)
         us = gathered(happened, tape.top_event)
         first = max(0, int(np.searchsorted(us, tape.start_us, side="right")) - 1)
         sides = (tape.top_bid_ticks[first:], tape.top_ask_ticks[first:])

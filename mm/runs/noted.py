@@ -9,8 +9,8 @@ from mm.play.market import FittedMicroPrice, Markets, other_day
 from mm.play.notes import day_notes, log_notes
 from mm.play.play import Play
 from mm.runs.in_progress import Run
-from mm.tape.doubts import excluded_spans
 from mm.tape.tape import Tape
+from mm.tape.warnings import excluded_spans
 from mm.trials.openings import write_openings
 
 

@@ -3,7 +3,7 @@
 If the day will be kept, they and all columns are in files (`mm.tape.columns.growing`), and memory holds one window.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,14 +38,13 @@ from mm.tape.columns import (
     release,
     stored,
     trim_heap,
+    windows,
 )
 
 if TYPE_CHECKING:
     from mm.tape.sync import SyncedDay
 
 KEYFRAME_US = 15 * 60 * 1_000_000
-WINDOW_ROWS = 1 << 19
-"""Number of rows that are ordered at a time: little memory, but many compared with the levels of a book."""
 PER_EVENT = (*EVENT_COLUMNS, "kind", "start", "size")
 _KIND_CODES = {name: code for code, name in KIND_NAMES.items()}
 
@@ -337,11 +336,3 @@ def quarter_hours(event_us: Ints) -> NDArray[np.uint8]:
     for begin, stamps in in_pieces(event_us, 1):
         last[begin : begin + len(stamps) - 1] = np.diff(stamps // KEYFRAME_US) > 0
     return last
-
-
-def windows(first_row: Ints) -> Iterator[tuple[int, int]]:
-    begin, events = 0, len(first_row) - 1
-    while begin < events:
-        stop = int(np.searchsorted(first_row, first_row[begin] + WINDOW_ROWS, "right")) - 1
-        yield begin, (stop := max(stop, begin + 1))
-        begin = stop

@@ -243,3 +243,16 @@ def gathered(column: Column, places: Ints) -> Column:
 def trim_heap() -> None:
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
+
+
+WINDOW_ROWS = 1 << 19
+"""Number of rows that are ordered at a time: little memory, but many compared with the levels of a book."""
+
+
+def windows(first_row: Ints) -> Iterator[tuple[int, int]]:
+    """Yield ranges of events with at most `WINDOW_ROWS` rows, or of one event."""
+    begin, events = 0, len(first_row) - 1
+    while begin < events:
+        stop = int(np.searchsorted(first_row, first_row[begin] + WINDOW_ROWS, "right")) - 1
+        yield begin, (stop := max(stop, begin + 1))
+        begin = stop

@@ -1,18 +1,17 @@
-"""Spans that a day's messages put in doubt, and a day's warnings, for every task that plays or fits one."""
+"""Spans that a day's messages put in doubt: a book that stands still, a long time without trades."""
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mm.clock import US_PER_S, iso
+from mm.clock import US_PER_S
 from mm.tape.columns import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Ints, in_pieces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.tape.tape import Tape
+    from mm.tape.events import TapeEvents
 
 NEAREST = 4096  # events searched first
 MAX_STILL_S = 60
@@ -28,60 +27,6 @@ CONTRARY_SIDES = (
     "have an aggressor's side contrary to the book before them, far more than agree with it; the side is swapped: "
     "correct is_buyer_maker (the mapping of the import), and import the day again"
 )
-
-
-def day_warnings(tape: "Tape") -> Iterator[str]:
-    """Bare file names: the folder changes no result."""
-    at_start = re.compile(rf"^.*?/{tape.symbol}/{tape.days[0]}(/|: )")  # the path may have spaces
-    folders = re.compile(rf"\S*/(?=[^\s/]*({tape.days[0]}|\.json|\.csv))")
-    for warning in tape.meta.warnings:
-        yield f"{tape.symbol} {tape.days[0]}: {folders.sub('', at_start.sub('', warning))}"
-    if still := still_book(tape):
-        yield f"{tape.symbol} {tape.days[0]}: {still}"
-
-
-class BookDoubts(NamedTuple):
-    """What the trades of a day say against its book.
-
-    Attributes:
-        standing: Spans (µs) without a market, as trades print through the book.
-    """
-
-    contrary: tuple[str, ...]
-    notes: tuple[str, ...]
-    standing: tuple[tuple[int, int], ...]
-
-    @classmethod
-    def of(cls, tape: "Tape") -> "BookDoubts":
-        contrary, far = (
-            [line.partition(": ")[2] for line in tape.meta.warnings if found in line]
-            for found in (CONTRARY_SIDES, FAR_TRADES)
-        )
-        excluded = [line for line in tape.meta.excluded if STANDING in line]
-        way_out = "which is no time with a market; import the day again with the messages of the book"
-        still = *(f"{line}, {way_out}" for line in excluded), *filter(None, [still_book(tape)])
-        return cls(tuple(contrary), (*still, *far), tape.meta.standing)
-
-
-def still_book(tape: "Tape") -> str | None:
-    """Warn if the book stands still in time that counts as time with a market."""
-    still = tape.doubts.still
-    if not still:
-        return None
-    longest = max(still, key=lambda span: span.length_us)
-    seconds = sum(span.length_us for span in still) / US_PER_S
-    trades = sum(span.trades for span in still)
-    return (
-        f"the book stands still for {seconds:,.0f} s while {trades:,} trades change it "
-        f"(longest from {iso(longest.start_us)[11:19]} to {iso(longest.end_us)[11:19]} UTC): its messages are missing "
-        f"there or have a wrong time, and quotes, fills and λ of that time are of an old book; import the day "
-        f"again without that time, or with the messages of the book"
-    )
-
-
-def excluded_spans(tape: "Tape") -> list[str]:
-    """Each with its day and reason."""
-    return [f"{tape.days[0]}: {sentence}" for sentence in tape.meta.excluded]
 
 
 class StillBook(NamedTuple):
@@ -104,11 +49,11 @@ class Doubts(NamedTuple):
     window_us: int
 
 
-def doubts_of(tape: "Tape") -> Doubts:
+def doubts_of(tape: "TapeEvents") -> Doubts:
     return Doubts(still_books(tape), *untraded_us(tape))
 
 
-def still_books(tape: "Tape") -> list[StillBook]:
+def still_books(tape: "TapeEvents") -> list[StillBook]:
     long = [
         StillBook(begin_us, end_us, int(np.count_nonzero(tape.kind[last + 1 : following] == TRADE)))
         for last, following, begin_us, end_us in _silences(tape.kind, tape.event_us, (tape.start_us, tape.end_us))
@@ -154,7 +99,7 @@ def _silences(
         yield last, len(kind), last_us, end_us
 
 
-def untraded_us(tape: "Tape") -> tuple[int, int]:
+def untraded_us(tape: "TapeEvents") -> tuple[int, int]:
     """Length (µs) of a stretch without trades longer than half the window (0: none), and the window's.
 
     It contains the window's middle, so the two trades around that decide. Bookless time is excluded from both.

@@ -10,8 +10,8 @@ from mm.clock import US_PER_S, iso
 from mm.dayfolder.ledger import excused_trades, explained_ids, halts, is_hole
 from mm.ids import ConsecutiveIds, IdRanges, IdSequence, missing_trades, went_back
 from mm.tape._book import TapeReplay
-from mm.tape.build import PER_EVENT, EventColumns, RecordedRows, windows
-from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TRADE, EventName, Ints, bounds
+from mm.tape.build import PER_EVENT, EventColumns, RecordedRows
+from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TRADE, EventName, Ints, bounds, windows
 from mm.tape.doubts import MAX_STILL_S, MIN_STILL_TRADES, STANDING, silent_books
 from mm.tape.files import FEW
 from mm.tape.recorded import RecordedDay

@@ -2,18 +2,14 @@
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.clock import US_PER_MS, US_PER_S, iso, us_from_ms
+from mm.clock import US_PER_MS, US_PER_S, iso
 from mm.tape.columns import DEPTH, GAP, KEYFRAME, PIECE, ROW_COLUMNS, SNAPSHOT, TOP_COLUMNS, TRADE, Ints
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from mm.tape.tape import Tape
+from mm.tape.events import TapeEvents
 
 WINDOW_US = 600 * US_PER_S  # messages of the past from which the offset is estimated
 QUICKEST_US = 500  # assumed minimum feed latency: half of a round trip inside one region
@@ -21,6 +17,8 @@ STRAY_US = 5 * US_PER_S  # no difference of true timestamps is that far from the
 NEIGHBOURS = 51  # last messages whose median tells a wrong timestamp, the message itself included
 ENOUGH = 0.9  # share of the books, and of the trades, that must have a timestamp of the exchange
 _NEVER = np.iinfo(np.int64).max
+
+E = TypeVar("E", bound=TapeEvents)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +43,7 @@ class Feed:
         return offset | {"median_ms": self.median_us / US_PER_MS, "p99_ms": self.p99_us / US_PER_MS}
 
 
-def feed_of(tape: "Tape") -> Feed:
+def feed_of(tape: TapeEvents) -> Feed:
     stamped = _is_message(tape) & (tape.event_exch_us > 0)
     recv_us, late_us = tape.event_us[stamped], (tape.event_us - tape.event_exch_us)[stamped]
     offset_us, stray = _offsets(recv_us, late_us)
@@ -55,34 +53,21 @@ def feed_of(tape: "Tape") -> Feed:
     return _in_order(tape, happened, stamped, middle, _named(recv_us, late_us - offset_us, stray))
 
 
-def strays(tape: "Tape") -> NDArray[np.bool_]:
+def strays(tape: TapeEvents) -> NDArray[np.bool_]:
     stamped = _is_message(tape) & (tape.event_exch_us > 0)
     stray = np.zeros(len(tape), bool)
     stray[stamped] = _offsets(tape.event_us[stamped], (tape.event_us - tape.event_exch_us)[stamped])[1]
     return stray
 
 
-def delayed(tape: "Tape", late_us: int) -> Feed:
+def delayed(tape: TapeEvents, late_us: int) -> Feed:
     """As if each depth message and trade arrived *late_us* after it happened."""
     messages = _is_message(tape)
     happened = np.where(messages, tape.event_us - late_us, tape.event_us)
     return _in_order(tape, happened, messages, None, "")
 
 
-def feed_in(tape: "Tape", feed: "Mapping[str, Any] | None") -> Feed | None:
-    """The order of a run whose summary says *feed*; None for receipt."""
-    kind = (feed or {}).get("kind", "none")
-    if feed is None or kind == "none":
-        return None
-    return tape.feed if kind == "recorded" else tape.delayed(us_from_ms(feed["late_ms"]))
-
-
-def instants(tape: "Tape", feed: "Mapping[str, Any] | None") -> Ints:
-    delayed = feed_in(tape, feed)
-    return tape.event_us if delayed is None else delayed.by_event
-
-
-def happened(tape: "Tape", feed: Feed, begin_us: int, end_us: int) -> "Tape":
+def happened(tape: E, feed: Feed, begin_us: int, end_us: int) -> E:
     """Events of ``[begin_us, end_us)`` at the exchange, in its order."""
     first, stop = np.searchsorted(feed.clock_us, (begin_us, end_us)).tolist()
     kinds = tape.kind[feed.sequence[: first + 1]]
@@ -103,7 +88,7 @@ def happened(tape: "Tape", feed: Feed, begin_us: int, end_us: int) -> "Tape":
     )
 
 
-def why_no_feed(tape: "Tape") -> str:
+def why_no_feed(tape: TapeEvents) -> str:
     stamped = tape.event_exch_us > 0
     for name, kind in (("books", DEPTH), ("trades", TRADE)):
         those = tape.kind == kind
@@ -124,12 +109,12 @@ def why_no_feed(tape: "Tape") -> str:
     return "its exchange times are in whole seconds" if least < most else "its receive times are the exchange's"
 
 
-def _is_message(tape: "Tape") -> NDArray[np.bool_]:
+def _is_message(tape: TapeEvents) -> NDArray[np.bool_]:
     messages: NDArray[np.bool_] = (tape.kind == DEPTH) | (tape.kind == TRADE)
     return messages
 
 
-def _in_order(tape: "Tape", happened: Ints, stamped: NDArray[np.bool_], offset_us: int | None, stray: str) -> Feed:
+def _in_order(tape: TapeEvents, happened: Ints, stamped: NDArray[np.bool_], offset_us: int | None, stray: str) -> Feed:
     behind = (tape.kind == GAP) | (tape.kind == KEYFRAME)
     trades = tape.kind == TRADE
     for stream in (trades, ~trades):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mm.tape.columns import Column, Ints, Rows
-    from mm.tape.tape import Tape
+    from mm.tape.events import TapeEvents
 
 SIDES = ("BUY", "SELL")
 BOOK_KINDS = (SNAPSHOT, DEPTH, GAP)
@@ -73,7 +73,7 @@ def frame(columns: "Mapping[str, Any]") -> "pl.DataFrame":
     return pl.DataFrame(dict(columns), nan_to_null=True)
 
 
-def trades_frame(tape: "Tape") -> "pl.DataFrame":
+def trades_frame(tape: "TapeEvents") -> "pl.DataFrame":
     at = tape.trades[np.searchsorted(tape.trades, _first(tape)) :]
     row, happened = tape.first_row[at], tape.event_exch_us[at]
     return frame(
@@ -88,7 +88,7 @@ def trades_frame(tape: "Tape") -> "pl.DataFrame":
     )
 
 
-def depth_frame(tape: "Tape") -> "pl.DataFrame":
+def depth_frame(tape: "TapeEvents") -> "pl.DataFrame":
     first = _first(tape)
     book = _rows(tape, first + int(first < len(tape) and tape.kind[first] == KEYFRAME))
     event = np.flatnonzero(np.isin(tape.kind[first:], BOOK_KINDS)) + first
@@ -124,7 +124,7 @@ def depth_frame(tape: "Tape") -> "pl.DataFrame":
     )
 
 
-def best_prices_frame(tape: "Tape") -> "pl.DataFrame":
+def best_prices_frame(tape: "TapeEvents") -> "pl.DataFrame":
     begin = int(np.searchsorted(tape.top_event, _first(tape)))
     us = tape.event_us[tape.top_event]
     if begin > 0 and (begin == len(us) or us[begin] > tape.start_us):
@@ -144,7 +144,7 @@ def best_prices_frame(tape: "Tape") -> "pl.DataFrame":
     )
 
 
-def book_at(tape: "Tape", us: int, levels: int | None) -> "pl.DataFrame":
+def book_at(tape: "TapeEvents", us: int, levels: int | None) -> "pl.DataFrame":
     if not tape.start_us <= us <= tape.end_us:
         raise UsageError(
             f"{iso(us)} is outside the tape, which covers {iso(tape.start_us)} to {iso(tape.end_us)}; "
@@ -163,11 +163,11 @@ def book_at(tape: "Tape", us: int, levels: int | None) -> "pl.DataFrame":
     return frame(columns)
 
 
-def _first(tape: "Tape") -> int:
+def _first(tape: "TapeEvents") -> int:
     return int(np.searchsorted(tape.event_us, tape.start_us))
 
 
-def _rows(tape: "Tape", stop: int) -> "Rows":
+def _rows(tape: "TapeEvents", stop: int) -> "Rows":
     kind = tape.kind[:stop]
     turns = np.flatnonzero((kind == SNAPSHOT) | (kind == KEYFRAME) | (kind == GAP))
     begin = int(turns[-1]) if len(turns) and kind[turns[-1]] != GAP else stop
@@ -182,9 +182,9 @@ def _rows(tape: "Tape", stop: int) -> "Rows":
     return side[latest], ticks[latest], lots[latest]
 
 
-def _price(tape: "Tape", ticks: "Ints") -> "NDArray[np.float64]":
+def _price(tape: "TapeEvents", ticks: "Ints") -> "NDArray[np.float64]":
     return np.where(ticks == 0, np.nan, floats(ticks, tape.instrument.tick_e8))
 
 
-def _qty(tape: "Tape", lots: "Ints") -> "NDArray[np.float64]":
+def _qty(tape: "TapeEvents", lots: "Ints") -> "NDArray[np.float64]":
     return floats(lots, tape.instrument.lot_e8)

@@ -16,8 +16,8 @@ from mm.dayfolder.layout import DayFolder, existing
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import e8
 from mm.tape._book import CompiledBook
-from mm.tape.build import EventColumns, RecordedRows, windows
-from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TRADE, Column, Ints, bounds
+from mm.tape.build import EventColumns, RecordedRows
+from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TRADE, Column, Ints, bounds, windows
 from mm.tape.files import read_small
 from mm.tape.sync import PER_RUN
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from mm.tape._book import EVERY, place_levels
 from mm.tape._book import LEVEL_PAGE as PAGE
-from mm.tape.build import windows
 from mm.tape.columns import (
     DEPTH,
     GAP,
@@ -28,10 +27,11 @@ from mm.tape.columns import (
     growing,
     in_pieces,
     release,
+    windows,
 )
 
 if TYPE_CHECKING:
-    from mm.tape.tape import Tape
+    from mm.tape.events import TapeEvents
 
 MOST_PAGES = 1 << 24  # maximum range of pages for which a table of all pages is built
 MOST_EVENTS = 2**31 - 1
@@ -63,7 +63,7 @@ class LevelIndex:
     base: int
 
     @classmethod
-    def of(cls, tape: "Tape", _entry: dict[str, Any], arrays: dict[str, Column]) -> Self:
+    def of(cls, tape: "TapeEvents", _entry: dict[str, Any], arrays: dict[str, Column]) -> Self:
         fresh = np.flatnonzero((tape.kind == SNAPSHOT) | (tape.kind == GAP))
         if _framed(tape):
             fresh = np.concatenate(([0], fresh))
@@ -104,7 +104,7 @@ class LevelIndex:
         return replace(self, change=change)
 
 
-def level_changes(tape: "Tape", folder: Path | None = None) -> LevelIndex:
+def level_changes(tape: "TapeEvents", folder: Path | None = None) -> LevelIndex:
     """Raises ValueError above 2³¹ events, or OSError."""
     if len(tape) > MOST_EVENTS:
         raise ValueError(f"the tape has {len(tape):,} events; level changes hold at most {MOST_EVENTS:,}")
@@ -129,7 +129,7 @@ def level_changes(tape: "Tape", folder: Path | None = None) -> LevelIndex:
     return LevelIndex.of(tape, {}, {"page": page, "begin": begin, "change": change, "mark": mark})
 
 
-def _pages(tape: "Tape") -> tuple[Ints, Callable[[Ints], Ints]]:
+def _pages(tape: "TapeEvents") -> tuple[Ints, Callable[[Ints], Ints]]:
     ends = [end for _, ticks in in_pieces(tape.row_ticks) for end in (int(ticks.min()), int(ticks.max()))]
     least, most = min(ends, default=0) // PAGE, max(ends, default=-PAGE) // PAGE
     if most - least >= MOST_PAGES:
@@ -142,7 +142,7 @@ def _pages(tape: "Tape") -> tuple[Ints, Callable[[Ints], Ints]]:
     return np.flatnonzero(used) + least, lambda ticks: ticks + shift[ticks // PAGE - least]
 
 
-def _changes(tape: "Tape", slot_of: Callable[[Ints], Ints]) -> Iterator[tuple[Ints, Ints, Ints]]:
+def _changes(tape: "TapeEvents", slot_of: Callable[[Ints], Ints]) -> Iterator[tuple[Ints, Ints, Ints]]:
     for begin, stop in windows(tape.first_row):
         kind, first_row = tape.kind[begin:stop], tape.first_row[begin : stop + 1]
         of_book = (kind == DEPTH) | (kind == SNAPSHOT)
@@ -156,5 +156,5 @@ def _changes(tape: "Tape", slot_of: Callable[[Ints], Ints]) -> Iterator[tuple[In
             release(column)
 
 
-def _framed(tape: "Tape") -> bool:
+def _framed(tape: "TapeEvents") -> bool:
     return bool(len(tape)) and int(tape.kind[0]) == KEYFRAME

@@ -17,9 +17,9 @@ from mm.errors import BrokenFile, MMError, UsageError
 from mm.instrument import Instrument
 from mm.tape.columns import TapeFacts, in_memory
 from mm.tape.day_orders import DayOrders, without_orders
-from mm.tape.doubts import BookDoubts
 from mm.tape.keep import KeptTape
 from mm.tape.tape import Tape
+from mm.tape.warnings import BookDoubts
 
 if TYPE_CHECKING:
     from mm.tape.build import TapeBuilder

@@ -20,8 +20,8 @@ from mm.tape.columns import DEPTH, TRADE, Ints
 from mm.tape.feed import strays
 
 if TYPE_CHECKING:
+    from mm.tape.events import TapeEvents
     from mm.tape.feed import Feed
-    from mm.tape.tape import Tape
 
 MAY_NOT_REST = 1  # reason of an EXPIRE row: an order that may not rest, as `mm.sim.matching.order_log.REASON_IOC`
 UNRANKED = 2**31 - 1  # rank of an execution against nothing displayed: behind all that is
@@ -192,7 +192,7 @@ class OrderIndex:
         spans = self.spans and tuple((begin + by_us, end + by_us) for begin, end in self.spans)
         return replace(self, step_us=self.step_us + by_us, meet_us=self.meet_us + by_us, spans=spans)
 
-    def before(self, us: int, tape: "Tape") -> Self:
+    def before(self, us: int, tape: "TapeEvents") -> Self:
         """What had happened before *us* on *tape*'s clock."""
         step_us, meet_us = self.at(tape, None)
         steps, meets = int(np.searchsorted(step_us, us)), int(np.searchsorted(meet_us, us))
@@ -217,7 +217,7 @@ class OrderIndex:
             other_side=self.other_side[:others],
         )
 
-    def at(self, tape: "Tape", feed: "Feed | None") -> tuple[Ints, Ints]:
+    def at(self, tape: "TapeEvents", feed: "Feed | None") -> tuple[Ints, Ints]:
         """Instants of steps and meets on the clock on which *tape* is played."""
         last = self._placed.get("last")
         if last is None or last[0] is not tape or last[1] is not feed:
@@ -230,7 +230,7 @@ class OrderIndex:
     def _placed(self) -> dict[str, Any]:
         return {}
 
-    def dark(self, tape: "Tape", feed: "Feed | None") -> list[tuple[int, int]]:
+    def dark(self, tape: "TapeEvents", feed: "Feed | None") -> list[tuple[int, int]]:
         """*tape*'s stretches without a log, on the clock on which it is played.
 
         Outside its spans, and where the market went on before the log's first change of a level or after its last.
@@ -248,7 +248,7 @@ class OrderIndex:
                 stretches.append((begin, end))
         return stretches
 
-    def _beyond(self, tape: "Tape", feed: "Feed | None") -> list[tuple[int, int]]:
+    def _beyond(self, tape: "TapeEvents", feed: "Feed | None") -> list[tuple[int, int]]:
         told = ((tape.kind == DEPTH) | (tape.kind == TRADE)) & (np.diff(tape.first_row) > 0) & ~strays(tape)
         clock_us = (tape.event_us if feed is None else feed.by_event)[told]
         us = np.where(tape.event_exch_us > 0, tape.event_exch_us, tape.event_us)[told]
@@ -263,7 +263,7 @@ class OrderIndex:
         return beyond
 
 
-def clock_shifts(tape: "Tape", feed: "Feed | None") -> tuple[Ints, Ints]:
+def clock_shifts(tape: "TapeEvents", feed: "Feed | None") -> tuple[Ints, Ints]:
     """Exchange times, ascending, and how far the playing clock is ahead of each.
 
     Between two stamped messages it is ahead as at the earlier one; without stamps both clocks are one.

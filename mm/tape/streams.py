@@ -11,8 +11,8 @@ from mm.tape.columns import GAP, KEYFRAME, SNAPSHOT, TRADE, Ints, gathered
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mm.tape.events import TapeEvents
     from mm.tape.feed import Feed
-    from mm.tape.tape import Tape
 
 
 NO_PRICE = np.iinfo(np.int64).max
@@ -88,17 +88,17 @@ class TradesBetween:
         return cls(stop, low, high)
 
 
-def stream_of(tape: "Tape", event: Ints) -> Stream:
+def stream_of(tape: "TapeEvents", event: Ints) -> Stream:
     recv_us = gathered(tape.event_us, event)
     return Stream(event, recv_us, recv_us)
 
 
-def trades_of(tape: "Tape") -> Trades:
+def trades_of(tape: "TapeEvents") -> Trades:
     stream = stream_of(tape, tape.trades)
     return Trades(stream.event, stream.recv_us, stream.us, tape.trade_side, tape.trade_ticks, tape.trade_lots)
 
 
-def best_prices(tape: "Tape", *, lots: bool) -> BestPrices:
+def best_prices(tape: "TapeEvents", *, lots: bool) -> BestPrices:
     """The books that change a best price (with *lots* also the lots at one), or that begin or end a book."""
     top = tape.top_event
     if not lots:
@@ -116,7 +116,7 @@ def best_prices(tape: "Tape", *, lots: bool) -> BestPrices:
     return BestPrices(stream.event, stream.recv_us, stream.us, gathered(tape.kind, stream.event), *after)
 
 
-def books_of(tape: "Tape") -> Stream:
+def books_of(tape: "TapeEvents") -> Stream:
     books: NDArray[np.bool_] = (tape.kind != TRADE) & (tape.kind != KEYFRAME)
     books[:1] |= tape.kind[:1] == KEYFRAME
     return stream_of(tape, np.flatnonzero(books))

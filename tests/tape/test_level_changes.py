@@ -9,7 +9,7 @@ from hypothesis import given
 
 from engine_tapes import TEST, tapes
 from mm import Tape
-from mm.tape import build, columns
+from mm.tape import columns
 from mm.tape import level_changes as index
 from mm.tape.level_changes import LevelIndex, level_changes
 from mm.tape.tape import GAP, KEYFRAME, SNAPSHOT, TRADE
@@ -61,7 +61,7 @@ def test_level_changes_match_rows_of_tape(drawn):
         with (
             patch.object(index, "MOST_ROWS", 2),
             patch.object(columns, "PIECE", 3),
-            patch.object(build, "WINDOW_ROWS", 2),
+            patch.object(columns, "WINDOW_ROWS", 2),
         ):
             pieces = level_changes(tape)
         assert all(np.array_equal(getattr(pieces, name), getattr(found, name)) for name in index.KEPT)

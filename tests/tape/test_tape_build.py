@@ -13,11 +13,11 @@ from plain_day import plain_events, plain_tops, with_fetched_placed, without_mis
 
 from mm import load_day
 from mm.errors import BrokenFile, NeverSynced
-from mm.tape import build
+from mm.tape import columns
 from mm.tape.tape import KEYFRAME, TOP_COLUMNS
 from strategies import SIM, stories
 
-WINDOWS = st.sampled_from([1, 2, 7, build.WINDOW_ROWS])
+WINDOWS = st.sampled_from([1, 2, 7, columns.WINDOW_ROWS])
 
 
 @pytest.mark.slow
@@ -28,7 +28,7 @@ def test_tape_matches_plain_python_reader(story, window_rows, in_file):
 
     The result depends neither on the number of rows per window, nor on whether the tape is built in memory or a file.
     """
-    in_windows = patch.object(build, "WINDOW_ROWS", window_rows)
+    in_windows = patch.object(columns, "WINDOW_ROWS", window_rows)
     with TemporaryDirectory() as root, in_windows:
         folder = story.write(Path(root), seal=False)
         expected = without_missing_trades(plain_events(folder, SIM)) if folder.diffs.stat().st_size else []

@@ -271,7 +271,8 @@ def rolling(data: Path) -> Day:
 
     The windows start every five minutes; empty without the capture.
     """
-    from mm.calibration.calibrator import CalibrationConfig, Calibrator
+    from mm.calibration.calibrator import Calibrator
+    from mm.calibration.config import CalibrationConfig
     from mm.calibration.intervals import predictive_ci95
     from mm.market_data.import_capture import ImportOptions, import_captures
     from mm.tape.load import load_day

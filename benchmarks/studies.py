@@ -182,7 +182,7 @@ def closed_loop(seed: int) -> Day:
 def _day_of_prints(true: Truth, seed: int, methods: tuple[str, ...]) -> Day:
     """Draw one day as a tape, and calibrate it."""
     from mm.calibration.calibrate import calibrate
-    from mm.calibration.calibrator import CalibrationConfig
+    from mm.calibration.config import CalibrationConfig
 
     rng = np.random.default_rng(seed)
     day = irregular_tape(rng, true.hours, truth.draw(true, rng))

@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 # Public names and the modules that define them; `make stubs` writes mm/__init__.pyi from this table.
 _PUBLIC = {
     "BookView": "mm.backtest.fills.base",
-    "CalibrationConfig": "mm.calibration.calibrator",
+    "CalibrationConfig": "mm.calibration.config",
     "DayFolder": "mm.dayfolder.layout",
     "OrderView": "mm.backtest.fills.base",
     "Orders": "mm.backtest.strategy",

@@ -23,7 +23,7 @@ from mm.backtest.strategy import Orders as Orders
 from mm.backtest.strategy import OwnOrder as OwnOrder
 from mm.base.notebook import Picture as Picture
 from mm.calibration.calibrate import calibrate as calibrate
-from mm.calibration.calibrator import CalibrationConfig as CalibrationConfig
+from mm.calibration.config import CalibrationConfig as CalibrationConfig
 from mm.calibration.fit_points import fit_poisson as fit_poisson
 from mm.calibration.fit_result import PoissonFit as PoissonFit
 from mm.calibration.points import Points as Points

@@ -3,7 +3,8 @@
 from functools import partial
 
 from mm import CalibrationConfig
-from mm.calibration.calibrator import Calibrator, FillsMeasured
+from mm.calibration.calibrator import Calibrator
+from mm.calibration.config import FillsMeasured
 from mm.calibration.sweeps import HitRule
 from named import model_of
 

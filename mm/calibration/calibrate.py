@@ -14,7 +14,8 @@ from mm.backtest.metrics.json_values import finite
 from mm.backtest.rules import Rules
 from mm.base.arrays import Floats, Ints
 from mm.calibration.alternatives import CurveComparison, chosen_curve, compare
-from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured, first_blocks
+from mm.calibration.calibrator import Calibrator, Measured, first_blocks
+from mm.calibration.config import CalibrationConfig
 from mm.calibration.depth_counts import DepthCounts, tallied_points
 from mm.calibration.exposure import Keep
 from mm.calibration.fit_result import PoissonFit

@@ -45,7 +45,7 @@ from mm.tape.columns import trim_heap
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
     from mm.backtest.result import Result
-    from mm.calibration.calibrator import CalibrationConfig
+    from mm.calibration.config import CalibrationConfig
     from mm.tape.tape import Tape
 
 

@@ -15,7 +15,6 @@ from mm.calibration.points import Points, group, sum_by
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
-    from mm.calibration.calibrator import Calibrator
     from mm.calibration.fit_result import PoissonFit
 
 
@@ -322,13 +321,6 @@ def table(points: Points, fit: "PoissonFit", most: int = 20) -> str:
         distances = "1 distance" if left == 1 else f"{left} distances"
         lines.append(f"{'…':>7}{rows.fills[shown.stop :].sum():>24,g}   at {distances} beyond")
     return "\n".join(lines)
-
-
-def steadiness(calibrator: "Calibrator") -> list[tuple[int, int, "PoissonFit"]]:
-    return [
-        (start_us, end_us, calibrator.fit_alone(start_us, end_us))
-        for start_us, end_us in equal_pieces(calibrator.start_us, calibrator.end_us)
-    ]
 
 
 def equal_pieces(start_us: int, end_us: int) -> list[tuple[int, int]]:

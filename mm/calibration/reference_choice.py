@@ -12,7 +12,8 @@ from mm.backtest.metrics.arithmetic import quantiles
 from mm.base.arrays import Floats, Ints
 from mm.base.numbers import fixed, half_width, with_plain_minus
 from mm.calibration.alternatives import LEAST_BLOCKS, gain_of
-from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm.calibration.calibrator import Calibrator
+from mm.calibration.config import CalibrationConfig
 from mm.calibration.depth_counts import SIDES, DepthCounts
 from mm.calibration.estimators import NoEstimate, maximum_likelihood
 from mm.calibration.fit_result import ReferenceChoice

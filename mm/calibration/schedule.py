@@ -13,7 +13,8 @@ import numpy as np
 from mm.base.notebook import Picture, Shown, picture_of
 from mm.base.numbers import duration
 from mm.calibration.alternatives import rates_on
-from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm.calibration.calibrator import Calibrator
+from mm.calibration.config import CalibrationConfig
 from mm.calibration.fit_result import Interval, Line, PoissonFit, are_rates, converted
 from mm.calibration.moves import move_of_best_distance, offset_ticks
 from mm.calibration.reference_choice import chosen_before

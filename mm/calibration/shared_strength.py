@@ -8,22 +8,19 @@ freedom.
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from statistics import fmean
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
 from mm.base.arrays import Floats
 from mm.base.estimate import Estimate, student_quantile
 from mm.base.numbers import NORMAL, number
-from mm.calibration.fit_result import PoissonFit
+from mm.calibration.fit_result import Interval, PoissonFit
 from mm.calibration.intervals import with_block_errors
-from mm.errors import FitError
 
 if TYPE_CHECKING:
-    from mm.calibration.schedule import Schedule, Segment
     from mm.calibration.windows import Window, WindowFit
 
 LEAST = 3  # stretches, for a variance between them
@@ -81,6 +78,21 @@ def _spread(values: Floats, variances: Floats) -> float:
     return float((weights * (values - mean) ** 2).sum())
 
 
+class Stated(Protocol):
+    """What a window's fit or a schedule's segment states of A and k."""
+
+    @property
+    def A(self) -> float | None: ...
+    @property
+    def k(self) -> float | None: ...
+    @property
+    def se_logA(self) -> float | None: ...
+    @property
+    def se_k(self) -> float | None: ...
+    @property
+    def ci95_k(self) -> Interval | None: ...
+
+
 class Stretch(NamedTuple):
     """One stretch alone: ln A and k, their errors (by blocks if possible) and correlation.
 
@@ -104,6 +116,12 @@ class Stretch(NamedTuple):
         # of two or three blocks the error by blocks may be next to nothing by chance
         errors = max(by_blocks_a, naive_a), max(by_blocks_k, naive_k)
         return cls(log_a, k, *errors, together / (naive_a * naive_k), _wide(fit.ci95_k_block, by_blocks_k))
+
+    @classmethod
+    def stated(cls, own: "Stated") -> Self | None:
+        if not own.A or not own.k or own.se_logA is None or own.se_k is None:
+            return None
+        return cls(math.log(own.A), own.k, own.se_logA, own.se_k, wide=_wide(own.ci95_k, own.se_k))
 
     def error_at(self, ticks: float) -> float:
         together = self.correlation * self.error_log_a * self.error_k
@@ -172,36 +190,6 @@ def shrunk_to(shared: Mapping[str, Shared] | None, alone: Stretch | None) -> dic
     return dict(zip(SHRUNK, (math.exp(a.value or 0.0), k.value, ends_a, ends_k), strict=True))
 
 
-def schedule_log_rate_half(schedule: "Schedule") -> float | None:
-    """Half of the 95 % interval of ln of a schedule's expected fills; None if it states none.
-
-    It is for fills at the mean depth, 1/k, from the windows' errors, averaged over as many as share no data.
-    """
-    windows = [each for each in schedule.segments if each.usable and segment_stretch(each) is not None]
-    alone = [stretch for each in windows if (stretch := segment_stretch(each)) is not None]
-    if len(alone) < LEAST:
-        return None
-    spans = [(each.train_start_us, each.train_end_us) for each in windows]
-    apart = max(_covered(spans) / max(sum(end - start for start, end in spans) / len(spans), 1.0), 1.0)
-    squares = fmean(stretch.error_at(1 / stretch.k) ** 2 for stretch in alone)
-    wide = NORMAL + (fmean(stretch.wide for stretch in alone) - NORMAL) / apart  # errors of many windows even out
-    return wide * math.sqrt(squares / apart)
-
-
-def _covered(spans: Sequence[tuple[int, int]]) -> int:
-    covered, until = 0, 0
-    for start, end in sorted(spans):
-        covered, until = covered + max(end - max(start, until), 0), max(until, end)
-    return covered
-
-
-def segment_stretch(segment: "Segment | WindowFit") -> Stretch | None:
-    A, k, error_log_a, error_k = segment.A, segment.k, segment.se_logA, segment.se_k
-    if not A or not k or error_log_a is None or error_k is None:
-        return None
-    return Stretch(math.log(A), k, error_log_a, error_k, wide=_wide(segment.ci95_k, error_k))
-
-
 def _wide(ends: tuple[float, float] | None, error: float) -> float:
     return max((ends[1] - ends[0]) / 2 / error, NORMAL) if ends and error else NORMAL
 
@@ -219,7 +207,7 @@ def shared_strength(
     for window, own in zip(windows, fits, strict=True):
         while running and running[0][0].end_us <= window.train_end_us:
             _count(counted, *running.popleft(), fit)
-        trained = segment_stretch(own)
+        trained = Stretch.stated(own)
         drawn.append(shrunk_to(counted.shared(), trained))
         running.append((window, trained))
     for each in running:
@@ -231,51 +219,6 @@ def _count(
     counted: NextStretch, window: "Window", trained: Stretch | None, fit: Callable[[int, int], PoissonFit]
 ) -> None:
     counted.add(trained, Stretch.of(fit(window.start_us, window.end_us)))
-
-
-def schedule_draws(schedule: "Schedule", count: int, seed: int) -> Iterator["Schedule"]:
-    """Yield *count* schedules with A and k drawn from what each segment states.
-
-    A segment's draw is about its window's estimate, shrunk to the mean of all: by its error, which windows share as far
-    as they share data, and by the difference between stretches.
-
-    Raises:
-        FitError: If the schedule does not state what its segments share.
-    """
-    if schedule.shared is None:
-        raise FitError(f"fewer than {LEAST} segments can be fitted alone, so there is no distribution to draw from")
-    shared = [Shared(**schedule.shared[name]) for name in ("A", "k")]
-    turn = np.array([[1.0, 0.0], [0.0, 0.0]])
-    turn[1] = schedule.shared["correlation"], math.sqrt(max(1 - schedule.shared["correlation"] ** 2, 0.0))
-    first_us = min((each.train_start_us for each in schedule.segments), default=0)
-    length_us = max(schedule.train_window_min * 60e6, 1.0)
-    random = np.random.default_rng(seed)
-    for _ in range(count):
-        of_window = random.standard_normal((2 + len(schedule.segments), 2)) @ turn.T
-        apart = random.standard_normal((len(schedule.segments), 2)) @ turn.T
-        drawn = []
-        for place, segment in enumerate(schedule.segments):
-            whole, part = divmod((segment.train_start_us - first_us) / length_us, 1.0)
-            at = min(int(whole), len(of_window) - 2)
-            together = ((1 - part) * of_window[at] + part * of_window[at + 1]) / math.hypot(1 - part, part)
-            drawn.append(_drawn(segment, shared, together, apart[place]))
-        yield replace(schedule, segments=tuple(drawn))
-
-
-def _drawn(segment: "Segment", shared: Sequence[Shared], together: Floats, apart: Floats) -> "Segment":
-    own = segment_stretch(segment)
-    if own is None:
-        return segment
-    centre_a, error_a = shared[0].shrunk(own.log_a, own.error_log_a)
-    centre_k, error_k = shared[1].shrunk(own.k, own.error_k)
-    log_a = centre_a + error_a * together[0] + shared[0].sd * apart[0]
-    centre_k = max(centre_k, own.k / 2)
-    k = centre_k * math.exp((error_k * together[1] + shared[1].sd * apart[1]) / centre_k)
-    level = math.exp(log_a - own.log_a - (k - own.k) / own.k)  # at the mean depth, 1/k
-    curve, rates = (
-        tuple((delta, rate * level) for delta, rate in line) for line in (segment.lambda_curve, segment.measured_rates)
-    )
-    return replace(segment, A=math.exp(log_a), k=k, lambda_curve=curve, measured_rates=rates)
 
 
 def sentence(shared: Mapping[str, Any], stretches: str, drawn: Sequence[Mapping[str, Any]] = ()) -> str:

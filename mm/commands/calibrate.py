@@ -17,7 +17,7 @@ from mm.report.contents import FIT, POINTS
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
-    from mm.calibration.calibrator import CalibrationConfig
+    from mm.calibration.config import CalibrationConfig
     from mm.calibration.exposure import Played
     from mm.tape.tape import Tape
 
@@ -48,7 +48,7 @@ def calibrate(
 
     from mm.backtest.metrics.json_values import finite
     from mm.calibration import calibrate as steps
-    from mm.calibration.goodness import steadiness, table
+    from mm.calibration.goodness import table
     from mm.calibration.hawkes import fit_hawkes, flow_of
     from mm.calibration.intervals import with_drift
     from mm.calibration.moves import adverse_selection, write_adverse_selection
@@ -66,7 +66,7 @@ def calibrate(
         fitting = other.submit(lambda: fit_hawkes(flow_of(tapes, config.rule.grouped)))
         fitted = steps.measure(tapes, config, rules, tables.played)
         moved, timed = other.submit(adverse_selection, fitted.calibrator), other.submit(steps.timing, tapes)
-        permuted, pieces = steps.permutations(fitted), steadiness(fitted.calibrator)
+        permuted, pieces = steps.permutations(fitted), fitted.calibrator.steadiness()
         moves, timing, clusters = moved.result(), timed.result(), fitting.result()
         fitted = replace(fitted, fit=replace(fitted.fit, clustering=finite(clusters.to_json())))
         window_s = sum(end_us - start_us for start_us, end_us in fitted.calibrator.days) / US_PER_S

@@ -170,7 +170,6 @@ def _evaluation(redraw: "Redraw", about: "About") -> str:
 def _calibration(redraw: "Redraw", about: "About") -> str:
     from mm.calibration.calibrate import measure
     from mm.calibration.calibrator import Measured
-    from mm.calibration.goodness import steadiness
     from mm.calibration.moves import adverse_selection
     from mm.play.calibration import calibration_config
     from mm.play.setup import GROUPS
@@ -190,7 +189,7 @@ def _calibration(redraw: "Redraw", about: "About") -> str:
             config = calibration_config(known.group(Calibration), known.group(Fit), account.seed, tapes[0])
             again = measure(tapes, config, rules_of(tapes[0], known.group(Execution), account))
             cards = further_cards(content, adverse_selection(again.calibrator))
-            return calibration_page(again.fit, again.measured, steadiness(again.calibrator), about, cards)
+            return calibration_page(again.fit, again.measured, again.calibrator.steadiness(), about, cards)
     except MMError as error:
         redraw.notes.append(f"drawn without the fits of parts of the day and the mid moves after hits: {error}")
     return calibration_page(fit, Measured(redraw.run.points, redraw.run.points), [], about, further_cards(content, []))

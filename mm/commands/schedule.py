@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mm.backtest.rules import Rules
-    from mm.calibration.calibrator import CalibrationConfig
+    from mm.calibration.config import CalibrationConfig
     from mm.calibration.windows import Fallback, WindowPlan
     from mm.play.play import Play
     from mm.tape.tape import Tape

@@ -16,14 +16,14 @@ from mm.trials.openings import refuse_trained
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mm.calibration.calibrator import CalibrationConfig
+    from mm.calibration.config import CalibrationConfig
     from mm.calibration.windows import Fallback, WindowPlan
     from mm.play.calibration_knobs import Calibration, Fit, Windows
     from mm.tape.tape import Tape
 
 
 def calibration_config(calibration: "Calibration", fit: "Fit", seed: int, tape: "Tape") -> "CalibrationConfig":
-    from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
+    from mm.calibration.config import CalibrationConfig, FillsMeasured
     from mm.calibration.sweeps import HitRule
 
     measured = measured_models(calibration, seed, tape)

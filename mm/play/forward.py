@@ -11,7 +11,7 @@ from mm.backtest.models import avellaneda_stoikov, queue_prob_power
 from mm.backtest.one_account import AccountMarket, backtest_account
 from mm.backtest.quotes.steps import Gated
 from mm.backtest.replay import backtest
-from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
+from mm.calibration.config import CalibrationConfig, FillsMeasured
 from mm.calibration.intensities import intensity_of, measured_intensity
 from mm.calibration.reference import AUTO
 from mm.calibration.schedule import Schedule, calibrator_of, schedule_by

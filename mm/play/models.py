@@ -157,7 +157,7 @@ class PlayModels:
                 draws_wanted,
             )
         from mm.calibration.intervals import draws
-        from mm.calibration.shared_strength import schedule_draws
+        from mm.calibration.schedule_draws import schedule_draws
 
         if self.schedule is not None:
             yield from map(self.with_fit, schedule_draws(self.schedule, draws_wanted, self.seed))
@@ -457,7 +457,7 @@ def _why_reference(reference: str | None, choice: tuple[str, str] | None) -> str
 
 
 def _schedule_terms(schedule: "Schedule", name: str) -> dict[str, Any]:
-    from mm.calibration.shared_strength import schedule_log_rate_half
+    from mm.calibration.schedule_draws import schedule_log_rate_half
 
     used = [segment for segment in schedule.segments if segment.usable]
     counts = Counter(segment.status for segment in schedule.segments)

@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from mm.backtest.quotes.agent_file import SavedAgent
 from mm.calibration.calibrate import measure
-from mm.calibration.calibrator import CalibrationConfig
+from mm.calibration.config import CalibrationConfig
 from mm.calibration.fit_result import PoissonFit
 from mm.cli.task_knobs import Learning
 from mm.rl.environment import MarketMaking

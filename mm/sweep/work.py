@@ -46,7 +46,7 @@ from mm.sweep.store import Code, Store, code_of, trial_of
 from mm.trials.on_record import Recording
 
 if TYPE_CHECKING:
-    from mm.calibration.calibrator import CalibrationConfig
+    from mm.calibration.config import CalibrationConfig
     from mm.tape.tape import Tape
 
 Json = dict[str, Any]

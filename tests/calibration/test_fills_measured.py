@@ -18,7 +18,8 @@ from mm.backtest.fills.intensity import Poisson
 from mm.backtest.journal import FILL_COLUMNS, ORDER_COLUMNS
 from mm.backtest.models import poisson, queue_prob_power
 from mm.calibration.calibrate import measure
-from mm.calibration.calibrator import DELTAS, FROM_BEST, FROM_MID, Calibrator, FillsMeasured
+from mm.calibration.calibrator import Calibrator
+from mm.calibration.config import DELTAS, FROM_BEST, FROM_MID, FillsMeasured
 from mm.calibration.exposure import pooled_rates
 from mm.calibration.intensities import measured_intensity
 from mm.calibration.sweeps import HitRule

@@ -15,7 +15,8 @@ from mm import CalibrationConfig, Schedule, WindowPlan, build_schedule
 from mm.backtest.models import queue_prob_power
 from mm.calibration import moves as adverse_moves
 from mm.calibration.calibrate import measure
-from mm.calibration.calibrator import Calibrator, FillsMeasured
+from mm.calibration.calibrator import Calibrator
+from mm.calibration.config import FillsMeasured
 from mm.calibration.intensities import intensity_of
 from mm.calibration.moves import LEAST_HITS, adverse_selection, move_of_best_distance, moves_between
 from mm.calibration.reference import CLOSED

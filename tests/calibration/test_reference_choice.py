@@ -13,7 +13,8 @@ from mm import CalibrationConfig
 from mm.backtest.models import queue_prob_power
 from mm.calibration.alternatives import compare
 from mm.calibration.calibrate import measure
-from mm.calibration.calibrator import FROM_BEST, Calibrator, FillsMeasured
+from mm.calibration.calibrator import Calibrator
+from mm.calibration.config import FROM_BEST, FillsMeasured
 from mm.calibration.likelihood import Shape
 from mm.calibration.reference_choice import by_reference, chosen_before, end_cells, resolved
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, search

@@ -9,7 +9,8 @@ import pytest
 
 from mm import WindowPlan
 from mm.calibration.schedule import Schedule, build_schedule
-from mm.calibration.shared_strength import NextStretch, Shared, Stretch, schedule_draws, sentence
+from mm.calibration.schedule_draws import schedule_draws
+from mm.calibration.shared_strength import NextStretch, Shared, Stretch, sentence
 from mm.errors import FitError
 from small_tapes import poisson_day
 from small_tapes import tape as small_tape

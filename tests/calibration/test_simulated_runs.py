@@ -10,7 +10,7 @@ import pytest
 import mm
 from mm import CalibrationConfig, Rules
 from mm.backtest.models import FILL_MODELS
-from mm.calibration.calibrator import FillsMeasured
+from mm.calibration.config import FillsMeasured
 from mm.calibration.exposure import THREADS, Played, clip_lots, played, runs_of, simulated
 from mm.calibration.sweeps import HitRule
 from mm.errors import UsageError

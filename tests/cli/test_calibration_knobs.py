@@ -2,7 +2,7 @@
 
 import pytest
 
-from mm.calibration.calibrator import DELTAS
+from mm.calibration.config import DELTAS
 from mm.cli.task_knobs import GROUPS
 from mm.play.calibration_knobs import Calibration
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from mm import errors
 from mm.backtest.rules import Execution
 from mm.base.knobs import REQUIRED, Reader, knob
-from mm.calibration.calibrator import DELTAS
+from mm.calibration.config import DELTAS
 from mm.cli.config import Output
 from mm.cli.console import Console
 from mm.cli.frame import Command, Program, command, runner

@@ -13,7 +13,7 @@ from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.replay import backtest
 from mm.calibration.intensities import intensity_of
 from mm.calibration.schedule import calibrator_of
-from mm.calibration.shared_strength import schedule_log_rate_half
+from mm.calibration.schedule_draws import schedule_log_rate_half
 from small_tapes import poisson_day
 
 PLAN = WindowPlan(train_window_min=20, step_min=10, latency_us=50_000)

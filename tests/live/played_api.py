@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from mm.live.venues.binance import why_of
-from mm.live.venues.venue import ApiAnswer, Done, Outcome, RequestParams, Route
+from mm.live.venues.requests import ApiAnswer, Done, Outcome, RequestParams, Route
 
 
 class PlayedApi:

@@ -5,8 +5,8 @@ import pytest
 from mm.live.venues.binance import WS_MESSAGE, outcome_of
 from mm.live.venues.fills import AccountFill
 from mm.live.venues.live_orders import OrderSeen, OrderState
+from mm.live.venues.requests import Outcome
 from mm.live.venues.spot_messages import EXECUTION_EVENT, ORDER, REPLACE, TRADES
-from mm.live.venues.venue import Outcome
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from mm.instrument import e8
 from mm.live.orders.contract_watch import ContractWatch
-from mm.live.venues.venue import ApiAnswer, Outcome
+from mm.live.venues.requests import ApiAnswer, Outcome
 
 
 def closing(qty, mark, slippage, tick="0.01"):

@@ -10,7 +10,7 @@ from ws_rig import NOW_US, Play, played
 from mm.errors import UsageError
 from mm.live.venues import ws_api
 from mm.live.venues.binance_spot import CANCEL, PLACE, TIME
-from mm.live.venues.venue import ApiAnswer, Outcome
+from mm.live.venues.requests import ApiAnswer, Outcome
 from mm.live.venues.ws_api import MOST_EXPIRIES
 from virtual_loop import VirtualLoop
 

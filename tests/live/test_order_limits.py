@@ -7,7 +7,7 @@ import pytest
 from mm.live.venues.binance import ApiLimit
 from mm.live.venues.binance_spot import CANCEL, MY_TRADES, PLACE
 from mm.live.venues.request_limits import CountWindow, OrderLimits
-from mm.live.venues.venue import ApiAnswer, Outcome
+from mm.live.venues.requests import ApiAnswer, Outcome
 from mm.market_data.rate_budget import RateBudget
 
 ORDERS = ApiLimit("ORDERS", "SECOND", 10, 3)

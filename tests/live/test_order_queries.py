@@ -25,8 +25,7 @@ from mm.live.venues.binance_usdm import UsdmAccount, UsdmVenue
 from mm.live.venues.filters import OrderChecks
 from mm.live.venues.live_orders import LiveOrder, OrderState
 from mm.live.venues.request_limits import OrderLimits
-from mm.live.venues.requests import ExchangeClock
-from mm.live.venues.venue import ApiAnswer, Outcome
+from mm.live.venues.requests import ApiAnswer, ExchangeClock, Outcome
 from virtual_loop import VirtualLoop
 
 

@@ -7,7 +7,7 @@ from sender_rig import Desk, entry, on_loop
 
 from mm.live.orders.steps import Amended, AmendFailed, Ask, CancelFailed, Closed, InBook, Rejected
 from mm.live.venues.live_orders import LiveOrder, OrderState
-from mm.live.venues.venue import NO_CONNECTION, Outcome
+from mm.live.venues.requests import NO_CONNECTION, Outcome
 
 
 @pytest.mark.parametrize(

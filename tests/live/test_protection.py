@@ -12,7 +12,7 @@ from mm.live.orders.other_traders import OtherTraders
 from mm.live.orders.protection import LOOK_S, ProtectiveStop
 from mm.live.venues.binance_usdm import UsdmVenue
 from mm.live.venues.positions import PositionSeen, StopSeen
-from mm.live.venues.venue import Outcome
+from mm.live.venues.requests import Outcome
 from virtual_loop import VirtualLoop
 
 GRID = Instrument("SIMUSDT", E8 // 10, E8 // 1_000, 0, "SIM", "USDT")

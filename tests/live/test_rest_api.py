@@ -12,9 +12,8 @@ from mm.live.venues.binance import Signer, time_us
 from mm.live.venues.binance_spot import AMEND_ORDER, CANCEL, ORDER_STATUS, PLACE, REPLACE_ORDER, TIME
 from mm.live.venues.keys import Credentials
 from mm.live.venues.request_limits import OrderLimits
-from mm.live.venues.requests import ExchangeClock, answer_of, measure
+from mm.live.venues.requests import ApiAnswer, ExchangeClock, Outcome, Route, answer_of, measure
 from mm.live.venues.rest_api import RestApi
-from mm.live.venues.venue import ApiAnswer, Outcome, Route
 
 US = 1_700_000_000_000_000
 

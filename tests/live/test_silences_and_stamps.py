@@ -7,7 +7,7 @@ from gateway_rig import Rig, trading
 from sender_rig import Desk
 
 from mm.live.orders.steps import Ask, Rejected
-from mm.live.venues.venue import ApiAnswer, Outcome
+from mm.live.venues.requests import ApiAnswer, Outcome
 
 STALE = -1021
 

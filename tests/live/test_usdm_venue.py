@@ -12,7 +12,8 @@ from mm.live.venues.binance_usdm import ROUTES, UsdmAccount, UsdmVenue
 from mm.live.venues.live_orders import LiveOrder, OrderState
 from mm.live.venues.positions import ContractSetup, MarginCalled
 from mm.live.venues.refusals import Why
-from mm.live.venues.venue import ApiAnswer, BalancesEvent, Outcome
+from mm.live.venues.requests import ApiAnswer, Outcome
+from mm.live.venues.venue import BalancesEvent
 
 US = 1_700_000_000_000_000
 VENUE, ACCOUNT = UsdmVenue("BTCUSDT"), UsdmAccount()

@@ -16,9 +16,9 @@ from mm.live.knobs import OrderAccess, VenueUrls
 from mm.live.venues.balances import Transfer
 from mm.live.venues.keys import Credentials, key_refused
 from mm.live.venues.positions import MarginCalled, SetupChanged, StopSeen
-from mm.live.venues.requests import ExchangeClock, measure
+from mm.live.venues.requests import ExchangeClock, OrderApi, measure
 from mm.live.venues.rest_api import Surroundings
-from mm.live.venues.venue import AccountVenue, BalancesEvent, OrderApi, OrderEvent, Wiring
+from mm.live.venues.venue import AccountVenue, BalancesEvent, OrderEvent, Wiring
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger

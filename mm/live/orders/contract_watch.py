@@ -22,8 +22,8 @@ from mm.live.orders.protection import ProtectiveStop
 from mm.live.orders.reports import OrderReports
 from mm.live.venues.positions import ContractSetup, MarginSeen, PositionSeen, RuleSeen, check_setup
 from mm.live.venues.refusals import Why
-from mm.live.venues.requests import answer_of
-from mm.live.venues.venue import ApiAnswer, Call, ContractRequests, Outcome
+from mm.live.venues.requests import ApiAnswer, Call, Outcome, answer_of
+from mm.live.venues.venue import ContractRequests
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger

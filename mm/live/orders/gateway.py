@@ -48,8 +48,8 @@ from mm.live.venues.fills import SIDE_NAMES, SIDES
 from mm.live.venues.live_orders import AHEAD_MS, RESTING, Doubt, LiveOrder, OrderState
 from mm.live.venues.positions import ContractSetup, MarginCalled, StopSeen
 from mm.live.venues.refusals import FILTERS, Refusal, Why, unsent
-from mm.live.venues.requests import answer_of
-from mm.live.venues.venue import ApiAnswer, FeeRates, OrderEvent, OrderFilters, Outcome
+from mm.live.venues.requests import ApiAnswer, Outcome, answer_of
+from mm.live.venues.venue import FeeRates, OrderEvent, OrderFilters
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger

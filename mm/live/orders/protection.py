@@ -20,8 +20,8 @@ from mm.live.venues.canceller import is_ours
 from mm.live.venues.fills import SIDE_NAMES
 from mm.live.venues.positions import PositionSeen, StopSeen
 from mm.live.venues.refusals import Why
-from mm.live.venues.requests import answer_of
-from mm.live.venues.venue import ApiAnswer, Call, ContractRequests, Outcome
+from mm.live.venues.requests import ApiAnswer, Call, Outcome, answer_of
+from mm.live.venues.venue import ContractRequests
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger

@@ -26,17 +26,8 @@ from mm.live.venues.fills import OF_EXCHANGE, AccountFill
 from mm.live.venues.live_orders import LiveOrder
 from mm.live.venues.refusals import Why
 from mm.live.venues.request_limits import OrderLimits
-from mm.live.venues.requests import ExchangeClock, answer_of
-from mm.live.venues.venue import (
-    AccountVenue,
-    ApiAnswer,
-    Call,
-    ListedOrder,
-    OrderApi,
-    OrderFilters,
-    Outcome,
-    SymbolVenue,
-)
+from mm.live.venues.requests import ApiAnswer, Call, ExchangeClock, OrderApi, Outcome, answer_of
+from mm.live.venues.venue import AccountVenue, ListedOrder, OrderFilters, SymbolVenue
 
 AGAIN_S, GRACE_S, LONGEST_WAIT_S = 0.25, 0.1, 5.0
 RATES_S = 25.0

@@ -8,7 +8,8 @@ from mm.live.audit.log import AuditLog
 from mm.live.orders.states import OrderStates
 from mm.live.venues.live_orders import LiveOrder, OrderSeen
 from mm.live.venues.refusals import Why, unsent
-from mm.live.venues.venue import ApiAnswer, OrderApi, Outcome, SymbolVenue
+from mm.live.venues.requests import ApiAnswer, OrderApi, Outcome
+from mm.live.venues.venue import SymbolVenue
 
 
 class OrderSender:

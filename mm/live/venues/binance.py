@@ -39,8 +39,7 @@ from mm.live.venues.fills import BUY, SELL
 from mm.live.venues.keys import Credentials, sorted_payload
 from mm.live.venues.live_orders import OrderSeen, OrderState
 from mm.live.venues.refusals import Why
-from mm.live.venues.requests import ExchangeClock
-from mm.live.venues.venue import ApiAnswer, Outcome, RequestParams
+from mm.live.venues.requests import ApiAnswer, ExchangeClock, Outcome, RequestParams
 
 STATES: Mapping[str, OrderState] = {
     "NEW": OrderState.LIVE,

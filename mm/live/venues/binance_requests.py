@@ -11,7 +11,8 @@ from mm.live.venues.fills import SIDE_NAMES, AccountFill
 from mm.live.venues.live_orders import LiveOrder, OrderSeen
 from mm.live.venues.refusals import Why
 from mm.live.venues.request_limits import OrderLimits
-from mm.live.venues.venue import ApiAnswer, Call, ListedOrder, RequestParams, Route
+from mm.live.venues.requests import ApiAnswer, Call, RequestParams, Route
+from mm.live.venues.venue import ListedOrder
 from mm.market_data.rate_budget import RateBudget
 
 PAGE = 1_000

@@ -12,6 +12,7 @@ from mm.live.venues.binance_requests import AccountRequests, AccountRoutes, Orde
 from mm.live.venues.filters import ours_e8
 from mm.live.venues.live_orders import LiveOrder, OrderSeen
 from mm.live.venues.refusals import Refusal
+from mm.live.venues.requests import ApiAnswer, ApiWatcher, Call, Outcome, RequestParams, Route
 from mm.live.venues.rest_api import RestApi
 from mm.live.venues.spot_messages import (
     ACCOUNT,
@@ -31,19 +32,7 @@ from mm.live.venues.spot_messages import (
     ReplaceAnswer,
 )
 from mm.live.venues.symbol_info import SymbolInfo
-from mm.live.venues.venue import (
-    AccountEvent,
-    AccountSeen,
-    ApiAnswer,
-    ApiWatcher,
-    Call,
-    FeeRates,
-    Outcome,
-    Replaced,
-    RequestParams,
-    Route,
-    Wiring,
-)
+from mm.live.venues.venue import AccountEvent, AccountSeen, FeeRates, Replaced, Wiring
 from mm.live.venues.ws_api import LogOn, WsApi, linked
 
 _WIRE_TYPES: Mapping[str, RequestParams] = {

@@ -17,6 +17,7 @@ from mm.live.venues.contract_info import ContractInfo, unlimited
 from mm.live.venues.fills import SIDE_NAMES
 from mm.live.venues.live_orders import LiveOrder, OrderSeen
 from mm.live.venues.positions import ContractSetup, PositionIncome, PositionSeen, RuleSeen, StopSeen
+from mm.live.venues.requests import ApiAnswer, ApiWatcher, Call, Outcome, RequestParams, Route
 from mm.live.venues.rest_api import RestApi
 from mm.live.venues.usdm_connection import UsdmConnection
 from mm.live.venues.usdm_messages import (
@@ -48,19 +49,7 @@ from mm.live.venues.usdm_messages import (
     UPDATE_EVENT,
     forced_name,
 )
-from mm.live.venues.venue import (
-    AccountEvent,
-    AccountSeen,
-    ApiAnswer,
-    ApiWatcher,
-    Call,
-    FeeRates,
-    Outcome,
-    Replaced,
-    RequestParams,
-    Route,
-    Wiring,
-)
+from mm.live.venues.venue import AccountEvent, AccountSeen, FeeRates, Replaced, Wiring
 from mm.live.venues.ws_api import linked
 
 INCOMES = 1_000

@@ -14,7 +14,7 @@ from time import monotonic
 from mm.live.venues.binance import ApiLimit
 from mm.live.venues.codes import BANNED, SLOW_DOWN, TOO_MANY_ORDERS, TOO_MANY_REQUESTS
 from mm.live.venues.refusals import Refusal, Why
-from mm.live.venues.venue import ApiAnswer, Route
+from mm.live.venues.requests import ApiAnswer, Route
 from mm.market_data.rate_budget import RateBudget
 
 _UNITS_S = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}

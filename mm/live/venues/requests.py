@@ -1,10 +1,100 @@
-"""The exchange's clock, and requests whose answers are awaited."""
+"""Requests to an exchange, their answers, and the exchange's clock, in no exchange's words."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import NamedTuple, Protocol
 
 from mm.clock import US_PER_MS, now_us
-from mm.live.venues.venue import NO_CONNECTION, ApiAnswer, Call, Done, Outcome, RequestParams, Route
+from mm.live.venues.refusals import NOT_SENT, Refusal, Why
+
+RequestParams = Mapping[str, str | int]
+NO_ANSWER, NO_CONNECTION = 0, 1
+"""Our own codes of an answer, if the exchange gave none."""
+
+
+# ---------------------------------------------------------------------- requests
+
+
+class Route(NamedTuple):
+    """How a request is sent, and what it counts.
+
+    A *stamped_once* request keeps its first timestamp, which determines until when the exchange accepts it.
+    """
+
+    name: str
+    verb: str
+    path: str
+    weight: int = 1
+    signed: bool = True
+    counted: bool = False
+    stamped_once: bool = False
+    by_rest: bool = False
+
+
+Call = tuple[Route, RequestParams]
+"""A request: its route, and its parameters."""
+
+
+# ---------------------------------------------------------------------- answers
+
+
+class Outcome(Enum):
+    """The outcome of a request, as far as it is known."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    """It was not done, and never will be."""
+    UNKNOWN = "unknown"
+    """Unknown: there is no answer, or an answer without an outcome."""
+    UNSENT = "unsent"
+    """It was not sent."""
+
+
+class ApiAnswer(NamedTuple):
+    """The answer to a request, or the absence of one."""
+
+    outcome: Outcome
+    us: int
+    result: bytes = b""
+    code: int = 0
+    message: str = ""
+    status: int = 0
+    retry_after_s: float = 0.0
+    seconds: float = 0.0
+    why: Why = Why.OTHER
+
+    @property
+    def refusal(self) -> Refusal:
+        if self.code == NO_CONNECTION:
+            return Refusal(NOT_SENT, self.message, Why.NOT_SENT)
+        return Refusal(self.code, self.message, self.why)
+
+
+Done = Callable[[ApiAnswer], None]
+
+
+class OrderApi(Protocol):
+    """A transport to the exchange. A request is sent once and immediately, or not at all."""
+
+    @property
+    def up(self) -> bool: ...
+
+    def request(self, route: Route, parameters: RequestParams, done: Done) -> int:
+        """Return the timestamp, in ms of the exchange; *done* gets the answer, never before this returns."""
+
+
+class ApiWatcher(Protocol):
+    """Called when the connection changes, and with every user event."""
+
+    def connected(self) -> None: ...
+
+    def disconnected(self, why: str) -> None: ...
+
+    def event(self, kind: str, body: bytes, us: int) -> None: ...
+
+
+# ---------------------------------------------------------------------- awaited, and stamped
 
 Send = Callable[[Route, RequestParams, Done], int]
 """Sends a request: `OrderApi.request`."""

@@ -13,8 +13,7 @@ from mm.clock import now_us
 from mm.live.venues.binance import WS_ERROR, Signer, WsError, outcome_of, unsigned_query, why_of
 from mm.live.venues.codes import STALE_TIMESTAMP
 from mm.live.venues.request_limits import OrderLimits
-from mm.live.venues.requests import unsent
-from mm.live.venues.venue import NO_ANSWER, NO_CONNECTION, ApiAnswer, Done, Outcome, RequestParams, Route
+from mm.live.venues.requests import NO_ANSWER, NO_CONNECTION, ApiAnswer, Done, Outcome, RequestParams, Route, unsent
 from mm.live.venues.ws_api import ANSWER_MARGIN_S, Connect
 from mm.market_data.rate_budget import retry_after_s
 

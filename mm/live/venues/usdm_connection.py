@@ -11,10 +11,9 @@ from mm.errors import MMError
 from mm.live.venues.addresses import untrusted
 from mm.live.venues.binance import EVENT_HEAD, Signer
 from mm.live.venues.request_limits import OrderLimits
-from mm.live.venues.requests import answer_of
+from mm.live.venues.requests import ApiAnswer, ApiWatcher, Call, Done, Outcome, RequestParams, Route, answer_of
 from mm.live.venues.rest_api import RestApi
 from mm.live.venues.usdm_messages import EXPIRED_KEY, ListenKey
-from mm.live.venues.venue import ApiAnswer, ApiWatcher, Call, Done, Outcome, RequestParams, Route
 from mm.live.venues.ws_api import Connect, LogOn, WsApi
 from mm.market_data.rate_budget import Backoff
 from mm.market_data.ws_link import Link

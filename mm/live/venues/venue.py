@@ -1,7 +1,6 @@
-"""What a gateway needs of an exchange, in no exchange's words: requests, answers, events, abilities."""
+"""What a gateway needs of an exchange, in no exchange's words: events, connections, abilities."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mm.errors import MMError
@@ -19,90 +18,15 @@ from mm.live.venues.positions import (
     SetupChanged,
     StopSeen,
 )
-from mm.live.venues.refusals import NOT_SENT, Refusal, Why
+from mm.live.venues.refusals import Refusal, Why
+from mm.live.venues.requests import ApiAnswer, ApiWatcher, Call, ExchangeClock, OrderApi
 
 if TYPE_CHECKING:
     from mm.live.knobs import VenueUrls
     from mm.live.venues.binance import ApiLimit
     from mm.live.venues.keys import Credentials
     from mm.live.venues.request_limits import OrderLimits
-    from mm.live.venues.requests import ExchangeClock
     from mm.live.venues.rest_api import Surroundings
-
-RequestParams = Mapping[str, str | int]
-NO_ANSWER, NO_CONNECTION = 0, 1
-"""Our own codes of an answer, if the exchange gave none."""
-
-
-# ---------------------------------------------------------------------- requests
-
-
-class Route(NamedTuple):
-    """How a request is sent, and what it counts.
-
-    A *stamped_once* request keeps its first timestamp, which determines until when the exchange accepts it.
-    """
-
-    name: str
-    verb: str
-    path: str
-    weight: int = 1
-    signed: bool = True
-    counted: bool = False
-    stamped_once: bool = False
-    by_rest: bool = False
-
-
-Call = tuple[Route, RequestParams]
-"""A request: its route, and its parameters."""
-
-
-# ---------------------------------------------------------------------- answers
-
-
-class Outcome(Enum):
-    """The outcome of a request, as far as it is known."""
-
-    DONE = "done"
-    REFUSED = "refused"
-    """It was not done, and never will be."""
-    UNKNOWN = "unknown"
-    """Unknown: there is no answer, or an answer without an outcome."""
-    UNSENT = "unsent"
-    """It was not sent."""
-
-
-class ApiAnswer(NamedTuple):
-    """The answer to a request, or the absence of one."""
-
-    outcome: Outcome
-    us: int
-    result: bytes = b""
-    code: int = 0
-    message: str = ""
-    status: int = 0
-    retry_after_s: float = 0.0
-    seconds: float = 0.0
-    why: Why = Why.OTHER
-
-    @property
-    def refusal(self) -> Refusal:
-        if self.code == NO_CONNECTION:
-            return Refusal(NOT_SENT, self.message, Why.NOT_SENT)
-        return Refusal(self.code, self.message, self.why)
-
-
-Done = Callable[[ApiAnswer], None]
-
-
-class OrderApi(Protocol):
-    """A transport to the exchange. A request is sent once and immediately, or not at all."""
-
-    @property
-    def up(self) -> bool: ...
-
-    def request(self, route: Route, parameters: RequestParams, done: Done) -> int:
-        """Return the timestamp, in ms of the exchange; *done* gets the answer, never before this returns."""
 
 
 class Replaced(NamedTuple):
@@ -182,16 +106,6 @@ class BalancesEvent(NamedTuple):
 AccountEvent = OrderEvent | BalancesEvent | Transfer | MarginCalled | SetupChanged | StopSeen
 
 
-class ApiWatcher(Protocol):
-    """Called when the connection changes, and with every user event."""
-
-    def connected(self) -> None: ...
-
-    def disconnected(self, why: str) -> None: ...
-
-    def event(self, kind: str, body: bytes, us: int) -> None: ...
-
-
 class OrderConnection(OrderApi, Protocol):
     """The connection of an account, for orders and its events: up only while it has both."""
 
@@ -217,7 +131,7 @@ class Wiring(NamedTuple):
     urls: "VenueUrls"
     credentials: "Credentials"
     window_ms: int
-    clock: "ExchangeClock"
+    clock: ExchangeClock
     limits: "OrderLimits"
     around: "Surroundings"
 

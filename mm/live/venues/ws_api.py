@@ -16,8 +16,18 @@ from mm.live.venues.codes import MISSING_PARAMETER, NOT_AUTHORIZED, STALE_TIMEST
 from mm.live.venues.keys import key_refused
 from mm.live.venues.refusals import Why
 from mm.live.venues.request_limits import OrderLimits
-from mm.live.venues.requests import answer_of, measure, unsent
-from mm.live.venues.venue import NO_ANSWER, ApiAnswer, ApiWatcher, Done, Outcome, RequestParams, Route
+from mm.live.venues.requests import (
+    NO_ANSWER,
+    ApiAnswer,
+    ApiWatcher,
+    Done,
+    Outcome,
+    RequestParams,
+    Route,
+    answer_of,
+    measure,
+    unsent,
+)
 from mm.market_data.rate_budget import Backoff
 from mm.market_data.ws_link import Inbox, Link
 from mm.market_data.ws_stream import refused_for_s

@@ -231,8 +231,8 @@ def _rates(flow: Arrivals, level: float) -> dict[str, Any]:
     Every arrival that reaches an order fills one lot of it; the prediction is *level* times the actual rate.
     """
     from mm.backtest.fills.intensity import Intensity
-    from mm.backtest.journal import Journal
-    from mm.backtest.metrics.order_lives import Lives, fill_rates
+    from mm.backtest.journal import Journal, Lives
+    from mm.backtest.metrics.order_lives import fill_rates
 
     places = [(side, place) for side in (0, 1) for place in RESTED]
     end_us, prices = flow.blocks * truth.BLOCK_S * US_PER_S, [MID - (1 - 2 * side) * place for side, place in places]

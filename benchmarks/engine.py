@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.turns import FAR_K, GAMMA, PYTHON, Aim, Bench, Measured, ProcessResult, Row, at_most, run
 from mm.backtest.rules import Account, Execution
+from mm.base.arrays import Ints
 from mm.base.knobs import knobs, shown
 from mm.play.knobs import Models
 
 if TYPE_CHECKING:
     from mm.backtest.fills.base import OrderView, TradeView
-    from mm.backtest.journal import Journal, Table
+    from mm.backtest.journal import Journal
     from mm.backtest.rules import Rules
     from mm.tape.tape import Tape
 
@@ -161,7 +162,7 @@ def deep(quotes: Any, prices: int = DEPTH) -> object:
     return DeepQuotes(quotes, prices)
 
 
-def _tables(journal: "Journal") -> tuple[dict[str, Any], "Table", "Table"]:
+def _tables(journal: "Journal") -> tuple[dict[str, Any], Ints, Ints]:
     """Return the tables of a journal; the table of orders is built on first access."""
     return journal.counters, journal.orders, journal.fills
 

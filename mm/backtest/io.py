@@ -24,6 +24,7 @@ from mm.backtest.journal import (
     STATE_COLUMNS,
     STATUSES,
 )
+from mm.base.arrays import Ints
 from mm.base.code_identity import HashedFile, hash_file
 from mm.clock import US_PER_MS
 from mm.tape.frames import floats, sides, words
@@ -31,7 +32,6 @@ from mm.tape.frames import floats, sides, words
 if TYPE_CHECKING:
     import polars as pl
 
-    from mm.backtest.journal import Table
     from mm.backtest.run_terms import RunTerms
     from mm.instrument import Instrument
 
@@ -48,7 +48,7 @@ class Whole:
     def put(self, cells: CsvRows) -> None:
         cells.whole(self.column)
 
-    def series(self, table: "Table", *, exactly: bool) -> Any:  # noqa: ARG002
+    def series(self, table: Ints, *, exactly: bool) -> Any:  # noqa: ARG002
         return table[:, self.column]
 
 
@@ -62,7 +62,7 @@ class Instant:
     def put(self, cells: CsvRows) -> None:
         cells.instant(self.column, self.per)
 
-    def series(self, table: "Table", *, exactly: bool) -> Any:  # noqa: ARG002
+    def series(self, table: Ints, *, exactly: bool) -> Any:  # noqa: ARG002
         import polars as pl
 
         us = table[:, self.column]
@@ -80,7 +80,7 @@ class Word:
     def put(self, cells: CsvRows) -> None:
         cells.word(self.column, self.names, self.code)
 
-    def series(self, table: "Table", *, exactly: bool) -> Any:  # noqa: ARG002
+    def series(self, table: Ints, *, exactly: bool) -> Any:  # noqa: ARG002
         return words(self.names, table[:, self.column] - self.code)
 
 
@@ -93,7 +93,7 @@ class SideColumn:
     def put(self, cells: CsvRows) -> None:
         cells.word(self.column, ("SELL", "", "BUY"), -1)
 
-    def series(self, table: "Table", *, exactly: bool) -> Any:  # noqa: ARG002
+    def series(self, table: Ints, *, exactly: bool) -> Any:  # noqa: ARG002
         return sides(table[:, self.column])
 
 
@@ -115,7 +115,7 @@ class Amount:
     def put(self, cells: CsvRows) -> None:
         cells.amount(self.terms, self.places, self.start, self.mark)
 
-    def series(self, table: "Table", *, exactly: bool) -> Any:
+    def series(self, table: Ints, *, exactly: bool) -> Any:
         import polars as pl
 
         ((unit, column),) = self.terms
@@ -232,7 +232,7 @@ def read_orders(folder: Path, symbol: str, types: "Mapping[str, Any] | None" = N
     return pl.read_csv(path, columns=list(types), schema_overrides=dict(types))
 
 
-def write_table(path: Path, pieces: "Iterable[Table]", columns: Columns) -> tuple[str, int]:
+def write_table(path: Path, pieces: "Iterable[Ints]", columns: Columns) -> tuple[str, int]:
     """Return sha256 and rows."""
     if path.suffix == f".{PARQUET}":
         return _write_parquet(path, pieces, columns)
@@ -247,7 +247,7 @@ def write_table(path: Path, pieces: "Iterable[Table]", columns: Columns) -> tupl
         return file.sha256.hexdigest(), rows
 
 
-def _write_parquet(path: Path, pieces: "Iterable[Table]", columns: Columns) -> tuple[str, int]:
+def _write_parquet(path: Path, pieces: "Iterable[Ints]", columns: Columns) -> tuple[str, int]:
     import polars as pl
     import pyarrow.parquet as pq
 
@@ -262,7 +262,7 @@ def _write_parquet(path: Path, pieces: "Iterable[Table]", columns: Columns) -> t
     return hash_file(path), rows
 
 
-def frame_of(table: "Table", columns: Columns, *, exactly: bool = False) -> "pl.DataFrame":
+def frame_of(table: Ints, columns: Columns, *, exactly: bool = False) -> "pl.DataFrame":
     import polars as pl
 
     return pl.DataFrame({name: column.series(table, exactly=exactly) for name, column in columns.items()})

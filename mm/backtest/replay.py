@@ -30,7 +30,6 @@ from mm.tape.warnings import day_warnings, excluded_spans
 
 if TYPE_CHECKING:
     from mm.backtest.engine.paper_exchange import Leg
-    from mm.backtest.journal import Table
     from mm.predict.artefact import Artefact
     from mm.signals.other_feed import OtherFeed
     from mm.tape.feed import Feed
@@ -46,7 +45,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     step: Callable[[int], None] | None = None,
     intensity: Intensity | None = None,
     keeps_orders: bool = True,
-    on_orders: "Callable[[Table], None] | None" = None,
+    on_orders: "Callable[[Ints], None] | None" = None,
 ) -> "Result":
     """Play recorded days against a quote model and a fill model.
 

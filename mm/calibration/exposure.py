@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import numpy as np
 
 from mm.backtest.fills.base import TradeCross
-from mm.backtest.journal import FILL_COLUMNS
-from mm.backtest.metrics.order_lives import NEVER, LifeLog, lives
+from mm.backtest.journal import FILL_COLUMNS, NEVER, LifeLog
 from mm.backtest.models import FILL_MODELS
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.replay import backtest
@@ -114,7 +113,7 @@ class RestingOrders:
 
     @classmethod
     def of(cls, journal: "Journal", anchors: Anchors | None = None, *, by_model: bool = False) -> Self:
-        sent = lives(journal)
+        sent = journal.order_lives
         side, ticks, active_us = sent.side, sent.ticks, sent.active_us
         fills = dict(zip(FILL_COLUMNS, journal.fills.T, strict=True))
         row = fills["order_id"] - sent.first_id

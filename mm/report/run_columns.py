@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.io import read_orders, rows_of
-from mm.backtest.journal import ACTIONS, REJECT_REASONS
+from mm.backtest.journal import ACTIONS, NEVER, REJECT_REASONS
 from mm.backtest.metrics.arithmetic import median
-from mm.backtest.metrics.order_lives import NEVER, lives
 from mm.backtest.metrics.pnl import EquitySeries, account_of, changes_60s, pairs, round_trips
 from mm.backtest.metrics.spans import Spans
 from mm.backtest.result import LEGS
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mm.backtest.fills.intensity_piece import IntensityPiece
-    from mm.backtest.journal import Journal, Table
+    from mm.backtest.journal import Journal
     from mm.backtest.result import Result
     from mm.tape.tape import Tape
 
@@ -263,7 +262,7 @@ def _fills_of(result: "Result") -> dict[str, Numbers]:
     return {name: columns[name] for name in FILL_COLUMNS}
 
 
-def state_rows(state: "Table", excluded: Ints) -> tuple[Rows, float]:
+def state_rows(state: Ints, excluded: Ints) -> tuple[Rows, float]:
     """Each change with the row before it, one per five seconds of the rest, and the rows around each *excluded*
     stretch.
     """
@@ -333,7 +332,7 @@ def _refused_of(result: "Result") -> RefusedOrders:
 
 
 def standing_of(journal: "Journal", tick_e8: int) -> dict[int, Standing]:
-    sent = lives(journal)
+    sent = journal.order_lives
     until_us = np.where(sent.end_us == NEVER, journal.counters["last_us"], sent.end_us)
     return _by_side(sent.side, sent.ticks * tick_e8 / E8, sent.active_us, np.where(sent.rested, until_us, 0))
 

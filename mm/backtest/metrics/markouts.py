@@ -15,7 +15,7 @@ from mm.clock import US_PER_S
 from mm.instrument import E8
 
 if TYPE_CHECKING:
-    from mm.backtest.journal import Journal, Table
+    from mm.backtest.journal import Journal
     from mm.instrument import Instrument
 
     Moved = tuple[Ints, Mask]  # by fill: change of bid + ask after it, and whether that is known
@@ -141,7 +141,7 @@ def moves(journal: "Journal", horizon_s: float) -> "Moved":
     return np.where(known, later - mid2, 0), known
 
 
-def mid2_at(mids: "Table", us: Ints) -> Ints:
+def mid2_at(mids: Ints, us: Ints) -> Ints:
     if not len(mids):
         return np.zeros(len(us), np.int64)
     row = np.searchsorted(mids[:, 0], us, side="right") - 1

@@ -2,13 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mm.backtest.journal import ACTIONS
+from mm.backtest.journal import NEVER, Lives
 from mm.backtest.metrics.arithmetic import (
     changes,
     distinct,
@@ -22,22 +20,17 @@ from mm.backtest.metrics.spans import Spans
 from mm.base.arrays import Floats, Ints, Mask
 from mm.base.estimate import Ends
 from mm.clock import US_PER_S
-from mm.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mm.backtest.fills.intensity import Intensity
     from mm.backtest.fills.intensity_piece import IntensityPiece
-    from mm.backtest.journal import Journal, Table
+    from mm.backtest.journal import Journal
 
-    Path = tuple[Ints, Ints, Table]
+    Path = tuple[Ints, Ints, Ints]
     Ratio = tuple[float | None, float | None, float | None]
 
-NEVER = -1
-_KNOWN = "_lives"  # attribute of a journal whose lives were found; no field, so a changed copy has none
-PLACE, CANCEL_REQ, REJECT = map(ACTIONS.index, ("PLACE", "CANCEL_REQ", "REJECT"))
-IS_END = np.isin(ACTIONS, ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT"))
 SHARES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
 EDGES_US = np.array([digit * 10**power for power in range(11) for digit in (1, 2, 5)], dtype=np.int64)
 EDGES_S = (EDGES_US / US_PER_S).tolist()
@@ -53,86 +46,7 @@ QUOTED = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
 WIDTHS = (1, 2, 4, 10, 20)  # half ticks, times powers of ten
 
 
-@dataclass(frozen=True)
-class Lives:
-    """Orders sent during a journal, by id, without gaps in ids; a column each.
-
-    Attributes:
-        active_us: Arrival, perhaps after the end of the data.
-        end_us: Cancellation, complete fill, expiry or rejection; -1 while open.
-    """
-
-    first_id: int
-    last_us: int
-    sent_us: Ints
-    active_us: Ints
-    side: Ints
-    ticks: Ints
-    lots: Ints
-    end_us: Ints
-    rejected: Mask
-
-    def __len__(self) -> int:
-        return len(self.side)
-
-    @cached_property
-    def rested(self) -> Mask:
-        arrived: Mask = (self.active_us <= self.last_us) | (self.end_us != NEVER)
-        return arrived & ~self.rejected
-
-    @cached_property
-    def until_us(self) -> Ints:
-        until = np.where(self.end_us < 0, self.last_us, self.end_us)
-        return np.where(self.rejected, NEVER, until)
-
-
-class LifeLog:
-    def __init__(self) -> None:
-        self._sent, self._ended = [np.empty((6, 0), np.int64)], [np.empty((3, 0), np.int64)]
-
-    def add(self, orders: "Table") -> None:
-        action = orders[:, 2].copy()
-        sent, ended = np.flatnonzero(action == PLACE), np.flatnonzero(IS_END[action])
-        self._sent.append(np.stack([orders[:, column][sent] for column in (1, 0, 8, 4, 5, 6)]))
-        self._ended.append(np.stack((orders[:, 1][ended], orders[:, 0][ended], action[ended] == REJECT)))
-
-    def lives(self, last_us: int) -> Lives:
-        order_id, *columns = np.concatenate(self._sent, axis=1)
-        sent_us, active_us, side, ticks, lots = columns
-        first_id = int(order_id[0]) if len(order_id) else 1
-        ended, ended_us, refused = np.concatenate(self._ended, axis=1)
-        row = ended - first_id
-        known = (row >= 0) & (row < len(order_id))
-        end_us, rejected = np.full(len(order_id), NEVER), np.zeros(len(order_id), np.bool_)
-        end_us[row[known]], rejected[row[known]] = ended_us[known], refused[known]
-        return Lives(first_id, last_us, sent_us, active_us, side, ticks, lots, end_us, rejected)
-
-
-def lives(journal: "Journal") -> Lives:
-    """Raises UsageError if the backtest kept no order rows."""
-    known: Lives | None = journal.__dict__.get(_KNOWN) if journal.lives is None else journal.lives
-    if known is not None:
-        return known
-    orders, counts = journal.orders, journal.order_counts
-    if counts is not None and len(orders) < counts.sum():
-        raise UsageError("the journal has no rows of orders; play the backtest with keeps_orders=True")
-    log = LifeLog()
-    log.add(orders)
-    order_lives = log.lives(journal.counters.get("last_us", 0))
-    journal.__dict__[_KNOWN] = order_lives  # the summary and the page need them
-    return order_lives
-
-
-def order_totals(journal: "Journal") -> "tuple[Table, float]":
-    """Order rows by action and reject reason, int64[16, 64], and the lots of all orders sent."""
-    if journal.order_counts is not None and journal.placed_lots is not None:
-        return journal.order_counts, journal.placed_lots
-    action, counts = journal.orders[:, 2], np.zeros((16, 64), np.int64)
-    np.add.at(counts, (action, journal.orders[:, 12]), 1)
-    return counts, float(whole_sum(journal.orders[action == PLACE, 6]))
-
-
-def partial_and_times(orders: Lives, fills: "Table") -> tuple[int, dict[str, Any]]:
+def partial_and_times(orders: Lives, fills: Ints) -> tuple[int, dict[str, Any]]:
     """Number of orders partially filled, and latencies and lifetimes in s, as of `spread_of`.
 
     ``hit_rate``: share of sent orders with a fill.
@@ -182,7 +96,7 @@ def fill_rates(
     journal: "Journal",
     orders: Lives,
     intensity: "Intensity | None",
-    offsets: "Table | None" = None,
+    offsets: Ints | None = None,
 ) -> tuple[dict[str, Any], float | None]:
     """Fills, time at rest and predicted fills by distance and by hour; and all predicted fills."""
     pieces = [] if intensity is None else intensity.rows()
@@ -273,7 +187,7 @@ class RestSums(NamedTuple):
     def predict(self, us: Ints, half_ticks: Ints, mean: Floats) -> None:
         self.rows[:, :, 1] = self.summed(us, half_ticks, mean)
 
-    def fills(self, fills: "Table") -> Floats:
+    def fills(self, fills: Ints) -> Floats:
         fills = fills[fills[:, 7] > 0]
         return self.summed(fills[:, 0], fills[:, 2] * (fills[:, 7] - 2 * fills[:, 3]))
 
@@ -334,7 +248,7 @@ def stretches(begin_us: Ints, end_us: Ints, cuts: Ints, valid: Mask) -> "Iterato
         yield span, cut, np.minimum(end_us[span], until_us[cut]) - np.maximum(begin_us[span], cuts[cut])
 
 
-def _rates(intensity: "Intensity", states: "Table") -> Floats:
+def _rates(intensity: "Intensity", states: Ints) -> Floats:
     pieces = intensity.rows()
     different, into = distinct(states)
     rates = [
@@ -352,7 +266,7 @@ def _quoted(spent: RestSums) -> dict[str, float | None]:
     return {name: float(spent.half_ticks[at]) / 2 for name, at in zip(QUOTED, place.tolist(), strict=True)}
 
 
-def mid_offsets(reference: str, us: Ints, prices: "Sequence[Ints]", lots: "Sequence[Ints]") -> "Table":
+def mid_offsets(reference: str, us: Ints, prices: "Sequence[Ints]", lots: "Sequence[Ints]") -> Ints:
     """When the mid's distance from ``best`` or ``micro`` changes, and the new values.
 
     Returns:
@@ -365,11 +279,11 @@ def mid_offsets(reference: str, us: Ints, prices: "Sequence[Ints]", lots: "Seque
         bids, asks = eighths - above, above - eighths
     else:
         bids = asks = eighths
-    mids: Table = np.column_stack((us, bids, asks))[valid]
+    mids: Ints = np.column_stack((us, bids, asks))[valid]
     return mids[changes(mids[:, 1:])]
 
 
-def _path(journal: "Journal", borders: Ints, offsets: "Table | None") -> "Path":
+def _path(journal: "Journal", borders: Ints, offsets: Ints | None) -> "Path":
     if offsets is None or not len(offsets) or not len(journal.mids):
         return *_cut_at(journal.mids, borders), np.empty((0, 2), np.int64)
     moved_us = offsets[offsets[:, 0] > journal.mids[0, 0], 0]
@@ -379,7 +293,7 @@ def _path(journal: "Journal", borders: Ints, offsets: "Table | None") -> "Path":
     return cuts, mid2, offsets[row, 1:]
 
 
-def _cut_at(mids: "Table", instants: Ints) -> tuple[Ints, Ints]:
+def _cut_at(mids: Ints, instants: Ints) -> tuple[Ints, Ints]:
     """Merge the instants of *mids* with ascending *instants* after its first row; bid + ask from each on."""
     row = np.searchsorted(mids[:, 0], instants, side="right")
     return np.insert(mids[:, 0], row, instants), np.insert(mids[:, 1], row, mids[row - 1, 1])

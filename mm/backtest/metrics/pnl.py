@@ -18,7 +18,7 @@ from mm.tape.columns import in_pieces
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mm.backtest.journal import Journal, Table
+    from mm.backtest.journal import Journal
     from mm.backtest.run_terms import RunTerms
     from mm.instrument import Instrument
 
@@ -114,7 +114,7 @@ def account_of(journal: "Journal", terms: "RunTerms") -> AccountSeries:
     )
 
 
-def _with_begins(state: "Table", begin_us: Ints, mids: "Table") -> "Table":
+def _with_begins(state: Ints, begin_us: Ints, mids: Ints) -> Ints:
     row = np.searchsorted(state[:, 0], begin_us, side="right") - 1
     at = np.searchsorted(mids[:, 0], begin_us, side="right") - 1
     known = (row >= 0) & (at >= 0)
@@ -125,7 +125,7 @@ def _with_begins(state: "Table", begin_us: Ints, mids: "Table") -> "Table":
     return np.insert(state, row[other] + 1, added, axis=0) if len(added) else state
 
 
-def telling_rows(state: "Table", also_us: Ints) -> Rows:
+def telling_rows(state: Ints, also_us: Ints) -> Rows:
     """The rows around each change, and around each of *also_us* (ascending)."""
     kept = np.zeros(len(state), np.bool_)
     kept[:1] = kept[-1:] = True
@@ -142,7 +142,7 @@ def changes_60s(account: EquitySeries) -> Floats:
 
 
 def account_series(
-    state: "Table",
+    state: Ints,
     instrument: "Instrument",
     initial_cash_e8: int,
     target_lots: int = 0,
@@ -170,7 +170,7 @@ def account_series(
     return AccountSeries(*series, inventory, marks2, half_tl, fee)
 
 
-def _columns(state: "Table") -> list[Ints]:
+def _columns(state: Ints) -> list[Ints]:
     columns = [np.empty(len(state), np.int64) for _ in range(5)]
     for begin, piece in in_pieces(state):
         for column, values in zip(columns, piece.T, strict=False):
@@ -201,7 +201,7 @@ class Pnl:
     fees: int
 
 
-def split(fills: "Table", account: "AccountSeries", terms: "RunTerms | None" = None) -> Pnl | None:
+def split(fills: Ints, account: "AccountSeries", terms: "RunTerms | None" = None) -> Pnl | None:
     """The PnL and its parts; None if no state row has a valid book to mark at.
 
     Spread is the sum of s·q·(m − p) over fills, m the mid before; inventory is the position beyond the target times the
@@ -233,7 +233,7 @@ def split(fills: "Table", account: "AccountSeries", terms: "RunTerms | None" = N
     return Pnl(total, quoting, hold, spread * account.half_tl, inventory, fees * account.fee)
 
 
-def fill_marks(fills: "Table", account: "AccountSeries") -> Ints:
+def fill_marks(fills: Ints, account: "AccountSeries") -> Ints:
     marks2 = fills[:, 7].copy()
     if (marks2 > 0).all():
         return marks2
@@ -256,7 +256,7 @@ class Pairs:
         return np.maximum(self.buy, self.sell)
 
 
-def pairs(fills: "Table") -> Pairs:
+def pairs(fills: Ints) -> Pairs:
     """First in, first out: lots bought and lots sold are numbered, and equal numbers are a pair."""
     whole = np.int64 if whole_sum(fills[:, 4]) < SAFE else object
     buys, sells = (np.flatnonzero((fills[:, 2] == side) & (fills[:, 4] != 0)) for side in (1, -1))
@@ -268,13 +268,13 @@ def pairs(fills: "Table") -> Pairs:
     return Pairs(buys[np.searchsorted(bought, last)], sells[np.searchsorted(sold, last)], lots)
 
 
-def realised(fills: "Table", matched: Pairs, account: "AccountSeries") -> int:
+def realised(fills: Ints, matched: Pairs, account: "AccountSeries") -> int:
     moves = fills[matched.sell, 3] - fills[matched.buy, 3]
     whole = np.int64 if greatest(moves) * greatest(matched.lots) * len(moves) < SAFE else object
     return 2 * account.half_tl * int((moves.astype(whole) * matched.lots).sum())
 
 
-def round_trip_stats(fills: "Table", matched: Pairs, instrument: "Instrument") -> dict[str, Any]:
+def round_trip_stats(fills: Ints, matched: Pairs, instrument: "Instrument") -> dict[str, Any]:
     """Money in the quote asset, after the fees of both ends."""
     if len(matched.lots) == 0:
         return {"n": 0, **dict.fromkeys(("win_rate", "mean", "median", "best", "worst", "holding_s"))}
@@ -290,7 +290,7 @@ def round_trip_stats(fills: "Table", matched: Pairs, instrument: "Instrument") -
     }
 
 
-def round_trips(fills: "Table", matched: Pairs, notional: float) -> tuple[Floats, Floats]:
+def round_trips(fills: Ints, matched: Pairs, notional: float) -> tuple[Floats, Floats]:
     """Each trip's PnL after fees, and its duration (µs); *notional* is a tick·lot's value, quote asset."""
     us, _, _, ticks, lots, fee_e8, *_ = np.ascontiguousarray(fills.T)
     buy, sell, closing = matched.buy, matched.sell, matched.closing

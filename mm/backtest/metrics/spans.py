@@ -12,7 +12,6 @@ from mm.base.arrays import Floats, Ints
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mm.backtest.journal import Table
 
 PERIOD_US = 60_000_000
 
@@ -50,7 +49,7 @@ class Spans:
     end_us: Ints
 
     @classmethod
-    def of(cls, table: "Table") -> Self:
+    def of(cls, table: Ints) -> Self:
         return cls(*np.ascontiguousarray(table.T))
 
     @classmethod

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.journal import BREACHES
+from mm.backtest.journal import BREACHES, CANCEL_REQ, PLACE, Journal, Lives
 from mm.backtest.metrics import risk
 from mm.backtest.metrics.arithmetic import dot, quotient, whole_sum
 from mm.backtest.metrics.json_values import finite, missing
@@ -31,13 +31,8 @@ from mm.backtest.metrics.notes import (
 )
 from mm.backtest.metrics.numbers import NULLS
 from mm.backtest.metrics.order_lives import (
-    CANCEL_REQ,
-    PLACE,
-    Lives,
     fill_rates,
     for_another_day,
-    lives,
-    order_totals,
     partial_and_times,
 )
 from mm.backtest.metrics.pnl import (
@@ -61,7 +56,6 @@ from mm.trials.on_record import ALONE
 from mm.trials.own_content import TRIALS
 
 if TYPE_CHECKING:
-    from mm.backtest.journal import Journal, Table
     from mm.backtest.run_terms import RunTerms
 
 DRAWN = {
@@ -82,13 +76,13 @@ NET = (
 """Results net of fees."""
 
 
-def summarise(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
+def summarise(journal: Journal, terms: "RunTerms") -> dict[str, Any]:
     """JSON values only; undefined numbers are None, with the reason in ``warnings``.
 
     Money in the quote asset, inventory in the base asset, per-unit numbers in quote per base.
     """
     account = account_of(journal, terms)
-    sent, (counts, placed_lots) = lives(journal), order_totals(journal)
+    sent, (counts, placed_lots) = journal.order_lives, journal.order_totals()
     predicted, traded = _predicted(journal, terms, sent), whole_sum(journal.fills[:, 4])
     ratios = _risk(account, terms, knows=terms.knows_next_move and terms.liquidated_us is None)
     summary = {
@@ -136,9 +130,9 @@ def _before_fees(summary: dict[str, Any], unvalued: Mapping[str, str]) -> dict[s
     return summary | withheld | {"fees_unvalued": dict(unvalued), "warnings": [caution, *summary["warnings"]]}
 
 
-def point_summary(journal: "Journal", terms: "RunTerms", account: AccountSeries) -> dict[str, Any]:
+def point_summary(journal: Journal, terms: "RunTerms", account: AccountSeries) -> dict[str, Any]:
     """What a sweep compares points by."""
-    (counts, placed_lots), traded = order_totals(journal), whole_sum(journal.fills[:, 4])
+    (counts, placed_lots), traded = journal.order_totals(), whole_sum(journal.fills[:, 4])
     summary = {
         **_setup(terms),
         **_parts(split(journal.fills, account, terms), account),
@@ -160,7 +154,7 @@ def point_summary(journal: "Journal", terms: "RunTerms", account: AccountSeries)
     return _before_fees(summary, terms.unvalued_fees) if terms.unvalued_fees else summary
 
 
-def headline(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
+def headline(journal: Journal, terms: "RunTerms") -> dict[str, Any]:
     account = account_of(journal, terms)
     pnl = split(journal.fills, account, terms)
     rms = risk.inventory_moments(account.clock, account.inventory, terms.target_lots)["rms"]
@@ -206,7 +200,7 @@ def _parts(pnl: Pnl | None, account: AccountSeries) -> dict[str, float | None]:
     return dict(zip(PARTS, map(account.quote, units), strict=True))
 
 
-def _pnl(journal: "Journal", account: AccountSeries, terms: "RunTerms") -> dict[str, Any]:
+def _pnl(journal: Journal, account: AccountSeries, terms: "RunTerms") -> dict[str, Any]:
     pnl, matched = split(journal.fills, account, terms), pairs(journal.fills)
     parts, round_trips = _parts(pnl, account), round_trip_stats(journal.fills, matched, terms.instrument)
     if pnl is None:
@@ -216,7 +210,7 @@ def _pnl(journal: "Journal", account: AccountSeries, terms: "RunTerms") -> dict[
     return {**parts, **dict(zip(REALISED, map(account.quote, units), strict=True)), "round_trips": round_trips}
 
 
-def _spreads(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
+def _spreads(journal: Journal, terms: "RunTerms") -> dict[str, Any]:
     earned, groups = half_spreads(journal, terms.instrument, target_lots=terms.target_lots)
     effective = earned.value
     after = {str(h): means.mean() for h, means in groups.items()}
@@ -244,7 +238,7 @@ def _realised_ends(effective: float | None, moved: Mean, left: Mean) -> list[flo
     return [end + off for end in left.ci95]
 
 
-def _activity(journal: "Journal", sent: Lives, counts: "Table", fill_ratio: float | None) -> dict[str, Any]:
+def _activity(journal: Journal, sent: Lives, counts: Ints, fill_ratio: float | None) -> dict[str, Any]:
     fills, cancels = journal.fills, int(counts[CANCEL_REQ].sum())
     partial, times = partial_and_times(sent, fills)
     return {
@@ -258,7 +252,7 @@ def _activity(journal: "Journal", sent: Lives, counts: "Table", fill_ratio: floa
 
 
 def _volume(
-    journal: "Journal", account: AccountSeries, terms: "RunTerms", summary: dict[str, Any], traded: int
+    journal: Journal, account: AccountSeries, terms: "RunTerms", summary: dict[str, Any], traded: int
 ) -> dict[str, Any]:
     grid, volume = terms.instrument, traded_volume(journal, terms, traded)
     quantity, notional, mean_size = volume["base"], volume["quote"], summary["inventory_from_target"]["abs_mean"]
@@ -277,7 +271,7 @@ def _volume(
     }
 
 
-def traded_volume(journal: "Journal", terms: "RunTerms", traded: int) -> dict[str, float]:
+def traded_volume(journal: Journal, terms: "RunTerms", traded: int) -> dict[str, float]:
     grid = terms.instrument
     notional = dot(journal.fills[:, 3].astype(np.float64), journal.fills[:, 4]) * grid.tick_lot_e16 / E8 / E8
     return {"base": traded * grid.lot_e8 / E8, "quote": notional}
@@ -289,7 +283,7 @@ def _at_bound(account: AccountSeries, terms: "RunTerms") -> float | None:
     return risk.share_beyond(account.clock, account.inventory, terms.bound_clips * terms.quote_lots, terms.target_lots)
 
 
-def _predicted(journal: "Journal", terms: "RunTerms", sent: Lives) -> dict[str, Any]:
+def _predicted(journal: Journal, terms: "RunTerms", sent: Lives) -> dict[str, Any]:
     intensity, offsets = terms.intensity, terms.offsets
     if intensity is not None and intensity.reference != "mid" and offsets is None:
         intensity = None
@@ -382,7 +376,7 @@ def _account(account: AccountSeries) -> dict[str, float | None]:
     return dict(zip(ACCOUNT, values, strict=True))
 
 
-def _coverage(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
+def _coverage(journal: Journal, terms: "RunTerms") -> dict[str, Any]:
     counters, between_us = journal.counters, terms.between_days_us
     return {
         "two_sided_uptime": quotient(counters["two_sided_us"], counters["valid_us"]),
@@ -423,7 +417,7 @@ def _optional(terms: "RunTerms") -> dict[str, Any]:
     return ended | funding | from_curve | excluded | fifo | {name: dict(part) for name, part in parts if part}
 
 
-def _limits(journal: "Journal") -> dict[str, Any]:
+def _limits(journal: Journal) -> dict[str, Any]:
     if journal.breaches is None and journal.killed is None:
         return {}
     codes = [] if journal.breaches is None else journal.breaches[:, 1].tolist()
@@ -440,7 +434,7 @@ def _why_null(summary: dict[str, Any]) -> list[str]:
     return [f"{NULL}{', '.join(keys)}: {reason}" for reason, keys in names.items()]
 
 
-def _cautions(journal: "Journal", terms: "RunTerms") -> list[str]:
+def _cautions(journal: Journal, terms: "RunTerms") -> list[str]:
     cautions = liquidated(terms)
     cautions += [f"the run ended early: {terms.ended['why']}"] if terms.ended and terms.ended["why"] else []
     if terms.played_once:

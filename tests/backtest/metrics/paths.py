@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from mm.backtest.metrics.order_lives import Lives
+from mm.backtest.journal import Lives
 
 PATH = st.lists(st.tuples(st.integers(0, 5), st.integers(-20, 20)), min_size=1, max_size=40)
 

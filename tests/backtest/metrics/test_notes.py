@@ -7,14 +7,13 @@ import mm
 from journals import REJECT_REASONS, reacted
 from mm import Quotes, Rules, Tape, backtest
 from mm.backtest.metrics.notes import WAYS, _other_level, one_sided, why_no_orders
-from mm.backtest.metrics.order_lives import order_totals
 from mm.instrument import Instrument
 from named import model_of
 
 
 def rows(*orders: tuple[str, str, str]) -> np.ndarray:
     """Return the counts of order rows of (action, status, reason)."""
-    return order_totals(reacted(*orders))[0]
+    return reacted(*orders).order_totals()[0]
 
 
 SKIP = ("SKIP", "REJECTED", "min_notional")

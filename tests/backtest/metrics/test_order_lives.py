@@ -14,19 +14,17 @@ import engine_chance
 from engine_cases import TABLES
 from journals import ACTIONS, journal_of, scribes, table_of
 from mm.backtest.fills.intensity import Intensity, IntensityPiece
+from mm.backtest.journal import LifeLog
 from mm.backtest.metrics.order_lives import (
     EDGES_US,
-    LifeLog,
     RestSums,
     TimeCells,
     _cut_at,
     fill_rates,
-    order_totals,
     partial_and_times,
     rest,
     spread_of,
 )
-from mm.backtest.metrics.order_lives import lives as lives_of_journal
 from mm.errors import UsageError
 
 S = 1_000_000
@@ -52,7 +50,7 @@ def test_lives_of_rows_in_pieces(scribe, cuts):
     journal, log = scribe.journal(), LifeLog()
     for piece in np.split(journal.orders, sorted(cuts)):
         log.add(piece)
-    pieced, whole = log.lives(journal.counters["last_us"]), lives_of_journal(journal)
+    pieced, whole = log.lives(journal.counters["last_us"]), journal.order_lives
     assert [np.asarray(column).tolist() for column in vars(pieced).values()] == [
         np.asarray(column).tolist() for column in vars(whole).values()
     ]
@@ -113,15 +111,15 @@ def test_run_without_order_rows_keeps_everything_else():
         for exchange in exchanges:
             case.play(exchange, case.tapes)
         whole, without = (exchange.journal() for exchange in exchanges)
-        counted = order_totals(replace(whole, order_counts=None))
-        for counts, lots in map(order_totals, (whole, without)):
+        counted = replace(whole, order_counts=None).order_totals()
+        for counts, lots in (journal.order_totals() for journal in (whole, without)):
             assert (counts.tolist(), lots) == (counted[0].tolist(), counted[1]), seed
         for name in TABLES[1:]:
             assert np.array_equal(getattr(without, name), getattr(whole, name)), (seed, name)
         assert without.counters == whole.counters
         if counts.any():
             with pytest.raises(UsageError, match="keeps_orders=True"):
-                lives_of_journal(without)
+                _ = without.order_lives
         seen += counts
     assert seen.sum(axis=1)[: len(ACTIONS)].all()
 

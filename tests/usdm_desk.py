@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from exchange_rig import ed25519_base64, hmac_hex
-from mm.sim.exchange.usdm.exchange import UsdmTerms
+from mm.sim.exchange.usdm.terms import UsdmTerms
 from mm.sim.wire.usdm.market import UsdmMarket
 from simulation import lockstep_box
 

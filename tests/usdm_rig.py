@@ -8,8 +8,8 @@ from mm.margin.wallet import Contract, Wallet
 from mm.sim.exchange.orders import CancelRequest, ExecutionReport, NewOrder, UserOrder
 from mm.sim.exchange.usdm.contract_rules import ContractRules
 from mm.sim.exchange.usdm.events import AccountChange, ConfigChange, MarginCall
-from mm.sim.exchange.usdm.exchange import Modification, UsdmExchange, UsdmTerms
-from mm.sim.exchange.usdm.liquidation import Fund
+from mm.sim.exchange.usdm.exchange import Modification, UsdmExchange
+from mm.sim.exchange.usdm.terms import Fund, UsdmTerms
 from mm.sim.exchange.usdm.wallet import futures_users
 from mm.sim.flow.order_flow import NoFlow
 from mm.sim.matching._core import Matching

@@ -223,8 +223,7 @@ def _market(options: ServeOptions, contracts: ContractOptions) -> "WireMarket":
                 only = "{}: only contracts have it; omit it, or add {market} usdm"
                 raise UsageError(only, parameter(option.name))
         return SPOT
-    from mm.sim.exchange.usdm.exchange import UsdmTerms
-    from mm.sim.exchange.usdm.liquidation import Fund
+    from mm.sim.exchange.usdm.terms import Fund, UsdmTerms
     from mm.sim.wire.usdm.market import UsdmMarket
 
     rate_e8, fund = e8(contracts.funding_rate), Fund(e8(contracts.insurance_fund))

@@ -17,7 +17,7 @@ from mm.live.orders.reports import OrderListener
 from mm.live.venues.binance_usdm import UsdmAccount
 from mm.sim.exchange.orders import NewOrder
 from mm.sim.exchange.usdm.conditional import MARK_PRICE
-from mm.sim.exchange.usdm.exchange import UsdmTerms
+from mm.sim.exchange.usdm.terms import UsdmTerms
 from mm.sim.wire.usdm.market import UsdmMarket
 from simulation import make_box
 

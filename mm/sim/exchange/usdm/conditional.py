@@ -9,19 +9,20 @@ The price is the last trade's (CONTRACT_PRICE) or the mark price of each second 
 """
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from mm.instrument import E8
+from mm.margin.wallet import Mark
+from mm.sim.exchange.accounts import UserAccount
 from mm.sim.exchange.api_error import ApiError, cancel_rejected
-from mm.sim.exchange.orders import CANCELED, EXPIRED, NEW, REJECTED, NewOrder, UserOrder
-
-if TYPE_CHECKING:
-    from mm.sim.exchange.usdm.exchange import UsdmExchange
+from mm.sim.exchange.orders import CANCELED, EXPIRED, NEW, REJECTED, NewOrder, OrderStore, UserOrder
+from mm.sim.exchange.trades import TradeTape
+from mm.sim.exchange.usdm.contract_rules import TRAILING, ContractRules
+from mm.sim.exchange.usdm.terms import UsdmTerms
+from mm.sim.exchange.usdm.wallet import FuturesAccount
 
 TRIGGERING, TRIGGERED, FINISHED = "TRIGGERING", "TRIGGERED", "FINISHED"
 CONTRACT_PRICE, MARK_PRICE = "CONTRACT_PRICE", "MARK_PRICE"
-TRAILING = "TRAILING_STOP_MARKET"
-CONDITIONAL_TYPES = ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", TRAILING)
 _KEPT = 10_000
 _GONE = "There is no position to close."
 
@@ -70,9 +71,27 @@ class ConditionalChange:
     order: Conditional
 
 
+class ConditionalMarket(Protocol):
+    """What conditional orders need of their exchange."""
+
+    now_us: int
+    mark: Mark
+    tape: TradeTape
+    rules: ContractRules
+    terms: UsdmTerms
+    users: OrderStore
+    accounts: dict[int, UserAccount]
+
+    def account(self, number: int) -> FuturesAccount: ...
+
+    def send(self, number: int, new: NewOrder) -> UserOrder: ...
+
+    def publish(self, number: int, event: Any) -> None: ...
+
+
 @dataclass(slots=True)
 class Conditionals:
-    exchange: "UsdmExchange"
+    exchange: ConditionalMarket
     all: dict[int, Conditional] = field(default_factory=dict)
     _waiting: dict[int, Conditional] = field(default_factory=dict)
     _due: list[Conditional] = field(default_factory=list)

@@ -9,12 +9,13 @@ from mm.margin.brackets import BRACKETS, Bracket, most_notional_e8
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import NewOrder
 from mm.sim.exchange.rules import TRADING, Average, SymbolRules
-from mm.sim.exchange.usdm.conditional import CONDITIONAL_TYPES
 
 STATUSES = ("PENDING_TRADING", TRADING, "PRE_SETTLE", "SETTLING", "PRE_DELIVERING", "DELIVERING", "DELIVERED", "CLOSE")
 """What exchangeInfo may call the state of a contract."""
 TIMES_IN_FORCE = ("GTC", "IOC", "FOK", "GTX", "GTD")
 ORDER_TYPES = ("LIMIT", "MARKET")
+TRAILING = "TRAILING_STOP_MARKET"
+CONDITIONAL_TYPES = ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", TRAILING)
 STP_MODES = ("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH")
 _FOREVER_MS = 4_133_404_800_000
 """What exchangeInfo gives as the delivery date of a perpetual."""

@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -30,8 +30,9 @@ from mm.sim.exchange.trades import MinuteBars, sample
 from mm.sim.exchange.usdm.conditional import CONTRACT_PRICE, MARK_PRICE, Conditional, Conditionals
 from mm.sim.exchange.usdm.contract_rules import ContractRules
 from mm.sim.exchange.usdm.events import ConfigChange
-from mm.sim.exchange.usdm.liquidation import Forced, Fund, Liquidator
+from mm.sim.exchange.usdm.liquidation import Forced, Liquidator
 from mm.sim.exchange.usdm.settlement import UsdmSettlement
+from mm.sim.exchange.usdm.terms import UsdmTerms
 from mm.sim.exchange.usdm.wallet import FuturesAccount
 from mm.sim.flow.order_flow import Flow
 from mm.sim.matching.order_log import FOK, IOC, LIMIT, MAKER, ROW_TRADE, WOULD_CROSS, Row
@@ -42,16 +43,6 @@ if TYPE_CHECKING:
 _KINDS = {"GTC": LIMIT, "GTD": LIMIT, "IOC": IOC, "FOK": FOK, "GTX": MAKER}
 _PAID_KEPT = 1_000
 _INTEREST_US, _INTEREST_KEPT = 300 * US_PER_S, 30 * 288
-
-
-@dataclass(kw_only=True)
-class UsdmTerms:
-    """Terms of all contracts; funding is paid at multiples of *interval_us* since midnight UTC."""
-
-    rate_e8: int = 10_000
-    interval_us: int = 8 * 3_600 * US_PER_S
-    fund: Fund = field(default_factory=Fund)
-    algo_ids: int = 0
 
 
 class Modification(NamedTuple):

@@ -1,41 +1,22 @@
 """Margin calls, liquidations, the insurance fund and auto-deleveraging of a contract, as docs/exchange.md says."""
 
-from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mm.instrument import E8
 from mm.margin.liquidation import CALL_E8, bankrupt_ticks, clearance_e8, left_e8
-from mm.margin.wallet import half_even
+from mm.margin.wallet import Wallet, half_even
 from mm.sim.exchange.exchange import Walk
 from mm.sim.exchange.orders import NewOrder, UserOrder
+from mm.sim.exchange.usdm.conditional import ConditionalMarket, Conditionals
 from mm.sim.exchange.usdm.events import MarginCall
+from mm.sim.exchange.usdm.settlement import UsdmSettlement
 from mm.sim.matching.order_log import ASIDE_ADL, ASIDE_FUND
 
 if TYPE_CHECKING:
-    from mm.sim.exchange.usdm.exchange import UsdmExchange
     from mm.sim.matching._core import Matching
 
 AUTO_CLOSE, ADL_CLOSE, SETTLE_CLOSE = "autoclose-", "adl_autoclose", "settlement_autoclose-"
-FIRST_FUND_E8 = 1_000_000 * E8
-
-
-class FundRow(NamedTuple):
-    us: int
-    symbol: str
-    amount_e8: int
-    why: str
-
-
-@dataclass(slots=True)
-class Fund:
-    balance_e8: int = FIRST_FUND_E8
-    rows: list[FundRow] = field(default_factory=list)
-
-    def book(self, us: int, symbol: str, amount_e8: int, why: str) -> None:
-        if amount_e8:
-            self.balance_e8 += amount_e8
-            self.rows.append(FundRow(us, symbol, amount_e8, why))
 
 
 class Forced(NamedTuple):
@@ -47,8 +28,25 @@ class Forced(NamedTuple):
     adl: bool
 
 
+class LiquidatingMarket(ConditionalMarket, Protocol):
+    """What a liquidator needs of its exchange."""
+
+    conditionals: Conditionals
+    settlement: UsdmSettlement
+
+    def wallet(self, number: int) -> Wallet: ...
+
+    def place_forced(self, number: int, new: NewOrder) -> UserOrder: ...
+
+    def end(self, order: UserOrder) -> None: ...
+
+    def drain(self) -> None: ...
+
+    def force(self, forced: Forced) -> None: ...
+
+
 class Liquidator:
-    def __init__(self, exchange: "UsdmExchange", core: "Matching") -> None:
+    def __init__(self, exchange: LiquidatingMarket, core: "Matching") -> None:
         self._exchange = exchange
         self._core = core
 

@@ -9,7 +9,8 @@ from mm.sim.exchange.orders import AccountEvent, ExecutionReport
 from mm.sim.exchange.usdm.conditional import ConditionalChange
 from mm.sim.exchange.usdm.events import AccountChange, ConfigChange, MarginCall
 from mm.sim.exchange.usdm.exchange import FundingPayment, MarkTold
-from mm.sim.exchange.usdm.liquidation import Forced, FundRow
+from mm.sim.exchange.usdm.liquidation import Forced
+from mm.sim.exchange.usdm.terms import FundRow
 from mm.sim.exchange.usdm.wallet import FuturesAccount
 from mm.sim.wire.answers import Json
 from mm.sim.wire.usdm.order_texts import BOTH, UsdmOrderTexts

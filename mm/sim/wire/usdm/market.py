@@ -9,7 +9,8 @@ from mm.clock import US_PER_S
 from mm.instrument import E8, Instrument, decimal_text, e8
 from mm.sim.exchange.accounts import QUOTE_FUNDS_E8, USER_NAMES, RateLimit, UserAccount
 from mm.sim.exchange.usdm.contract_rules import ContractRules
-from mm.sim.exchange.usdm.exchange import RuleState, UsdmExchange, UsdmTerms
+from mm.sim.exchange.usdm.exchange import RuleState, UsdmExchange
+from mm.sim.exchange.usdm.terms import UsdmTerms
 from mm.sim.exchange.usdm.wallet import futures_users
 from mm.sim.flow.order_flow import Flow
 from mm.sim.wire.feed import StreamFeed

@@ -10,8 +10,15 @@ from mm.sim.exchange import api_error
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import CancelRequest, NewOrder
 from mm.sim.exchange.parameters import Parameter, RequestParameters, any_text, choice, entries, in_e8, whole, words
-from mm.sim.exchange.usdm.conditional import CONDITIONAL_TYPES, CONTRACT_PRICE, MARK_PRICE, TRAILING, Conditional
-from mm.sim.exchange.usdm.contract_rules import ORDER_TYPES, STP_MODES, TIMES_IN_FORCE, ContractRules
+from mm.sim.exchange.usdm.conditional import CONTRACT_PRICE, MARK_PRICE, Conditional
+from mm.sim.exchange.usdm.contract_rules import (
+    CONDITIONAL_TYPES,
+    ORDER_TYPES,
+    STP_MODES,
+    TIMES_IN_FORCE,
+    TRAILING,
+    ContractRules,
+)
 from mm.sim.exchange.usdm.exchange import Modification
 
 _LONGEST_ID = 36

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from mm.instrument import E8
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import NewOrder
-from mm.sim.exchange.usdm.conditional import MARK_PRICE, TRAILING, Conditional, ConditionalChange
+from mm.sim.exchange.usdm.conditional import MARK_PRICE, Conditional, ConditionalChange
+from mm.sim.exchange.usdm.contract_rules import TRAILING
 from usdm_rig import ALICE, BOB, CAROL, Pit
 
 TICK_E8 = 1_000_000

@@ -1,8 +1,7 @@
 """Instants in µs (Unix, UTC), durations in µs, units of stamps, and days in Berlin.
 
-A stamp whose unit is not stated is in ms below `MS_BELOW` and in µs from there on; the bound is in the year 5138 as ms
-and in 1973 as µs. Stamps in s and ns are distinguished by the same bound, a thousand times smaller
-and larger.
+A stamp whose unit is not stated is in ms below `MS_BELOW` and in µs from there on: the year 5138 as ms, 1973 as µs.
+Stamps in s and ns are distinguished by the same bound, a thousand times smaller and larger.
 """
 
 import re
@@ -33,7 +32,7 @@ def now_us() -> int:
 
 
 class SteadyClock:
-    """The wall clock in µs that never goes back: once set back, this one continues from its last value."""
+    """The wall clock in µs, which never goes back: once set back, it continues from its last value."""
 
     def __init__(
         self, wall: Callable[[], int] = now_us, passing: Callable[[], int] = lambda: time.monotonic_ns() // 1_000
@@ -55,7 +54,7 @@ Instant = int | str | datetime
 
 
 def us_of(instant: Instant) -> int:
-    """µs since the Unix epoch; UsageError if a text is not an instant."""
+    """Return µs since the Unix epoch; UsageError if a text is not an instant."""
     if isinstance(instant, str):
         try:
             instant = datetime.fromisoformat(instant)
@@ -82,7 +81,7 @@ def exchange_ms(stamp: int) -> int:
 
 
 def stamp_to_us(stamp: int) -> int:
-    """The size of a Unix *stamp* tells its unit: s, ms, µs or ns."""
+    """Tell a Unix *stamp*'s unit by its size: s, ms, µs or ns."""
     if stamp < MS_BELOW // 1_000:
         return stamp * US_PER_S
     if stamp < MS_BELOW * 1_000:
@@ -91,14 +90,14 @@ def stamp_to_us(stamp: int) -> int:
 
 
 def checked_stamp(stamp: int, name: str) -> int:
-    """An exchange stamp, ms or µs, unchanged; ValueError with the field's name if it is neither."""
+    """Return an exchange stamp, ms or µs, unchanged; ValueError with the field's name if it is neither."""
     if FIRST_US <= stamp < LAST_US or FIRST_US // US_PER_MS <= stamp < LAST_US // US_PER_MS:
         return stamp
     raise ValueError(f"{name} is {stamp}, which is not a plausible time in ms or µs")
 
 
 def checked_stamp_ms(stamp: int, name: str) -> int:
-    """Unchanged; ValueError with the field's name if it is not in ms."""
+    """Return it unchanged; ValueError with the field's name if it is not in ms."""
     if FIRST_US // US_PER_MS <= stamp < LAST_US // US_PER_MS:
         return stamp
     raise ValueError(f"{name} is {stamp}, which is not a time in ms; it may be in another unit")
@@ -106,7 +105,7 @@ def checked_stamp_ms(stamp: int, name: str) -> int:
 
 @lru_cache
 def zone_of(name: str) -> tzinfo:
-    """UTC needs no time zone database; UsageError if there is no such zone."""
+    """Find a zone, UTC without a time zone database; UsageError if there is no such zone."""
     if name in ("UTC", "Etc/UTC"):
         return timezone.utc
     try:
@@ -161,7 +160,7 @@ def missing_days(days: Sequence[str]) -> str:
 
 
 def run_stamp(us: int) -> str:
-    """The UTC stamp that names runs: ``YYYYMMDDTHHMMSSZ``."""
+    """Return the UTC stamp that names runs: ``YYYYMMDDTHHMMSSZ``."""
     return datetime.fromtimestamp(us // US_PER_S, timezone.utc).strftime("%Y%m%dT%H%M%SZ")
 
 

@@ -39,8 +39,8 @@ SAID: ContextVar[Callable[[str], str]] = ContextVar("SAID", default=str)
 class Sentence:
     """A sentence that carries its parameters and values: ``Sentence("{tick_size} is {}; it must divide {}", 3, 2)``.
 
-    ``{name}`` is a parameter, and ``{}`` is the next of the values, with a format as in `str.format`.
-    `str` gives the text, with parameters named as `SAID` does.
+    ``{name}`` is a parameter, which `str` names as `SAID` does; ``{}`` is the next value, with a format as in
+    `str.format`.
     """
 
     __slots__ = ("template", "values")
@@ -65,7 +65,6 @@ class Sentence:
 
 
 def parameter(name: str) -> Sentence:
-    """*name* as a part of another sentence."""
     return Sentence(f"{{{name}}}")
 
 
@@ -102,9 +101,7 @@ class MMError(Exception):
 class ModelError(MMError):
     """A user's model raised, or returned an invalid value.
 
-    Attributes:
-        where: File and line of the user's code.
-        original: What the model raised; None if it returned something invalid.
+    *where* is file and line of the user's code; *original* is what the model raised.
     """
 
     def __init__(self, message: "Sentence | str", where: str = "") -> None:
@@ -113,7 +110,7 @@ class ModelError(MMError):
         self.original: BaseException | None = None
 
     def alone(self) -> "ModelError":
-        """Without our frames, which tell the model's author nothing."""
+        """Drop our frames, which tell the model's author nothing."""
         self.original = self.original or self.__cause__
         self.__traceback__ = self.__cause__ = None
         return self

@@ -65,7 +65,6 @@ class IdSequence:
         return follow(self.last_id, first_id, last_id)
 
     def take(self, first_id: int, last_id: int) -> Follow:
-        """Advance to the last id unless stale."""
         step = follow(self.last_id, first_id, last_id)
         if step is not Follow.STALE:
             self.last_id = last_id
@@ -78,7 +77,7 @@ class IdSequence:
 
 
 class IdRange(NamedTuple):
-    """Ids from *first* to *last*, both included."""
+    """Both ends are included."""
 
     first: int
     last: int
@@ -186,7 +185,7 @@ class IdRanges:
 
 
 class ConsecutiveIds(NamedTuple):
-    """A run of consecutive ids, and the arrivals of its first and last, in µs."""
+    """Arrivals of the first and last id in µs."""
 
     first_id: int
     last_id: int
@@ -197,7 +196,7 @@ class ConsecutiveIds(NamedTuple):
 def missing_trades(
     runs: Iterable[ConsecutiveIds], declared: IdRanges, excused: IdRanges | None = None, until_us: int | None = None
 ) -> list[MissingIds]:
-    """Trade ids that never arrived and are not *excused*, with the arrivals around them.
+    """Return trade ids that never arrived and are not *excused*, with the arrivals around them.
 
     An id that arrives later (REST, out of order), or precedes a reset, is not missing.
 

@@ -1,4 +1,4 @@
-"""The price and quantity grid of a symbol: converts decimal text to whole ticks and lots and back."""
+"""The price and quantity grid of a symbol: decimal text to whole ticks and lots, and back."""
 
 import json
 import re
@@ -14,13 +14,12 @@ _DECIMAL = re.compile(r"(-?)(\d+)(?:\.(\d*))?\Z", re.ASCII)
 
 
 def check_64_bits(name: str, value: int) -> None:
-    """Raise UsageError, which names the number, if 64 bits do not hold it."""
     if not -(2**63) < value < 2**63:
         raise UsageError(f"{name} is {value}, more than 64 bits hold; lower the quantities, prices or steps behind it")
 
 
 def e8(text: str) -> int:
-    """A plain decimal in units of 1e-8, exactly; OffGrid beyond eight places."""
+    """Return a plain decimal in units of 1e-8, exactly; OffGrid beyond eight places."""
     if text[-9:-8] == "." and len(text) > 9:  # the exchange's own form: eight places
         digits = text[:-9] + text[-8:]
         if digits.isdigit() and digits.isascii():
@@ -49,7 +48,7 @@ FEW_QUANTITIES = 20
 
 
 def inferred_step(divisor_e8: int, count: int) -> int:
-    """The quantity step that *count* quantities with this greatest common divisor suggest.
+    """Return the quantity step that *count* quantities with this greatest common divisor suggest.
 
     Few quantities share a divisor by chance, so below twenty it is the largest power of ten.
     """
@@ -66,7 +65,6 @@ class Filters:
     Attributes:
         bid_up_e8: Highest buy price, as a multiple (1e-8) of the mean price of last trades (PERCENT_PRICE_BY_SIDE;
             PERCENT_PRICE is the same for both sides).
-        bid_down_e8: Lowest buy price, likewise; *ask_up_e8* and *ask_down_e8* for sells.
         average_mins: Minutes of trades in that mean, weighted by quantity; 0: the last trade.
         max_amends: Of one order (MAX_NUM_ORDER_AMENDS).
         market_min_qty_e8: Of MARKET orders, like the next two (MARKET_LOT_SIZE).
@@ -111,11 +109,10 @@ class Instrument:
     """The grid that one symbol trades on.
 
     Attributes:
-        symbol: Binance Spot symbol, upper case.
         tick_e8: Price step, in 1e-8 of the quote asset (0.01 is 1_000_000).
         lot_e8: Quantity step, in 1e-8 of the base asset (0.00001 is 1_000).
-        min_notional_e8: Minimum notional of an order: price times quantity, in 1e-8 of the quote asset.
-        multiplier: Contract multiplier: value of one unit per price of 1, in the quote asset; 1 except for contracts.
+        min_notional_e8: Least price times quantity of an order, in 1e-8 of the quote asset.
+        multiplier: Value of one unit per price of 1, in the quote asset; 1 except for contracts.
     """
 
     symbol: str
@@ -145,7 +142,7 @@ class Instrument:
         return self.tick_e8 * self.lot_e8 * self.multiplier
 
     def ticks(self, price: str) -> int:
-        """*price* is a decimal string."""
+        """Return *price*, a decimal string, in ticks; OffGrid if it is not a whole number."""
         ticks, rest = divmod(e8(price), self.tick_e8)
         if rest:
             raise OffGrid(
@@ -160,7 +157,7 @@ class Instrument:
         return decimal_text(ticks * self.tick_e8)
 
     def lots(self, qty: str) -> int:
-        """*qty* is a decimal string."""
+        """Return *qty*, a decimal string, in lots; OffGrid if it is not a whole number."""
         lots, rest = divmod(e8(qty), self.lot_e8)
         if rest:
             raise OffGrid(
@@ -172,12 +169,12 @@ class Instrument:
         return lots
 
     def qty(self, lots: int) -> str:
-        """With eight places."""
+        """Return *lots* as text with eight places."""
         return decimal_text(lots * self.lot_e8)
 
 
 def from_exchange_info(entry: Mapping[str, Any], source: str) -> Instrument:
-    """From a ``symbols[]`` entry of exchangeInfo; *source* is for messages."""
+    """Read a ``symbols[]`` entry of exchangeInfo; *source* is for messages."""
     try:
         filters = {f["filterType"]: f for f in entry["filters"]}
         notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {"minNotional": "0"}
@@ -234,7 +231,7 @@ def _filters(by_type: Mapping[str, Mapping[str, Any]], notional: Mapping[str, An
 
 
 def to_exchange_info(instrument: Instrument) -> str:
-    """The content of ``instrument.json``."""
+    """Return the content of ``instrument.json``."""
     entry = {
         "symbol": instrument.symbol,
         "status": "TRADING",

@@ -287,7 +287,7 @@ def _serve_streams(app: FastAPI, market: DeskMarket) -> None:
 
 
 async def _stream(socket: WebSocket, market: DeskMarket, client: str | None) -> None:
-    """Until the reader disconnects or is too slow."""
+    """Send until the reader disconnects or is too slow."""
 
     async def send() -> None:
         while True:
@@ -315,7 +315,7 @@ async def _stream(socket: WebSocket, market: DeskMarket, client: str | None) -> 
 
 
 async def _body(request: Request) -> bytes:
-    """Raises BadRequest if it is too long, or the client is gone."""
+    """Raise BadRequest for a body that is too long, or a client that is gone."""
     parts, length = [], 0
     try:
         async for part in request.stream():

@@ -1,4 +1,4 @@
-"""Bars of a share, a future or a coin from a public service, and a synthetic market that follows them."""
+"""Bars from a public service, and a synthetic market that follows them."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,12 +43,7 @@ class Bar(NamedTuple):
 
 
 def load_bars(source: str, symbol: str, interval: str, *, address: str | None = None, key: str = "") -> list[Bar]:
-    """The newest bars, oldest first; raises UsageError, TryLater or DataError.
-
-    Args:
-        symbol: In the service's notation.
-        address: Address of the service without a path; default: its own.
-    """
+    """Return the newest bars, oldest first; *symbol* is the service's. Raises UsageError, TryLater or DataError."""
     base = (address or ADDRESSES[source]).rstrip("/")
     if source == YAHOO:
         parameters = {"interval": interval, "range": _RANGES[interval], "includePrePost": "false"}
@@ -115,7 +110,7 @@ def _of_yahoo(content: Any, base: str, symbol: str) -> Iterable[_Row]:
 
 
 def _of_alphavantage(content: Any, base: str, symbol: str) -> Iterable[_Row]:
-    """Bars of the response, whose instants are in its own time zone."""
+    """Read bars whose instants are in the response's own time zone."""
     if isinstance(content, dict) and (refusal := next((content[word] for word in _REFUSALS if word in content), None)):
         raise DataError(f"{base}: {symbol}: {refusal}")
     try:
@@ -145,7 +140,7 @@ def _checked(rows: Iterable[_Row], base: str, symbol: str) -> Iterable[Bar]:
 
 
 def bar_events(bars: Sequence[Bar], span_us: int, grid: Instrument, seed: int) -> Iterator[FeedEvent]:
-    """A market that follows *bars*, oldest first; equal bars and seed, equal events."""
+    """Make a market that follows *bars*, oldest first; equal bars and seed give equal events."""
     usual = sum(bar.volume_e8 for bar in bars) // len(bars) // grid.lot_e8 // STEPS
     event_id, mid, shown = 0, 0, dict[tuple[int, int], int]()
 

@@ -1,4 +1,4 @@
-"""The log of a trading interface: a JSON line for each event of a client's order, written before it is answered."""
+"""The log of a trading interface: a JSON line for each event of an order, written before its answer."""
 
 import os
 from pathlib import Path
@@ -13,10 +13,9 @@ from mm.sim.exchange.orders import NEW, ExecutionReport
 
 
 class ClientLog:
-    """Appends the events of a desk's clients, and the orders that it rejects, to the file at *path*.
+    """Appends the events of a market's clients, and the orders that it rejects, to a file.
 
-    Attributes:
-        failure: Why a row could not be written, after which the market stops.
+    *failure* is why a row could not be written, after which the market stops.
     """
 
     def __init__(self, path: Path, desk: Desk) -> None:

@@ -1,4 +1,4 @@
-"""The desk: clients with margin accounts on the exchange, their limits, trading hours and kill switches."""
+"""The desk: clients with margin accounts, their limits, trading hours and kill switches."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -56,7 +56,7 @@ class Client(MarginAccount):
 
 
 class OrderRefused(Exception):
-    """An order that is rejected, with the reason."""
+    """An order is rejected, with the reason."""
 
 
 Listener = Callable[[Client, ExecutionReport], None]
@@ -124,7 +124,7 @@ class Desk:
     # ------------------------------------------------------------------ orders
 
     def place(self, name: str, side: int, kind: OrderType, price_e8: int | None, size_e8: int) -> UserOrder:
-        """It has been matched on return; OrderRefused by a rule or a limit."""
+        """The order has been matched on return; OrderRefused by a rule or a limit."""
         client = self._client(name)
         ticks = 0 if price_e8 is None else self._steps(price_e8, self.grid.tick_e8, "price", "tick size", MOST_TICKS)
         lots = self._steps(size_e8, self.grid.lot_e8, "size", "lot size", MOST_LOTS)
@@ -136,7 +136,7 @@ class Desk:
             raise OrderRefused("would_cross: a limit_maker order at this price would take liquidity") from None
 
     def find(self, number: int) -> UserOrder | None:
-        """Open, or one of the client's last `MOST_FILLS`."""
+        """Find an order that is open, or one of the client's last `MOST_FILLS`."""
         return self.exchange.users.by_id.get(number)
 
     def owner(self, order: UserOrder) -> str:
@@ -149,7 +149,6 @@ class Desk:
         return self.exchange.users.fills(client.number)[-MOST_FILLS:] if client.number else []
 
     def cancel(self, order: UserOrder, why: str = "cancelled") -> None:
-        """An order that no longer rests stays as it is."""
         if order.is_open:
             self.exchange.cancel(self.us, order.account, CancelRequest(order_id=order.order_id, request_id=why))
 

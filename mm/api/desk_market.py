@@ -1,4 +1,4 @@
-"""The market of the trading interface: a desk, its clock, and the readers of its book and fills."""
+"""A desk with its clock, and the readers of its book and fills."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ SHORTEST_S = 0.05
 
 
 class FeedReader:
-    """A reader of a WebSocket: its queue of messages, of limited length."""
+    """A WebSocket's queue of messages, of limited length."""
 
     def __init__(self) -> None:
         self.over = asyncio.Event()
@@ -66,7 +66,7 @@ class DeskMarket:
 
     @contextmanager
     def reading(self, client: str | None) -> Iterator[FeedReader]:
-        """Of a client's fills, or of the book, which it starts with."""
+        """Yield a reader of a client's fills, or of the book, with which it starts."""
         reader = FeedReader()
         readers = self._of_book if client is None else self._of_fills.setdefault(client, set())
         if client is None:

@@ -1,4 +1,4 @@
-"""The page at ``/docs``: every endpoint with a form that calls it, drawn from ``/openapi.json`` without other files."""
+"""The page at ``/docs``: every endpoint with a form that calls it, from ``/openapi.json`` alone."""
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">

@@ -1,4 +1,4 @@
-"""The messages of the trading interface: requests, responses, and their decimals."""
+"""The messages of the trading interface: requests, responses, decimals."""
 
 import json
 from decimal import Decimal
@@ -37,17 +37,13 @@ class OrderRequest(Struct):
 
 
 class CancelBody(Struct):
-    """The optional body of a cancel: the client that must own the order."""
+    """The client that must own a cancelled order."""
 
     client_id: ClientId | None = None
 
 
 class OrderAnswer(Struct):
-    """The state of an order; *order_id* is null if it was rejected.
-
-    Attributes:
-        ack_us: From the request's arrival to the response.
-    """
+    """*order_id* is null if it was rejected; *ack_us* counts from the request's arrival to the response."""
 
     order_id: OrderId | None
     status: OrderStatus
@@ -58,7 +54,7 @@ class OrderAnswer(Struct):
 
 
 class BookMessage(Struct):
-    """The book: best prices, levels ``[price, size]`` with the best first; null where a side is empty."""
+    """The book: best prices, and levels ``[price, size]``, best first; null where a side is empty."""
 
     mid: MaybeExact
     best_bid: MaybeExact
@@ -78,7 +74,7 @@ class FillEvent(Struct, tag_field="event", tag="fill"):
 
 
 class ListedFill(Struct):
-    """A listed fill; a negative fee is a rebate."""
+    """A negative fee is a rebate."""
 
     order_id: OrderId
     side: Side
@@ -103,7 +99,7 @@ class OpenOrder(Struct):
 
 
 class PositionMessage(Struct):
-    """A client's position, its profit, and its cash: the income of all fills minus fees, starting at 0."""
+    """A client's position and profit; *cash* is the income of all fills minus fees, from 0."""
 
     position: Exact
     pnl: Exact
@@ -117,7 +113,7 @@ class Cancelled(Struct):
 
 
 class Switched(Struct):
-    """The kill switch of a client, and the orders that were cancelled when it was triggered."""
+    """A client's kill switch, and the orders cancelled when it was triggered."""
 
     client_id: ClientId
     killed: bool
@@ -129,7 +125,7 @@ Limits = dict[str, MaybeExact]
 
 
 class RiskState(Struct):
-    """The limits of a client, the use of each in the unit of the limit, and its kill switch."""
+    """A client's limits, the use of each in the limit's unit, and its kill switch."""
 
     limits: Limits
     use: Limits
@@ -165,7 +161,7 @@ read_cancel = msgspec.json.Decoder(CancelBody).decode
 
 
 def refuse_repeated_keys(body: bytes) -> None:
-    """Readers differ in which of two equal keys counts: raise ValueError."""
+    """Raise ValueError: readers differ in which of two equal keys counts."""
 
     def unique(pairs: list[tuple[str, Any]]) -> None:
         names = [name for name, _ in pairs]

@@ -1,6 +1,4 @@
-"""A recorded day as the market of a desk: its levels rest, its trades take liquidity, clients' orders rest in
-between.
-"""
+"""A recorded day as a desk's market: its levels rest, its trades take, clients' orders rest in between."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -17,8 +15,6 @@ MAKER_ACCOUNT, TAKER_ACCOUNT = 1000, 1001
 
 
 class ReplayFlow:
-    """Plays the events of a recorded market on a matching core."""
-
     def __init__(self, core: "Matching", events: Iterable[FeedEvent]) -> None:
         self._core, self._events = core, iter(events)
         self._levels: dict[tuple[int, int], list[int]] = {}
@@ -62,7 +58,7 @@ class ReplayFlow:
             self._levels.setdefault((side, ticks), []).append(number)
 
     def _withdraw(self, us: int, place: tuple[int, int], keep: int) -> int:
-        """Newest first; return the lots left."""
+        """Remove the newest first; return the lots left."""
         core, kept, left = self._core, [], 0
         for number in self._levels.pop(place, ()):
             order = core.order(number)

@@ -29,7 +29,7 @@ class _Server(uvicorn.Server):
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """Connections buffer little for a slow reader."""
+    """Listen with small buffers, so that a slow reader is noticed."""
     opened: socket.socket | None = None
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -54,7 +54,7 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 async def serve(market: DeskMarket, listener: socket.socket, door: Door, ready: Callable[[], None]) -> None:
-    """Until SIGTERM or SIGINT, advancing the market's clock; *ready* is called once requests can be answered."""
+    """Serve until SIGTERM or SIGINT; *ready* is called once requests can be answered."""
     tls: dict[str, Any] = {"ssl_context_factory": lambda *_: door.context} if door.context else {}
     config = uvicorn.Config(
         made_app(market, door), **tls, log_config=None, access_log=False, lifespan="off", ws_max_size=65_536,

@@ -1,1 +1,1 @@
-"""What every layer stands on: numbers, files written whole, declarations of knobs and parameters, a user's code."""
+"""What every layer stands on: numbers, files written whole, knobs and parameters, a user's code."""

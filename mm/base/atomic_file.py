@@ -36,7 +36,6 @@ def atomic_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, data: bytes, *, durable: bool = False, mode: int = 0o666) -> None:
-    """*mode* less the umask; the folder is created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path, durable=durable) as unfinished:
         unfinished.touch(mode)
@@ -44,7 +43,7 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False, mode: int = 
 
 
 def clear_unfinished(folder: Path) -> None:
-    """Remove the temporary files that killed processes left."""
+    """Remove temporary files of killed processes."""
     for path in folder.glob(f"*{UNFINISHED}"):
         name = _NAME.fullmatch(path.name)
         with suppress(FileNotFoundError):
@@ -95,12 +94,12 @@ class FileIdentity(NamedTuple):
 
 @dataclass(frozen=True)
 class VerifiedFiles:
-    """Results of file verifications, so that each file identity is verified once."""
+    """Verifies each file identity once."""
 
     folder: Path
 
     def verified_once(self, path: Path, claim: str, check: Callable[[], bool]) -> bool:
-        """Whether *claim* is true for the file.
+        """Return whether *claim* is true for the file.
 
         *check* is called unless it was true for this identity before. Negative results are not stored, nor results for
         a file just written or changing meanwhile.

@@ -1,4 +1,4 @@
-"""Audit logs: where they are, the form of their rows, their hash chain, and its verification."""
+"""Audit logs: places, rows, hash chain, and its verification."""
 
 import hashlib
 import json
@@ -33,14 +33,13 @@ def audit_path(out_root: Path, symbol: str, day: str, run_id: str) -> Path:
 
 
 def body(seq: int, us: int, kind: str, fields: Mapping[str, object]) -> bytes:
-    """A row without *prev* and *hash*, in ASCII: some readers take other characters for line ends."""
+    """Encode a row without *prev* and *hash*, in ASCII: some readers take other characters for line ends."""
     row = {"seq": seq, "us": us, "type": kind, **fields}
     text = _encode(row)
     return text if text.isascii() else json.dumps(msgspec.json.decode(text), separators=(",", ":")).encode()
 
 
 def seal(unsealed: bytes, prev: bytes) -> tuple[bytes, bytes]:
-    """A row's line, with its end, and hash."""
     line = b'%b,"prev":"%b"}' % (unsealed[:-1], prev)
     digest = hashlib.sha256(prev + line).hexdigest().encode()
     return b'%b,"hash":"%b"}\n' % (line[:-1], digest), digest
@@ -48,11 +47,7 @@ def seal(unsealed: bytes, prev: bytes) -> tuple[bytes, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """One file's record of another: rows and last hash.
-
-    Attributes:
-        grows: Whether rows may have been added since.
-    """
+    """One file's record of another: rows and last hash; it *grows* if rows may have been added since."""
 
     file: str
     rows: int
@@ -93,11 +88,10 @@ def _line(text: bytes) -> _Line | None:
 
 
 def verify_lines(lines: Iterable[bytes], *, open_end: bool = False, witnesses: Sequence[Witness] = ()) -> ChainVerdict:
-    """The first row of a log that was changed, removed, inserted or moved.
+    """Find the first row of a log that was changed, removed, inserted or moved.
 
-    Args:
-        open_end: Accept a file without a final stop, with an incomplete last line, or without rows: the log of a killed
-            or running run.
+    *open_end* accepts a file without a final stop, with an incomplete last line, or without rows, as of a killed or
+    running run.
     """
     hashes, kind, first, torn = [ZEROS], "", b"", 0  # of row 0, which is none, and of each row
     row, why = None, ""
@@ -184,13 +178,12 @@ def _decoded(text: bytes) -> dict[str, Any]:
 
 
 def whole_row(text: bytes) -> dict[str, Any]:
-    """Empty if the line has no end, or was changed."""
     line = _line(text[:-1]) if text.endswith(b"\n") else None
     return _decoded(line.text) if line is not None and line.is_whole else {}
 
 
 def rows_after(lines: Iterable[bytes], before: Witness) -> Iterator[tuple[bytes, Witness]]:
-    """The complete rows after *before*, each with the record of the log up to it; BrokenFile if one does not follow."""
+    """Yield complete rows after *before*, each with the record of the log so far; BrokenFile if one does not follow."""
     rows, prev = before.rows, before.hash
     for text in lines:
         if not text.endswith(b"\n"):
@@ -203,7 +196,7 @@ def rows_after(lines: Iterable[bytes], before: Witness) -> Iterator[tuple[bytes,
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Without checking hashes; an incomplete last line is left out. Raises BrokenFile or DataError."""
+    """Read without checking hashes; an incomplete last line is left out. Raises BrokenFile or DataError."""
     try:
         with path.open("rb") as file:
             for number, text in enumerate(file, 1):

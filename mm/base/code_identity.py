@@ -1,4 +1,4 @@
-"""Identity of the code that runs: the sources and compiled modules that a module imports, and their hashes."""
+"""Which code runs: the sources and compiled modules that a module imports, and their hashes."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ class HashedFile:
 
 
 def closure(names: Iterable[str], locate: Locate) -> tuple[dict[str, list[Path]], set[str]]:
-    """The files of *names* and all they import, and the imported modules that *locate* (source first) does not know."""
+    """Return the files of *names* and all they import, and imports that *locate* (source first) does not know."""
     modules: dict[str, list[Path]] = {}
     others: set[str] = set()
     waiting = sorted(names)
@@ -69,7 +69,7 @@ def closure(names: Iterable[str], locate: Locate) -> tuple[dict[str, list[Path]]
 
 
 def imports(name: str, path: Path) -> Iterator[str]:
-    """Modules that the source of *name* may import, and the packages that contain it."""
+    """Yield modules that the source of *name* may import, and the packages that contain it."""
     yield from (name.rsplit(".", count)[0] for count in range(1, name.count(".") + 1))
     if path.suffix == ".pyx":
         yield "mm._cyutil"  # Cython's own code, which every kernel imports
@@ -114,7 +114,7 @@ def code_files(*names: str, folder: Path = PACKAGE) -> Mapping[str, str]:
 
 
 def sources_hash(folder: Path = PACKAGE) -> str:
-    """The sha256 of all sources: coarser than `code_files`, and faster."""
+    """Hash all sources: coarser than `code_files`, and faster."""
     sha256 = hashlib.sha256()
     below = os.walk(folder)  # faster than `Path.rglob`
     paths = sorted(f"{place}/{name}" for place, _, names in below for name in names if name.endswith(_SOURCES))

@@ -1,4 +1,4 @@
-"""The knobs that many commands take, each declared here once; a command says only how its own differs."""
+"""Knobs that many commands take, each declared once; a command says only how its own differs."""
 
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,11 @@ from mm.base.knobs import DAYS, ONE_DAY, PATH, REQUIRED, SYMBOL, SYMBOLS, intege
 def symbol_knob(
     text: str = "Symbol, in any case.", default: Any = REQUIRED, *, many: bool = False, common: str | None = None
 ) -> Any:
-    """Declare ``symbol``: one, or a list if *many*."""
     usual = "Symbol, or a list" if many else "Symbol"
     return knob(default, SYMBOLS if many else SYMBOL, text, common=usual if common is None else common)
 
 
 def day_knob(text: str = "The day, YYYYMMDD.", default: Any = REQUIRED, *, many: bool = False, common: str = "") -> Any:
-    """Declare ``day``: one, or also a list or a range if *many*."""
     return knob(default, DAYS if many else ONE_DAY, text, common=common)
 
 
@@ -25,7 +23,6 @@ def data_root_knob(
     *,
     common: str = "Folder of the recorded days",
 ) -> Any:
-    """Declare ``data_root``; no result depends on where its days lie."""
     return knob(default, PATH, text, matters=False, common=common)
 
 

@@ -1,4 +1,4 @@
-"""The rows in which two tables differ: of two runs, of a run and its replay, of a model played twice."""
+"""The rows in which two tables differ: of two runs, a run and its replay, a model played twice."""
 
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
@@ -8,7 +8,7 @@ Row = TypeVar("Row")
 
 
 def differences(ours: Iterable[Row], theirs: Iterable[Row]) -> Iterator[tuple[int, Row | None, Row | None]]:
-    """Position (from 0) and both rows of each difference; None for a missing row."""
+    """Yield position (from 0) and both rows of each difference; None for a missing row."""
     for place, (our_row, their_row) in enumerate(zip_longest(ours, theirs)):
         if our_row != their_row:
             yield place, our_row, their_row

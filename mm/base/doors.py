@@ -65,7 +65,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One line of a file of tokens: a name, its roles, and the SHA-256 of the token, in hex."""
+    """One line of a file of tokens; *digest* is the token's SHA-256 in hex."""
 
     name: str
     roles: frozenset[str]
@@ -143,8 +143,6 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class HttpRefusal:
-    """Why a request is refused: its HTTP status, and one line."""
-
     status: int
     reason: str
 
@@ -156,9 +154,7 @@ class HttpRefusal:
 class ServerCertificate:
     """A certificate with its key, read again whenever the files change.
 
-    Args:
-        certificate: PEM, with those between it and an authority.
-        key: PEM; None: in the same file.
+    Both are PEM: *certificate* with those between it and an authority, *key* perhaps None, in the same file.
     """
 
     def __init__(self, certificate: Path, key: Path | None, report: Report) -> None:
@@ -240,11 +236,7 @@ class DoorFiles:
 
 
 class Door:
-    """Decides about each request to a server.
-
-    Args:
-        name: The parameter with the address, for messages.
-    """
+    """Decides about each request to a server; messages call the parameter with the address *name*."""
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ Ends = tuple[float | None, float | None]  # of an interval; None if it is undefi
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean with its error and its 95 % interval; None where it is undefined."""
+    """A mean with its error and its 95 % interval; None where undefined."""
 
     value: float | None
     error: float | None = None
@@ -34,7 +34,7 @@ class Estimate:
         return sign_of(self.low, self.high) if self.n >= LEAST_DRAWS else UNDECIDED
 
     def times(self, factor: float) -> "Estimate":
-        """In another unit, *factor* of which make one."""
+        """Convert to another unit, *factor* of which make one."""
         value, error, low, high = (
             None if each is None else each * factor for each in (self.value, self.error, self.low, self.high)
         )
@@ -52,7 +52,7 @@ def from_error(value: float | None, error: float | None, draws: int | None) -> E
 
 
 def student_quantile(degrees: float, comparisons: float = 1.0) -> float:
-    """Two-sided 95 % quantile of Student's t.
+    """Return the two-sided 95 % quantile of Student's t.
 
     All of several independent *comparisons* are within theirs in 95 % of cases (Šidák 1967).
     """
@@ -64,7 +64,7 @@ def student_quantile(degrees: float, comparisons: float = 1.0) -> float:
 
 
 def cosines(blocks: int) -> int:
-    """0.4·B^(2/3) for B blocks, as Lazarus et al. advise.
+    """Return 0.4·B^(2/3) for B blocks, as Lazarus et al. advise.
 
     At least 2 from three blocks on, at most B - 1; 0 below two blocks.
     """
@@ -72,7 +72,7 @@ def cosines(blocks: int) -> int:
 
 
 def long_run_error(values: Floats) -> Floats:
-    """The standard error of the sum of *values*, in order of time, perhaps autocorrelated; per column if several."""
+    """Return the standard error of the sum of *values*, in order of time, perhaps autocorrelated; per column."""
     error: Floats = np.sqrt(slow_variance(values))
     return error
 
@@ -97,7 +97,7 @@ def estimated(
     independent: bool = False,
     least: float = 2,
 ) -> Estimate:
-    """Σ *sums* / Σ *weights* with its interval.
+    """Return Σ *sums* / Σ *weights* with its interval.
 
     Args:
         sums: One per draw, in order of time.

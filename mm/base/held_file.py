@@ -1,4 +1,4 @@
-"""Whether a file is held by a living process: a lock that ends with it, however it ends."""
+"""Whether a living process holds a file: a lock that ends with it, however it ends."""
 
 import os
 import time
@@ -14,7 +14,7 @@ _PAUSE_S = 0.001
 
 
 def hold_file(descriptor: int) -> bool:
-    """Until it is closed or the process ends; False if another process holds it, or the file system has no locks."""
+    """Hold it until it is closed or the process ends; False if another process does, or there are no locks."""
     if fcntl is None:
         return True
     for _ in range(_ATTEMPTS):

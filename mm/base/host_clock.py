@@ -1,7 +1,7 @@
 """A clock that no setting of the wall clock stops, shared by a host's processes: for waits kept in files.
 
-It begins anew when the machine starts, so a file notes the wall clock and the start too: only across a start is the
-passed time the wall clock's.
+It begins anew when the machine starts, so a file notes wall clock and start too: only across a start does the passed
+time come from the wall clock.
 """
 
 import time
@@ -31,7 +31,7 @@ class HostTime(NamedTuple):
     boot: str
 
     def shift_s(self, noted: "HostTime") -> float:
-        """What moves instants of `passing_s` noted at *noted* to this clock."""
+        """Return what moves instants of `passing_s` noted at *noted* to this clock."""
         if noted.boot == self.boot and noted.passing_s <= self.passing_s:
             return 0.0
         return self.passing_s - max(self.wall_s - noted.wall_s, 0.0) - noted.passing_s

@@ -33,7 +33,7 @@ _LONGEST = timedelta(days=3660)
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Converts what a user gives, of a command's knob its text, into the value."""
+    """Converts what a user gives, for a command's knob its text, into the value."""
 
     metavar: str
     parse: Callable[[Any], Any]
@@ -42,7 +42,7 @@ class Reader:
 
 
 class Unit(NamedTuple):
-    """The unit of a parameter: its name, and the power of the tick size that converts a price to it."""
+    """A parameter's unit, and the power of the tick size that converts a price to it."""
 
     text: str
     power: int
@@ -55,9 +55,9 @@ class Knob:
     Attributes:
         matters: Whether a result depends on it; then the digest covers it.
         joined: Separator of repeated flags' texts; None: given only once.
-        common: Its line in ``--help``; without one, ``--help-all`` lists it.
+        common: Its line in ``--help``; without one, only ``--help-all`` lists it.
         argument: The Python argument that takes its value, by which that object's errors name it.
-        by_run: Of a model: set by the run, not the user (``seed``, ``intensity``).
+        by_run: Set by the run, not the user (a model's ``seed``, ``intensity``).
     """
 
     reader: Reader
@@ -84,7 +84,7 @@ class Knob:
             raise UsageError("{} was {!r}: it must be {}", parameter(self.name), text, error) from error
 
     def check(self, owner: Sentence | str, value: Any) -> Any:
-        """A Python *value* as the parameter's type (1 as 1.0); UsageError with *owner*, name and value."""
+        """Return *value* as the parameter's type (1 as 1.0); UsageError with *owner*, name and value."""
         try:
             return self.reader.parse(value)
         except ValueError as error:
@@ -128,7 +128,7 @@ def closest(word: str, known: Iterable[str], most: int = 1) -> str:
 
 
 def typed(value: Any) -> str:
-    """Dicts and lists as JSON, numbers without exponents."""
+    """Write dicts and lists as JSON, numbers without exponents."""
     if isinstance(value, Mapping | list):
         return json.dumps(value)
     if isinstance(value, float) and math.isfinite(value):
@@ -188,12 +188,11 @@ def _or_word(word: str, read: Reader) -> Reader:
 
 
 def number_or(word: str, low: float, high: float) -> Reader:
-    """*word* is none."""
     return _or_word(word, number(low, high))
 
 
 def numbers(low: float, high: float) -> Reader:
-    """Different finite numbers, comma-separated, in the given order."""
+    """Read different finite numbers, comma-separated, in the given order."""
     single = number(low, high)
 
     def parse(text: str) -> tuple[float, ...]:
@@ -209,12 +208,11 @@ def numbers(low: float, high: float) -> Reader:
 
 
 def numbers_or(word: str, low: float, high: float) -> Reader:
-    """As `numbers`, or *word*: derived from other knobs."""
     return _or_word(word, numbers(low, high))
 
 
 def decimal(low: str | None = None, high: str | None = None) -> Reader:
-    """At most eight places, kept as exact text without trailing zeros."""
+    """Read at most eight places, kept as exact text without trailing zeros."""
 
     def parse(text: str) -> str:
         wanted = f"a plain decimal such as 0.001{span(low, high)}, of at most eight places"
@@ -242,7 +240,7 @@ def one_of(*words: str, upper: bool = False) -> Reader:
 
 
 def text_of_number_or(words: Collection[str], low: float, high: float) -> Reader:
-    """One of *words*, or a finite number within bounds, as text."""
+    """Read one of *words*, or a finite number within bounds, as text."""
     read = number(low, high)
 
     def parse(text: str) -> str:
@@ -258,7 +256,7 @@ def text_of_number_or(words: Collection[str], low: float, high: float) -> Reader
 
 
 def matching(pattern: str, wanted: str, metavar: str = "TEXT", completes: str = "") -> Reader:
-    """The whole text matches *pattern*; *wanted* describes it."""
+    """The whole text must match *pattern*; *wanted* describes it."""
 
     def parse(text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -411,7 +409,7 @@ _NEXT_AXIS = re.compile(r"\s+(?=[A-Za-z_][\w.]*=)")
 
 
 def axes_of(text: str) -> list[tuple[str, tuple[str, ...]]]:
-    """Axes (``;``) with their values' texts (``,``); ValueError says what the text must be.
+    """Split axes (``;``) and their values (``,``); ValueError says what the text must be.
 
     Neither separates inside brackets or double quotes; quotes around a whole value are dropped, but kept in a JSON
     object.
@@ -462,9 +460,7 @@ def _grid(text: str) -> str:
 
 
 def day_list(text: str) -> tuple[str, ...]:
-    """``YYYYMMDD`` or ``YYYY-MM-DD``, a comma list or ``first:last``, ascending; ValueError says what the text must
-    be.
-    """
+    """Read ``YYYYMMDD`` or ``YYYY-MM-DD``, a rising list or ``first:last``; ValueError says what is wanted."""
     wanted = "YYYYMMDD, a rising list 20251216,20251217 or a range 20251216:20251220"
     first, colon, last = plain_days(text).partition(":")
     days = (first, last) if colon else tuple(part.strip() for part in first.split(","))

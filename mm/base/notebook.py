@@ -1,4 +1,4 @@
-"""Display of results in notebooks: a few lines of text, an HTML card, and charts."""
+"""Results in notebooks: a few lines of text, an HTML card, and charts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +16,11 @@ MOST_LINES, WIDEST = 5, 118
 
 @dataclass(frozen=True)
 class Picture:
-    """Charts, as returned by ``plot()``: a notebook displays them interactively, and they can be saved as a page.
+    """Charts, as returned by ``plot()``: a notebook shows them interactively, and they can be saved as a page.
 
     Attributes:
         charts: Heading and plotly figure of each, plain dictionaries in plotly's schema.
-        note: Why there are no charts, if there are none.
+        note: Why there are no charts.
     """
 
     title: str
@@ -28,7 +28,7 @@ class Picture:
     note: str = ""
 
     def figure(self, place: int = 0) -> Any:
-        """Return one of the charts as a ``plotly.graph_objects.Figure``, to change it, or to write it as an image."""
+        """Return one chart as a ``plotly.graph_objects.Figure``, to change it or to write it as an image."""
         from plotly.graph_objects import Figure
 
         return Figure(self.charts[place][1])
@@ -39,14 +39,7 @@ class Picture:
         return html
 
     def save(self, path: str | Path) -> Path:
-        """Write a page of the charts and return its path.
-
-        Args:
-            path: Ends in ``.html``.
-
-        Raises:
-            UsageError: If it has another suffix.
-        """
+        """Write a page of the charts to *path* and return it; UsageError unless it ends in ``.html``."""
         path = Path(path)
         if path.suffix.lower() != ".html":
             raise UsageError(

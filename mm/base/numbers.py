@@ -81,12 +81,11 @@ def short(value: float) -> str:
 
 
 def with_plain_minus(text: str) -> str:
-    """A typographic minus before a digit becomes a hyphen, for programs."""
+    """Write a typographic minus before a digit as a hyphen, for programs."""
     return _MINUS_OF_A_NUMBER.sub("-", text)
 
 
 def noun(count: int, one: str, several: str = "") -> str:
-    """*several* is by default *one* with an s."""
     return one if count == 1 else several or f"{one}s"
 
 

@@ -1,4 +1,4 @@
-"""Paths as given: links keep their names and are followed; pipes are copied, to be read more than once."""
+"""Paths as given: links keep their names and are followed; pipes are copied, to be read twice."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ from mm.errors import BrokenFile, DataError, UsageError
 
 
 def as_given(path: Path | str) -> Path:
-    """Absolute, without ``.`` and ``..``; links keep their names."""
+    """Make it absolute, without ``.`` and ``..``; links keep their names."""
     plain = Path(os.path.abspath(path))
     if ".." in Path(path).parts and os.path.realpath(plain) != os.path.realpath(path):
         return Path(os.path.realpath(path))
@@ -23,7 +23,6 @@ def as_given(path: Path | str) -> Path:
 
 
 def target_of(path: Path) -> Path:
-    """A link's target, else *path*."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
@@ -32,7 +31,6 @@ def shown_name(path: Path) -> str:
 
 
 def dead_link(path: Path) -> str:
-    """A sentence about the first part of *path* that links to nothing."""
     for part in (*reversed(path.parents), path):
         if part.is_symlink() and not part.exists():
             return f"{part} is a link to {os.readlink(part)}, which does not exist"
@@ -40,7 +38,7 @@ def dead_link(path: Path) -> str:
 
 
 def move_file(source: Path, place: Path) -> None:
-    """Also to another file system; a link at *place* stays, its target is replaced."""
+    """Move also to another file system; a link at *place* stays, its target is replaced."""
     target = target_of(place)
     try:
         source.replace(target)

@@ -10,7 +10,7 @@ _MOST_BYTES = 1 << 20
 
 
 def read_private(path: Path, name: "Sentence | str") -> bytes:
-    """SafetyError if others may read the file, UsageError if it cannot be read; *name* is its parameter."""
+    """SafetyError if others may read it, UsageError if it cannot be read; *name* is its parameter."""
     try:
         opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(opened, "rb") as file:

@@ -1,4 +1,4 @@
-"""Secrets in arguments and environment are overwritten where the process list shows them."""
+"""Overwrites secrets in arguments and environment where the process list shows them."""
 
 import ctypes
 from collections.abc import Collection, Iterable, MutableMapping
@@ -24,7 +24,7 @@ _MEMORY_FIELDS = slice(45, 49)  # arg_start, arg_end, env_start, env_end of proc
 
 
 def hide_secrets(words: Collection[str], environ: MutableMapping[str, str]) -> None:
-    """Hide secrets in command line and environment, before anything slow happens."""
+    """Hide them before anything slow happens."""
     given = [*words, ""]
     texts = [given[at + 1] for at, word in enumerate(given[:-1]) if word in SECRET_FLAGS]
     texts += [word.partition("=")[2] for word in given if word.partition("=")[0] in SECRET_FLAGS]

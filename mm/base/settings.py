@@ -1,4 +1,4 @@
-"""The parameters of a model, whose types, bounds, units and meanings are annotations of a class's fields.
+"""The parameters of a model: types, bounds, units and meanings are annotations of a class's fields.
 
 ``horizon_s: Annotated[float, Meta(gt=0), about("Time left.", unit=SECONDS)] = 30.0`` is read from Python, JSON or text
 by msgspec; error, help and documentation follow from it.
@@ -53,7 +53,7 @@ def _setting(name: str, kind: Any, default: Any) -> Knob:
 
 
 def convert(value: Any, kind: Any) -> Any:
-    """With bounds; ValueError says what *value* must be, also if not finite."""
+    """Convert with bounds; ValueError says what *value* must be, also if not finite."""
     try:
         converted = msgspec.convert(value.tolist() if hasattr(value, "tolist") else value, kind)
     except msgspec.ValidationError:

@@ -27,7 +27,7 @@ USER_ERRORS = (Exception, SystemExit)
 
 
 def load_class(name: str, kind: str) -> object:
-    """The class that ``package.module:Class`` names; raises UnknownModel or ModelError."""
+    """Return the class that ``package.module:Class`` names; raises UnknownModel or ModelError."""
     module_name, _, attribute = name.partition(":")
     if "/" in module_name or module_name.endswith(".py"):  # Python would import a path from a zip file
         way = "give package.module:Class, with dots and without .py"
@@ -58,7 +58,7 @@ def load_class(name: str, kind: str) -> object:
 
 
 def refuse_code_of(file: object, names: Iterable[str]) -> None:
-    """SafetyError for user classes whose modules are not imported yet."""
+    """Raise SafetyError for user classes whose modules are not imported yet."""
     foreign = [name for name in names if NAME.fullmatch(name) and name.partition(":")[0] not in sys.modules]
     if foreign:
         raise SafetyError(
@@ -107,7 +107,6 @@ def _forget(packages: Collection[str]) -> dict[str, ModuleType]:
 
 
 def put_cwd_first() -> None:
-    """Put the current folder on the path, after `FIRST_ON_PATH`."""
     kept = os.environ.get(FIRST_ON_PATH)  # noqa: TID251 - as PYTHONPATH, it says where Python finds modules
     wanted = [kept, os.getcwd()] if kept else [os.getcwd()]
     if sys.path[: len(wanted)] != wanted:
@@ -136,13 +135,11 @@ class CallStopped(BaseException):
 
 
 def raised(model: object, hook: str, error: BaseException) -> ModelError:
-    """With model, *hook*, and the failing line of its file."""
     where = place_of(error) or place_of_code(getattr(model, hook, None))
     return ModelError(f"{type(model).__name__}.{hook} raised {one_line(error)}", where)
 
 
 def placed(error: ModelError, code: object) -> ModelError:
-    """With the user's line that the error passed, else *code*'s."""
     where = "" if error.where else place_of(error) or place_of_code(code)
     return ModelError(str(error), where) if where else error
 
@@ -187,7 +184,7 @@ def _is_library(path: str) -> bool:
 
 
 def raised_inside(error: Exception) -> ModelError | None:
-    """With the raising hook of a user's compiled model; None if none raised."""
+    """Name the raising hook of a user's compiled model; None if none raised."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = max((place for place, frame in enumerate(frames) if frame.name.startswith(KERNEL)), default=len(frames))
     if ours + 1 < len(frames):

@@ -1,1 +1,1 @@
-"""The command line: knobs, options, the frame of every command, console and logs, and the generated docs."""
+"""The command line: knobs, options, the frame of every command, console, logs, generated docs."""

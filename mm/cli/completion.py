@@ -1,4 +1,4 @@
-"""Shell completion of flag values: symbols, days, models, fits and runs, read from folder names only."""
+"""Shell completion of flag values (symbols, days, models, fits, runs), from folder names only."""
 
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module

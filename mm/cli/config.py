@@ -1,6 +1,6 @@
-"""Knobs that most tasks have beside a backtest's (mm/play/knobs.py): output, logs, servers.
+"""Knobs that most tasks have beside a backtest's: output, logs, servers.
 
-docs/configuration.md is generated from the groups in mm/cli/task_knobs.py (``make docs``).
+``make docs`` writes docs/configuration.md from the groups in mm/cli/task_knobs.py.
 """
 
 from collections.abc import Callable, Mapping
@@ -96,7 +96,7 @@ class OrdersFile:
 
 
 def named_fit(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The file for a ``--fit`` of ``last`` or a RUN_ID; DataError if there is none."""
+    """Return the file for a ``--fit`` of ``last`` or a RUN_ID; DataError if there is none."""
     given = params["fill_params_file"]
     symbols = (params.get("symbol") or "").split(",")
     if given is None or len(symbols) > 1 or given.exists():  # several symbols have a fit each, see `account_knobs`

@@ -1,4 +1,4 @@
-"""The terminal and the log of a run: results on stdout, logs and progress on stderr, JSON lines in run.log."""
+"""The terminal and the log of a run: results on stdout, logs and progress on stderr, JSON in run.log."""
 
 import json
 import logging
@@ -69,7 +69,7 @@ class Log:
 
     @contextmanager
     def behind(self) -> Iterator[None]:
-        """A thread writes the lines until the block ends: a disk or a terminal's reader may be slow."""
+        """Write lines in a thread until the block ends: a disk or a terminal's reader may be slow."""
         waiting = self._behind = SimpleQueue()
 
         def write_lines() -> None:
@@ -110,7 +110,7 @@ class Log:
                 write_line(sys.stderr, self._prefix + _for_terminal(line, self._hidden, colour=colour))
 
     def _append(self, line: str) -> None:
-        """What a disk refuses is lost: a log must not end what it tells about."""
+        """Drop what a disk refuses: a log must not end what it tells about."""
         if self._file is None or self._file.closed:
             return
         try:
@@ -166,8 +166,6 @@ def _to_terminal(stream: TextIO, text: str) -> None:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """The settings of a command that were not given as flags."""
-
     sources: Mapping[str, str]
     texts: Mapping[str, str]
     found: Mapping[str, str]
@@ -221,7 +219,7 @@ class Console:
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A bar on a terminal, nothing in a pipe; yield a function that advances it."""
+        """Draw a bar on a terminal, nothing in a pipe; yield a function that advances it."""
         if not sys.stderr.isatty() or self.level not in ("DEBUG", "INFO"):
             yield lambda _steps: None
             return

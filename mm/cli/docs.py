@@ -1,4 +1,4 @@
-"""Write docs/configuration.md from the knobs and the models' declarations; ``make docs`` saves the output."""
+"""Writes docs/configuration.md from the knobs and the models' declarations."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -166,7 +166,7 @@ def _single_commands(shared: set[str]) -> Iterator[str]:
 
 
 def _leaves(command: click.Command, context: click.Context) -> Iterator[tuple[str, click.Command]]:
-    """Every command with its words, also a group's own (``mm trade``)."""
+    """Yield every command with its words, also a group's own (``mm trade``)."""
     if not isinstance(command, click.Group):
         yield context.command_path, command
         return

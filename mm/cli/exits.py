@@ -1,4 +1,4 @@
-"""The ends of a command: any error becomes one of ours, with a way out and an exit code."""
+"""The end of a command: any error becomes one of ours, with a way out and an exit code."""
 
 import errno
 import signal
@@ -38,7 +38,6 @@ def exit_code_of(error: BaseException) -> int:
 
 
 def named(error: BaseException) -> MMError:
-    """*error* as an error of the project, with a message for users."""
     if isinstance(error, MMError):
         return error
     if isinstance(error, ModuleNotFoundError) and error.name:

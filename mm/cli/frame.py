@@ -55,10 +55,8 @@ class _Frame(click.Command):
 
 
 class Command(_Frame):
-    """One command, made by :func:`runner` or :func:`command`."""
-
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """*args*, then the environment, then the file of settings; a switch without a value is 1."""
+        """Read *args*, then the environment, then the file of settings; a switch without a value is 1."""
         flags = _as_flags({name: knob for knob in known_knobs(self) for name in (knob.name, knob.argument) if name})
         ctx.call_on_close(partial(SAID.reset, SAID.set(flags)))  # after a refusal here `main` does
         _read_files(ctx)
@@ -72,7 +70,7 @@ class Command(_Frame):
         write_options(ctx, formatter, whole=is_short(self.params) or bool(ctx.meta.get(_WHOLE)))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Handle errors here, before click handles some itself."""
+        """Handle errors before click handles some itself."""
         try:
             return super().invoke(ctx)
         except click.exceptions.Exit:
@@ -156,16 +154,15 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
 ) -> Callable[[Body], Command]:
     """Declare a command that writes a run folder: ``main(run, *groups)``, whose docstring is the help.
 
-    What the body needs is imported inside it, so that the help loads no package of research.
+    Import what the body needs inside it, so that the help loads no package of research.
 
     Args:
         groups: The dataclasses of its knobs, one of them Day; the body gets one object of each.
         method: The knob that names the folder between kind and symbol (``calib_method``).
-        defaults: This command's own defaults, by field name.
         resumable: Whether a killed run resumes when its RUN_ID or OUT_DIR is given again.
         day_of: Returns the run's day from the knobs, if Day is not among them; the body gets it last.
         arguments: Options that are no knobs and not recorded; the body gets them by name.
-        brief: Groups of which the short help lists the common knobs; none: of all.
+        brief: Groups whose common knobs the short help lists; default: all.
         varied: Groups of which PER_SYMBOL may set knobs; then the body gets the `SymbolRun` of all symbols, for one
             process, and its *arguments*.
         legs_of: Returns the further symbols in which these strategies send orders, given each one's knobs.
@@ -209,7 +206,7 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
 
 
 def _of_account(day: Day) -> Day:
-    """Return the day of the run of one account, named after its symbols; UsageError if there is only one."""
+    """Name the day after its symbols; UsageError if there is only one."""
     if "," not in day.symbol:
         raise UsageError(
             f"--one-account (ONE_ACCOUNT) is 1, and --symbol (SYMBOL) is {day.symbol} alone; give a list, or leave it "
@@ -224,13 +221,7 @@ def command(
     defaults: Mapping[str, Any] | None = None,
     brief: Sequence[type] = (),
 ) -> Callable[[Body], Command]:
-    """Declare a command without a run folder: ``main(console, *groups, **arguments)``, whose docstring is the help.
-
-    What the body needs is imported inside it, so that the help loads no package of research.
-
-    Args:
-        arguments: Positional arguments and options other than knobs, by name.
-    """
+    """Declare a command without a run folder, ``main(console, *groups, **arguments)``; else as `runner`."""
 
     def call(main: Body, console: Console, objects: Sequence[Any], _settings: Mapping[str, Any]) -> None:
         for note in _misspelt():
@@ -385,7 +376,7 @@ def _read_files(ctx: click.Context) -> None:
 
 
 def _as_flags(known: Mapping[str, Knob]) -> Callable[[str], str]:
-    """A parameter by its flag and its variable, if it is one of *known*."""
+    """Name a parameter by its flag and its variable, if it is one of *known*."""
 
     def say(name: str) -> str:
         knob = known.get(name)

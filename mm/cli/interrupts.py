@@ -1,4 +1,4 @@
-"""Signals: those that end a job, and those that end or kill a recording or a trader."""
+"""Signals that end a job, and those that end or kill a recording or a trader."""
 
 import signal
 import threading
@@ -17,7 +17,7 @@ _deferred: list[int] | None = None  # signals received while they are deferred; 
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, or SIGTERM, with which schedulers and containers end a job; *number* is the signal."""
+    """Ctrl-C, or SIGTERM, with which schedulers and containers end a job."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -41,7 +41,6 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Postpone a signal's Interrupted to the end of the block."""
     global _deferred  # noqa: PLW0603 - a handler has no other argument
     received: list[int] = []
     _deferred = received
@@ -68,7 +67,7 @@ def at_ending_signals(stop: Callable[[str], object]) -> None:
 
 
 class TradeSignals:
-    """A shadow's or trader's signals for its whole life: the first ends it in order, others do nothing."""
+    """A trader's signals for its whole life: the first ends it in order, others do nothing."""
 
     def __init__(self) -> None:
         self.ending = ""
@@ -80,7 +79,7 @@ class TradeSignals:
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """Without a loop's handlers signals are only recorded."""
+        """Only record signals without a loop's handlers."""
         from mm.base._calls import stop_calls  # compiled: only a trader and a shadow need it
 
         self._hurry = stop_calls

@@ -1,4 +1,4 @@
-"""Knobs as options of the command line, and the two forms of a command's help: ``--help`` and ``--help-all``."""
+"""Knobs as options, and the two forms of a command's help: ``--help`` and ``--help-all``."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -58,7 +58,7 @@ class KnobOption(click.Option):
         return None if text is None else (text,)
 
     def process_value(self, ctx: click.Context, value: Any) -> Any:
-        """An error about a value that was not typed names where it comes from."""
+        """Name the source of a value that was not typed in its error."""
         try:
             return super().process_value(ctx, value)
         except UsageError as error:
@@ -91,7 +91,7 @@ def is_short(params: Sequence[click.Parameter]) -> bool:
 
 
 def write_options(ctx: click.Context, formatter: click.HelpFormatter, *, whole: bool) -> None:
-    """Without *whole*, only the common options, one line each."""
+    """Without *whole*, write only the common options, one line each."""
     sections: dict[str, list[tuple[str, str]]] = {}
     left_out: dict[str, list[KnobOption]] = {}
     for param in ctx.command.get_params(ctx):

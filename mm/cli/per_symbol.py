@@ -1,4 +1,4 @@
-"""Several symbols in one command: one process per symbol, in parallel, and one combined answer."""
+"""Several symbols in one command: one process per symbol, and one combined answer."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from mm.runs.manifest import SetKnob
 
 
 def each_symbol(console: Console, symbols: Sequence[str], program: str, settings: Mapping[str, SetKnob]) -> None:
-    """As many processes at a time as there are processors."""
+    """Run as many processes at a time as there are processors."""
     command = [*_words(program), *(["--json"] if console.as_json else [])]
     for name, setting in settings.items():
         if setting.source == "flag" and name != "symbol":

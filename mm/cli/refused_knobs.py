@@ -1,4 +1,4 @@
-"""Knobs without effect in a run: refused as flags, logged as a note if exported; and misspelt variables."""
+"""Knobs without effect in a run, refused as flags, noted if exported; and misspelt variables."""
 
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
@@ -16,7 +16,7 @@ SHORTEST = 8  # letters of a name that is compared
 
 
 def misspelt(environment: Collection[str], known: Collection[str], every: Callable[[], Collection[str]]) -> list[str]:
-    """Variables without effect that are nearly ours: two letters off, with a suffix, or the beginning of one."""
+    """Find variables without effect that are nearly ours: two letters off, with a suffix, or a beginning."""
     ours = [name for name in known if "_" in name and len(name) >= SHORTEST]
     nearest = dict[str, str]()
     for name in environment:

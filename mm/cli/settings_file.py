@@ -30,7 +30,7 @@ class SettingsFile:
     values: Mapping[str, Any]
 
     def check(self, known: Iterable[str], every: Callable[[], Iterable[str]]) -> None:
-        """Refuse a key that is no knob, with the closest name; *every* is called only if needed."""
+        """Refuse an unknown key, with the closest name; *every* is called only if needed."""
         known = set(known)
         if any(key not in known for key in self.values):
             known |= set(every())
@@ -63,7 +63,7 @@ class SettingsFile:
 
 
 def settings_file(given: str | None) -> SettingsFile | None:
-    """The file *given*, or the one in the working folder; raises DataError, BrokenFile or UsageError."""
+    """Return the file *given*, or the one in the working folder; DataError, BrokenFile or UsageError."""
     if given == NO_FILE:
         return None
     if given:
@@ -84,7 +84,7 @@ def settings_file(given: str | None) -> SettingsFile | None:
 
 
 def env_file(environment: Mapping[str, str]) -> dict[str, str]:
-    """Variables of MM_ENV_FILE or ``.env`` that *environment* does not set; raises DataError or BrokenFile."""
+    """Return the variables of MM_ENV_FILE or ``.env`` that *environment* does not set; DataError or BrokenFile."""
     given = environment.get(ENV_FILE) or (ENV_IN_FOLDER if Path(ENV_IN_FOLDER).is_file() else NO_FILE)
     if given == NO_FILE:
         return {}

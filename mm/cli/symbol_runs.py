@@ -1,4 +1,4 @@
-"""The runs of one command for several symbols in one process: their knobs, folders and ends."""
+"""The runs of one command for several symbols in one process: knobs, folders and ends."""
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -28,8 +28,6 @@ Knobs = Mapping[type, Any]
 
 @dataclass(frozen=True)
 class LegSymbol:
-    """A symbol in which the strategy of another one sends orders."""
-
     owner: str
     name: str
     symbol: str
@@ -74,7 +72,7 @@ def symbol_runs(
     varied: Sequence[type],
     legs_of: Callable[[Mapping[str, Knobs]], Mapping[str, LegSymbol]] | None = None,
 ) -> list[SymbolRun]:
-    """Of each symbol of a plan, and of each further symbol with orders of their strategies; UsageError."""
+    """Return the run of each symbol, and of further symbols with orders of their strategies; UsageError."""
     common: Knobs = {type(group): group for group in objects}
     given = _given(common[PerSymbol])
     by_symbol = knobs_by_symbol(plan.day.symbol, common, varied)
@@ -98,7 +96,7 @@ def knobs_by_symbol(symbols: str, common: Knobs, varied: Sequence[type]) -> dict
 
 
 def account_knobs(symbols: str, objects: Sequence[Any], varied: Sequence[type]) -> dict[str, Knobs]:
-    """Raises UsageError if PER_SYMBOL names an unknown symbol or knob, or cash, which is the account's."""
+    """Raise UsageError if PER_SYMBOL names an unknown symbol or knob, or cash, which is the account's."""
     common: Knobs = {type(group): group for group in objects}
     given = _given(common[PerSymbol])
     by_symbol = knobs_by_symbol(symbols, common, varied)
@@ -114,7 +112,7 @@ def account_knobs(symbols: str, objects: Sequence[Any], varied: Sequence[type]) 
 
 
 def _check_fits(by_symbol: Mapping[str, Knobs]) -> None:
-    """UsageError if a fit is named by its run."""
+    """Raise UsageError if a fit is named by its run."""
     from mm.runs.find import find_fit
 
     files = dict[str, dict[str, str]]()

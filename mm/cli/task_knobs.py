@@ -1,4 +1,4 @@
-"""Knobs of single kinds of tasks, in the form of mm/cli/config.py; and the list of all groups."""
+"""Knobs of single kinds of tasks, and the list of all groups."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -163,7 +163,6 @@ class ManyDays(Day):
 
     @staticmethod
     def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
-        """The knobs with all held-out days, or with those among the given days."""
         if not params["held_out"]:
             return {}
         symbols, root, among = str(params["symbol"]).split(","), params["data_root"], params["day"]

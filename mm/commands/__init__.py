@@ -1,1 +1,1 @@
-"""The commands, one module each, and the functions that make models, rules and tapes from their knobs."""
+"""The commands, one module each."""

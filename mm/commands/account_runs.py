@@ -1,4 +1,4 @@
-"""What commands share that play several symbols on one account: opening them, and playing and writing the account."""
+"""What commands share that play several symbols on one account."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -24,11 +24,7 @@ Absent = Mapping[str, tuple[str, ...]]
 def account_setup(
     setup: "Setup", one_account: OneAccount, per_symbol: PerSymbol, limits: AccountLimits
 ) -> "AccountSetup | None":
-    """Return the setup of the account of the symbols of *setup*; None if each symbol is played for itself.
-
-    Raises:
-        UsageError: If there is only one symbol, or PER_SYMBOL names an unknown symbol or knob.
-    """
+    """Return None if each symbol is played alone; UsageError for a single symbol, or an unknown one in PER_SYMBOL."""
     from mm.play.setup import GROUPS_BY_NAME, AccountSetup, Setup
 
     if not one_account.one_account:
@@ -42,7 +38,7 @@ def account_setup(
 
 
 def on_known_days(account: "AccountSetup") -> "tuple[AccountSetup, Absent]":
-    """Return the account with each symbol on those of its days that exist, and the days that each lacks."""
+    """Play each symbol on those of its days that exist; return also the days that each lacks."""
     from mm.play.account import days_with_data
 
     days = {symbol: days_with_data(one.day) for symbol, one in account.setups.items()}
@@ -53,7 +49,7 @@ def on_known_days(account: "AccountSetup") -> "tuple[AccountSetup, Absent]":
 def opened_plays(
     run: Run, by_symbol: Mapping[str, Knobs], models_of: Callable[[Models], Models] = lambda models: models
 ) -> "tuple[dict[str, Play], Absent]":
-    """Each symbol's backtest as alone, before its models are noted, and the days that each lacks."""
+    """Return each symbol's backtest as alone, before its models are noted, and the days that each lacks."""
     from mm.play.account import days_with_data
     from mm.play.models import check_names
     from mm.play.play import Play

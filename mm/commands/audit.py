@@ -1,4 +1,4 @@
-"""``mm audit``: verify that audit logs were not changed, show their rows, and keep copies of them elsewhere."""
+"""``mm audit``."""
 
 import asyncio
 import json

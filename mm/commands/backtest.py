@@ -1,4 +1,4 @@
-"""``mm backtest``: replay recorded days with a quote model and a fill model."""
+"""``mm backtest``."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -76,7 +76,7 @@ def backtest(
 
 @contextmanager
 def beside(play: "Play", step: Callable[[int], None]) -> "Iterator[Callable[[Result], Result]]":
-    """In another thread, beside the main run; yield the function that adds the sensitivity to its summary."""
+    """Play the sensitivity in another thread; yield the function that adds it to the main run's summary."""
     with ThreadPoolExecutor(1) as other:
         rows = other.submit(play.variants.further, step).result if play.concurrent else None
         yield partial(play.with_further, step=step, rows=rows)
@@ -84,7 +84,7 @@ def beside(play: "Play", step: Callable[[int], None]) -> "Iterator[Callable[[Res
 
 @contextmanager
 def playing(run: Run, play: "Play") -> "Iterator[tuple[Result, Callable[[Result], Result]]]":
-    """As `beside`; also yields the result, which is recorded."""
+    """Yield also the result, which is recorded; else as `beside`."""
     from mm.backtest.replay import by_events
     from mm.play.design import Design, recorded
     from mm.play.stress import keep_moves

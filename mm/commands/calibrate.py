@@ -1,4 +1,4 @@
-"""``mm calibrate``: make ``poisson_fit.json`` from one or more days."""
+"""``mm calibrate``."""
 
 import json
 from collections.abc import Callable
@@ -100,7 +100,7 @@ def calibrate(
 def measuring(
     run: Run, calibration: Calibration, fit: Fit, execution: Execution, account: Account, tape: "Tape"
 ) -> "CalibrationConfig":
-    """Files that the configuration reads become inputs of the run."""
+    """Note the files that the configuration reads as inputs of the run."""
     from mm.play.calibration import calibration_config, measured_models
     from mm.runs.noted import note_files
 

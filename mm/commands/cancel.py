@@ -1,4 +1,4 @@
-"""``mm trade cancel``: cancel the open orders of an account's symbols, beside a trader or without one."""
+"""``mm trade cancel``."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -114,7 +114,7 @@ def _raise(failed: Mapping[OrderCanceller, MMError], exchanges: "Mapping[OrderCa
 
 @dataclass(frozen=True)
 class _Place:
-    """One exchange: its market, address, symbols, and the folder of their results."""
+    """*out_root* is the folder of the symbols' results."""
 
     market: str
     url: str

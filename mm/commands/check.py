@@ -1,4 +1,4 @@
-"""``mm check lookahead``: test whether a model uses future data."""
+"""``mm check lookahead``."""
 
 import json
 import tempfile

@@ -1,4 +1,4 @@
-"""``mm compare``: a replay, a shadow and a trade side by side, as a table, as JSON and as one page."""
+"""``mm compare``."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -52,7 +52,6 @@ def compare(console: Console, results: Results, runs: tuple[str, ...], out: str 
 
 
 def _show(console: Console, results: Results, out: str | None, shown: tuple[str, str, str, dict[str, Any]]) -> None:
-    """Write the page of a comparison, and print it: its symbol, page, text and content."""
     symbol, page, text, content = shown
     path = Path(out) if out else new_page(results.out_root / "compare" / symbol)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""``mm dashboard``: days, runs, calibrations and risk in a browser, by streamlit in this process."""
+"""``mm dashboard``."""
 
 import json
 import os

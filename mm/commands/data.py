@@ -1,4 +1,4 @@
-"""``mm data``: import of raw captures, check, repair and coverage of day folders, and Parquet."""
+"""``mm data``."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -210,7 +210,7 @@ def imported(
     asked: tuple[Source, Market, Streams, Tables, Name],
     progress: Callable[[int], AbstractContextManager[Callable[[int], None]]],
 ) -> "ImportReport":
-    """Also what each day's trades say of its book."""
+    """Tell also what each day's trades say of its book."""
     from mm.market_data.capture_import import CAPTURE_FORMS, ImportOptions, import_captures, steps
 
     source, market, streams, tables, name = asked
@@ -269,7 +269,7 @@ def _doubts(folder: DayFolder, *, just_sealed: bool = False) -> "BookDoubts | No
 
 
 def require_synced(report: "ImportReport") -> None:
-    """NeverSynced without a moving book, BrokenFile if mostly unusable; the days stay."""
+    """Raise NeverSynced without a moving book, BrokenFile if mostly unusable; the days stay."""
     if any(day.synced for day in report.days) and not any(day.book.diffs for day in report.days):
         raise NeverSynced(
             f"{report.days[-1].path}: the book stands still: of {sum(one.lines for one in report.captures):,} lines "
@@ -346,7 +346,7 @@ def data_fetch(
 
 
 def _named_after(captures: Sequence[Path]) -> str:
-    """A run's name from its captures, so that two imports of the same captures are byte-identical."""
+    """Name a run after its captures, so that two imports of them are byte-identical."""
     digest = hashlib.sha256()
     for path in captures:
         if path.is_file():

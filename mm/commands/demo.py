@@ -1,4 +1,4 @@
-"""``mm demo``: the full workflow on a synthetic day with known truth, with the commands of the README."""
+"""``mm demo``."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def demo(console: Console, out_root: Path) -> None:
 
 
 class _Commands:
-    """Runs commands of the project, each in its own process, with no knobs other than those shown."""
+    """Runs commands, each in its own process, with only the knobs that are shown."""
 
     def __init__(self, console: Console, common: dict[str, str]) -> None:
         self.console, self.common = console, common

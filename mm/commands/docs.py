@@ -1,4 +1,4 @@
-"""``mm docs TERM``: the paragraphs of the documentation that say what a term means."""
+"""``mm docs``."""
 
 import re
 from collections.abc import Iterator
@@ -80,7 +80,6 @@ def docs(console: Console, shown: Shown, words: tuple[str, ...]) -> None:
 
 
 def blocks_of(path: Path) -> Iterator[Block]:
-    """The paragraphs of a page, without code blocks."""
     heading, is_first, is_code, was_row, paragraph, begin = "", False, False, False, list[str](), 0
 
     def block(number: int, text: str, terms: list[str]) -> Block:

@@ -1,4 +1,4 @@
-"""``mm evaluate``: a strategy over many days and symbols, on one page."""
+"""``mm evaluate``."""
 
 import json
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""``mm runs explain``: show the tape around a fill, and its cause; as text, and as a picture."""
+"""``mm runs explain``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -119,7 +119,7 @@ def _ticks(price: "Floats", tape: "Tape") -> "Ints":
 
 
 def _places(run: "RunFolder", which: Which, trust: Sequence[Path], span: tuple[int, int]) -> "list[Place]":
-    """Play the run again up to the end of *span*; MMError if its fills would differ."""
+    """Play the run up to the end of *span*; MMError if its fills would differ."""
     from mm.commands.redraw import play_of
     from mm.play.queue_places import queue_places
     from mm.report.book_picture import sampled
@@ -173,7 +173,6 @@ def _orders(run: "RunFolder", order_id: str) -> list[dict[str, str]]:
 
 
 def _tape(run: "RunFolder", which: Which, us: int) -> Any:
-    """The day's tape, whose files must be the run's inputs."""
     from mm.tape.load import load_day
 
     knobs = {key: knob["value"] for key, knob in run.manifest["knobs"].items()}

@@ -1,4 +1,4 @@
-"""``mm fills``: score fill models, and estimate the queue exponent."""
+"""``mm fills``."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -285,7 +285,7 @@ def _fit_trades(console: Console, fitted: Fitted, names: str) -> None:
 
 
 def _write_fit(console: Console, fitted: Fitted, day: str, fit: "AgreedExponent", about: dict[str, Any]) -> Path:
-    """The path of ``fills_fit.json``; a usable fit also gets the file that later backtests read.
+    """Return the path of ``fills_fit.json``; a usable fit also gets the file that later backtests read.
 
     Fits to trades have their own folder: the same day may be fitted to every order too.
     """

@@ -1,4 +1,4 @@
-"""``mm fit``: fit A and k to a table of points, and print them."""
+"""``mm fit``."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``mm latency``: measure the latencies to a venue at its public endpoints."""
+"""``mm latency``."""
 
 import asyncio
 from dataclasses import dataclass

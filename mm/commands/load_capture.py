@@ -1,4 +1,4 @@
-"""``mm.load_capture``: ``mm data import`` as one call that returns the days."""
+"""``mm.load_capture``."""
 
 import os
 import warnings

@@ -1,4 +1,4 @@
-"""``mm models``: the models by name, with their parameters, units and defaults, from their declarations."""
+"""``mm models``."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -37,8 +37,6 @@ _VOLATILITY: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Listed:
-    """A model of the list."""
-
     kind: str
     name: str
     text: str

@@ -1,4 +1,4 @@
-"""``mm predict``: fit, score, apply and show predictors of the market."""
+"""``mm predict``."""
 
 import json
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The program itself: ``mm config show`` (settings with their sources) and ``mm completion`` (for shells)."""
+"""``mm config show`` and ``mm completion``."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""``mm record``: record a market until the window closes."""
+"""``mm record``."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""A finished run, loaded to draw it again: its knobs, its inputs, and its backtest."""
+"""A finished run, loaded to draw it again."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -47,7 +47,7 @@ class Redraw:
 
 
 def played(redraw: Redraw) -> "Result | None":
-    """With its sensitivity; None if that is off, done already, or (with a note) impossible."""
+    """None if the sensitivity is off, done already, or (with a note) impossible."""
     if not redraw.drawn.sensitivity or "sensitivity" in redraw.run.summary:
         return None
     try:

@@ -1,4 +1,4 @@
-"""``mm report``: draw the page of a finished run again, from its folder and, if they still exist, its days."""
+"""``mm report``."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""``mm runs reproduce``: repeat a run, and verify that its outputs are byte-identical."""
+"""``mm runs reproduce``."""
 
 import os
 import shutil
@@ -69,8 +69,6 @@ _WROTE = (0, 4)  # exit codes after which there is a run folder
 
 
 class NotPlayed(MMError):
-    """A run's command failed the second time; the exit code is its own."""
-
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.exit_code = code
@@ -135,8 +133,7 @@ def _knobs(run: "RunFolder") -> str:
 
 
 def _variables(played: "Playable") -> tuple[str, dict[str, str]]:
-    """The command, and a variable for each knob that affects the result, defaults included, as they may change;
-    DataError.
+    """Return the command, and a variable for each knob that affects the result, defaults included, as they may change.
 
     Variables, because a flag that the run does not use would be refused.
     """

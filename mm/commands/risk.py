@@ -1,4 +1,4 @@
-"""``mm risk``: read, trigger and re-arm the kill switches of symbols."""
+"""``mm risk``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

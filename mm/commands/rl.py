@@ -1,4 +1,4 @@
-"""``mm rl``: train an agent, compare it with the strategies it must beat, and its trainer with a closed form."""
+"""``mm rl``."""
 
 import json
 from importlib.util import find_spec

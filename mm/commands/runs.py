@@ -267,7 +267,7 @@ def runs_log(console: Console, results: Results, name: str, level: str | None, s
 
 
 def _event(line: str) -> dict[str, Any]:
-    """A line cut by a crash is returned as text."""
+    """Return a line that a crash cut as text."""
     try:
         event = json.loads(line)
     except json.JSONDecodeError:
@@ -494,7 +494,6 @@ def runs_export(
 
 
 def run_table(runs: "Sequence[RunFolder]", tags: "Tags") -> "pl.DataFrame":
-    """What identifies each run, its tags, its knobs, and the scalars of its summary."""
     import polars as pl
 
     rows = []

@@ -1,4 +1,4 @@
-"""``mm data sample``: recorded markets that others have published, to begin with."""
+"""``mm data sample``."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``mm schedule`` and ``mm walkforward``: rolling windows of one day or more, and a backtest on their fits."""
+"""``mm schedule`` and ``mm walkforward``."""
 
 import json
 from dataclasses import replace
@@ -162,7 +162,7 @@ def walkforward(
 def _measured(
     run: Run, play: "Play", how: tuple[PlayedCalibration, Fit, Windows, Models]
 ) -> "tuple[CalibrationConfig, WindowPlan, Fallback]":
-    """Files it reads become inputs of the run."""
+    """Note the files that it reads as inputs of the run."""
     from mm.play.calibration import plan_of
 
     (calibration, fit, windows, models), tapes, knobs = how, play.tapes, play.knobs
@@ -173,7 +173,7 @@ def _measured(
 def _fitted(
     run: Run, play: "Play", measured: "tuple[CalibrationConfig, WindowPlan, Fallback]", place: str = ""
 ) -> "Play":
-    """The schedule's files are written into a subfolder *place* of the run."""
+    """Write the schedule's files into a subfolder *place* of the run."""
     from mm.report.walkforward import page
     from mm.tape.columns import trim_heap
 
@@ -205,7 +205,7 @@ def study_days(
     fallback: "Fallback",
     place: str = "",
 ) -> "Study":
-    """Fits of a killed run, kept in a subfolder *place*, are reused."""
+    """Reuse the fits of a killed run, kept in a subfolder *place*."""
     from mm.calibration.schedule import calibrator_of
     from mm.walkforward.walkforward import Checkpoint, study
 
@@ -222,7 +222,7 @@ def study_days(
 
 
 def write_study(run: Run, studied: "Study", place: str = "") -> int:
-    """Into a subfolder *place*; return the number of usable segments."""
+    """Write into a subfolder *place*; return the number of usable segments."""
     import msgspec
 
     from mm.calibration import shared_strength

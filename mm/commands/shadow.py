@@ -1,7 +1,4 @@
-"""``mm shadow``: trade on paper in a live market, and record it.
-
-``mm shadow reconcile``: compare the decisions with the replay of the recorded day.
-"""
+"""``mm shadow`` and ``mm shadow reconcile``."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -148,7 +145,6 @@ def _checked(recorder: Recorder, execution: Execution, market: str) -> Recorder:
 def day_parts(
     run: Run, source: Source, recorder: Recorder, day: Day, clock: Callable[[], int], market: str = "spot"
 ) -> "Parts":
-    """As `mm record`, but for one day."""
     from mm.market_data.days import DayWindow
     from mm.market_data.recorder import contract_streams, parts_of
 

@@ -1,4 +1,4 @@
-"""``mm signals``: list, compute and score signals, values at each change of the book."""
+"""``mm signals``."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -99,7 +99,6 @@ def signals_compute(run: Run, day: Day, market: Market, others: OtherMarkets, co
 
 
 def names_of(columns: SignalColumns, others: OtherMarkets) -> tuple[str, ...]:
-    """By default the usual signals, or the other markets'."""
     from mm.signals.families import SIGNALS
 
     if columns.signals:
@@ -173,7 +172,6 @@ def signals_score(run: Run, day: Day, market: Market, others: OtherMarkets, colu
 
 
 def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, Any]", about: "About") -> str:
-    """A heat map by signal and horizon, and the numbers behind it."""
     from mm.report.figures import heat
     from mm.report.frame import card, chart, document, grid, header, interval, origin
 

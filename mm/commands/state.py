@@ -1,4 +1,4 @@
-"""``mm state init``, ``rebuild`` and ``show``: the stores of positions, orders, fills and configs."""
+"""``mm state init``, ``rebuild`` and ``show``."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""``mm sweep``: backtests over a grid, ranked, with the selection bias of the best one."""
+"""``mm sweep``."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -102,7 +102,7 @@ def sweep(
 
 
 def _sweep_account(run: Run, account: "AccountSetup", sweep: Sweep, workers: Workers) -> None:
-    """Play the grid of several symbols on one account; a point is one backtest of the account."""
+    """A point is one backtest of the account."""
     from mm.sweep.grid import axes_for, points_of
     from mm.sweep.work import any_work_of
     from mm.trials.on_record import Recording
@@ -155,7 +155,7 @@ def _player(
     days: Sequence[str],
     workers: Workers,
 ) -> "Player":
-    """Return the player of some of the days; *tapes* are of all days, by symbol."""
+    """*tapes* are of all days, by symbol."""
     from mm.play.setup import AccountSetup
     from mm.sweep.work import Player
 

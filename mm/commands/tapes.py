@@ -1,4 +1,4 @@
-"""``mm tapes list`` and ``prune``: the tapes cached under OUT_ROOT."""
+"""``mm tapes list`` and ``prune``."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""``mm token``: the tokens with which other machines may call a server of this program."""
+"""``mm token``."""
 
 import re
 from dataclasses import dataclass

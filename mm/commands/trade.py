@@ -1,4 +1,4 @@
-"""``mm trade``: trade symbols at a venue: a simulated exchange, Binance's testnet, or production."""
+"""``mm trade``."""
 
 import asyncio
 import os
@@ -62,7 +62,7 @@ _ELSEWHERE = ("ws_url", "rest_url", "ws_api_url", "data_root")  # of the account
 
 
 def legs_of(symbols: Mapping[str, Knobs]) -> dict[str, LegSymbol]:
-    """UsageError if a further symbol has a strategy, or another address for the same account."""
+    """Raise UsageError if a further symbol has a strategy, or another address for the same account."""
     legs: dict[str, LegSymbol] = {}
     for owner, knobs in symbols.items():
         for name, declared in knobs[OtherMarkets].declared().items():
@@ -110,7 +110,7 @@ def _leg(owner: str, name: str, declared: Mapping[str, Any], knobs: Knobs) -> Le
 
 
 def legs_unlisted(symbols: Mapping[str, Knobs]) -> dict[str, LegSymbol]:
-    """Listed symbols are closed in any case."""
+    """Leave out listed symbols, which are closed in any case."""
     legs_by_symbol = (legs_of({symbol: knobs}) for symbol, knobs in symbols.items())
     return {key: leg for legs in legs_by_symbol for key, leg in legs.items() if key not in symbols}
 

@@ -1,4 +1,4 @@
-"""``mm watchdog``: keep and serve what a trader's own metrics cannot show once it has ended."""
+"""``mm watchdog``."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

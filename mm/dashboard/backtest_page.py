@@ -1,4 +1,4 @@
-"""Backtest: every knob of ``mm backtest`` as a control, start, progress and result; grids with their ranking."""
+"""Backtest: every knob of ``mm backtest`` as a control, progress and result; grids with their ranking."""
 
 import json
 import subprocess
@@ -226,7 +226,7 @@ def _result(answer: Mapping[str, Any], name: str) -> None:
 
 
 def _grid(folders: Folders) -> None:
-    """The best point with its deflated figure, the ranking, a heat map over two axes."""
+    """Show the best point with its deflated figure, the ranking, and a heat map over two axes."""
     sweeps = folders.menu("sweep")
     st.subheader("Grids", anchor=False)
     if not sweeps:

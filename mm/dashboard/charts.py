@@ -1,4 +1,4 @@
-"""The figures of the reports on the pages, and a zoom that reads the data again."""
+"""Reports' figures on the pages, and a zoom that reads the data again."""
 
 from functools import partial
 from typing import Any
@@ -16,7 +16,6 @@ Span = tuple[int, int]
 
 
 def draw(figure: Figure, key: str | None = None) -> None:
-    """The same *key* updates a figure in place."""
     st.plotly_chart(figure, key=key, config=CONFIG)
 
 
@@ -46,7 +45,7 @@ class Zoom:
         st.plotly_chart(figure, key=key, on_select=choose, selection_mode="box", config=CONFIG)
 
     def choose(self, first_ms: float, last_ms: float) -> None:
-        """At least one millisecond; instants outside are clipped."""
+        """Choose at least one millisecond; instants outside are clipped."""
         first, last = (round(end * US_PER_MS) for end in sorted((first_ms, last_ms)))
         first = min(max(first, self._whole[0]), self._whole[1] - SHORTEST_US)
         st.session_state[self._key] = (first, min(max(last, first + SHORTEST_US), self._whole[1]))

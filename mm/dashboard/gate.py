@@ -1,4 +1,4 @@
-"""The gate of the dashboard: a visitor of a door with tokens gives one, and actions need its roles."""
+"""The dashboard's gate: a visitor of a door with tokens gives one, and actions need its roles."""
 
 import streamlit as st
 

@@ -1,4 +1,4 @@
-"""A command of the project as a separate process: started and followed from a page, ended with the dashboard."""
+"""A command as a separate process: started and followed from a page, ended with the dashboard."""
 
 import atexit
 import json

@@ -1,4 +1,4 @@
-"""Live data of a market and a trader: a day's last rows, metrics, an audit log, an exchange in a box."""
+"""Live data of a market and a trader: a day's last rows, metrics, an audit log, a box."""
 
 import re
 from collections.abc import Mapping
@@ -32,8 +32,6 @@ Levels = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class LiveMarket:
-    """The last minutes of a market."""
-
     us: Ints
     best: list[Floats]
     book: list[Levels]
@@ -55,7 +53,6 @@ class LiveMarket:
 
     @property
     def micro(self) -> Floats:
-        """Each best price is weighted by the other side's quantity."""
         bid, ask, bid_qty, ask_qty = self.best
         return (bid * ask_qty + ask * bid_qty) / (bid_qty + ask_qty)
 
@@ -124,7 +121,7 @@ def _whole(column: pl.Series) -> Ints:
 
 
 def fetched(address: str, path: str) -> Any:
-    """Parsed JSON, or text; None for 404."""
+    """Return parsed JSON, or text; None for 404."""
     host = urlsplit(address if "://" in address else f"//{address}").hostname
     if host not in HERE:
         raise DataError(
@@ -146,7 +143,7 @@ def fetched(address: str, path: str) -> Any:
 
 
 def metrics_of(address: str) -> dict[str, dict[str, float]]:
-    """By family, each label's value."""
+    """Return each family's values by label."""
     text = fetched(address, "metrics")
     metrics: dict[str, dict[str, float]] = {}
     for name, label, value in _SAMPLE.findall(text if isinstance(text, str) else ""):
@@ -157,7 +154,7 @@ def metrics_of(address: str) -> dict[str, dict[str, float]]:
 
 
 def box_market(address: str, symbol: str, before: LiveMarket | None) -> LiveMarket:
-    """A box's current book, appended to *before*."""
+    """Append the box's current book to *before*."""
     book, trades = fetched(address, f"book?levels={LEVELS}"), None
     if book is None:
         book = fetched(address, f"api/v3/depth?symbol={symbol}&limit={LEVELS}")
@@ -186,11 +183,9 @@ def box_market(address: str, symbol: str, before: LiveMarket | None) -> LiveMark
 
 @dataclass(frozen=True)
 class SeenOrders:
-    """The orders of a trader, from its audit log.
+    """A trader's orders, from its audit log.
 
-    Attributes:
-        open: By client id, side (+1 buy), price, quantity.
-        ended: Start, end, side, price.
+    *open* has side (+1 buy), price and quantity by client id; *ended* start, end, side and price.
     """
 
     open: dict[str, tuple[int, float, float]]
@@ -213,7 +208,7 @@ class SeenOrders:
 
 
 def own_orders(out_root: Path, symbol: str, run_id: str) -> SeenOrders | None:
-    """From the end of the audit log of the trader that recorded as *run_id*."""
+    """Read the end of the audit log of the trader that recorded as *run_id*."""
     ids = (run_id, run_id.rpartition("_")[0])
     logs = [path for path in audit_folder(out_root, symbol).glob(f"*{SUFFIX}") if path.stem.partition("_")[2] in ids]
     logs.sort(key=lambda path: path.stat().st_mtime_ns)

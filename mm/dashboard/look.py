@@ -62,7 +62,7 @@ def page_of(run: RunFolder) -> Path | None:
 
 
 def show_page(path: Path) -> None:
-    """In a frame that can reach neither the dashboard nor the network; offer the file."""
+    """Show it in a frame that can reach neither dashboard nor network; offer the file."""
     text = inlined(path.read_text(encoding="utf-8"))
     st.download_button("Save the page", text, file_name=f"{path.parent.name}.html", mime="text/html")
     style = "border:0;width:100%;height:100%;position:absolute;inset:0"

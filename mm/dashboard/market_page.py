@@ -1,4 +1,4 @@
-"""Market: the current book and flow of a recording, a trader or an exchange in a box; and a whole recorded day."""
+"""Market: the current book and flow of a recording, a trader or a box; and a whole recorded day."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Data of the dashboard: day and run folders, and their columns; a broken one is an error of one line."""
+"""The dashboard's day and run folders and their columns; a broken one is an error of one line."""
 
 import contextlib
 from collections import Counter
@@ -104,7 +104,6 @@ def label_of(run: RunFolder) -> str:
 
 @contextlib.contextmanager
 def one_line() -> Iterator[None]:
-    """Show an error of the project as one line, and skip the rest of the block."""
     try:
         yield
     except MMError as error:
@@ -121,7 +120,6 @@ def compared(run: RunFolder) -> ComparedRun:
 
 
 def traded_run(run: RunFolder) -> RunFolder:
-    """Files are read and cached."""
     path = run.folder / MANIFEST
     folder = run.folder / run.symbol if run.account else run.folder
     return _traded(str(folder), path.stat().st_mtime_ns if path.exists() else 0)

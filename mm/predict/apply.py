@@ -1,4 +1,4 @@
-"""Applies a fitted predictor to other days: its predictions per signal row, and its score; needs no scikit-learn."""
+"""Applies a predictor to other days: predictions per signal row, and a score, without scikit-learn."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class PredictedRows(NamedTuple):
-    """Consecutive rows of predictions, one for each diff of the tape."""
+    """One row of predictions for each diff of the tape."""
 
     recv_us: NDArray[np.int64]
     values: NDArray[np.float64]
@@ -31,7 +31,7 @@ class PredictedRows(NamedTuple):
 def predict_over(
     tape: "Tape", artefact: Artefact, others: Mapping[str, "OtherFeed"] = NO_OTHERS
 ) -> Iterator[PredictedRows]:
-    """Predictions in pieces; Mismatch if symbol or tick are not the fit's."""
+    """Yield predictions in pieces; Mismatch if symbol or tick are not the fit's."""
     artefact.check(tape.symbol, tape.instrument.tick_e8)
     names = artefact.signal_names
     for piece in compute(tape, names, others=others):
@@ -62,7 +62,7 @@ def write_predictions(
 def rescore(
     artefact: Artefact, tapes: Sequence["Tape"], others: Mapping[str, "OtherFeed"] = NO_OTHERS
 ) -> dict[str, Any]:
-    """The score on other days, against the fitted baselines; FitError without samples, or Mismatch."""
+    """Return the score on other days against the fitted baselines; FitError without samples, or Mismatch."""
     task = task_of(artefact)
     for tape in tapes:
         artefact.check(tape.symbol, tape.instrument.tick_e8)

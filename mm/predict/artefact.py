@@ -1,4 +1,4 @@
-"""Storage of fitted predictors: plain arrays, and ``model.json`` with a hash over both."""
+"""Stores fitted predictors: plain arrays, and ``model.json`` with a hash over both."""
 
 import hashlib
 import io
@@ -28,11 +28,7 @@ _TREES = ("roots", "feature", "threshold", "left", "right", "value")
 
 @dataclass(frozen=True, eq=False)
 class Artefact:
-    """A fitted predictor.
-
-    Attributes:
-        arrays: ``<head>.w<layer>`` and ``<head>.b<layer>``, or a forest's.
-    """
+    """*arrays* are ``<head>.w<layer>`` and ``<head>.b<layer>``, or a forest's."""
 
     about: Mapping[str, Any]
     arrays: Arrays
@@ -120,10 +116,9 @@ def signal_of(name: str) -> tuple[Artefact, int]:
 
 
 def predictors_of(model: object) -> dict[str, Artefact]:
-    """The fitted predictors that a quote or fill model uses, by their folders; raises BrokenFile.
+    """Return the predictors that a quote or fill model uses, by their folders; raises BrokenFile.
 
-    Args:
-        model: With ``signals``, and perhaps a further ``predictor_folder``.
+    *model* has ``signals``, and perhaps a further ``predictor_folder``.
     """
     declared = getattr(model, "signals", ())
     names = [name for name in declared if FOLDER in name] if isinstance(declared, tuple | list) else []

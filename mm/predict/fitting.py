@@ -1,6 +1,6 @@
 """Fits linear models, forests and small networks by scikit-learn, exported as plain arrays, and baselines.
 
-No scikit-learn object is kept: ``mm.predict.predictor`` computes the same (tests/predict).
+``mm.predict.predictor`` computes the same without scikit-learn (tests/predict).
 """
 
 import warnings
@@ -35,11 +35,7 @@ class FittedPredictor(NamedTuple):
 
 
 def fit(model: str, task: Task, samples: Samples, tick: float, seed: int) -> FittedPredictor:
-    """Fit a model of each side.
-
-    Raises:
-        FitError: With too few samples, or outcomes of one class.
-    """
+    """Fit a model of each side; FitError with too few samples, or outcomes of one class."""
 
     priced = [SIGNALS.described(name)["unit"] == QUOTE for name in task.signals]
     priced += [False] * (task.inputs - len(priced))
@@ -162,7 +158,7 @@ def _network(
 
 
 def fit_baselines(task: Task, samples: Samples) -> dict[str, Any]:
-    """Fit the baselines of each side, and return their parameters as JSON values.
+    """Return the parameters of each side's baselines as JSON values.
 
     ``constant`` is the mean outcome, ``imbalance_1`` intercept and slope of a linear or logistic regression,
     ``poisson`` A (1/s) and k (1/tick) of ``1 − exp(−A·exp(−k·δ)·horizon)``.

@@ -79,7 +79,7 @@ class Samples:
 
 
 class SignalTable(NamedTuple):
-    """Signals over a tape: instants, a row of signals each, and further columns of every sample."""
+    """A row of signals and further columns at each instant of a tape."""
 
     us: Ints
     rows: Floats
@@ -107,7 +107,7 @@ def columns_of(tape: "Tape", signals: Sequence[str], others: Mapping[str, "Other
 
 
 def samples_of(tapes: Sequence["Tape"], task: Task, others: Mapping[str, "OtherFeed"] = NO_OTHERS) -> Samples:
-    """Evenly thinned if very many; signals may read *others*; raises FitError without samples."""
+    """Thin them evenly if very many; signals may read *others*; FitError without samples."""
     samples = joined([_samples(tape, task, MOST_SAMPLES // len(tapes), others) for tape in tapes])
     if not len(samples):
         tape = tapes[0]
@@ -123,7 +123,7 @@ def joined(pieces: Sequence[Samples]) -> Samples:
 
 
 def distances_of(tapes: Sequence["Tape"]) -> tuple[float, ...]:
-    """Half-tick multiples: quantiles of the prints' distances; FitError without prints."""
+    """Return half-tick multiples: quantiles of the prints' distances; FitError without prints."""
     distances = []
     for tape in tapes:
         columns, prints = columns_of(tape, ()), _prints(tape)

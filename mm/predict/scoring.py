@@ -88,7 +88,6 @@ def score(task: Task, predicted: PredictedSamples, tick: float) -> dict[str, Any
 
 
 def beats(scores: Mapping[str, Any]) -> bool:
-    """Whether the interval of the gain over the best baseline is above 0."""
     return scores["difference_ci95"] is not None and scores["difference_ci95"][0] > 0.0
 
 
@@ -156,7 +155,7 @@ def _pnl(task: Task, predicted: PredictedSamples, best: str, tick: float) -> dic
 
 
 def _captured(samples: Samples, values: Mapping[str, Floats]) -> tuple[Ints, dict[str, Floats]]:
-    """The spread captured per instant and side at each one's best distance."""
+    """Return the spread captured per instant and side at each one's best distance."""
     distance = samples.rows[:, -1]
     orders, group = np.unique(2 * samples.us + samples.side, return_inverse=True)
     last = np.cumsum(np.bincount(group)) - 1
@@ -165,7 +164,7 @@ def _captured(samples: Samples, values: Mapping[str, Floats]) -> tuple[Ints, dic
 
 
 def _trading(samples: Samples, values: Floats, horizon_s: float) -> dict[str, Any]:
-    """A position is taken when the predicted move exceeds half the spread."""
+    """Take a position when the predicted move exceeds half the spread."""
     wanted = np.flatnonzero(np.abs(values) > samples.spread / 2.0)
     taken, free_us = [], -1
     for at in wanted.tolist():

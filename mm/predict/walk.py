@@ -30,7 +30,7 @@ MOST_PROBED = 10_000  # maximum number of samples per window for the importance 
 
 
 class Learned(NamedTuple):
-    """Result of a fit: the content of ``model.json`` without its hash, and the arrays of the kernels."""
+    """*about* is the content of ``model.json`` without its hash, *arrays* are the kernels'."""
 
     about: dict[str, Any]
     arrays: Arrays

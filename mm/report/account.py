@@ -1,4 +1,4 @@
-"""The page of an account of several symbols: a sheet by symbol and of the sum, and what diversification gave."""
+"""The page of an account of several symbols: a sheet by symbol and of the sum, and diversification."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -58,7 +58,7 @@ class Curve:
 
 
 def curves_in(state: "pl.DataFrame", targets: Mapping[str, float]) -> tuple[dict[str, Curve], Curve | None]:
-    """Of the symbols, and of their sum, from *state* rows of text."""
+    """Return the curves of the symbols and of their sum, from *state* rows of text."""
     import polars as pl
 
     curves = {}
@@ -140,7 +140,7 @@ def _sheet(summary: Mapping[str, Any]) -> str:
 
 
 def symbol_rows(summary: Mapping[str, Any], links: Mapping[str, str] = NO_LINKS) -> Iterator[list[Cell]]:
-    """Yield the numbers of each symbol of an account, and of their sum; *links* are pages by symbol."""
+    """Yield the numbers of each symbol, and of their sum; *links* are pages by symbol."""
     for name, quoting, spread, inventory, fees, fills, volume, fall in account_rows(summary):
         shown = f'<a href="{escape(links[name])}">{escape(name)}</a>' if name in links else escape(name)
         row: list[Cell] = [shown if name in summary["symbols"] else f"<b>{shown}</b>"]

@@ -1,4 +1,4 @@
-"""The page of a trained agent: its learning curve, and its quotes by inventory and time left, next to a closed form."""
+"""The page of a trained agent: learning curve, and quotes by inventory and time left beside a closed form."""
 
 from collections.abc import Sequence
 from html import escape
@@ -53,7 +53,7 @@ def agent_page(agent: SavedAgent, curve: Sequence[float], about: About) -> str:
 
 
 def actions_at(agent: SavedAgent, inventories: Floats, times: Sequence[float]) -> Floats:
-    """float64[times, inventories, 3]: bid offset, ask offset and size.
+    """Return float64[times, inventories, 3]: bid offset, ask offset and size.
 
     Signals are at their means, our quotes at the usual distance, queue positions unknown.
     """

@@ -1,4 +1,4 @@
-"""The report page of a run: one self-contained HTML file, in the light or dark mode of the reader's screen."""
+"""The report page of a run: one self-contained HTML file, in light or dark mode."""
 
 import json
 import math
@@ -462,7 +462,6 @@ def _worth(row: Mapping[str, Any] | None) -> Cell:
 
 
 def days_card(summary: Summary) -> str:
-    """Empty for one day."""
     days = summary.get("daily") or []
     if len(days) < 2:
         return ""
@@ -488,7 +487,7 @@ def _whole(equity: float) -> Amount:
 
 
 def sensitivity_card(summary: Summary) -> str:
-    """Without a sensitivity, how to add it."""
+    """Without a sensitivity, tell how to add it."""
     rows: Sequence[Mapping[str, Any]] = (summary.get("sensitivity") or {}).get("rows", ())
     title = "Sensitivity"
     if not rows:

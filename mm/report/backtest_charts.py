@@ -1,4 +1,4 @@
-"""The charts of a backtest: over time, by source, by distance, and against the expected fills."""
+"""The charts of a backtest: over time, by source, by distance, and against expected fills."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -263,8 +263,9 @@ def split_figure(summary: Mapping[str, Any]) -> Figure | None:
 
 
 def markout_rows(summary: Mapping[str, Any]) -> list[tuple[str, float, Sequence[float] | None]]:
-    """Return the known half-spreads at the fill and each horizon: name, value, 95 % interval (None with too few fills
-    or blocks, or in an older run); none of an account.
+    """Return name, half-spread and 95 % interval at the fill and each horizon; empty for an account.
+
+    An interval is None with too few fills or blocks, or in an older run.
     """
     realised = summary.get("realised_half_spread") or {}
     ends = summary.get("realised_half_spread_ci95") or dict.fromkeys(realised)
@@ -277,7 +278,7 @@ def markout_rows(summary: Mapping[str, Any]) -> list[tuple[str, float, Sequence[
 def markout_trace(
     rows: Sequence[tuple[str, float, Sequence[float] | None]], name: str, colour: str, scale: float = 1.0
 ) -> Trace:
-    """Each times *scale*, with the bars of their intervals."""
+    """Multiply each by *scale*, with the bars of their intervals."""
     names, values, ends = zip(*rows, strict=True)
     at = scale * np.array(values)
     low, high = (
@@ -323,7 +324,7 @@ def distance_figure(fills: Mapping[str, Any], tick_size: float) -> Figure | None
 
 
 def distance_edges(ticks: Floats) -> Floats:
-    """The edges of nine to `MOST_BARS` bars with 99 % of the distances, in round numbers of half ticks."""
+    """Return edges of nine to `MOST_BARS` bars with 99 % of the distances, in round half ticks."""
     low, high = quantiles(ticks, [0.005, 0.995])
     raw = max((high - low + 0.5) / (MOST_BARS - 1), 0.5)
     power = 10.0 ** math.floor(math.log10(raw))

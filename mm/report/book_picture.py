@@ -1,4 +1,4 @@
-"""A minute's market as a picture: the book as a heat map, our quotes and fills, our place in the queue."""
+"""A minute's market as a picture: the book as a heat map, our quotes, fills and queue places."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,11 +34,7 @@ SCALE = [[0.0, "rgba(76,120,221,0)"], [0.02, "rgba(76,120,221,0.12)"], [1.0, "rg
 
 @dataclass(frozen=True, eq=False)
 class BookCells:
-    """The displayed book over a stretch of time.
-
-    Attributes:
-        qty: Displayed quantity at the end of each cell, base asset, float64[rows, cells]; NaN without a book.
-    """
+    """*qty* is the displayed quantity at the end of each cell, base asset, float64[rows, cells]; NaN without a book."""
 
     us: Ints
     ticks: Ints
@@ -58,7 +54,7 @@ def sampled(first_us: int, last_us: int) -> list[int]:
 
 
 def book_cells(tape: "Tape", first_us: int, last_us: int, own: Sequence[int], feed: Any = None) -> BookCells:
-    """With every price (ticks) of *own*."""
+    """Include every price (ticks) of *own*."""
     ahead = tape.feed_in(feed)
     if ahead is not None:
         tape = happened(tape, ahead, first_us, last_us + 1)

@@ -1,4 +1,4 @@
-"""The page of a calibration: the curve, its goodness of fit, the two sides, and its stability over the day."""
+"""The page of a calibration: the curve, its goodness of fit, both sides, and stability over the day."""
 
 from collections.abc import Mapping, Sequence
 from html import escape

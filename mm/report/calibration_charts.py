@@ -1,4 +1,4 @@
-"""The charts of a calibration: the curve and its residuals over distance, and the parameters over the day."""
+"""Charts of a calibration: the curve and its residuals over distance, the parameters over the day."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -177,7 +177,7 @@ def residual_panel(rows: Residuals, area: CurveArea) -> Panel:
 def curves(
     fit: "PoissonFit", far: float
 ) -> tuple[list[tuple[str, Floats, Floats]], tuple[Floats, Floats, Floats] | None]:
-    """Name, distances and log10 λ of each line up to *far* ticks, and the 95 % band of the first, the chosen."""
+    """Return name, distances and log10 λ of each line up to *far* ticks, and the 95 % band of the chosen one."""
     if fit.A is None or fit.k is None:
         return [], None
     exponential, band = _exponential(fit, (fit.A, fit.k), far)

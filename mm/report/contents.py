@@ -1,4 +1,4 @@
-"""The files of a finished run: their names, and their JSON contents."""
+"""The files of a finished run: names and JSON contents."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ BACKTEST = "backtest"  # folder of the backtest of a walk-forward
 
 
 def read_content(path: Path, keys: Sequence[str] = (), keys_of_rows: Sequence[str] = ()) -> dict[str, Any]:
-    """BrokenFile if the file cannot be read, or lacks one of the names."""
+    """Raise BrokenFile if it cannot be read, or lacks one of the names."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):

@@ -108,7 +108,7 @@ def inventory_card(summary: Summary, run: RunColumns) -> str:
 
 
 def by_inventory(run: RunColumns, clip: float) -> tuple[Floats, Floats, Floats]:
-    """Levels of the inventory less its target, and the own PnL and the share of time at each."""
+    """Return levels of inventory less target, and own PnL and share of time at each."""
     curve = run.curve
     known = np.flatnonzero(~np.isnan(curve.own))
     if len(known) < 2:
@@ -155,7 +155,7 @@ def rolling_sharpe(pnl: Floats, annual: float | None) -> Floats:
 
 
 def hours_by_day(run: RunColumns) -> tuple[list[str], Floats]:
-    """Days, and the PnL of all legs by hour of day, [24, days]; NaN where it has none."""
+    """Return days, and the PnL of all legs by hour of day, [24, days]; NaN where it has none."""
     curve = run.curve
     known = np.flatnonzero(~np.isnan(curve.equity))
     us = curve.us[known[1:]]

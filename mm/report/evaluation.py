@@ -77,7 +77,6 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
 
 
 def evaluation_figures(content: Content) -> list[tuple[str, Figure]]:
-    """Empty charts are left out."""
     figures_ = (
         ("Day by day", _days_figure(content)),
         ("Distribution", _distribution_figure(content)),
@@ -245,7 +244,6 @@ def _accounts_card(content: Content) -> str:
 
 
 def early_end(row: Content) -> str:
-    """Why and when the account of a day stopped trading."""
     us, reason = row["killed"] or (0, "")
     liquidated = row.get("liquidated_at")
     return f"liquidated at {liquidated}" if liquidated else f"{reason} at {iso(us)}" if reason else ""

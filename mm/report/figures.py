@@ -1,4 +1,4 @@
-"""Charts as plotly figures: plain dictionaries in plotly's schema, whose data are numpy arrays and lists."""
+"""Charts as plotly figures: plain dictionaries in plotly's schema, with arrays and lists as data."""
 
 import json
 import math
@@ -30,7 +30,7 @@ DIVERGING = [[0.0, LOSS], [0.5, "rgba(138,143,152,0.08)"], [1.0, GAIN]]
 
 
 def drawn_rows(values: Floats, keep: Rows | None = None, most: int = MOST) -> Rows:
-    """At most *most* rows: the first, lowest, highest and last of equal groups, and those to *keep*."""
+    """Return at most *most* rows: first, lowest, highest and last of equal groups, and those to *keep*."""
     count = len(values)
     if count <= most:
         return np.arange(count)
@@ -58,7 +58,7 @@ def line(name: str, x: Any, y: Any, colour: str = MAIN, **more: Any) -> Trace:
 
 
 def step(name: str, us: Ints, values: Floats, colour: str = MAIN, near: Ints | None = None, **more: Any) -> Trace:
-    """Each value holds until the next one; NaN is none."""
+    """Each value holds until the next one; NaN ends it."""
     keep = None
     if near is not None and len(near):
         at = np.searchsorted(us, near, side="right") - 1
@@ -71,7 +71,7 @@ def step(name: str, us: Ints, values: Floats, colour: str = MAIN, near: Ints | N
 
 
 def spans(name: str, us: Ints, until_us: Ints, values: Floats, colour: str, **more: Any) -> Trace:
-    """Bars: values that are each valid from an instant until another."""
+    """Draw bars: values that each hold from one instant until another."""
     if len(us) > 1:
         new = np.append(True, (values[1:] != values[:-1]) | (us[1:] > until_us[:-1]))
         first = np.flatnonzero(new)
@@ -111,7 +111,7 @@ def points(
 def within(
     x: Floats, ends: tuple[Any, Any], span: tuple[float, float], colour: str
 ) -> tuple[tuple[Floats, Floats], list[Trace]]:
-    """Error bars that end within a *span* of the scale, and marks where they go on beyond it."""
+    """Error bars that end within *span* of the scale, and marks where they go beyond it."""
     low, high = (np.asarray(end, dtype=np.float64) for end in ends)
     marks = []
     for beyond, edge, symbol in ((high > span[1], span[1], "up"), (low < span[0], span[0], "down")):
@@ -148,11 +148,9 @@ class Panel:
 def stacked(
     panels: Sequence[Panel], x: Mapping[str, Any], excluded: Ints | None = None, off: str = "no valid book"
 ) -> Figure:
-    """From top to bottom: they zoom together, and one label shows all their values.
+    """Stack them from top to bottom: they zoom together, and one label shows all their values.
 
-    Args:
-        excluded: First and last µs of stretches to shade.
-        off: Meaning of these stretches, for the legend.
+    *excluded* has first and last µs of stretches to shade; *off* is their meaning in the legend.
     """
     heads = [_head_px(panel) for panel in panels]
     total = sum(panel.height for panel in panels) + sum(heads)
@@ -250,7 +248,6 @@ FROM_ZERO = {"rangemode": "tozero"}
 
 
 def log_labels(low: float, high: float) -> dict[str, Any]:
-    """1, 2 and 5 of each decade, beyond two decades powers of ten alone."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     factors = (1, 2, 5) if math.log10(high / low) <= 2 else (1,)
     values = [factor * 10.0**decade for decade in decades for factor in factors]
@@ -267,11 +264,7 @@ def heat(
     row_px: int = 34,
     **more: Any,
 ) -> Figure:
-    """The value in each cell: gains green, losses red; *best* is framed.
-
-    Args:
-        span: Range of the colours, if several maps share it.
-    """
+    """Gains are green, losses red; *best* is framed. *span* is the range of the colours, if several maps share it."""
     reach = max([abs(value) for value in (*(span or ()), *known(values))], default=1.0) or 1.0
     trace = {
         "type": "heatmap",
@@ -328,7 +321,7 @@ def known(values: Iterable[Iterable[float | None]]) -> list[float]:
 
 
 def to_json(figure: Figure) -> str:
-    """Arrays as base64 for plotly; equal figures give equal text."""
+    """Arrays become base64 for plotly; equal figures give equal text."""
     return json.dumps(figure, default=_array, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
@@ -426,13 +419,12 @@ def _labels(labels: Sequence[str]) -> dict[str, Any]:
 
 
 def thinned(figure: Figure) -> str:
-    """Which traces lack some of their points, in words."""
     every = [(trace["name"], len(trace["x"]), (trace.get("meta") or {}).get("of", 0)) for trace in figure["data"]]
     return "; ".join(f"{name} {shown:,} of {all_:,}" for name, shown, all_ in every if shown < all_)
 
 
 def merged(excluded: Ints, x: tuple[float, float]) -> Ints:
-    """Within *x*; indistinguishably close neighbours become one."""
+    """Clip to *x*; indistinguishably close neighbours become one."""
     apart = (x[1] - x[0]) / 1_000
     spans: list[tuple[float, float]] = []
     for first, last in np.clip(excluded, *x).tolist():

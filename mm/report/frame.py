@@ -1,4 +1,4 @@
-"""Common parts of all pages: the document, cards, tiles, tables, and the command that reproduces the page."""
+"""What all pages share: the document, cards, tiles, tables, and the command that reproduces it."""
 
 import os
 import re
@@ -61,7 +61,7 @@ class About:
 
 
 def document(title: str, parts: Sequence[str], plotly: str = "") -> str:
-    """An HTML file that makes no requests; empty *parts* are omitted."""
+    """Make an HTML file that makes no requests; empty *parts* are omitted."""
     body = chr(10).join(part for part in parts if part)
     run, policy = "", POLICY
     if _CHART in body:
@@ -92,7 +92,7 @@ def chart(figure: Figure | None, none: str = "") -> str:
 
 
 def zoom_bar(stop: str = "", close_s: float = 60) -> str:
-    """Buttons that zoom, and step to the next *stop* (a fill), showing *close_s* seconds."""
+    """Make buttons that zoom, and step to the next *stop* (a fill), showing *close_s* seconds."""
     spans = (("3600", "1 h"), ("600", "10 min"), ("60", "1 min"), ("0", "all"))
     buttons = [f'<button hidden data-span-s="{seconds}">{text}</button>' for seconds, text in spans]
     if stop:
@@ -102,10 +102,9 @@ def zoom_bar(stop: str = "", close_s: float = 60) -> str:
 
 
 def plotly_address(form: str, out_root: Path, folder: Path) -> str:
-    """For a page in *folder*; empty: inside the page.
+    """Return plotly's address for a page in *folder*; empty: inside the page.
 
-    Args:
-        form: ``inline``, or ``directory`` for one copy in *out_root*, written if missing or different.
+    *form* is ``inline``, or ``directory`` for one copy in *out_root*, written if missing or different.
     """
     if form == "inline":
         return ""
@@ -116,7 +115,7 @@ def plotly_address(form: str, out_root: Path, folder: Path) -> str:
 
 
 def plotly_script() -> Path:
-    """From plotly's Python package, which is not imported."""
+    """Find it in plotly's package, which is not imported."""
     spec = find_spec("plotly")
     if spec is None or spec.origin is None:
         raise UsageError("pages need plotly for their charts; pip install 'mm-research[research]'")
@@ -149,7 +148,6 @@ def pair(*cards: str) -> str:
 
 
 def in_row(*cards: str, kind: str = "halves") -> str:
-    """As many columns as fit the window; empty cards are omitted."""
     return f'<div class="abreast {kind}">{"".join(cards)}</div>' if any(cards) else ""
 
 
@@ -162,7 +160,7 @@ def quote_asset(summary: Mapping[str, Any]) -> str:
 
 
 def in_assets(unit: str, summary: Mapping[str, Any]) -> str:
-    """A unit in the assets of the summary's market, HTML; empty for counts and ratios."""
+    """Return a unit in the assets of the summary's market, HTML; empty for counts and ratios."""
     quote, base = quote_asset(summary), base_asset(summary)
     return {QUOTE: quote, BASE: base, UNIT: f"{quote} per {base}", RATIO: "", COUNT: ""}.get(unit, unit)
 
@@ -194,7 +192,6 @@ def shown(found: Estimate) -> "Amount":
 
 
 def coloured(value: float | None, ends: Sequence[float | None] | None, n: int, more: str = "") -> "Amount":
-    """Coloured by the 95 % interval from *n* draws; *more* is HTML behind it."""
     low, high = ends or (None, None)
     return Amount(value, around=f'<b class="{kind_of(Estimate(value, None, low, high, n).sign)}">{{}}</b>{more}')
 
@@ -212,12 +209,10 @@ ANNUAL = ("sharpe", "sharpe_autocorr", "sortino", "calmar")
 
 
 def annualised(summary: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Without annualised ratios below `SHARPE_DAYS` days."""
     return {**summary, **dict.fromkeys((*ANNUAL, "sharpe_ci95"))} if too_short(summary) else summary
 
 
 def too_short(summary: Mapping[str, Any]) -> str:
-    """Why a page has no annualised ratio, as the end of a hint."""
     days = len(summary.get("daily") or summary["days"])
     why = f" {days} of {SHARPE_DAYS} days, too short to annualise; summary.json still has {', '.join(ANNUAL)}."
     return why if days < SHARPE_DAYS else ""
@@ -244,7 +239,7 @@ def earnings(summary: Mapping[str, Any]) -> list[str]:
 
 
 def tile(name: str, value: str, more: str, kind: str = "", unit: str = "") -> str:
-    """HTML; *kind* is ``gain``, ``warn``, ``loss`` or empty."""
+    """*kind* is ``gain``, ``warn``, ``loss`` or empty."""
     value += f" <small>{unit}</small>" if unit and value != "–" else ""
     return f'<div class="tile"><span>{name}</span><b class="{kind}">{value}</b><i>{more}</i></div>'
 
@@ -308,8 +303,7 @@ def texts_of(cells: Sequence[Cell]) -> list[str]:
 def grid(head: Sequence[str], rows: Sequence[Sequence[Cell]], kind: str = "") -> str:
     """Cells are HTML or numbers; the first column names the row.
 
-    Args:
-        kind: ``listing`` scrolls in its card, ``words`` has cells of text, the last of which wraps.
+    *kind*: ``listing`` scrolls in its card, ``words`` has cells of text, the last of which wraps.
     """
     if wrong := next((row for row in rows if len(row) != len(head)), None):
         raise ValueError(f"{len(wrong)} cells {list(wrong)} under {len(head)} heads {list(head)}")
@@ -324,7 +318,7 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[Cell]], kind: str = "") ->
 
 
 def origin(about: About) -> str:
-    """Excluded stretches, the page's exact command, and every knob, defaults folded."""
+    """Show excluded stretches, the page's exact command, and every knob, defaults folded."""
     out = card("Excluded", "Parts of the days that are in none of these numbers.", listed(about.excluded, "why"))
     out = out if about.excluded else ""
     if not about.command and not about.knobs:
@@ -368,12 +362,10 @@ header { background: none; padding: 0; }
 
 
 def boxed(html: str) -> str:
-    """A card for a notebook: in its own box, with the page's light colours."""
     return f'<div class="{CARD}"><style>{scoped(CARD, _CARD_STYLE)}</style>{html}</div>'
 
 
 def scoped(name: str, more: str = "") -> str:
-    """The pages' rules, and *more*, for elements within the class *name* only."""
     rules = STYLE.replace(":root {", "& {", 1).replace("color-scheme: light dark;", "", 1)
     return f"\n.{name} {{\n{rules}{more}}}\n"
 

@@ -1,6 +1,6 @@
 """Display in notebooks: the charts of the pages, and the head of a page as a card.
 
-`mm.base.notebook` calls both functions; each kind of object registers its drawing function here.
+Each kind of object registers here how `mm.base.notebook` draws it.
 """
 
 import json
@@ -145,7 +145,7 @@ def sweep_picture(
     columns: Sequence[int] = (),
     pnl: Floats | None = None,
 ) -> Picture:
-    """A sweep's grid, best points and PnL of its trials (a column each)."""
+    """Draw a sweep's grid, best points and PnL of its trials (a column each)."""
     rank_by = content["rank_by"]
     charts: list[tuple[str, Figure | None]] = [
         (title or f"{rank_by} over the grid", figure)

@@ -1,4 +1,4 @@
-"""The page of a fitted predictor: score and baselines, calibration, importance, and when not to use it."""
+"""The page of a predictor: score and baselines, calibration, importance, and when not to use it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape

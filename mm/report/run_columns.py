@@ -1,4 +1,4 @@
-"""Columns for the charts of a page, from a finished backtest or from the files of its folder."""
+"""Columns for the charts of a page, from a finished backtest or its files."""
 
 import json
 import math
@@ -51,7 +51,7 @@ ACCOUNT_FILLS = ("recv_us", "side", "price", "qty", "fee", "mid")  # columns tha
 
 @dataclass(frozen=True, eq=False)
 class Standing:
-    """Resting times of our orders of one side, in order of their start."""
+    """When our orders of one side rested, in order of their start."""
 
     us: Ints
     until_us: Ints
@@ -108,7 +108,7 @@ class RefusedOrders:
 
 @dataclass(frozen=True, eq=False)
 class LegColumns:
-    """What a strategy earned and held with its orders in another market, at each of its state rows."""
+    """What a strategy earned and held in another market, at each of its state rows."""
 
     us: Ints
     quoting: Floats
@@ -263,9 +263,7 @@ def _fills_of(result: "Result") -> dict[str, Numbers]:
 
 
 def state_rows(state: Ints, excluded: Ints) -> tuple[Rows, float]:
-    """Each change with the row before it, one per five seconds of the rest, and the rows around each *excluded*
-    stretch.
-    """
+    """Keep each change with the row before it, one row per five seconds of the rest, and those around *excluded*."""
     drawn, apart_us = np.zeros(len(state), np.bool_), np.empty(max(len(state) - 1, 0), np.int32)
     edges_us = excluded.ravel()
     drawn[[0, -1]] = True
@@ -348,11 +346,7 @@ def _by_side(side: Ints, price: Floats, us: Ints, until_us: Ints) -> dict[int, S
 
 
 def read_columns(folder: Path, symbol: str, account: str = "") -> RunColumns:
-    """Between two state rows the first one's mid holds.
-
-    Args:
-        account: The symbols of the account in whose files the symbol is.
-    """
+    """Between two state rows the first one's mid holds. *account* names the symbols whose files the symbol is in."""
     import polars as pl
 
     # Most rows are orders: only the drawn columns are read, with given types.
@@ -395,10 +389,7 @@ def read_columns(folder: Path, symbol: str, account: str = "") -> RunColumns:
 
 
 def account_columns(symbols: Sequence[RunColumns]) -> RunColumns:
-    """Return the PnL of the quoting and the fills of an account, which has no mid or inventory, from its *symbols*.
-
-    Each counts with its last known PnL.
-    """
+    """Sum the PnL of the quoting and the fills; each symbol counts with its last known PnL, and there is no mid."""
     us = np.unique(np.concatenate([np.asarray(one.state["recv_us"], np.int64) for one in symbols]))
     pnl = np.full(len(us), np.nan)
     for one in symbols:
@@ -464,7 +455,7 @@ def _summary(folder: Path) -> Mapping[str, Any]:
 
 
 def _stretches_without_book(us: Ints, mid: Floats, spans: Sequence[Sequence[int]]) -> Ints:
-    """Stretches of state rows without a mid, and of time outside *spans*."""
+    """Return stretches without a mid, and time outside *spans*."""
     edges = np.flatnonzero(np.diff(np.isnan(mid), prepend=False, append=False))
     at = np.append(us, us[-1:])
     rows = [*zip(at[edges[::2]].tolist(), at[edges[1::2]].tolist(), strict=True)]
@@ -490,7 +481,7 @@ class EquityCurve:
     """The quoting's earnings and the account at each state row; NaN without a valid book or data.
 
     Attributes:
-        equity: Equity without the target inventory at the mid, as change since its first value, or NaN; of all legs.
+        equity: Equity of all legs without the target inventory at the mid, as change since its first value.
         below: Drawdown, the distance of *equity* below its highest value before; None computes it.
     """
 
@@ -582,7 +573,7 @@ def usual_us(us: Ints) -> float:
 
 
 def pauses(us: Ints, usual: float | None = None) -> Rows:
-    """Rows after pauses (nights): over a minute and ten times the *usual* µs (default: the median)."""
+    """Return rows after pauses (nights): over a minute and ten times the *usual* µs (default: the median)."""
     return np.flatnonzero(np.diff(us) > max(PAUSE_US, 10 * (usual_us(us) if usual is None else usual))) + 1
 
 

@@ -1,4 +1,4 @@
-"""The charts of segments: the fit, the PnL, and the curves of some training windows."""
+"""Charts of segments: the fit, the PnL, and the curves of some training windows."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -132,7 +132,7 @@ def earned(run: "EquityCurve", rows: "SegmentRows") -> Floats:
 
 
 def unquoted(rows: "SegmentRows") -> Ints:
-    """Each stretch (µs) without parameters: segments, and the time before the first."""
+    """Return stretches (µs) without parameters: segments, and the time before the first."""
     without = np.isnan(rows.numbers["A"])
     spans = np.stack([rows.numbers[name][without] for name in ("start_us", "end_us")], axis=1)
     before = [(rows.x[0], rows.own[0])] if rows.x[0] < rows.own[0] else []

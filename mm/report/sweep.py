@@ -1,4 +1,4 @@
-"""``report.html`` of a sweep: the table, the grid as heat maps, and the selection bias of the best point."""
+"""``report.html`` of a sweep: the table, heat maps of the grid, and the best point's selection bias."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -89,7 +89,7 @@ def read_sweep(folder: Path) -> dict[str, Any]:
 
 
 def read_series(path: Path) -> tuple[Floats, list[int], Floats]:
-    """Periods' starts (µs), points of the columns, and PnL; empty without a file."""
+    """Return periods' starts (µs), points of the columns, and PnL; empty without a file."""
     if not path.exists():
         return np.empty(0), [], np.empty((0, 0))
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -296,7 +296,6 @@ def points_cells(content: Content, most: int, left_out: str = "") -> list[list[C
 
 
 def _of_symbols(content: Content) -> dict[str, str]:
-    """Return the keys of the PnL of an account's symbols in a row, by symbol."""
     keys = {symbol: f"pnl_quoting_{symbol}" for symbol in content.get("symbol", "").split("+")}
     return {symbol: key for symbol, key in keys.items() if any(key in row for row in content["rows"])}
 

@@ -1,4 +1,4 @@
-"""The charts of a sweep: its grid, a number over the values of each axis, one number over another, PnL over time."""
+"""The charts of a sweep: its grid, numbers over axes and over one another, PnL over time."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ def grid_figures(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> lis
 
 
 def pnl_figure(content: Content, start_us: Floats, columns: Sequence[int], pnl: Floats) -> Figure:
-    """The best trial and the walk-forward of the choice are in front."""
+    """Draw the best trial and the walk-forward of the choice in front."""
     best = None if content["best"] is None else content["best"]["point"]
     totals, us = np.cumsum(pnl, axis=0), start_us + PERIOD_US
     front = columns.index(best) if best in columns else None
@@ -86,7 +86,6 @@ def _path(name: str, us: Floats, values: Floats, colour: str, **more: Any) -> Tr
 
 
 def ranking_figure(content: Content) -> Figure | None:
-    """None if no point has a result."""
     rank_by, axes = content["rank_by"], [axis["name"] for axis in content["axes"]]
     rows = [row for row in content["rows"] if row["status"] == "ok" and row[rank_by] is not None][:RANKED]
     if not rows:

@@ -73,7 +73,7 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class TearSheet:
-    """Several backtests, at least two, over the time that they have in common."""
+    """At least two backtests over the time that they have in common."""
 
     runs: Sequence[ComparedRun]
 
@@ -338,7 +338,6 @@ def account_panels(curves: Sequence[tuple[str, EquityCurve]], quote: str, base: 
 
 
 def _accounts_card(runs: Sequence[ComparedRun]) -> str:
-    """The sheet of each account by symbol and of the sum."""
     rows, gave = list[list[Cell]](), list[str]()
     for run, colour in zip(runs, SERIES, strict=False):
         if run.summary.get("one_account"):

@@ -59,10 +59,9 @@ def page(
     *,
     warnings: Sequence[str] = (),
 ) -> str:
-    """The page as HTML; *run* is read from the files if None.
+    """Return the page as HTML; *run* is read from the files if None.
 
-    Args:
-        now: Entries that replace the summary's, known or played after the run.
+    *now* replaces entries of the summary that are known or were played after the run.
     """
     about = about or About()
     schedule = read_content(folder / SCHEDULE)

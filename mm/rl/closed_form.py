@@ -1,7 +1,7 @@
 """The model of Avellaneda and Stoikov (2008) as an environment, and the exact utility of any policy in it.
 
-The market is ``mm sim as2008``'s: coins for fills and mid, 200 steps of one second. Its closed form validates a
-trainer: an agent's utility is a share of it, computed by propagating probabilities, not by simulation.
+The market is ``mm sim as2008``'s: coins for fills and mid, 200 steps of one second. An agent's share of the closed
+form's utility, computed by propagating probabilities, validates its trainer.
 """
 
 import math
@@ -33,8 +33,7 @@ def observation(market: PaperModel, step: int | NDArray[np.int64], q: Inventorie
 class LearnedPolicy:
     """An agent's policy: markup plus its network's offsets.
 
-    Attributes:
-        answer: Observations to float64[n, 2]: bid and ask offset; clipped to ±1.
+    *answer* maps observations to float64[n, 2]: bid and ask offset, clipped to ±1.
     """
 
     market: PaperModel
@@ -47,7 +46,7 @@ class LearnedPolicy:
 
 
 def utility(market: PaperModel, policy: Policy) -> float:
-    """mean - (γ/2)·variance of a policy's profit, exactly."""
+    """Return mean - (γ/2)·variance of a policy's profit, exactly."""
     moments = exact(market, policy)
     return moments.profit_mean - 0.5 * market.gamma * moments.profit_std**2
 

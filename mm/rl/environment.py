@@ -122,12 +122,11 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
         return self._stepper.observe(), info
 
     def _drawn_day(self) -> int:
-        """Probability is proportional to length."""
         lengths = np.cumsum([day.tape.end_us - day.tape.start_us for day in self._days])
         return int(np.searchsorted(lengths, self.np_random.integers(lengths[-1]), side="right"))
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Terminated is never; ResetNeeded after the end, ValueError for an invalid action."""
+        """It is never terminated; ResetNeeded after the end, ValueError for an invalid action."""
         stepper = self._stepper
         if stepper is None or stepper.ended or stepper.decisions >= self._steps:
             raise ResetNeeded("the episode has ended; call reset()")

@@ -1,4 +1,4 @@
-"""Evaluation of an agent against baseline strategies, on the same days under the same rules."""
+"""Evaluates an agent against baselines on the same days under the same rules."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -42,7 +42,8 @@ def _bounded(model: object, q_max: float) -> object:
 def evaluate(
     agent: SavedAgent, tapes: Sequence[Tape], knobs: EngineKnobs, recording: Recording | None = None
 ) -> dict[str, Any]:
-    """Backtests of an agent and the baselines, as JSON values; Mismatch, or UsageError for a held-out training day.
+    """Return backtests of an agent and the baselines, as JSON values; Mismatch, or UsageError for a held-out training
+    day.
 
     Returns:
         ``policies`` by name, with the numbers of `SHOWN`, ``inventory``, ``adverse_selection`` and ``deflated_sharpe``:

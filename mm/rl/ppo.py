@@ -1,6 +1,6 @@
 """Training by proximal policy optimisation (Schulman and others, 2017) of stable-baselines3, and its export.
 
-Only this module uses torch and stable-baselines3; it returns plain arrays, so an agent is played without either.
+Only this module uses torch and stable-baselines3; it returns plain arrays, so an agent plays without either.
 """
 
 import io
@@ -21,11 +21,9 @@ HIDDEN = (64, 64)
 
 
 class Batched(VecEnv):  # type: ignore[misc]
-    """Adapter of a gymnasium vector environment for stable-baselines3.
+    """Adapts a gymnasium vector environment to stable-baselines3.
 
-    Args:
-        envs: Restart within the step that ends an episode.
-        scale: Divisor of rewards.
+    *envs* restart within the step that ends an episode; *scale* divides rewards.
     """
 
     def __init__(self, envs: VectorEnv[Any, Any, Any], scale: float = 1.0) -> None:
@@ -78,7 +76,7 @@ def train(envs: Batched, timesteps: int, seed: int, steps: int, **settings: Any)
     """Equal seeds give equal agents on one machine.
 
     Args:
-        seed: Of weights, actions and environments.
+        seed: For weights, actions and environments.
         steps: Per environment between updates.
         settings: Of ``stable_baselines3.PPO``.
     """

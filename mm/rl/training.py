@@ -1,4 +1,4 @@
-"""Training of an agent on recorded days, and its record."""
+"""Trains an agent on recorded days."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,20 +24,17 @@ UPDATE_STEPS = 512  # per environment, between two updates
 
 @dataclass(frozen=True)
 class Training:
-    """The result of a training."""
-
     agent: SavedAgent
     returns: tuple[float, ...]
 
 
 def fit_of(tapes: Sequence[Tape]) -> PoissonFit | None:
-    """Distances are from the mid; None if unusable."""
     fit = measure(tapes, CalibrationConfig(reference="mid")).fit
     return fit if fit.usable else None
 
 
 def train_agent(tapes: Sequence[Tape], knobs: EngineKnobs, learning: Learning) -> Training:
-    """By PPO; scales, and prices of the zero action, are fitted to these days. Raises UsageError or DataError."""
+    """Train by PPO; scales and prices of the zero action are fitted to these days. Raises UsageError or DataError."""
     from mm.rl.ppo import Batched, layers_of, train, training_data  # torch is heavy, and optional
 
     shape = AgentShape(step_s=learning.decision_s, episode_s=learning.episode_s, discrete=learning.discrete_actions)

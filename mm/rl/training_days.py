@@ -1,4 +1,4 @@
-"""The training days of an agent: their tapes and rules, and the terms fitted to them."""
+"""An agent's training days: tapes and rules, and the terms fitted to them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -42,11 +42,7 @@ USUAL_SIGNALS = (
 
 @dataclass(frozen=True)
 class EngineKnobs:
-    """Knobs of the engine, as objects.
-
-    Attributes:
-        seed: Of the fill model; None draws one per episode.
-    """
+    """Knobs of the engine as objects; *seed* is the fill model's, None draws one per episode."""
 
     execution: Execution
     account: Account
@@ -114,7 +110,7 @@ class TrainingDay:
 
 
 def open_days(days: Sequence[Tape | Path | str], played: EngineKnobs, cache: Path | None) -> list[TrainingDay]:
-    """Of folders or tapes; raises UsageError or DataError."""
+    """Open folders or tapes; raises UsageError or DataError."""
     if isinstance(days, str | Path | Tape):
         days = [days]
     tapes = [day if isinstance(day, Tape) else load_day(Path(day), cache=cache) for day in days]
@@ -135,7 +131,7 @@ class AgentShape:
     """The chosen terms of an agent; the others are fitted to the training days.
 
     Attributes:
-        step_s: Between decisions; None: the requote interval.
+        step_s: Time between decisions; None: the requote interval.
         max_offset_ticks: Ticks that an offset of 1 adds; None: twice the usual distance, at least 2.
     """
 
@@ -157,8 +153,7 @@ class AgentShape:
 def fitted_terms(days: Sequence[TrainingDay], shape: AgentShape, fit: PoissonFit | None) -> AgentTerms:
     """Raises UsageError, DataError or FitError.
 
-    Args:
-        fit: A and k of earlier days; quotes without offset are then 1/k from the mid, where λ(δ)·δ is largest.
+    *fit* has A and k of earlier days; quotes without offset are then 1/k from the mid, where λ(δ)·δ is largest.
     """
     first, requote_us = days[0], days[0].rules.requote_us
     step_us = requote_us if shape.step_s is None else round(shape.step_s * US_PER_S)

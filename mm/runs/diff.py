@@ -1,4 +1,4 @@
-"""Differences of two runs: knobs, code, inputs, outputs, main numbers, and the first difference of two files."""
+"""Differences of two runs: knobs, code, inputs, outputs, main numbers, and where two files first differ."""
 
 import csv
 import itertools
@@ -44,11 +44,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class FileDifference:
-    """The differences of two files.
-
-    Attributes:
-        parts: First difference of tables, every key of JSON, lengths of other files.
-    """
+    """*parts* is the first difference of tables, every key of JSON, and the lengths of other files."""
 
     parts: tuple[Part, ...]
     differing: int | None = None
@@ -128,11 +124,7 @@ CHANGED = "changed since the run"
 
 @dataclass(frozen=True, slots=True)
 class KnobDifference:
-    """A knob with different values in the two runs.
-
-    Attributes:
-        values: None also if the command lacks the knob.
-    """
+    """A knob with different values; None also if the command lacks it."""
 
     name: str
     values: Pair
@@ -149,7 +141,7 @@ class KnobDifference:
 
 @dataclass(frozen=True, slots=True)
 class OutputDifference:
-    """An output that only one run has, or that is not the same in both."""
+    """An output that only one run has, or that differs."""
 
     path: str
     why: str
@@ -234,7 +226,7 @@ class Comparison:
 
 
 def compare(first: RunFolder, second: RunFolder) -> Comparison:
-    """Files are hashed, because manifests may be wrong."""
+    """Compare by hashing the files, because manifests may be wrong."""
     return Comparison(
         (first, second),
         tuple(_knobs(first, second)),
@@ -314,10 +306,9 @@ def _number(name: str, pair: Pair) -> str:
 
 
 def largest_difference(first: Path, second: Path) -> tuple[float, str] | None:
-    """The largest difference of numbers, |a - b| / max(1, |a|, |b|), such as from different processors.
+    """Return the largest difference of numbers, |a - b| / max(1, |a|, |b|), as between processors, and its place.
 
-    Returns:
-        None if more than numbers differ, or for other files than JSON and CSV.
+    None if more than numbers differ, or for files other than JSON and CSV.
     """
     largest = (0.0, "")
     for cell, other in itertools.zip_longest(_cells(first), _cells(second), fillvalue=("", None)):

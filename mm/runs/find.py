@@ -28,7 +28,7 @@ class InvalidRun:
 def find_runs(
     root: Path, read: Callable[[Path], dict[str, Any]] = read_manifest
 ) -> tuple[list[RunFolder], list[InvalidRun]]:
-    """Finished runs, oldest first, and folders that are none; *read* may cache manifests."""
+    """Return finished runs, oldest first, and other folders; *read* may cache manifests."""
     runs, invalid = [], list(_without_manifest(root))
     for path in sorted(files_below(root, MANIFEST)):
         if any(part.endswith(".partial") for part in path.relative_to(root).parts):
@@ -48,7 +48,7 @@ def open_run(
 
     Args:
         name: Its folder, its RUN_ID, or the beginning of its RUN_ID or digest.
-        out_root: Folder of the runs, in which RUN_IDs are searched.
+        out_root: Folder in which RUN_IDs are searched.
         kinds: The kinds that the caller can use; a RUN_ID is searched among them first.
         symbol: Its symbol, or one of its account; a RUN_ID is searched among its runs first.
 
@@ -72,12 +72,7 @@ def open_run(
 
 
 def open_part(name: str | Path, out_root: str | Path = "out", kinds: Collection[str] = ()) -> RunFolder:
-    """Open a run, or as ``RUN/SYMBOL`` the run of a symbol, or its part in a run of one account.
-
-    Raises:
-        DataError: If there is no such run, or more than one.
-        UsageError: If the run has no such symbol.
-    """
+    """Open a run, or as ``RUN/SYMBOL`` a symbol's run, or its part in an account's; raises DataError or UsageError."""
     place, accounts = Path(name), tuple(ACCOUNTS.values())
     named = len(place.parts) > 1 and not (place / MANIFEST).is_file()
     if named and ((place.parent / MANIFEST).is_file() or (len(place.parts) == 2 and not place.parent.is_dir())):
@@ -90,8 +85,7 @@ def open_part(name: str | Path, out_root: str | Path = "out", kinds: Collection[
 def find_fit(name: str, symbol: str, root: Path) -> Path | None:
     """Return the file of a fit or schedule; None if *name* is neither ``last`` nor a run.
 
-    Args:
-        name: ``last``, the newest usable one of *symbol*; or a RUN_ID or its beginning.
+    *name* is ``last``, the newest usable one of *symbol*, or a RUN_ID or its beginning.
     """
     if Path(name).name != name or name.endswith(".json"):
         return None

@@ -43,10 +43,9 @@ LACKS = (OSError, ValueError, LookupError, TypeError)  # of a file that another 
 
 @dataclass(frozen=True, repr=False)
 class RunFolder(Shown):
-    """A finished run, read from its folder, whatever its kind.
+    """A finished run of any kind, read from its folder.
 
-    Attributes:
-        account: Of a symbol's part in an account: the name of all its symbols, ``AUSDT+BUSDT``.
+    *account* names all symbols of the account that this is a part of, ``AUSDT+BUSDT``.
     """
 
     folder: Path
@@ -60,7 +59,7 @@ class RunFolder(Shown):
 
     @property
     def name(self) -> str:
-        """Its RUN_ID; of a symbol's part in an account ``RUN_ID/SYMBOL``."""
+        """Its RUN_ID; ``RUN_ID/SYMBOL`` for a symbol's part in an account."""
         return f"{self.run_id}/{self.symbol}" if self.account else self.run_id
 
     @property
@@ -70,7 +69,7 @@ class RunFolder(Shown):
 
     @property
     def kind(self) -> str:
-        """The kind of run: ``backtest``, ``calibration``, ``sweep``, …, as in its manifest."""
+        """The kind of run: ``backtest``, ``calibration``, ``sweep``, …"""
         return str(self.manifest["kind"])
 
     @property
@@ -90,7 +89,7 @@ class RunFolder(Shown):
             return tuple(str(self.manifest["day"]).split("-"))
 
     def log_file(self) -> Path:
-        """Return the path of the run's log; it may have been removed since."""
+        """Return the path of the run's log, which may have been removed since."""
         out_root = Path(self.knob("out_root") or "out")
         root = Path(self.knob("log_root") or out_root / "logs")
         method = (self.knob("calib_method"),) if self.kind == "calibration" else ()
@@ -102,7 +101,7 @@ class RunFolder(Shown):
         return self.kind in TRADED and self.traded.is_dir()
 
     def check_traded(self) -> None:
-        """Raise DataError if it has not the files of a backtest."""
+        """Raise DataError if it lacks the files of a backtest."""
         if not (self.has_traded and (self.traded / SUMMARY).is_file()):
             raise DataError(
                 f"{self.folder}: a run of the kind {self.kind} without the files of a backtest; mm runs list --kind "
@@ -111,15 +110,11 @@ class RunFolder(Shown):
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """The symbols of a run of one account; none of another run."""
+        """The symbols of a run of one account; empty for another run."""
         return tuple(self.manifest["symbol"].split("+")) if self.kind in ACCOUNTS.values() and not self.account else ()
 
     def part(self, symbol: str) -> "RunFolder":
-        """Return a symbol's part in a run of one account, which is read as a backtest of that symbol.
-
-        Raises:
-            UsageError: If the account has no such symbol.
-        """
+        """Return a symbol's part in a run of one account, as a backtest of it; UsageError if there is none."""
         if symbol not in self.symbols:
             known = f"it has {', '.join(self.symbols)}" if self.symbols else "it is of one symbol"
             raise UsageError(f"{self.folder}: there is no part {symbol!r} in it: {known}")
@@ -143,17 +138,13 @@ class RunFolder(Shown):
 
     @property
     def traded(self) -> Path:
-        """The folder of its orders, fills and state.
-
-        Raises:
-            UsageError: If this kind of run has none.
-        """
+        """The folder of its orders, fills and state; UsageError if this kind has none."""
         self._must_be("orders, fills and state", *TRADED)
         return self.folder / TRADED[self.kind]
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """The numbers of ``summary.json``; for a run without a backtest, the manifest's."""
+        """The numbers of ``summary.json``; without a backtest, the manifest's."""
         if not self.has_traded:
             return dict(self.manifest["summary"])
         content = read_content(self.traded / SUMMARY)
@@ -166,11 +157,7 @@ class RunFolder(Shown):
 
     @cached_property
     def fit(self) -> "PoissonFit":
-        """The fit of a calibration, with its points.
-
-        Raises:
-            UsageError: If the run is not a calibration.
-        """
+        """The fit of a calibration, with its points; UsageError for another kind of run."""
 
         self._must_be("fit", "calibration")
         fit = PoissonFit.from_json(read_content(self.folder / FIT), str(self.folder / FIT))
@@ -178,32 +165,20 @@ class RunFolder(Shown):
 
     @cached_property
     def points(self) -> Points:
-        """The points of a calibration.
-
-        Raises:
-            UsageError: If the run is not a calibration.
-        """
+        """The points of a calibration; UsageError for another kind of run."""
         self._must_be("points", "calibration")
         return read_points(self.folder / POINTS)
 
     @cached_property
     def schedule(self) -> "Schedule":
-        """The schedule of a schedule or a walk-forward.
-
-        Raises:
-            UsageError: If the run has none.
-        """
+        """The schedule of a schedule or a walk-forward; UsageError for another kind of run."""
 
         self._must_be("schedule", "schedule", "walkforward")
         return Schedule.from_json(read_content(self.folder / SCHEDULE), str(self.folder / SCHEDULE))
 
     @cached_property
     def columns(self) -> RunColumns:
-        """Its fills, state and quotes, as charts draw them; of an account the sum of its symbols.
-
-        Raises:
-            BrokenFile: If a file is missing or cannot be read.
-        """
+        """Fills, state and quotes for charts; an account's are the sum of its symbols. BrokenFile if unreadable."""
         if self.symbols:
             return account_columns([self.part(symbol).columns for symbol in self.symbols])
         with self.readable():
@@ -211,21 +186,13 @@ class RunFolder(Shown):
 
     @cached_property
     def sweep(self) -> dict[str, Any]:
-        """The content of the ``sweep.json`` of a sweep.
-
-        Raises:
-            UsageError: If the run is not a sweep.
-        """
+        """The content of ``sweep.json``; UsageError for another kind of run."""
         self._must_be("points", "sweep")
         return read_sweep(self.folder)
 
     @contextmanager
     def readable(self) -> Iterator[None]:
-        """Raise the error of a file that was not written as this version reads it.
-
-        Raises:
-            BrokenFile: For each such error.
-        """
+        """Raise BrokenFile for a file that this version cannot read."""
         import polars as pl
 
         try:
@@ -235,11 +202,7 @@ class RunFolder(Shown):
             raise BrokenFile(f"{self.folder}: a file of the run cannot be read ({why}); make the run again") from error
 
     def table(self, name: str) -> "pl.DataFrame":
-        """Return ``orders``, ``fills`` or ``state``, every cell as text.
-
-        Raises:
-            BrokenFile: If the file is missing or cannot be read.
-        """
+        """Return ``orders``, ``fills`` or ``state``, every cell as text; BrokenFile if unreadable."""
         with self.readable():
             table = read_table(self.traded, self.account or self.symbol, name)
             return rows_of(table, self.symbol) if self.account else table
@@ -253,7 +216,7 @@ class RunFolder(Shown):
         return rows_of(orders, self.symbol) if self.account else orders
 
     def orders_frame(self) -> "pl.DataFrame":
-        """Return the order rows, with the columns and types of `Result.orders_frame`.
+        """Return the order rows, as `Result.orders_frame`.
 
         Columns: ``time``, ``order_id``, ``action``, ``status``, ``side``, ``price``, ``qty``, ``remaining_qty``,
         ``active_time``, ``expire_time``, ``cancel_request_time`` (to the ms, as in ``orders_<S>.csv``),
@@ -279,7 +242,7 @@ class RunFolder(Shown):
         )
 
     def fills_frame(self) -> "pl.DataFrame":
-        """Return the fills, with the columns and types of `Result.fills_frame`.
+        """Return the fills, as `Result.fills_frame`.
 
         Columns: ``time``, ``order_id``, ``side``, ``price``, ``qty``, ``mid``, ``fee``, ``reason`` (an Enum of those
         that occur), ``inventory``.
@@ -291,7 +254,7 @@ class RunFolder(Shown):
         return frame({**_fills(table), **own, "inventory": _float(table["inventory_after"])})
 
     def state_frame(self) -> "pl.DataFrame":
-        """Return the account over time, with the columns and types of `Result.state_frame`.
+        """Return the account over time, as `Result.state_frame`.
 
         Columns: ``time``, ``inventory``, ``cash``, ``mid``, ``mtm_value``, ``equity``, ``open_orders``.
         """
@@ -302,7 +265,7 @@ class RunFolder(Shown):
         return frame({**columns, "open_orders": _whole(table["open_orders"])})
 
     def equity_frame(self) -> "pl.DataFrame":
-        """Return the equity over time, with the columns and types of `Result.equity_frame`.
+        """Return the equity over time, as `Result.equity_frame`.
 
         Columns: ``time``, ``equity``, ``pnl``, ``drawdown``, ``inventory``.
         """
@@ -316,17 +279,14 @@ class RunFolder(Shown):
     def markouts_frame(
         self, horizons_s: Sequence[float] = HORIZONS_S, tape: "Tape | Sequence[Tape] | None" = None
     ) -> "pl.DataFrame":
-        """Return the value of each fill at later instants, with the columns of `Result.markouts_frame`.
+        """Return the value of each fill at later instants, as `Result.markouts_frame`.
 
         Args:
-            horizons_s: Seconds after a fill.
-            tape: The played tape, which has the mid of every instant. Without it the mid is taken from the state row
-                before, which is at most one second old.
+            horizons_s: Seconds after a fill, above 0.
+            tape: The played tape, which has the mid of every instant. Without it the mid is the preceding state row's,
+                at most one second old.
 
         Columns: ``time``, ``order_id``, ``side``, ``price``, ``qty``, ``mid``, ``markout_0s`` and one of each horizon.
-
-        Raises:
-            UsageError: If a horizon is not above 0.
         """
         if not all(horizon > 0 for horizon in horizons_s):
             raise UsageError(f"horizons are {list(horizons_s)} s; give seconds above 0")
@@ -343,13 +303,10 @@ class RunFolder(Shown):
         return frame({**_fills(table), "markout_0s": side * (event - price), **later})
 
     def rows_frame(self) -> "pl.DataFrame":
-        """Return the points of a sweep, the best first, or the days of an evaluation: the rows of its CSV file.
+        """Return the points of a sweep, the best first, or the days of an evaluation; UsageError for another run.
 
         Columns: ``rank``, ``point``, the axes, and the headlines of each point; or ``day``, ``symbol``, and the numbers
         of each day.
-
-        Raises:
-            UsageError: If the run is neither.
         """
         import polars as pl
 
@@ -360,8 +317,7 @@ class RunFolder(Shown):
     def plot(self, tape: "Tape | Sequence[Tape] | None" = None) -> Picture:
         """Draw the charts of the run's page.
 
-        Args:
-            tape: The played tape: the page of ``.save("….html")`` then has its best prices and trades.
+        With *tape*, the played one, the page of ``.save("….html")`` has its best prices and trades.
         """
 
         from mm.report import notebook
@@ -408,7 +364,6 @@ class RunFolder(Shown):
             raise UsageError(f"{self.folder} is a {self.kind}, which has no {what}; give a {' or a '.join(kinds)}")
 
     def _beside(self, tape: "Tape | Sequence[Tape] | None") -> RunColumns:
-        """With *tape*'s mid, if given."""
         tapes = [] if tape is None else tape if isinstance(tape, Sequence) else [tape]
         return self.columns.beside(market_of(tapes, self.summary.get("feed"))) if tapes else self.columns
 

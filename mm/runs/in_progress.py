@@ -48,9 +48,8 @@ _UNDECLARED = (None, True, None, None)  # rows, whether it is in the digest, sha
 class Run:
     """A run in progress, made by :func:`new_run`.
 
-    Attributes:
-        artefact: Main output; ``--json`` prints it if it is JSON, else the summary. A run with an unusable fit is kept
-            if it exists.
+    *artefact* is the main output; ``--json`` prints it if it is JSON, else the summary. A run with an unusable fit is
+    kept if it exists.
     """
 
     def __init__(self, plan: Plan, run_id: str, console: Console) -> None:
@@ -109,14 +108,14 @@ class Run:
         """Return an output's path, and set what the manifest cannot derive.
 
         Args:
-            rows: Else a CSV file's are counted.
-            own_sha256: Without what allows for trials on record.
+            rows: Counted from a CSV file if not given.
+            own_sha256: Hash of the content without what allows for trials on record.
         """
         self._declared[name] = (rows, digest, sha256, own_sha256)
         return self.path(name)
 
     def set_knobs(self, source: str, **values: Any) -> None:
-        """Values that differ from the start's, and what they come from."""
+        """Set values that differ from the start's, and their source."""
         changed = {name: replace(self._plan.knobs[name], value=value, source=source) for name, value in values.items()}
         self._plan = replace(self._plan, knobs={**self._plan.knobs, **changed})
 
@@ -171,7 +170,7 @@ class Run:
         orders_format: str = "csv",
         columns: "RunColumns | None" = None,
     ) -> "Result":
-        """Into the run, or its subfolder *name*; its summary is the run's main output."""
+        """Write into the run, or its subfolder *name*; the summary becomes the run's main output."""
 
         # half of the imports of a run, and many write no backtest
         from mm.report.backtest import write_summary
@@ -196,7 +195,7 @@ class Run:
         return result
 
     def write_account(self, result: "AccountResult", orders_format: str = "csv") -> "AccountResult":
-        """Its summary is the main output, with a page of it and of each symbol."""
+        """Write the summary as main output, with a page of the account and of each symbol."""
         from mm.report.account import write_account_pages
         from mm.report.run_columns import columns_of
 
@@ -260,13 +259,13 @@ class Run:
                 path.write_text(text + "\n", encoding="utf-8")
 
     def _name_slow(self) -> None:
-        """Hooks that took longer than a trade allows by default."""
+        """Name hooks that took longer than a trade allows by default."""
         calls = sys.modules.get("mm.base._calls")  # without it no model was called
         for hook, (count, longest_s) in (calls.slow_calls() if calls else {}).items():
             self.log.warning("slow_calls", hook=hook, calls=count, longest_s=round(longest_s, 2))
 
     def fail(self, error: BaseException) -> None:
-        """Remove the outputs; an unexpected error's message has the log's path."""
+        """Remove the outputs; an unexpected error's message gets the log's path."""
         remove(self.partial, ignore_errors=True)
         self._log.failed(error, exit_code_of(error))
         self._close()

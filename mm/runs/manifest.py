@@ -1,4 +1,4 @@
-"""``run_manifest.json``: inputs, knobs and outputs, the digest that compares runs, and the main numbers for lists.
+"""``run_manifest.json``: inputs, knobs and outputs, the digest that compares runs, and main numbers for lists.
 
 It is written last: a folder without it is no run.
 """
@@ -66,7 +66,7 @@ def output_entry(folder: Path, path: Path, rows: int | None, sha256: str | None 
 
 
 def content_of(entry: Entry) -> str:
-    """Hash of a file; of a result that allows for trials, without the trials on record."""
+    """Return a file's hash; for a result that allows for trials, without those on record."""
     sha256: str = entry.get("own_sha256") or entry["sha256"]
     return sha256
 
@@ -74,7 +74,7 @@ def content_of(entry: Entry) -> str:
 def work_digest(
     kind: str, days: Iterable[str], knobs: Mapping[str, SetKnob], inputs: Iterable[Entry], outputs: Iterable[Entry]
 ) -> str:
-    """Equal content, equal digest: inputs, days, knobs that matter, and outputs without pages.
+    """Hash inputs, days, knobs that matter, and outputs without pages: equal content, equal digest.
 
     Time, host, version, run id, places and trials on record do not count.
     """
@@ -124,7 +124,7 @@ def _check_paths(path: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def checkout_commit(package: Path) -> str | None:
-    """HEAD of *package*'s git checkout, with ``+dirty`` if tracked files differ."""
+    """Return HEAD of *package*'s git checkout, with ``+dirty`` if tracked files differ."""
     top = package.parent
     if not (top / ".git").exists():
         return None
@@ -168,7 +168,7 @@ _OF_KIND: Mapping[str, tuple[str, ...]] = {
 
 
 def headlines(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The main numbers of a run; no Sharpe ratio of fewer than `SHARPE_DAYS` days."""
+    """Return the main numbers of a run; no Sharpe ratio of fewer than `SHARPE_DAYS` days."""
     summary = manifest["summary"]
     wanted = _OF_KIND.get(manifest["kind"])
     if wanted is None:
@@ -190,7 +190,7 @@ def _scalar(content: Any, path: str) -> Any:
 
 
 def flat(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Scalar values with paths (``sides.bid.A``, ``segments[3].k``)."""
+    """Yield scalar values with paths (``sides.bid.A``, ``segments[3].k``)."""
     if isinstance(content, dict) and content:
         for name, value in content.items():
             yield from flat(value, f"{prefix}.{name}" if prefix else str(name))
@@ -202,7 +202,6 @@ def flat(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def shown(value: Any) -> str:
-    """A float with at most six digits, None as ``null``."""
     if isinstance(value, float):
         return f"{value:.6g}"
     return "null" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""Finished runs in MLflow: knobs as parameters, numbers as metrics, tags, files; exporting again updates."""
+"""Exports finished runs to MLflow: knobs, numbers, tags and files; exporting again updates."""
 
 import logging
 import os
@@ -25,11 +25,7 @@ SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_DISABLE_TELEMETRY": 
 
 
 class MlflowExport:
-    """Writes runs into one experiment of an MLflow tracking store.
-
-    Raises:
-        UsageError: If the store cannot be used.
-    """
+    """Writes runs into one experiment of an MLflow store; UsageError if it cannot be used."""
 
     def __init__(self, uri: str, experiment: str) -> None:
         for name, value in SETTINGS.items():
@@ -48,7 +44,7 @@ class MlflowExport:
             )
 
     def write(self, run: RunFolder, said: Tagged) -> bool:
-        """Whether the run is new there; UsageError if the store cannot be written."""
+        """Return whether the run is new there; UsageError if the store cannot be written."""
         from mlflow.entities import Metric, Param, RunTag
 
         manifest = run.manifest

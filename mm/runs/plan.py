@@ -33,11 +33,7 @@ _ONCE = ("run_id", "out_dir")  # a second run of that name would be refused
 
 @dataclass(frozen=True)
 class Plan:
-    """A run before its start: kind, days, knobs and folders.
-
-    Attributes:
-        resumable: Whether a killed run resumes with its RUN_ID or OUT_DIR.
-    """
+    """A run before its start; *resumable*: a killed run resumes with its RUN_ID or OUT_DIR."""
 
     kind: str
     method: str | None
@@ -55,7 +51,7 @@ class Plan:
         return self.day.out_root.joinpath(*parts, f"{self.day.label()}_{run_id}")
 
     def links(self, folder: Path) -> Iterator[tuple[Path, Path]]:
-        """To create in a shared OUT_DIR, with their tables."""
+        """Links to create in a shared OUT_DIR, with their tables."""
         out_dir = self.day.out_dir
         if out_dir is None or folder == out_dir:
             return
@@ -87,7 +83,7 @@ class Plan:
 
 
 def repeating(program: str, kind: str, knobs: Mapping[str, tuple[str | None, Any, str]]) -> list[str]:
-    """Knobs without a flag are left out."""
+    """Return the words that repeat a command; knobs without a flag are left out."""
     words = program.split()
     unused = dict(unused_knobs(kind, {name: value for name, (_, value, _) in knobs.items()}))
     for name, (flag, value, source) in knobs.items():
@@ -97,7 +93,7 @@ def repeating(program: str, kind: str, knobs: Mapping[str, tuple[str | None, Any
 
 
 def claim(plan: Plan) -> str:
-    """Claimed by creating the partial folder."""
+    """Claim a run id by creating the partial folder."""
     given = plan.output.run_id
     if plan.day.out_dir is not None:
         _check_out_dir(plan.folder(given or ""), plan.resumable)
@@ -170,7 +166,6 @@ def _check_out_dir(folder: Path, resumable: bool) -> None:
 
 
 def new_page(folder: Path, prefix: str = "", suffix: str = ".html") -> Path:
-    """The name is not in use."""
     paths = (folder / f"{prefix}{stamp}{suffix}" for stamp in _stamps())
     return next(path for path in paths if not path.exists())
 
@@ -205,7 +200,7 @@ def lock_run(plan: Plan, run_id: str) -> int:
 
 
 def resume(plan: Plan, run_id: str) -> bool:
-    """Whether there are results to resume from; RunExists if the killed run had other knobs."""
+    """Return whether there are results to resume from; RunExists if the killed run had other knobs."""
     partial = partial_folder(plan.folder(run_id))
     path, work = partial / CHECKPOINT / WORK, _work(plan)
     if not path.exists():

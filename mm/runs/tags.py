@@ -16,18 +16,12 @@ FILE = "run_tags.json"
 
 @dataclass(frozen=True)
 class Tagged:
-    """What was said of a run: its tags, sorted, and a note, which may be empty."""
-
     tags: list[str] = field(default_factory=list)
     note: str = ""
 
 
 class Tags:
-    """The tags and notes of the runs below a folder.
-
-    Raises:
-        BrokenFile: If their file cannot be read.
-    """
+    """The tags and notes of the runs below a folder; BrokenFile if their file cannot be read."""
 
     def __init__(self, out_root: Path) -> None:
         self._root, self._path = out_root, out_root / FILE

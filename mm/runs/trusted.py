@@ -52,9 +52,7 @@ class InputPlaces:
 class Playable:
     """A run whose code and files `playable` has checked.
 
-    Attributes:
-        files: Current paths, by knob.
-        artefacts: Current paths of predictors and agents, by text in parameters.
+    *files* has current paths by knob, *artefacts* those of predictors and agents by their text in parameters.
     """
 
     run: RunFolder
@@ -64,7 +62,6 @@ class Playable:
 
     @cached_property
     def values(self) -> dict[str, Any]:
-        """With current paths; none is trust."""
         values = {name: knob["value"] for name, knob in self.run.manifest["knobs"].items() if name != "trust"}
         return {**values, **self.files}
 
@@ -98,10 +95,9 @@ class Playable:
 def playable(
     run: RunFolder, places: InputPlaces, trusted: Sequence[Path], played: Collection[str], *, days: bool = True
 ) -> Playable:
-    """The run with the code and files it may use; nothing is imported. Raises SafetyError or DataError.
+    """Return the run with the code and files it may use; nothing is imported. Raises SafetyError or DataError.
 
-    Args:
-        days: Whether all inputs must be unchanged; False for a live run, whose day may have grown.
+    *days* is False for a live run, whose inputs may have grown.
     """
     knobs_played = {name: knob["value"] for name, knob in run.manifest["knobs"].items() if name in played}
     names = _names(run, knobs_played)
@@ -114,7 +110,7 @@ def playable(
 def setup_of(
     run: RunFolder, places: InputPlaces, trusted: Sequence[Path] = (), *, days: bool = True
 ) -> Iterator[tuple[Setup, Playable]]:
-    """Only if code and files are trusted (`playable`); added knobs have their defaults."""
+    """Yield it only if code and files are trusted (`playable`); added knobs have their defaults."""
     names = {knob.name for kind in GROUPS for knob in knobs(kind)}
     known = playable(run, places, trusted, names, days=days)
     roots = {"data_root": places.data_root, "out_root": places.out_root, "out_dir": None}
@@ -130,7 +126,7 @@ def setup_of(
 
 
 def check_inputs(run: RunFolder, sources: InputPlaces) -> dict[str, Path]:
-    """Each input's current path, by its manifest path; DataError lists all missing or changed.
+    """Return each input's current path, by its manifest path; DataError lists all missing or changed.
 
     A day's file must be in place. A file named by a knob or kept by the run may have moved, and is searched.
     """
@@ -203,7 +199,7 @@ def _is_input(run: RunFolder, path: Path) -> bool:
 
 
 def _trusted_source(run: RunFolder, names: Sequence[str], trusted: Sequence[Path]) -> dict[str, Path]:
-    """The kept user modules; SafetyError lists all untrusted code."""
+    """Return the kept user modules; SafetyError lists all untrusted code."""
     if not names:
         return {}
     known, hashes = {path.resolve() for path in trusted}, {hash_file(path) for path in trusted}
@@ -238,7 +234,7 @@ def _module_of(path: str) -> str:
 
 
 def _names(run: RunFolder, played: Mapping[str, Any]) -> list[str]:
-    """Texts at any depth that may name a user's class."""
+    """Find texts at any depth that may name a user's class."""
     names: dict[str, None] = {}
     try:
         for name, value in played.items():
@@ -251,7 +247,7 @@ def _names(run: RunFolder, played: Mapping[str, Any]) -> list[str]:
 
 
 def _texts(value: object, key: str = "", *, grid: bool = False) -> Iterator[tuple[str, str]]:
-    """In the values of a grid's axes, in JSON, or the value itself."""
+    """Yield texts in the values of a grid's axes, in JSON, or the value itself."""
     if isinstance(value, Mapping | list):
         pairs = value.items() if isinstance(value, Mapping) else ((key, item) for item in value)
         for name, inside in pairs:

@@ -22,7 +22,7 @@ PIECE = 1 << 16  # rows in memory at once
 
 
 class SignalRows(NamedTuple):
-    """Consecutive rows of signals, one for each diff of the tape."""
+    """One row of signals for each diff of the tape."""
 
     recv_us: NDArray[np.int64]
     recv_seq: NDArray[np.int64]
@@ -37,11 +37,7 @@ def compute(
     *,
     others: Mapping[str, "OtherFeed"] = NO_OTHERS,
 ) -> Iterator[SignalRows]:
-    """Yield rows in pieces of at most *piece*; raises UnknownModel or UsageError.
-
-    Args:
-        micro_price: Fit of ``micro_price``; None leaves it undefined.
-    """
+    """Yield at most *piece* rows at a time; *micro_price* None leaves it undefined. UnknownModel or UsageError."""
     signals = SIGNALS.set_of(names, tape.instrument, micro_price, SIGNALS.others(others, names), tape.step_lots)
     event = 0
     while event < len(tape):
@@ -57,7 +53,7 @@ def live(
     *,
     others: Mapping[str, "OtherFeed"] = NO_OTHERS,
 ) -> Iterator[dict[str, float | int | None]]:
-    """Event by event, as in a live market: ``recv_us``, ``recv_seq`` and signals by name for each diff."""
+    """Yield ``recv_us``, ``recv_seq`` and signals by name for each diff, event by event as in a live market."""
 
     read = SIGNALS.others({name: feed._replace(tapes=()) for name, feed in others.items()}, names)
     signals = SIGNALS.set_of(names, tape.instrument, micro_price, read, tape.step_lots)

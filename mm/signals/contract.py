@@ -20,7 +20,7 @@ _BASIS_POINTS = 1e4
 
 @dataclass
 class RecordedContract:
-    """Day folders' rows of a contract beside book and trades, read once, at the first call."""
+    """Rows of a contract beside book and trades, read once, at the first call."""
 
     data_root: Path
     symbol: str

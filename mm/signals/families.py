@@ -1,4 +1,4 @@
-"""The signals: their names, units, formulas, sources and constructors."""
+"""The signals: names, units, formulas, sources and constructors."""
 
 import inspect
 import re
@@ -51,7 +51,7 @@ class Others:
         return self.seen[name]
 
     def open(self, name: str, names: Sequence[str] = (), earlier_us: int = 0) -> OtherMarket:
-        """A new reader, with its own signals *names*, of what was known *earlier_us* ago."""
+        """Make a reader, with its own signals *names*, of what was known *earlier_us* ago."""
         feed = self.feeds[name]
         signals = SIGNALS.set_of(names, feed.grid, step_lots=feed.step_lots)
         delay_us, strict = feed.delay_us + earlier_us, feed.strict_clock
@@ -358,8 +358,6 @@ def _own(name: str) -> SignalFamily:
 
 @dataclass(frozen=True)
 class Signals:
-    """The table of signals: families, and the construction of signals by name."""
-
     families: tuple[SignalFamily, ...]
 
     @property
@@ -389,7 +387,7 @@ class Signals:
         return {"unit": family.unit, "formula": family.formula, "source": family.source}
 
     def check(self, names: Sequence[str]) -> None:
-        """Before anything is read; raises UnknownModel or UsageError."""
+        """Check before anything is read; raises UnknownModel or UsageError."""
         twice = {name for name in names if list(names).count(name) > 1}
         if twice:
             raise UsageError(f"signals given twice: {', '.join(sorted(twice))}; give each once")
@@ -429,9 +427,7 @@ class Signals:
     ) -> SignalSet:
         """Return a new set of signals; raises as `check`.
 
-        Args:
-            micro_price: Fit of ``micro_price``; None leaves it undefined.
-            others: From `others` with the same names.
+        *micro_price* None leaves it undefined; *others* must come from `others` with the same names.
         """
         self.check(names)
         known = others or Others({})
@@ -460,7 +456,7 @@ class Signals:
 
 
 def numbers_of(family: SignalFamily, name: str) -> tuple[int, int, int]:
-    """Levels, window (µs) and events in a name."""
+    """Return levels, window (µs) and events in a name."""
     match = family.match(name)
     given = match.groupdict() if match else {}
     levels, events = int(given.get("n", 0)), int(given.get("e", 0))

@@ -24,11 +24,7 @@ WIDE = 0.001  # share of the steps, those with the widest spreads, that is merge
 
 @dataclass(frozen=True, eq=False)
 class MicroPriceFit:
-    """A fitted micro-price.
-
-    Attributes:
-        ticks: Micro-price less mid, ticks, float64[buckets, spreads]; NaN for states that did not occur.
-    """
+    """*ticks* is micro-price less mid, float64[buckets, spreads]; NaN for states that did not occur."""
 
     symbol: str
     days: tuple[str, ...]
@@ -90,7 +86,7 @@ def fit_micro_price(tapes: Sequence[Tape]) -> MicroPriceFit | None:
 def expected_move(
     before: NDArray[np.int64], after: NDArray[np.int64], moved: NDArray[np.float64], states: int
 ) -> NDArray[np.float64]:
-    """Each state's sum of expected moves, in *moved*'s unit; NaN if never left."""
+    """Return each state's sum of expected moves, in *moved*'s unit; NaN if never left."""
     counts = np.bincount(before, minlength=states)
     seen = np.flatnonzero(counts)
     place = np.full(states, -1)
@@ -114,7 +110,7 @@ def expected_move(
 
 
 def _steps(tape: Tape) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """States (bucket, spread) before and after each step, and moves in half ticks."""
+    """Return states (bucket, spread) before and after each step, and moves in half ticks."""
     bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
     bid_lots, ask_lots = tape.top_bid_lots, tape.top_ask_lots
     both = (bid > 0) & (ask > 0)

@@ -1,4 +1,4 @@
-"""The feed of another market, and a trade of it."""
+"""The feed of another market, and its trades."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple

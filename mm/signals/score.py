@@ -37,7 +37,7 @@ class SignalScore:
     Attributes:
         rho: Spearman's; None for a constant column or too few rows.
         ci95: From blocks of moves; None with too few.
-        stable: Both have rho's sign; None if one is unknown.
+        stable: Both halves have rho's sign; None if one is unknown.
     """
 
     signal: str
@@ -62,7 +62,7 @@ def score(
     *,
     others: Mapping[str, OtherFeed] = NO_OTHERS,
 ) -> list[SignalScore]:
-    """Return the score of each signal at each horizon. Price signals count by their distance from the mid."""
+    """Return each signal's score at each horizon. Price signals count by their distance from the mid."""
 
     wanted = [name for name in names if name != "mid"]
     pieces = list(compute(tape, [*wanted, "mid"], micro_price, others=others))
@@ -143,7 +143,7 @@ def interval(x: Floats, y: Floats, begins: Ints) -> tuple[float, float] | None:
 
 
 def blocks_of(us: Ints, moved: Ints, horizon_s: float) -> Ints:
-    """Each block's first row: equally many moves, at least `BLOCK_HORIZONS` long."""
+    """Return each block's first row: equally many moves, at least `BLOCK_HORIZONS` long."""
     total = int(moved[-1] - moved[0]) if len(moved) else 0
     if total < LEAST_MOVES:
         return np.empty(0, np.int64)

@@ -68,7 +68,6 @@ class TrialLine(_Entry, frozen=True, kw_only=True, tag="trial"):
 
     @property
     def identity(self) -> Identity:
-        """What makes it another trial of its day."""
         return self.design, self.assumption, self.market
 
 
@@ -95,12 +94,7 @@ class _Version(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Trial:
-    """A design to put on record, with its PnL on one day.
-
-    Attributes:
-        line: ``begin`` is set on writing.
-        pnl: Per minute of its spans, quote asset.
-    """
+    """A design to record; ``line.begin`` is set on writing, *pnl* is per minute of its spans, quote asset."""
 
     symbol: str
     day: str
@@ -114,11 +108,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class DayLedger:
-    """What is on record of one day.
-
-    Attributes:
-        problems: What cannot be used, with the file.
-    """
+    """What is on record of one day; *problems* cannot be used, and name the file."""
 
     known: Mapping[Identity, TrialLine] = field(default_factory=dict)
     openings: int = 0
@@ -309,7 +299,6 @@ def _count(path: Path) -> int:
 
 
 def market_of(inputs: Sequence[tuple[str, int, str]]) -> str:
-    """The sha256 of a day's largest file."""
     return max(((size, sha256) for _, size, sha256 in inputs), default=(0, ""))[1]
 
 

@@ -47,7 +47,6 @@ class OnRecord:
 
     @property
     def on_these_days(self) -> int:
-        """With the run's own."""
         return len(self.designs)
 
     @cached_property
@@ -55,7 +54,7 @@ class OnRecord:
         return independent_trials(self.pnl)
 
     def worst(self, sums: Callable[[Floats], Floats]) -> float:
-        """The least of *sums* (over periods, all columns) over any design's PnL; NaN if unknown."""
+        """Return the least of *sums* (over periods, all columns) over any design's PnL; NaN if unknown."""
         values = sums(self.pnl)
         return float(np.nanmin(values)) if np.isfinite(values).any() else math.nan
 
@@ -70,7 +69,7 @@ class OnRecord:
 
 
 def independent_trials(pnl: Floats) -> float:
-    """ρ + (1 − ρ)·trials: what correlated trials are worth.
+    """Return ρ + (1 − ρ)·trials: what correlated trials are worth.
 
     ρ is the columns' mean correlation, at least 0; columns that do not vary or overlap (NaN) count as uncorrelated.
     Bailey and López de Prado (2014), appendix 3.
@@ -101,8 +100,7 @@ def independent_trials(pnl: Floats) -> float:
 class Recording:
     """Puts the trials of a run on record, and tells what is on record of its days.
 
-    Attributes:
-        new: One of the trials was not on record.
+    *new*: one of the trials was not on record.
     """
 
     def __init__(self, out_root: Path, made_by: str) -> None:
@@ -130,7 +128,7 @@ class Recording:
         return self._read[place]
 
     def on_record(self, *, again: bool = False) -> OnRecord:
-        """On the days of the trials, as when each day's first was added or, read *again*, now."""
+        """Read the days of the trials, as when each day's first was added or, *again*, now."""
         if again:
             self._read = {place: self.ledger.read(*place) for place in self._read}
         own, days = list(self._own.values()), {trial.place: trial for trial in self._own.values()}
@@ -190,7 +188,6 @@ class Tried:
     _designs: dict[Day, frozenset[str]] = field(default_factory=dict)
 
     def on(self, symbol: str, days: Sequence[str]) -> int:
-        """Played on at least one of the days."""
         return len(frozenset[str]().union(*(self._of((symbol, day)) for day in days)))
 
     def _of(self, place: Day) -> frozenset[str]:
@@ -207,7 +204,7 @@ def _of_market(trials: Sequence[TrialLine], market: str) -> tuple[list[TrialLine
 
 
 def _one_of_each(trials: Sequence[TrialLine], assumptions: set[str]) -> dict[str, TrialLine]:
-    """Under one of *assumptions* if played so, else its last."""
+    """Choose the trial under one of *assumptions*, else the last."""
     chosen: dict[str, TrialLine] = {}
     for trial in trials:
         known = chosen.get(trial.design)

@@ -1,4 +1,4 @@
-"""Opened held-out days: openings stand in the ledger, and what was trained on a day tests nothing there."""
+"""Opened held-out days: the ledger has their openings, and what was trained on a day tests nothing there."""
 
 import os
 import warnings
@@ -35,7 +35,7 @@ def note_fitted(tapes: "Sequence[Tape]", out_root: "str | os.PathLike[str] | Non
 
 
 def refuse_trained(what: str, trained_on: Callable[[str], object], tapes: "Sequence[Tape]") -> None:
-    """A day of *tapes* that *what* was trained on tests nothing: UsageError."""
+    """Raise UsageError: a day of *tapes* that *what* was trained on tests nothing."""
     trained = [day for tape in tapes if tape.meta.opened for day in tape.days if trained_on(day)]
     if trained:
         raise UsageError(

@@ -19,7 +19,7 @@ _OF_OTHERS = (TRIALS, UNDONE, "null: undone_by", "null: verdict.", "null: verdic
 
 
 def own_content(content: Any) -> Any:
-    """The content without the trials: ``x`` becomes ``x_alone``, and ``trials`` goes."""
+    """Replace ``x`` by ``x_alone``, and drop ``trials``."""
     if isinstance(content, list):
         return [own_content(item) for item in content if not _is_of_others(item)]
     if not isinstance(content, dict):

@@ -141,7 +141,6 @@ class AccountCheck:
         return closed
 
     def transferred(self, found: Transfer) -> None:
-        """Book a transfer that the exchange reports, once."""
         self.shared.transfer(found)
 
     def pay(self, found: PositionIncome) -> None:

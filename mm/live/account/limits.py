@@ -107,7 +107,6 @@ class TradedAccount:
         return f"no mid of {', '.join(unpriced)} yet, which the limits of the account need" if unpriced else ""
 
     def broken_loss(self) -> tuple[int, int] | None:
-        """Return the loss and its limit, in 1e-8 of the quote asset, if the loss is above."""
         if self._bounds.loss_e8 is None or self.unpriced():
             return None
         lost_e8 = sum(one.loss_e8() for one in self._joined.values())

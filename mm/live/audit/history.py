@@ -112,7 +112,6 @@ class RunHistory:
 
     @property
     def clean_days(self) -> int:
-        """Days before the current one since the last breach."""
         clean, today = 0, day_of(self.us)
         for day, unbreached in sorted(self.days.items()):
             clean = clean + (day < today) if unbreached else 0

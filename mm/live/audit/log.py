@@ -69,7 +69,6 @@ def starts_of(folder: Path) -> dict[Path, dict[str, Any]]:
 
 
 def earlier_logs(path: Path) -> list[dict[str, Any]]:
-    """Return rows and last hash of each other log in the folder."""
     ends = [end_of(one) for one in logs_of(path.parent) if one != path]
     return [{"file": end.file, "rows": end.rows, "hash": end.hash} for end in ends]
 

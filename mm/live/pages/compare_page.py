@@ -24,7 +24,6 @@ def _p(found: dict[str, float | None]) -> str:
 
 
 def half(ends: list[float] | None) -> str:
-    """Return half of an interval, to stand after its value; empty without one."""
     return "" if ends is None else f" ± {number((ends[1] - ends[0]) / 2)}"
 
 

@@ -221,7 +221,6 @@ class TradingMetrics:
         return {"ready": not why, "why": why, **times, **more}
 
     def two_sided_s(self, at_us: int) -> float:
-        """Return the time with open orders on both sides up to an instant."""
         since_us = self._two_sided_since_us
         running_us = 0 if since_us is None else max(0, at_us - since_us)
         return (self._two_sided_us + running_us) / US_PER_S

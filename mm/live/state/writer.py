@@ -110,7 +110,6 @@ class _Lane:
 
     @property
     def rows_missing(self) -> int:
-        """Count also rows that are not written yet."""
         if self._audit is None or self._follower is None:
             return 0
         return max(0, self._audit.rows - self._follower.stored.get(self._audit.path.name, 0))
@@ -234,7 +233,6 @@ class StateWriter:
 
     @property
     def lag_s(self) -> float:
-        """Seconds since the slowest store with missing data was up to date."""
         now = time.monotonic()
         return max((now - lane.current_at for lane in self._lanes if lane.waiting), default=0.0)
 

@@ -49,7 +49,6 @@ _SWITCH_FORM = re.compile(r"(\w[\w-]*(?:\.[a-z]+)?):(\d+(?:\.\d+)?)\Z")
 
 
 def untrusted(url: str, why: str) -> SafetyError:
-    """Return the error for a certificate of another address, or of an untrusted authority."""
     return SafetyError(
         f"{url.partition('?')[0]} is not trusted, and nothing was sent there ({why}); check the address, or name the "
         f"authority of its certificate in SSL_CERT_FILE"

@@ -90,7 +90,6 @@ _DUPLICATE = "Duplicate order"
 
 
 def stamp_us(stamp: int) -> int:
-    """Return µs; 0 for none."""
     return exchange_us(stamp) if stamp else 0
 
 

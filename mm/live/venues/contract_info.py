@@ -37,7 +37,6 @@ class ContractChecks(OrderChecks):
     """Checks of a contract's orders; the price band is around the mark price."""
 
     def no_amendment(self, order: LiveOrder, qty: str, price: str = "") -> Refusal | None:
-        """Refuse: a modified order goes to the end of its queue, so none is lowered in its place."""
         if price:
             return self.refusal(order.side, price, qty, order.kind, ())
         why = f"{self.instrument.symbol}: a modified order loses its place, so none is amended at its price"

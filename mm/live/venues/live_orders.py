@@ -104,7 +104,6 @@ class LiveOrder:
 
     @property
     def most_e8(self) -> int:
-        """The larger of its quantity and that of an amendment in flight."""
         return max(self.qty_e8, e8(self.amend_qty)) if self.amend_qty else self.qty_e8
 
     def proves_absence(self, query_ms: int) -> bool:

@@ -90,7 +90,6 @@ class VenueLatency:
         return found.p50_us // 2 if found else 0
 
     def feed_us(self) -> int | None:
-        """Median delay of the book, at least 0; None without a message."""
         found = self.tables()["depth"]
         return None if found is None else max(0, found.p50_us)
 

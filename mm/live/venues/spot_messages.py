@@ -90,7 +90,6 @@ class CommissionRates(Struct, frozen=True, gc=False):
     seller: str = "0"
 
     def role_e8(self) -> tuple[int, int]:
-        """Maker and taker rates; the larger of buyer's and seller's is added to both."""
         side_e8 = max(e8(self.buyer), e8(self.seller))
         return e8(self.maker) + side_e8, e8(self.taker) + side_e8
 

@@ -83,7 +83,6 @@ class UsdmConnection:
         return self._api.unread or (self._link is not None and self._link.unread)
 
     def request(self, route: Route, parameters: RequestParams, done: Done) -> int:
-        """Send by REST if the API lacks it; return the timestamp, in ms of the exchange."""
         if route.by_rest:
             return self._rest.request(route, parameters, done)
         return self._api.request(route, parameters, self._watched(done) if route.counted else done)

@@ -123,7 +123,6 @@ class UserOrder:
             self.core_id = self.order_id
 
     def snapshot(self) -> "UserOrder":
-        """Copy without fills, prevented matches and changes, for later reports."""
         return replace(self, fills=[], prevented=[], amendments=[], moves=[])
 
 

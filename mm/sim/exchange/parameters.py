@@ -197,7 +197,6 @@ class RequestParameters:
         return order_id, client_id
 
     def span(self, longest_us: int | None = None) -> TimeSpan:
-        """Return ``startTime`` to ``endTime``; ApiError if longer than *longest_us*."""
         span = TimeSpan(self["startTime"], self["endTime"])
         if longest_us and None not in span and (span.end_us or 0) - (span.start_us or 0) >= longest_us + US_PER_MS:
             raise ApiError(-1127, "More than 24 hours between startTime and endTime.")

@@ -97,7 +97,6 @@ class Settlement:
             self._note_match(us, order, maker_id, ticks, (order.left_lots, 0))
 
     def reserve(self, order: UserOrder, amount_e8: int) -> None:
-        """Lock the maximum that an order may spend, 1e-8 of that asset."""
         order.reserved_e8 = amount_e8
         self._pays(order).lock(amount_e8)
 

@@ -38,7 +38,6 @@ def page(
     limit: int,
     instant: Callable[[Entry], int],
 ) -> list[Entry]:
-    """Return entries whose attribute *number* is *first* or more; without *first* as `within`."""
     if first is None:
         return within(entries, span, limit, instant)
     return [entry for entry in entries if getattr(entry, number) >= first][:limit]

@@ -113,7 +113,6 @@ def _depths(changes: Ints, sent_us: Ints) -> tuple[Ints, Ints]:
 
 
 def _starts(values: Ints) -> Ints:
-    """Start index of each run of equal values."""
     return np.append(0, np.flatnonzero(np.diff(values)) + 1)
 
 

@@ -171,7 +171,6 @@ class RegularFlow:
                 self._quote(us, side, self._from_end(side, side == toward, depth))
 
     def _from_end(self, side: int, best: bool, depth: int) -> int:
-        """The price *depth* levels from the best or from the worst level."""
         return self._best(side) - side * (depth if best else self._levels - 1 - depth)
 
     def _check_floor(self) -> None:

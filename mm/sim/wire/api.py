@@ -49,7 +49,6 @@ class Api:
         self.truth = AccountTruth(exchange, self.texts)
 
     def advance(self) -> int:
-        """Return the clock's time, µs."""
         self.exchange.advance(self.clocks()[0])
         return self.exchange.now_us
 
@@ -148,7 +147,6 @@ class RestRoutes:
 
 
 def signed_payload(request: Request) -> bytes:
-    """Raw query and body, without the signature."""
     body = request.body.decode("utf-8", "surrogateescape")
     parts = (_SIGNATURE.sub("", part).removeprefix("&") for part in (request.query, body))
     return "".join(parts).encode("utf-8", "surrogateescape")

@@ -116,7 +116,6 @@ def statistics(exchange: Exchange, texts: GridTexts, bar: TradeBar | None) -> Js
 
 
 def best_prices(exchange: Exchange) -> Json:
-    """With the names of REST; zeros for an empty side."""
     _, bids, asks = exchange.depth(1)
     (bid, bid_qty), (ask, ask_qty) = (levels[0] if levels else (ZERO, ZERO) for levels in (bids, asks))
     return {"bidPrice": bid, "bidQty": bid_qty, "askPrice": ask, "askQty": ask_qty}

@@ -283,7 +283,6 @@ class Box:
             self.server.passed(step_us)
 
     def of(self, params: Mapping[str, str]) -> "Box":
-        """Return the box of the symbol, or pair, that the parameters name, else the first."""
         return self.symbols.get(params.get("symbol") or params.get("pair", ""), self)
 
     def _answer(self, request: Request) -> Response:

@@ -233,7 +233,6 @@ class StreamConnection(WebSocket):
         self._apply_reply(self._control.handle(text))
 
     def is_slow(self, stream: str) -> bool:
-        """Whether replaceable events of *stream* should be delayed."""
         return self._holds(stream) or self.waiting_bytes > self._server.limits.slow_bytes
 
     def deliver(self, message: Message) -> None:
@@ -247,7 +246,6 @@ class StreamConnection(WebSocket):
             self.write(out if isinstance(out, bytes) else out.frame(combined=self._control.combined))
 
     def stall(self, on: bool, streams: Collection[str] | None = None, *, silent: bool = False) -> None:
-        """Hold or release the events of *streams*, None for all."""
         self._stalled = streams if on else ()
         self._silent = on and silent
 

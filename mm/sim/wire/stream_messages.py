@@ -97,7 +97,6 @@ class Texts:
         bids: list[Level],
         asks: list[Level],
     ) -> Message:
-        """An empty side has price and quantity 0."""
         (bid, bid_qty), (ask, ask_qty) = (bids or [EMPTY])[0], (asks or [EMPTY])[0]
         text = f'{{"u":{update_id},"s":{self.symbol},"b":"{bid}","B":"{bid_qty}","a":"{ask}","A":"{ask_qty}"}}'
         return Message(name, "bookTicker", update_id, update_id, text.encode())
@@ -119,7 +118,6 @@ class Texts:
         bids: list[Level],
         asks: list[Level],
     ) -> Message:
-        """Without time stamp and symbol."""
         raw = json_bytes({"lastUpdateId": update_id, "bids": bids, "asks": asks})
         return Message(name, "partial", update_id, update_id, raw)
 
@@ -130,7 +128,6 @@ def server_shutdown(us: int, *, micro: bool) -> Message:
 
 
 def stamped(us: int, *, micro: bool) -> int:
-    """In the client's unit: µs, or rounded down to ms."""
     return us if micro else us // US_PER_MS
 
 

@@ -86,7 +86,6 @@ class StreamDialect:
     summaries: tuple[tuple[re.Pattern[str], str, int], ...] = ()
 
     def read(self, name: str, route: str = "") -> StreamName | None:
-        """Return a silent stream if *route* has no such kind, None if the exchange has none."""
         stream = self._read(name)
         if stream and route and stream.kind not in self.routes[route]:
             return StreamName(name, "", "silent")
@@ -184,7 +183,6 @@ class StreamControl:
         self._most = most
 
     def begin(self, streams: Sequence[StreamName]) -> Reply | None:
-        """Subscribe to the streams of the connection's address; return an error to send."""
         if len(streams) > self._most:
             return Reply(_error(_TOO_MANY, "Too many subscriptions"), closes="Invalid request")
         self.streams = {stream.name: stream for stream in streams}

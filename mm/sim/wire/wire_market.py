@@ -89,7 +89,6 @@ class WireMarket(Protocol):
 
 
 def only_text(content: Mapping[str, Any], name: str) -> str | None:
-    """Return the text of a control call's only member; BadControl for any other body."""
     if content.keys() != {name} or not isinstance(content[name], str | None):
         raise BadControl(f'the body must be {{"{name}": "…"}}, a text')
     text: str | None = content[name]

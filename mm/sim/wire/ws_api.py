@@ -241,7 +241,6 @@ class ApiSession:
 
 
 def signed_payload(given: Mapping[str, str]) -> bytes:
-    """All parameters except the signature, sorted by name."""
     return "&".join(f"{name}={text}" for name, text in sorted(given.items()) if name != "signature").encode()
 
 

@@ -18,7 +18,6 @@ class FuturesAccount(UserAccount):
     contract: Contract = field(init=False)
 
     def beside(self, instrument: Instrument) -> "FuturesAccount":  # noqa: ARG002 - the funds are the same
-        """Return the account at a further contract: the same wallet and order counts."""
         account = replace(self, count=self.count, updates=self.updates)
         account.others = self.others
         return account

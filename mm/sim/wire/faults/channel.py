@@ -160,7 +160,6 @@ class FaultScope:
         return self._open[connection.id].outgoing(message, self.now_us, marks)
 
     def newest_context(self) -> FaultContext:
-        """The context of the newest connection with depth messages, else of the newest."""
         channels = list(self._open.values())
         with_depth = [channel for channel in channels if channel.sent.depth_ids[1]] or channels
         return with_depth[-1].context(self.now_us) if with_depth else self._context

@@ -177,7 +177,6 @@ class Fault:
         return openings if self.kind.of_connections else None
 
     def until_us(self, now_us: int) -> int | None:
-        """The end of a fault of messages or responses that begins at *now_us*."""
         lasts_us = None if self.kind.of_connections else micros(self.values.get("for_s"))
         return None if lasts_us is None else now_us + lasts_us
 
@@ -223,7 +222,6 @@ class ActiveFault:
         return self.until_us is not None and now_us >= self.until_us
 
     def release(self, held_us: int) -> list[Out]:
-        """Remove and return, in order, the messages held since *held_us* or longer."""
         count = sum(1 for since_us, _ in self.held if since_us <= held_us)
         released: list[Out] = [message for _, message in self.held[:count]]
         del self.held[:count]

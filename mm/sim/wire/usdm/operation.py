@@ -31,14 +31,12 @@ class UsdmCall(Call):
         return self.exchange.account(self.account)
 
     def of(self, given: Mapping[str, str]) -> "UsdmCall":
-        """For the contract that the parameters name."""
         named = [exchange for exchange in self.exchanges if exchange.rules.instrument.symbol == given.get("symbol")]
         exchange = named[0] if named else self.exchange
         parameters = RequestParameters(given, exchange.rules.instrument.symbol, USDM_PARAMETERS)
         return replace(self, exchange=exchange, parameters=parameters, texts=UsdmTexts(exchange, self.texts.micro))
 
     def everywhere(self) -> "list[UsdmCall]":
-        """This call for each contract, or only for the named one."""
         if self["symbol"]:
             return [self]
         micro = self.texts.micro

@@ -187,7 +187,6 @@ def read_modification(parameters: RequestParameters, rules: ContractRules) -> tu
 
 
 def read_cancel(parameters: RequestParameters) -> CancelRequest:
-    """An id prevails over a client id."""
     order_id, client_id = parameters.order_key()
     return CancelRequest(order_id=order_id, client_id="" if order_id is not None else client_id)
 

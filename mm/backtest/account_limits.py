@@ -1,4 +1,4 @@
-"""Limits over all markets of one account, in a replay and in a trade; docs/trading.md specifies them."""
+"""Limits over all markets of one account, in a replay and in a trade; see docs/trading.md."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class AccountLimits:
 
 @dataclass(frozen=True)
 class AccountBounds:
-    """The same in units (1e-8 of the quote asset, but *orders* is a number); None is no limit."""
+    """The limits in 1e-8 of the quote asset; *orders* is a count. None is no limit."""
 
     loss_e8: int | None = None
     notional_e8: int | None = None
@@ -38,7 +38,7 @@ class AccountBounds:
 
     @classmethod
     def of(cls, limits: AccountLimits, risk: Sequence[Risk]) -> Self:
-        """Without one of its own, the loss is the largest loss limit of all symbols, if each has one."""
+        """Without a loss limit of its own, the account has the largest of the symbols', if each symbol has one."""
         losses = [one.max_daily_loss for one in risk if one.max_daily_loss is not None]
         loss = limits.account_max_daily_loss or (max(losses, key=e8) if len(losses) == len(risk) > 0 else None)
         notional = limits.account_max_notional

@@ -1,4 +1,4 @@
-"""Result of a backtest of several markets of one account: each as alone, and their exact sum."""
+"""Result of a backtest of several markets of one account: each market alone, and their exact sum."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -77,7 +77,7 @@ class AccountResult:
 
     @cached_property
     def series(self) -> EquitySeries | None:
-        """The exact money of all markets together, in the time in which any of them had a market."""
+        """The exact money of all markets together, over the time in which at least one had a market."""
         if not self.accounts:
             return None
         series = together(list(self.accounts.values()))
@@ -100,7 +100,6 @@ class AccountResult:
         return {**summary, "symbols": symbols}
 
     def point_summary(self, symbols: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """Return what a sweep compares points by, from the *symbols*' own of that kind."""
         killed = None if self.killed is None else list(self.killed)
         return self._summed(symbols, judges=False) | {"killed": killed, "warnings": _warnings(symbols)}
 
@@ -145,7 +144,7 @@ class AccountResult:
         return {**ended, "margin": dict(finite(peaks_shown(self.wallet.peaks)))}
 
     def balances(self) -> dict[str, dict[str, str]]:
-        """Each asset's balance at the start and at the end, as exact decimals; of contracts the wallet, and each
+        """Each asset's balance at the start and the end, as exact decimals; for contracts the wallet and each
         position.
         """
         held: dict[str, list[int]] = {}
@@ -174,7 +173,7 @@ class AccountResult:
     def diversification(self) -> dict[str, Any] | None:
         """The risk of the sum beside the sum of the risks; None without a period of 60 s.
 
-        Periods are the account's, at whose ends each market counts with its last PnL.
+        At the end of each of the account's periods every market counts with its last PnL.
         """
         series = self.series
         if series is None or len(series.spans.periods) < 2:
@@ -259,8 +258,8 @@ class AccountResult:
     def write_tables(
         self, folder: Path, hashes: dict[str, str] | None = None, orders_format: str = CSV
     ) -> dict[str, int]:
-        """Write orders, fills, state and breaches of all markets, each row with its ``symbol``, as
-        `Result.write_tables`.
+        """Write orders, fills, state and breaches of all markets as `Result.write_tables`; each row has its
+        ``symbol``.
         """
         import polars as pl
 
@@ -294,7 +293,7 @@ class AccountResult:
 
 
 def _in_time(frames: "Mapping[str, pl.DataFrame]") -> "pl.DataFrame":
-    """By instant; at one instant in the order of the markets."""
+    """Rows at one instant keep the order of the markets."""
     import polars as pl
 
     named = [frame.with_columns(pl.lit(symbol).alias("symbol")) for symbol, frame in frames.items()]
@@ -303,7 +302,7 @@ def _in_time(frames: "Mapping[str, pl.DataFrame]") -> "pl.DataFrame":
 
 
 def sum_of(each: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    """None if one of the decimals is not known."""
+    """None if one of the decimals is unknown."""
     values = [one[name] for one in each if name in one]
     if any(value is None for value in values) or not values:
         return None

@@ -1,8 +1,7 @@
-"""A trade played again from its recorded day: at the instants at which it has acted, with its own fills or a model's.
+"""Replays a trade on its recorded day: at the instants at which it acted, with its own fills or a fill model's.
 
-``mm trade`` writes what its engine was given beside the market (`mm.live.run.step_log`). With the trade's fills, and
-reports on its orders, the engine of a replay comes to its orders row by row; with those of a fill model it differs from
-there on where the model does.
+``mm trade`` writes each step of its engine besides the market's events (`mm.live.run.step_log`). With the trade's own
+fills the replay repeats its orders row by row; with a fill model it differs from where the model does.
 """
 
 import json
@@ -42,7 +41,6 @@ def steps_name(symbol: str) -> str:
 
 
 def head_of(rules: "Rules") -> dict[str, Any]:
-    """Return what a trade notes of its rules."""
     values = {one.name: getattr(rules, one.name) for one in fields(rules) if one.name not in _ASSUMED}
     plain = {name: value for name, value in values.items() if value is None or isinstance(value, int | float | str)}
     for name in ("latencies", "micro_price", "margin", "hours", "as_traded", "risk"):
@@ -51,7 +49,7 @@ def head_of(rules: "Rules") -> dict[str, Any]:
 
 
 class TradeFills(FillModel):
-    """Fills nothing: fills are those of the trade."""
+    """Fills nothing: the fills are the trade's."""
 
     name = "as_traded"
     reasons = FILL_REASONS
@@ -59,13 +57,13 @@ class TradeFills(FillModel):
 
 @dataclass(frozen=True, eq=False)
 class AsTraded:
-    """What a trade's engine was given.
+    """The steps of a trade's engine.
 
     Attributes:
         rows: Instant in µs, number of market events before, what, and its arguments.
         grid_e8: Tick and lot, 1e-8.
-        rules, risk: Plain values of the trade's rules, and its limits, at its start.
-        reported: Whether orders end as the trade's did; else by a fill model, in its latencies.
+        rules, risk: Plain values at the trade's start.
+        reported: Whether orders end as in the trade; else a fill model decides, with the trade's latencies.
     """
 
     path: Path
@@ -105,7 +103,7 @@ class AsTraded:
         return {given[0]: us for us, _, what, given in self.rows if what == "accepted"}
 
     def _latencies(self) -> Latencies | None:
-        """Return the latency of each order and of its cancel, by order id; where there was none, the one before it."""
+        """Latency of each order and cancel by order id; a missing one repeats the previous."""
         begun: dict[tuple[str, int], int] = {}
         took: dict[str, dict[int, int]] = {"sent": {}, "leaving": {}}
         step_us = 0
@@ -125,10 +123,10 @@ class AsTraded:
         return Latencies(orders, cancels, in_order=True)
 
     def actions(self, exchange: "PaperExchange", tape: "Tape") -> Iterator[tuple[int, bool, Callable[[], None]]]:
-        """Yield what is to do in order: an instant that never falls, whether it is a step of the engine, and the call.
+        """Yield in order: an instant that never falls, whether it is a step of the engine, and the call.
 
         Raises:
-            Mismatch: If the recorded day has fewer events than the trade was given.
+            Mismatch: If the recorded day has fewer events than the trade received.
         """
         engine, market = exchange.engine, MarketWithoutUs()
         coming, now_us, fed = feed_events(tape), 0, 0
@@ -192,7 +190,7 @@ def _by_id(took: Mapping[int, int], most: int) -> Ints:
 
 
 def with_acceptances(journal: Journal, accepted_us: Mapping[int, int]) -> Journal:
-    """Orders rest from the instants at which the exchange accepted them."""
+    """Let orders rest from the instants at which the exchange accepted them."""
     orders = journal.orders.copy()
     if len(orders):
         known = np.full(int(orders[:, _ID].max()) + 1, journal.counters["last_us"] + 1, np.int64)
@@ -205,10 +203,10 @@ def with_acceptances(journal: Journal, accepted_us: Mapping[int, int]) -> Journa
 
 
 def steps_path(out_root: Path, symbol: str, run: str) -> Path:
-    """Return the steps of a trade, given by its folder or RUN_ID.
+    """Return the step log of a trade, given by its folder or RUN_ID.
 
     Raises:
-        DataError: If there are none, or several.
+        DataError: If there is none, or several.
     """
     folders = [Path(run)] if Path(run).is_dir() else sorted((out_root / "trade" / symbol).glob(f"*_{run}"))
     found = [path for folder in folders if (path := folder / steps_name(symbol)).is_file()]

@@ -1,4 +1,4 @@
-"""Days on which we traded, replayed without our orders and trades; the recording stays the whole market."""
+"""Recorded days on which we traded, without our own orders and trades."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from mm.tape.tape import DEPTH, KEYFRAME, SNAPSHOT, TRADE, Tape
 
 @dataclass(frozen=True)
 class RecordedOrder:
-    """One of our orders, as the exchange had it."""
+    """One of our orders, with the exchange's instants."""
 
     side: int
     price_e8: int
@@ -42,7 +42,7 @@ class OwnActivity:
 
 
 def without_us(tape: Tape, own: OwnActivity) -> Tape:
-    """The day without our orders; those of another time change nothing."""
+    """Our orders of other days change nothing."""
     ours = sorted((order for order in own.orders if order.left_e8), key=lambda order: order.left_e8[0][0])
     is_ours = (tape.kind == TRADE) & np.isin(tape.event_id, np.array(sorted(own.trade_ids), np.int64))
     kept = (tape.kind != KEYFRAME) & ~is_ours
@@ -85,7 +85,7 @@ def _frame_follows(kind: NDArray[np.uint8], kept: NDArray[np.bool_]) -> NDArray[
 
 
 class _OwnRows:
-    """A tape's rows at our orders' prices: a whole day's others need not be looked at one by one."""
+    """The rows at our orders' prices only: a whole day has too many to look at one by one."""
 
     def __init__(self, tape: Tape, ours: Sequence[RecordedOrder]) -> None:
         tick_e8 = tape.instrument.tick_e8

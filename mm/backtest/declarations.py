@@ -1,7 +1,4 @@
-"""The parameters of the registered models: fill models, quote models, and steps around them, by kernel.
-
-A class is called like its model: ``QueueProbPower`` declares ``queue_prob_power``.
-"""
+"""The parameters of the registered models; class ``QueueProbPower`` declares the model ``queue_prob_power``."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal

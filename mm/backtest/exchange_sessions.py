@@ -12,8 +12,9 @@ _NEVER = 1 << 62
 
 @cache
 def sessions_of(calendar: str, year: int) -> tuple[tuple[int, int], ...] | None:
-    """Open and close (µs) of each session that touches a year, by an ISO 10383 code such as ``XNYS``; None without the
-    package.
+    """Open and close (µs) of each session that touches a year, for an ISO 10383 code such as ``XNYS``.
+
+    None without the package.
     """
     try:
         import exchange_calendars

@@ -1,4 +1,4 @@
-"""Explanation of a fill: the rows of its order, and the events of the tape around its instant."""
+"""Explanation of a fill: the rows of its order, and the tape's events around it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ BEFORE_US = 60 * US_PER_S  # nothing older is shown, however few events there ar
 
 @dataclass(frozen=True)
 class BookEvent:
-    """One event of the tape, and the book after it."""
+    """An event of the tape, and the book after it."""
 
     event: int
     us: int
@@ -56,7 +56,7 @@ def explain(
 ) -> str:
     """Return the explanation of one fill as text.
 
-    Of several prints at one instant (*together* are all fills there), the fill follows the only possible cause.
+    If several prints share its instant (*together* are all fills there), only the single possible cause is named.
     """
     us, price = int(fill["recv_us"]), _short(fill["price"])
     side = 1 if (fill["side"] == "BUY") != (fill["reason"] == TAKEN) else -1
@@ -88,7 +88,7 @@ def explain(
 def causing_prints(tape: "Tape", fill: Row, together: Sequence[Row]) -> list[int]:
     """The prints at a fill's instant that are at least as large.
 
-    An order fills at most once per print, in order, so each fill needs its own.
+    An order fills at most once per print, in order, so each fill needs its own print.
     """
     if not fill["reason"].endswith(PRINTED):
         return []
@@ -110,7 +110,7 @@ def _reaching(tape: "Tape", fill: Row) -> Iterator[tuple[int, int]]:
 
 
 def _after(prints: Sequence[tuple[int, int]], sizes: Sequence[int]) -> int:
-    """How many first *prints* suffice to assign one to each fill of *sizes*, in order."""
+    """How many of the first *prints* suffice to assign one to each fill of *sizes*, in order."""
     at = 0
     for size in sizes:
         at = next((place for place in range(at, len(prints)) if prints[place][1] >= size), len(prints)) + 1
@@ -118,7 +118,6 @@ def _after(prints: Sequence[tuple[int, int]], sizes: Sequence[int]) -> int:
 
 
 def market(tape: "Tape", us: int, side: int, ticks: int, around: int) -> Iterator[BookEvent]:
-    """Yield at most *around* events before and after an instant, none older than a minute."""
     changes = tape.kind != KEYFRAME
     at, behind = np.searchsorted(tape.event_us, us, side="left"), np.searchsorted(tape.event_us, us, side="right")
     earlier = np.flatnonzero(changes[:at] & (tape.event_us[:at] >= us - BEFORE_US))[-around:]
@@ -142,7 +141,7 @@ def market(tape: "Tape", us: int, side: int, ticks: int, around: int) -> Iterato
 
 
 def apply_event(book: CompiledBook, tape: "Tape", event: int, *, whole: bool) -> None:
-    """A *whole* event replaces the book; a keyframe in between changes nothing."""
+    """A *whole* event replaces the book; otherwise a keyframe changes nothing."""
     if whole:
         book.clear()
     elif tape.kind[event] == KEYFRAME:

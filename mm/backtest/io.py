@@ -1,8 +1,8 @@
 """The files of a run's tables: CSV with exact decimals, the orders also as Parquet (ORDERS_FORMAT).
 
-A decimal has eight places; more only if its unit (tick·lot, half a tick) needs them, then in every row. Empty cells: an
-instant below 0, a code of 0 without a word, a side of 0, an amount without the mid it needs. Parquet has the same rows,
-typed, null where CSV is empty, at a tenth of the size.
+A decimal has eight places, and more in every row if its unit (tick·lot, half a tick) needs them. A cell is empty for an
+instant below 0, a code of 0 without a word, a side of 0, and an amount that needs a missing mid. Parquet has the same
+rows, typed, with null for empty, at a tenth of the size.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,7 +41,7 @@ ROWS = 1 << 16  # of a Parquet file that are in memory as decimals
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A column of whole numbers; *column* is their place in a row of the table."""
+    """Whole numbers from *column* of the table."""
 
     column: int
 
@@ -54,7 +54,7 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """A column of instants, in *per* µs and rounded down; null below 0."""
+    """Instants in *per* µs, rounded down; null below 0."""
 
     column: int
     per: int = 1
@@ -71,7 +71,7 @@ class Instant:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A column of the *names* of codes, of which *code* is the first name's; null below it."""
+    """Words for codes; *code* is the first name's, below it is null."""
 
     column: int
     names: Sequence[str]
@@ -86,7 +86,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class SideColumn:
-    """A column of ``BUY`` for +1 and ``SELL`` for -1; null for 0."""
+    """``BUY`` for +1 and ``SELL`` for -1; null for 0."""
 
     column: int
 
@@ -99,7 +99,7 @@ class SideColumn:
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """A column of decimals, of so many *places*; null where the column *mark* is not above 0.
+    """Decimals of so many *places*; null where column *mark* is not above 0.
 
     Attributes:
         terms: Units, in 10**-places, each times the product of one or two columns.
@@ -220,7 +220,6 @@ def read_table(folder: Path, symbol: str, name: str) -> "pl.DataFrame":
 
 
 def read_orders(folder: Path, symbol: str, types: "Mapping[str, Any] | None" = None) -> "pl.DataFrame":
-    """Read a run's orders, in either format."""
     import polars as pl
 
     path = orders_path(folder, symbol)

@@ -1,7 +1,7 @@
 """The journal of a backtest: integer tables, and the names of their codes.
 
-The kernel appends int64 rows. Instants are µs of simulated receive time, prices ticks, quantities lots of the tape; -1
-is no instant.
+The kernel appends int64 rows: instants in µs of simulated receive time (-1 for none), prices in ticks, quantities in
+lots of the tape.
 """
 
 from collections.abc import Iterator
@@ -107,7 +107,7 @@ LONG = 1 << 20  # number of state rows above which they are moved to a file
 
 @dataclass(frozen=True)
 class Lives:
-    """Orders sent during a journal, by id, without gaps in ids; a column each.
+    """Orders sent during a journal, one row per id, without gaps.
 
     Attributes:
         active_us: Arrival, perhaps after the end of the data.
@@ -162,8 +162,6 @@ class LifeLog:
 
 @dataclass(frozen=True)
 class Journal:
-    """The tables of one run, over one or more tapes."""
-
     orders: Ints
     fills: Ints
     state: Ints
@@ -179,7 +177,7 @@ class Journal:
     lives: Lives | None = None
 
     def spill_state(self, folder: "Path") -> None:
-        """Move a long run's state rows to a mapped file; raises OSError."""
+        """Move a long run's state rows to a mapped file."""
         state = self.state
         if len(state) > LONG:
             self.__dict__["state"] = stored(state.reshape(-1), folder).reshape(state.shape)
@@ -193,7 +191,7 @@ class Journal:
             release(piece)
 
     def state_at(self, rows: Rows) -> Ints:
-        """*rows* ascend; mapped pages in between are released."""
+        """*rows* ascend; mapped pages between them are released."""
         return gathered(self.state, rows)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Measured latencies of our messages: reads the file from which a backtest draws."""
+"""Reads the file of measured message latencies from which a backtest draws."""
 
 import csv
 import math
@@ -23,7 +23,7 @@ class Latencies:
     Attributes:
         order_us: Also of amendments, int64[n].
         rate_per_s: Market messages, ascending, float64[n].
-        in_order: Whether the order with id n has row n − 1, and so on from the first after the last; else it is drawn.
+        in_order: Whether order n has row n − 1, cyclically; else the row is drawn.
     """
 
     order_us: NDArray[np.int64]
@@ -57,7 +57,7 @@ class Latencies:
         cancel_ms: NDArray[np.float64] | None = None,
         rate_per_s: NDArray[np.float64] | None = None,
     ) -> Self:
-        """Columns are ms; without *cancel_ms* a cancel takes as long as an order."""
+        """Columns in ms; without *cancel_ms* a cancel takes as long as an order."""
         cancel = order_ms if cancel_ms is None else cancel_ms
         by_rate = slice(None) if rate_per_s is None else np.argsort(rate_per_s, kind="stable")
         rate = None if rate_per_s is None else np.ascontiguousarray(rate_per_s[by_rate], dtype=np.float64)

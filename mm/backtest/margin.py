@@ -1,7 +1,7 @@
-"""The margin account of a replay: one or several contracts on one wallet, in the exact arithmetic of `mm.margin`.
+"""The margin account of a replay: contracts on one wallet, in the exact arithmetic of `mm.margin`.
 
-It gets fills, marks and funding, says whether an order may rest and when to liquidate, and closes positions as the
-exchange in a box does. A replay need not ask at each mark price: within `bounds` of all contracts none is liquidated.
+It takes fills, marks and funding, decides whether an order may rest and when to liquidate, and closes positions as
+`mm.sim` does. Within `bounds` of all contracts nothing is liquidated, so a replay need not ask at each mark price.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ ON_BOOK, BY_FUND = 0, 1  # who takes a forced order
 
 
 class ForcedFill(NamedTuple):
-    """A part of a forced order: price, lots, what it costs, and whether the book or the insurance fund takes it."""
+    """A part of a forced order; *by* tells whether the book or the insurance fund takes it."""
 
     ticks: int
     lots: int
@@ -32,7 +32,7 @@ class ForcedFill(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Liquidation:
-    """One liquidation; amounts in 1e-8 of the quote asset."""
+    """Amounts in 1e-8 of the quote asset."""
 
     us: int
     symbol: str
@@ -69,7 +69,7 @@ class Watcher(Protocol):
     use: MarginUse
 
     def mark_before(self, us: int) -> int:
-        """The mark price in force before an instant, not before earlier ones; -1 for none."""
+        """The mark price in force before an instant; instants never decrease. -1 for none."""
 
     def bound(self, low_e8: int, high_e8: int) -> None: ...
 
@@ -102,7 +102,7 @@ class MarginAccount:
 
     @classmethod
     def of(cls, balance_e8: int, *, keeps_income: bool = False) -> "MarginAccount":
-        """*keeps_income* lists each change, as the box does."""
+        """*keeps_income* lists each change, as `mm.sim` does."""
         return cls(Wallet(balance_e8, keeps_income=keeps_income), start_e8=balance_e8)
 
     def add(
@@ -155,7 +155,7 @@ class MarginAccount:
                 self.mark(symbol, held.watcher.mark_before(us))
 
     def book(self, us: int, symbol: str, side: int, trade: tuple[int, int], fee_e8: int) -> int:
-        """Return what a fill of *trade*, ticks and lots, realises before its fee."""
+        """Return what a fill of *trade* (ticks, lots) realises before its fee."""
         self.look(us)
         contract = self.contract(symbol)
         if contract.mark.e8 == NO_MARK:
@@ -170,7 +170,7 @@ class MarginAccount:
         self.rebound()
 
     def can_open(self, us: int, symbol: str, order: OpenOrder, best_ticks: tuple[int, int]) -> int:
-        """The code for which the exchange refuses an order, 0 for none; an order of 0 ticks is a MARKET order."""
+        """The exchange's code for refusing an order, 0 for none; a MARKET order has 0 ticks."""
         self.look(us)
         held, (bid, ask) = self._held[symbol], best_ticks
         tick_e8, contract = held.grid.tick_e8, held.contract
@@ -190,9 +190,9 @@ class MarginAccount:
         return needed_e8 / equity_e8 if equity_e8 > 0 else float("inf")
 
     def bounds(self) -> dict[str, tuple[int, int]]:
-        """Per contract, the nearest mark prices below and above that may liquidate one, exclusive.
+        """Per contract, the mark prices below and above, exclusive, within which none is liquidated.
 
-        Each cross position may use up an equal share of the surplus, an isolated one its own.
+        Each cross position may use an equal share of the surplus, an isolated one its own.
         """
         cross = sum(not one.contract.isolated and one.contract.lots != 0 for one in self._held.values())
         return {symbol: self._bounds(held.contract, cross) for symbol, held in self._held.items()}
@@ -217,9 +217,9 @@ class MarginAccount:
                 held.watcher.bound(*bounds[symbol])
 
     def settle(self, us: int, asks: Watcher) -> None:
-        """Liquidate what has no margin at the marks up to and including an instant, in the order of the contracts.
+        """Liquidate what lacks margin at the marks up to and including an instant, contract by contract.
 
-        All contracts have played that instant, except the contract that *asks*.
+        All contracts except the one that *asks* have played that instant.
         """
         self.look(us + 1)
         if self._settles:
@@ -248,8 +248,8 @@ class MarginAccount:
     def liquidate(self, us: int, symbol: str, offers: Callable[[int, int], Sequence[tuple[int, int]]]) -> Liquidation:
         """Close the position as the exchange does once its open orders have ended.
 
-        The book takes what it offers at the bankrupt price or better; the insurance fund takes the rest there. These
-        trades pay no commission; the liquidation fee is the last one's.
+        The book fills what it offers at the bankruptcy price or better, the insurance fund the rest at that price.
+        These trades pay no commission; the last one pays the liquidation fee.
         """
         held = self._held[symbol]
         contract, grid = held.contract, held.grid

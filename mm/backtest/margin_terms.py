@@ -1,4 +1,4 @@
-"""Margin of a contract in a replay: its knobs, and what follows from them and from the day."""
+"""The knobs of a contract's margin, and the terms that follow from them and the day."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ class MarginTerms:
 
     @classmethod
     def of(cls, margin: Margin | None, tape: "Tape") -> "MarginTerms | None":
-        """None without margin, and of another market than USD-M; raises BrokenFile or UsageError."""
+        """None without margin, and for markets other than USD-M; raises BrokenFile or UsageError."""
         if margin is None or tape.meta.venue != USDM:
             return None
         path, rate_e8 = margin.brackets_file, tape.instrument.filters.liquidation_rate_e8
@@ -84,9 +84,7 @@ class MarginTerms:
 
 
 def read_brackets(path: Path, symbol: str) -> Brackets:
-    """From a file with the exchange's answer to ``leverageBracket``; BrokenFile if its rows do not follow each
-    other.
-    """
+    """Read the exchange's answer to ``leverageBracket``; BrokenFile if its rows do not follow each other."""
     way = "save the answer of GET /fapi/v1/leverageBracket as it is"
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_float=str, parse_int=str)

@@ -1,4 +1,4 @@
-"""How a run used the margin of an account: its largest margins, and how near it came to a liquidation."""
+"""How a run used an account's margin: its largest margins, and how close it came to a liquidation."""
 
 from array import array
 from collections.abc import Sequence
@@ -58,10 +58,10 @@ class MarginPeaks:
 
 @dataclass(slots=True, kw_only=True)
 class MarginUse:
-    """The marks of a contract that are not counted yet, and the changes of its position.
+    """The marks of a contract not counted yet, and the changes of its position.
 
     Attributes:
-        peaks: Of its position; ratio and leverage only if it is isolated.
+        peaks: Of the position; ratio and leverage only if it is isolated.
     """
 
     terms: MarginTerms
@@ -73,12 +73,12 @@ class MarginUse:
     _changes: "array[float]" = field(default_factory=lambda: array("d"))
 
     def change(self, us: int, lots: int, behind_e8: int, beside_e8: int) -> None:
-        """Note a change.
+        """Add a change.
 
         Args:
-            behind_e8: Margin balance that it brings without its worth: all it has earned so far, less its cost; of an
-                isolated one its own margin, less its cost.
-            beside_e8: What an isolated one has brought to the balance of the others.
+            behind_e8: Margin balance without the position's worth: all it has earned (if isolated, its own margin),
+                less its cost.
+            beside_e8: What an isolated position has added to the balance of the others.
         """
         self._changes.extend((us, lots, behind_e8 / E8, beside_e8 / E8))
 
@@ -86,7 +86,7 @@ class MarginUse:
         return int(np.searchsorted(self.us, stop_us, side="right"))
 
     def at(self, instants: Ints) -> tuple[Floats, Floats, Floats]:
-        """Lots and the two amounts of `change` at instants, 0 before the first change."""
+        """Lots and the two amounts of `change` at instants; 0 before the first change."""
         changes = np.frombuffer(self._changes, np.float64).reshape(-1, _CHANGE)
         found = np.searchsorted(changes[:, 0], instants, side="right")
         rows = np.concatenate([np.zeros((1, _CHANGE)), changes])[found]

@@ -1,11 +1,10 @@
-"""The market without our own orders: what each price holds, less what the exchange shows there of ours.
+"""The market without our own orders.
 
-A book of the exchange contains our orders. It is the state at its event time, so an order is in it during [accepted,
-ended), by the exchange's clock, with what was then left; `MarketWithoutUs` removes that, live and in a replay of a day
-on which we traded.
+A book of the exchange contains an order of ours during [accepted, ended) by the exchange's clock, with what was then
+left. `MarketWithoutUs` removes it, live and in a replay of a day on which we traded.
 
-Order reports and market messages come on two connections, either first; a later report corrects the book. Until then,
-and within the same millisecond, an order may be in the book or not: we assume what changes the others' lots least.
+Order reports and market messages come on two connections, in any order, so a later report corrects the book. Until
+then, and within the same millisecond, we assume whatever changes the others' lots least.
 """
 
 from collections.abc import Iterable, Iterator
@@ -52,7 +51,7 @@ class OwnShown:
 
 
 class MarketWithoutUs:
-    """Takes our orders and trades off a market."""
+    """Removes our orders and trades from a market."""
 
     def __init__(self) -> None:
         self._trade_ids: set[int] = set()
@@ -88,7 +87,7 @@ class MarketWithoutUs:
         return self._correction() if lots else self.moved_not(order_id)
 
     def moving(self, order_id: int, ticks: int, lots: int) -> None:
-        """An order is asked to move to another price, with *lots* in all."""
+        """A request to move an order to another price, with *lots* in all, was sent."""
         order = self._orders.get(order_id)
         if order is not None:
             order.leaving = True
@@ -97,7 +96,7 @@ class MarketWithoutUs:
             self.sent(self._last_moving, order.side, ticks, lots)
 
     def moved(self, order_id: int, exchange_us: int) -> FeedEvent | None:
-        """An order is at its next price since *exchange_us*, with what `known` has told of that instant."""
+        """The order has its new price since *exchange_us*, with the lots that `known` had for that instant."""
         there = self._moving.pop(order_id, None)
         if there is None or order_id not in self._orders:
             return None
@@ -128,7 +127,7 @@ class MarketWithoutUs:
         return self._correction()
 
     def traded(self, trade_id: int) -> None:
-        """A print of this number is ours; an aggregate of trades has others in it, and stays."""
+        """A print of ours is removed; an aggregate of trades also has others' and stays."""
         self._trade_ids.add(trade_id)
 
     # the market

@@ -1,4 +1,4 @@
-"""Registries of fill models, quote models and steps, by name; the models are Python functions as well."""
+"""Registries of fill models, quote models and steps, which are also Python functions."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any

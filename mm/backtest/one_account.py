@@ -1,4 +1,4 @@
-"""Several markets on one clock whose orders the balances of one account cover; docs/engine.md, *One account*."""
+"""Several markets on one clock and the balances of one account; docs/engine.md, *One account*."""
 
 import heapq
 from collections import deque
@@ -59,7 +59,7 @@ def check_markets(tapes: Mapping[str, Tape]) -> None:
 
 
 def shared(markets: Mapping[str, AccountMarket], cash_e8: int, bounds: AccountBounds) -> dict[str, AccountMarket]:
-    """Equal shares of *cash_e8*; the first has what does not divide."""
+    """Equal shares of *cash_e8*; the first market gets the remainder."""
     share, rest = divmod(cash_e8, len(markets))
     owned = {}
     for place, (symbol, market) in enumerate(markets.items()):
@@ -108,7 +108,7 @@ def backtest_account(
 
 
 def as_reported(markets: Mapping[str, AccountMarket]) -> bool:
-    """Return whether the account's trade is played again with its own fills."""
+    """Whether the account's trade is replayed with its own fills."""
     again = [market.rules.as_traded for market in markets.values()]
     return all(one is not None and one.reported for one in again)
 
@@ -172,7 +172,7 @@ class _Account:
         return self._result()
 
     def _play_as_traded(self) -> None:
-        """Play what the trade did in all markets, in the order in which its one process did it."""
+        """Play the trade's steps in all markets, in the order in which its one process made them."""
         self.together.begin([NEVER] * len(self.markets), 0)
         parts = []
         for symbol, market in self.markets.items():
@@ -265,7 +265,7 @@ class _Account:
         self.us = until_us
 
     def _advance(self, until_us: int) -> tuple[int, int]:
-        """Play up to an instant, or the first at which the account asks to act; raises as `PaperExchange.advance`."""
+        """Play up to an instant, or to the first at which the account must act."""
         found = list[tuple[int, int]]()
         next(iter(self.exchanges.values())).guarded(lambda us: found.append(self.together.play(us)), until_us)
         return found[0]

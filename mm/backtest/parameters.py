@@ -1,8 +1,7 @@
-"""Parameters of models: the base of their declarations, units, and the types that several models share.
+"""Parameters of models: the base of their declarations, units, and shared types.
 
 A declaration (`mm/backtest/declarations.py`) is a class's attribute ``declared``, or decorates the building function.
-Derived from it: keys of QUOTE_PARAMS_JSON and FILL_PARAMS_JSON with checks, type stubs, docs/configuration.md's tables,
-a summary's parameters.
+QUOTE_PARAMS_JSON, FILL_PARAMS_JSON, type stubs, docs/configuration.md and a summary's parameters follow from it.
 
 Prices are ticks, time seconds, inventory clips. A key with another unit (``gamma_usd``, ``k_per_price``, ``sigma_pct``,
 ``horizon_ms``) is refused with the conversion.
@@ -53,10 +52,10 @@ class Parameters(Struct, kw_only=True):
         """Return each parameter's value: given, or its default.
 
         Args:
-            name: In messages; None: the declared one.
+            name: Of the model in messages; None is the declared name.
 
         Raises:
-            TypeError: If one is unknown, or a required one is missing.
+            TypeError: If a parameter is unknown, or a required one is missing.
             UsageError: If a value is invalid.
         """
         owner = name or cls.name
@@ -135,7 +134,7 @@ OURS = frozenset({"tick", "ticks", "s", "sec", "secs", "second", "seconds", "cli
 
 
 def refuse_other_units(model: str, params: Mapping[str, object], known: Mapping[str, Unit | None], tick: str) -> None:
-    """Raise UsageError, with name, unit and if possible converted value, for a *known* parameter in another unit."""
+    """Raise UsageError, if possible with the converted value, for a *known* parameter in another unit."""
     # Longest name first: sigma_window_min is sigma_window_s in minutes, not a variant of sigma.
     names = sorted(known, key=len, reverse=True)
     for key, name in ((key, name) for key in params if key not in known for name in names):

@@ -18,8 +18,8 @@ class Fees:
     """Fees of a fill, per unit and as a share of the notional; a negative fee is a rebate.
 
     Attributes:
-        unit_e8: Per share, contract or coin, 1e-8 of the quote asset: maker, taker.
-        rate_e8: Of the notional: maker, taker.
+        unit_e8: Maker and taker fee per share, contract or coin, 1e-8 of the quote asset.
+        rate_e8: Maker and taker fee as a share of the notional.
     """
 
     unit_e8: tuple[int, int] = (0, 0)
@@ -33,7 +33,7 @@ class Fees:
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """Trading hours: spans of the week in the market's time zone; without spans it is always open.
+    """Trading hours of the week in the market's time zone; without spans it is always open.
 
     Attributes:
         spans: Each session's opening, minutes since Monday 00:00, and length.

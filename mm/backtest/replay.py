@@ -135,7 +135,7 @@ class Replay:
         )
 
     def result(self, played: Sequence[Tape]) -> "Result":
-        """Raises UsageError if no day has played."""
+        """Raises UsageError if no day was played."""
         first, exchange, rules = self._first, self.exchange, self.exchange.rules
         if first is None:
             raise UsageError("backtest has no tape; give at least one")
@@ -188,7 +188,7 @@ def _leg_result(leg: "Leg", feed: "OtherFeed", run: RunTerms) -> Result:
 def terms_of(
     exchange: PaperExchange, tape: Tape, models: tuple[object, object, Intensity | None], **played: Any
 ) -> RunTerms:
-    """The terms of a run that *exchange* has played from *tape* on; *played* is what only its caller knows."""
+    """The terms of a run that *exchange* has played from *tape* on; *played* are the caller's additions."""
     terms, funding, margin = run_terms(tape, exchange.rules, models), dict[str, Any](), dict[str, Any]()
     if tape.meta.venue == USDM:
         doubts = ((payment.us, payment.mark_e8 > 0, payment.doubt) for payment in exchange.funding_doubts)
@@ -253,7 +253,6 @@ def _predictors(tape: Tape, *models: object) -> "list[Artefact]":
 
 
 def _reference_offsets(reference: str, tape: Tape, feed: "Feed | None") -> Ints:
-    """At the exchange's times if the run has a recorded *feed*."""
     us = tape.event_us if feed is None else feed.by_event
     prices, lots = (tape.top_bid_ticks, tape.top_ask_ticks), (tape.top_bid_lots, tape.top_ask_lots)
     return mid_offsets(reference, us[tape.top_event], prices, lots)
@@ -278,7 +277,7 @@ def _check_target(quotes: object, rules: Rules) -> None:
 
 
 def by_events(tapes: Sequence[Tape], step: Callable[[int], None]) -> Callable[[int], None]:
-    """A progress function that takes µs of tape and counts events: a busy minute is more work than a quiet one."""
+    """Turn progress in µs of tape into progress in events, which are closer to the work."""
     number = at_us = counted = 0
 
     def advance(us: int) -> None:

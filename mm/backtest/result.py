@@ -65,7 +65,7 @@ class Result(Shown):
     Attributes:
         journal: The engine's tables: numpy arrays of integers, exact.
         terms: Their units, and the run's terms.
-        tapes: The played tapes, for the charts of the market; empty if they were not kept, as in a live market.
+        tapes: The played tapes, for charts of the market; empty if not kept, as in a live market.
         legs: The results of the strategy's orders in other markets, by the name of the market.
     """
 
@@ -84,7 +84,7 @@ class Result(Shown):
         yield from warnings if len(warnings) == 1 else ()
 
     def plot(self) -> Picture:
-        """Draw the charts over time of the run's page: price, fills, equity and its sources, inventory."""
+        """Draw the run page's charts over time: price, fills, equity and its sources, inventory."""
         return picture_of(self)
 
     def __str__(self) -> str:
@@ -129,10 +129,9 @@ class Result(Shown):
         return {"legs": legs, **together}
 
     def all_legs(self, summary: Mapping[str, Any]) -> dict[str, Any]:
-        """PnL, verdict and ratios of all legs, the own market's beside, and warnings; empty without legs.
+        """PnL, verdict and ratios of all legs, the same of the own market alone, and warnings; empty without legs.
 
-        ``own_market`` has the same keys, of the run's own market alone. It is None, and the summary the own market's,
-        if a leg's money has no sum, or another quote asset.
+        ``own_market`` is None, and the summary the own market's, if a leg's money has no sum, or another quote asset.
         """
         if not self.legs:
             return {}
@@ -153,7 +152,7 @@ class Result(Shown):
 
     @cached_property
     def series(self) -> EquitySeries | None:
-        """Exact money of all legs; None if one has none, fees of unknown value, or another quote asset."""
+        """Exact money of all legs; None without money in one, fees of unknown value, or several quote assets."""
         each, quote = (self, *self.legs.values()), self.terms.instrument.quote_asset
         accounts = [account_of(leg.journal, leg.terms) for leg in each]
         if any(leg.terms.instrument.quote_asset != quote or leg.terms.unvalued_fees for leg in each):
@@ -162,7 +161,7 @@ class Result(Shown):
 
     @property
     def pnl_all_legs(self) -> float | None:
-        """PnL of all legs, quote asset, exact; None as `series`."""
+        """Exact PnL of all legs, quote asset; None as `series`."""
         series = self.series
         return None if series is None else series.quote(series.equity[-1] - series.equity[0])
 
@@ -171,8 +170,8 @@ class Result(Shown):
 
         Columns: ``time``, ``order_id``, ``action``, ``status``, ``side``, ``price``, ``qty``, ``remaining_qty``,
         ``active_time``, ``expire_time``, ``cancel_request_time``, ``cancel_effective_time``, ``reject_reason``,
-        ``cancel_reason``. Words and rows are as in ``orders_<S>.csv``; instants are datetimes in UTC, prices floats
-        in the quote asset, quantities floats in the base asset, each the float nearest to the exact decimal.
+        ``cancel_reason``. Words and rows are as in ``orders_<S>.csv``; instants are datetimes in UTC; prices (quote
+        asset) and quantities (base asset) are the floats nearest to the exact decimals.
         """
         table, grid = self.journal.orders, self.terms.instrument
         us, order_id, action, status, side, ticks, lots, remaining, *times, reject, cancel = table.T
@@ -246,7 +245,7 @@ class Result(Shown):
         return frame({"time": time, **columns, "open_orders": self.journal.state[:, 5]})
 
     def equity_frame(self) -> "pl.DataFrame":
-        """Return the equity over time as a polars frame: the state rows at which the book was valid.
+        """Return the equity over time as a polars frame: the state rows with a valid book.
 
         Columns: ``time``, ``equity`` (cash and inventory at the mid), ``pnl`` of the quoting since the first row,
         ``drawdown`` below the highest ``pnl`` so far (0 or above), all in the quote asset; ``inventory``. The last
@@ -272,7 +271,7 @@ class Result(Shown):
     def account_columns(self, names: Sequence[str], rows: "NDArray[np.intp] | None" = None) -> "Columns":
         """Return the columns *names* of the account at each state row, and its instant ``recv_us``.
 
-        Only *rows*, if given: these must include the first and the last row of each stretch of constant mid.
+        *rows* must include the first and the last row of each stretch of constant mid.
         """
         state = self.journal.state if rows is None else self.journal.state_at(rows)
         account = account_series(state, self.terms.instrument, self.terms.initial_cash_e8)
@@ -305,7 +304,7 @@ class Result(Shown):
         Args:
             folder: Created if it does not exist.
             hashes: Gets each file's sha256, computed while writing.
-            orders_format: Form of the orders file, ``csv`` or ``parquet``.
+            orders_format: ``csv`` or ``parquet``.
         """
         folder.mkdir(parents=True, exist_ok=True)
         journal, grid = self.journal, self.terms.instrument

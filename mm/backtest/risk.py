@@ -1,4 +1,4 @@
-"""Risk limits: their knobs, their bounds in the engine's units, and their names; docs/trading.md."""
+"""Knobs of the risk limits, their bounds in the engine's units, and their names; see docs/trading.md."""
 
 import json
 from collections.abc import Mapping
@@ -194,10 +194,10 @@ class RiskLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class RiskStanding:
-    """State that the limits check in addition to an order: clock, market and account.
+    """The clock, market and account that the limits check besides an order.
 
     Attributes:
-        low2_ticks: Least in the last second; *high2_ticks* the greatest.
+        low2_ticks, high2_ticks: Extremes of the last second.
         market_us: Receipt of the last message, less its lateness by the exchange's clock.
         ack_us: Slowest acknowledgement since the last check, or longest pending.
     """
@@ -222,7 +222,7 @@ class RiskStanding:
 
 @dataclass(frozen=True)
 class RiskOrder:
-    """A requested order; *priced* is False for a market order."""
+    """A requested order; a market order is not *priced*."""
 
     side: int
     ticks: int
@@ -232,7 +232,7 @@ class RiskOrder:
 
 @dataclass(frozen=True)
 class RiskBreach:
-    """A breached limit: knob, actual value and bound, 1e-8 of the knob's unit."""
+    """A breached limit; actual value and bound in 1e-8 of the knob's unit."""
 
     limit: str
     value_e8: int
@@ -240,7 +240,6 @@ class RiskBreach:
 
 
 def limits_of(risk: Risk) -> RiskLimits | None:
-    """None without any limit."""
     limits = RiskLimits(
         max_position_e8=_e8(risk.max_position),
         max_order_notional_e8=_e8(risk.max_order_notional),

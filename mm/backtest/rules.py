@@ -162,24 +162,23 @@ class Rules:
         latencies: Measured latencies to draw from, instead of these two.
         recorded_feed: Whether the exchange acts at exchange time and we receive its messages at receive time; else both
             are receive time.
-        feed_us: How much later than they happen we receive all messages; 0 without such a constant delay.
+        feed_us: Constant delay of all messages to us; 0 without.
         feed_why: Why the feed is the one of these two, or neither.
-        requote_on_fill: Whether a requote follows immediately on a fill or a rejection, in addition to the grid.
+        requote_on_fill: Whether a fill or rejection causes an immediate requote, in addition to the grid.
         ttl_us: Lifetime of an order from its arrival; 0 is good till cancelled.
         refresh_us: Age from which an unchanged order is replaced; 0 is never.
         order_amend: Whether a resting order is amended if its quote gets smaller at the same price.
         order_modify: Whether a resting post-only order is moved to another price by one request; contracts only.
         state_us: Time between two state rows of the grid.
         maker_fee_e8: Maker fee rate in 1e-8 (0.001 is 100_000).
-        maker_unit_fee_e8: Maker fee per unit of the base asset, in addition to the rate, 1e-8 of the quote asset.
-        taker_unit_fee_e8: Taker fee per unit, in the same form.
+        maker_unit_fee_e8: Added maker fee per unit of the base asset, 1e-8 of the quote asset.
         multiplier: Contract multiplier: value of one unit of the base asset per price of 1.
         hours: Trading hours, outside of which quotes are pulled; None is always open.
         days_a_year: Days on which the market is open in a year.
         enforce_balances: Whether orders must be covered by cash or inventory.
-        own_orders_meet: Whether our orders meet each other, as at the exchange; not those that are only measured.
+        own_orders_meet: Whether our orders can match each other, as at the exchange; False for mere measurements.
         start_cash_e8: Cash at the start, 1e-8 of the quote asset.
-        target_lots: Target inventory, lots; quotes, bounds and risk use the deviation from it. None: the initial one.
+        target_lots: Target inventory; quotes, bounds and risk use the deviation from it. None: the initial one.
         orders_per_10s: New orders that the exchange accepts in each ten seconds of UTC; 0 is no limit.
         orders_per_day: New orders that it accepts per day of UTC; 0 is no limit.
         quote_lots: The clip: lots of a quote without a quantity.
@@ -188,17 +187,15 @@ class Rules:
         step_lots: The exchange's quantity step, in lots of the tape.
         step_ticks: Its price step, in ticks of the tape: above one if the day also had a finer grid.
         min_notional_e8: Minimum notional of an order, 1e-8 of the quote asset.
-        filters: Further filters of the exchange.
         sigma_method: Estimator of the volatility, one of ``SIGMA_METHODS``; docs/models.md.
-        sigma_window_s: Window of ``rolling`` and ``two_scale``, in seconds.
-        sigma_half_life_s: Half-life of the weights of ``ewma``, in seconds.
+        sigma_window_s: Window of ``rolling`` and ``two_scale``.
+        sigma_half_life_s: Half-life of the weights of ``ewma``.
         decisions: Whether the journal records every requote, including those without changes.
-        risk: Risk limits; None is none.
-        as_traded: The trade that is played again, if one is.
+        as_traded: The trade that is replayed.
         strict_clock: Whether a market is late until our clock was measured against the exchange's, as in a live market.
         micro_price: The fit of the signal ``micro_price``; None if no model reads it.
         others: The other markets that the strategy sees, by name.
-        legs: The rules of the orders that it sends there, by name of the market.
+        legs: The rules of its orders in other markets, by name of the market.
         margin: The terms of a contract's margin; None plays none, and nothing is liquidated.
     """
 
@@ -300,7 +297,7 @@ class Rules:
 
     @property
     def feed_kind(self) -> str:
-        """How the exchange's messages reach us: ``recorded``, ``constant``, or ``none``, without a delay."""
+        """How the exchange's messages reach us: ``recorded``, ``constant`` (delay) or ``none`` (no delay)."""
         return "recorded" if self.recorded_feed else "constant" if self.feed_us else "none"
 
     def without_feed(self) -> "Rules":
@@ -314,12 +311,12 @@ class Rules:
 
     @property
     def default_fees(self) -> tuple[str, ...]:
-        """Fee knobs whose rates are their defaults, in this order: maker, taker."""
+        """Fee knobs that have their default rates."""
         return tuple(knob for knob, rate in self._fees_e8.items() if rate == e8(FEE_RATE))
 
     @property
     def implausible_fees(self) -> dict[str, int]:
-        """Fee knobs with rates that no exchange has, and the rates, 1e-8; often percentages instead of fractions."""
+        """Fee knobs with rates that no exchange has, in 1e-8; often percentages instead of fractions."""
         least, most = PLAUSIBLE_FEES_E8
         return {knob: rate for knob, rate in self._fees_e8.items() if not least <= rate <= most}
 
@@ -329,7 +326,7 @@ class Rules:
 
     @property
     def target(self) -> int:
-        """Target inventory, lots; quotes, bounds and risk use the deviation from it."""
+        """Target inventory; quotes, bounds and risk use the deviation from it."""
         return self.start_lots if self.target_lots is None else self.target_lots
 
     def _check_sigma(self) -> None:

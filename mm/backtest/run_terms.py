@@ -1,4 +1,4 @@
-"""Terms of a run: units of the journal's integers, and a description of models and data."""
+"""The run's description in its result: units of the journal's integers, models and data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,33 +27,32 @@ DAYS_NOT_PLAYED = "days_not_played"  # key of the warning that days in the middl
 
 @dataclass(frozen=True)
 class RunTerms:
-    """Terms of a run: units of the journal's integers, and a description of models and data.
+    """Units of the journal's integers, and a description of models and data.
 
     Attributes:
-        knows_next_move: Whether its fills come with the moves of the price that cause them; without, nothing is
-            concluded from the PnL: no verdict, interval or rank.
+        knows_next_move: Whether fills come with the price moves that cause them; if not, no verdict, interval or rank
+            is drawn from the PnL.
         starts_us: Start of each day; empty if the days are reported as one.
         between_days_us: Total time between the end of a day's window and the start of the next.
-        offsets: Distance of the mid from the intensity's reference price over the run, as
-            `mm.backtest.metrics.order_lives.mid_offsets` returns it; None if that is the mid, or unknown.
+        offsets: Distance of the mid from the intensity's reference price over the run
+            (`mm.backtest.metrics.order_lives.mid_offsets`); None if that is the mid, or unknown.
         fit: Description of the run's fit or schedule: ``path`` (the file's name), ``status``, ``reason``, ``warnings``,
             ``A``, ``k``, ``min_delta_ticks``, ``max_delta_ticks``, ``lacks``, ``day``, and ``in_sample`` (whether it
             uses the played data or later data); None without one.
-        bound_clips: Inventory at which quotes stop on one side, in clips; None if no bound is known.
+        bound_clips: Inventory at which quotes stop on one side, in clips; None if unknown.
         clock_raised: Number of messages whose receive time was raised, because the recorder's clock had stepped back.
-        untraded: Share of the days' time in stretches without a trade longer than half a day's window; 1 without any
-            trade, None if unknown.
-        unvalued_fees: Commissions paid in assets without a known price, amount by asset; the journal's fees contain
-            their largest value, and the summary gives no net result.
+        untraded: Share of the days' time in stretches without a trade longer than half a day's window; None if unknown.
+        unvalued_fees: Commissions paid in assets without a known price, by asset; the journal's fees contain their
+            largest value, and the summary gives no net result.
         target_funding: Instant, µs, and funding of the target inventory alone, 1e-8 of the quote asset, by payment.
-        funding_doubts: Payments on a position whose rate or mark price was not received at their time: instant, µs,
-            whether it was paid at what was known around it, and why.
+        funding_doubts: Payments whose rate or mark price was not received at their time: instant, µs, whether it was
+            paid at what was known around it, and why.
         others: Each other market that the strategy saw, by name: ``symbol``, ``days``, ``notes``, and
-            ``feed_latency_ms`` if its events were placed by exchange time; None without any.
-        feed: How the exchange's messages reach us: ``kind`` as in `Rules.feed_kind`, ``why``, and ``median_ms`` after
-            they happened; of a recorded feed also the 99th percentile and the offset of the clocks.
-        fifo_consistency: Share of the executed lots of the order logs whose order was the first of its queue; None
-            unless the fill model plays them.
+            ``feed_latency_ms`` if its events were placed by exchange time.
+        feed: How the exchange's messages reach us: ``kind`` (`Rules.feed_kind`), ``why``, and ``median_ms`` after they
+            happened; of a recorded feed also the 99th percentile and the offset of the clocks.
+        fifo_consistency: Share of the executed lots of the order logs whose order was first in its queue; None unless
+            the fill model plays them.
     """
 
     instrument: "Instrument"
@@ -116,7 +115,7 @@ def break_even_ticks(fees_e8: tuple[int, int], mid_ticks: float, tick_e8: int, m
 
 
 def fraction_of(knob: str, rate_e8: int) -> str:
-    """The remedy for a fee rate that was probably meant as a percentage."""
+    """How to correct a fee rate that was probably meant as a percentage."""
     fraction = decimal_text(rate_e8, 10).rstrip("0")
     return (
         f"rates are fractions of the notional (0.001 is 0.1 %): set {knob}={fraction} for {short_text(abs(rate_e8))} %"
@@ -133,13 +132,13 @@ def own_market_of(summary: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def has_other_part(summary: Mapping[str, Any]) -> bool:
-    """Older runs with several legs have parts of the own market alone."""
+    """Parts of older runs with several legs are of the own market alone."""
     own = own_market_of(summary)
     return own is not None and "fees" not in own
 
 
 def concludes(summary: Mapping[str, Any]) -> bool:
-    """Whether the PnL proves anything: its fills know the next move, and no liquidation ended the run."""
+    """Whether the PnL is evidence: its fills know the next move, and no liquidation ended the run."""
     return summary.get("knows_next_move") is not False and not summary.get("liquidated_at")
 
 

@@ -33,7 +33,7 @@ def bound_clips(model: object) -> float | None:
 
 
 def gammas_of(model: object) -> Floats | None:
-    """Gammas of a model and its inner models, with numbers of quotes: float64[gammas, 2]."""
+    """Gammas of a model and its inner models, with their numbers of quotes: float64[gammas, 2]."""
     counted = [part.gammas() for part in _each(model) if hasattr(part, "gammas")]
     if any(len(rows) for rows in counted):
         return np.concatenate(counted)
@@ -43,7 +43,7 @@ def gammas_of(model: object) -> Floats | None:
 
 
 def strategy_of(model: object) -> dict[str, Any]:
-    """As JSON: class, effective parameters, inner models.
+    """Class, effective parameters and inner models, as JSON.
 
     ``auto``, ``touch`` or ``tape`` are computed by the run, ``fit`` comes from the fit; no bound is ``none``.
     """
@@ -85,10 +85,10 @@ def _parameters(model: object) -> dict[str, Any]:
 
 @runtime_checkable
 class HasSources(Protocol):
-    """A quote model whose k or A may come from another source than its parameters."""
+    """A quote model whose k or A may come from elsewhere than its parameters."""
 
     def sources(self) -> dict[str, str | None]:
-        """The source of k and of A unless a number; None if unused."""
+        """The source of k and of A; None for numbers and unused."""
         ...
 
 

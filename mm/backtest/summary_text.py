@@ -208,7 +208,7 @@ def stressed(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def worst(summary: Mapping[str, Any], before: str = "") -> str:
-    """The least PnL of the sensitivity and its assumption, after *before*; empty without a sensitivity."""
+    """The least PnL of the sensitivity and its assumption, after *before*; empty without one."""
     rows = assumed_rows(summary)
     known = [(pnl, row["role"] != "headline", row) for row in rows if (pnl := quoting_of(row)) is not None]
     if not known:
@@ -375,7 +375,7 @@ def tried_of(summary: Mapping[str, Any]) -> str:
 
 
 def told_sign(summary: Mapping[str, Any]) -> str:
-    """The verdict's sign, which colours a PnL, unless the worst assumption denies it."""
+    """The verdict's sign, which colours a PnL, unless the worst assumption contradicts it."""
     verdict = of_all_legs(summary).get("verdict") or {}
     sign = sign_of(verdict.get("lower95"), verdict.get("upper95"))
     rows = assumed_rows(summary)

@@ -1,4 +1,4 @@
-"""When a strategy may quote: while the market is open, and once its training is over."""
+"""When a strategy may quote: while the market is open, and after its training."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ _WEEK_US = 7 * 24 * 3600 * US_PER_S
 
 @dataclass(frozen=True, slots=True)
 class TradingTime:
-    """When a strategy may quote; time in which it may not has no market.
+    """Time in which a strategy may not quote has no market.
 
     Attributes:
         begins_us: End of the training before a schedule's first segment.
@@ -39,5 +39,5 @@ class TradingTime:
         return sorted(turns)
 
     def next_turn(self, us: int) -> int:
-        """At most a week later, but for the end of a training."""
+        """At most a week later, except for the end of a training."""
         return min([*self.turns(us, us + _WEEK_US)[:1], self.begins_us if self.begins_us > us else NEVER])

@@ -1,1 +1,1 @@
-"""The engine: its kernels, and the faces that give them a tape or live events."""
+"""The engine: compiled kernels, and the classes that feed them a tape or live events."""

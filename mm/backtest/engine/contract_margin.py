@@ -1,4 +1,4 @@
-"""The margin of a contract in a replay: between the account, which decides exactly, and the kernel, which watches."""
+"""Connects a contract's margin account, which is exact, with the kernel, which watches the mark price."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -33,8 +33,6 @@ LIQUIDATED = "liquidated"
 
 @dataclass(frozen=True)
 class MarginReport:
-    """How a run used the margin of its position."""
-
     terms: MarginTerms
     liquidated: Liquidation | None
     peaks: MarginPeaks
@@ -107,7 +105,7 @@ class ContractMargin:
         self._note(us)
 
     def refusal(self, us: int, side: int, ticks: int, lots: int, bid: int, ask: int) -> int:
-        """The reason, by its code in the journal, for which the exchange refuses an order; 0 for none."""
+        """The journal's code of the reason for which the exchange refuses an order; 0 if it does not."""
         if self.account.liquidations:
             return _REASONS[MARGIN_INSUFFICIENT]
         return _REASONS[self.account.can_open(us, self.symbol, OpenOrder(side, ticks, lots), (bid, ask))]
@@ -167,7 +165,7 @@ class ContractMargin:
         return [OpenOrder(*order) for order in self._engine.resting]
 
     def _offers(self, side: int, limit: int) -> list[tuple[int, int]]:
-        """Levels that a forced order can take: the book, less what traded since its last event."""
+        """The book without what traded since its last event: levels that a forced order can take."""
         if self._tape is None:
             return []
         taken = [row for row in self._engine.taken if row[0] == side]
@@ -190,7 +188,7 @@ class ContractMargin:
 def offers_at(
     tape: "Tape", feed: "Feed | None", us: int, side: int, limit: int, taken: Sequence[tuple[int, ...]]
 ) -> list[tuple[int, int]]:
-    """Levels, ticks and lots, best first, that an order can take up to a price."""
+    """Levels (ticks, lots), best first, that an order can take up to its price."""
     stop = int(np.searchsorted(tape.event_us if feed is None else feed.clock_us, us, side="right"))
     order: Ints = np.arange(stop) if feed is None else feed.sequence[:stop]
     kinds = tape.kind[order]

@@ -1,4 +1,4 @@
-"""Feeds a live market to the paper exchange: converts events of a `MarketState` to events of a tape."""
+"""Feeds events of a live `MarketState` to the paper exchange."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -37,10 +37,10 @@ MADE = -1
 
 
 class FeedEvent(NamedTuple):
-    """One event of a market, as in the columns of a `Tape`.
+    """One event of a market, with the fields of a `Tape`.
 
     Attributes:
-        recv_seq: Keys the random draws of ``poisson`` and ``hawkes``.
+        recv_seq: Key of the random draws of ``poisson`` and ``hawkes``.
         rows: One for a trade, none for a gap, the whole book for a snapshot, changed levels for a depth message.
         exch_us: 0 if unknown. Trades of one side and stamp are one aggressive order.
     """
@@ -64,8 +64,6 @@ def feed_events(tape: "Tape") -> Iterator[FeedEvent]:
 
 
 class RowNumbers(Protocol):
-    """The writer of a market's rows, which numbers them."""
-
     @property
     def last_seq(self) -> int: ...
 
@@ -73,8 +71,6 @@ class RowNumbers(Protocol):
 
 
 class EventTaker(Protocol):
-    """A consumer of market events: a `PaperExchange`, or a trader."""
-
     def feed(self, events: "Iterable[FeedEvent]") -> None: ...
 
     def advance(self, until_us: int) -> None: ...
@@ -84,7 +80,7 @@ class LiveFeed:
     """Subscribes to a market and feeds a paper exchange.
 
     Args:
-        freshest: Of a contract, which is fed its best prices, too.
+        freshest: A contract's best prices, which are fed too.
     """
 
     def __init__(
@@ -190,7 +186,6 @@ class LiveFeed:
         self._pass(kind, us, event_id, rows, seq, exch_us)
 
     def best(self, seq: int, us: int, best: "BookTicker") -> None:
-        """Take best prices, numbered *seq*, which arrived at *us*."""
         touch = touch_rows((best.b, best.B, best.a, best.A), self._instrument.tick_e8, self._instrument.lot_e8)
         if self._freshest is None or touch is None or not self._open:
             return

@@ -46,9 +46,8 @@ class PaperExchange:
     Args:
         quotes: Compiled, or any object with ``quote(view)``.
         fills: Compiled, or any object with ``on_trade`` or ``on_book``.
-        rules: Latencies, fees, balances and limits of our orders.
-        keeps_orders: Whether order rows are written to the journal, most of its size.
-        account: The margin account, if several contracts share it; else one of its own.
+        keeps_orders: Whether the journal has order rows, most of its size.
+        account: The margin account that several contracts share; None makes one.
         symbol: Name of the contract in that account.
 
     Attributes:
@@ -56,8 +55,8 @@ class PaperExchange:
         feeds: Clock offset and feed latency per tape, if the rules use the recorded feed.
         funding_e8: Total funding paid for our perpetual position, 1e-8 of the quote asset.
         target_funding: Instant and funding of the target inventory alone, by payment.
-        funding_doubts: Payments on a position whose rate or mark price was not received at their time.
-        margin: The margin of the position, if the rules have its terms; events that are fed have none.
+        funding_doubts: Payments whose rate or mark price was not received at their time; *margin* is None without its
+            terms, or if events are fed.
     """
 
     def __init__(
@@ -100,7 +99,7 @@ class PaperExchange:
 
     @property
     def needs_depth(self) -> bool:
-        """Whether these models and rules read more of the book than its best prices and the levels of our orders."""
+        """Whether models or rules read more of the book than its best prices and our orders' levels."""
         return self._engine.needs_book or self._judges_age  # every message counts
 
     @property
@@ -109,12 +108,12 @@ class PaperExchange:
 
     @property
     def decisions(self) -> int:
-        """Number of requotes in the journal so far; 0 if the rules do not record them."""
+        """Number of requotes in the journal; 0 if the rules do not record them."""
         return self._engine.decisions
 
     @property
     def best(self) -> tuple[int, int, int, int]:
-        """Current best bid and ask in ticks, and the lots at each; 0 for none, all 0 without a valid book."""
+        """Best bid and ask in ticks, and their lots; 0 for an empty side, all 0 without a valid book."""
         return self._engine.best
 
     @property
@@ -124,33 +123,29 @@ class PaperExchange:
 
     @property
     def killed(self) -> tuple[int, str] | None:
-        """Instant in µs from which nothing is sent, and the reason; None while orders may be sent."""
+        """Instant in µs from which nothing is sent, and the reason; None before."""
         return self._engine.manager.killed()
 
     def breaches(self, first: int) -> list[tuple[int, str, int, int, int]]:
-        """Return the breaches of risk limits from row *first* on: instant, knob, actual and allowed in 1e-8, side."""
+        """Return risk limit breaches from row *first* on: instant, knob, actual and allowed value in 1e-8, side."""
         return self._engine.manager.breaches(first)
 
     def fills_from(self, first: int) -> list[tuple[int, int, int, int, int]]:
-        """Return the fills in the journal so far, from row *first* on.
-
-        Each is instant in µs, order id, side, ticks, lots.
-        """
+        """Return the fills from row *first* on: instant in µs, order id, side, ticks, lots."""
         return self._engine.fills_from(first)
 
     def order_rows(self, action: str, reject: str = "") -> int:
-        """Return the number of order rows in the journal so far with an action and a reject reason."""
+        """Return the number of order rows so far with an action and a reject reason."""
         return self._engine.manager.order_rows(ACTIONS.index(action), REJECT_REASONS.index(reject))
 
     def attach(self, tape: "Tape", *, best: bool = False) -> None:
         """Attach *tape* to be played next; positions, cash, orders and timers carry over.
 
-        The unplayed rest of the previous tape is skipped, and its book not carried over.
+        The unplayed rest of the previous tape is skipped, and its book dropped.
 
         Args:
-            tape: The tape.
-            best: Whether only its best prices, its trades and the levels of our own orders are read, if the models need
-                no more (`needs_depth`); then no order can take.
+            best: Whether only best prices, trades and the levels of our own orders are read, if the models need no more
+                (`needs_depth`); then no order can take.
 
         Raises:
             Mismatch: If its grid differs from the rules', or it begins before the last tape ended.
@@ -191,14 +186,13 @@ class PaperExchange:
     def feed(self, events: "Iterable[FeedEvent]") -> None:
         """Play events as they arrive, singly or in batches; a tape of the same events gives an equal journal.
 
-        Each is played at its own instant, after our messages due before it. Actions due after the last event's market
-        change wait for the next event or `advance`. The feed must be a complete book: after a tape, a GAP is inserted.
-        An event takes a few µs; `LiveFeed` converts a live market to events.
+        Each event is played at its own instant, after our messages due before it. Actions due after the last event's
+        market change wait for the next event or `advance`. The feed must be a complete book: after a tape, a GAP is
+        inserted.
 
         Raises:
             UsageError: If an event is malformed, changes an invalid book, or is not later than what was played; then
-                none of *events* is played. Also if the rules have a feed latency, as what happens before receipt is not
-                known yet.
+                none of *events* is played. Also with a feed latency: what happens before receipt is not known yet.
             ModelError: If a model raises, or returns an invalid value.
         """
         if self.rules.feed_kind != "none":
@@ -225,9 +219,9 @@ class PaperExchange:
         self._last, self._best, self._feeds = None, False, True
 
     def feed_other(self, name: str, events: "Iterable[FeedEvent]", payments: "Iterable[Payment]" = ()) -> None:
-        """Add events of another market of the run, in order, before whatever plays at their instants.
+        """Add events of another market in order, before whatever plays at their instants.
 
-        *payments* are booked for the position there, each after everything at its instant.
+        *payments* are booked for the position there, after everything at their instants.
         """
         events = tuple(events)
         self._engine.manager.feed_other(name, events)
@@ -252,7 +246,7 @@ class PaperExchange:
             self._call(self._engine.advance, until_us)
 
     def guarded(self, play: "Callable[[_Given], None]", given: "_Given") -> None:
-        """Call a kernel that steps the engine; if a user's model raises, raise ModelError with its name."""
+        """Call a kernel that steps the engine; an exception of a user's model becomes a ModelError with its name."""
         self._call(play, given)
 
     def _call(self, play: "Callable[[_Given], None]", given: "_Given") -> None:
@@ -272,7 +266,7 @@ class PaperExchange:
         Args:
             side: +1 buy, -1 sell.
             ticks: Price in ticks; ignored for a ``MARKET`` order.
-            lots: Quantity in lots, cut down to whole steps of the exchange.
+            lots: Quantity, cut down to whole steps of the exchange.
             kind: ``LIMIT_MAKER``, ``LIMIT``, ``IOC``, ``FOK`` or ``MARKET``.
 
         Returns:
@@ -290,7 +284,7 @@ class PaperExchange:
         return self._engine.manager.place(side, ticks, lots, KINDS.index(kind))
 
     def cancel(self, order_id: int) -> bool:
-        """Request the cancel of an open order, including the quote model's; it takes effect after the cancel latency.
+        """Request the cancel of an open order, also of the quote model's; it takes effect after the cancel latency.
 
         Returns:
             False if no such order is open, or its cancel is pending.
@@ -317,7 +311,7 @@ class PaperExchange:
         self._engine.manager.resume()
 
     def hold(self, reason: str) -> None:
-        """Send no quotes, whatever the hours of the market, until `release`."""
+        """Send no quotes until `release`, even in trading hours."""
         self._held = True
         self.pull(reason)
 
@@ -327,19 +321,19 @@ class PaperExchange:
             self.resume()
 
     def kill(self, reason: str) -> None:
-        """Cancel every order at the current instant, in other markets too, and send nothing afterwards."""
+        """Cancel every order now, in other markets too, and send nothing afterwards."""
         self._engine.manager.kill(reason)
         for leg in self.legs.values():
             leg.kill(self._engine.now_us, reason)
 
     def end(self, reason: str) -> None:
-        """Kill at the current instant, and count no time as one with a market from then on."""
+        """Kill now, and count no time as one with a market afterwards."""
         self._ended = True
         self.kill(reason)
         self._engine.trade(trades=False)
 
     def ahead_lots(self, order_id: int) -> float | None:
-        """Return the queue position of an order: lots ahead of it at its price, as estimated by a queue model.
+        """Return a queue model's estimate of the lots ahead of an order at its price.
 
         Returns:
             None if no such order rests, or the fill model has no queue.
@@ -358,10 +352,10 @@ class PaperExchange:
         """Play a whole tape.
 
         Args:
-            tape: As for `attach`. Memory is released after every hour, or quarter of an hour above `MANY_EVENTS`
-                events; not with *best*.
+            tape: Its memory is released after every hour, or quarter of an hour above `MANY_EVENTS` events; not with
+                *best*.
             step: Called with the µs of tape played, at the same intervals.
-            kill: The instant within the tape at which all trading ends, and the reason; None for none.
+            kill: The instant at which all trading ends, and the reason.
             best: As for `attach`.
         """
         if self.rules.as_traded is not None:
@@ -388,7 +382,7 @@ class PaperExchange:
         return tape.orders.dark(tape, feed)
 
     def without_log(self) -> list[str]:
-        """The stretches, in words, without the order log that the fill model plays."""
+        """Sentences on the stretches that lack the order log the fill model plays."""
         if not self._dark or self._last is None:
             return []
         day, log = self._last.days[0], "no order log, which FILL_MODEL=queue_orders plays: excluded"
@@ -399,7 +393,7 @@ class PaperExchange:
             leg.play_to(us)
 
     def begin(self, tape: "Tape", kill: tuple[int, str] | None = None, *, best: bool = False) -> None:
-        """Begin a tape, which `play_to` plays; arguments as of `run`."""
+        """Begin a tape that `play_to` plays; arguments as for `run`."""
         paid_us = self._last.end_us if self._last else tape.start_us - 1  # funding is paid up to here
         self.attach(tape, best=best)
         self._dark = self._without_log(tape)
@@ -416,7 +410,7 @@ class PaperExchange:
 
     @property
     def due_us(self) -> int:
-        """The next instant of the tape's funding, sessions or kill, at which `play_to` acts; NEVER after the last."""
+        """The next instant of funding, session or kill, at which `play_to` acts; NEVER after the last."""
         return self._due[0][0] if self._due else NEVER
 
     def _scheduled(
@@ -430,9 +424,8 @@ class PaperExchange:
         return sorted(due, key=itemgetter(0))
 
     def book(self, payment: "Payment") -> None:
-        """Book funding at the current instant: quantity times mark price times rate, rounded half to even.
-
-        A short position receives it.
+        """Book funding now: quantity times mark price times rate, rounded half to even; a short position receives
+        it.
         """
         held = self._held_at(payment.due_us) if payment.due_us else self._engine.inventory_lots
         away = held - self.rules.target
@@ -447,7 +440,7 @@ class PaperExchange:
             self.margin.funding(self._engine.now_us, paid_e8)
 
     def book_payments(self, us: int) -> None:
-        """Book the payments that are due at an instant, before the margin is looked at."""
+        """Book the payments due at an instant, before the margin is checked."""
         self.looks_at_margin = True
         for entry in [entry for entry in self._due if entry[0] <= us]:
             if isinstance(entry[1], partial) and entry[1].func == self.book:
@@ -459,7 +452,7 @@ class PaperExchange:
         return self.rules.start_lots + sum(side * lots for at_us, _, side, _, lots in self.fills_from(0) if at_us <= us)
 
     def pay(self, rate_e8: int, mark_e8: int, due_us: int) -> "Payment":
-        """Book funding that was due at *due_us* and becomes known at the current instant; return it."""
+        """Book funding that was due at *due_us* and has become known now; return it."""
         from mm.tape.columns import Payment
 
         payment = Payment(self._engine.now_us, rate_e8, mark_e8, due_us=due_us)
@@ -483,8 +476,6 @@ class PaperExchange:
 
 
 class LegOrders(Protocol):
-    """The orders of a strategy in another market, on paper or at an exchange."""
-
     @property
     def orders(self) -> Orders: ...
 
@@ -496,9 +487,8 @@ class LegOrders(Protocol):
 
 
 class Leg:
-    """Another market with a strategy's orders: its own paper exchange, played up to each call.
-
-    So the strategy's clock is the only one, and nothing of this market is later.
+    """Another market with a strategy's orders, on its own paper exchange, which plays up to each call: the strategy's
+    clock is the only one.
     """
 
     def __init__(self, feed: "OtherFeed", rules: Rules, own: FillModel) -> None:
@@ -523,7 +513,7 @@ class Leg:
         self._model.finish()
 
     def feed(self, events: "Iterable[FeedEvent]", payments: "Iterable[Payment]" = ()) -> None:
-        """Each is played once the strategy's clock reaches it; a payment before the first event is not ours."""
+        """Each event plays once the strategy's clock reaches it; a payment before the first event is not ours."""
         self._waiting.extend(events)
         self._due.extend(payments)
 
@@ -560,7 +550,7 @@ class Leg:
 
 
 def require_orders(fills: object, tape: "Tape") -> None:
-    """Raise MissingOrders if a fill model needs every order, and a day has no order log."""
+    """Raise MissingOrders if a fill model needs every order and a day has no order log."""
     if isinstance(fills, FillModel) and fills.needs_orders and not tape.has_orders:
         raise MissingOrders("{fill_model} queue_orders plays every order of the market: {}", tape.no_orders)
 

@@ -1,4 +1,4 @@
-"""Self-excitation of aggressive orders: parser of the block ``clustering`` of a fit."""
+"""Parser of a fit's block ``clustering``: self-excitation of aggressive orders."""
 
 import math
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ class Kernel(NamedTuple):
     """One exponential kernel.
 
     Attributes:
-        branching: ``branching[i][j]``: mean number of orders hitting side i excited by one hitting side j; 0 bids, 1
+        branching: ``[i][j]`` is the mean number of orders hitting side i that one hitting side j excites; 0 bids, 1
             asks.
     """
 
@@ -37,11 +37,7 @@ class Clustering(NamedTuple):
 
     @classmethod
     def of(cls, block: Mapping[str, Any]) -> "Clustering":
-        """Return the process of a *block*.
-
-        Raises:
-            FitError: If its ``status`` is not ``ok``.
-        """
+        """Raises FitError if the block's ``status`` is not ``ok``."""
         status = block.get("status", "ok")
         if status != "ok":
             raise FitError(

@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 
 class IntensityPiece(NamedTuple):
-    """λ(δ) in ``[start_us, end_us)``, with other results of its fit.
+    """λ(δ) in ``[start_us, end_us)``, and other results of its fit.
 
     Attributes:
-        curve: Points (ticks, fills per second) on both sides; none if A·exp(-k·δ). ln λ is linear between points,
+        curve: Points (ticks, fills per second) on both sides; none if λ is A·exp(-k·δ). ln λ is linear between points,
             constant before the first, extrapolated after the last.
-        mean_bid_per_s: Hawkes intensity of orders that hit bids at which the fill rate is λ(δ); None: the process'
+        mean_bid_per_s: Hawkes intensity of orders hitting bids at which the fill rate is λ(δ); None is the process'
             mean.
     """
 

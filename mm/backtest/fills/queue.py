@@ -1,4 +1,4 @@
-"""The queue models, at the address that scripts use; they are compiled with the others in `mm.backtest.fills.base`."""
+"""The queue models' address for scripts; they are compiled in `mm.backtest.fills.base`."""
 
 from mm.backtest.fills.base import QueueProbLog, QueueProbPower, QueueRiskAverse
 

@@ -37,9 +37,9 @@ def median(values: Numbers) -> float:
 
 
 def ratio_interval(count: float, expected: float, ends: Ends) -> tuple[float | None, float | None, float | None]:
-    """*count* / *expected*, and the interval's *ends* likewise.
+    """*count* / *expected*, and the interval's *ends* divided alike.
 
-    All None if nothing was expected, or the ratio overflows; only the ends without an interval.
+    All are None if nothing was expected or the ratio overflows, the ends also without an interval.
     """
     if not 0 < expected < math.inf or not max(count, ends[1] or 0.0) / expected < math.inf:
         return None, None, None
@@ -65,7 +65,7 @@ def poisson_mid_p(count: int, mean: float) -> float | None:
 
 
 def changes(values: Numbers) -> Rows:
-    """Where *values* (or rows) differ from the previous; 0 is included."""
+    """Rows of *values* that differ from the previous row; 0 is included."""
     if len(values) < 2:
         return np.arange(len(values))
     differ = values[1:] != values[:-1]
@@ -75,7 +75,6 @@ def changes(values: Numbers) -> Rows:
 
 
 def distinct(rows: Numbers) -> tuple[Ints, Rows]:
-    """The distinct *rows* in order, and the index among them of each row."""
     if not len(rows):
         return rows.astype(np.int64), np.empty(0, np.intp)
     whole = rows.astype(np.int64, copy=False).T

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def finite(value: Any) -> Any:
-    """Data classes as objects, infinite numbers and NaN as None."""
+    """Data classes become objects, infinities and NaN None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -21,9 +21,9 @@ def finite(value: Any) -> Any:
 
 
 def missing(key: str, value: object, reasons: Container[str]) -> list[str]:
-    """Dotted names that are None under *key*, its members or their rows.
+    """Dotted names of the None values under *key*.
 
-    A key of *reasons* with only None members stands for them.
+    A key of *reasons* whose members are all None stands for them.
     """
     if isinstance(value, list):
         names = [name for row in value if isinstance(row, dict) for name in missing(key, row, reasons)]

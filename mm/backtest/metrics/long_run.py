@@ -16,7 +16,7 @@ BLOCK_US = 300 * US_PER_S
 def fill_intervals(fills: Floats, expected: Floats) -> list[Ends]:
     """Each column's 95 % interval of the mean fill count, for bursty fills.
 
-    It is the variance of a block's fills minus its expected fills, scaled to the column's level (total fills / total
+    The variance is of a block's fills minus its expected fills, scaled to the column's level (total fills / total
     expected fills). Blocks without either are skipped; the interval is never narrower than Poisson's.
 
     Args:

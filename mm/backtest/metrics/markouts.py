@@ -38,10 +38,8 @@ CELLS = 4 * len(BAND_NAMES)
 
 @dataclass(frozen=True)
 class Mean:
-    """A quantity-weighted mean over fills, in quote asset per unit of the base asset.
-
-    Attributes:
-        error: None with too few blocks or fills, as *ci95*.
+    """A quantity-weighted mean over fills, in quote asset per unit of the base asset; no interval with too few blocks
+    or fills.
     """
 
     value: float | None
@@ -56,8 +54,8 @@ class GroupMeans:
 
     Attributes:
         moved: Without an interval below ``LEAST_BLOCKS`` effective blocks or ``LEAST_FILLS`` fills.
-        blocks: Effective, (Σw)²/Σw² of their lots w.
-        left: Move plus half-spread captured at the fill; its error is not the move's, since what was captured varies
+        blocks: Effective number, (Σw)²/Σw² of their lots w.
+        left: Move plus half-spread captured at the fill; its error differs from the move's, since the capture varies
             too.
     """
 
@@ -82,10 +80,10 @@ def half_spreads(
 ) -> tuple[Mean, dict[int, GroupMeans]]:
     """The effective half-spread, and adverse selection by group and horizon.
 
-    The effective half-spread is the mean of s·(m − p), captured relative to the mid at the fill. Adverse selection is
-    the mean of s·(m_h − m), the mid's move in our favour; negative is adverse. A fill is left out if the data end
-    first, or the book is invalid at either instant. Groups: all fills, buys, sells, fills that add to the inventory
-    beyond the target (or open one), fills that unwind it, and ``BANDS_TICKS`` from the mid, far end excluded.
+    The effective half-spread is the mean of s·(m − p), relative to the mid at the fill. Adverse selection is the mean
+    of s·(m_h − m), the mid's move in our favour; negative is adverse. A fill is left out if the data end before its
+    horizon, or the book is invalid at either instant. Groups: all fills, buys, sells, fills that add to the inventory
+    beyond the target, fills that unwind it, and ``BANDS_TICKS`` from the mid, far end excluded.
     """
     valid, spans = journal.fills[:, 7] > 0, Spans.of(journal.spans)
     us, _, side, ticks, lots, _, _, mid2, after_lots = np.ascontiguousarray(journal.fills[valid].T)
@@ -134,7 +132,7 @@ def just_after(journal: "Journal") -> Ints:
 
 
 def moves(journal: "Journal", horizon_s: float) -> "Moved":
-    """The change of bid + ask over the horizon (0 if unknown), and whether it is known."""
+    """The change of bid + ask over the horizon, 0 if unknown, and whether it is known."""
     later_us, mid2 = journal.fills[:, 0] + round(horizon_s * US_PER_S), journal.fills[:, 7]
     later = mid2_at(journal.mids, later_us)
     known = (mid2 > 0) & (later > 0) & (later_us <= journal.counters["last_us"])
@@ -194,11 +192,7 @@ class BlockSums:
     def of(
         cls, blocks: tuple[Ints, int], cells: Ints, known: Mask, lots: Ints, favour: Ints, earned: Ints
     ) -> "BlockSums":
-        """*favour* and *earned* are half ticks in our favour, and captured.
-
-        Args:
-            cells: From `cells_of`.
-        """
+        """*cells* are from `cells_of`; *favour* and *earned* are half ticks in our favour, and captured."""
         block, number = blocks
         place, size = np.maximum(block, 0) * CELLS + cells, max(number, 1) * CELLS
         weight = lots * known.astype(np.float64)

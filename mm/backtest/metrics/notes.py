@@ -1,4 +1,4 @@
-"""Notes of a summary: assumptions of the run, rejected orders, range and quality of the fit, and null numbers."""
+"""Notes of a summary: assumptions of the run, rejected orders, range and quality of the fit, missing numbers."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -88,9 +88,8 @@ NOT_FINITE = "it would not be a finite number"
 
 
 def refused(counts: Ints) -> dict[str, Any]:
-    """Rejected and unsent orders, in total and by reason, the most frequent first.
-
-    *counts* are order rows by action and reject reason.
+    """Rejected and unsent orders, in total and by reason, the most frequent first; *counts* are by action and
+    reason.
     """
     counted: dict[str, Any] = {}
     for name, action in (("rejects", "REJECT"), ("skips", "SKIP")):
@@ -197,7 +196,6 @@ def _why_crossing(summary: Mapping[str, Any]) -> str:
 
 
 def of_verdict(numbers: Mapping[str, Any]) -> list[str]:
-    """What would undo a verdict, a drifting mean, PnL outside its periods."""
     if "undone_by" not in numbers:  # of a sweep's point
         return []
     undone, half_life_s = numbers["undone_by"], numbers["returns"]["drift_half_life_s"]
@@ -273,7 +271,7 @@ def unearned_fee(journal: "Journal", terms: "RunTerms", summary: Mapping[str, An
 
 
 def short_of_fee(journal: "Journal", terms: "RunTerms", half: float | None) -> tuple[float, float] | None:
-    """Both in ticks if the half-spread is below the maker fee."""
+    """Half-spread and maker fee in ticks, if the half-spread is smaller."""
     mids = journal.mids[:, 1]
     if half is None or not (mids > 0).any():
         return None
@@ -329,7 +327,7 @@ def paid_as_on_spot(journal: "Journal", terms: "RunTerms") -> list[str]:
 
 
 def liquidated(terms: "RunTerms") -> list[str]:
-    """What a liquidation means for the numbers, and what of a margin is not known."""
+    """What a liquidation means for the numbers, and what is unknown about the margin."""
     if terms.margin is None:
         return []
     margin, texts = terms.margin, list[str]()

@@ -22,7 +22,7 @@ _TIMES = "`n`, `mean`, `p50`, `p99`, `p999`, `max`, `histogram` (upper edge, cou
 
 @dataclass(frozen=True, slots=True)
 class SummaryNumber:
-    """A summary's number, or several that belong together.
+    """A number of a summary, or several that belong together.
 
     Attributes:
         meaning: Markdown; empty if the key says it.

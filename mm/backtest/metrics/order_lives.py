@@ -47,9 +47,8 @@ WIDTHS = (1, 2, 4, 10, 20)  # half ticks, times powers of ten
 
 
 def partial_and_times(orders: Lives, fills: Ints) -> tuple[int, dict[str, Any]]:
-    """Number of orders partially filled, and latencies and lifetimes in s, as of `spread_of`.
-
-    ``hit_rate``: share of sent orders with a fill.
+    """Number of partially filled orders, and latencies and lifetimes (`spread_of`); ``hit_rate`` is the share with a
+    fill.
     """
     row = fills[:, 1] - orders.first_id
     known = (row >= 0) & (row < len(orders))
@@ -98,7 +97,7 @@ def fill_rates(
     intensity: "Intensity | None",
     offsets: Ints | None = None,
 ) -> tuple[dict[str, Any], float | None]:
-    """Fills, time at rest and predicted fills by distance and by hour; and all predicted fills."""
+    """Fills, time at rest and predicted fills by distance and by hour, and the total predicted."""
     pieces = [] if intensity is None else intensity.rows()
     cells = TimeCells.of(Spans.of(journal.spans), int(journal.mids[0, 0]) if len(journal.mids) else 0)
     borders = _borders(journal, cells, pieces)
@@ -121,9 +120,9 @@ def fill_rates(
 
 
 def for_another_day(ratio: Mapping[str, Any], log_rate_half: float | None) -> dict[str, Any]:
-    """The ratio with what its interval is given (``given``; None: predictive).
+    """Widen the ratio's interval by half of the 95 % interval of ln λ; None below three days.
 
-    Half of the 95 % interval of ln λ widens it (None below three days).
+    ``given`` says what the interval assumes known; None if it is predictive.
     """
     value, low, high = (ratio[name] for name in ("value", "low", "high"))
     if not value or low is None or not low > 0 or log_rate_half is None:
@@ -133,7 +132,7 @@ def for_another_day(ratio: Mapping[str, Any], log_rate_half: float | None) -> di
 
 
 class TimeCells(NamedTuple):
-    """Stretches of time within one block and one hour (UTC); time after one, in no other, counts in it."""
+    """Stretches within one block and one hour (UTC); time after a stretch and before the next counts in it."""
 
     begin_us: Ints
     block: Ints
@@ -193,7 +192,7 @@ class RestSums(NamedTuple):
 
 
 def rest(orders: Lives, path: "Path", cells: TimeCells, intensity: "Intensity | None") -> tuple[RestSums, float | None]:
-    """Time at rest with predicted fills, and its share outside the fit's distances.
+    """Time at rest with predicted fills, and the share outside the fit's distances.
 
     Args:
         path: Instants when mid, piece, offset or cell changes; bid + ask, and the mid's offsets, from then on.
@@ -231,7 +230,7 @@ def rest(orders: Lives, path: "Path", cells: TimeCells, intensity: "Intensity | 
 
 
 def stretches(begin_us: Ints, end_us: Ints, cuts: Ints, valid: Mask) -> "Iterator[tuple[Ints, Ints, Ints]]":
-    """The stretches into which *cuts* divide spans: span, last cut before, length.
+    """Divide spans at *cuts*; yield arrays of span, last cut before, and length.
 
     Time before the first cut is left out; a span that ends before it begins has none.
     """
@@ -294,7 +293,7 @@ def _path(journal: "Journal", borders: Ints, offsets: Ints | None) -> "Path":
 
 
 def _cut_at(mids: Ints, instants: Ints) -> tuple[Ints, Ints]:
-    """Merge the instants of *mids* with ascending *instants* after its first row; bid + ask from each on."""
+    """Add ascending *instants* after the first row of *mids*; return all instants and bid + ask from each on."""
     row = np.searchsorted(mids[:, 0], instants, side="right")
     return np.insert(mids[:, 0], row, instants), np.insert(mids[:, 1], row, mids[row - 1, 1])
 

@@ -1,4 +1,4 @@
-"""Selection bias of Sharpe ratios: probabilistic and deflated Sharpe ratio, and probability of backtest overfitting."""
+"""Selection bias of Sharpe ratios: probabilistic and deflated Sharpe ratio, probability of backtest overfitting."""
 
 import math
 from itertools import combinations
@@ -17,9 +17,9 @@ _AT_ONCE = 128  # halves per chunk
 def probabilistic_sharpe(
     sharpe: float, *, benchmark: float = 0.0, periods: int, skew: float, kurtosis: float, inflation: float = 1.0
 ) -> float | None:
-    """The probability that the true Sharpe ratio is above *benchmark*: Bailey, López de Prado (2012).
+    """The probability that the true Sharpe ratio exceeds *benchmark*: Bailey, López de Prado (2012).
 
-    *inflation*: long-run variance of the mean over its variance for independent periods; at least 1.
+    *inflation* is the long-run variance of the mean over its variance for independent periods; at least 1.
     """
     variance = (1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2) * max(inflation, 1.0)
     if periods < 2 or variance <= 0:
@@ -28,9 +28,10 @@ def probabilistic_sharpe(
 
 
 def expected_best_sharpe(variance: float, trials: int) -> float:
-    """The expected maximum Sharpe ratio of *trials* without skill.
+    """The expected maximum Sharpe ratio of *trials* without skill: Bailey, López de Prado, "The deflated Sharpe ratio"
+    (2014).
 
-    *variance*: of Sharpe ratios over independent trials. Bailey, López de Prado, "The deflated Sharpe ratio" (2014).
+    *variance* is of Sharpe ratios over independent trials.
     """
     if not variance >= 0 or trials < 1:
         raise MMError(f"best of {trials} trials, variance {variance}: need one trial or more and a variance from 0 on")
@@ -41,10 +42,7 @@ def expected_best_sharpe(variance: float, trials: int) -> float:
 
 
 def deflated_sharpe(sharpe: float, *, variance: float, trials: int, periods: int, **shape: float) -> float | None:
-    """The probability that the best trial's true Sharpe ratio exceeds selection bias.
-
-    ``probabilistic_sharpe`` (arguments *shape*) with ``expected_best_sharpe`` as benchmark.
-    """
+    """``probabilistic_sharpe`` (arguments *shape*) of the best trial with ``expected_best_sharpe`` as benchmark."""
     benchmark = expected_best_sharpe(variance, trials)
     return probabilistic_sharpe(sharpe, benchmark=benchmark, periods=periods, **shape)
 

@@ -28,13 +28,13 @@ SAFE = 2**62
 
 @dataclass(frozen=True)
 class EquitySeries:
-    """Exact money of an account, or several, at the instants when it changes.
+    """Exact money of one or several accounts, at the instants when it changes.
 
     Attributes:
         equity: Cash + inventory at the mark, in units (Python integers beyond 64 bits).
-        quoting: PnL of the quoting since the first row: change of equity less the target inventory's, without the
-            target's funding; in units.
-        spans: Time with a market; a row stands where one begins.
+        quoting: PnL of the quoting since the first row, in units: change of equity less the target inventory's, without
+            the target's funding.
+        spans: Time with a market; each begins at a row.
     """
 
     us: Ints
@@ -50,7 +50,7 @@ class EquitySeries:
 
     @cached_property
     def changes(self) -> Floats:
-        """Per period of the spans, in units; at an instant the last row counts."""
+        """Change per period of the spans, in units; the last row at an instant counts."""
         begins = self.spans.periods
         first, last = (np.searchsorted(self.us, us, side="right") - 1 for us in (begins, begins + PERIOD_US))
         change: Floats = (self.quoting[last] - self.quoting[first]).astype(np.float64)
@@ -72,7 +72,7 @@ class AccountSeries(EquitySeries):
     """The exact account at every state row of a run.
 
     Attributes:
-        marks2: Bid + ask, ticks; without a valid book the last row's before (else after).
+        marks2: Bid + ask, ticks; without a valid book the previous row's (else the next's).
         half_tl: Units per half tick·lot.
     """
 
@@ -83,7 +83,7 @@ class AccountSeries(EquitySeries):
 
 
 def together(accounts: "Sequence[EquitySeries]") -> EquitySeries:
-    """Sum *accounts* of one quote asset, each with its last row by then (its first before).
+    """Sum *accounts* of one quote asset; each counts with its last row by then, or its first.
 
     The spans are the first account's, where the strategy quotes.
     """
@@ -149,7 +149,7 @@ def account_series(
     target_funding: "Sequence[tuple[int, int]]" = (),
     spans: Spans = NO_SPANS,
 ) -> AccountSeries:
-    """Return the account of a journal's *state* rows, and its time with a market."""
+    """Return the account of a journal's *state* rows."""
     half_tl, fee = 5 * instrument.tick_lot_e16, 10**9  # in units of 1e-17
     common = math.gcd(half_tl, fee)  # a divisor of 10**17, too
     half_tl, fee = half_tl // common, fee // common
@@ -189,8 +189,8 @@ def _carried(mid2: Ints) -> Ints:
 class Pnl:
     """A run's PnL from first to last state row, in the account series' units.
 
-    total = quoting + hold, quoting = spread + inventory − fees; inventory is beyond the target, hold what the target
-    alone earned.
+    total = quoting + hold, quoting = spread + inventory − fees. Inventory is the part beyond the target; hold is what
+    the target alone earned.
     """
 
     total: int

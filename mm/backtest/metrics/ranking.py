@@ -1,4 +1,4 @@
-"""The order of a sweep's points: lower bounds of the mean quoting PnL, the worst fill assumption, and ties."""
+"""Order of a sweep's points: lower bounds of the mean quoting PnL, the worst fill assumption, ties."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ def block_periods(periods: int) -> int:
 def mean_ends(
     pnl: Floats, counts: Sequence[int], comparisons: float = 1.0, tail: float | None = None
 ) -> tuple[Floats, Floats]:
-    """Each column's 95 % interval (Student's t) of the mean PnL per block; NaN below two."""
+    """Each column's 95 % interval (Student's t) of the mean PnL per block; NaN below two blocks."""
     length = block_periods(len(pnl))
     blocks = PeriodBlocks.of(counts, length)
     sums, sizes = blocks.sums(pnl), blocks.sizes.astype(np.float64)
@@ -56,7 +56,7 @@ def worst_on_record(record: "OnRecord | None") -> float | None:
 def are_tied(pnl: Floats, counts: Sequence[int], first: Floats) -> list[bool]:
     """Whether 0 is in each column's 95 % interval of the mean difference per block to *first*.
 
-    *first* is chosen by the same PnL, so intervals hold at once for every pair.
+    The same PnL chose *first*, so the intervals hold at once for every pair.
     """
     columns = pnl.shape[1]
     low, high = mean_ends(pnl - first[:, None], counts, columns * (columns - 1) / 2)
@@ -78,7 +78,7 @@ def design_of(row: Mapping[str, Any], axes: Sequence[Any]) -> tuple[str, ...]:
 
 
 def rank(rows: list[Row], axes: Sequence[Any], rank_by: str) -> None:
-    """By the designs' least value over fill assumptions, the worst assumption first."""
+    """Sort by each design's least value over fill assumptions; its worst assumption comes first."""
     concludes = any(row.get("knows_next_move") is not False for row in rows if row["status"] == "ok")
     sign = -1.0 if rank_by.startswith("max_drawdown") else 1.0
     values: dict[tuple[str, ...], list[float]] = {}

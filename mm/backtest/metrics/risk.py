@@ -56,7 +56,7 @@ def sharpe_autocorr(changes: Floats, per_year: float) -> float | None:
 
 
 def inflation(changes: Floats) -> float:
-    """The long-run variance of the mean over its independent variance.
+    """The long-run variance of the mean over its variance for independent changes.
 
     Autocorrelations up to ``lags(n)`` are weighted 1 − j/(lags + 1): Newey and West.
     """
@@ -83,9 +83,9 @@ def block_length(periods: int) -> int:
 def sharpe_ci95(changes: Floats, per_year: float, seed: int) -> list[float] | None:
     """A studentised circular block bootstrap (Götze and Künsch 1996).
 
-    2000 draws of blocks of ``block_length``; each ratio is studentised by its own standard error, so that draws without
-    the few large gains, with small deviations, do not make the interval too short. It is widened to the draws' plain
-    quantiles if these are outside.
+    2000 draws of blocks of ``block_length``. Each ratio is studentised by its own standard error, so that draws without
+    the few large gains do not make the interval too short. It is widened to the draws' plain quantiles if these are
+    outside.
     """
     if _ratio(changes) is None or len(changes) < LEAST_PERIODS:
         return None
@@ -138,8 +138,8 @@ def verdict(
     """Whether the sum of 60 s *changes* is expected above 0 or below, with 95 % interval.
 
     The error is long-run, with Student's t. ``days_to_decide``: how many such *days* would decide an undecided one.
-    Among several independent *trials* all intervals hold at once, and *changes* get one more block: PnL and periods of
-    any trial's worst.
+    Among several independent *trials* all intervals hold at once, and *changes* get one more block: *tail*, PnL and
+    periods of any trial's worst block.
     """
     if len(changes) < LEAST_PERIODS:
         return {"text": TOO_SHORT, "lower95": None, "upper95": None, "days_to_decide": None}
@@ -180,7 +180,7 @@ class Drawdowns(NamedTuple):
     unrecovered: bool | None = None
 
     def under_water(self) -> dict[str, Any]:
-        """In s, as share of the span, and whether it lasts."""
+        """Seconds below the peak, as a share of the span, and whether it lasts."""
         seconds = None if self.below_us is None else self.below_us / US_PER_S
         share = self.below_us / self.span_us if self.below_us is not None and self.span_us else None
         return {"s": seconds, "share": share, "unrecovered": self.unrecovered}
@@ -204,7 +204,6 @@ def drawdowns_of(us: Ints, equity: Numbers) -> Drawdowns:
 
 
 def inventory_moments(us: Ints, inventory: Ints, target: int = 0) -> dict[str, float | None]:
-    """Time-weighted, of *inventory* minus *target*."""
     if len(us) == 0:
         return {"mean": None, "abs_mean": None, "max": None, "rms": None}
     away, time, total = inventory - target, np.diff(us).astype(np.float64), float(us[-1] - us[0])
@@ -277,7 +276,7 @@ def psr(changes: Floats) -> float | None:
 
 
 def undone_by(changes: Floats, text: str | None, period_s: int = PERIOD_US // US_PER_S) -> dict[str, Any] | None:
-    """The loss that would undo a verdict above 0 (*text*) from few losing periods, fewer than ``FEW_LOSSES``."""
+    """The loss that would undo a verdict above 0 (*text*) with fewer than ``FEW_LOSSES`` losing periods."""
     losing = int(np.count_nonzero(changes < 0))
     if text != ABOVE or losing >= FEW_LOSSES:
         return None
@@ -312,7 +311,6 @@ def drift_half_life_s(changes: Floats) -> float | None:
 
 
 def verdict_among(alone: Mapping[str, Any], periods: int, days: int, trials: float) -> dict[str, Any]:
-    """A verdict *alone* as one among independent *trials*."""
     low, high = alone["lower95"], alone["upper95"]
     if low is None or high is None or trials <= 1:
         return dict(alone)
@@ -326,7 +324,6 @@ def verdict_among(alone: Mapping[str, Any], periods: int, days: int, trials: flo
 
 
 def best_of(probability: float | None, trials: float) -> float | None:
-    """A *probability* for the best of *trials* without skill."""
     return None if probability is None else float(probability**trials)
 
 

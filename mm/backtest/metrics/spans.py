@@ -17,9 +17,8 @@ PERIOD_US = 60_000_000
 
 
 def block_sizes(size: int, length: int) -> Iterator[int]:
-    """*length*, and the rest.
-
-    A rest of at least half a block is kept; a shorter one joins the previous block, or is dropped if there is none.
+    """A rest of at least half a block is kept; a shorter one joins the previous block, or is dropped if there is
+    none.
     """
     whole, rest = divmod(size, length)
     if 2 * rest >= length:
@@ -36,7 +35,7 @@ class Blocks:
     end_us: Ints
 
     def index_of(self, us: Ints) -> Ints:
-        """-1 for none."""
+        """-1 in no block."""
         at: Ints = np.searchsorted(self.begin_us, us, side="right") - 1
         return at
 
@@ -94,7 +93,7 @@ class Spans:
         return np.repeat(self.begin_us, counts) + PERIOD_US * (np.arange(len(first)) - first)
 
     def blocks(self, length_us: int) -> Blocks:
-        """As `block_sizes` divides the spans; a span too short for one is one."""
+        """Divide by `block_sizes`; a span too short for a block becomes one."""
         begins, ends = list[int](), list[int]()
         for begin, end in zip(self.begin_us.tolist(), self.end_us.tolist(), strict=True):
             at = begin
@@ -113,7 +112,7 @@ class PeriodBlocks:
     """Blocks of periods, each within one span.
 
     Attributes:
-        number: Of each period; -1 in none.
+        number: The block of each period; -1 in none.
     """
 
     number: Ints

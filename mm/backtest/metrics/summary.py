@@ -1,4 +1,4 @@
-"""The summary of a backtest: every number of summary.json, from the journal alone."""
+"""Every number of summary.json, from the journal alone."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -113,7 +113,7 @@ def summarise(journal: Journal, terms: "RunTerms") -> dict[str, Any]:
 
 
 def strategy_summary(series: EquitySeries, terms: "RunTerms", *, knows: bool, judges: bool = True) -> dict[str, Any]:
-    """Over several markets; *knows*: all markets' fills know the next move; *judges*: with a verdict."""
+    """Summary over several markets; *knows*: all markets' fills know the next move; *judges*: with a verdict."""
     total, quoting = series.equity[-1] - series.equity[0], series.quoting[-1]
     money = {"pnl_total": total, "pnl_quoting": quoting, "pnl_hold": total - quoting}
     ratios = (_risk if judges else _ratios)(series, terms, knows=knows)
@@ -131,7 +131,7 @@ def _before_fees(summary: dict[str, Any], unvalued: Mapping[str, str]) -> dict[s
 
 
 def point_summary(journal: Journal, terms: "RunTerms", account: AccountSeries) -> dict[str, Any]:
-    """What a sweep compares points by."""
+    """The numbers by which a sweep compares points."""
     (counts, placed_lots), traded = journal.order_totals(), whole_sum(journal.fills[:, 4])
     summary = {
         **_setup(terms),

@@ -1,7 +1,7 @@
 """The file of an agent: terms and network as plain arrays, in a zip with a checksum.
 
-``agent.json``, ``arrays.npz``, and from `mm.rl` ``training.zip``, the trainer's data. The comment is the SHA-256 of all
-bytes before it. Reading needs only numpy and loads no pickle.
+It holds ``agent.json``, ``arrays.npz``, and from `mm.rl` ``training.zip``, the trainer's data. The zip's comment is the
+SHA-256 of all bytes before it. Reading needs only numpy and loads no pickle.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ class AgentTerms:
         max_offset_ticks: Ticks that an offset of 1 adds to a quote's distance.
         distance_ticks: Distance from the mid of a quote without offset; None is one tick behind the touch.
         usual_queue: Quantity ahead of a quote that is mapped to one half, in the base asset.
-        discrete: One of `CHOICES`; else bid offset, ask offset, size, each in [-1, 1].
+        discrete: Whether an action is one of `CHOICES`; else bid offset, ask offset and size, each in [-1, 1].
     """
 
     symbol: str
@@ -65,7 +65,6 @@ class AgentTerms:
 
     @property
     def inputs(self) -> int:
-        """Signals, then `OWN_INPUTS`."""
         return len(self.signals) + len(OWN_INPUTS)
 
     @property
@@ -100,8 +99,6 @@ class AgentTerms:
 
 @dataclass(frozen=True)
 class SavedAgent:
-    """An agent, as stored in its file."""
-
     terms: AgentTerms
     layers: Layers
     about: Mapping[str, Any]
@@ -129,7 +126,7 @@ class SavedAgent:
 
 
 def write_agent(path: Path, agent: SavedAgent) -> str:
-    """Return its SHA-256; equal agents, equal bytes."""
+    """Return its SHA-256; equal agents give equal bytes."""
     arrays = io.BytesIO()
     named: dict[str, Any] = {}
     for place, (weights, biases, _) in enumerate(agent.layers):
@@ -157,9 +154,11 @@ def write_agent(path: Path, agent: SavedAgent) -> str:
 
 
 def read_agent(path: Path) -> SavedAgent:
-    """Read an agent; DataError without the file, BrokenFile if it was changed.
+    """Read an agent.
 
     Raises:
+        DataError: If there is no such file.
+        BrokenFile: If it was changed.
         SafetyError: If it names a user's signal whose module is not imported: a file may be foreign.
     """
 

@@ -12,18 +12,16 @@ class Quotes:
     """The prices and lots (order steps) that a quote model places: one price per side, or several.
 
     Attributes:
-        bid_ticks: Bid in ticks; a fraction is floored; None is no bid.
-        ask_ticks: Ask in ticks; a fraction is ceiled; None is no ask.
-        bid_lots: Lots of the bid, rounded down; None is the quoted quantity (``QUOTE_QTY``).
-        ask_lots: Lots of the ask, rounded down; None is the quoted quantity.
+        bid_ticks: A fraction is floored; None is no bid.
+        ask_ticks: A fraction is ceiled; None is no ask.
+        bid_lots: Rounded down; None is the quoted quantity (``QUOTE_QTY``). So is *ask_lots*.
         bid_kind: ``LIMIT_MAKER`` (rejected if it would cross), ``LIMIT``, ``IOC``, ``FOK``, or ``MARKET``, whose price
             is ignored.
         bids: Several bids, instead of *bid_ticks* and *bid_lots*: prices, or pairs of price and lots; a ``range`` is
             fastest. If only one of *bids* and *asks* is given, the other side is empty. An order at a price that is
             quoted again keeps its queue position.
-        asks: Several asks, in the form of *bids*.
-        again_us: Instant of an additional requote, besides the regular ones; None for none.
-        on_best: Whether a requote follows on the next change of a best price.
+        again_us: Instant of an additional requote, besides the regular ones.
+        on_best: Whether a requote follows the next change of a best price.
     """
 
     bid_ticks: float | None = None
@@ -72,7 +70,6 @@ class OwnFill:
     """A fill of one of our orders, as passed to ``on_fill`` of a quote model.
 
     Attributes:
-        order_id: Id of the order.
         side: +1 bought, -1 sold.
         left_lots: Remaining lots of the order.
         took: Whether the order took liquidity.

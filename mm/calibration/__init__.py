@@ -1,1 +1,1 @@
-"""How often trades reach each distance: points, fits and schedules of lambda(delta) = A exp(-k delta)."""
+"""How often trades reach each distance: points, fits and schedules of λ(δ) = A exp(-k δ)."""

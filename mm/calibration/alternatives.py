@@ -1,4 +1,4 @@
-"""The shape of λ(δ): curves fitted to the rows of the fit, compared out of sample, and the points of the chosen one."""
+"""Shapes of λ(δ): curves fitted to the rows of a fit, compared out of sample, and the points of the chosen one."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -58,7 +58,7 @@ class CurveComparison:
     """All curves of one table.
 
     Attributes:
-        best: The chosen shape: the simplest within one standard error of the best out-of-sample one.
+        best: The simplest shape within one standard error of the best out-of-sample one.
     """
 
     curves: tuple[Alternative, ...]
@@ -87,7 +87,7 @@ class _Rows:
         return cls(Cells(sample.shape, scale), exposure, fills)
 
     def tables(self) -> tuple[Floats, Floats]:
-        """All blocks, then even and odd ones: exposure and fills."""
+        """Exposure and fills of all blocks, then of even and of odd ones."""
         parts = [slice(None)]
         if len(self.fills) >= LEAST_BLOCKS and all(self.fills[parity::2].any() for parity in (0, 1)):
             parts += [slice(1, None, 2), slice(0, None, 2)]
@@ -100,7 +100,7 @@ class _Rows:
 
 @np.errstate(all="ignore")
 def compare(points: Points) -> CurveComparison | None:
-    """Return the curves fitted to *points*, and the chosen one; None if no exponential can be fitted.
+    """Fit curves to *points* and choose one; None if no exponential can be fitted.
 
     Cross-validated: the shape fitted to blocks of one parity predicts the distances of the other's fills.
     """
@@ -160,9 +160,8 @@ def gain_of(gains: Floats, fills: float) -> tuple[float, float]:
 
 
 def _best(curves: Sequence[Alternative], gains: Sequence[Floats | None]) -> Alternative:
-    """Return the simplest curve within one standard error of the best out-of-sample gain.
+    """A curve preferred to the exponential must also have a clearly lower AIC, since gain and error may both be tiny.
 
-    A curve preferred to the exponential must also have a clearly lower AIC, since gain and error may both be tiny.
     Without blocks the lowest AIC decides, if it is clear.
     """
     exponential, *others = curves
@@ -206,7 +205,7 @@ def chosen_curve(
     """Return the curve of the chosen shape, and the choice.
 
     Args:
-        pivot: Distance in ticks; each trusted range is the one nearest to it.
+        pivot: Distance in ticks; each trusted range is the nearest to it.
     """
     best = compared.chosen
     curve = _points(ANY_SPREAD, best.fitted, compared.sample)
@@ -273,7 +272,7 @@ def _ends(low: float, high: float) -> Interval | None:
 def _half_width(fitted: FittedCurve, sample: Sample, at: Ints) -> Floats:
     """Half of the 95 % interval of ln λ at the edges *at*.
 
-    The covariance is a sandwich of the blocks' scores, the variance of their sum taken from their slowest cosines, as
+    The covariance is a sandwich of the blocks' scores; the variance of their sum comes from their slowest cosines, as
     for A and k.
     """
     points, rows, blocks = sample.points, len(fitted.log_gain), sample.n_blocks

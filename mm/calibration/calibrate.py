@@ -1,4 +1,4 @@
-"""Calibration of days: one fit, and the further content of ``poisson_fit.json``."""
+"""Calibration of days: one fit, and the other content of ``poisson_fit.json``."""
 
 import os
 from collections import Counter
@@ -38,7 +38,7 @@ NUMBERS = 64  # of states
 
 
 class SpreadState(NamedTuple):
-    """A state of the spread: *low* to *high* ticks, its points and its *share* of the valid time."""
+    """A state of the spread, *low* to *high* ticks, with its *share* of the valid time."""
 
     low: int
     high: int
@@ -89,7 +89,7 @@ def _points_of(marks: DepthCounts, day: tuple[int, int]) -> Callable[[int], Poin
 
 
 def by_spread(calibrator: Calibrator, states: Iterable[SpreadState]) -> list[dict[str, Any]]:
-    """Return the fit of each of *states*; measured by marks for every method."""
+    """Return the fit of each of *states*, measured by marks for every method."""
     names = ("A", "k", "se_logA", "se_k", "n_fills", "exposure_s", "status")
     rows = []
     for state in states:
@@ -116,8 +116,6 @@ OTHER_K = 0.2  # relative difference of k from the displayed book that gives no 
 
 @dataclass(frozen=True)
 class CalibrationResult:
-    """A fit with its points."""
-
     fit: PoissonFit
     measured: Measured
     calibrator: Calibrator
@@ -199,7 +197,7 @@ class Permutations:
 
 
 def permutations(calibration: CalibrationResult) -> Permutations | None:
-    """Fit all permutations of a ladder; None for another method, or with fewer than two fits."""
+    """None for another method, or with fewer than two fits."""
     config, calibrator = calibration.calibrator.config, calibration.calibrator
     if config.method != "ladder":
         return None
@@ -228,7 +226,7 @@ def calibrate(
         tape: A day, a window of one (``tape.between``), or days in chronological order, which are pooled.
         config: Method and options; None is ``marks`` from the reference price that predicts best, ``auto``.
         rules: Latencies and timers of simulated orders, for ``ladder`` and ``fixed``.
-        out_root: Folder of results whose ledger writes down that days held out were opened; needed for such days.
+        out_root: Folder of results whose ledger records that held-out days were opened; needed for such days.
 
     Raises:
         UsageError: If a day that is held out was opened without an *out_root*.
@@ -243,7 +241,7 @@ def artefact(
     permuted: Permutations | None = None,
     times: Mapping[str, float | None] | None = None,
 ) -> dict[str, Any]:
-    """Return the content of ``poisson_fit.json``: null for unknown or non-finite values."""
+    """Return the content of ``poisson_fit.json``."""
     calibrator, curves = calibration.calibrator, calibration.curves
     stretches = [(marks.path, *day) for marks, day in zip(calibrator.marks, calibrator.days, strict=True)]
     # the rates are for pages
@@ -302,7 +300,7 @@ def _counts(calibrator: Calibrator) -> dict[str, float]:
 
 
 def k_by_max_delta(calibration: CalibrationResult) -> list[dict[str, float | None]]:
-    """Return k per tick by the largest distance used, increasing, up to the fit itself; empty without a fit."""
+    """Return k per tick for increasing largest distances, up to the fit's own; empty without a fit."""
     calibrator, fit, rows = calibration.calibrator, calibration.fit, list[dict[str, float | None]]()
     if fit.max_delta_ticks is None:
         return rows
@@ -359,7 +357,7 @@ def short_reach(calibrator: Calibrator) -> tuple[str, ...]:
 
 
 def timing(tapes: "Sequence[Tape]") -> dict[str, float | None]:
-    """Statistics of exchange times: prints that continue a sweep, and ms from a trade to the depth that shows it."""
+    """Share of prints that continue a sweep, and ms from a trade to the depth that shows it, by exchange times."""
     shared, ages = [], []
     for tape in tapes:
         stamp = tape.event_exch_us

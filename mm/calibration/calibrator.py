@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measured:
-    """Measurement of one part of the tapes.
+    """Measurement of a part of the tapes.
 
     Attributes:
         shown: Points of ``calibration_points.csv``: cumulative for ``marks``.
@@ -104,7 +104,7 @@ class Calibrator:
         return None if self.config.fills is None else self.config.fills.name
 
     def _farther(self, until_us: int) -> Iterator[float]:
-        """Yield distances beyond the defaults, up to the flow's reach until *until_us*."""
+        """Distances beyond the defaults, up to the flow's reach until *until_us*."""
         near, far = self.config.distances[-2:]
         reach = self.reach(self.start_us, until_us)
         while 2 * far < reach:
@@ -250,11 +250,10 @@ class Calibrator:
         return joined([known.marks.points(*part, reach) for part in parts], first_blocks(parts))
 
     def fit_points(self, points: Points) -> PoissonFit:
-        """Return the fit of *points* by the config.
+        """Points of several ladders weigh like one ladder, since they share a tape.
 
-        Points of several ladders are weighted as one ladder, since they share a tape; the errors are by blocks, which
-        measure how much the mean of the ladders varies. Counts and seconds are sums over all ladders, as in
-        ``calibration_points.csv``.
+        The errors are by blocks, which measure how much the mean of the ladders varies. Counts and seconds are sums
+        over all ladders, as in ``calibration_points.csv``.
         """
         ladders, options = self.ladders, asdict(self._options(self.ladders))
         fit = fit_poisson(points, **options).times(ladders)

@@ -1,4 +1,4 @@
-"""Simulated orders of a day: time at rest and fills of all runs by block, of which any window is a cut."""
+"""Simulated orders of a day: time at rest and fills of all runs by block, from which any window is cut."""
 
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ MOST_TABLES = 24  # in memory; the least recently used is dropped
 
 
 class OrderRows(NamedTuple):
-    """Time at rest and fills of simulated orders, in the order of days, runs, sides, blocks and distances."""
+    """Time at rest and fills, in the order of days, runs, sides, blocks and distances."""
 
     run: Ints
     side: Ints

@@ -20,10 +20,9 @@ PIVOT_ROUNDING = 1e-12  # relative size of a difference that is 0 up to rounding
 class Estimate:
     """An estimate of λ(δ) = A exp(-k δ).
 
-    At the pivot, intensity and k are uncorrelated; all errors follow from theirs.
-
     Attributes:
-        pivot_delta: The pivot, in ticks: the distance with the smallest error of the intensity.
+        pivot_delta: The distance, in ticks, with the smallest error of the intensity; there intensity and k are
+            uncorrelated, so all errors follow from theirs.
     """
 
     logA: float
@@ -95,8 +94,7 @@ def firth(table: Table) -> Estimate | NoEstimate:
 def log_linear(table: Table) -> Estimate | NoEstimate:
     """Return the regression of the log rate on delta, weighted by counts, empty rows dropped.
 
-    A cell's rate counts at its middle; open cells, which have none, are dropped too: exact if all cells are equally
-    wide.
+    A cell's rate counts at its middle, which is exact if all cells are equally wide; open cells are dropped.
     """
     shape, cells = table.shape, table.cells
     kept = np.flatnonzero((table.fills > 0) & (shape.closed | (not cells)))
@@ -118,7 +116,7 @@ def log_linear(table: Table) -> Estimate | NoEstimate:
 
 
 def likelihood_peak(table: Table) -> float | NoEstimate:
-    """Return the maximum-likelihood k, in units of the table's span, or the reason for none.
+    """Return the maximum-likelihood k, in units of the table's span, or why there is none.
 
     It is finite exactly if fills are at two distances, or at one that is neither smallest nor largest; for cells they
     must also be nearer than the exposure.
@@ -154,7 +152,7 @@ def _unidentified(table: Table) -> NoEstimate | None:
 def _in_ticks(
     table: Table, scaled: tuple[float, float], pivot: float, information: tuple[float, float]
 ) -> Estimate | NoEstimate:
-    """Convert an estimate from span units to ticks; the reason if its numbers overflow."""
+    """Convert an estimate from span units to ticks, or report why its numbers overflow."""
     k = scaled[1] / table.span
     log_a = scaled[0] + k * table.near
     pivot_ticks = table.near + table.span * pivot

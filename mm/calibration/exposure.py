@@ -2,16 +2,15 @@
 
 An order counts from when it rests until its first fill, its cancel's effect, its expiry, a gap of the book or the end
 of the data. Its distance is from the current reference, so it changes as the market moves; or, for comparison, from its
-quote's anchor. Seconds and fills while it is nearer than its own side's best price, or the book is invalid, are left
-out: prints cannot show whether it would have filled.
+quote's anchor. Time and fills while it is nearer than its own side's best price, or the book is invalid, are left out:
+prints cannot show whether it would have filled.
 
 If a backtest's fill model determined the fills (``by_model``), every fill of an order counts, with all of its resting
 time on a valid book. A fill counts at the order's distance before it, even if the book moved onto it at the same
 instant.
 
-Distances from the mid are multiples of half ticks: an order is an odd number of half ticks away under an odd spread and
-a whole number of ticks under an even one, and fills more often while the spread is unusual. So the two kinds are pooled
-and interpolated separately.
+Distances from the mid are odd numbers of half ticks under an odd spread and whole ticks under an even one, and fills
+are more frequent while the spread is unusual. So the two kinds are pooled and interpolated separately.
 """
 
 import math
@@ -57,8 +56,6 @@ FILLED_TICKS = 20.0  # up to here rates are interpolated at every half tick
 
 @dataclass(frozen=True)
 class Anchors:
-    """The anchors of quotes, in chronological order."""
-
     us: Ints
     steps: dict[int, Ints]
     per_tick: int
@@ -79,7 +76,7 @@ class Anchors:
 
 @dataclass(frozen=True)
 class _Places:
-    """Places of fills: instant, side, block, distance (steps); ``CLOSED`` for orders that are not exposed."""
+    """Where fills happened; *distance* in steps, ``CLOSED`` for orders that are not exposed."""
 
     us: Ints
     side: Ints
@@ -140,9 +137,7 @@ class RestingOrders:
         )
 
     def between(self, path: ReferencePath, start_us: int, end_us: int, block_us: int) -> "RestingTime":
-        """Return time at rest and fills by side, block and distance; time is split at blocks counted from
-        *start_us*.
-        """
+        """Return time at rest and fills by side, block (counted from *start_us*) and distance."""
         window = start_us, end_us, block_us
         own = np.empty(0, np.int64) if self.distance is None else self.distance
         buy, sell = ((path.reference[side], path.touch[side]) for side in (1, -1))
@@ -194,8 +189,6 @@ class RestingOrders:
 
 
 class RestingTime(NamedTuple):
-    """Time at rest and fills of orders by place; each fill with its instant."""
-
     keys: Ints
     us: Ints
     fills: Ints
@@ -204,10 +197,10 @@ class RestingTime(NamedTuple):
 
 
 def pooled_rates(points: Points) -> Line:
-    """Distance and fills per second of orders, neighbouring distances pooled to 20 fills; empty below two.
+    """Distance and fills per second of orders, neighbouring distances pooled to 20 fills; empty below two pools.
 
-    A pool spans at most a fifth of its distance and a quarter of a tick; without fills it is left out. Distances with
-    far less exposure than their neighbours are left out: orders in transition, or an unusual spread.
+    A pool spans at most a fifth of its distance and a quarter of a tick; without fills it is left out. So are distances
+    with far less exposure than their neighbours: orders in transition, or an unusual spread.
     """
     first, groups = group(points.delta_ticks)
     delta = points.delta_ticks[first]
@@ -268,7 +261,7 @@ class Played:
 
 
 def is_repetition(name: str) -> bool:
-    """Return whether a run repeats the ladder with another seed: ``ladder_<n>`` is ``ladder`` of SEED + n."""
+    """``ladder_<n>`` is ``ladder`` with SEED + n."""
     return name.startswith("ladder_")
 
 

@@ -1,4 +1,4 @@
-"""Fit λ(δ) = A exp(-k δ) to points: fills ~ Poisson(exposure · A · g(k)), with all checks and other estimators."""
+"""Fits λ(δ) = A exp(-k δ) to points: fills ~ Poisson(exposure · A · g(k)), with checks and alternative estimators."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,8 +64,8 @@ def fit_poisson(
 ) -> PoissonFit:
     """Fit a table of points.
 
-    Rows of equal distance and width are summed first. A table that cannot be fitted gives an unusable fit
-    with the reason.
+    Rows of equal distance and width are summed first. A table that cannot be fitted gives an unusable fit with the
+    reason.
 
     Args:
         points: Points; or columns, by name (of a mapping, a data frame, …) or in the order delta_ticks, exposure_s,
@@ -86,7 +86,7 @@ def fit_poisson(
 
 @np.errstate(all="ignore")
 def fit_window(points: Points, options: FitOptions) -> PoissonFit:
-    """Return the fit of one of many windows, without its points and the checks unused in segments."""
+    """Fit one of many windows, without keeping its points or making the checks unused in segments."""
     return _fitted(points, options, checks=False)
 
 
@@ -108,7 +108,7 @@ def _fitted(points: Points, options: FitOptions, *, checks: bool) -> PoissonFit:
 
 @dataclass(frozen=True)
 class _Task:
-    """A table with its estimates, the name of the chosen one, and whether the other estimators are computed."""
+    """A table, its estimates, and the chosen one; without *checks* the other estimators are skipped."""
 
     sample: Sample
     fit_method: str

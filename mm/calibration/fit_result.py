@@ -60,16 +60,12 @@ class SideRates(RatesWithErrors):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sides:
-    """Both sides: bid is hit by sell aggressors."""
-
     bid: SideRates = SideRates()
     ask: SideRates = SideRates()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedWindow:
-    """Window of the fitted data, µs since the Unix epoch; None if unknown."""
-
     start_us: int | None = None
     end_us: int | None = None
 
@@ -81,7 +77,7 @@ class CurvePoint:
     Attributes:
         spread_state: ``all``, or the spread in ticks at which it applies: ``1``, ``2``, ``3-4``, ``5-8`` …
         lambda_per_s: Fills per second of one resting order; non-increasing in the distance.
-        ci95: Its 95 % interval, by blocks of five minutes that may be dependent; None if unbounded.
+        ci95: By blocks of five minutes that may be dependent; None if unbounded.
     """
 
     delta_ticks: float
@@ -95,10 +91,9 @@ class ShapeChoice:
     """The chosen shape of λ(δ), and the reason.
 
     Attributes:
-        parameters: Its parameters, by name in the formula, distances in ticks; none for ``monotone``.
+        parameters: By name in the formula, distances in ticks; none for ``monotone``.
         gain_nats_per_fill: Out-of-sample gain over the exponential; None without blocks.
-        trusted_ticks: Range of distances in which the interval of λ is within a factor of two of it; None if there is
-            none.
+        trusted_ticks: Distances at which the interval of λ is within a factor of two of it; None if none are.
         exponential_trusted_ticks: Range around the pivot in which A·exp(-k·δ) is within λ's interval.
     """
 
@@ -133,7 +128,7 @@ class PoissonFit(Shown):
 
     Attributes:
         A: Intensity at distance 0, in 1/s.
-        ci95_A: 95 % interval of A: profile likelihood, or by blocks if runs from one tape are dependent.
+        ci95_A: 95 % interval: profile likelihood, or by blocks if runs from one tape are dependent.
         ci95_A_block: The same, robust to dependence within and between blocks; None with fewer than two blocks.
         dispersion: Variance of the fills of a block over their expectation, per side; 1 for Poisson flow.
         deviance: Over rows pooled to at least 5 expected fills, as are *df_resid* and *goodness_p*.
@@ -149,7 +144,6 @@ class PoissonFit(Shown):
         status: ``ok``, ``few_fills`` (usable from ten on), ``misfit``, ``poor_fit``, or why it is unusable; *reason*
             explains it. With ``misfit`` A and k miss the rate at a distance with many fills: use *lambda_curve*.
         shape: Shape that describes λ(δ) best; None if none was compared with the exponential.
-        reference_choice: The best predicting reference; None if not compared.
         lambda_curve: Points of λ(δ) in that shape, for all spreads and by spread; empty without *shape*.
         calib_fills: Fill model behind the fills; None for the hit rule (*hit*).
         calib_order_qty: Order quantity, base asset.
@@ -255,7 +249,7 @@ class PoissonFit(Shown):
         return tuple(line) if len(line) > 1 else ()
 
     def times(self, count: int) -> Self:
-        """Return the fit with *count* times as many fills and seconds, and unchanged estimates and errors."""
+        """Multiply fills and seconds by *count*, with unchanged estimates and errors."""
         if count == 1:
             return self
         bid, ask = (
@@ -353,10 +347,7 @@ class PoissonFit(Shown):
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], source: str) -> Self:
-        """Return the fit from *content*.
-
-        Args:
-            content: A ``poisson_fit.json`` as read; unknown keys are ignored.
+        """Return the fit in the *content* of a ``poisson_fit.json``; unknown keys are ignored.
 
         Raises:
             BrokenFile: If a key is missing or has an invalid value.

@@ -1,4 +1,4 @@
-"""Checks of a fit: goodness of fit, dispersion, curvature and equality of sides; residuals; fits of equal pieces."""
+"""Checks of a fit: goodness of fit, dispersion, curvature, equality of sides, residuals."""
 
 import math
 from dataclasses import dataclass
@@ -80,7 +80,8 @@ def goodness(table: Table, estimate: Estimate) -> Goodness:
 def misfit(table: Table, estimate: Estimate) -> tuple[float, float, float] | None:
     """Return distance, expected and seen fills of the row that *estimate* misses most; or None.
 
-    A missed row has `MISFIT_FILLS` or more, and expected over seen fills outside 1 / `MISFIT_RATIO` to `MISFIT_RATIO`.
+    A missed row has at least `MISFIT_FILLS`, and a ratio of expected to seen fills outside 1 / `MISFIT_RATIO` to
+    `MISFIT_RATIO`.
     """
     if not len(table.fills):
         return None
@@ -94,9 +95,7 @@ def misfit(table: Table, estimate: Estimate) -> tuple[float, float, float] | Non
 
 
 def pools(expected: Floats, least: float = LEAST_EXPECTED) -> Ints:
-    """Return each row's pool: neighbours joined until they expect *least* fills; a smaller remainder joins the previous
-    pool.
-    """
+    """Number neighbouring rows jointly until they expect *least* fills; a smaller remainder joins the previous pool."""
     pool, total, number = np.empty(len(expected), np.int64), 0.0, 0
     for row, mean in enumerate(expected.tolist()):
         if total >= least:
@@ -126,8 +125,8 @@ def dispersion(sample: Sample, estimate: Estimate) -> float | None:
 def curvature_p(sample: Sample, table: Table, estimate: Estimate) -> float | None:
     """Return the p-value of a further term in delta² (df 1); None below three distances.
 
-    If small, ln λ(δ) is no straight line and must not be extrapolated. It is the likelihood ratio's; with blocks, the
-    larger of it and the p of the blocks' scores, which is robust to bursts.
+    If small, ln λ(δ) is no straight line and must not be extrapolated. With blocks it is the larger p of the likelihood
+    ratio and of `_score_p`, which is robust to bursts.
     """
     from mm.base.special import chdtrc
 
@@ -170,8 +169,7 @@ def sides_p(
 ) -> float | None:
     """Return the p-value of one A and k for both *sides* against one each (df 2).
 
-    It is the likelihood ratio's, for independent fills; with blocks, the larger of it and the p of the blocks' scores,
-    which is robust to bursts.
+    With blocks it is the larger p of the likelihood ratio, for independent fills, and of `_score_p`.
 
     Args:
         peaks: The sides' `likelihood_peak`.
@@ -197,13 +195,10 @@ def _larger(ratio_p: float | None, sample: Sample, estimate: Estimate, further: 
 
 
 def _score_p(sample: Sample, estimate: Estimate, further: list[Floats]) -> float | None:
-    """Return the p-value of terms of ln λ beyond A and k, by a score test that is robust to bursts.
+    """p-value of terms of ln λ beyond A and k, by a score test that is robust to bursts; None with too few blocks.
 
-    The scores of the *further* terms, made orthogonal to A and k, are summed by block; Hotelling's T² tests whether
-    their mean is 0. Only independent blocks are assumed; None with too few.
-
-    Args:
-        further: Derivative of ln λ by each further parameter, at each point.
+    The scores of the *further* terms (derivatives of ln λ at each point), made orthogonal to A and k, are summed by
+    block; Hotelling's T² tests whether their mean is 0. Only independent blocks are assumed.
     """
     from mm.base.special import fdtrc
 

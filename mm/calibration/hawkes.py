@@ -50,10 +50,10 @@ ZERO = 1e-5  # number of excited orders that counts as no effect
 
 @dataclass(frozen=True)
 class Excitation:
-    """The parameters of two mutually exciting processes.
+    """The parameters of two mutually exciting processes, bids (0) and asks (1).
 
     Attributes:
-        mu: float64[2], baseline rate (orders not excited by others), 1/s: bids, asks.
+        mu: float64[2], baseline rate, 1/s.
         branching: float64[2, 2, m], mean number of orders of i excited by one of j through the kernel m.
         beta: float64[m], decay rates of the kernels, 1/s, the fastest first; empty for Poisson flow.
     """
@@ -69,15 +69,15 @@ class Excitation:
 
     @property
     def ratio(self) -> float:
-        """The largest eigenvalue of the matrix; from 1 on the flow is not stationary."""
+        """The largest eigenvalue of the branching matrix; from 1 on the flow is not stationary."""
         return float(np.abs(np.linalg.eigvals(self.matrix)).max())
 
     @property
     def half_life_s(self) -> float:
         """Half-life (s) of the rates' slowest return to their means; 0 for Poisson flow, infinite without a return.
 
-        Longer than any kernel's, as excited orders excite again: the slowest mode of dx_jm/dt = -beta_m x_jm +
-        lambda_j, with lambda_j = sum over n_jkl beta_l x_kl.
+        It exceeds any kernel's, as excited orders excite again: the slowest mode of dx_jm/dt = -beta_m x_jm + lambda_j,
+        with lambda_j = sum over n_jkl beta_l x_kl.
         """
         kernels = self.beta.size
         if not kernels:
@@ -100,8 +100,6 @@ class Excitation:
 
 @dataclass(frozen=True)
 class ArrivalFlow:
-    """Arrivals of orders, and the time in which they count."""
-
     at_s: Floats
     kind: "Bytes"
     clock: str = "exchange"
@@ -174,8 +172,9 @@ def flow_of(tapes: "Sequence[Tape]", grouped: bool, until_us: int | None = None)
 def sweeps_of(
     tape: "Tape", grouped: bool, until_us: int | None = None, *, received: bool = False
 ) -> tuple[list[Ints], Ints, bool]:
-    """A day's sweeps per side, the spans with a valid book (µs), and whether times are the exchange's; *received*
-    forces receive times.
+    """A day's sweeps per side, the spans with a valid book (µs), and whether times are the exchange's.
+
+    *received* forces receive times.
     """
     spans = book_spans(tape, tape.end_us if until_us is None else min(until_us, tape.end_us))
     inside = tape.event_us[tape.trades] >= tape.start_us
@@ -200,7 +199,7 @@ class HawkesFit:
     Attributes:
         status: ``ok``; ``few_events`` (fewer than ``FEWEST`` per side) and ``no_exposure`` have no numbers;
             ``not_stationary`` (branching ratio of 1 or more) has numbers for description, not prediction.
-        se: Standard errors, in the same form; NaN at a bound.
+        se: Standard errors; NaN at a bound.
         ks: Kolmogorov-Smirnov distance of each side's rescaled waits.
         ks_p: p-value, biased towards a good fit since the parameters are from the same data.
     """
@@ -301,10 +300,7 @@ def _matrix(values: Floats) -> dict[str, dict[str, float]]:
 
 
 def fit_hawkes(flow: ArrivalFlow) -> HawkesFit:
-    """Choose the number of exponential kernels by BIC, at most ``KERNELS``.
-
-    Of many orders only spans are fitted (`ArrivalFlow.thinned`).
-    """
+    """Choose the number of exponential kernels by BIC, at most ``KERNELS``; many orders are `thinned`."""
     whole, flow = flow, flow.thinned()
     events, exposure_s = flow.events, flow.exposure_s
     if exposure_s <= 0:
@@ -423,7 +419,6 @@ def _judged(
 
 
 def _errors(flow: ArrivalFlow, law: Excitation) -> tuple[Excitation, float | None]:
-    """Standard errors of the parameters (without those at a bound) and of the branching ratio."""
     kernels = law.beta.size
     if not kernels:
         return Excitation(np.sqrt(law.mu / flow.exposure_s), law.branching, law.beta), None

@@ -1,4 +1,4 @@
-"""λ(δ) over time from a fit or a schedule, in the form used by fill and quote models."""
+"""λ(δ) over time from a fit or a schedule, as fill and quote models use it."""
 
 import math
 
@@ -10,11 +10,11 @@ from mm.errors import FitError, UsageError
 
 
 def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, source: str = "the fit") -> "Intensity":
-    """λ(δ) over time of a fit or a schedule.
+    """λ(δ) over time of a fit, valid at all times, or of a schedule, valid in its usable segments.
+
+    If another shape was chosen, λ is its curve; A and k remain for quote models that need them.
 
     Args:
-        fitted: A fit, valid at all times, or a schedule, valid in its usable segments. If another shape was chosen, λ
-            is its curve; A and k remain for quote models that need them.
         per_side: Use A and k per side, which a schedule lacks; curves, common to both sides, are not used.
 
     Raises:
@@ -41,10 +41,9 @@ def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, sourc
 
 
 def measured_intensity(fitted: PoissonFit | Schedule) -> "Intensity | None":
-    """The fill rates measured under a fill model, to predict other orders' fills alone: they need not decrease with
-    distance.
+    """The fill rates measured under a fill model, only to predict fills: they may increase with distance.
 
-    Segments of a schedule without measured rates use λ(δ). None if nothing was measured, or only at one distance.
+    Segments of a schedule without measured rates use λ(δ). None if fewer than two distances were measured.
     """
 
     if isinstance(fitted, Schedule):

@@ -28,7 +28,7 @@ HALF = 0.5  # fills added, so that the logarithm of an empty period is finite
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """Intervals of an estimate; None if unbounded."""
+    """None if unbounded."""
 
     A: Interval | None
     k: Interval | None
@@ -137,8 +137,8 @@ def drift_half_life(sample: Sample, estimate: Estimate) -> float:
 def too_slow(half_life: float, window: float, unit: str) -> str | None:
     """Warn if intervals by blocks fail in a *window* (in the *unit* of *half_life*).
 
-    With a half-life of 30 min they cover .77 in 2 h, .80 in 6 h, .84 in 14 h instead of .95; at `HALF_LIVES`
-    half-lives, as measured here, .9 in each, and more beyond.
+    With a half-life of 30 min they cover .77 in 2 h, .80 in 6 h, .84 in 14 h instead of .95; over `HALF_LIVES`
+    half-lives, as measured here, .9, and more beyond.
     """
     if window >= HALF_LIVES * half_life:
         return None

@@ -35,7 +35,7 @@ TINY = 1e-290  # smaller variances underflow
 
 @dataclass(frozen=True)
 class Shape:
-    """Distances of rows, without counts: g(k) of every row, and its derivative."""
+    """Distances of rows, without counts, with g(k) and its derivative."""
 
     delta: Floats
     width: Floats
@@ -176,7 +176,7 @@ class At:
 
 
 def within_cells(z: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return ln of the probability, mean and variance of an exponential depth within a cell, in widths of the cell.
+    """Return ln of the probability, mean and variance of an exponential depth within a cell, in cell widths.
 
     *z* is the rate times the width, at most `LARGE`.
     """

@@ -1,7 +1,7 @@
 """Adverse moves of the mid after hits, by distance: the table of whole days, and the means of any window.
 
-A sweep hits the probes at every tick from the touch to its depth. Nothing at or after a window's end is used: a hit
-counts only if the window includes the time until the later mid.
+A sweep hits the probes at every tick from the touch to its depth. A hit counts only if the window includes the time
+until the later mid, so nothing at or after its end is used.
 """
 
 import csv
@@ -154,9 +154,7 @@ def moves_between(calibrator: Calibrator, start_us: int, end_us: int) -> Line:
 def move_of_best_distance(
     moves: Line, rates: Callable[[Floats], Floats | list[float]], offset_ticks: float = 0.0
 ) -> float | None:
-    """Return the adverse move at the distance of the highest expected profit, λ(δ)·(δ + offset - move); None without
-    moves.
-    """
+    """Return the adverse move at the distance of the highest expected profit, λ(δ)·(δ + offset - move)."""
     if not moves:
         return None
     delta, move = np.array(moves).T

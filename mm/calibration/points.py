@@ -27,9 +27,9 @@ class Points:
     """A table of points; several rows of one distance (sides, blocks, dwells) are allowed.
 
     Attributes:
-        delta_ticks: Distance from the reference price, in ticks; of a cell, its near edge.
-        width_ticks: Inf for an order resting at that distance; finite for a disjoint cell
-            ``[delta, delta + width)`` of the depth that aggressive orders reached.
+        delta_ticks: Distance from the reference price; of a cell, its near edge.
+        width_ticks: Inf for an order resting at that distance; finite for a disjoint cell ``[delta, delta + width)`` of
+            the depth that aggressive orders reached.
         exposure_s: Order-seconds that could have been filled.
         fills: Number of fills; fractions are weights.
         side: +1 bid (hit by sell aggressors), -1 ask, 0 both or unknown.
@@ -83,11 +83,8 @@ class Points:
         """Return points of columns in any numeric type.
 
         Args:
-            delta_ticks: Distances, in ticks.
-            exposure_s: Order-seconds.
-            fills: Counts.
             side: ``bid``, ``ask``, an empty string, or +1, -1, 0; None when unknown.
-            block: Whole numbers, -1 for none; None when there are no blocks.
+            block: Whole numbers, -1 for none.
             width_ticks: Widths of cells; None for resting orders.
 
         Raises:
@@ -110,7 +107,7 @@ class Points:
 
 
 def joined(parts: Sequence[Points], first_blocks: Sequence[int]) -> Points:
-    """Return the rows of several tables, concatenated; the block numbers of each are offset by its first block."""
+    """Concatenate tables; each one's block numbers are offset by its first block."""
     if len(parts) == 1:
         return parts[0]
     *columns, block = (list(column) for column in zip(*(part.columns for part in parts), strict=True))
@@ -271,7 +268,7 @@ def write_points(path: Path, points: Points) -> None:
 
 
 def dependent_rows(points: Path) -> str | None:
-    """A note if a file's rows share fills, known only from the fit in its run folder."""
+    """A note if a file's rows share fills, which only the fit in its run folder tells."""
     beside = "poisson_fit.json"
     try:
         fit = json.loads((points.parent / beside).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""``python -m mm.calibration.poisson_fit POINTS.csv``: the same command as ``mm fit``; also exports the fit."""
+"""``python -m mm.calibration.poisson_fit POINTS.csv`` is ``mm fit``; also exports the fit."""
 
 from mm.calibration.estimators import estimate
 from mm.calibration.fit_points import fit_poisson

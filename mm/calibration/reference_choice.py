@@ -103,9 +103,9 @@ class EndCells:
 
 @dataclass(frozen=True)
 class SpanCells(EndCells):
-    """The same fills, predicted from the first print of an aggressive order and the ticks that it sweeps from there.
+    """The same fills, predicted from the first print of an aggressive order and the ticks swept from there.
 
-    The depth beyond the displayed, older price is the first print's distance from it plus the ticks swept from there.
+    The depth beyond the displayed, older price is the first print's distance from it plus these ticks.
     """
 
     begins: Ints
@@ -258,8 +258,10 @@ def _choice(compared: str, unseen: dict[str, Floats], fills: float, clear: float
 def chosen_before(
     tapes: "Sequence[Tape]", config: CalibrationConfig, until_us: int
 ) -> tuple[CalibrationConfig, ReferenceChoice | None, tuple[str, ...]]:
-    """Replace ``auto`` by the reference chosen on data before *until_us*; return config, choice (None if given) and
-    notes.
+    """Replace ``auto`` by the reference chosen on data before *until_us*.
+
+    Returns:
+        Config, choice (None if the reference was given) and notes.
     """
     if config.reference != AUTO:
         return config, None, ()

@@ -1,4 +1,4 @@
-"""``python -m mm.calibration.runner_calibration``: the same command as ``mm calibrate``."""
+"""``python -m mm.calibration.runner_calibration`` is ``mm calibrate``."""
 
 from mm.commands.calibrate import calibrate as main
 

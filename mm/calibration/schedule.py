@@ -42,7 +42,7 @@ REMEDY = "create it again with `mm schedule`"
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A time span and its parameters: λ(δ) = A exp(-k δ); unknown values are None."""
+    """A time span and its λ(δ) = A exp(-k δ); unknown values are None."""
 
     start_us: int
     end_us: int
@@ -85,11 +85,11 @@ class Schedule(Shown):
     Attributes:
         tick_size: Price step, the unit of distance; None if unknown.
         fallback_policy: Treatment of windows without a usable fit (one of ``POLICIES``).
-        segments: The segments; empty if the day is not longer than the training window.
+        segments: Empty if the day is not longer than the training window.
         reference: Reference price of distances: ``mid``, ``micro`` or ``best``.
         mode: Training mode of the windows (one of ``MODES``).
-        half_life_min: Half-life of the weights of data, in min, in the modes with weights; None in others.
-        max_age_s: Maximum age of carried parameters, in s; None without a limit.
+        half_life_min: Half-life of the weights of data; None in modes without weights.
+        max_age_s: Maximum age of carried parameters; None without a limit.
         calib_fills: The fill model under which the windows were measured; None for the hit rule.
         clustering: Excitation in the first training window (`HawkesFit.to_json`); None if not fitted.
         reference_choice: Choice of *reference* on data before the first segment; None if given.
@@ -130,7 +130,7 @@ class Schedule(Shown):
 
     @property
     def oldest_s(self) -> float | None:
-        """Greatest age of carried parameters, s; None without any."""
+        """Greatest age of carried parameters; None without any."""
         ages = [segment.age_s for segment in self.segments if segment.source == "carried" and segment.age_s is not None]
         return max(ages, default=None)
 
@@ -161,10 +161,9 @@ class Schedule(Shown):
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], source: str) -> Self:
-        """Return the schedule in *content*.
+        """Return the schedule in the *content* of a ``poisson_schedule.json``; unknown keys are ignored.
 
         Args:
-            content: A ``poisson_schedule.json`` as read; unknown keys are ignored.
             source: Its file, for error messages.
 
         Raises:
@@ -215,7 +214,7 @@ def build_schedule(
         plan: Windows and mode; None for ``WindowPlan()``: rolling, 120 minutes every 15.
         fallback: Replacement of unusable fits; None for ``Fallback()``: carry the last usable one, of any age.
         fit: Fits points; None for the fit of the calibrator.
-        out_root: Folder of results whose ledger writes down that days held out were opened; needed for such days.
+        out_root: As for `calibrate`.
 
     Raises:
         UsageError: If a day that is held out was opened without an *out_root*.
@@ -232,7 +231,7 @@ def schedule_by(
     fallback: Fallback | None = None,
     fit: "Callable[[Points], PoissonFit] | None" = None,
 ) -> Schedule:
-    """As `build_schedule`, but nothing is written."""
+    """Like `build_schedule`, without writing to the ledger."""
     fallback = fallback or Fallback()
     clustering = WindowClustering(calibrator, plan) if plan.clustered else None
     windows = plan.over(calibrator.days)

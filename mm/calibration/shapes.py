@@ -100,7 +100,7 @@ class FittedCurve:
 
 
 def _exponential(shape: Floats, x: Floats) -> tuple[Floats, Floats]:
-    """The exponential curve; its shape is the logarithm of the slope."""
+    """Its shape is the logarithm of the slope."""
     fall = -np.exp(shape[..., :1]) * x
     return fall, fall[..., None]
 
@@ -153,7 +153,7 @@ def fitted(family: Family | None, cells: Cells, exposure_s: Floats, fills: Float
 
 @np.errstate(all="ignore")
 def search(family: Family, cells: Cells, exposure_s: Floats, fills: Floats) -> list[FittedCurve]:
-    """By damped Fisher scoring from the best of the family's starts."""
+    """Fit by damped Fisher scoring from the best of the family's starts."""
     tables, count = len(fills), len(family.starts)
     starts, tiled = np.tile(np.array(family.starts), (tables, 1)), np.repeat(np.arange(tables), count)
     shapes, heights = _climbed(family, cells, starts, (exposure_s[tiled], fills[tiled]))

@@ -1,9 +1,8 @@
 """What stretches of time share: a parameter's mean, and how far stretches differ beyond their errors.
 
-Each window has its own A and k. An estimate is drawn to the mean of all (empirical Bayes), the more the larger its
-error is against the differences; the next stretch differs from the mean by as much again. The variance between
-stretches is Paule and Mandel's (1982): squared deviations, each over its own variance, add up to the degrees of
-freedom.
+Each window's A and k are drawn to the mean of all (empirical Bayes), the more the larger their error is against the
+differences; the next stretch differs from the mean by as much again. The variance between stretches is Paule and
+Mandel's (1982): squared deviations, each over its own variance, add up to the degrees of freedom.
 """
 
 import math
@@ -94,7 +93,7 @@ class Stated(Protocol):
 
 
 class Stretch(NamedTuple):
-    """One stretch alone: ln A and k, their errors (by blocks if possible) and correlation.
+    """One stretch alone: ln A and k, with errors by blocks if possible.
 
     ``wide`` is the quantile that turns the errors into 95 % intervals.
     """

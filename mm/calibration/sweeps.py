@@ -1,8 +1,8 @@
 """Aggressive orders: grouping of prints into sweeps, and the depth to which a sweep would have filled our orders.
 
-An order of q lots rests at a price with a share of the displayed lots ahead of it. A sweep hits it if the lots printed
-beyond its price are q or more (all orders ahead have then been filled), or, with ``touch``, if those at its price or
-beyond are at least q plus the lots ahead.
+An order of q lots rests with a share of the displayed lots ahead of it. A sweep hits it if at least q lots print beyond
+its price (all orders ahead have then been filled), or, with ``touch``, at least q plus the lots ahead at its price or
+beyond.
 """
 
 from bisect import bisect_right
@@ -107,7 +107,7 @@ class Reached:
 
 
 class Sweeps:
-    """The sweeps that hit one side's probes; any window of them."""
+    """The sweeps that hit one side's probes, cut to any window."""
 
     def __init__(self, tape: "Tape", path: "ReferencePath", side: int, rule: HitRule) -> None:
         hitting = tape.trade_side == -side
@@ -218,7 +218,7 @@ def deepest_with(sweep: Ints, signed_ticks: Ints, lots: Ints, needed: int) -> In
 
 
 class SweptQuantity:
-    """A resting order fills completely when one sweep trades enough lots at its price or beyond: the hit rule of marks.
+    """The hit rule of marks as a fill model: a resting order fills completely or not at all.
 
     - the sweep's aggressor is on the other side
     - lots beyond the order's price: at least the quantity; or with ``touch`` lots at its price or beyond: at least the

@@ -19,7 +19,7 @@ HALF = 0.5  # below this weight a quantile is computed from its lower neighbour,
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Time at each touch, and sweeps, of one side of a window; rows with equal keys add up."""
+    """Time at each touch, and sweeps; rows with equal keys add up."""
 
     stood: Ints
     stood_block: Ints

@@ -23,9 +23,7 @@ FEWEST_HALF_HOURS = 4
 
 
 def moves_of(path: "ReferencePath", start_us: int, end_us: int, steps: Iterable[int] = SCALES_S) -> Moves:
-    """Moves of the mid by step (s), one from every second, each in the half hour in which it begins; none spans a
-    gap.
-    """
+    """Moves of the mid by step (s), one from every second, in the half hour of its begin; none spans a gap."""
     rows = np.searchsorted(path.us, np.arange(start_us, end_us, US_PER_S), side="right") - 1
     first, last = (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, 0)
     closed = path.touch[1][first:last] == CLOSED

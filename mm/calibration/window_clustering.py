@@ -23,7 +23,7 @@ Memory = Callable[..., Any]  # like `Checkpoint.value`: takes a name and a funct
 
 
 class WindowClustering:
-    """The process of the first training window, and its means over all of them."""
+    """The process of the first training window, and its means over all windows."""
 
     def __init__(
         self, calibrator: "Calibrator", plan: WindowPlan, memory: Memory = lambda _, make, *__: make()

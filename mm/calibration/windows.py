@@ -25,7 +25,7 @@ US_PER_MIN = 60 * US_PER_S
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Span of the parameters, and of their training data; µs, ends excluded."""
+    """A segment and its training window; µs, ends excluded."""
 
     start_us: int
     end_us: int
@@ -71,7 +71,7 @@ class WindowPlan:
 
     @property
     def first_us(self) -> int:
-        """Length of the training data of the first window, in µs."""
+        """Length of the first window's training data."""
         return round(self.train_window_min * US_PER_MIN) - self.latency_us
 
     def windows(self, start_us: int, end_us: int) -> tuple[Window, ...]:
@@ -258,7 +258,7 @@ def _pooled(points: Points, weights: Floats, fit: Callable[[Points], PoissonFit]
 
 
 def _total(first: Floats, second: Floats) -> float:
-    """Sum of products; a matrix product's last bits may depend on the number of threads."""
+    """A matrix product's last bits may depend on the number of threads."""
     return float((first * second).sum())
 
 

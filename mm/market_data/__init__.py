@@ -1,1 +1,1 @@
-"""Recorder side: capture, synchronise, write and check the recorded day. Needs no compiler and no numpy."""
+"""Records markets: capture, synchronise, write and check a day. Needs no compiler and no numpy."""

@@ -1,4 +1,4 @@
-"""Binance Spot as a `MarketVenue`: addresses, weights, limits, and the decoder of payloads and REST responses."""
+"""Binance Spot as a `MarketVenue`: addresses, limits, and the decoder of messages and REST responses."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -150,7 +150,7 @@ _SHUTDOWN = ServerShutdown()
 
 
 class Messages:
-    """Decodes the messages of one symbol; other markets override the methods whose names begin with ``_own``."""
+    """Decodes the messages of one symbol; other markets override the methods that begin with ``_own``."""
 
     def __init__(self, symbol: str, grid: Grid, *, packs: bool = False) -> None:
         self.symbols: Counter[str] = Counter()
@@ -165,8 +165,9 @@ class Messages:
         """Decode a JSON text: a combined-stream message, a bare payload, or a REST response without its address.
 
         Raises:
-            ValueError: If a field contradicts the others (Unreadable), or a time is implausible; OffGrid if a price or
-                a quantity is not a decimal; msgspec.MsgspecError if the JSON is broken or lacks a field.
+            ValueError: If fields contradict each other (Unreadable), or a time is implausible.
+            OffGrid: If a price or a quantity is not a decimal.
+            msgspec.MsgspecError: If the JSON is broken or lacks a field.
         """
         framed = self._framed.read(body)
         message = _unpacked(framed) if isinstance(framed, PackedDepth) else framed

@@ -69,9 +69,7 @@ class Aggregates:
 
 
 class SpannedTrades(Aggregates):
-    """Ranges of single trades, from aggregates of one order at one price: requested by time around the gap, then page
-    by page.
-    """
+    """Ranges of single trades, from aggregates of one order at one price: by time around the gap, then page by page."""
 
     def request(self, missing: MissingIds) -> RestRequest:
         times = {"startTime": missing.from_us - _MARGIN_US, "endTime": missing.to_us + _MARGIN_US}

@@ -197,20 +197,20 @@ FUNDING_HOURS = 8
 
 
 class FundingDoubt(NamedTuple):
-    """A payment whose rate and price did not arrive at its time (ms), and why."""
+    """A payment (ms) whose rate and price did not arrive at its time, and why."""
 
     paid_ms: int
     why: str
 
 
 class FundingState:
-    """Reports each funding payment of a perpetual once, from REST responses or from the payment times of mark prices.
+    """Reports each funding payment of a perpetual once, from REST responses or from mark prices.
 
-    A payment without a mark price in the minute before it gets the last rate and the next price, with a doubt. Further
-    payments that were due while mark prices paused are only doubts: contracts pay every 1, 2, 4 or 8 hours.
+    A payment without a mark price in the minute before it gets the last rate and the next price, with a doubt. Other
+    payments due while mark prices paused are only doubts: contracts pay every 1, 2, 4 or 8 hours.
 
     Args:
-        since_us: Payments up to this instant, in µs, are ignored.
+        since_us: Earlier payments are ignored.
     """
 
     def __init__(self, since_us: int = 0) -> None:
@@ -245,7 +245,7 @@ class FundingState:
         return [*paid, *(FundingDoubt(ms, why) for ms in sorted(doubtful))]
 
     def passed(self, us: int) -> list[FundingDoubt]:
-        """Doubt the payments that no mark price reported before a message of the time *us*."""
+        """Doubt the payments before *us*, the time of a message, that no mark price reported."""
         first, self._passed_us = self._passed_us, us
         if first is None:
             self._first_us = us

@@ -55,11 +55,7 @@ LAG_US = 3_000_000
 
 @dataclass(slots=True)
 class RestingOrder:
-    """An order of the book.
-
-    Attributes:
-        unknown: Whether only the venue's book shows it, without a message.
-    """
+    """An order of the book; an *unknown* one is shown by the venue's book without a message."""
 
     number: int
     side: int

@@ -76,12 +76,6 @@ class _Book(Struct):
 
 
 class OrderMessage(NamedTuple):
-    """One message.
-
-    Attributes:
-        side: +1 buy, -1 sell; 0 for trades and books.
-    """
-
     number: int
     us: int
     kind: str
@@ -93,7 +87,7 @@ class OrderMessage(NamedTuple):
 
 
 class TradeOrders(NamedTuple):
-    """The orders of a trade, as positions of the messages that reduced them; -1 if unknown."""
+    """The orders of a trade, by the positions of the messages that reduced them; -1 if unknown."""
 
     maker: int
     taker: int
@@ -104,7 +98,7 @@ def book_of(line: OrderMessage) -> _Book:
 
 
 def read_lines(path: Path, grid: Grid, progress: Callable[[int], None] = lambda _done: None) -> Iterator[OrderMessage]:
-    """*progress* gets the bytes read so far; raises BrokenFile."""
+    """*progress* gets the bytes read so far."""
     number = 0
     with path.open("rb") as raw:
         head = raw.read(8)
@@ -156,7 +150,7 @@ def with_trades(lines: Sequence[OrderMessage]) -> list[OrderMessage]:
     """Infer the trades if *lines* contain none.
 
     A trade reduces two orders on opposite sides by the same quantity within `MATCH_US`, at prices that meet; the
-    earlier order is the maker, and its price is the trade's. The print follows the first of the two messages.
+    earlier order is the maker and sets the price. The print follows the first of the two messages.
     """
     if any(line.kind == TRADE for line in lines):
         return list(lines)

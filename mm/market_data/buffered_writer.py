@@ -40,7 +40,7 @@ class AppendFile:
         good_bytes: Bytes to keep; the next `append` truncates the rest. None keeps all.
 
     Raises:
-        BrokenFile: If the file exists in its other form (packed or unpacked), to which nothing can be appended.
+        BrokenFile: If the file exists in its other form (packed or unpacked), which cannot be appended to.
     """
 
     def __init__(self, path: Path, held: ExitStack, good_bytes: int | None = None) -> None:
@@ -65,7 +65,7 @@ class AppendFile:
         self._safe_bytes = _keep_room(self._fd, self.size)
 
     def append(self, data: bytes) -> None:
-        """Write all of *data*; on OSError (no space, no quota) the file is truncated to its former size."""
+        """On OSError (no space, no quota) the file is truncated to its former size."""
         if self.torn:
             self.cut(self.size)
         if not data:
@@ -106,7 +106,7 @@ class AppendFile:
                 raise
 
     def hash_on(self) -> None:
-        """Hash the bytes appended since the last call; another thread may do so while this one appends."""
+        """Hash the bytes appended since the last call; another thread may append meanwhile."""
         self._hash_to(self.size, MOST_HASHED_BYTES)
 
     def sha256_at(self, size: int) -> str | None:
@@ -155,7 +155,7 @@ def is_at(fd: int, path: Path) -> bool:
 
 
 def _keep_room(fd: int, size: int) -> int:
-    """Reserve `ROOM_BYTES` after *size* bytes; return the size up to which the file can certainly grow."""
+    """Reserve `ROOM_BYTES` after *size*; return the size up to which the file can certainly grow."""
     if sys.platform != "linux":
         return size
     allocate = ctypes.CDLL(None).fallocate
@@ -164,7 +164,7 @@ def _keep_room(fd: int, size: int) -> int:
 
 
 class RowWriter:
-    """A buffer of rows that are written to a file together.
+    """Rows that are written to a file together.
 
     Attributes:
         file: Another thread may sync and hash it while rows are added.
@@ -232,7 +232,7 @@ class RowWriter:
 
 
 def flush_together(writers: Sequence[RowWriter]) -> None:
-    """Write the rows of all *writers*, in order; on OSError no file has any of them."""
+    """On OSError no file has any of the rows."""
     for writer in writers:
         writer.gather()
     write_together(writers)
@@ -324,12 +324,9 @@ class CsvWriter(RowWriter):
 
 
 class NdjsonWriter(RowWriter):
-    """JSON objects, one per line, in a gzip file (``.ndjson.gz``) with one member per flush; a later run appends.
+    """JSON objects, one per line, in a gzip file (``.ndjson.gz``) with one member per flush.
 
-    Args:
-        held: Closes the file when it closes; unflushed lines are dropped.
-        on_full: Called when the lines in memory reach `FLUSH_BYTES`; None flushes this file.
-        before: Earlier content of the file; the first flush truncates an incomplete tail after it. None keeps all.
+    Args are those of `CsvWriter`.
     """
 
     def __init__(

@@ -141,9 +141,8 @@ class ImportOptions:
     """Options of an import.
 
     Attributes:
-        tick_size: Price step, a decimal. None takes it from exchangeInfo in the capture, else infers it from the
-            prices.
-        min_notional: Minimum notional of an order, a decimal; None takes it from exchangeInfo, else 0.
+        tick_size: A decimal. None takes it from exchangeInfo in the capture, else infers it from the prices.
+        min_notional: A decimal; None takes it from exchangeInfo, else 0.
         trade_stream: ``trade`` or ``aggTrade``, if a capture has both; None takes the first.
     """
 
@@ -362,7 +361,7 @@ class _Import:
                 self._doubts.setdefault(row.why, []).append(row.paid_ms)
 
     def _find_partial(self, captures: Sequence[CaptureLike]) -> list[str]:
-        """Decide whether partial books are the book or stand beside one of changes; return what to report."""
+        """Decide whether partial books are the book or only accompany changes; return what to report."""
         contents = {capture: capture.content() for capture in captures if isinstance(capture, Capture)}
         if not any(content.levels or content.mixed for content in contents.values()):
             return []
@@ -424,8 +423,8 @@ class _Import:
         session.note(recv_us, "exchange_info", {"status": entry.get("status")})
 
     def _check_tick(self) -> None:
-        """Refuse a given tick size if a quarter of the prices is off the tick: too coarse a tick affects half of them,
-        single wrong prices far fewer.
+        """Refuse a given tick size that a quarter of the prices miss: too coarse a tick affects half, single wrong
+        prices far fewer.
         """
         given = self.options.tick_e8
         off, count = self.grid.prices_off(given) if given else ([], 0)

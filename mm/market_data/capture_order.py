@@ -1,7 +1,6 @@
 """The messages of several captures in the order of their arrival.
 
-Consecutive captures are read one after the other. Overlapping captures, such as files of single streams, are merged by
-receive time; each keeps its own order.
+Captures that overlap, such as files of single streams, are merged by receive time; each keeps its own order.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,9 +20,7 @@ class Arrived(NamedTuple):
 
 
 def in_order(captures: Sequence[CaptureLike], *, overlap: bool = True) -> Iterator[Arrived]:
-    """Yield the messages of *captures* by arrival (the first one's at equal times), and the end of each after its
-    last.
-    """
+    """Yield messages by arrival (at equal times the first capture's), and each capture's end after its last."""
     streams = [_messages(source, capture) for source, capture in enumerate(captures)]
     if len(captures) == 1 or not overlap:
         yield from chain.from_iterable(streams)

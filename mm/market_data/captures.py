@@ -187,7 +187,7 @@ RECORDERS = {SPOT: ("BINANCE", "BINANCE_US"), USDM: ("BINANCE_FUTURES",)}
 
 
 class Broken(Struct):
-    """A line that could not be read: its bytes, position, reason, and whether it was only cut off."""
+    """A line that could not be read, perhaps because it was cut off."""
 
     raw: bytes
     reason: str
@@ -216,7 +216,7 @@ class CapturedMessage(NamedTuple):
 
 @dataclass
 class FilePlace:
-    """Position of a reader in a file that is used completely or not at all."""
+    """Position in a file that is used completely or not at all."""
 
     path: Path
     number: int = 0
@@ -262,11 +262,7 @@ class _Packet(NamedTuple):
 
 
 class _CaptureLine(NamedTuple):
-    """A line of a file.
-
-    Attributes:
-        far_us: Its own receive time, if that was far from its neighbours' and replaced.
-    """
+    """*far_us* is its own receive time, if that was far from its neighbours' and replaced."""
 
     number: int
     text: bytes
@@ -405,7 +401,6 @@ class Capture:
 
 
 def _answers_in_time(received: Iterator[CapturedMessage]) -> Iterator[CapturedMessage]:
-    """Hold back REST responses until the stream has reached their receive time."""
     answers: deque[CapturedMessage] = deque()
     for captured in received:
         if captured.answer:

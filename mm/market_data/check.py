@@ -1,4 +1,4 @@
-"""``python -m mm.market_data.check``: the check of a day folder, implemented in `mm.dayfolder.check`."""
+"""``python -m mm.market_data.check`` is ``mm data check``, implemented in `mm.dayfolder.check`."""
 
 from mm.dayfolder.check import CheckReport, check_day
 

@@ -1,6 +1,4 @@
-"""A contract's data beside book and trades: mark and index price, next funding, liquidations, best prices, open
-interest.
-"""
+"""A contract's data beside book and trades: mark and index price, funding, liquidations, best prices, open interest."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -54,7 +52,6 @@ _BROKEN = (ValueError, OffGrid, msgspec.MsgspecError)
 
 
 def addresses(base: str, symbol: str) -> tuple[str, str]:
-    """Two addresses: mark prices and liquidations; best prices."""
     name = symbol.lower()
     return (
         f"{base}/market/stream?streams={name}@markPrice@1s/{name}@forceOrder",
@@ -66,8 +63,8 @@ class ContractWriter:
     """Writes the rows of a contract's files, each message once.
 
     Args:
-        heard: Called with each row that a signal may read, once it is written.
-        best: Called with the row number, the arrival in µs, and best prices, once they are written.
+        heard: Called with each written row that a signal may read.
+        best: Called with row number, arrival (µs) and best prices, once they are written.
     """
 
     def __init__(
@@ -83,7 +80,7 @@ class ContractWriter:
         self._at_us = 0
 
     def take(self, recv_us: int, message: ContractMessage) -> None:
-        """Write a message once; raises ValueError or OffGrid for an invalid one."""
+        """Raises ValueError or OffGrid for an invalid message."""
         if isinstance(message, MarkPrice):
             self._mark(recv_us, message)
         elif isinstance(message, BookTicker):
@@ -147,7 +144,7 @@ class ContractFeed:
     """Writes the messages of a contract's further streams.
 
     Args:
-        heard, best: As of a `ContractWriter`.
+        heard, best: As for `ContractWriter`.
         clock: The instant to which the market may have been played, µs: no row arrives before it.
     """
 
@@ -215,7 +212,7 @@ class ContractStreams:
     def work(
         self, writer: Callable[[], "DayWriter"], log: "Logger", best: BestTaker | None = None
     ) -> list[Coroutine[Any, Any, None]]:
-        """Return the work of the streams; *best* takes the best prices of a market that is played."""
+        """*best* receives the best prices of a market that is played."""
         feed = ContractFeed(self._symbol, writer, log)
         if (clock := self._clock) is not None and best is not None:
             feed = ContractFeed(self._symbol, writer, log, self.told.append, lambda: clock() + 1, best)

@@ -1,4 +1,4 @@
-"""A subscriber of a market that writes its events into day folders, and counts them."""
+"""Subscribes to a market, writes its events into day folders, and counts them."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -92,13 +92,6 @@ _Numbered = tuple[Stamp, DepthUpdate | None, LocalOrderBook | None]
 
 
 class DayJournal:
-    """Writes the events of a market into the open day.
-
-    Attributes:
-        off_since: Arrival (µs) and number of the first report of rows off the grid; None without one.
-        then: Called with each event after its numbering.
-    """
-
     def __init__(self, writer: DayWriter, at_us: int, source: str) -> None:
         self.writer = writer
         self.report = _report_of(writer, at_us)
@@ -152,7 +145,7 @@ class DayJournal:
         self._waiting.clear()
 
     def columns(self, batch: MessageBatch, upto: int, book: LocalOrderBook) -> None:
-        """Write the messages of *batch* before *upto*, up to one that crosses the *book*, to which they are applied."""
+        """Write the messages of *batch* before *upto*, up to the first that crosses the *book*, and apply them."""
         columns, sides = batch.columns, book.compiled
         assert sides is not None
         frames = self.writer.columns(columns, sides, upto, self.epoch_id, self.source)

@@ -1,4 +1,4 @@
-"""The days of a recorder: the recording window, and the folder of each day, new or continued."""
+"""A recorder's days: the recording window, and the folder of each day, new or continued."""
 
 import asyncio
 import errno
@@ -87,7 +87,7 @@ class DayWindow(WindowRule):
 
 
 async def sleep_until(us: int, clock: Callable[[], int]) -> None:
-    """Sleep until the wall *clock* reaches *us*, even if it is set, or the machine is suspended, meanwhile."""
+    """Works even if the wall *clock* is set, or the machine suspended, meanwhile."""
     while (rest_us := us - clock()) > 0:
         await asyncio.sleep(min(rest_us / US_PER_S, LONGEST_SLEEP_S))
 
@@ -118,7 +118,7 @@ class Days:
     def open(self, day: str, at_us: int, instrument: str | None = None) -> DayWriter:
         """Open or continue *day*; *instrument* is the exchange's entry, if known.
 
-        A damaged day moves to ``damaged`` below the data root; the ledger of the new day records this.
+        A damaged day moves to ``damaged`` below the data root, as the new day's ledger records.
 
         Raises:
             TryLater: If another process writes the day.
@@ -142,7 +142,7 @@ class Days:
         return self._opened(folder, at_us, instrument, {"cause": damage, "moved_to": str(moved_to)})
 
     def open_again(self, writer: DayWriter, at_us: int, instrument: str | None) -> DayWriter:
-        """Anew, after its files were removed or replaced, or the exchange gives recorded ids again."""
+        """Replace a day whose files were removed or replaced, or whose ids the exchange gives again."""
         files = ", ".join(path.name for path in writer.missing())
         cause = f"removed while it was recorded: {files}" if files else "the exchange gives recorded ids again"
         moved_to = str(set_aside(writer.folder)) if writer.holds_folder() else None
@@ -151,7 +151,7 @@ class Days:
         return days._opened(writer.folder, at_us, instrument, {"cause": cause, "moved_to": moved_to})
 
     def withdraw(self, writer: DayWriter) -> bool:
-        """Close *writer* and remove the folders that this run made; return whether it did."""
+        """Close *writer* and remove its folder if this run made it; return whether it did."""
         folder = writer.folder.path
         if folder not in self.made:
             return False
@@ -252,8 +252,7 @@ _DISK_ERRORS = (*NO_SPACE, errno.EIO, errno.EROFS)
 
 
 class Disk:
-    """Writes rows to disk at each flush interval and at the end; one thread opens, writes, forces and seals, and the
-    loop never waits for it.
+    """Writes rows to disk at each flush interval and at the end, in a thread, so that the loop never waits.
 
     Without free space rows, files of a new day and the seal of a finished one are retried each interval,
     `MOST_FAILURES` times. Any other failure ends the recording.
@@ -352,9 +351,7 @@ class Disk:
         return writer.note
 
     async def last_flush(self, writer: DayWriter, error: Exception | None) -> tuple[Exception | None, bool]:
-        """Flush for the last time, after *error*, if one ended the recording; return the error to report, and whether
-        all is on disk.
-        """
+        """Flush after *error*, if one ended the recording; return the error to report, and whether all is on disk."""
         try:
             await self.write(writer)
         except OSError as failure:
@@ -394,7 +391,7 @@ class Disk:
         writer.write()
 
     async def _retried(self, work: Callable[[], Returned], what: str) -> Returned:
-        """Do *work* in the thread, again each interval, or at the end, while there is no space."""
+        """Retry *work* each interval, or at the end, while there is no space."""
         for failures in itertools.count(1):
             try:
                 done = await self._in_thread(work)

@@ -10,7 +10,7 @@ blocking others:
 - nothing arrives for `DOUBT_S`: it is passed on if nothing else has arrived on any connection since its own opened;
   else it is refused, and a later message in that range still reveals the missing ids.
 
-An exchange set up anew may give its ids again: two messages in order with known ids, both sent `AGAIN_MS` or more after
+An exchange set up anew may give its ids again. Two messages in order with known ids, both sent `AGAIN_MS` or more after
 the last new id, on a connection opened after it, show that. Far-back updates are a reset, which a book survives; trades
 would be stored under the ids of others.
 """

@@ -35,8 +35,6 @@ class NotPublished(DataError):
 
 @dataclass(frozen=True)
 class Loaded:
-    """A complete local file."""
-
     path: Path
     url: str
     size: int
@@ -85,7 +83,7 @@ class Downloads:
         return self._retried(place, lambda: self._checked(self._client.head(self._base_url + place)).status_code != 404)
 
     def load(self, place: str) -> Loaded:
-        """Load the file at *place* and verify it by its published ``.CHECKSUM``; an error names the cause.
+        """Load the file at *place* and verify it by its published ``.CHECKSUM``.
 
         Raises:
             NotPublished: If the server lacks it.
@@ -183,7 +181,7 @@ class Downloads:
         return answer
 
     def _retried(self, place: str, attempt: Callable[[], Found]) -> Found:
-        """Growing pauses; an attempt that received bytes does not count."""
+        """Pauses grow; an attempt that received bytes does not count as a failure."""
         backoff, failures = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S), 0
         while True:
             before = self._received

@@ -1,4 +1,4 @@
-"""Grid changes that a source does not report: stretches whose levels all lie on a coarser step."""
+"""Grid changes that a source does not report: stretches in which all levels lie on a coarser step."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ BETWEEN = 2
 
 
 class ChangedStep(NamedTuple):
-    """A change of a step: when first seen (µs), steps before and after (1e-8), when it was taken back (0: never)."""
+    """A change of a step: first seen (µs), steps before and after (1e-8), and when it was reverted (0: never)."""
 
     us: int
     before_e8: int
@@ -85,7 +85,7 @@ class GridStretches:
 
 
 def _leading_coarse(stretches: Sequence[_Stretch]) -> tuple[int, int, int, int] | None:
-    """How many stretches a coarser step leads, which one it leads to the end again, and both steps (1e-8)."""
+    """How many stretches a coarser step leads, from which on it leads to the end again, and both steps (1e-8)."""
     fine_e8 = gcd(*(one.step_e8 for one in stretches))
     coarse_e8, count = 0, 0
     for one in stretches:

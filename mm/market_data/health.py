@@ -1,4 +1,4 @@
-"""Health of a recording: its report, stored next to the day, and its text for a terminal."""
+"""Health of a recording: the report beside the day, and its text for a terminal."""
 
 import os
 import shutil
@@ -239,7 +239,7 @@ def write_health(report: HealthReport) -> None:
 
 
 def read_health(data_root: Path, symbol: str) -> HealthReport | None:
-    """The last report of the latest recording of *symbol*; raises BrokenFile."""
+    """The last report of the latest recording."""
     for day in reversed(days_of(data_root, symbol)):
         path = DayFolder(data_root, symbol, day).health
         if path.is_file():
@@ -259,7 +259,7 @@ SILENT_INTERVALS = 5
 
 
 def trouble_of(report: HealthReport, now_us: int, *, alive: bool | None) -> str | None:
-    """What is wrong with a recording; None if it records, waits, or has ended normally."""
+    """None if the recording records, waits, or has ended normally."""
     if report.state == ENDED:
         return None
     age_s = (now_us - report.at_us) / US_PER_S

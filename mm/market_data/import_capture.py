@@ -1,4 +1,4 @@
-"""``python -m mm.market_data.import_capture``: ``mm data import``, implemented in `mm.market_data.capture_import`."""
+"""``python -m mm.market_data.import_capture`` is ``mm data import``."""
 
 from mm.market_data.capture_import import ImportOptions, import_captures
 

@@ -41,9 +41,7 @@ class TickerCheck:
         return self.compare_ticker(book_id, book)
 
     def compare_ticker(self, book_id: int | None, book: LocalOrderBook) -> str | None:
-        """The difference of the waiting ticker from the book at *book_id*; None if nothing was compared or all
-        agreed.
-        """
+        """The waiting ticker's difference from the book at *book_id*; None if all agreed, or nothing was compared."""
         ticker = self._waiting
         if ticker is None or ticker.u != book_id:
             return None
@@ -102,8 +100,6 @@ class CaptureReport:
 
 @dataclass
 class ImportReport:
-    """The result of an import."""
-
     symbol: str
     run_id: str
     captures: list[CaptureReport] = field(default_factory=list)
@@ -311,7 +307,7 @@ class ImportSession:
         today.report.lines += columns.at
 
     def lose(self, recv_us: int, cause: str, *, unseen: bool = False) -> None:
-        """Drop the book, which the source says is no longer valid; *unseen*: not since its last message."""
+        """Drop the book, which the source calls invalid; *unseen*: it was so before this message."""
         market = self._enter(recv_us).market
         market.arrived(recv_us)
         if unseen:

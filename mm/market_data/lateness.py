@@ -1,4 +1,4 @@
-"""How late a market is by the exchange's clock, so that data on a line that is never silent cannot be old unnoticed."""
+"""How late a market is by the exchange's clock, so that a busy line with old data is noticed."""
 
 from mm.clock import US_PER_S
 

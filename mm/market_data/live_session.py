@@ -57,8 +57,6 @@ class Received(NamedTuple):
 
 
 class LiveSession:
-    """Processes the input in order, and writes it."""
-
     def __init__(
         self,
         writer: DayWriter,
@@ -161,7 +159,7 @@ class LiveSession:
             self.market.all_closed()
 
     def clock_read(self, at_us: int, step_us: int) -> None:
-        """Note that the wall clock was set by *step_us*, unless 0 or arrivals already showed it."""
+        """The wall clock was set by *step_us*, unless 0 or arrivals already showed it."""
         if self._ended:
             return
         shown, self._stepped_back = self._stepped_back, False
@@ -180,7 +178,7 @@ class LiveSession:
 
     @property
     def late_us(self) -> int | None:
-        """Greatest lateness of the last depth message by the exchange's clock, µs."""
+        """Greatest lateness of the last depth message by the exchange's clock."""
         last_us = self.latencies.last_us("depth")
         return None if self.clock is None or last_us is None else last_us - self.clock.least_us
 

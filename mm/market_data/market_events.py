@@ -79,15 +79,13 @@ class EpochOpened(Struct, gc=False):
 
 
 class BookResynced(Struct, gc=False):
-    """There is a book again after a `BookLost`."""
+    """The book is valid again after a `BookLost`."""
 
     recv_us: int
     last_update_id: int
 
 
 class BookLost(Struct, gc=False):
-    """The book is invalid until a new snapshot; *cause* is the reason."""
-
     recv_us: int
     cause: str
 
@@ -137,7 +135,7 @@ class TradeRepeated(Struct, gc=False):
 
 
 class MessageRefused(Struct, gc=False):
-    """A message with ids far from the known ones was refused: later messages contradict it."""
+    """A message with far ids that later messages contradict."""
 
     recv_us: int
     arrived_us: int
@@ -146,8 +144,6 @@ class MessageRefused(Struct, gc=False):
 
 
 class ClockRead(Struct, gc=False):
-    """Our clock minus the exchange's was measured."""
-
     recv_us: int
     offset_us: int
     within_us: int

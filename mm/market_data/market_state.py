@@ -357,7 +357,7 @@ class MarketState:
         self.arbiter.opened(conn, exchange_ms(self._update_sent), exchange_ms(self._trade_sent))
 
     def forget_ids(self) -> None:
-        """The exchange gives ids again; `BookState.next_day` drops the book."""
+        """`BookState.next_day` drops the book."""
         self.arbiter.forget()
         self.book.ids.start_again()
         self.trades.forget_ids()

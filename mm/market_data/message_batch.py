@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(slots=True)
 class MessageBatch:
-    """A batch: its times do not step back, and its prices and quantities are on the grid as it is known.
+    """A batch whose times do not step back and whose prices and quantities are on the known grid.
 
     Attributes:
         columns: ``mm.market_data._levels.MessageColumns``; its attribute *at* tells how many were taken.

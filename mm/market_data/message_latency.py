@@ -1,4 +1,4 @@
-"""Statistics of message latencies, and the error of the clock; no socket, no timer, no clock."""
+"""Statistics of message latencies, and the error of the clock."""
 
 from array import array
 from collections.abc import Iterable
@@ -87,7 +87,6 @@ class StreamLatencies:
         return self._recent
 
     def drained(self) -> dict[str, Spread]:
-        """Each stream's spread since the last call."""
         recent, self._recent = self.recent, {}
         for stream, histogram in recent.items():
             self.before.setdefault(stream, LatencyHistogram()).merge(histogram)

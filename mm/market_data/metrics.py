@@ -1,7 +1,4 @@
-"""Prometheus metrics: families, their text (format 0.0.4), and the server of the page.
-
-Recorder, shadow and trader share the families of market data.
-"""
+"""Prometheus metrics, shared by recorder, shadow and trader: families, their text (format 0.0.4), and its server."""
 
 import asyncio
 import json
@@ -28,11 +25,7 @@ MetricSample = tuple[str, Mapping[str, str], float | str]
 
 @dataclass(frozen=True, slots=True)
 class MetricFamily:
-    """One metric.
-
-    Attributes:
-        name: In base units; counters end in ``_total``.
-    """
+    """One metric; *name* is in base units, a counter's ends in ``_total``."""
 
     name: str
     kind: str

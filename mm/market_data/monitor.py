@@ -160,7 +160,7 @@ class Monitor:
         await asyncio.shield(self._writing)
 
     async def _measure(self, recording: WatchedRecording) -> None:
-        """Soon after the start, every `OFFSET_INTERVAL_S`, and if the clock is doubted.
+        """Measure soon after the start, every `OFFSET_INTERVAL_S`, and if the clock is doubted.
 
         The reading reaches the session in the same step, so that no message comes between.
         """

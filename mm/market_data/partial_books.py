@@ -1,7 +1,8 @@
 """Streams that repeat the best 5, 10 or 20 levels (``@depth20``), told from changes and used as changes.
 
 On USD-M they have the event and ids of changes, on Spot the form of a REST response; only combined streams and
-connection addresses name them. Otherwise: each lists equally many levels a side and removes none.
+connection addresses name them. Otherwise they are recognised because each lists equally many levels a side and removes
+none.
 """
 
 import re

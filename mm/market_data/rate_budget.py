@@ -1,4 +1,4 @@
-"""Request limits of a venue: the address's budget, shared by its recorders, and delays between attempts."""
+"""A venue's request limits: the address's budget, shared by its recorders, and delays between attempts."""
 
 import asyncio
 import fcntl
@@ -54,7 +54,7 @@ SHORT_BAN_S = 120.0
 
 
 def retry_after_s(header: str | None) -> float:
-    """0 without a ``Retry-After`` header or unless whole seconds."""
+    """0 unless ``Retry-After`` is whole seconds."""
     if not (header and header.isascii() and header.isdigit()):
         return 0.0
     seconds = float(header[:20])
@@ -153,7 +153,7 @@ class RateBudget:
         return 0.0
 
     async def _asked(self, amount: float, kept: float) -> float:
-        """As `spend`, in the thread; if the disk stalls, by this process's own spending."""
+        """`spend` in a thread; if the disk stalls, by this process's own spending."""
         if self._path is None:
             return self.spend(amount, kept)
         if self._stalled is None or self._stalled.done():
@@ -262,7 +262,7 @@ def _locked(opened: int, attempts: int) -> bool:
 
 
 def _read(opened: int, now: HostTime) -> _Spent:
-    """The file's content on *now*'s clock; an unreadable file (crash, full disk) is empty."""
+    """An unreadable file (crash, full disk) is empty."""
     try:
         state = _DECODER.decode(os.pread(opened, 1 << 20, 0))
     except (OSError, msgspec.MsgspecError):

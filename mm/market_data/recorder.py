@@ -223,7 +223,7 @@ def parts_of(  # noqa: PLR0913 - the inputs of all parts
     gathers: bool = True,
     market: str = "spot",
 ) -> "Parts":
-    """*clock* (µs) stamps arrivals; *gathers*: deliver messages in batches."""
+    """*clock* (µs) stamps arrivals; *gathers* delivers messages in batches."""
 
     trade_stream, venue = recorder.trade_stream or "trade", MARKETS[market]
     connections, limits = 2 if recorder.ws_pair else 1, venue.limits
@@ -269,7 +269,7 @@ def parts_of(  # noqa: PLR0913 - the inputs of all parts
 def contract_streams(
     symbol: str, recorder: Recorder, rest: RestClient, log: "Logger", clock: Callable[[], int] | None = None
 ) -> ContractStreams:
-    """*clock* is of a market that is played while it is recorded."""
+    """*clock* belongs to a market that is played while it is recorded."""
     limits = MARKETS["usdm"].limits
     attempts = _budget("connections", recorder.ws_url, (limits.connections, limits.connections_window_s), log)
     streams = [

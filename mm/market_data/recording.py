@@ -39,10 +39,8 @@ CLOCK_TIMEOUT_S = 2.0
 
 
 class MarketFollower(Protocol):
-    """Reacts to the market while it is recorded."""
-
     def subscriber(self, journal: DayJournal) -> Subscriber:
-        """The subscriber gets each event after *journal* has numbered it."""
+        """It gets each event after *journal* has numbered it."""
 
     async def follow(self, market: MarketState, settled_us: Callable[[], int]) -> None: ...
 
@@ -59,8 +57,6 @@ class MarketFollower(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The parts of a recording, with a stall detector per connection."""
-
     days: Days
     window: WindowRule
     rest: RestParts
@@ -109,7 +105,7 @@ class Recording:
             self._open.ask_status()
 
     def stop(self, reason: str) -> None:
-        """At any time; *reason* goes into the ledger."""
+        """*reason* goes into the ledger."""
         self.reason = self.reason or reason
         self._over.set()
 

@@ -35,8 +35,6 @@ class SampleFile:
 
 @dataclass(frozen=True)
 class Sample:
-    """A recorded market."""
-
     name: str
     what: str
     source: str

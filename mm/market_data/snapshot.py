@@ -37,11 +37,7 @@ KEPT_SNAPSHOTS = 4
 
 
 class RestClient:
-    """Sends the requests of one process to one venue, within its budget.
-
-    Args:
-        weight: The budget; None: this process only.
-    """
+    """Sends the requests of one process to one venue, within its budget (*weight* None: the process's own)."""
 
     def __init__(
         self,
@@ -82,9 +78,7 @@ class RestClient:
         return await self._get(self.venue.time())
 
     async def refusal(self, symbol: str) -> str | None:
-        """The exchange's message if it says twice that it lacks *symbol*: a server that has just started may not know
-        it yet.
-        """
+        """The exchange's message if it denies *symbol* twice: a server that has just started may not know it yet."""
         for wait_s in (0.0, REFUSAL_AGAIN_S):
             await asyncio.sleep(wait_s)
             try:

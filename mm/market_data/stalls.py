@@ -20,8 +20,6 @@ HEALTHY_S = 60.0
 
 
 class StallDetector:
-    """Measures silence by a monotonic clock, in s."""
-
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
         self.arrivals_s = array("d")
@@ -64,7 +62,7 @@ class StallDetector:
         return self._expected_since_s is not None and now_s - self._expected_since_s >= self.limit_s
 
     def stalled_s(self, now_s: float) -> float | None:
-        """A too long silence (s), whose measurement ends."""
+        """A silence (s) that is too long; returning it ends its measurement."""
         last_message_s, quiet = self._last_message_s, not self.overdue(now_s)
         if last_message_s is None:
             return None
@@ -81,7 +79,7 @@ GRACE_S = 1.0
 
 
 class TradeStall(NamedTuple):
-    """A connection that should have received trades, and its silence in s."""
+    """A connection that should have received trades."""
 
     conn: int
     silent_s: float

@@ -27,7 +27,7 @@ class Restarts:
     """Runs several recorders until all have ended for good.
 
     Args:
-        due: Returns whether a recorder that died is to be started again.
+        due: Whether a recorder that died is to be started again.
         spread_s: Time between starts, so that not all connect at once.
     """
 
@@ -64,7 +64,7 @@ class Supervisor(Restarts):
     """Runs one process per list of symbols; if this process is killed, they continue.
 
     Args:
-        command: Returns a list's command for its first start (1), its second …
+        command: Returns a list's command for its start 1, 2, …
     """
 
     def __init__(
@@ -117,8 +117,6 @@ class Supervisor(Restarts):
 
 
 class Stoppable(Protocol):
-    """A recording with its parts."""
-
     async def run(self) -> None: ...
 
     def stop(self, reason: str) -> None: ...

@@ -111,7 +111,7 @@ class SyncEngine(Generic[Update]):
         self.book_id = self.seen_id = self._fresh_id = None
 
     def advance(self, last_id: int) -> None:
-        """Note applied updates, each of which followed directly, up to *last_id*."""
+        """Updates up to *last_id* were applied, each of which followed directly."""
         self.book_id = self.seen_id = last_id
 
     def lose(self) -> None:

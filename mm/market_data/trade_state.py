@@ -1,4 +1,4 @@
-"""One symbol's trade sequence: events from trades, requests for missing ones; no I/O."""
+"""One symbol's trade sequence: events from trades, and requests for missing ones."""
 
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -259,8 +259,6 @@ class FillPlan:
 
 
 class TradeBackfill:
-    """Plans requests for one symbol's missing trades."""
-
     def __init__(self, grid: Grid, venue: MarketVenue, *, aggregates: bool, missing: Iterable[MissingIds] = ()) -> None:
         self._grid = grid
         self._venue = venue

@@ -89,7 +89,7 @@ class DepthSnapshot(Struct, gc=False):
 
 
 class BookFrame(Struct, gc=False):
-    """A message of a partial-book stream: the best levels, whole; `E` and `T` are None on Spot."""
+    """A message of a partial-book stream, with all its levels; `E` and `T` are None on Spot."""
 
     bids: Sequence[Level]
     asks: Sequence[Level]

@@ -219,7 +219,7 @@ class Link:
         self.connection.start_keepalive()
 
     def replace(self, reason: str) -> None:
-        """Ask for another connection instead; the first *reason* is kept."""
+        """The first *reason* is kept."""
         self._replaced_for = self._replaced_for or reason
         self.changed.set()
 

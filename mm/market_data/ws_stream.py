@@ -88,7 +88,7 @@ class WsStream:
         return self._inbox.held
 
     def hold_from(self, us: int | None) -> None:
-        """As `Inbox.hold_from`. Up to 64 MiB wait with their arrival times; beyond that connections are closed."""
+        """Up to 64 MiB wait with their arrival times; beyond that connections are closed."""
         self._inbox.hold_from(us)
 
     @property
@@ -146,7 +146,6 @@ class WsStream:
                 until_s = min(until_s, loop.time() + LINGER_S)  # for data in transit on the old one
 
     async def _open(self, slot: int, listener: Listener, *, at_once: bool) -> Link:
-        """After any number of attempts, the first perhaps without delay."""
         loop, wait_s = asyncio.get_running_loop(), 0.0
         while True:
             pause_s = self._backoffs[slot].delay(loop.time())

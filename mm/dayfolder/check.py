@@ -250,7 +250,6 @@ _FIRST_EVENTS = ("run_start", "crash_recovered", "tail_recovered")
 
 
 def check_events(view: LedgerView, findings: DefectList, order: RowOrder) -> None:
-    """Ids, types, details and epochs of events, and their sequence per run."""
     last_id, last_run, epoch = 0, "", 0
     for event in view.events:
         order.check_row(event.row, event.at)

@@ -242,7 +242,7 @@ class Replay:
             self._findings.add(self._view.path, event.row, "gap", message)
 
     def _tick_checked(self, diff: DiffLine) -> tuple[Levels, Levels]:
-        """The levels with prices that must be on the tick, without removals that may concern an omitted one."""
+        """Levels whose prices must be on the tick, without removals that may concern an omitted level."""
         if not self._off_tick:
             return diff.b, diff.a
         bids, asks = ([level for level in side if level[1].strip("0.")] for side in (diff.b, diff.a))

@@ -16,8 +16,6 @@ LOST_AT_MOST_US = 60 * US_PER_S
 
 
 class Wanted(NamedTuple):
-    """The frame expected after an applied diff."""
-
     stamp: Stamp
     run_id: str
     epoch_id: int
@@ -79,7 +77,7 @@ class FrameFile(FrameSink):
         self._parsed = None
 
     def end_run(self, *, stopped: bool) -> None:
-        """Only after a crash may frames of the last minute be missing."""
+        """Frames of the last minute may be missing only after a crash."""
         if not stopped and self._missing:
             until_us = self._missing[-1].stamp.recv_us - LOST_AT_MOST_US
             self._missing = [wanted for wanted in self._missing if wanted.stamp.recv_us < until_us]

@@ -30,11 +30,7 @@ _WRONG = {
 
 
 class OrderLogReport(NamedTuple):
-    """What an order log is.
-
-    Attributes:
-        rows: Up to the first contradiction.
-    """
+    """*rows* end at the first contradiction."""
 
     rows: int
     messages: int

@@ -62,7 +62,6 @@ _BOOLEANS = ("true", "false")
 def check_trades(
     view: LedgerView, grids: DayGrids, findings: DefectList, source: FileRows, within: TradeRange
 ) -> list[tuple[int, IdRange]]:
-    """Values must be *within* a range."""
     path, order, ids = source.lines.path, source.order, _Ids()
     single = view.knob("trade_stream", None) == "trade"
     fetched, older = IdRanges(), False

@@ -1,4 +1,4 @@
-"""What was recorded of a contract beside book and trades: marks, next funding, liquidations, interest."""
+"""Records of a contract beside book and trades: marks, next funding, liquidations, open interest."""
 
 import csv
 import gzip
@@ -29,7 +29,7 @@ class MarkRow(NamedTuple):
 
 
 class LiquidationRow(NamedTuple):
-    """A forced order: +1 if it bought; filled quantity and mean price, 1e-8."""
+    """A forced order: *side* +1 if it bought; filled quantity and mean price, 1e-8."""
 
     recv_us: int
     side: int

@@ -316,8 +316,8 @@ def trade_runs(path: Path | None, findings: DefectList, ids: Ids) -> Iterator[Co
 
 
 def missing_in(folder: DayFolder, view: LedgerView, until_us: int) -> list[MissingIds]:
-    """Missing trades with the arrivals around them, except those lost with a connection; the last ones until
-    *until_us*.
+    """Missing trades with the arrivals around them (the last ones until *until_us*), except those lost with a
+    connection.
     """
     runs = trade_runs(existing(folder.trades), DefectList(folder), Ids())
     return missing_trades(runs, view.holes("trade_gap"), excused_trades(view.events), until_us)

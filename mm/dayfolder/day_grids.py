@@ -36,7 +36,7 @@ class GridChange:
 
 
 def grid_history(entry: Mapping[str, Any], source: str) -> tuple[GridChange, ...]:
-    """In order, from the entry in ``instrument.json``: one if it never changed."""
+    """The grids in order, from the entry in ``instrument.json``; one if it never changed."""
     known = from_exchange_info(entry, source)
     try:
         changes = tuple(
@@ -98,8 +98,6 @@ def reported_tick_e8(event: Event, name: str = "tick_size") -> int | None:
 
 
 class _Steps:
-    """Steps valid earlier in the day stay valid."""
-
     def __init__(self, steps: Iterable[tuple[int, int]]) -> None:
         ordered = sorted(steps)
         self._from = [from_seq for from_seq, _ in ordered]

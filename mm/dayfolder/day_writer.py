@@ -109,7 +109,7 @@ class DayWriter:
         return self.ledger.gap(recv_us, self.skip(), kind, epoch_id, details)
 
     def snapshot(self, recv_us: int, tag: str, last_update_id: int, bids: Levels, asks: Levels, epoch_id: int) -> int:
-        """Then write the `snapshot_loaded` event that opens *epoch_id*; return its id."""
+        """Also writes the `snapshot_loaded` event that opens *epoch_id*; returns its id."""
         if tag not in layout.SNAPSHOT_TAGS:
             raise ValueError(f"{tag!r} is not a snapshot tag; it is one of {', '.join(layout.SNAPSHOT_TAGS)}")
         event_id = self.ledger.next_event_id
@@ -131,10 +131,7 @@ class DayWriter:
         return stamp.recv_seq
 
     def diff_of(self, stamp: Stamp, first_id: int, bids: Levels, asks: Levels, *, matched: int | None = None) -> None:
-        """Store the message of *stamp*, whose `recv_seq` `skip` reserved.
-
-        *first_id* is U, *matched* T.
-        """
+        """Store the message of *stamp*, whose `recv_seq` `skip` reserved; *first_id* is U, *matched* T."""
         self._note_unit(stamp.exch_time)
         if self._diffs and self._write_diffs:
             recv_us, seq, exch_time, last_id = stamp
@@ -173,8 +170,8 @@ class DayWriter:
         return self._diffs is not None and self._write_diffs and plain
 
     def columns(self, messages: Any, book: tuple[Any, Any], upto: int, epoch_id: int, source: str) -> int:
-        """Write the messages before *upto*, up to one that crosses *book*, to which they are applied; return the number
-        of books.
+        """Write the messages before *upto*, up to the first that crosses *book*, and apply them; return the number of
+        books.
         """
         written, writers = 0, (self._diffs, self._frames, self._trades)
         cells = self.run_id.encode(), epoch_id, self.top_n, source.encode()
@@ -195,7 +192,7 @@ class DayWriter:
         return written
 
     def of_contract(self, path: Path, recv_us: int, event_ms: int, cells: Sequence[object]) -> int:
-        """*cells* are those between run and arrival; the first row creates the file."""
+        """*cells* stand between run and arrival; the first row creates the file."""
         seq = self.skip()
         row = ",".join(map(str, (event_ms, recv_us // 1_000, seq, self.run_id, *cells, recv_us))) + "\n"
         self._contract_rows.setdefault(path, []).append(row)

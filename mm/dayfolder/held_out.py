@@ -21,7 +21,6 @@ Held = Mapping[str, Mapping[str, str | None]]
 
 
 def held_days(data_root: Path) -> Held:
-    """Raises BrokenFile if unreadable."""
     path = data_root / FILE
     try:
         held = json.loads(path.read_text(encoding="utf-8"))

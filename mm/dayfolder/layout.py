@@ -282,7 +282,6 @@ def day_folder(data_root: Path, symbol: str, day: str) -> DayFolder:
 
 
 def days_of(data_root: Path, symbol: str) -> tuple[str, ...]:
-    """Return the recorded days of *symbol*, in order; empty if there are none."""
     return _days_in(Path(data_root) / _symbol(symbol))
 
 

@@ -165,7 +165,7 @@ def _quoted(details: Details) -> str:
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One row of the ledger, or of the gaps file, whose rows have no event id (0)."""
+    """A row of the ledger, or of the gaps file, whose rows have no event id (0)."""
 
     row: int
     event_id: int
@@ -183,7 +183,7 @@ def event_of(row: int, cells: Mapping[str, str]) -> Event:
 
 
 def read_gaps(path: Path, findings: DefectList) -> Iterator[Event]:
-    """The events of the gaps file; unreadable ones are findings, and left out."""
+    """Unreadable events of the gaps file are findings, and left out."""
     in_ledger = {"event": "type", "details": "details_json"}
     yield from _events(path, GAP_COLUMNS, [in_ledger.get(name, name) for name in GAP_COLUMNS], findings)
 
@@ -225,7 +225,7 @@ def is_hole(details: Mapping[str, Any]) -> bool:
 
 
 def is_halt(event: Event) -> bool:
-    """An `exchange_info` event reports that the symbol is not traded."""
+    """Whether an `exchange_info` event reports that the symbol is not traded."""
     return event.details.get("status") in NOT_TRADED
 
 

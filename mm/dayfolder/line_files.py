@@ -29,11 +29,7 @@ _GZIP_MAGIC = b"\x1f\x8b\x08"
 
 @dataclass(frozen=True, slots=True)
 class FileTail:
-    """The result of scanning a file.
-
-    Attributes:
-        good_bytes: Up to the end of the last complete line (CSV) or gzip member.
-    """
+    """*good_bytes* end with the last complete line (CSV) or gzip member."""
 
     lines: int = 0
     head: tuple[bytes, ...] = ()
@@ -88,7 +84,7 @@ def whole_rows(path: Path, tail: FileTail) -> Iterator[dict[str, str]]:
 
 
 def appendable_tail(path: Path, before: FileTail = _NOTHING) -> FileTail:
-    """As `scan`, before the torn end is cut and rows are appended."""
+    """`scan` before the torn end is cut and rows are appended."""
     tail = scan(path, before)
     if tail.lost_bytes:
         with path.open("rb") as stream:
@@ -132,7 +128,7 @@ def unpacked(stream: BinaryIO) -> Iterator[tuple[bytes, int | None]]:
 
 
 def _inflated(stream: BinaryIO, inflater: Callable[[int], Any], read: int = 0) -> Iterator[tuple[bytes, int | None]]:
-    """With one library, after the first *read* bytes; a damaged chunk's text is lost."""
+    """Unpack with one library, after the first *read* bytes; a damaged chunk's text is lost."""
     inflate, inside = inflater(GZIP_FORMAT), False
     for chunk in chain([stream.read(_CHUNK - read % _CHUNK)], _chunks(stream)):
         read += len(chunk)
@@ -331,8 +327,6 @@ def gzip_member(raw: bytes | bytearray) -> bytes:
 
 
 class LineWriter:
-    """Writes lines to an open file, plain or as gzip members."""
-
     def __init__(self, stream: BinaryIO, *, packed: bool) -> None:
         self._stream = stream
         self._packed = packed

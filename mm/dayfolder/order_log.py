@@ -4,7 +4,7 @@ A log is Parquet (zstd), ten whole numbers a row, named by `ORDER_COLUMNS` and d
 ``mm.sim.matching.order_log``; an older one is the same as CSV in gzip.
 
 ``order_id`` numbers the order's joining of its queue: ascending, new after a price change or where the venue takes the
-place away, kept when it only shrinks. Who was ahead is one comparison.
+place away, kept when it only shrinks. So one comparison tells who was ahead.
 """
 
 import gzip
@@ -48,7 +48,7 @@ class Steps(NamedTuple):
 
 
 class OrderLog:
-    """The order log of a file, read when its columns are first used."""
+    """Read when its columns are first used."""
 
     def __init__(self, path: Path, spans: Sequence[tuple[int, int]] | None, steps: Steps | None) -> None:
         self.path, self.spans, self.steps = path, spans, steps
@@ -76,7 +76,7 @@ class OrderLog:
             yield {name: table.column(name).to_numpy() for name in names}
 
     def changes(self, names: Sequence[str]) -> "Iterator[list[Ints]]":
-        """Columns, the kind first, in parts that end with a LEVEL row, so that no change is cut; raises as `blocks`."""
+        """Columns, the kind first, in parts that end with a LEVEL row, so that no change is cut."""
         held: list[Ints] = []
         for part in self.blocks(names):
             cells = (
@@ -150,7 +150,7 @@ class OrderLogWriter:
             self._flush(self._rows - self._rows % self._rows_at_once)
 
     def _flush(self, count: int) -> None:
-        """Write *count* rows at once: the file does not depend on how they came."""
+        """Write exactly *count* rows at once, so that the file does not depend on the batches added."""
         if not count:
             return
         joined = pa.table({name: np.concatenate([part[name] for part in self._waiting]) for name in ORDER_COLUMNS})
@@ -196,7 +196,7 @@ def fifo_of(path: Path) -> tuple[int, int]:
 
 
 def names_makers(path: Path) -> bool:
-    """Return whether nearly all trades of a log executed a displayed order, which proves their side and price."""
+    """Whether nearly all trades of a log executed a displayed order, which proves their side and price."""
     trades = named = 0
     for part in OrderLog.open(path).blocks(("kind", "other_id")):
         maker = part["other_id"][part["kind"] == ROW_TRADE]

@@ -224,7 +224,7 @@ class DayRepair:
         self._done.append(f"quarantine: {len(taken):,} messages that can be read now are in their files")
 
     def _merge(self, path: Path, rows: list[Reread]) -> None:
-        """Merge rows into a file; a trade only if its id is between its neighbours'."""
+        """A trade is merged only if its id is between its neighbours'."""
         packed, waiting = path == self._folder.diffs, sorted(rows, key=lambda row: row.seq)
 
         def merged() -> Iterator[bytes]:

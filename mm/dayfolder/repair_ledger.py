@@ -23,7 +23,7 @@ _TRADE_CELLS = tuple(map(TRADE_COLUMNS.index, ("recv_seq", "run_id", "recv_time_
 
 
 def restore_events(folder: DayFolder) -> int:
-    """Events lost at the ledger's end; return their number."""
+    """Restore events lost at the ledger's end; return their number."""
     events = LedgerView.of(folder, DefectList(folder)).events
     if not events or existing(folder.diffs) is None:
         return 0
@@ -78,7 +78,7 @@ def _last_update_id(path: Path) -> int:
 
 
 def remove_orphans(folder: DayFolder) -> list[str]:
-    """Snapshots that no event loaded, as a recorder's next start does."""
+    """Remove snapshots that no event loaded, as a recorder's next start does."""
     loaded, removed = LedgerView.of(folder, DefectList(folder)).loaded_names, []
     for path in sorted(folder.snapshots.glob("*")):
         if path.name.removesuffix(PACKED) not in loaded:

@@ -108,7 +108,7 @@ def top_n_of(folder: DayFolder) -> int:
 
 
 class PackedRow(msgspec.Struct, frozen=True):
-    """The cells of a line of diffs or quarantine that describe its arrival; a quarantined one has no run."""
+    """The arrival in a line of diffs or quarantine; a quarantined one has no run."""
 
     recv_seq: int
     recv_us: int

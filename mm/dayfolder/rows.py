@@ -42,7 +42,7 @@ class DiffLine(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_only=Tru
 
 
 class Stamp(NamedTuple):
-    """A depth message's fields for its frame: arrival, number, `E` as received, last id `u`."""
+    """A depth message's fields for its frame; *exch_time* is `E` as received, *last_id* u."""
 
     recv_us: int
     recv_seq: int
@@ -327,7 +327,7 @@ class RowOrder:
         self._latest_us = max(self._latest_us, at.recv_us)
 
     def take(self, first_row: int, run_id: str, seqs: list[int], stamps: list[int]) -> bool:
-        """A run's consecutive rows; if not all are good, none is taken, and `check_row` tells which."""
+        """Take a run's consecutive rows; if not all are good, none is taken, and `check_row` tells which."""
         latest = accumulate(stamps, max, initial=self._latest_us if run_id == self._run else 0)
         good = (
             (self._runs is None or run_id in self._runs)

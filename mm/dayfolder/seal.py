@@ -19,7 +19,7 @@ class AlteredFile(NamedTuple):
 
 
 def altered(day: DayFolder, verified: VerifiedFiles | None = None) -> list[AlteredFile]:
-    """Files that differ from the manifest, compared once per identity if *verified* is given; raises BrokenFile."""
+    """Files that differ from the manifest, compared once per identity if *verified* is given."""
     manifest = read_manifest(day)
     if manifest is None or not manifest.sealed:
         return []
@@ -43,7 +43,7 @@ def require_sealed(
     damaged: bool = False,
     verified: VerifiedFiles | None = None,
 ) -> list[AlteredFile]:
-    """BrokenFile unless there are none, or *damaged* days are accepted."""
+    """Raise BrokenFile if files differ, unless *damaged* days are accepted."""
     files = altered(folder, verified)
     if files and not damaged:
         path, what, _ = files[0]

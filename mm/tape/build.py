@@ -160,10 +160,10 @@ class TapeBuilder:
         return (int(stamps[0]), int(stamps[-1])) if len(stamps) else (0, 0)
 
     def doubtful_trades(self, least: int, share: float, times: int) -> tuple[Ints, Ints]:
-        """Trades with an aggressor contrary to the book before them, where they are too many, and far ones.
+        """Trades whose aggressor contradicts the book before them, where they are too many; and trades far off.
 
         Too many: in the whole day or a quarter of an hour, more than *share* of at least *least* trades at or beyond
-        the touch; trades between the best prices say nothing about their side. Far: above *times* the day's highest
+        the touch; trades between the best prices say nothing about their side. Far off: above *times* the day's highest
         best ask, or below its lowest best bid divided by *times*.
         """
         trades: Ints = np.flatnonzero(self.events.kind == TRADE)
@@ -294,7 +294,6 @@ def _changes(day: "SyncedDay", snapshot_rows: Sequence[int]) -> tuple[Ints, Ints
 
 
 def built_from_events(events: Sequence[tuple[Any, ...]]) -> TapeBuilder:
-    """From events in the forms of `Tape.of`; raises ValueError as it does."""
     played = [event for event in events if event[1] != "keyframe"]
     frames = [place for place, event in enumerate(events) if event[1] == "keyframe"]
     after = np.zeros(len(played), np.uint8)

@@ -48,7 +48,7 @@ def none() -> Ints:
 
 
 class EventName(NamedTuple):
-    """Names an event of a tape: kind, number (-1: none), id, instant."""
+    """Identifies an event of a tape; *recv_seq* -1 is none."""
 
     kind: int
     recv_seq: int
@@ -65,8 +65,8 @@ class Payment(NamedTuple):
     """A funding payment of a perpetual: the instant by the exchange's clock, rate and mark price in 1e-8.
 
     A long position pays quantity times mark price times rate; a short one receives it. *doubt* says why rate and price
-    are not the instant's own; a mark price of 0 is unknown. A payment known only at *us* has its own instant as
-    *due_us*, and is for the position then.
+    are not the instant's own; a mark price of 0 is unknown. A payment that became known only at *us* was due at
+    *due_us*, for the position then.
     """
 
     us: int
@@ -93,8 +93,8 @@ class TapeMeta:
     """The origin of a tape.
 
     Attributes:
-        hindsight: Spans (start, end, µs) that the tape has as known from their end on: a gap begins at the last message
-            before the missing ids, and the next message revealed it. See `Tape.known_at`.
+        hindsight: Spans (start, end, µs) that became known at their end: a gap begins at the last message before the
+            missing ids, and the next message revealed it. See `Tape.known_at`.
         standing: Spans (start, end, µs) excluded because trades print through a book without messages.
         opened: Whether a held-out day was opened for this use; this, *cache* (``hit``, ``miss``, ``off``) and *file*
             are no properties of the tape.
@@ -118,7 +118,7 @@ class TapeMeta:
 
 @dataclass(frozen=True, slots=True)
 class TapeFacts:
-    """All of a tape except its arrays; names as in `Tape`."""
+    """A tape without its arrays."""
 
     instrument: Instrument
     days: tuple[str, ...]
@@ -130,7 +130,7 @@ class TapeFacts:
 
 
 def ahead(parts: Generator[_Part, None, None]) -> Generator[_Part, None, None]:
-    """Another thread makes the next part meanwhile; close the generator at the end."""
+    """Makes the next part in another thread meanwhile; close the generator at the end."""
     with closing(parts), ThreadPoolExecutor(1) as maker:
         pending = maker.submit(next, parts, None)
         while (part := pending.result()) is not None:
@@ -145,7 +145,6 @@ def bounds(size: Ints) -> Ints:
 
 
 def mapped(path: Path) -> mmap.mmap:
-    """Raises OSError, or ValueError if the file is empty."""
     with path.open("rb") as stream:
         return _mapped(stream)
 
@@ -186,13 +185,12 @@ class Growing:
 
 @contextmanager
 def growing(dtypes: Mapping[str, Any], folder: Path | None) -> Iterator[Growing]:
-    """Yield empty columns, in memory, or in files in *folder* that are deleted with them."""
     with ExitStack() as held:
         yield Growing(dtypes, [held.enter_context(TemporaryFile(dir=folder)) for _ in dtypes] if folder else None)
 
 
 def stored(column: Column, folder: Path | None) -> Column:
-    """*column* itself, or with a *folder* the same items in a file, as of `growing`."""
+    """*column* itself, or with a *folder* the same items in a file."""
     if folder is None:
         return column
     with growing({"items": column.dtype}, folder) as columns:
@@ -223,7 +221,7 @@ def release(column: Column) -> None:
 
 
 def in_pieces(column: Column, more: int = 0) -> Iterator[tuple[int, Column]]:
-    """Yield position and items of each piece, and release a piece before the next one."""
+    """Yield position and items of each piece; each is released before the next."""
     most = max(PIECE * len(column) // max(column.size, 1), 1)
     for begin in range(0, len(column), most):
         piece = column[begin : begin + most + more]

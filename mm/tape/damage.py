@@ -36,7 +36,7 @@ class _Placed(NamedTuple):
 def usable_rest(folder: DayFolder, altered: Sequence[AlteredFile]) -> Iterator[tuple[DayFolder, Losses]]:
     """Yield a copy of *folder* with the complete rows of the *altered* files, and the losses.
 
-    The ids around lost rows, and the ids of a file's first and last row in the manifest, locate the losses.
+    The ids around lost rows, and a file's first and last id in the manifest, locate the losses.
     """
     with tempfile.TemporaryDirectory(prefix="mm-damaged-") as place:
         left = DayFolder(Path(place), folder.symbol, folder.day)

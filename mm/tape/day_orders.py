@@ -1,4 +1,4 @@
-"""A day's orders: the index of its order log, opened if kept, else made and kept."""
+"""A day's orders: the kept index of its order log, or one that is made and kept."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ def kept_orders(tape: "Tape") -> tuple[Path, tuple[int, int]] | None:
 
 
 def open_kept_orders(path: Path, unit: tuple[int, int], wanted: Instrument) -> OrderIndex:
-    """Open a verified file of `kept_orders`, in *wanted*'s steps; BrokenFile removes it."""
+    """Open a verified file of `kept_orders`, in *wanted*'s steps; a broken one is removed."""
     notes: list[str] = []
     index = KeptTape(path, None).open_orders(notes)
     if index is None:
@@ -94,7 +94,6 @@ def _first_wrong_row(day: DayFolder) -> int | None:
 
 
 def index_of_log(path: Path, wrong_row: int | None = None) -> OrderIndex:
-    """Of what happened before *wrong_row*, if any; raises BrokenFile, and ValueError as `order_index`."""
     from mm.dayfolder.order_log import OrderLog  # imported here: most runs read no log
 
     log = OrderLog.open(path)

@@ -1,4 +1,4 @@
-"""Spans that a day's messages put in doubt: a book that stands still, a long time without trades."""
+"""Spans that a day's messages put in doubt, and a day's warnings, for every task that plays or fits it."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -69,9 +69,7 @@ def still_books(tape: "TapeEvents") -> list[StillBook]:
 
 
 def silent_books(kind: "NDArray[np.uint8]", event_us: Ints, end_us: int) -> Iterator[tuple[int, int]]:
-    """Yield the event before, and the end (µs), of each span; later messages do not count, so a part of a day says the
-    same.
-    """
+    """Yield the event before, and the end (µs), of each span; later messages do not count, so parts of a day agree."""
     start_us = int(event_us[0]) if len(event_us) else end_us
     for last, following, begin_us, until_us in _silences(kind, event_us, (start_us, end_us)):
         if last < 0 or kind[last] == GAP or np.count_nonzero(kind[last:following] == TRADE) < MIN_STILL_TRADES:

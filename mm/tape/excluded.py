@@ -18,7 +18,7 @@ from mm.tape.recorded import RecordedDay
 
 
 class Span(NamedTuple):
-    """An excluded span with its reason; µs, None for the start or end of the day."""
+    """An excluded span (µs); None is the start or end of the day."""
 
     from_us: int | None
     to_us: int | None
@@ -32,7 +32,7 @@ class Span(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """The losses of a damaged day: spans of it, and notes about losses without a span."""
+    """The losses of a damaged day; *lines* note losses without a span."""
 
     spans: Sequence[Span] = ()
     lines: Sequence[str] = ()

@@ -68,7 +68,6 @@ def delayed(tape: TapeEvents, late_us: int) -> Feed:
 
 
 def happened(tape: E, feed: Feed, begin_us: int, end_us: int) -> E:
-    """Events of ``[begin_us, end_us)`` at the exchange, in its order."""
     first, stop = np.searchsorted(feed.clock_us, (begin_us, end_us)).tolist()
     kinds = tape.kind[feed.sequence[: first + 1]]
     books = np.flatnonzero((kinds == SNAPSHOT) | (kinds == KEYFRAME))
@@ -128,7 +127,7 @@ def _in_order(tape: TapeEvents, happened: Ints, stamped: NDArray[np.bool_], offs
 
 
 def _offsets(recv_us: Ints, late_us: Ints) -> tuple[Ints, NDArray[np.bool_]]:
-    """Our clock minus the exchange's at each stamped message, and which messages do not count for it."""
+    """Our clock minus the exchange's at each stamped message, and which stray messages do not count."""
     stray = np.zeros(len(late_us), bool)
     if not len(late_us):
         return late_us, stray
@@ -146,7 +145,7 @@ def _offsets(recv_us: Ints, late_us: Ints) -> tuple[Ints, NDArray[np.bool_]]:
 
 
 def _medians(late_us: Ints) -> Ints:
-    """Of each difference and the `NEIGHBOURS` - 1 before; of an even number the upper one."""
+    """Median of each difference and the `NEIGHBOURS` - 1 before; of an even number the upper one."""
     import polars as pl
 
     rolled = pl.Series(late_us).rolling_quantile(0.5, "higher", window_size=NEIGHBOURS, min_samples=1)

@@ -92,8 +92,6 @@ class FileText:
 
 
 class ParsedFile:
-    """The parts of a file that a *parser* reads."""
-
     def __init__(self, path: Path, parser: "LineParser") -> None:
         self._text, self._parser = FileText(path), parser
         self.read = self._text.read
@@ -140,8 +138,6 @@ class FileSteps:
 
 @dataclass(slots=True)
 class DiffStream:
-    """A file's messages in row order."""
-
     read: FileRead
     steps: FileSteps
     recv_us: Ints

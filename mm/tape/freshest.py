@@ -1,7 +1,7 @@
 """The freshest book of a contract: its depth messages' book, under best prices (`bookTicker`) of a higher update id.
 
-A newer best price moves the touch: levels better than it are gone, and its quantity is the one there. Once the depth
-messages have reached its id, the book is theirs again. `FreshestBook` is used live and for recorded days alike.
+A newer best price moves the touch: better levels are gone, and its quantity counts. Once the depth messages have
+reached its id, the book is theirs again. `FreshestBook` is used live and for recorded days alike.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ class FreshestBook:
         self._moved: dict[tuple[int, int], int] = {}  # lots of the levels that best prices have changed
 
     def take(self, kind: int, last_id: int, rows: Sequence[Row]) -> Sequence[Row]:
-        """Return the rows of a snapshot, depth message or gap, as the freshest book has them."""
+        """Convert the rows of a snapshot, depth message or gap."""
         if kind == GAP:
             self._told, self._best, self._moved = None, (), {}
             return rows
@@ -67,7 +67,7 @@ class FreshestBook:
         return [row for row in shown if row[2]] if kind == SNAPSHOT else shown
 
     def best(self, last_id: int, best: tuple[Row, Row]) -> Sequence[Row]:
-        """Return the changes that best prices, bid first, make as of an update id; empty for none."""
+        """Return the changes that best prices, bid first, of an update id make."""
         (_, bid, bid_lots), (_, ask, ask_lots) = best
         newer = last_id > max(self.last_id, self._best_id)
         if self._told is None or not (newer and 0 < bid < ask and bid_lots > 0 < ask_lots):
@@ -76,7 +76,7 @@ class FreshestBook:
         return self._changes(())
 
     def _changes(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """Return the *rows* just told, and what else the best prices show otherwise than before."""
+        """Return *rows*, and where the best prices now show the book differently."""
         told, before = self._told, self._moved
         if told is None or not (before or self._best):
             return rows
@@ -118,7 +118,7 @@ class BestRows:
     cells_e8: Ints
 
     def of(self, day: "SyncedDay") -> "tuple[BestRows, Ints]":
-        """Return those that count in a day and are on its grid, and their keys, ascending."""
+        """Return the rows within the day and on its grid, and their keys, ascending."""
         key = np.array([day.ranks.get(run, 0) for run in self.run_id], np.int64) * PER_RUN + self.recv_seq
         on_grid = ~(self.cells_e8 % np.array([day.steps.tick_e8 or 1, day.steps.lot_e8 or 1] * 2)).any(axis=1)
         order = np.argsort(key, kind="stable")
@@ -129,11 +129,7 @@ class BestRows:
 
 
 def read_best(folder: DayFolder) -> "tuple[BestRows, FileRead] | None":
-    """Return the best prices of a day, None without their file.
-
-    Raises:
-        BrokenFile: If a row cannot be read.
-    """
+    """None without the file; raises BrokenFile if a row cannot be read."""
     import polars as pl
 
     path = existing(folder.best)

@@ -66,7 +66,7 @@ class KeptTape:
         return tape.with_levels(partial(self._levels, tape) if levels is None else lambda: levels)
 
     def keep(self, facts: TapeFacts, columns: Mapping[str, Column]) -> Tape:
-        """Completely or not at all; raises OSError."""
+        """Write completely or not at all; raises OSError."""
         notes: list[str] = []
         with self._unfinished() as path:
             write_columns(path, self._keyed(msgspec.to_builtins(facts)), columns)

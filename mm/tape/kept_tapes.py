@@ -1,4 +1,4 @@
-"""The tapes kept in a folder: their size, their last use, and the selection of those to remove.
+"""The tapes kept in a folder: their size, their last use, and which to remove.
 
 A tape, its best prices and its level index share a prefix and are removed together: each can be built again, and a
 process that has one open keeps it.

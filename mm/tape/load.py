@@ -1,4 +1,4 @@
-"""Opens a day folder as a tape: the kept one, or one that is read, built and kept."""
+"""Opens a day folder as a tape: a kept one, or one that is read, built and kept."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -39,7 +39,7 @@ def tapes_given(given: object, to: str) -> tuple[Tape, ...]:
 
 
 def known_at_end(tapes: Sequence[Tape]) -> tuple[Tape, ...]:
-    """Each tape as known at its end: of its day, or of a window (`Tape.between`)."""
+    """Each tape as known at its end, which may be a window's (`Tape.between`)."""
     return tuple([tape.known_at(tape.end_us) for tape in tapes])
 
 
@@ -72,7 +72,7 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
 
     Raises:
         MissingDay: If there is no such folder; the message names the existing days.
-        BrokenFile: If a file is missing, empty or damaged, or differs from the sealed manifest; the message names it.
+        BrokenFile: If a file is missing, empty or damaged, or differs from the sealed manifest.
         OffGrid: If a price is not a multiple of the tick.
         NeverSynced: If the book is never valid.
         Mismatch: If ``instrument.json`` is of another symbol.
@@ -114,7 +114,7 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
 
 
 def book_doubts(folder: DayFolder, *, just_sealed: bool = False) -> BookDoubts | None:
-    """None if a day is unreadable, or without a book; hashes of one *just_sealed* need no second reading."""
+    """None if a day is unreadable or without a book; a *just_sealed* day's hashes are known."""
     try:
         with TemporaryDirectory(prefix="mm-doubts-") as kept:  # mapped there, a long day needs less memory
             if not just_sealed:
@@ -141,9 +141,7 @@ def _loaded(
     compared: "Future[list[AlteredFile]]",
     altered: Sequence[AlteredFile] = (),
 ) -> Tape:
-    """Kept or built, without the *altered* files.
-
-    Another thread compares the day with its manifest meanwhile.
+    """Open or build a tape without the *altered* files, while another thread compares the day with its manifest.
 
     Raises:
         _NotAsSealed: If other files differ: then neither the data read nor errors of reading count.
@@ -186,7 +184,7 @@ def _loaded(
 
 
 def open_kept(path: Path) -> Tape:
-    """Map a tape that the caller has verified, without its day; BrokenFile removes it."""
+    """Map a tape that the caller has verified, without its day; a broken one is removed."""
     notes: list[str] = []
     tape = KeptTape(path, None).read(notes)
     if tape is None:

@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Marks:
-    """Mark prices, each in force after its instant until the next one.
-
-    Attributes:
-        recorded: How many of them the day has; the others are mids.
-    """
+    """Mark prices, each in force after its instant until the next one; *recorded* counts the day's own."""
 
     us: Ints
     e8: Ints
@@ -35,8 +31,8 @@ class Marks:
 def marks_of(tape: "Tape", feed: "Feed | None") -> Marks:
     """The mark prices of a tape's window, the one in force at its start first.
 
-    Recorded ones are at their receipt, or with a *feed* at the exchange's time. Where none came for five seconds, the
-    mid at each whole second, rounded down, stands in, as in the exchange in a box.
+    Recorded ones are at their receipt, or with a *feed* at the exchange's time. After five seconds without, the mid at
+    each whole second, rounded down, stands in, as in `mm.sim`.
     """
     us, price_e8 = _recorded(tape, feed)
     mid_us, mid_e8 = _mids(tape, feed)

@@ -76,11 +76,7 @@ NEEDED = {
 
 @dataclass(frozen=True, slots=True)
 class Consistency:
-    """How far a market is first in, first out.
-
-    Attributes:
-        first_lots: Lots whose maker was first in its queue.
-    """
+    """How far a market is first in, first out: *first_lots* of its executed lots had the first maker of a queue."""
 
     executed_lots: int
     first_lots: int
@@ -233,7 +229,8 @@ class OrderIndex:
     def dark(self, tape: "TapeEvents", feed: "Feed | None") -> list[tuple[int, int]]:
         """*tape*'s stretches without a log, on the clock on which it is played.
 
-        Outside its spans, and where the market went on before the log's first change of a level or after its last.
+        They are outside its spans, and where the market went on before the log's first change of a level or after its
+        last.
         """
         starts_us, ends_us = tape.start_us, tape.end_us + 1
         dark = self._beyond(tape, feed)
@@ -266,7 +263,7 @@ class OrderIndex:
 def clock_shifts(tape: "TapeEvents", feed: "Feed | None") -> tuple[Ints, Ints]:
     """Exchange times, ascending, and how far the playing clock is ahead of each.
 
-    Between two stamped messages it is ahead as at the earlier one; without stamps both clocks are one.
+    Between two stamped messages the earlier one's shift holds; without stamps both clocks are one.
     """
     stamped = ((tape.kind == DEPTH) | (tape.kind == TRADE)) & (tape.event_exch_us > 0) & ~strays(tape)
     exchange_us = tape.event_exch_us[stamped]
@@ -287,7 +284,7 @@ def placed(us: Ints, shifts: tuple[Ints, Ints]) -> Ints:
 
 
 def order_index(parts: Iterable[Columns], spans: Sequence[tuple[int, int]] | None = None) -> OrderIndex:
-    """Index a log that is given in parts of rows; raises ValueError if times decrease, or above 2³¹ level changes."""
+    """Index a log given in parts of rows; raises ValueError if times decrease, or above 2³¹ level changes."""
     columns = _played(parts)
     us = columns["us"]
     steps = np.flatnonzero(columns["kind"] == ROW_LEVEL)
@@ -322,7 +319,7 @@ def order_index(parts: Iterable[Columns], spans: Sequence[tuple[int, int]] | Non
 
 
 def _played(parts: Iterable[Columns]) -> Columns:
-    """The rows that an index is made from, in few bytes: a whole day's other rows need not fit in memory."""
+    """The rows that an index needs, in few bytes: a whole day's other rows need not fit in memory."""
     kept: dict[str, list[Ints]] = {name: [np.empty(0, kind)] for name, kind in NEEDED.items()}
     rows, last_us = 0, -ANY_PRICE
     for part in parts:

@@ -149,7 +149,7 @@ def _read(
 def _unsealed(folder: DayFolder, ledger: "Sequence[Event]") -> list[str]:
     """Warn if the ledger's last run has ended, but no manifest seals the day.
 
-    Such a day is checked as by ``mm data check``, as long as reading it: only that finds changed, shifted or lost rows.
+    Only a check as by ``mm data check``, as long as reading the day, finds changed, shifted or lost rows.
     """
     if not ledger or ledger[-1].kind != "run_stop":
         return []

@@ -49,7 +49,6 @@ class RowsSeen:
 
 
 def as_it_was(tape: Tape, seen: "NDArray[np.bool_]", end_us: int) -> Tape:
-    """The events that were *seen*, up to *end_us*."""
     size = np.diff(tape.first_row)
     rows = np.repeat(seen, size)
     tops = seen[tape.top_event]
@@ -71,7 +70,9 @@ def as_it_was(tape: Tape, seen: "NDArray[np.bool_]", end_us: int) -> Tape:
 def received_day(
     day: DayFolder, run_id: str, grid_e8: tuple[int, int], end_us: int, qty_step_e8: int | None = None
 ) -> Tape | None:
-    """Return the market of a day as a run received it up to *end_us*, in its tick and lot (1e-8); None without any."""
+    """The market of a day as a run received it up to *end_us*, in its tick and lot (1e-8); None if the run never had a
+    book.
+    """
     seen = RowsSeen.of(day, run_id)
     if not seen.synced:
         return None

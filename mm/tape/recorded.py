@@ -54,7 +54,7 @@ class KnownGrid:
         orders: Their least common multiple, for orders at any instant.
         own: Least common multiple of the exchange's grids, whatever is given.
         lenient: Leave out prices off the tick if the ledger reports such prices: the tick is ``instrument.json``'s,
-            which the recorder checked prices with, or the caller asked for it.
+            with which the recorder checked prices, or the caller asked for it.
     """
 
     steps: FileSteps
@@ -72,8 +72,8 @@ class KnownGrid:
         """The tape's grid, order steps in ticks and lots, and warnings if it is inferred or changed.
 
         Args:
-            first_book: Greatest divisor of the first book's quantities, and their number; an unknown order step comes
-                from them: later rows must not count.
+            first_book: Greatest divisor and number of the first book's quantities; an unknown order step comes from
+                them: later rows must not count.
         """
         tick, lot = steps.tick_e8 or 1, steps.lot_e8 or 1
         first_e8 = max(first_book[0], 1) * lot
@@ -104,8 +104,6 @@ class KnownGrid:
 
 @dataclass(frozen=True, slots=True)
 class EventSources:
-    """The file of each event of a tape."""
-
     book: Path
     trades: Path
     ledger: Path
@@ -147,7 +145,7 @@ class RecordedDay:
 
 
 def known_grid(folder: DayFolder, options: ReadOptions, ledger: Sequence[Event]) -> KnownGrid:
-    """The grid of *options* and, for values not given, of ``instrument.json``; raises BrokenFile or Mismatch.
+    """The grid of *options*, completed from ``instrument.json``; raises BrokenFile or Mismatch.
 
     Price steps that *ledger* reports and the exchange does not confirm later are included.
     """
@@ -187,7 +185,7 @@ def _unconfirmed(ledger: Sequence[Event]) -> set[int]:
 
 
 def payments(folder: DayFolder, ledger: Sequence[Event]) -> tuple[Payment, ...]:
-    """Each payment once; raises BrokenFile."""
+    """Each payment once."""
     by_us: dict[int, Payment] = {}
     doubts: dict[int, str] = {}
     for row in ledger:

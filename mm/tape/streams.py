@@ -43,7 +43,7 @@ class Stream:
 
 @dataclass(frozen=True, eq=False)
 class Trades(Stream):
-    """Trades with aggressor's side, price and lots, int8[n] and int64[n]."""
+    """int8[n] and int64[n]; *side* is the aggressor's."""
 
     side: "NDArray[np.int8]"
     ticks: Ints

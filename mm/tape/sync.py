@@ -81,7 +81,7 @@ class SyncedDay:
     """A day's ordered messages, and the selection that forms a valid book.
 
     Attributes:
-        ranks: Of the runs: a message's key is its run's times `PER_RUN`, plus its `recv_seq`.
+        ranks: A message's key is its run's rank times `PER_RUN`, plus its `recv_seq`.
         end: No message has this key or a larger one.
     """
 

@@ -52,11 +52,31 @@ __all__ = ["ARRAYS", "DEPTH", "GAP", "KEYFRAME", "KIND_NAMES", "SNAPSHOT", "TRAD
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Tape(TapeEvents):
-    """Events in replay order, with what is made of them on use: streams, frames, indexes, windows.
+    """Events in replay order; each event has a time, a kind and a range of rows.
+
+    All arrays are C-contiguous and read-only; instants are µs, prices ticks, quantities lots of *instrument*.
 
     Attributes:
+        instrument: The grid; its lot divides the exchange's step and every recorded quantity.
+        step_lots: The exchange's quantity step in lots; it applies only to our orders.
+        step_ticks: The exchange's price step in ticks, for our orders only: above one if a grid of the day was finer.
+        event_us: Receive time of each event; nondecreasing.
+        event_exch_us: Its exchange timestamp; 0 if unknown.
+        recv_seq: Sequence number of the message; -1 if there is none.
+        event_id: Trade id, last update id of a depth message or snapshot; 0 for GAP and KEYFRAME.
+        kind: SNAPSHOT, DEPTH, TRADE, GAP or KEYFRAME. A GAP ends the book until the next SNAPSHOT; a KEYFRAME is the
+            complete book after the previous event, where a window can begin.
+        first_row: The rows of event e are ``first_row[e]:first_row[e + 1]``; a trade has one, a gap none.
+        row_side: +1 bid or buyer as aggressor, -1 ask or seller as aggressor.
+        row_lots: The lots traded at *row_ticks*, or now displayed there (0: the level is removed).
+        top_event: The events that change the best prices or the lots at them.
+        top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots: Best prices after each; 0 ticks means no price.
+        mark_us, mark_told_us, mark_e8: Recorded mark prices of a contract: when received, when told, and the price,
+            1e-8 of the quote asset.
+        start_us, end_us: The window; events before it only build the book, and none is later.
         read_again: `mm.load_day` with the tape's own arguments, to read the day up to an instant; None without a day
             folder.
+        keep_mapped: Whether its memory stays mapped during replay.
         order_log: File of its `orders`, if any.
     """
 
@@ -112,7 +132,7 @@ class Tape(TapeEvents):
         return self.with_orders(changed, day._why_no_orders, day.order_log)
 
     def kept_mapped(self) -> Self:
-        """Return a copy whose memory stays mapped during replay, because it will be replayed again."""
+        """Return a copy whose memory stays mapped, because it will be replayed again."""
         return self._with(keep_mapped=True)
 
     def with_reader(self, read_again: Callable[..., "Tape"]) -> Self:
@@ -181,7 +201,7 @@ class Tape(TapeEvents):
 
     @cached_property
     def no_feed(self) -> str:
-        """Why the order of the exchange's clock cannot be told; empty if it can."""
+        """Why the order of the exchange's clock is unknown; empty if it is known."""
         return why_no_feed(self)
 
     @cached_property
@@ -214,11 +234,11 @@ class Tape(TapeEvents):
 
     @cached_property
     def doubts(self) -> Doubts:
-        """What its messages put in doubt: a book that stands still, and a long stretch without trades."""
+        """What its messages put in doubt: a book that stands still, a long stretch without trades."""
         return doubts_of(self)
 
     def trades_between(self, *, lots: bool, feed: "Feed | None") -> TradesBetween:
-        """Return the trades between the books of `best_lots`, else `price_moves`; in *feed*'s order if it is given."""
+        """Return the trades between the books of `best_lots`, else `price_moves`; in *feed*'s order if given."""
         if (lots, feed) not in self._between:
             books = self.best_lots if lots else self.price_moves
             self._between[lots, feed] = TradesBetween.of(books, self.trade_stream, feed)
@@ -230,7 +250,7 @@ class Tape(TapeEvents):
 
     @cached_property
     def best_span(self) -> tuple[int, int]:
-        """The lowest and the highest best price, in ticks; 0, 0 if there is none."""
+        """The lowest and the highest best price, in ticks; 0, 0 without any."""
         best = [column[column > 0] for column in (self.top_bid_ticks, self.top_ask_ticks)]
         spans = [(int(column.min()), int(column.max())) for column in best if len(column)]
         return min((low for low, _ in spans), default=0), max((high for _, high in spans), default=0)
@@ -256,7 +276,7 @@ class Tape(TapeEvents):
         self.release(int(self.event_us[0]) if len(self) else self.start_us, self.end_us)
 
     def continues(self, earlier: "Tape") -> bool:
-        """Return True if *earlier* ends with the first book of this tape: no update is missing between them."""
+        """Whether *earlier* ends with the first book of this tape: no update is missing between them."""
         carried = self.meta.carried_from
         return carried is not None and carried == earlier.meta.last_update_id and self.symbol == earlier.symbol
 
@@ -290,9 +310,8 @@ class Tape(TapeEvents):
         Columns: ``time`` and ``exchange_time``, UTC; ``event``, the number of the message, equal in its rows; ``kind``;
         ``update_id``; ``side``, ``BUY`` for bids; ``price``; ``qty`` now displayed there, 0 if the level is removed. A
         ``snapshot`` replaces the whole book, a ``depth`` changes it, a ``gap`` ends it until the next snapshot; a gap
-        is a row without a level, as is a snapshot of an empty book. A window that begins within a valid book begins
-        with rows of the kind ``keyframe``, which are that book: applied in order, the rows give the book at every
-        instant.
+        and a snapshot of an empty book are rows without a level. A window that begins within a valid book begins with
+        that book as rows of the kind ``keyframe``: applied in order, the rows give the book at every instant.
         """
         return frames.depth_frame(self)
 
@@ -324,8 +343,8 @@ class Tape(TapeEvents):
     def between(self, a_us: Instant, b_us: Instant) -> "Tape":
         """Return the window ``a_us <= time < b_us``, without copying events or rows.
 
-        Both may also be ISO 8601 text or datetimes, in UTC if no zone is given. It ends no later than the tape. Its
-        events begin with the last KEYFRAME or SNAPSHOT at or before *a_us*, so the book is correct from there on;
+        Both may also be ISO 8601 text or datetimes, in UTC if no zone is given. The window ends no later than the tape.
+        Its events begin with the last KEYFRAME or SNAPSHOT at or before *a_us*, so the book is correct from there on;
         without one, with the window's first event. Only a window with the tape's start continues the tape before, and
         only one with its end is continued by the tape after.
         """
@@ -347,14 +366,14 @@ class Tape(TapeEvents):
         return window.with_orders_of(self, lambda orders: orders.before(until_us, self))
 
     def revised_after(self, us: int) -> bool:
-        """Return True if something about the part before *us* became known only later."""
+        """Whether something about the part before *us* became known only later."""
         return any(begin < us <= end for begin, end in self.meta.hindsight)
 
     def known_at(self, us: int) -> "Tape":
         """Return the part before *us* as known then; `between` returns it as known now.
 
-        They differ if a span was excluded before *us* and its reason revealed later, or the other way round: the tape
-        itself ends the book at the last message before missing ids. Then the day is read again.
+        They differ if a span before *us* was excluded for a reason revealed later: the tape itself ends the book at the
+        last message before missing ids. Then the day is read again.
         """
         if self.read_again and self.revised_after(us):
             with suppress(NeverSynced):  # then there is no book before *us* to differ
@@ -363,7 +382,7 @@ class Tape(TapeEvents):
         return self if us == self.end_us else self.between(self.start_us, us)
 
     def cut(self, begin: int, stop: int, a_us: int, b_us: int) -> Self:
-        """Return the events from *begin* on and before *stop* as the window ``a_us <= time < b_us``."""
+        """Return the events ``begin <= event < stop`` as the window ``a_us <= time < b_us``."""
         top, top_stop = np.searchsorted(self.top_event, (begin, stop))
         if top > 0 and begin < stop and not (top < len(self.top_event) and self.top_event[top] == begin):
             top -= 1  # the best prices at the start of the window

@@ -1,1 +1,1 @@
-"""Margin of USD-M contracts in exact integers: brackets, positions, wallets, liquidation; shared by box and replay."""
+"""Margin of USD-M contracts in exact integers, shared by `mm.sim` and the replay."""

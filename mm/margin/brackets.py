@@ -1,6 +1,6 @@
-"""Leverage brackets: how much margin a position of some notional needs, and how much leverage it may have.
+"""Leverage brackets: the margin that a position's notional needs, and the leverage that it may have.
 
-Amounts are whole 1e-8 of the quote asset. Margins are rounded down, as in the examples of the documentation.
+Amounts are whole 1e-8 of the quote asset. Margins are rounded down, as in the documentation's examples.
 """
 
 from dataclasses import dataclass

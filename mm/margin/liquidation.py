@@ -1,4 +1,4 @@
-"""Liquidation of a position: the price at which nothing is left of its margin, and the part of the insurance fund."""
+"""Liquidation of a position: the price at which its margin is used up, and the insurance fund's part."""
 
 from mm.instrument import E8
 from mm.margin.wallet import Contract, Wallet, half_even
@@ -10,7 +10,7 @@ CLEARANCE_RATE_E8 = 1_250_000
 
 
 def bankrupt_ticks(contract: Contract, equity_e8: int, tick_e8: int, most_ticks: int) -> int:
-    """Where nothing is left of a position's margin, rounded in favour of what is left."""
+    """The price at which a position's margin is used up, rounded in favour of the account."""
     amount_e8 = contract.amount_e8
     numerator = contract.mark.e8 * amount_e8 - equity_e8 * E8
     ticks = -(-numerator // (amount_e8 * tick_e8)) if amount_e8 > 0 else -numerator // (-amount_e8 * tick_e8)
@@ -27,7 +27,7 @@ def left_e8(wallet: Wallet, contract: Contract, own_e8: int, realised_before_e8:
 def clearance_e8(left_e8: int, notional_e8: int, rate_e8: int, fund_e8: int | None = None) -> int:
     """What a liquidated account pays to the insurance fund: the fee, at most what is left.
 
-    Negative is what the fund pays; *fund_e8* is its balance, None: enough.
+    Negative is what the fund pays, at most its balance *fund_e8* (None: unlimited).
     """
     if left_e8 >= 0:
         return min(left_e8, half_even(notional_e8 * rate_e8, E8))

@@ -1,6 +1,6 @@
 """Wallets and positions of contracts: entry, profit, margin, all in whole 1e-8 of the quote asset.
 
-A position has its exact cost, not a rounded entry price: what a trade realises and what stays open always add up.
+A position has its exact cost instead of a rounded entry price, so realised and open profit always add up.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ def funding_e8(amount_e8: int, mark_e8: int, rate_e8: int) -> int:
 
 
 def assumed_e8(side: int, price_e8: int, mark_e8: int, bid_e8: int, ask_e8: int) -> int:
-    """The price at which an order is assumed to trade, by the exchange's rules of its cost."""
+    """The price at which the exchange assumes that an order trades, for its cost."""
     if side > 0:
         best_e8 = ask_e8 or mark_e8
         return price_e8 or best_e8 + best_e8 * SLIP_E8 // E8
@@ -42,7 +42,7 @@ class Mark:
 
 
 class OpenOrder(NamedTuple):
-    """An open order of an account: its side, price, what is left of it, and whether it may only reduce."""
+    """An open order of an account; *lots* are left."""
 
     side: int
     ticks: int
@@ -69,7 +69,7 @@ class PositionState(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class Contract:
-    """The position of an account in one contract, and how it is set up.
+    """An account's position in one contract, and its settings.
 
     Attributes:
         unit_e16: Worth of one lot at one tick, in 1e-16 of the quote asset.
@@ -170,7 +170,7 @@ class Contract:
         )
 
     def trade(self, us: int, side: int, lots: int, notional_e8: tuple[int, int], fee_e8: int) -> int:
-        """Return what a trade realises; the margin of an isolated position changes as well."""
+        """Return what a trade realises; changes an isolated position's margin."""
         closed_e8, opened_e8 = notional_e8
         closes, realised_e8 = self.closing(side, lots), 0
         self.updated_us = us
@@ -196,7 +196,7 @@ class Contract:
 
 
 class Income(NamedTuple):
-    """One change of a wallet; *kind* is the exchange's name, *trade_id* 0 without a trade."""
+    """A change of a wallet; *kind* is the exchange's name, *trade_id* 0 without a trade."""
 
     us: int
     kind: str
@@ -209,10 +209,10 @@ class Income(NamedTuple):
 
 @dataclass(slots=True)
 class Wallet:
-    """What an account has in the quote asset, for all contracts.
+    """An account's quote asset, for all contracts.
 
     Attributes:
-        balance_e8: All of it, the margins of isolated positions included; without unrealised profit.
+        balance_e8: Includes the margins of isolated positions, but no unrealised profit.
     """
 
     balance_e8: int
@@ -268,7 +268,7 @@ class Wallet:
         return self.cross_e8 + self.cross_unrealised_e8 - needed_e8
 
     def equity_e8(self, contract: Contract) -> int:
-        """Margin balance of an isolated position; for a cross position, the margin balance of all of them."""
+        """Margin balance of an isolated position, or of all cross positions."""
         if contract.isolated:
             return contract.wallet_e8 + contract.unrealised_e8
         return self.cross_e8 + self.cross_unrealised_e8
@@ -280,7 +280,7 @@ class Wallet:
         return bool(contract.lots) and self.equity_e8(contract) <= self.needed_e8(contract)
 
     def refusal(self, contract: Contract, order: OpenOrder, price_e8: int, without_tl: int = 0) -> int:
-        """The exchange's code; 0 for none."""
+        """The exchange's code; 0 for no refusal."""
         if order.reduce_only:
             return 0
         amount_e8 = order.lots * contract.lot_e8

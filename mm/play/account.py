@@ -27,7 +27,6 @@ class AccountPlay:
     def of(
         cls, plays: Mapping[str, Play], limits: AccountLimits, absent: Mapping[str, Sequence[str]] | None = None
     ) -> Self:
-        """Return the backtest of an account with these limits."""
         check_markets({symbol: play.tapes[0] for symbol, play in plays.items()})
         for name in ("initial_cash", "order_limit_10s", "order_limit_day"):
             values = {str(_shared(play.knobs, name)) for play in plays.values()}

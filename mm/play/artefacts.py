@@ -1,4 +1,4 @@
-"""The files that parameters of models name: predictors, agents and fits, and their other places."""
+"""The files that models' parameters name: predictors, agents and fits; also their other places."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,6 @@ def moved_models(models: Models, places: Mapping[str, str]) -> Models:
 
 
 def artefacts(value: object, key: str = "") -> Iterator[str]:
-    """Texts in JSON parameters that name a predictor's folder or an agent."""
     if isinstance(value, str):
         folder = value.removesuffix(":bid").removesuffix(":ask")
         if (Path(folder) / MODEL).is_file() or (key in FILES_NAMED and Path(value).is_file()):

@@ -1,4 +1,4 @@
-"""A calibration's configuration from its knobs: how rates are measured, and the windows of a schedule."""
+"""Configuration of a calibration and of a schedule's windows, from the knobs."""
 
 import json
 import math
@@ -52,7 +52,7 @@ def calibration_config(calibration: "Calibration", fit: "Fit", seed: int, tape: 
 
 
 def measured_models(calibration: "Calibration", seed: int, tape: "Tape") -> PlayModels | None:
-    """None if the hit rule decides; UsageError before the first replay."""
+    """None if the hit rule decides; raises UsageError before the first replay."""
     name, params = calibration.calib_fills, calibration.fill_params()
     if name is None:
         return None
@@ -64,7 +64,7 @@ def measured_models(calibration: "Calibration", seed: int, tape: "Tape") -> Play
 
 
 def plan_of(windows: "Windows", execution: Execution, *models: Models) -> "WindowPlan":
-    """Training ends one order latency before its segment."""
+    """A window's training ends one order latency before its segment."""
     from mm.calibration.windows import WindowPlan
 
     return WindowPlan(

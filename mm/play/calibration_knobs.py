@@ -98,11 +98,11 @@ class Calibration:
 
 @dataclass(frozen=True, kw_only=True)
 class PlayedCalibration(Calibration):
-    """Measurement of the rates of orders that are then played: under the same fill model."""
+    """Measurement of the rates of orders under the fill model that then plays them."""
 
     @staticmethod
     def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return CALIB_FILLS as FILL_MODEL, with its parameters and quantity, unless it or a hit rule was given."""
+        """CALIB_FILLS and its parameters are FILL_MODEL's, unless it or a hit rule was given."""
         resolved: dict[str, Any] = {}
         ruled = any(params[knob.name] != knob.default for knob in knobs(Calibration) if knob.name in HIT_RULE)
         if params["calib_fills"] is None and not ruled:

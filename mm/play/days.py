@@ -1,4 +1,4 @@
-"""`mm.load_day`: the tape's own, with errors that name its arguments."""
+"""`mm.load_day`: the tape's, with errors that name its arguments."""
 
 from mm.errors import said_by
 from mm.tape.load import load_day as load

@@ -1,4 +1,4 @@
-"""What makes a backtest another trial: the digests of its design and of its fill assumption."""
+"""Digests of a backtest's design and fill assumption: a new one is another trial."""
 
 import inspect
 import pickle
@@ -44,8 +44,6 @@ _CONTENT = ("latency_file", "brackets_file", "fill_params_file", "fit_draws")
 
 @dataclass(frozen=True)
 class Design:
-    """A design under a fill assumption."""
-
     quoting: str
     assumption: str
     quotes: str
@@ -60,7 +58,6 @@ class Design:
         hashes: Mapping[Path, str] | None = None,
         sources: "Sources | None" = None,
     ) -> "Design":
-        """Return the design of a strategy's *knobs*."""
         models, known, read = knobs.models, hashes or {}, sources or sources_of
         quotes, fills = (given.quotes, given.fills) if given else (None, None)
         values = {
@@ -95,13 +92,13 @@ class Design:
 
     @classmethod
     def of_play(cls, play: Play) -> "Design":
-        """Objects count as they are now, so call this before playing."""
+        """Call it before playing: objects count in their present state."""
         quotes, fills = (None if isinstance(model, str) else model for model in play.given[:2])
         return cls.of(play.knobs, play.models.fitted, GivenModels(quotes, fills))
 
     @classmethod
     def of_objects(cls, rules: "Rules", fitted: "Fitted", quotes: object, fills: object) -> "Design":
-        """Objects count as they are now, so call this before playing."""
+        """Call it before playing: objects count in their present state."""
         return cls(
             digest([_identity(rules), fitted.to_json(), _identity(quotes)])[:_LETTERS],
             digest(_identity(fills))[:_LETTERS],
@@ -110,7 +107,6 @@ class Design:
         )
 
     def trials(self, days: "Sequence[PlayedDay]", spans: Spans, pnl: "Floats", made_by: str) -> list[Trial]:
-        """Return a backtest's trials, one per day."""
         parts = split_by_day(spans, pnl, {day.day: day.start_us for day in days})
         at_us, names = now_us(), tuple(day.day for day in days)
         return [
@@ -154,7 +150,7 @@ class Designs:
         self._fits: dict[int | Path, Fitted] = {}
 
     def design(self, setup: PlayKnobs, fitted: Mapping[str, Any] | None) -> Design:
-        """The setup may name its design itself."""
+        """A setup that names its own design keeps it."""
         path = setup.models.fill_params_file
         key = path if fitted is None else id(fitted)
         if key is not None and key not in self._fits:
@@ -164,7 +160,7 @@ class Designs:
 
 
 def recorded(result: "Result", design: Design, recording: Recording) -> "Result":
-    """Put a backtest on record; return it with its days' trials, which its verdict allows for."""
+    """Record a backtest's trials; return it with the trials on its days, for which its verdict allows."""
     days = [PlayedDay.of(tape) for tape in result.tapes]
     recording.add(design.trials(days, *minutes_of(result), recording.made_by))
     return replace(result, terms=replace(result.terms, trials=recording.on_record()))
@@ -176,7 +172,7 @@ def recorded_account(
     limits: object,
     recording: Callable[[], Recording],
 ) -> "AccountResult":
-    """Backtests of an account and of each of its symbols; each verdict allows for its own days."""
+    """Record backtests of an account and of each symbol; each verdict allows for the trials on its own days."""
     results = {symbol: recorded(one, designs[symbol], recording()) for symbol, one in result.results.items()}
     result = replace(result, results=results)
     if result.series is None:
@@ -189,7 +185,7 @@ def recorded_account(
 
 
 def account_design(designs: Mapping[str, Design], limits: object) -> Design:
-    """Its symbols' designs in the order in which they play, and its limits."""
+    """The symbols' designs in the order in which they play, and the limits."""
     each = designs.values()
     return Design(
         digest([[symbol, one.quoting] for symbol, one in designs.items()] + [repr(limits)])[:_LETTERS],
@@ -199,7 +195,7 @@ def account_design(designs: Mapping[str, Design], limits: object) -> Design:
 
 
 def days_of_account(days_by_symbol: "Mapping[str, Sequence[PlayedDay]]") -> list["PlayedDay"]:
-    """The days of all symbols, as days of one market named after all of them."""
+    """The days of all symbols, as days of one market named after them all."""
     played: dict[str, list[PlayedDay]] = {}
     for day in [day for each in days_by_symbol.values() for day in each]:
         played.setdefault(day.day, []).append(day)
@@ -215,18 +211,17 @@ def days_of_account(days_by_symbol: "Mapping[str, Sequence[PlayedDay]]") -> list
 
 
 def minutes_of(result: "Result", account: EquitySeries | None = None) -> "tuple[Spans, Floats]":
-    """Spans, and the quoting PnL per 60 s, of all legs if their sum is known."""
+    """Spans, and the quoting PnL per 60 s, of all legs if they have a sum."""
     return periods_of((result.series if result.legs else None) or account or account_of(result.journal, result.terms))
 
 
 def periods_of(series: EquitySeries) -> "tuple[Spans, Floats]":
-    """Spans and the quoting PnL per 60 s."""
     counts = series.spans.period_counts.tolist()
     return tuple(zip(series.spans.begin_us.tolist(), counts, strict=True)), changes_60s(series)
 
 
 def sources_of(names: tuple[str, ...]) -> Mapping[str, str]:
-    """The sha256 of the modules of a user's classes and signals, and of his modules that these import."""
+    """The sha256 of each module of a user's classes and signals, and of his modules that these import."""
     named = [*names]
     for name in names:
         declared = getattr(resolve({}, name, "model"), "signals", None)
@@ -245,7 +240,6 @@ def _kind(model: object) -> type:
 
 
 def _identity(model: object) -> Any:
-    """By class, source and state."""
     kind = _kind(model)
     state: Any = model.args[1] if isinstance(model, partial) and len(model.args) > 1 else None
     if not isinstance(model, partial | type):
@@ -258,7 +252,7 @@ def _identity(model: object) -> Any:
 
 
 def _source(kind: type) -> str:
-    """A class typed at a prompt gives its methods' code."""
+    """For a class typed at a prompt, its methods' code."""
     try:
         return inspect.getsource(kind)
     except (OSError, TypeError):

@@ -80,10 +80,9 @@ def walkforward(  # noqa: PLR0913 - arguments that no knob can express
         models: Quote and fill model of a schedule; None is Avellaneda-Stoikov under the default fill model,
             ``queue_prob_power``.
         one_account: Whether tapes of several symbols trade on the balances of one account, each by its own schedule;
-            *rules* are then of all symbols, or by symbol, and begin with the account's cash.
+            *rules* are then for all symbols or by symbol, and begin with the account's cash.
         bounds: Limits over all symbols of an account.
-        out_root: Folder of results with the ledger of trials: the backtest is recorded there, and its verdict allows
-            for the trials on these days. Without it nothing is recorded, and no other trial is known.
+        out_root: Folder of results with the ledger of trials, as for `mm.backtest`.
 
     Raises:
         FitError: If no segment is usable.
@@ -113,7 +112,6 @@ class _Asked:
         return None if self.out_root is None else Recording(Path(self.out_root), PYTHON)
 
     def part(self, tapes: "tuple[Tape, ...]", rules: "Rules") -> "_Part":
-        """Fit the windows of one symbol, and make its models."""
         config, plan = self.config, self.plan or WindowPlan(latency_us=rules.order_latency_us)
         check_openings(tapes, self.out_root)
         if config is None and self.models is None:
@@ -143,7 +141,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class AccountWalkForward:
-    """A finished walk-forward of several symbols on one account; *schedules* are those of each symbol alone."""
+    """A finished walk-forward of several symbols on one account; each of *schedules* is one symbol's."""
 
     schedules: Mapping[str, Schedule]
     result: "AccountResult"

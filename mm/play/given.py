@@ -9,7 +9,7 @@ from mm.base.knobs import closest, knobs, typed
 
 
 def parameter_way(name: str, known: Iterable[str], *, python: bool = False) -> str:
-    """How to give a model's parameter *name* where *known* knobs are taken."""
+    """How to give a model's parameter *name* where only *known* knobs are accepted."""
     for knob_name, argument, registry in (
         ("quote_params_json", "quotes", QUOTE_MODELS),
         ("fill_params_json", "fills", FILL_MODELS),
@@ -28,7 +28,7 @@ def parameter_way(name: str, known: Iterable[str], *, python: bool = False) -> s
 
 
 def groups_of(groups: Iterable[type], settings: Mapping[str, Any], what: str) -> list[Any]:
-    """Fill *groups* from *settings* (values or text); TypeError and UsageError name *what* takes them."""
+    """Fill *groups* from *settings* (values or text); TypeError and UsageError name the caller *what*."""
     groups = list(groups)
     known = {knob.name: knob for group in groups for knob in knobs(group)}
     for name in settings:

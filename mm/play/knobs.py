@@ -1,4 +1,4 @@
-"""The knobs of a backtest in small frozen dataclasses; a command takes those it needs."""
+"""The knobs of a backtest, in groups of which a command takes what it needs."""
 
 import json
 from collections.abc import Mapping
@@ -120,7 +120,7 @@ class Day(OpenedDay, DamagedDay, Pages, Results, Source):
 
     @classmethod
     def like(cls, given: Any, symbol: str, day: str) -> Self:
-        """In the folders of other knobs, with their handling of damaged days and of those that are held out."""
+        """Days beside other knobs: same folders, and same handling of damaged and held-out days."""
         return cls(
             symbol=symbol,
             day=day,
@@ -291,7 +291,7 @@ class Sensitivity:
 
     @staticmethod
     def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
-        """The symbol's worst moves on record, also for a report that plays them later, and its own exponent."""
+        """The symbol's worst moves on record, which a report plays later, and its own queue exponent."""
         from mm.play.stress import moves_on_record
 
         root, symbol = params.get("out_root") or Path("out"), params.get("symbol") or ""

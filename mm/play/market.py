@@ -61,7 +61,6 @@ class Markets:
 
     @classmethod
     def open(cls, day: Day, market: Market, others: OtherMarkets = NO_OTHERS) -> Self:
-        """Open the days on one grid, and the other markets."""
         return cls.beside(open_days(day, market), day, market, others)
 
     @classmethod
@@ -71,7 +70,7 @@ class Markets:
 
     @classmethod
     def given(cls, tapes: Sequence[Tape], others: Mapping[str, Any], micro_price: MicroPriceFit | None = None) -> Self:
-        """*others* are tapes or dicts of `KEYS`."""
+        """*others* are tapes, or dicts of `KEYS`."""
         if len({tape.symbol for tape in tapes}) == 1:  # others are refused by their names
             tapes = on_one_grid(tapes)
         first = tapes[0]
@@ -88,7 +87,7 @@ class Markets:
 
 
 def open_days(day: Day, market: Market) -> "list[Tape]":
-    """On one grid, with order steps that every day allows; raises Mismatch, MissingDay or UsageError."""
+    """Days on one grid, with order steps that every day allows; raises Mismatch, MissingDay or UsageError."""
     if not day.open_held_out:
         refuse_held(day.data_root, day.symbol, day.days())
     folders = [day_folder(day.data_root, day.symbol, name) for name in day.days()]
@@ -110,7 +109,7 @@ def open_days(day: Day, market: Market) -> "list[Tape]":
 
 
 def as_traded(day: Day) -> AsTraded | None:
-    """Return the trade that a backtest plays again, if one is named."""
+    """The trade that a backtest replays, if named."""
     if day.as_traded is None:
         return None
     path = steps_path(day.out_root, day.symbol, day.as_traded)
@@ -157,7 +156,7 @@ def _without_us(tape: "Tape", folder: "DayFolder", day: Day) -> "Tape":
 
 
 def on_one_grid(opened: "Sequence[Tape]") -> "list[Tape]":
-    """With a common lot size, and order steps that every day allows; Mismatch if ticks differ."""
+    """A common lot size, and order steps that every day allows; Mismatch if ticks differ."""
     ticks = {tape.instrument.tick_e8: tape.days[0] for tape in opened}
     if len(ticks) > 1:
         named = ", ".join(f"{name} has {short_text(tick)}" for tick, name in ticks.items())
@@ -181,7 +180,6 @@ def other_day(day: Day, others: OtherMarkets, name: str) -> Day:
 
 
 def open_others(day: Day, market: Market, others: OtherMarkets, own: "Sequence[Tape]") -> dict[str, OtherFeed]:
-    """Raises as `Markets.open`."""
     grid = replace(market, tick_size=None, qty_step=None, min_notional=None)
     feeds = {}
     for name, declared in others.declared().items():
@@ -210,7 +208,7 @@ def _with_contract(tape: Tape, day: Day) -> Tape:
 
 
 def micro_price_before(day: Day, market: Market, tape: Tape) -> FittedMicroPrice:
-    """Fitted on the recorded days before *tape*, at most the last `MICRO_PRICE_DAYS`."""
+    """Fit on the recorded days before *tape*, at most the last `MICRO_PRICE_DAYS`."""
     earlier = [name for name in days_of(day.data_root, day.symbol) if name < tape.days[0]]
     held = held_of(day.data_root, day.symbol, earlier)
     names = [name for name in earlier if name not in held][-MICRO_PRICE_DAYS:]
@@ -230,8 +228,8 @@ def feed_of_market(
     """Return the feed of another market, and notes for a reader of the results.
 
     Args:
-        feed_latency_ms: Time from its exchange to us: events are then placed by exchange time on the run's clock. None
-            takes receive times as recorded, so one clock must have stamped both.
+        feed_latency_ms: Time from its exchange to us: events are placed by exchange time on the run's clock. None takes
+            receive times as recorded, so one clock must have stamped both.
     """
     notes = [_overlap(name, own, tapes), *(f"{name}: {note}" for tape in tapes for note in day_warnings(tape))]
     ours, theirs = _late_us(own), _late_us(tapes)
@@ -256,7 +254,7 @@ def feed_of_market(
 
 
 def placed(tape: Tape, shift_us: int) -> Tape:
-    """At exchange times plus *shift_us*; events keep their order, as they came over one connection."""
+    """Events at exchange times plus *shift_us*, in recorded order, as they came over one connection."""
     us = np.maximum.accumulate(tape.feed.by_event) + shift_us
     return tape.restamped(us, tape.start_us + shift_us, max(tape.end_us + shift_us, int(us[-1]) if len(us) else 0))
 
@@ -285,7 +283,7 @@ def _overlap(name: str, own: Sequence[Tape], tapes: Sequence[Tape]) -> str:
 
 
 def feeds_given(own: Sequence[Tape], others: Mapping[str, Any]) -> dict[str, OtherFeed]:
-    """Tapes, or dicts of `KEYS`, by name; raises UsageError or Mismatch."""
+    """Feeds of tapes, or of dicts of `KEYS`; raises UsageError or Mismatch."""
     feeds = {}
     for name, given in others.items():
         entry = given if isinstance(given, Mapping) else {"tape": given}

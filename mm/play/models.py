@@ -1,4 +1,4 @@
-"""The models that the knobs name, with their parameters and the fit or schedule that they take."""
+"""Makes the models that the knobs name, with their parameters and fit or schedule."""
 
 import json
 from collections import Counter
@@ -67,7 +67,7 @@ class Made:
 
 @dataclass(frozen=True)
 class PlayModels:
-    """The models that the knobs name, with their fit; `quotes` and `fills` make new ones at each call."""
+    """The models that the knobs name, with their fit; `quotes` and `fills` make a new one at each call."""
 
     named: Models
     tape: "Tape"
@@ -88,7 +88,7 @@ class PlayModels:
         return cls(named, tape, seed, lacks=lacking(path, fit)).with_fit(fit)
 
     def with_fit(self, fitted: "Fitted") -> Self:
-        """For the fill model and the quotes' k; raises Mismatch or FitError."""
+        """Use *fitted* in the fill model and for the quotes' k; raises Mismatch or FitError."""
         # with all of a calibration, which a run without a fit lacks
         from mm.calibration.intensities import intensity_of
 
@@ -122,7 +122,7 @@ class PlayModels:
         return _Maker(self).quotes()
 
     def fills(self) -> object:
-        """Without own parameters it takes the parameters of a fit measured under it."""
+        """Without its own parameters it takes those of a fit measured under it."""
         return _Maker(self).fills()
 
     @cached_property
@@ -165,7 +165,7 @@ class PlayModels:
         yield from map(self.with_fit, draws(cast("PoissonFit", fitted), draws_wanted, self.seed))
 
     def check(self, model: object) -> dict[str, Artefact]:
-        """Mismatch if a predictor is of another symbol or tick."""
+        """Raises Mismatch if a predictor is for another symbol or tick."""
         predictors = dict(predictors_of(model))
         for artefact in predictors.values():
             artefact.check(self.tape.symbol, self.tape.instrument.tick_e8)
@@ -280,7 +280,7 @@ class _Maker:
         return avellaneda_stoikov_of_curve
 
     def _adverse_ticks(self) -> dict[str, float]:
-        """At the distance of the highest expected profit; empty if not measured."""
+        """The measured move at the distance of the highest expected profit; empty if not measured."""
         if self._schedule is not None:
             moves = [segment.adverse_ticks for segment in self._schedule.segments if segment.adverse_ticks is not None]
             self._adverse = median(moves) if moves else None
@@ -332,7 +332,7 @@ def agent_files(models: Models) -> list[Path]:
 
 
 def check_names(models: Models) -> None:
-    """Check the models' names before any day is loaded; raises UnknownModel or UsageError."""
+    """Raise UnknownModel or UsageError before any day is loaded."""
     trees = [Tree.of(models.quote_model, models.quote_params())]
     while trees:
         tree = trees.pop()
@@ -377,7 +377,7 @@ def _checked(model: object, hooks: Mapping[str, int]) -> object:
 
 
 def fitted_after(fitted: "Fitted", begin_us: int) -> bool:
-    """The fit uses data after *begin_us* (negative: nothing was played)."""
+    """Whether the fit uses data after *begin_us* (negative: nothing was played)."""
     from mm.calibration.schedule import Schedule
 
     return not isinstance(fitted, Schedule) and 0 <= begin_us < (fitted.window.end_us or 0)
@@ -434,7 +434,7 @@ def fit_terms(fitted: "Fitted", name: str, lacks: Sequence[str] = ()) -> dict[st
 
 
 def measured_under(fitted: "Fitted", terms: "RunTerms") -> dict[str, Any] | None:
-    """The fill model and quantity of a fit's measurement, and how the run differs."""
+    """The fill model and quantity under which a fit was measured, and how the run differs."""
     if fitted.calib_fills is None:
         return None
     from mm.calibration.fit_result import PoissonFit

@@ -63,7 +63,7 @@ def _or(words: Sequence[str]) -> str:
 
 
 def _example(accepted: Sequence[Knob], missing: Sequence[str]) -> str:
-    """Meanings and units of *missing* parameters and an example, unless one is not a number."""
+    """Meanings and units of *missing* parameters, and an example if all are numbers."""
     asked = [setting for setting in accepted if setting.name in missing]
     if not all(setting.reader.metavar.startswith(("float", "int")) for setting in asked):
         return ""
@@ -80,7 +80,7 @@ def _example(accepted: Sequence[Knob], missing: Sequence[str]) -> str:
 def construct(
     build: Callable[..., Any], params: Mapping[str, Any], given_by: str, own: Mapping[str, Any] | None = None
 ) -> Any:
-    """UsageError if a key is unknown or missing, ModelError from a user's class."""
+    """Raises UsageError if a key is unknown or missing, ModelError from a user's class."""
     declaration, source = declaration_of(build), parameter(given_by)
     name = declaration.name if declaration else build.__name__
     accepted, free = accepted_by(build)
@@ -120,7 +120,7 @@ def construct(
 
 
 def require_signature(owner: object, method: str, n_args: int) -> None:
-    """UsageError unless a hook can be called with *n_args* values."""
+    """Raise UsageError unless a hook can be called with *n_args* values."""
     hook = getattr(owner, method)
     model = owner if inspect.isclass(owner) else type(owner)
     unbound = inspect.isclass(owner) and inspect.isfunction(inspect.getattr_static(owner, method))

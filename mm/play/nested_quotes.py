@@ -1,4 +1,4 @@
-"""Nested quote models, as given in QUOTE_PARAMS_JSON, and the volatility of the run."""
+"""Nested quote models of QUOTE_PARAMS_JSON, and the volatility of the run."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Notes on a backtest before it plays, as values; each door words them."""
+"""Notes on a backtest before it plays, as values; each caller words them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One thing to know of a backtest."""
-
     name: str
     fields: Mapping[str, Any]
     is_warning: bool = True
@@ -110,7 +108,7 @@ def _fee_notes(tape: "Tape", rules: Sequence[Rules]) -> Iterator[Note]:
 
 
 def agent_notes(path: Path, agent: SavedAgent, execution: Execution, tapes: "Sequence[Tape]") -> Iterator[Note]:
-    """How a market or a run differs from the training of an agent."""
+    """How a market or run differs from the agent's training."""
     trained, symbol = agent.terms.symbol, tapes[0].symbol
     if trained != symbol:
         words = f"the agent {path.name} was trained on {trained}, and this is {symbol}"

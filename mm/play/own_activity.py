@@ -30,7 +30,7 @@ class _Order:
 
 
 def own_activity(path: Path) -> OwnActivity:
-    """By the exchange's instants; BrokenFile if it is no audit log, or too old to have these."""
+    """Instants are the exchange's; BrokenFile if it is no audit log, or too old to have them."""
     orders: dict[str, _Order] = {}
     moved: list[tuple[_Order, str]] = []
     trade_ids = set()

@@ -1,4 +1,4 @@
-"""One backtest: markets, rules and models, played by one method; and the same under other assumptions."""
+"""One backtest: markets, rules and models, played by one method; and again under other assumptions."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -67,7 +67,7 @@ def _is_object(model: object) -> bool:
 
 @dataclass(frozen=True)
 class Play:
-    """A backtest and its further ones: sensitivity, and the PnL band of drawn fits."""
+    """A backtest, its sensitivity, and the PnL band of drawn fits."""
 
     knobs: PlayKnobs
     markets: Markets
@@ -180,7 +180,7 @@ class Play:
 
     @cached_property
     def variants(self) -> Variants:
-        """Objects are copied as they are now; UsageError if one cannot be."""
+        """Objects are copied in their present state; UsageError if one cannot be."""
         factory = partial(again, shared=[*self.tapes, self.given.intensity])
         path, seed = self.sensitivity.queue_exponent_file, self.rules.latency_seed
         estimate = None if path is None else ExponentEstimate.read(path, self.markets.first.symbol)
@@ -233,7 +233,7 @@ class Play:
         return self.with_further(self.run_base(step, keeps_orders=keeps_orders), step)
 
     def run_base(self, step: Step | None = None, *, keeps_orders: bool = True) -> "Result":
-        """With the given objects themselves; UsageError for a sensitivity or draws that they do not allow."""
+        """Play given objects themselves; UsageError for a sensitivity or draws that they do not allow."""
         wanted = self.sensitivity.sensitivity
         if self.given.objects() and self.knobs.models.fit_draws:
             raise UsageError("fit_draws draws A and k for models by name; give names, or package.module:Class")
@@ -250,7 +250,7 @@ class Play:
         return quotes, fills
 
     def exchange(self) -> PaperExchange:
-        """Its days can be played step by step."""
+        """An exchange to play the days step by step."""
         quotes, fills = self.new_models()
         return PaperExchange(quotes, fills, self.rules)
 
@@ -293,7 +293,7 @@ class Play:
 
 
 def _refuse_trained(models: PlayModels, given: "GivenModels", tapes: Sequence[Tape]) -> None:
-    """UsageError for a fit, schedule, agent or model trained on a held-out day."""
+    """Raise UsageError for a fit, schedule, agent or model trained on a held-out day."""
     refuse_trained("the fit or schedule", trained_days(models.fitted), tapes)
     for path, agent in models.agents():
         if agent.terms.symbol == tapes[0].symbol:

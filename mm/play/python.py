@@ -1,4 +1,4 @@
-"""``mm.backtest``: ``mm backtest`` as one call; every knob has the same name and default."""
+"""``mm.backtest``: ``mm backtest`` as one call, with the same knobs and defaults."""
 
 import inspect
 import os
@@ -69,18 +69,17 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
         tape: One tape, or tapes in order of time; inventory, cash, orders and timers carry over.
         quotes: Name of a quote model, a pair of name and parameters (``("glft", {"gamma": 0.1})``), or an object with
             ``quote(view)``, or its class; None takes the default of ``QUOTE_MODEL``.
-        fills: Name of a fill model, such a pair, or an object with its hooks, or its class; None takes the default of
-            ``FILL_MODEL``.
+        fills: Fill model in the same forms, an object having its hooks; None takes the default of ``FILL_MODEL``.
         rules: All rules in the engine's units, instead of knobs; both models must then be objects.
         one_account: Whether tapes of several symbols are played on the balances of one account, as by ``ONE_ACCOUNT``.
             The result is an `AccountResult`: ``summary``, ``orders``, ``fills``, ``state``, and ``results`` by symbol.
-            *quotes* and *fills* are then names or classes, each made once a symbol, or dicts of models by symbol;
-            objects of theirs may know each other, as all play on one clock.
+            *quotes* and *fills* are then names or classes, each made once a symbol, or dicts of models by symbol; these
+            objects may know each other, as all play on one clock.
         per_symbol: Knobs of single symbols of the account, by symbol and field name.
-        fit: A fit or schedule, or its file: ``--fit`` of the command; ``fill_params_file`` is the same.
+        fit: A fit or schedule, or its file, like ``--fit`` of the command and ``fill_params_file``.
         intensity: Predicts the expected fills in the summary; None takes the fit's.
-        micro_price: The fit of the signal ``micro_price`` (`fit_micro_price` of earlier days), where a quote model
-            reads it.
+        micro_price: The fit of the signal ``micro_price`` (`fit_micro_price` of earlier days), if a quote model reads
+            it.
         others: Other markets that the strategy sees, by name: a tape or several, or a dict with ``tape`` and
             ``feed_latency_ms`` and ``orders`` as in ``OTHERS``.
         step: Called with the µs of tape replayed since the last call, for a progress bar; each further backtest adds
@@ -89,8 +88,8 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
             for the trials on these days; the symbol's worst moves and queue exponent come from there too. Without it
             nothing is recorded, and no other trial is known.
         settings: Knobs of ``mm backtest`` by field name: numbers, text, or dicts for JSON. The sensitivity makes a
-            class again, and plays copies of an object, taken beforehand; an object that cannot be copied has none, and
-            a warning says why. ``sensitivity=False`` leaves it out.
+            class again and plays copies of an object, taken beforehand; for an object that cannot be copied it is left
+            out, with a warning. ``sensitivity=False`` leaves it out.
 
     Raises:
         TypeError: If there is no such knob.
@@ -230,7 +229,7 @@ def _with_names(named: Mapping[str, object], settings: Mapping[str, Any]) -> dic
 
 
 def _without_parameters(model: object, knob: str, settings: Any) -> object:
-    """The parameters become the *knob*'s value; a class, or a pair with one, becomes a factory."""
+    """Parameters move into the *knob*'s value; a class, or a pair with one, becomes a factory."""
     match model:
         case type() as kind:
             return partial(construct, kind, {}, knob)
@@ -247,7 +246,7 @@ def _without_parameters(model: object, knob: str, settings: Any) -> object:
 
 
 def _check_objects(quotes: object, fills: object, settings: Mapping[str, Any]) -> None:
-    """Knobs, fits and names of models have no effect beside rules."""
+    """Refuse knobs, fits and names of models beside *rules*, which leave them without effect."""
     names = [name for name, value in settings.items() if value is not None]
     if names:
         raise UsageError(f"rules set every term, so {', '.join(names)} would have no effect; give rules or knobs")

@@ -1,4 +1,4 @@
-"""Our place in the queue: the run is played again and asked at chosen instants."""
+"""Our place in the queue: plays the run again and stops at chosen instants."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,7 +18,7 @@ class RestingOrder(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Quantity ahead of an order, base asset, as the fill model estimates."""
+    """An order's quantity ahead, in the base asset, by the fill model's estimate."""
 
     order_id: int
     side: int

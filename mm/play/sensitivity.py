@@ -145,7 +145,9 @@ class Variants:
 
 
 def again(model: object, shared: Sequence[object] = ()) -> Callable[[], object]:
-    """A factory of copies of *model* as it is now, but for *shared* objects; UsageError if it cannot be copied."""
+    """A factory of copies of *model* as it is now, without copying *shared* objects; UsageError if it cannot be
+    copied.
+    """
 
     def copied(value: object) -> object:
         return deepcopy(value, {id(kept): kept for kept in shared})
@@ -174,7 +176,7 @@ def _name_the_worst(rows: "Sequence[dict[str, Any]]") -> None:
 
 
 def slower(rules: "Rules", factor: float) -> "Rules":
-    """Orders and cancels take *factor* times as long; the feed stays as it is."""
+    """Orders and cancels take *factor* times as long; the feed stays unchanged."""
     return replace(
         rules,
         order_latency_us=round(rules.order_latency_us * factor),

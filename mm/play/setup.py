@@ -83,12 +83,10 @@ class Setup(PlayKnobs):
         return cls(**named)
 
     def command(self, named: Collection[str] | None, *, places: bool, fit: Path | None = None) -> list[str]:
-        """Return the command line, for any shell."""
         words = ["mm", "backtest", *_flags(self.used(), named, places=places)]
         return words if fit is None or self.fitted else [*words, "--fill-params-file", str(fit)]
 
     def used(self) -> list[tuple[Knob, Any]]:
-        """Return the knobs that have an effect with the others, and their values."""
         unused = {name for name, _ in unused_knobs("backtest", {knob.name: value for knob, value in self._knobs()})}
         return [(knob, value) for knob, value in self._knobs() if knob.name not in unused]
 
@@ -131,7 +129,7 @@ class AccountSetup:
     """The knobs of one backtest of several symbols on one account.
 
     Attributes:
-        day: All its days and symbols; a symbol's own setup has those of its days that exist.
+        day: All its days and symbols; a symbol's own setup has its existing days.
     """
 
     day: Day
@@ -143,7 +141,6 @@ class AccountSetup:
         return next(iter(self.setups.values())).seed
 
     def command(self, named: Collection[str] | None, *, places: bool) -> list[str]:
-        """Return the command line, for any shell."""
         used = {symbol: {knob.name: value for knob, value in one.used()} for symbol, one in self.setups.items()}
         common = [(knob, getattr(self.day, knob.name)) for knob in knobs(type(self.day))]
         own: dict[str, dict[str, str]] = {}

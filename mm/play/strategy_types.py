@@ -1,4 +1,4 @@
-"""What ``mm.backtest`` takes as a strategy, for type checkers and editors."""
+"""The types of strategies that ``mm.backtest`` accepts, for type checkers and editors."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -9,14 +9,10 @@ from mm.backtest.strategy import Orders
 
 
 class Quoting(Protocol):
-    """A strategy that tells its quotes."""
-
     def quote(self, view: QuoteView, /) -> Quotes | None: ...
 
 
 class Sending(Protocol):
-    """A strategy that sends, amends and cancels its orders itself."""
-
     def on_event(self, market: QuoteView, orders: Orders, /) -> None: ...
 
 

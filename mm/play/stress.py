@@ -1,4 +1,4 @@
-"""The stressed row of a sensitivity: the symbol's worst minute on record, put into a run at its largest inventory."""
+"""The stressed row of a sensitivity: the symbol's worst minute on record, added to a run at its largest inventory."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -62,7 +62,7 @@ NO_MOVES = WorstMoves()
 
 
 def moves_on_record(folder: Path, symbol: str) -> WorstMoves | None:
-    """Over all days of a symbol on record below *folder* (OUT_ROOT)."""
+    """The worst over all days of a symbol on record below *folder* (OUT_ROOT)."""
     found = []
     for path in sorted((folder / FOLDER / symbol).glob("*.json")):
         try:
@@ -74,7 +74,7 @@ def moves_on_record(folder: Path, symbol: str) -> WorstMoves | None:
 
 
 def keep_moves(folder: Path, tapes: "Sequence[Tape]") -> None:
-    """Below *folder* (OUT_ROOT), if missing and writable."""
+    """Write below *folder* (OUT_ROOT), if missing and writable."""
     for tape in tapes:
         path = folder / FOLDER / tape.symbol / f"{'-'.join(tape.days)}.json"
         if path.exists():
@@ -87,7 +87,7 @@ def keep_moves(folder: Path, tapes: "Sequence[Tape]") -> None:
 
 
 def stressed_row(base: "Result", headline: dict[str, Any], moves: WorstMoves) -> dict[str, Any]:
-    """One more minute: the move that is worst for the run's largest inventory."""
+    """One more minute with the move that is worst for the run's largest inventory."""
     terms, account = base.terms, account_of(base.journal, base.terms)
     away = account.inventory - terms.target_lots
     row = int(np.abs(away).argmax()) if len(away) else 0

@@ -75,7 +75,7 @@ def with_others(
     *,
     margin: Margin | None = None,
 ) -> Rules:
-    """With rules for those *declared* with ``orders``; errors name *way*."""
+    """Add rules for those *declared* with ``orders``; errors name *way*."""
     legs = {}
     for name, feed in feeds.items():
         orders = declared[name].get("orders") if isinstance(declared[name], Mapping) else None

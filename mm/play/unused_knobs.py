@@ -1,4 +1,4 @@
-"""Knobs that a run does not use because of other knobs."""
+"""Knobs that other knobs leave without effect."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
@@ -25,7 +25,7 @@ def _names(*groups: type) -> tuple[str, ...]:
 
 
 def unused_knobs(kind: str, values: Values) -> Iterator[tuple[str, str]]:
-    """The name of each knob that a run of *kind* does not use with these *values*, and why."""
+    """The name of each knob without effect in a run of *kind* with these *values*, and why."""
     kind = kind.removeprefix("account_")
     varied = axes(values)
     fixed = {name: value for name, value in values.items() if name not in varied}
@@ -36,7 +36,7 @@ def unused_knobs(kind: str, values: Values) -> Iterator[tuple[str, str]]:
 
 
 def axes(values: Values) -> set[str]:
-    """Return the knobs that a grid varies, also those of one symbol: ``BTCUSDT.QUOTE_QTY``."""
+    """Knobs that a grid varies, also of one symbol: ``BTCUSDT.QUOTE_QTY``."""
     return {name.lower().rpartition(".")[2] for name, _ in axes_of(values["grid"])} if "grid" in values else set()
 
 

@@ -1,4 +1,4 @@
-"""Many backtests: over a grid of knobs, ranked, with the selection bias of the best one; or over many days."""
+"""Many backtests: over a grid of knobs, ranked with the best one's selection bias; or over many days."""
 
 from mm.callable_package import make_callable
 

@@ -1,4 +1,4 @@
-"""Run points in this process, in parallel processes, or on a cluster; all give the same outcomes."""
+"""Runs points in this process, in parallel processes, or on a cluster, with equal outcomes."""
 
 import json
 import logging
@@ -67,7 +67,7 @@ def in_processes(tasks: Sequence[Task], jobs: int) -> Outcomes:
 
 
 class _Worker:
-    """A process that plays tasks; started when needed, and again if it died."""
+    """A process that plays tasks, started when needed and restarted if it died."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -75,7 +75,7 @@ class _Worker:
         self._stopped = False
 
     def play(self, task: Task) -> Outcome:
-        """An outcome even if the process dies."""
+        """Gives an outcome even if the process dies."""
         how = "it was stopped"
         for _ in range(TRIES):
             if self._stopped:
@@ -116,8 +116,6 @@ class _Worker:
 
 
 class _StderrReader(Thread):
-    """Forwards the stderr of a process, and keeps its last line."""
-
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         super().__init__(daemon=True)
         self.last = ""

@@ -44,8 +44,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Play a strategy on many days and symbols, each day on its own, and return what the days say together.
 
-    ``mm evaluate`` gives the same numbers; no run folder is written. Days already played, here or by the command,
-    are reused.
+    ``mm evaluate`` gives the same numbers; no run folder is written. Days already played, here or by the command, are
+    reused.
 
     Args:
         symbol: A symbol, or several with commas.
@@ -55,7 +55,7 @@ def evaluate(
 
     Returns:
         The content of ``evaluation.json``: ``pnl``, ``daily``, ``by_symbol``, ``rows`` (one a day and symbol),
-        ``holes`` (days that are missing or damaged) and more, in the quote asset.
+            ``holes`` (days that are missing or damaged) and more, in the quote asset.
 
     Raises:
         TypeError: If a knob is unknown.
@@ -170,7 +170,7 @@ def read_days(  # noqa: PLR0913 - what is played, and where it is noted
 
 
 def _put_together(found: DayWorks, together: AccountSetup, recording: Recording) -> None:
-    """Of the symbols of each day that could be read; one design on all days."""
+    """Join the symbols of each day that could be read; one design on all days."""
     known = {_day_of(work).symbol: work.job(1).design for work, _ in found.works}
     designs = {symbol: known[symbol] for symbol in together.setups if symbol in known}
     by_day: dict[str, dict[str, tuple[Work, DayMarket]]] = {}

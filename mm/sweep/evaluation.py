@@ -43,7 +43,7 @@ class DayMarket:
     """The market of one day.
 
     Attributes:
-        volatility: Root mean square of the mid's change per minute in each, basis points.
+        volatility: Root mean square of the mid's change per minute in each hour, basis points.
     """
 
     volume: float

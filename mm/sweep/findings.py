@@ -156,7 +156,7 @@ class Forward:
     """Walk-forward of the choice: each block plays the trial that was best in all earlier blocks.
 
     Attributes:
-        others: Every trial's PnL in those blocks.
+        others: Every trial's PnL in the played blocks.
     """
 
     block: str
@@ -231,8 +231,7 @@ class SelectionBias:
     """Expected Sharpe ratio of the best of several trials without skill.
 
     Attributes:
-        variance: Of their Sharpe ratios per 60 s period; 0 below two trials, None if fewer than two of several have
-            one.
+        variance: Of the Sharpe ratios per 60 s period; 0 for one trial, None if fewer than two of several have a ratio.
     """
 
     trials: int
@@ -284,7 +283,7 @@ class SweepFindings(Shown):
     Attributes:
         panel: PnL of the different trials; None if their time grids differ.
         forward: Walk-forward of the choice; None with fewer than two trials or too few blocks.
-        columns: Number of the point of each column of the panel.
+        columns: The point's number of each column of the panel.
         points: The played points, in the grid's order.
     """
 
@@ -338,8 +337,8 @@ def find(
     """Rows by rank, the selection bias within each assumption, and the walk-forward of the choice.
 
     Args:
-        record: Trials on record; None without a ledger. A value that allows for them has another beside it, ``_alone``,
-            that does not.
+        record: Trials on record; None without a ledger. A value that allows for them stands beside ``…_alone``, which
+            does not.
     """
     trials = list({point.trial: point for point in reversed(points) if "error" not in point.outcome}.values())[::-1]
     panel = PnlPanel.of([point.outcome["series"] for point in trials])
@@ -412,7 +411,7 @@ def _chosen_bound(best: Row, series: Mapping[str, Any], independent: float, tail
     """The lower bound of the best row's mean PnL per block, allowing for the choice.
 
     The bounds of as many *independent* trials as were played hold at once, so the chosen one's does; the worst block of
-    any, the *tail*, may come to it, and never raises the bound.
+    any, the *tail*, can only lower it.
     """
     if best["pnl_lower95"] is None:
         return None
@@ -512,7 +511,7 @@ def _add_halves(rows: Sequence[Row], panel: PnlPanel | None, place: Mapping[str,
 
 
 def _add_ties(rows: Sequence[Row], axes: Sequence[Axis], panel: PnlPanel | None, place: Mapping[str, int]) -> None:
-    """``tied``: whether a row's PnL differs from the first design's, per assumption."""
+    """``tied``: whether a row's PnL cannot be told from the first design's, per assumption."""
     if panel is None or not any(row["knows_next_move"] for row in rows):
         return
     first = {assumption_of(row, axes): place[row["digest"]] for row in rows if row["rank"] == 1}
@@ -606,7 +605,7 @@ def _shared_warnings(points: Sequence[PlayedPoint]) -> Counter[str]:
 
 
 def _own_part(line: str, summary: Mapping[str, Any]) -> str:
-    """Return a warning without the symbol of an account that it is of."""
+    """Return a warning without the symbol of an account."""
     symbol, _, rest = line.partition(": ")
     return rest if summary.get("one_account") and symbol in summary["symbol"].split(JOIN) else line
 

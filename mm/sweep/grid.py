@@ -52,7 +52,7 @@ class Axis:
     """One axis of a grid.
 
     Attributes:
-        name: A knob's variable, or a model's parameter; of one symbol of an account after the symbol and a dot.
+        name: A knob's variable or a model's parameter, for one symbol of an account after the symbol and a dot.
         kind: ``knob``, ``quote`` or ``fill``; ``limit`` of an account.
         key: The knob's field, or the model's parameter.
         by_symbol: In the grid of an account: the axis of each symbol that it sets.
@@ -67,7 +67,7 @@ class Axis:
 
     @property
     def assumed(self) -> bool:
-        """An assumption about market or account, not a choice."""
+        """Whether it is an assumption about market or account, not a choice."""
         return self.kind == FILL or self._variable in _ASSUMED
 
     @property
@@ -133,7 +133,9 @@ def _axes_of_account(written: Written, base: AccountSetup) -> list[Axis]:
 
 
 def _owner(name: str, symbols: Collection[str]) -> tuple[str, str]:
-    """Return the symbol that an axis sets, ``limit``, or nothing for all symbols; and the name of what it sets."""
+    """Split an axis's name into the symbol that it sets (``limit`` for the account, empty for all symbols) and the
+    rest.
+    """
     owner, _, rest = name.partition(".")
     if owner.upper() in symbols:
         if rest.upper() in SHARED:
@@ -244,8 +246,6 @@ class Point:
 
 @dataclass(frozen=True)
 class AccountPoint:
-    """One point of the grid of an account."""
-
     number: int
     texts: dict[str, str]
     setup: AccountSetup
@@ -262,7 +262,9 @@ def points_of(axes: Sequence[Axis], base: Setup, unfit: str) -> list[Point]: ...
 @overload
 def points_of(axes: Sequence[Axis], base: AccountSetup, unfit: str) -> list[AccountPoint]: ...
 def points_of(axes: Sequence[Axis], base: AnySetup, unfit: str) -> list[Point] | list[AccountPoint]:
-    """Around *base*; UsageError if a point is invalid, or there are too many; *unfit*: ``refuse`` or ``leave_out``."""
+    """Points around *base*; UsageError if one is invalid, or there are too many; *unfit*: ``refuse`` or
+    ``leave_out``.
+    """
     size = prod(len(axis.values) for axis in axes)
     if size > MOST_POINTS:
         raise UsageError(f"{FLAG}: {size:,} points, more than the {MOST_POINTS:,} of one sweep; give fewer values")
@@ -301,7 +303,7 @@ def _varied_account(
 def _varied(
     chosen: Chosen, base: Setup, unfit: str, accepted: dict[tuple[str, str], Params]
 ) -> tuple[Setup, dict[str, str]]:
-    """Return the knobs of a point, and the texts of its axes, empty where the point's model lacks the parameter."""
+    """Knobs of a point, and the texts of its axes, empty where its model lacks the parameter."""
     values = {axis.key: axis.values[place] for axis, place in chosen if axis.kind == KNOB}
     groups: dict[str, Any] = {
         name: replace(getattr(base, name), **_of(getattr(base, name), values))

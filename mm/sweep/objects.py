@@ -44,7 +44,7 @@ class ObjectStore:
     url: str
 
     def put(self, path: Path, sha256: str) -> None:
-        """Unless stored; whole or not at all. Raises Mismatch or DataError."""
+        """Store a new file, completely or not at all; raises Mismatch or DataError."""
         with self._reported(sha256, str(path)) as (files, place):
             if files.exists(place):
                 return
@@ -123,10 +123,9 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 class Shipment:
-    """Files of this disk that a sweep's points need, and the store where workers fetch them."""
+    """Files that a sweep's points need, and the store from which workers fetch them."""
 
     def __init__(self, url: str, tapes: "Sequence[Tape]", *, with_orders: bool = False) -> None:
-        """The kept tapes, and their orders where a day has them."""
         self._store = ObjectStore(url)
         self._paths: dict[str, Path] = {}
         self._tapes = []

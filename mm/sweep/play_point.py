@@ -1,4 +1,4 @@
-"""Run one backtest of a sweep in any process: JSON values in, JSON values out."""
+"""Runs one backtest of a sweep in any process: JSON values in, JSON values out."""
 
 import json
 import os
@@ -51,9 +51,9 @@ def play(task: Task) -> Outcome:
 
     Args:
         task: ``setup``; ``fitted`` and ``micro_price``, fits or a schedule as JSON, or None; ``tapes``, the folder of
-            kept tapes; ``folder``, of a user's models; ``code``, ``sources`` and ``inputs``, which must match the
-            process that made the task; ``logs``, order logs that must match as well; ``kept``, the tapes' files if the
-            days are on another machine, and ``orders``, the files of their orders.
+            kept tapes; ``folder``, of a user's models; ``code``, ``sources``, ``inputs`` and ``logs`` (order logs),
+            which must match the process that made the task; ``kept`` and ``orders``, the files of tapes and their
+            orders if the days are on another machine.
     """
     try:
         check(outcome := account_outcome(task) if "symbols" in task else outcome_of(_played(task)))
@@ -71,7 +71,7 @@ def failed(error: MMError) -> Outcome:
 
 
 def outcome_of(result: "Result") -> Outcome:
-    """`point_summary` and the quoting PnL of each 60 s with a market."""
+    """`point_summary`, and the quoting PnL of each 60 s with a market."""
     account, summary = _summed(result)
     summary |= result.all_legs(summary)
     for name, leg in result.legs.items():
@@ -88,7 +88,7 @@ def _summed(result: "Result") -> tuple[AccountSeries, dict[str, Any]]:
 
 
 def account_outcome(task: Task) -> Outcome:
-    """Return the outcome of several symbols on one account: that of the account, and of each of its *symbols*."""
+    """The outcome of an account, and of each of its *symbols*."""
     from mm.play.account import AccountPlay
 
     plays = {one["setup"]["day"]["symbol"]: _play_of(one) for one in task["symbols"]}

@@ -24,7 +24,7 @@ Play = Callable[[Sequence[AnyPoint]], list[PlayedPoint]]
 
 @dataclass(frozen=True)
 class AxisRange:
-    """The ends of an axis that is searched continuously."""
+    """An axis that is searched continuously."""
 
     low: float
     high: float
@@ -50,7 +50,7 @@ class Space:
 
     @classmethod
     def of(cls, text: str, setup: AnySetup) -> "Space":
-        """From a grid's *text*; UsageError if a range is empty, a name unknown, or nothing is left to choose."""
+        """Raises UsageError if a range is empty, a name unknown, or nothing is left to choose."""
         written, ranges = [], dict[int, AxisRange]()
         for place, (name, texts) in enumerate(axes_of(text)):
             bounds = RANGE.fullmatch(texts[0]) if len(texts) == 1 else None
@@ -176,7 +176,7 @@ class Search:
         return worths, grid, played
 
     def held_out(self, searched: Searched, setup: AnySetup, days: int, held_days: int) -> list[dict[str, Any]]:
-        """Quoting PnL per day of the best designs there and in the search."""
+        """Quoting PnL per day of the best designs, on held-out days and in the search."""
         sign = 1 if self.rank_by == "max_drawdown" else -1
         known = [row for row in searched.history if row["worth"] is not None]
         best = sorted(known, key=lambda row: sign * row["worth"])[:HELD_OUT]

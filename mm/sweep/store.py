@@ -27,8 +27,8 @@ class Code:
     """The code that a point runs, ours and the user's.
 
     Attributes:
-        sources: Of the project: equal in every process that may play the point.
-        exact: Also covers compiled modules and versions of Python and packages: kept results need an equal one.
+        sources: The project's, equal in every process that may play the point.
+        exact: Also covers compiled modules and versions of Python and packages, which kept results need equal.
     """
 
     models: dict[str, str]
@@ -39,7 +39,7 @@ class Code:
 def trial_of(
     setup: Setup, inputs: Sequence[str], files: Mapping[Path, str], sources: Mapping[str, str], fitted: object
 ) -> str:
-    """A trial's name, which is the same under every version."""
+    """A trial's name, equal under every version."""
     named = [files[path] for path in setup.files]
     latencies = setup.execution.latency_file is not None
     return digest([setup.day.symbol, setup.day.days(), sorted(inputs), setup.work(), latencies, named, sources, fitted])
@@ -62,7 +62,7 @@ def _digests(*others: str) -> tuple[str, str]:
 
 
 def _own_modules(names: Sequence[str]) -> tuple[dict[str, str], set[str]]:
-    """By name, and the others that these import."""
+    """The user's modules by name, and the others that they import."""
     if not names:
         return {}, set()
     put_cwd_first()

@@ -87,7 +87,7 @@ def sweep(
     Args:
         symbol: Symbol of the recorded days; with ``one_account=True`` several with commas, which play on one account.
         day: One day, a list or a range, as on the command line.
-        grid: The values of each axis: a knob's variable or a model's parameter; of one symbol of an account
+        grid: The values of each axis: a knob's variable or a model's parameter, of one symbol of an account
             ``BTCUSDT.QUOTE_QTY``.
         step: Called with the number of backtests finished since the last call, for a progress bar.
         settings: Other knobs of ``mm sweep`` by field (``data_root``, ``maker_fee_rate``, ``jobs``).
@@ -118,7 +118,6 @@ def sweep(
 
 
 def opened_markets(setup: AnySetup) -> Markets | dict[str, Markets]:
-    """Return the markets of a sweep, by symbol those of an account."""
     if isinstance(setup, AccountSetup):
         return {symbol: Markets.open(one.day, one.market, one.others) for symbol, one in setup.setups.items()}
     return Markets.open(setup.day, setup.market, setup.others)
@@ -135,7 +134,7 @@ def _axis(axis: tuple[str, Sequence[Any]]) -> str:
 
 
 def write_files(folder: Path, findings: SweepFindings, head: dict[str, Any]) -> dict[str, int | None]:
-    """Except the page; return each file's rows, None if it is no table."""
+    """Write all files except the page; return each one's rows, None if it is no table."""
     text = json.dumps({**head, **findings.content}, allow_nan=False, ensure_ascii=False)
     indented = msgspec.json.format(text, indent=1)  # json is slow with indents
     (folder / SWEEP).write_text(indented + "\n", encoding="utf-8")
@@ -237,7 +236,7 @@ def write(
     rank_by: str,
     searched: Row | None = None,
 ) -> SweepFindings:
-    """*done* is axes, played points and their work; print the table."""
+    """Write the results of *done* (axes, played points, their work); print the table."""
     axes, played, work = done
     stopped, record = searched["stopped"] if searched else 0, work.recording.on_record(again=True)
     findings = find(played, axes, rank_by, [day.start_us for day in work.days], stopped, record)

@@ -92,8 +92,6 @@ class Job:
 
 
 class PointJobs:
-    """The backtests of some points: stored outcomes are reused, others played and stored."""
-
     kept_names: tuple[str, ...] = ("summary", "series")
 
     def __init__(
@@ -134,7 +132,7 @@ class PointJobs:
         return [self._played_point(point, outcomes) for point in self.points]
 
     def kept(self) -> dict[str, Outcome]:
-        """In the form of newly played ones."""
+        """In the form of newly played outcomes."""
         self._store.tidy()
         every = ((key, self._store.find(key)) for key in self.jobs)
         known = {key: {name: kept[name] for name in self.kept_names} for key, kept in every if kept is not None}
@@ -143,7 +141,7 @@ class PointJobs:
         return known
 
     def keep(self, job: Job, outcome: Outcome) -> None:
-        """Store an outcome and record it, unless it failed."""
+        """Store and record an outcome, unless it failed."""
         if "error" not in outcome:
             self._record(job, outcome)
             about = {"inputs": sorted(self.inputs), "walkforward": job.forwarded}
@@ -156,11 +154,10 @@ class PointJobs:
         self.recording.add(trials)
 
     def job(self, number: int) -> Job:
-        """Return the backtest of a point, without its walk-forward."""
+        """The backtest of a point, without its walk-forward."""
         return self._of_point[number][0]
 
     def command(self, number: int) -> list[str]:
-        """The command line of a point, with all paths."""
         return self._command(self.points[number - 1], places=True)
 
     def _command(self, point: AnyPoint, *, places: bool) -> list[str]:
@@ -234,9 +231,9 @@ class Work(PointJobs):
 
 
 class AccountWork(PointJobs):
-    """The backtests of several symbols on one account, from the work of each symbol alone on the same points.
+    """The backtests of several symbols on one account, from each symbol's own work on the same points.
 
-    *designs* are those of all symbols of the account, where some have no data on these days.
+    *designs* cover all symbols of the account, also those without data on these days.
     """
 
     kept_names = ("summary", "series", "symbols")
@@ -258,7 +255,6 @@ class AccountWork(PointJobs):
 
 
 def _job(point: AccountPoint, works: Mapping[str, Work], designs: Mapping[str, Design] | None) -> Job:
-    """Return the backtest of a point of an account."""
     own, limits = {symbol: work.job(point.number) for symbol, work in works.items()}, point.setup.limits
     design = account_design(designs or {symbol: job.design for symbol, job in own.items()}, limits)
     trial = digest([[[symbol, job.trial] for symbol, job in own.items()], vars(limits)])
@@ -267,7 +263,7 @@ def _job(point: AccountPoint, works: Mapping[str, Work], designs: Mapping[str, D
 
 
 def may_play_orders(models: Models) -> bool:
-    """A user's fill model may be one of ours that does."""
+    """A user's fill model may inherit from one of ours that does."""
     return models.fill_model == "queue_orders" or ":" in models.fill_model
 
 
@@ -409,7 +405,7 @@ def engine(workers: Workers) -> Engine:
 
 @dataclass
 class Player:
-    """Plays points on some days, repeatedly; counts are of all calls."""
+    """Plays points on some days, repeatedly; counts cover all calls."""
 
     run: Run
     setup: AnySetup
@@ -444,7 +440,7 @@ def any_work_of(
     cache: Path,
     recording: Recording,
 ) -> PointJobs:
-    """Return the checked work of *points*, of one symbol, or of an account, whose *markets* are by symbol.
+    """Return the checked work of *points*, of a symbol or an account.
 
     Raises:
         UsageError: If a point is invalid, or one account cannot trade the markets.
@@ -470,7 +466,7 @@ def work_of(
     cache: Path,
     recording: Recording,
 ) -> Work:
-    """Checked; warnings are logged if there is a *run*."""
+    """Checks the points; logs warnings if there is a *run*."""
     store = workers.object_store if workers.cluster else None
     shared = check(run, points, markets, shared_inputs(run, points, markets, cache, store))
     day = points[0].setup.day

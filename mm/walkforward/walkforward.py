@@ -35,7 +35,7 @@ class WalkForward(Shown):
     """A finished walk-forward.
 
     Attributes:
-        schedule: The parameters of every segment, each from data that was available before its start.
+        schedule: The parameters of every segment, each from data available before its start.
         result: The backtest over the whole tape; nothing is quoted before the first segment.
     """
 
@@ -66,11 +66,7 @@ def study(
     memory: Memory = lambda _, make, *__: make(),
     step: Callable[[int], None] | None = None,
 ) -> Study:
-    """Fit every window, and keep what pages and tables show of it.
-
-    Args:
-        memory: See ``Checkpoint.value``.
-    """
+    """Fit every window, and keep what pages and tables show of it; *memory* is `Checkpoint.value`."""
     windows = plan.over(calibrator.days)
     clustering = WindowClustering(calibrator, plan, memory) if plan.clustered else None
     own: list[WindowFit] = []
@@ -95,7 +91,7 @@ def study(
 
 
 class Checkpoint:
-    """Computed values of a run by name, on disk: a run resumed after a kill does not compute them again.
+    """Computed values of a run by name, on disk, so that a run resumed after a kill need not repeat them.
 
     A line per value, and two files per run of simulated orders.
     """
@@ -122,7 +118,6 @@ class Checkpoint:
         keep: Callable[[Any], Any] | None = None,
         read: Callable[[Any], Any] | None = None,
     ) -> Any:
-        """Return the value of *name*, computed if new."""
         if name not in self._values:
             made = make()
             kept = keep(made) if keep else made

@@ -41,7 +41,7 @@ WORDS = ("usable", "status", "source", "reason", "start", "shape")  # the column
 
 
 def write_window_metrics(path: Path, study: "Study") -> int:
-    """Return the number of rows; a cell without a value is empty."""
+    """Return the number of rows; a missing value is an empty cell."""
     rows = list(_rows(study))
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])

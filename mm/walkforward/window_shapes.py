@@ -21,10 +21,10 @@ PLACES = ("start_us", "end_us", "train_start_us", "train_end_us")
 
 @dataclass(frozen=True)
 class WindowShape:
-    """One window of a schedule for which the shapes of λ(δ) were compared.
+    """A window of a schedule for which the shapes of λ(δ) were compared.
 
     Attributes:
-        span_us: Segment's start and end, then the training window's.
+        span_us: Start and end of the segment, then of the training window.
     """
 
     span_us: tuple[int, int, int, int]

@@ -37,12 +37,6 @@ _QUOTED = frozenset(["details_json", "details"])
 
 @dataclass
 class MovedFile:
-    """One written file.
-
-    Attributes:
-        rows: None for a copied file.
-    """
-
     path: str
     rows: int | None
     text_bytes: int
@@ -65,9 +59,7 @@ def export_day(folder: DayFolder, target: Path) -> list[MovedFile]:
 
 
 def import_day(source: Path, data_root: Path) -> tuple[DayFolder, list[MovedFile]]:
-    """A day that was exported to *source* (``…/SYMBOL/YYYYMMDD``); RunExists, or BrokenFile if the text differs by its
-    manifest.
-    """
+    """Import a day exported to *source* (``…/SYMBOL/YYYYMMDD``); BrokenFile if the text differs from its manifest."""
     there = DayFolder.at(source)
     if not any(there.path.rglob(f"*{SUFFIX}")):
         raise MissingDay(f"no Parquet files below {source}; give a folder that `mm data export` wrote")

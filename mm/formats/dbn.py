@@ -135,7 +135,6 @@ def _ours(
 
 
 def head_of(symbol: str, instrument: int, day: str, start_ns: int) -> bytes:
-    """Of a file of one instrument on *day*; UsageError without the library."""
     try:
         from databento_dbn import Metadata, Schema, SType
     except ImportError as error:

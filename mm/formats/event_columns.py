@@ -37,7 +37,7 @@ class Records(NamedTuple):
 class Prints(NamedTuple):
     """Trades: index of the record, side of the aggressor (0: unknown), price and quantity in the source's units.
 
-    *number* is the trade's id, 0 for one of nothing.
+    *number* is the trade's id; 0 is no execution.
     """
 
     at: "Ints"
@@ -48,8 +48,6 @@ class Prints(NamedTuple):
 
 
 class Texts(NamedTuple):
-    """Functions that return the decimals of prices and quantities in the source's units."""
-
     price: Callable[[int], str]
     qty: Callable[[int], str]
 
@@ -181,7 +179,6 @@ class EventNumbers:
     qty_step_e8: int
 
     def note(self, book: Grid, printed: Grid) -> None:
-        """Prices and steps of the book, and of trades."""
         is_print = self.columns.is_trade_row()
         for rows, grid in ((~is_print, book), (is_print, printed)):
             for price in np.unique(self.price_at[rows]).tolist():
@@ -222,7 +219,7 @@ class EventNumbers:
 
 
 def numbers_of(columns: EventColumns, price_of: Callable[[str], str], qty_e8: Fraction) -> EventNumbers | None:
-    """None if a number is none, or a price is not a plain decimal above 0; *qty_e8* is the source's unit of
+    """None if a number is missing, or a price is not a plain decimal above 0; *qty_e8* is the source's unit of
     quantity.
     """
     price, price_at = np.unique(columns.price, return_inverse=True)

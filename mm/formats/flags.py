@@ -29,7 +29,7 @@ def side_of_true(column: str, *, is_maker: bool = False) -> int:
     """+1 for bids and buying aggressors; 0 if unknown.
 
     Args:
-        is_maker: Known to be of the maker, a buying one unless the name says otherwise.
+        is_maker: Whether the column is the maker's, a buying one unless the name says otherwise.
     """
     name = column.lower()
     buy, sell = bool(_BUY.search(name)), bool(_SELL.search(name))

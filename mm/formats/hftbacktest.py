@@ -50,8 +50,6 @@ _ORDER_OPS[[TRADE_EVENT, CLEAR_EVENT, ADD_ORDER, CANCEL_ORDER, MODIFY_ORDER, FIL
 
 
 class _LocalRows(NamedTuple):
-    """Local rows: indices in the array, and cells; prices and quantities in 1e-8."""
-
     number: list[int]
     kind: list[int]
     side: list[int]
@@ -299,7 +297,7 @@ def _structured(array: NDArray[np.generic]) -> NDArray[np.void]:
 
 
 def _us(stamps: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Their size tells ns, µs or ms."""
+    """The size of a stamp tells ns, µs or ms."""
     return np.where(
         stamps >= MS_BELOW * 1_000, stamps // 1_000, np.where(stamps >= MS_BELOW, stamps, np.maximum(stamps, 0) * 1_000)
     )

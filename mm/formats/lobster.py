@@ -54,8 +54,6 @@ class _Pair(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """Messages, and the book after each."""
-
     us: "Ints"
     kind: "NDArray[np.int8]"
     number: "Ints"
@@ -72,9 +70,7 @@ class _Part(NamedTuple):
 
 
 class LobsterReader(FileReader):
-    """Yield the events of one or more days, from files in any order.
-
-    The place is in the message file.
+    """Yield the events of one or more days, from files in any order; positions are in the message file.
 
     Raises:
         BrokenFile: If a file has no partner, another name, another number of rows, or an invalid row.

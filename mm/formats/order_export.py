@@ -65,7 +65,7 @@ class OrderRows(NamedTuple):
 
 
 def export_orders(folder: DayFolder, form: str, target: Path, levels: int = LEVELS) -> OrderExport:
-    """To the file *target* (``lobster``: the folder) in the format *form*."""
+    """Write the file *target* (``lobster``: the folder) in the format *form*."""
     if not folder.order_log.is_file():
         raise DataError(
             "{}: it has no order log, so no single orders; simulated days and imports of databento, lobster, "

@@ -41,7 +41,7 @@ NO_IDS = ("", "0", "null", "none", "nan")
 
 
 class OrderCells(NamedTuple):
-    """Cells of a block of rows; *price* and *qty* as text, *side* +1, -1, or 0 if unknown."""
+    """Cells of a block of rows; *side* +1, -1, or 0 if unknown."""
 
     us: Sequence[int]
     kind: Sequence[str]
@@ -86,7 +86,6 @@ def commands_of(block: RowBlock, cells: OrderCells, place: FilePlace) -> Command
 
 
 def events_of(place: FilePlace, commands: Commands, exchange_us: Sequence[int], records: OrderRecords) -> EventColumns:
-    """*exchange_us* has a time per command."""
     at = np.flatnonzero(commands.op == OP["trade"])
     number = records.trades + 1 + np.arange(len(at))
     prints = Prints(at, commands.side[at].astype(np.int64), commands.price[at], commands.lots[at], number)

@@ -62,8 +62,6 @@ class Commands(NamedTuple):
 
 
 class BookMessages(NamedTuple):
-    """The messages that are due, as columns."""
-
     at: "Ints"
     whole: "NDArray[np.bool_]"
     end: "Ints"
@@ -108,13 +106,12 @@ class OrderRecords:
     def watch(
         self, path: Path, commands: Commands, book: "Ints", begin: int, *, halted: bool
     ) -> tuple[BookMessages, int, bool, bool]:
-        """As `OrderBook.watch`, up to a halt; the messages that are due come first."""
+        """`OrderBook.watch`, up to a halt; the messages that are due come first."""
         us, op, number, side, price, lots, _, row = commands
         upto, halted, wrong = self._book.watch(us, op, number, side, price, lots, book, row, begin, halted)
         return self._taken(path), upto, halted, wrong
 
     def clear(self, path: Path, us: int, row: int) -> None:
-        """Remove all orders."""
         one = np.array([us, OP["clear"], 0, 0, 0, 0, 1, row], np.int64).reshape(8, 1)
         op, side, ends = (one[at].astype(np.int8) for at in (1, 3, 6))
         self._book.play(one[0], op, one[2], side, one[4], one[5], ends, one[7])
@@ -156,7 +153,6 @@ class OrderRecords:
             self._lost_us = self._us_of(last - unseen)
 
     def has_again(self) -> None:
-        """The last message has a valid book again."""
         if self._lost_us is not None:
             self._holes.append((self._lost_us, self._us_of(self._ends[-1] - 1)))
             self._lost_us = None
@@ -168,7 +164,6 @@ class OrderRecords:
         return int(self._waiting[at, 0]) if at < len(self._waiting) else self._last_us
 
     def _spans(self, begin_us: int, end_us: int) -> list[tuple[int, int]] | None:
-        """Stretches of a day without its holes."""
         holes = [hole for hole in self._holes if begin_us <= hole[0] < hole[1] < end_us]
         edges = [begin_us, *(us for hole in holes for us in hole), end_us]
         return list(zip(edges[::2], edges[1::2], strict=True)) if holes else None
@@ -238,7 +233,7 @@ class OrderRecords:
             self._waiting = np.concatenate((self._waiting, rows)) if len(self._waiting) else rows
 
     def _settle(self) -> None:
-        """With the ids of their messages, and the sides of their trades."""
+        """Write rows with the ids of their messages and the sides of their trades."""
         if not self._ends:
             return
         done = self._count - len(self._waiting)

@@ -37,8 +37,6 @@ NEAREST_DAYS = 10
 
 @dataclass(frozen=True)
 class Fetched:
-    """A fetched day."""
-
     files: list[dict[str, Any]]
     report: "ImportReport"
 

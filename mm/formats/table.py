@@ -139,8 +139,6 @@ class _Row(NamedTuple):
 
 @dataclass
 class _Table:
-    """A file, with the names of its columns, and the kind of its rows."""
-
     path: Path
     columns: Sequence[str]
     blocks: Callable[[BytesRead], Iterator[RowBlock]]
@@ -326,7 +324,7 @@ class TableReader(FileReader):
         return table
 
     def _learn_words(self, table: _Table, first: pl.DataFrame) -> None:
-        """Booleans are told by their column's name."""
+        """A boolean's meaning follows from its column's name."""
         found = {
             name: {text.lower() for text in first[table.names[name]].unique().to_list()}
             for name in ("kind", "side", "maker")

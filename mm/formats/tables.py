@@ -1,4 +1,4 @@
-"""Reader of CSV files of any length, plain or compressed, in blocks of text columns with row numbers.
+"""Reads CSV files of any length, plain or compressed, in blocks of text columns.
 
 Rows count from 1, header included, as in an editor.
 """

@@ -27,7 +27,6 @@ _OTHER = {
 
 
 def truncated(tape: Tape, cut_us: int) -> Tape:
-    """The tape and its orders before *cut_us*."""
     window = tape.between(tape.start_us, cut_us)
     return window.with_orders_of(tape, lambda orders: orders.before(cut_us, tape))
 
@@ -80,7 +79,7 @@ def mirrored(tape: Tape, cut_us: int) -> Tape:
 def feeds_like(
     feeds: Mapping[str, OtherFeed], change: Callable[[Tape, int], Tape], us: int, own: Tape
 ) -> dict[str, OtherFeed]:
-    """As the tape *own* was changed; *us* is the cut (by arrival), or the shift."""
+    """Change the feeds as the tape *own* was changed; *us* is the cut (by arrival), or the shift."""
     changed_feeds = {}
     for name, feed in feeds.items():
         tapes, at = feed.tapes, us

@@ -50,7 +50,7 @@ class TruncatedCopy:
 def truncated_copy(
     place: Path, day: DayFolder, out_root: Path, cut_us: int, beside: Sequence[DayFolder] = ()
 ) -> TruncatedCopy:
-    """To *place*; its *day*, and those *beside* it, end at *cut_us*."""
+    """Copy to *place*; its *day*, and those *beside* it, end at *cut_us*."""
     here, real = Path.cwd().resolve(), Path(day.root).resolve()
     symbols = [path for path in sorted(real.iterdir()) if path.is_dir()]
     cwd = place / "copy"
@@ -70,7 +70,7 @@ def derived_from(day: str, out_root: Path) -> list[Path]:
 
 
 def truncate(day: DayFolder, copy: DayFolder, cut_us: int) -> None:
-    """As a recorder killed at *cut_us* leaves the day.
+    """Leave the day as a recorder killed at *cut_us* does.
 
     A quiet end would not be played, so a message without changes is added just before the cut.
     """
@@ -196,7 +196,7 @@ class Child:
 def run_command(
     command: Sequence[str], words: Sequence[str], place: Path, copy: tuple[Path, Mapping[str, str]]
 ) -> Child:
-    """In the folder and environment of *copy*; its files are in *place*."""
+    """Run in the folder and environment of *copy*; its files are in *place*."""
     folder, (cwd, environment) = place / "run", copy
     own = [f"--out-dir={folder}", f"--log-root={place / 'logs'}", "--run-id=check", "--log-level=ERROR"]
     done = subprocess.run(

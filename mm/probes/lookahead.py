@@ -81,7 +81,6 @@ def _is(build: object, compiled: type, *hooks: str) -> bool:
 
 
 def file_watch(setup: Setup, model: str | None, past: Sequence[Path]) -> FileWatch:
-    """Records the files that *model*, or *setup*'s models, open."""
     put_cwd_first()
     models, derived = setup.models, derived_from(setup.day.day, setup.day.out_root)
     folders = [_folder(day).path for day in (setup.day, *_other_days(setup))]
@@ -218,7 +217,7 @@ class Probe:
     def _shift(self, tape: "Tape") -> None:
         """A week and some hours later all actions must shift alike.
 
-        Not for our fill models' random draws, which are keyed by instants.
+        This excludes our fill models' random draws, which are keyed by instants.
         """
         setup, models = self.setup, self.setup.models
         if not users_models(models.fill_model, models.fill_params()):

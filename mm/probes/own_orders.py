@@ -265,7 +265,7 @@ def _played(markets: "Sequence[tuple[Tape, OwnOrders]]", exponents: "Floats") ->
 
 
 def play_own(market: "Tape", orders: OwnOrders, exponents: "Floats") -> Played:
-    """To the ends of orders of one step, with all exponents at once."""
+    """Play to the ends of orders of one step, with all exponents at once."""
     queues = QueueByExponents(exponents, len(orders))
     exchange = manual_exchange(market, queues)
     ids: dict[int, int] = {}

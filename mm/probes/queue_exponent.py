@@ -165,7 +165,7 @@ class ExponentFit:
     Attributes:
         status: ``ok``, ``misfit`` (usable, but does not predict the share of cancelled lots ahead), ``too_few``
             cancellations, ``no_trades``, or ``at_edge`` of the tried exponents.
-        probes: Those used: a virtual order could join their queue.
+        probes: Cancellations whose queue a virtual order could join.
     """
 
     status: str

@@ -166,7 +166,6 @@ def lines(
     places: Mapping[str, Mapping[str, Score]],
     by_order: Mapping[str, Score] | None = None,
 ) -> Iterator[str]:
-    """All models, and the bias of the filled share by place."""
     other = (() if by_order is None else ("filled",), () if by_order is None else ("by order, %",))
     rows: list[tuple[str, ...]] = [("", *_COLUMNS, *other[0]), ("model", *_UNITS, *other[1])]
     rows += [
@@ -235,9 +234,7 @@ def candidates() -> dict[str, Callable[[], object]]:
 
 
 def named(name: str, params: Mapping[str, Any]) -> dict[str, Callable[[], object]]:
-    """A factory of the model; its key includes the parameters, of an object only the name. Raises UnknownModel or
-    UsageError.
-    """
+    """A factory of the model; its key includes the parameters, of an object only the name."""
     _fill_model(name, params)  # checks the parameters before anything is played
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in params.items()}
     shown = (key if isinstance(params[key], dict) else f"{key} {text}" for key, text in texts.items())

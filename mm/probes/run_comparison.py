@@ -70,7 +70,7 @@ class Report:
             self.findings.append(finding)
 
     def add_hours(self, finding: Finding | None) -> None:
-        """Acting otherwise at another time of day is no error."""
+        """Acting differently at another time of day is no error."""
         self.played[HOURS] = 1
         self.depends_on_time_of_day = finding is not None
         if finding is not None:

@@ -1,4 +1,4 @@
-"""What ``mm fills score`` says: tables, a file, and a page with the reliability diagram."""
+"""Output of ``mm fills score``: tables, a file, and a page with the reliability diagram."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -119,7 +119,6 @@ class SignalProbe:
         return run_command(["signals", "compute"], [*words, f"--signals={self.name}"], place, copy)
 
     def _of_child(self, test: str, base: SignalRows, child: Child, cut_us: int | None = None) -> Finding | None:
-        """Raises DataError if the process failed for another reason than the signal."""
         if child.code == MODEL_RAISED and not child.error.startswith("unforeseen"):
             return Finding(test, cut_us, None, f"error that this process did not raise: {child.error}")
         if child.code:

@@ -1,6 +1,6 @@
 """A strategy under each fill model, less the same under every order of the market.
 
-The quoting PnL differs by *count*, the lots filled too many, at what a true lot earns; *adverse*, what own lots earn
+The quoting PnL differs by *count*, the surplus lots filled, at what a true lot earns; *adverse*, what own lots earn
 less than true ones until `HORIZON_US` after the fill; and the rest, what the inventory does later. A lot earns its
 distance from the mid then, less its fee.
 """
@@ -112,7 +112,6 @@ def _against(own: _Played, truth: _Played) -> StrategyScore:
 
 
 def strategy_rows(scores: Mapping[str, StrategyScore]) -> list[tuple[str, ...]]:
-    """Return a heading and a row a model."""
     rows: list[tuple[str, ...]] = [("model", *_COLUMNS)]
     for name, own in scores.items():
         parts = [part + 0.0 for part in (own.by_count, own.adverse, own.rest)]  # no minus before zero

@@ -99,8 +99,6 @@ def draw_orders(tape: "Tape", plan: OrderPlan) -> VirtualOrders:
 
 
 class NoQuotes:
-    """A quote model that never quotes."""
-
     def quote(self, view: "QuoteView") -> None: ...
 
 
@@ -117,7 +115,6 @@ def on_exchange_time(tape: "Tape", trade_us: "Mapping[int, int]") -> "Tape":
 
 
 def play(tape: "Tape", orders: VirtualOrders, fills: Callable[[], object]) -> Outcomes:
-    """Each pass has its own exchange and model."""
     filled_us = np.full(len(orders), -1, np.int64)
     ahead = np.zeros((len(orders), len(orders.checks_us)))
     sent = np.ones(len(orders), bool)

@@ -1,4 +1,4 @@
-"""Spans that a day's messages put in doubt, and a day's warnings, for every task that plays or fits it."""
+"""Spans that a day's messages put in doubt: a book that stands still, a long time without trades."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple

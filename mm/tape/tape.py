@@ -52,31 +52,11 @@ __all__ = ["ARRAYS", "DEPTH", "GAP", "KEYFRAME", "KIND_NAMES", "SNAPSHOT", "TRAD
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Tape(TapeEvents):
-    """Events in replay order; each event has a time, a kind and a range of rows.
-
-    All arrays are C-contiguous and read-only; instants are µs, prices ticks, quantities lots of *instrument*.
+    """Events in replay order, with what is made of them on use: streams, frames, indexes, windows.
 
     Attributes:
-        instrument: The grid; its lot divides the exchange's step and every recorded quantity.
-        step_lots: The exchange's quantity step in lots; it applies only to our orders.
-        step_ticks: The exchange's price step in ticks, for our orders only: above one if a grid of the day was finer.
-        event_us: Receive time of each event; nondecreasing.
-        event_exch_us: Its exchange timestamp; 0 if unknown.
-        recv_seq: Sequence number of the message; -1 if there is none.
-        event_id: Trade id, last update id of a depth message or snapshot; 0 for GAP and KEYFRAME.
-        kind: SNAPSHOT, DEPTH, TRADE, GAP or KEYFRAME. A GAP ends the book until the next SNAPSHOT; a KEYFRAME is the
-            complete book after the previous event, where a window can begin.
-        first_row: The rows of event e are ``first_row[e]:first_row[e + 1]``; a trade has one, a gap none.
-        row_side: +1 bid or buyer as aggressor, -1 ask or seller as aggressor.
-        row_lots: The lots traded at *row_ticks*, or now displayed there (0: the level is removed).
-        top_event: The events that change the best prices or the lots at them.
-        top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots: Best prices after each; 0 ticks means no price.
-        mark_us, mark_told_us, mark_e8: Recorded mark prices of a contract: when received, when told, and the price,
-            1e-8 of the quote asset.
-        start_us, end_us: The window; events before it only build the book, and none is later.
         read_again: `mm.load_day` with the tape's own arguments, to read the day up to an instant; None without a day
             folder.
-        keep_mapped: Whether its memory stays mapped during replay.
         order_log: File of its `orders`, if any.
     """
 

@@ -76,9 +76,15 @@ class Pit:
         """Return a user's wallet."""
         return self.exchange.wallet(who)
 
-    def contract(self, who: int) -> Contract:
+    def contract(self, who: int, side: str = "BOTH") -> Contract:
         """Return a user's position."""
-        return self.exchange.account(who).contract
+        return self.exchange.account(who).contracts[side]
+
+    def held(self) -> list[Contract]:
+        """Return all positions of users."""
+        return [
+            contract for one in self.exchange.accounts for contract in self.exchange.account(one).contracts.values()
+        ]
 
     def income(self, who: int, kind: str) -> list[int]:
         """Return a user's changes of one kind, in 1e-8."""
@@ -91,12 +97,12 @@ class Pit:
     def money_e8(self) -> int:
         """Return all money: wallets without the cost of positions, the market's cash, fees and the fund."""
         accounts, settlement = self.exchange.accounts, self.exchange.settlement
-        users_e8 = sum(self.wallet(one).balance_e8 - self.contract(one).cost_e8 for one in accounts)
+        users_e8 = sum(self.wallet(one).balance_e8 for one in accounts) - sum(one.cost_e8 for one in self.held())
         return users_e8 + settlement.market.quote.free + settlement.fees.quote.free + self.fund.balance_e8
 
     def check(self) -> None:
         """Check that no money and no position came from nowhere or went."""
-        held_e8 = sum(self.contract(one).amount_e8 for one in self.exchange.accounts)
+        held_e8 = sum(contract.amount_e8 for contract in self.held())
         assert held_e8 + self.exchange.settlement.market.base.free == 0
         assert self.money_e8() == self._begins_e8
         for account in self.exchange.accounts.values():

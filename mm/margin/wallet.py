@@ -5,12 +5,15 @@ A position has its exact cost instead of a rounded entry price, so realised and 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import NamedTuple
 
 from mm.instrument import E8
 from mm.margin.brackets import BRACKETS, Brackets, maintenance_e8
 
 FIRST_LEVERAGE = 20
+BOTH, LONG, SHORT = "BOTH", "LONG", "SHORT"
+"""Sides of positions: the one of one-way mode, and the two of hedge mode."""
 MARGIN_INSUFFICIENT, ABOVE_BRACKET = -2019, -2027
 """The exchange's codes for an order with too little margin, and for too large a position at its leverage."""
 SLIP_E8 = E8 // 2_000
@@ -56,6 +59,7 @@ def no_orders() -> Sequence[OpenOrder]:
 
 class PositionState(NamedTuple):
     symbol: str
+    position_side: str
     amount_e8: int
     entry_e8: int
     break_even_e8: int
@@ -69,7 +73,7 @@ class PositionState(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class Contract:
-    """An account's position in one contract, and its settings.
+    """An account's position in one contract, in hedge mode that of one side, and its settings.
 
     Attributes:
         unit_e16: Worth of one lot at one tick, in 1e-16 of the quote asset.
@@ -84,6 +88,7 @@ class Contract:
     most_at_e8: Callable[[int], int]
     orders: Callable[[], Sequence[OpenOrder]] = no_orders
     brackets: Brackets = BRACKETS
+    position_side: str = BOTH
     lots: int = 0
     cost_e8: int = 0
     fees_e8: int = 0
@@ -158,6 +163,7 @@ class Contract:
     def state(self) -> PositionState:
         return PositionState(
             self.symbol,
+            self.position_side,
             self.amount_e8,
             self.entry_e8,
             self.break_even_e8,
@@ -244,6 +250,11 @@ class Wallet:
         if contract.isolated:
             contract.wallet_e8 -= paid_e8
 
+    @property
+    def of_mode(self) -> list[Contract]:
+        """The contracts whose side the position mode has."""
+        return [contract for contract in self.contracts.values() if (contract.position_side != BOTH) is self.hedged]
+
     def _cross(self) -> list[Contract]:
         return [contract for contract in self.contracts.values() if not contract.isolated]
 
@@ -297,20 +308,29 @@ class Wallet:
         return MARGIN_INSUFFICIENT if needed_e8 > self.available_e8 else 0
 
     def liquidation_e8(self, contract: Contract) -> int:
-        """Mark price that liquidates if everything else stays, rounded; 0 for none."""
+        """Mark price that liquidates if everything else stays, rounded; 0 for none, the nearest of two.
+
+        Cross positions of both sides of a contract move together.
+        """
         if not contract.lots:
             return 0
-        amount_e8, side = contract.amount_e8, 1 if contract.lots > 0 else -1
-        equity_e8, others_e8 = contract.wallet_e8, 0
+        moving, equity_e8, others_e8 = [contract], contract.wallet_e8, 0
         if not contract.isolated:
-            others_e8 = self.cross_maintenance_e8 - contract.maintenance_e8
-            equity_e8 = self.cross_e8 + self.cross_unrealised_e8 - contract.unrealised_e8
-        for bracket in contract.brackets:
-            # equity + amount * price - cost = others + |amount| * price * rate - cum
-            over_e8 = equity_e8 - others_e8 - contract.cost_e8 + bracket.cum_e8
-            per_unit_e8 = side * bracket.rate_e8 - E8  # times the amount: how the surplus falls with the price
-            numerator, divisor = over_e8 * E8 * E8, amount_e8 * per_unit_e8
+            moving = [one for one in self._cross() if one.symbol == contract.symbol and one.lots]
+            others_e8 = self.cross_maintenance_e8 - sum(one.maintenance_e8 for one in moving)
+            equity_e8 = self.cross_e8 + self.cross_unrealised_e8 - sum(one.unrealised_e8 for one in moving)
+        over_e8 = equity_e8 - others_e8 - sum(one.cost_e8 for one in moving)
+        prices_e8 = list[int]()
+        for brackets in product(*(one.brackets for one in moving)):
+            # equity + sum(amount * price - cost) = others + sum(|amount| * price * rate - cum)
+            both = list(zip(moving, brackets, strict=True))
+            numerator = (over_e8 + sum(bracket.cum_e8 for bracket in brackets)) * E8 * E8
+            divisor = sum(abs(one.amount_e8) * bracket.rate_e8 - one.amount_e8 * E8 for one, bracket in both)
+            if not divisor:
+                continue
             price_e8 = half_even(numerator, divisor) if divisor > 0 else half_even(-numerator, -divisor)
-            if price_e8 > 0 and bracket.floor_e8 <= abs(amount_e8) * price_e8 // E8 <= bracket.cap_e8:
-                return price_e8
-        return 0
+            notionals_e8 = [abs(one.amount_e8) * price_e8 // E8 for one in moving]
+            within = zip(notionals_e8, brackets, strict=True)
+            if price_e8 > 0 and all(bracket.floor_e8 <= worth_e8 <= bracket.cap_e8 for worth_e8, bracket in within):
+                prices_e8.append(price_e8)
+        return min(prices_e8, key=lambda price_e8: abs(price_e8 - contract.mark.e8), default=0)

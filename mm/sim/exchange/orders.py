@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Protocol
 
+from mm.margin.wallet import BOTH
 from mm.sim.exchange.api_error import ApiError
 
 NEW, PARTIALLY_FILLED, FILLED = "NEW", "PARTIALLY_FILLED", "FILLED"
@@ -24,6 +25,8 @@ class NewOrder:
 
     Attributes:
         quote_e8: Amount that a MARKET order spends or receives, in 1e-8 of the quote asset; 0 if *lots* is given.
+        position_side: The position of a contract that it changes; the orders that close one of hedge mode are
+            `reduce_only`.
         price_match: Name of the level of the book that gives an order of a contract its price.
     """
 
@@ -41,6 +44,7 @@ class NewOrder:
     reduce_only: bool = False
     good_till_us: int = 0
     price_match: str = "NONE"
+    position_side: str = BOTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Fill:
     is_maker: bool
     fee_e8: int
     realised_e8: int = 0
+    position_side: str = BOTH
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,7 +186,7 @@ class Conditionals:
             raise ApiError(-2022, "The gap between mark and contract price exceeds the protection of the symbol.")
         new = replace(order.order, client_id=order.client_id)
         if order.close_position:
-            lots = -order.side * exchange.account(order.account).contract.lots
+            lots = -order.side * exchange.account(order.account).contracts[new.position_side].lots
             if lots <= 0:
                 raise ApiError(-2022, _GONE)
             new = replace(new, lots=lots, reduce_only=True)

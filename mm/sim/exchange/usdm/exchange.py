@@ -4,6 +4,8 @@ import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from mm.clock import US_PER_MS, US_PER_S
@@ -12,7 +14,10 @@ from mm.instrument import E8
 from mm.margin.brackets import MOST_LEVERAGE
 from mm.margin.wallet import (
     ABOVE_BRACKET,
+    BOTH,
+    LONG,
     MARGIN_INSUFFICIENT,
+    SHORT,
     Contract,
     Mark,
     OpenOrder,
@@ -131,15 +136,21 @@ class UsdmExchange(Exchange):
         super().add_account(account)
         assert isinstance(account, FuturesAccount)
         grid, number = self.rules.instrument, account.number
-        account.contract = account.wallet.contracts[grid.symbol] = Contract(
-            symbol=grid.symbol,
-            lot_e8=grid.lot_e8,
-            unit_e16=self.rules.tl_e8 * E8,
-            mark=self.mark,
-            most_at_e8=self._most_at_e8,
-            orders=lambda: [_open_order(order) for order in self.users.open(number)],
-        )
+        for side in (BOTH, LONG, SHORT):
+            contract = account.contracts[side] = Contract(
+                symbol=grid.symbol,
+                lot_e8=grid.lot_e8,
+                unit_e16=self.rules.tl_e8 * E8,
+                mark=self.mark,
+                most_at_e8=self._most_at_e8,
+                orders=partial(self._orders_of, number, side),
+                position_side=side,
+            )
+            account.wallet.contracts[grid.symbol if side == BOTH else f"{grid.symbol} {side}"] = contract
         account.updated(max(account.updated_us, self.now_us))
+
+    def _orders_of(self, number: int, side: str) -> list[OpenOrder]:
+        return [_open_order(order) for order in self.users.open(number) if order.request.position_side == side]
 
     def _most_at_e8(self, leverage: int) -> int:
         return self.rules.most_at_e8(leverage)
@@ -189,7 +200,7 @@ class UsdmExchange(Exchange):
 
     @property
     def open_interest_e8(self) -> int:
-        held_e8 = [self.account(number).contract.amount_e8 for number in self.accounts]
+        held_e8 = [contract.amount_e8 for number in self.accounts for contract in self.account(number).held]
         return sum(max(0, amount_e8) for amount_e8 in (*held_e8, self.settlement.market.base.free))
 
     def next_payment_us(self, us: int) -> int:
@@ -229,14 +240,15 @@ class UsdmExchange(Exchange):
         """Pay quantity times mark price times rate, rounded half to even; the market is the other side."""
         self.payments.append(FundingPayment(us, self.terms.rate_e8, self.mark.e8))
         del self.payments[:-_PAID_KEPT]
-        for number, account in self.accounts.items():
-            contract = self.account(number).contract
-            if not contract.lots:
-                continue
-            paid_e8 = funding_e8(contract.amount_e8, self.mark.e8, self.terms.rate_e8)
-            cast(FuturesAccount, account).wallet.fund(us, contract, paid_e8)
-            self.settlement.market.quote.free += paid_e8
-            self.settlement.publish_change(us, number, "FUNDING_FEE", -paid_e8, position=contract.isolated)
+        for number in self.accounts:
+            for contract in self.account(number).held:
+                if not contract.lots:
+                    continue
+                paid_e8 = funding_e8(contract.amount_e8, self.mark.e8, self.terms.rate_e8)
+                self.wallet(number).fund(us, contract, paid_e8)
+                self.settlement.market.quote.free += paid_e8
+                told = [contract] if contract.isolated else []
+                self.settlement.publish_change(us, number, "FUNDING_FEE", -paid_e8, told)
 
     # orders
 
@@ -327,6 +339,7 @@ class UsdmExchange(Exchange):
         moved = replace(order.request, ticks=ticks, lots=lots)
         self.rules.check(moved, self.average())
         if lots > order.filled_lots:
+            self._reducing(number, replace(moved, lots=lots - order.filled_lots), without=order)
             self._check_margin(number, replace(moved, lots=lots - order.filled_lots), without=order)
 
     def _move(self, order: UserOrder, new: Modification) -> UserOrder:
@@ -346,18 +359,23 @@ class UsdmExchange(Exchange):
         self.settlement.moving = None
         return order
 
-    def _reducing(self, number: int, new: NewOrder) -> NewOrder:
+    def _reducing(self, number: int, new: NewOrder, without: UserOrder | None = None) -> NewOrder:
+        """Limit what only reduces to what there is; raise ApiError if nothing is, in hedge mode if it is more."""
         if not new.reduce_only:
             return new
-        held = -new.side * self.account(number).contract.lots
-        resting = sum(order.left_lots for order in self._reduce_orders(number, new.side))
+        contract = self.account(number).contracts[new.position_side]
+        held = -new.side * contract.lots
+        others = [order for order in self._reduce_orders(number, contract, new.side) if order is not without]
         takes = new.type == "MARKET" or new.time_in_force in ("IOC", "FOK")
-        if held <= 0 or (not takes and new.lots > held - resting):
+        spare = held if takes else held - sum(order.left_lots for order in others)
+        if held <= 0 or (new.lots > spare and not (takes and new.position_side == BOTH)):
             raise ApiError(-2022, "ReduceOnly Order is rejected.")
         return replace(new, lots=min(new.lots, held))
 
-    def _reduce_orders(self, number: int, side: int) -> list[UserOrder]:
-        return [order for order in self.users.open(number) if order.request.reduce_only and order.request.side == side]
+    def _reduce_orders(self, number: int, contract: Contract, side: int) -> list[UserOrder]:
+        requests = [(order, order.request) for order in self.users.open(number)]
+        sides = side, contract.position_side
+        return [order for order, new in requests if new.reduce_only and (new.side, new.position_side) == sides]
 
     def _check_fill(self, number: int, new: NewOrder) -> None:
         best = self._core.best()[2 if new.side > 0 else 0]
@@ -374,7 +392,8 @@ class UsdmExchange(Exchange):
         account = self.account(number)
         order = OpenOrder(new.side, new.ticks, new.lots, new.reduce_only)
         without_tl = without.request.ticks * without.left_lots if without else 0
-        code = account.wallet.refusal(account.contract, order, self._assumed_e8(new), without_tl)
+        contract = account.contracts[new.position_side]
+        code = account.wallet.refusal(contract, order, self._assumed_e8(new), without_tl)
         if code == ABOVE_BRACKET:
             raise ApiError(ABOVE_BRACKET, "Exceeded the maximum allowable position at current leverage.")
         if code:
@@ -408,9 +427,8 @@ class UsdmExchange(Exchange):
 
     def _trim(self, number: int) -> None:
         """Expire the newest reduce-only orders beyond what there is to reduce."""
-        lots = self.account(number).contract.lots
-        for side in (+1, -1):
-            held, orders = max(0, -side * lots), self._reduce_orders(number, side)
+        for contract, side in product(self.account(number).held, (+1, -1)):
+            held, orders = max(0, -side * contract.lots), self._reduce_orders(number, contract, side)
             while sum(order.left_lots for order in orders) > held:
                 self._core.cancel(self.now_us, orders.pop().core_id)
                 super()._drain()
@@ -432,38 +450,41 @@ class UsdmExchange(Exchange):
 
     def set_leverage(self, us: int, number: int, leverage: int) -> None:
         self.advance(us)
-        contract, wallet = self.account(number).contract, self.account(number).wallet
+        account, held = self.account(number), self.account(number).held
         if not 1 <= leverage <= MOST_LEVERAGE:
             raise ApiError(-4028, f"Leverage {leverage} is not valid")
-        if contract.isolated and contract.lots and leverage < contract.leverage:
+        if any(one.isolated and one.lots and leverage < one.leverage for one in held):
             raise ApiError(-4161, "Leverage reduction is not supported in Isolated Margin Mode with open positions.")
-        exposure_e8 = contract.exposure_e8(*contract.open_e8())
-        if exposure_e8 > self.rules.most_at_e8(leverage):
+        exposures_e8 = [contract.exposure_e8(*contract.open_e8()) for contract in held]
+        if max(exposures_e8) > self.rules.most_at_e8(leverage):
             raise ApiError(-2027, "Exceeded the maximum allowable position at current leverage.")
-        if exposure_e8 // leverage - contract.margin_e8 > max(0, wallet.available_e8):
+        more_e8 = sum(exposure_e8 // leverage for exposure_e8 in exposures_e8) - sum(one.margin_e8 for one in held)
+        if more_e8 > max(0, account.wallet.available_e8):
             raise ApiError(-2028, "Leverage is smaller than permitted: insufficient margin balance.")
-        contract.leverage = leverage
-        self._publish(number, ConfigChange(us, contract.symbol, leverage))
+        for contract in account.contracts.values():
+            contract.leverage = leverage
+        self._publish(number, ConfigChange(us, self.rules.instrument.symbol, leverage))
 
     def set_isolated(self, us: int, number: int, isolated: bool) -> None:
         """Raises ApiError where the margin is used."""
         self.advance(us)
-        contract = self.account(number).contract
-        if isolated and self.account(number).wallet.multi_assets:
+        account = self.account(number)
+        if isolated and account.wallet.multi_assets:
             raise ApiError(-4168, "Unable to adjust to isolated-margin mode under the Multi-Assets mode.")
-        if contract.isolated is isolated:
+        if account.contract.isolated is isolated:
             raise ApiError(-4046, "No need to change margin type.")
         if self.users.open(number):
             raise ApiError(-4047, "Margin type cannot be changed if there exists open orders.")
-        if contract.lots:
+        if any(contract.lots for contract in account.held):
             raise ApiError(-4048, "Margin type cannot be changed if there exists position.")
-        contract.isolated = isolated
-        self.settlement.publish_change(us, number, "MARGIN_TYPE_CHANGE")
+        for contract in account.contracts.values():
+            contract.isolated = isolated
+        self.settlement.publish_change(us, number, "MARGIN_TYPE_CHANGE", 0, account.held)
 
-    def add_margin(self, us: int, number: int, amount_e8: int) -> None:
+    def add_margin(self, us: int, number: int, amount_e8: int, side: str = BOTH) -> None:
         """A negative amount takes from what exceeds the initial margin."""
         self.advance(us)
-        contract, wallet = self.account(number).contract, self.account(number).wallet
+        contract, wallet = self.account(number).contracts[side], self.account(number).wallet
         if not contract.isolated:
             raise ApiError(-4049, "Add margin only support for isolated position.")
         if not contract.lots:
@@ -476,7 +497,7 @@ class UsdmExchange(Exchange):
         contract.wallet_e8 += amount_e8
         contract.margin_moves.append((us, amount_e8))
         del contract.margin_moves[:-_PAID_KEPT]
-        self.settlement.publish_change(us, number, "MARGIN_TRANSFER")
+        self.settlement.publish_change(us, number, "MARGIN_TRANSFER", 0, [contract])
 
     def set_hedged(self, us: int, number: int, hedged: bool) -> None:
         """Raises ApiError while the account has positions."""
@@ -522,7 +543,7 @@ class UsdmExchange(Exchange):
             raise ApiError(-2018, "Balance is insufficient.")
         wallet.book(self.now_us, "TRANSFER", "", amount_e8)
         reason = "DEPOSIT" if amount_e8 > 0 else "WITHDRAW"
-        self.settlement.publish_change(self.now_us, number, reason, amount_e8, position=False)
+        self.settlement.publish_change(self.now_us, number, reason, amount_e8)
 
     # liquidations
 
@@ -541,8 +562,8 @@ class UsdmExchange(Exchange):
     def end(self, order: UserOrder) -> None:
         self._end(order, self.users.new_name())
 
-    def rank(self, number: int) -> Fraction:
-        return self._liquidator.rank(number)
+    def rank(self, number: int, side: str = BOTH) -> Fraction:
+        return self._liquidator.rank(number, self.account(number).contracts[side])
 
     def publish(self, number: int, event: Any) -> None:
         self._publish(number, event)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mm.instrument import E8
 from mm.margin.liquidation import CALL_E8, bankrupt_ticks, clearance_e8, left_e8
-from mm.margin.wallet import Wallet, half_even
+from mm.margin.wallet import Contract, Wallet, half_even
 from mm.sim.exchange.exchange import Walk
 from mm.sim.exchange.orders import NewOrder, UserOrder
 from mm.sim.exchange.usdm.conditional import ConditionalMarket, Conditionals
@@ -52,46 +52,50 @@ class Liquidator:
 
     def check(self, us: int) -> None:
         for number in list(self._exchange.accounts):
-            contract, wallet = self._exchange.account(number).contract, self._exchange.wallet(number)
-            if not contract.lots:
-                contract.called = False
-                continue
-            equity_e8, needed_e8 = wallet.equity_e8(contract), wallet.needed_e8(contract)
-            if equity_e8 <= needed_e8:
-                self._liquidate(us, number)
-                continue
-            is_close = needed_e8 * E8 >= equity_e8 * CALL_E8
-            if is_close and not contract.called:
-                cross_e8 = None if contract.isolated else wallet.cross_e8
-                self._exchange.publish(number, MarginCall(us, cross_e8, (contract.state(),)))
-            contract.called = is_close
+            wallet, called = self._exchange.wallet(number), list[Contract]()
+            for contract in sorted(self._exchange.account(number).held, key=lambda one: one.unrealised_e8):
+                if wallet.is_due(contract):
+                    self._liquidate(us, number, contract)
+                    continue
+                is_close = bool(contract.lots)
+                is_close &= wallet.needed_e8(contract) * E8 >= wallet.equity_e8(contract) * CALL_E8
+                if is_close and not contract.called:
+                    called.append(contract)
+                contract.called = is_close
+            self._call(us, number, called)
 
-    def _liquidate(self, us: int, number: int) -> None:
+    def _call(self, us: int, number: int, called: list[Contract]) -> None:
+        """Call for cross positions together, for isolated ones one by one."""
+        wallet = self._exchange.wallet(number)
+        for contract in called:
+            if contract.isolated:
+                self._exchange.publish(number, MarginCall(us, None, (contract.state(),)))
+        if cross := tuple(contract.state() for contract in called if not contract.isolated):
+            self._exchange.publish(number, MarginCall(us, wallet.cross_e8, cross))
+
+    def _liquidate(self, us: int, number: int, contract: Contract) -> None:
         exchange, wallet = self._exchange, self._exchange.wallet(number)
         for order in exchange.users.open(number):
             exchange.end(order)
         exchange.conditionals.expire(number)
-        contract = exchange.account(number).contract
         side = -1 if contract.lots > 0 else 1
         lots, rules = abs(contract.lots), exchange.rules
         ticks = bankrupt_ticks(contract, wallet.equity_e8(contract), rules.instrument.tick_e8, rules.most_ticks)
         own_e8, realised_e8 = contract.wallet_e8, contract.realised_e8
         on_book = min(lots, Walk(self._core, side, number, "NONE").within(ticks))
         if on_book:
-            exchange.force(Forced(us, number, self._on_book(number, side, ticks, on_book), adl=False))
+            name = f"{AUTO_CLOSE}{self._core.last_order_id + 1}"
+            order = exchange.place_forced(number, _closing(contract, ticks, on_book, name))
+            exchange.force(Forced(us, number, order, adl=False))
         if rest := lots - on_book:
-            self._take_over(us, number, side, ticks, rest)
-        self._clear(us, number, left_e8(wallet, contract, own_e8, realised_e8), contract.notional_e8(ticks, lots))
+            self._take_over(us, number, contract, ticks, rest)
+        rest_e8 = left_e8(wallet, contract, own_e8, realised_e8)
+        self._clear(us, number, contract, rest_e8, contract.notional_e8(ticks, lots))
 
-    def _on_book(self, number: int, side: int, ticks: int, lots: int) -> UserOrder:
-        name = f"{AUTO_CLOSE}{self._core.last_order_id + 1}"
-        new = NewOrder(side=side, type="LIMIT", time_in_force="IOC", ticks=ticks, lots=lots, client_id=name)
-        return self._exchange.place_forced(number, new)
-
-    def _aside(self, us: int, number: int, side: int, ticks: int, lots: int, name: str) -> UserOrder:
+    def _aside(self, us: int, number: int, contract: Contract, ticks: int, lots: int, name: str) -> UserOrder:
         order_id = self._core.order_aside()
         name = name or f"{AUTO_CLOSE}{order_id}"
-        new = NewOrder(side=side, type="LIMIT", time_in_force="IOC", ticks=ticks, lots=lots, client_id=name)
+        new = _closing(contract, ticks, lots, name)
         order = UserOrder(
             account=number,
             request=new,
@@ -112,10 +116,11 @@ class Liquidator:
             self._exchange.settlement.trade_off_book(us, order, trade_id, ticks, lots)
         self._exchange.drain()
 
-    def _take_over(self, us: int, number: int, side: int, ticks: int, lots: int) -> None:
+    def _take_over(self, us: int, number: int, contract: Contract, ticks: int, lots: int) -> None:
         exchange, fund, market = self._exchange, self._exchange.terms.fund, self._exchange.settlement.market
         grid, symbol = exchange.rules.instrument, exchange.rules.instrument.symbol
-        order = self._aside(us, number, side, ticks, lots, "")
+        order = self._aside(us, number, contract, ticks, lots, "")
+        side = order.request.side
         worth_e8 = half_even(lots * grid.lot_e8 * exchange.mark.e8, E8)
         gain_e8 = -side * (worth_e8 - lots * ticks * exchange.rules.tl_e8)
         if fund.balance_e8 + gain_e8 >= 0:
@@ -124,40 +129,43 @@ class Liquidator:
             market.quote.free += side * worth_e8
             self._fill(us, lots, ASIDE_FUND, order)
         else:
-            for other in self._opposite(number, side):
+            for other, opposite in self._opposite(number, side):
                 if order.left_lots:
-                    self._deleverage(us, order, other)
+                    self._deleverage(us, order, other, opposite)
             if left := order.left_lots:
                 market.base.free -= side * left * grid.lot_e8
                 market.quote.free += side * left * ticks * exchange.rules.tl_e8
                 self._fill(us, left, ASIDE_FUND, order)
         exchange.force(Forced(us, number, order, adl=False))
 
-    def _deleverage(self, us: int, order: UserOrder, number: int) -> None:
-        held = abs(self._exchange.account(number).contract.lots)
-        lots, side = min(held, order.left_lots), -order.request.side
-        other = self._aside(us, number, side, order.request.ticks, lots, ADL_CLOSE)
+    def _deleverage(self, us: int, order: UserOrder, number: int, contract: Contract) -> None:
+        lots = min(abs(contract.lots), order.left_lots)
+        other = self._aside(us, number, contract, order.request.ticks, lots, ADL_CLOSE)
         self._fill(us, lots, ASIDE_ADL, order, other)
         self._exchange.force(Forced(us, number, other, adl=True))
 
     def settle(self, us: int, number: int, ticks: int) -> None:
         exchange, market = self._exchange, self._exchange.settlement.market
-        contract, grid = exchange.account(number).contract, exchange.rules.instrument
-        if not contract.lots:
-            return
-        side, lots = (-1 if contract.lots > 0 else 1), abs(contract.lots)
-        order = self._aside(us, number, side, ticks, lots, f"{SETTLE_CLOSE}{self._core.last_order_id + 1}")
-        market.base.free -= side * lots * grid.lot_e8
-        market.quote.free += side * lots * ticks * exchange.rules.tl_e8
-        self._fill(us, lots, ASIDE_FUND, order)
+        grid = exchange.rules.instrument
+        for contract in exchange.account(number).held:
+            if not (lots := abs(contract.lots)):
+                continue
+            name = f"{SETTLE_CLOSE}{self._core.last_order_id + 1}"
+            order = self._aside(us, number, contract, ticks, lots, name)
+            side = order.request.side
+            market.base.free -= side * lots * grid.lot_e8
+            market.quote.free += side * lots * ticks * exchange.rules.tl_e8
+            self._fill(us, lots, ASIDE_FUND, order)
 
-    def _opposite(self, number: int, side: int) -> list[int]:
+    def _opposite(self, number: int, side: int) -> list[tuple[int, Contract]]:
+        """Return the positions of other users, the first to be deleveraged in front."""
         accounts = [account for account in self._exchange.accounts if account != number]
-        opposite = [account for account in accounts if self._exchange.account(account).contract.lots * side > 0]
-        return sorted(opposite, key=lambda account: (-self.rank(account), account))
+        held = [(account, contract) for account in accounts for contract in self._exchange.account(account).held]
+        opposite = [(account, contract) for account, contract in held if contract.lots * side > 0]
+        return sorted(opposite, key=lambda one: (-self.rank(*one), one[0]))
 
-    def rank(self, number: int) -> Fraction:
-        contract, wallet = self._exchange.account(number).contract, self._exchange.wallet(number)
+    def rank(self, number: int, contract: Contract) -> Fraction:
+        wallet = self._exchange.wallet(number)
         if not contract.cost_e8:
             return Fraction(0)
         equity_e8 = max(1, wallet.equity_e8(contract))
@@ -167,11 +175,23 @@ class Liquidator:
         )
         return share * leverage if share > 0 else share / leverage
 
-    def _clear(self, us: int, number: int, rest_e8: int, notional_e8: int) -> None:
+    def _clear(self, us: int, number: int, contract: Contract, rest_e8: int, notional_e8: int) -> None:
         exchange, fund = self._exchange, self._exchange.terms.fund
         symbol = exchange.rules.instrument.symbol
         amount_e8 = -clearance_e8(rest_e8, notional_e8, exchange.rules.liquidation_rate_e8, fund.balance_e8)
         exchange.wallet(number).book(us, "INSURANCE_CLEAR", symbol, amount_e8)
         fund.book(us, symbol, -amount_e8, "cleared a liquidation")
         if amount_e8:
-            exchange.settlement.publish_change(us, number, "INSURANCE_CLEAR", amount_e8)
+            exchange.settlement.publish_change(us, number, "INSURANCE_CLEAR", amount_e8, [contract])
+
+
+def _closing(contract: Contract, ticks: int, lots: int, name: str) -> NewOrder:
+    return NewOrder(
+        side=-1 if contract.lots > 0 else 1,
+        type="LIMIT",
+        time_in_force="IOC",
+        ticks=ticks,
+        lots=lots,
+        client_id=name,
+        position_side=contract.position_side,
+    )

@@ -1,7 +1,9 @@
 """Settles the core's log for contracts: positions, realised profits, fees, and the market's side."""
 
+from collections.abc import Iterable
 from typing import Any
 
+from mm.margin.wallet import Contract
 from mm.sim.exchange import orders
 from mm.sim.exchange.accounts import UserAccount
 from mm.sim.exchange.orders import Fill, UserOrder
@@ -30,7 +32,7 @@ class UsdmSettlement(Settlement):
         super().__init__(*args)
         self.moving: UserOrder | None = None
         self.reduced: set[int] = set()
-        self._changed: dict[int, int] = {}
+        self._changed: dict[int, tuple[int, dict[str, Contract]]] = {}
 
     def account(self, number: int) -> FuturesAccount:
         account = self._accounts[number]
@@ -38,19 +40,21 @@ class UsdmSettlement(Settlement):
         return account
 
     def report(self, us: int, order: UserOrder, kind: str, **more: Any) -> int:
-        notional_e8 = self.account(order.account).contract.open_e8()
+        notional_e8 = self.account(order.account).contracts[order.request.position_side].open_e8()
         return super().report(us, order, kind, **more, notional_e8=notional_e8)
 
     def report_positions(self) -> None:
         self._touched.clear()
         changed, self._changed = self._changed, {}
-        for number, us in changed.items():
-            self.publish_change(us, number, "ORDER")
+        for number, (us, contracts) in changed.items():
+            self.publish_change(us, number, "ORDER", 0, contracts.values())
 
-    def publish_change(self, us: int, number: int, reason: str, change_e8: int = 0, *, position: bool = True) -> None:
+    def publish_change(
+        self, us: int, number: int, reason: str, change_e8: int = 0, contracts: Iterable[Contract] = ()
+    ) -> None:
         account = self.account(number)
         account.updated(us)
-        wallet, positions = account.wallet, (account.contract.state(),) if position else ()
+        wallet, positions = account.wallet, tuple(contract.state() for contract in contracts)
         self._publish(number, AccountChange(us, reason, wallet.balance_e8, wallet.cross_e8, change_e8, positions))
 
     def trade_off_book(self, us: int, order: UserOrder, trade_id: int, ticks: int, lots: int) -> None:
@@ -77,15 +81,17 @@ class UsdmSettlement(Settlement):
     def _settle(self, order: UserOrder, trade: tuple[int, int, int, int], *, is_maker: bool) -> Fill:
         us, trade_id, ticks, lots = trade
         account, side = self.account(order.account), order.request.side
-        contract, unit_e8 = account.contract, ticks * self._rules.tl_e8
+        contract, unit_e8 = account.contracts[order.request.position_side], ticks * self._rules.tl_e8
         fee = 0 if order.client_id.startswith(self.without_fee) else fee_e8(lots * unit_e8, self.rates_e8[not is_maker])
         closes = contract.closing(side, lots)
         realised_e8 = account.wallet.trade(us, contract, side, ticks, lots, fee, trade_id=trade_id)
         self.fees.quote.free += fee
         if closes:
             self.reduced.add(account.number)
-        self._changed[account.number] = us
-        return Fill(trade_id, order.order_id, us, ticks, lots, side, is_maker, fee, realised_e8)
+        _, contracts = self._changed.get(account.number, (us, {}))
+        self._changed[account.number] = us, contracts | {contract.position_side: contract}
+        at = contract.position_side
+        return Fill(trade_id, order.order_id, us, ticks, lots, side, is_maker, fee, realised_e8, at)
 
     def _worth(self, side: int, ticks: int, lots: int) -> int:  # noqa: ARG002 - an order locks nothing
         return 0

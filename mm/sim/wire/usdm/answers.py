@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from mm.instrument import E8, decimal_text, short_text
-from mm.margin.wallet import Contract, Income, PositionState, Wallet
+from mm.margin.wallet import BOTH, LONG, SHORT, Contract, Income, PositionState, Wallet
 from mm.sim.exchange.accounts import UserAccount
 from mm.sim.exchange.orders import AccountEvent, ExecutionReport
 from mm.sim.exchange.usdm.conditional import ConditionalChange
@@ -13,7 +13,7 @@ from mm.sim.exchange.usdm.liquidation import Forced
 from mm.sim.exchange.usdm.terms import FundRow
 from mm.sim.exchange.usdm.wallet import FuturesAccount
 from mm.sim.wire.answers import Json
-from mm.sim.wire.usdm.order_texts import BOTH, UsdmOrderTexts
+from mm.sim.wire.usdm.order_texts import UsdmOrderTexts
 
 if TYPE_CHECKING:
     from mm.sim.exchange.usdm.exchange import UsdmExchange
@@ -64,7 +64,7 @@ class UsdmTexts(UsdmOrderTexts):
             "tradeGroupId": -1,
         }
         asset = {"asset": self.asset, **texts, "updateTime": self.stamp(account.updated_us)}
-        contracts = [contract for contract in wallet.contracts.values() if old or contract.is_used]
+        contracts = [contract for contract in wallet.of_mode if old or contract.is_used]
         positions = [self._old_position(contract) if old else self._position(contract) for contract in contracts]
         marked = {"marginAvailable": True} if old else {}
         return (head if old else {}) | sums | {"assets": [asset | marked], "positions": positions}
@@ -72,7 +72,7 @@ class UsdmTexts(UsdmOrderTexts):
     def _position(self, contract: Contract) -> Json:
         return {
             "symbol": contract.symbol,
-            "positionSide": BOTH,
+            "positionSide": contract.position_side,
             "positionAmt": decimal_text(contract.amount_e8),
             "unrealizedProfit": decimal_text(contract.unrealised_e8),
             "isolatedMargin": decimal_text(self._isolated_e8(contract)),
@@ -99,7 +99,7 @@ class UsdmTexts(UsdmOrderTexts):
             "maxNotional": short_text(contract.most_at_e8(contract.leverage)),
             "bidNotional": decimal_text(bids_e8),
             "askNotional": decimal_text(asks_e8),
-            "positionSide": BOTH,
+            "positionSide": contract.position_side,
             "positionAmt": decimal_text(contract.amount_e8),
             "updateTime": self.stamp(contract.updated_us),
             "isolatedMargin": decimal_text(self._isolated_e8(contract)),
@@ -127,7 +127,7 @@ class UsdmTexts(UsdmOrderTexts):
     def risk(self, account: FuturesAccount, contract: Contract, *, old: bool) -> Json:
         common = {
             "symbol": contract.symbol,
-            "positionSide": BOTH,
+            "positionSide": contract.position_side,
             "positionAmt": decimal_text(contract.amount_e8),
             "entryPrice": decimal_text(contract.entry_e8),
             "breakEvenPrice": decimal_text(contract.break_even_e8),
@@ -153,19 +153,27 @@ class UsdmTexts(UsdmOrderTexts):
             "maintMargin": decimal_text(contract.maintenance_e8),
             "positionInitialMargin": decimal_text(contract.position_margin_e8),
             "openOrderInitialMargin": decimal_text(contract.order_margin_e8),
-            "adl": self.quantile(account.number),
+            "adl": self._quantile(account.number, contract),
             "bidNotional": decimal_text(bids_e8),
             "askNotional": decimal_text(asks_e8),
         }
 
-    def quantile(self, number: int) -> int:
+    def quantiles(self, account: FuturesAccount) -> Json:
+        """Return one of each side; cross positions of hedge mode share one, *here* the higher, and a sign HEDGE."""
+        held = {contract.position_side: self._quantile(account.number, contract) for contract in account.held}
+        of_sides = {LONG: 0, SHORT: 0, BOTH: 0} | held
+        if not account.wallet.hedged or account.contract.isolated:
+            return of_sides
+        return dict.fromkeys((LONG, SHORT), max(held.values())) | {"HEDGE": 0}
+
+    def _quantile(self, number: int, contract: Contract) -> int:
         """From 0 to 4: how soon a position is deleveraged, relative to its side."""
-        exchange = self._exchange
-        lots = exchange.account(number).contract.lots
-        same = [account for account in exchange.accounts if exchange.account(account).contract.lots * lots > 0]
+        exchange, lots = self._exchange, contract.lots
+        held = [(account, one) for account in exchange.accounts for one in exchange.account(account).held]
+        same = [exchange.rank(account, one.position_side) for account, one in held if one.lots * lots > 0]
         if len(same) < 2:
             return _MOST_QUANTILE if same else 0
-        lower = sum(exchange.rank(account) < exchange.rank(number) for account in same)
+        lower = sum(rank < exchange.rank(number, contract.position_side) for rank in same)
         return _MOST_QUANTILE * lower // (len(same) - 1)
 
     def income(self, row: Income) -> Json:
@@ -226,10 +234,13 @@ class UsdmTexts(UsdmOrderTexts):
 
     def truth(self, exchange: "UsdmExchange", account: UserAccount) -> Json:
         assert isinstance(account, FuturesAccount)
-        contract, settlement = account.contract, exchange.settlement
+        settlement = exchange.settlement
         return {
             "balances": self.balances(account),
-            "positions": [self.risk(account, contract, old=False) | {"cost": decimal_text(contract.cost_e8)}],
+            "positions": [
+                self.risk(account, contract, old=False) | {"cost": decimal_text(contract.cost_e8)}
+                for contract in account.held
+            ],
             "income": [self.income(row) for row in account.wallet.income],
             "liquidations": [self.forced(order) for order in exchange.forced if order.account == account.number],
             "exchange": {
@@ -282,13 +293,13 @@ class UsdmTexts(UsdmOrderTexts):
             "up": decimal_text(position.unrealised_e8),
             "mt": "isolated" if position.isolated else "cross",
             "iw": decimal_text(position.wallet_e8),
-            "ps": BOTH,
+            "ps": position.position_side,
         }
 
     def _called(self, position: PositionState) -> Json:
         return {
             "s": position.symbol,
-            "ps": BOTH,
+            "ps": position.position_side,
             "pa": decimal_text(position.amount_e8),
             "mt": "ISOLATED" if position.isolated else "CROSSED",
             "iw": decimal_text(position.wallet_e8),

@@ -8,8 +8,6 @@ from mm.sim.exchange.trades import AggregateTrade, MarketTrade
 from mm.sim.exchange.usdm.conditional import Conditional, ConditionalChange
 from mm.sim.wire.answers import ZERO, GridTexts, Json
 
-BOTH = "BOTH"
-"""Position side in one-way mode."""
 _KINDS = {orders.TRADE_PREVENTION: orders.EXPIRED}
 
 
@@ -63,7 +61,7 @@ class UsdmOrderTexts(GridTexts):
             "commission": decimal_text(fill.fee_e8),
             "commissionAsset": self.asset,
             "time": self.stamp(fill.us),
-            "positionSide": BOTH,
+            "positionSide": fill.position_side,
             "maker": fill.is_maker,
             "buyer": fill.side > 0,
         }
@@ -109,7 +107,7 @@ class UsdmOrderTexts(GridTexts):
             "reduceOnly": request.reduce_only,
             "closePosition": False,
             "side": SIDES[request.side],
-            "positionSide": BOTH,
+            "positionSide": request.position_side,
             "stopPrice": ZERO,
             "workingType": "CONTRACT_PRICE",
             "priceProtect": False,
@@ -152,7 +150,7 @@ class UsdmOrderTexts(GridTexts):
             "orderType": order.type,
             "symbol": self.symbol,
             "side": SIDES[order.side],
-            "positionSide": BOTH,
+            "positionSide": request.position_side,
             "timeInForce": request.time_in_force,
             "quantity": self.qty(request.lots),
             "algoStatus": order.status,
@@ -191,7 +189,7 @@ class UsdmOrderTexts(GridTexts):
             "o": order.type,
             "s": self.symbol,
             "S": state["side"],
-            "ps": BOTH,
+            "ps": state["positionSide"],
             "f": state["timeInForce"],
             "q": state["quantity"],
             "X": order.status,
@@ -263,7 +261,7 @@ class UsdmOrderTexts(GridTexts):
             "R": request.reduce_only,
             "wt": "CONTRACT_PRICE",
             "ot": state["type"],
-            "ps": BOTH,
+            "ps": request.position_side,
             "cp": False,
             "rp": decimal_text(fill.realised_e8 if fill else 0),
             "pP": False,

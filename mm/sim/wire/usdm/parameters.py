@@ -6,6 +6,7 @@ from typing import Any
 
 from mm.clock import US_PER_S
 from mm.instrument import E8
+from mm.margin.wallet import BOTH, LONG, SHORT
 from mm.sim.exchange import api_error
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import CancelRequest, NewOrder
@@ -67,7 +68,7 @@ USDM_PARAMETERS: Mapping[str, Parameter] = {
     "newOrderRespType": choice({"ACK": "ACK", "RESULT": "RESULT"}, -1136, "Invalid newOrderRespType.", default="ACK"),
     "origType": any_text(),
     "page": entries(1, 1_000_000),
-    "positionSide": choice({name: name for name in ("BOTH", "LONG", "SHORT")}, -4060, "Invalid position side."),
+    "positionSide": choice({name: name for name in (BOTH, LONG, SHORT)}, -4060, "Invalid position side."),
     "priceMatch": choice(
         {name: name for name in ("NONE", *(f"{which}{at}" for which in _MATCHES for at in ("", "_5", "_10", "_20")))},
         -5037,
@@ -84,10 +85,10 @@ DEPTH_LIMIT = Parameter(_depth, 500)
 
 
 def read_new_order(parameters: RequestParameters, rules: ContractRules, now_us: int, *, hedged: bool) -> NewOrder:
-    """Raise ApiError for *hedged* accounts too: they keep long and short apart, which orders here cannot."""
+    """Raise ApiError; *hedged* accounts keep long and short apart, and say which of them an order is for."""
     parameters.must("symbol")
     side, order_type = parameters.must("side"), _read_type(parameters)
-    _check_position_side(parameters, hedged=hedged)
+    position_side, closes = _read_position(parameters, side, hedged=hedged)
     is_market = order_type == "MARKET"
     time_in_force = "GTC" if is_market else parameters.must("timeInForce")
     return NewOrder(
@@ -101,7 +102,8 @@ def read_new_order(parameters: RequestParameters, rules: ContractRules, now_us: 
         client_id=parameters["newClientOrderId"],
         stp=parameters["selfTradePreventionMode"] or rules.default_stp,
         response=parameters["newOrderRespType"],
-        reduce_only=parameters["reduceOnly"],
+        reduce_only=closes,
+        position_side=position_side,
     )
 
 
@@ -127,11 +129,13 @@ def _read_till(parameters: RequestParameters, now_us: int) -> int:
 def read_conditional(parameters: RequestParameters, rules: ContractRules, now_us: int, *, hedged: bool) -> Conditional:
     for name in ("algoType", "symbol"):
         parameters.must(name)
-    side, order_type, closes = parameters.must("side"), parameters.must("type"), parameters["closePosition"]
+    side, order_type, whole = parameters.must("side"), parameters.must("type"), parameters["closePosition"]
     if order_type not in CONDITIONAL_TYPES:
         raise ApiError(-1116, "Invalid orderType.")
-    _check_position_side(parameters, hedged=hedged)
+    position_side, closes = _read_position(parameters, side, hedged=hedged)
     _check_closing(parameters, order_type)
+    if hedged and whole and not closes:
+        raise ApiError(-4138, "Reduce only must be true with closePosition equals true.")
     is_limit = order_type in ("STOP", "TAKE_PROFIT")
     trailing = order_type == TRAILING
     order = NewOrder(
@@ -141,10 +145,11 @@ def read_conditional(parameters: RequestParameters, rules: ContractRules, now_us
         ticks=_read_price(parameters, rules, is_limit=is_limit),
         price_match=parameters["priceMatch"],
         good_till_us=_read_till(parameters, now_us) if time_in_force == "GTD" else 0,
-        lots=0 if closes else rules.lots(parameters.must("quantity"), market=not is_limit),
+        lots=0 if whole else rules.lots(parameters.must("quantity"), market=not is_limit),
         stp=parameters["selfTradePreventionMode"] or rules.default_stp,
         response=parameters["newOrderRespType"],
-        reduce_only=parameters["reduceOnly"],
+        reduce_only=closes,
+        position_side=position_side,
     )
     tick_e8, activate = rules.instrument.tick_e8, parameters["activatePrice"] if trailing else None
     return Conditional(
@@ -155,7 +160,7 @@ def read_conditional(parameters: RequestParameters, rules: ContractRules, now_us
         activate_e8=0 if activate is None else rules.ticks(activate) * tick_e8,
         callback_e8=_read_callback(parameters) if trailing else 0,
         working=parameters["workingType"],
-        close_position=closes,
+        close_position=whole,
         price_protect=parameters["priceProtect"],
     )
 
@@ -223,11 +228,18 @@ def _read_type(parameters: RequestParameters) -> str:
     return order_type
 
 
-def _check_position_side(parameters: RequestParameters, *, hedged: bool) -> None:
-    position_side = parameters["positionSide"] or "BOTH"
-    if (position_side == "BOTH") is hedged:
+def read_position_side(parameters: RequestParameters, *, hedged: bool) -> str:
+    position_side: str = parameters["positionSide"] or BOTH
+    if (position_side == BOTH) is hedged:
         raise ApiError(-4061, "Order's position side does not match user's setting.")
-    if hedged and parameters.given.get("reduceOnly"):
+    return position_side
+
+
+def _read_position(parameters: RequestParameters, side: int, *, hedged: bool) -> tuple[str, bool]:
+    """Return the side of the position, and whether the order only reduces it: in hedge mode by its own side."""
+    position_side = read_position_side(parameters, hedged=hedged)
+    if not hedged:
+        return position_side, parameters["reduceOnly"]
+    if parameters.given.get("reduceOnly"):
         raise ApiError(-1106, "Parameter 'reduceonly' sent when not required.")
-    if hedged:
-        raise ApiError(-4084, "Method is not allowed currently. Upcoming soon.")
+    return position_side, (side < 0) is (position_side == LONG)

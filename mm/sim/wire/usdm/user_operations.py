@@ -24,6 +24,7 @@ from mm.sim.wire.usdm.parameters import (
     read_list,
     read_modification,
     read_new_order,
+    read_position_side,
 )
 
 _DONE = {"code": 200, "msg": "success"}
@@ -148,14 +149,10 @@ def _moves(call: UsdmCall) -> list[Json]:
 
 
 def _quantiles(call: UsdmCall) -> list[Json]:
-    held = [symbol_call for symbol_call in call.everywhere() if symbol_call.owner.contract.lots]
-    none = {"LONG": 0, "SHORT": 0}
     return [
-        {
-            "symbol": symbol_call.texts.symbol,
-            "adlQuantile": none | {"BOTH": symbol_call.texts.quantile(symbol_call.account)},
-        }
-        for symbol_call in held
+        {"symbol": symbol_call.texts.symbol, "adlQuantile": symbol_call.texts.quantiles(symbol_call.owner)}
+        for symbol_call in call.everywhere()
+        if any(contract.lots for contract in symbol_call.owner.held)
     ]
 
 
@@ -272,7 +269,7 @@ def _balances(call: UsdmCall) -> list[Json]:
 
 
 def _risks(call: UsdmCall, *, old: bool) -> list[Json]:
-    contracts = [symbol_call.owner.contract for symbol_call in call.everywhere()]
+    contracts = [contract for symbol_call in call.everywhere() for contract in symbol_call.owner.held]
     return [call.texts.risk(call.owner, contract, old=old) for contract in contracts if old or contract.is_used]
 
 
@@ -320,11 +317,12 @@ def _set_margin_type(call: UsdmCall) -> Json:
 
 def _change_margin(call: UsdmCall) -> Json:
     amount_e8, kind = call["amount"], call["type"]
+    side = read_position_side(call.parameters, hedged=call.owner.wallet.hedged)
     if not amount_e8:
         raise ApiError(-4055, "Amount must be positive.")
     if kind not in (_ADD, _TAKE):
         raise api_error.not_valid("type")
-    call.exchange.add_margin(call.us, call.account, amount_e8 if kind == _ADD else -amount_e8)
+    call.exchange.add_margin(call.us, call.account, amount_e8 if kind == _ADD else -amount_e8, side)
     text = decimal_text(amount_e8)
     return {"amount": float(text), "code": 200, "msg": "Successfully modify position margin.", "type": int(kind)}
 
@@ -377,7 +375,8 @@ def _margin_moves(call: UsdmCall) -> list[Json]:
     kind, wanted = call["type"], {_ADD: 1, _TAKE: -1}
     if kind and kind not in wanted:
         raise api_error.not_valid("type")
-    moves = [move for move in call.owner.contract.margin_moves if not kind or move[1] * wanted[kind] > 0]
+    every = [(*move, side) for side, contract in call.owner.contracts.items() for move in contract.margin_moves]
+    moves = sorted(move for move in every if not kind or move[1] * wanted[kind] > 0)
     return [
         {
             "symbol": call.texts.symbol,
@@ -386,10 +385,10 @@ def _margin_moves(call: UsdmCall) -> list[Json]:
             "amount": decimal_text(amount_e8),
             "asset": call.texts.asset,
             "time": call.texts.stamp(us),
-            "positionSide": "BOTH",
+            "positionSide": side,
             "clientTranId": "",
         }
-        for us, amount_e8 in within(moves, call.parameters.span(), call["limit"], lambda move: move[0])
+        for us, amount_e8, side in within(moves, call.parameters.span(), call["limit"], lambda move: move[0])
     ]
 
 

@@ -60,7 +60,7 @@ class Door:
     def whole(self) -> Decimal:
         """Return all money, and check that all positions are someone's."""
         truths = [self.box.account(name) for name in ("alice", "bob")]
-        positions = [truth["positions"][0] for truth in truths]
+        positions = [position for truth in truths for position in truth["positions"]]
         exchange = truths[0]["exchange"]
         held = sum(Decimal(one["positionAmt"]) for one in positions)
         assert held + Decimal(exchange["market"]["position"]) == 0

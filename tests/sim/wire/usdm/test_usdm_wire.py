@@ -282,15 +282,95 @@ def test_settings_are_changed_and_told() -> None:
     run(case)
 
 
-def test_hedge_mode_can_be_switched_on_and_orders_say_that_they_cannot() -> None:
-    """A trader that does not look gets the documentation's error."""
+def test_hedge_mode_keeps_a_long_and_a_short_apart() -> None:
+    """Answers and events say which position they are of; orders must say it, and may not say reduceOnly."""
 
     async def case() -> None:
         async with usdm_desk() as desk:
-            assert (await desk.ask("alice", "POST", "v1/positionSide/dual", dualSidePosition="true"))["code"] == 200
-            assert await desk.ask("alice", "GET", "v1/positionSide/dual") == {"dualSidePosition": True}
-            assert (await desk.ask("alice", "POST", "v1/order", **limit()))["code"] == -4061
+            symbol = {"symbol": SYMBOL}
+
+            async def ask(method: str, path: str, **params: Any) -> Any:
+                return await desk.ask("alice", method, path, **params)
+
+            assert (await ask("POST", "v1/positionSide/dual", dualSidePosition="true"))["code"] == 200
+            assert await ask("GET", "v1/positionSide/dual") == {"dualSidePosition": True}
+            assert (await ask("POST", "v1/order", **limit()))["code"] == -4061
             assert (await desk.ask("bob", "POST", "v1/order", **limit(), positionSide="LONG"))["code"] == -4061
+            for reduces in ("true", "false"):
+                refused = await ask("POST", "v1/order", **limit(), positionSide="LONG", reduceOnly=reduces)
+                assert refused["code"] == -1106
+            key = (await desk.key("alice"))["listenKey"]
+            ear = await desk.hear(f"/private/ws/{key}")
+            for side, quantity in (("LONG", "3"), ("SHORT", "2")):
+                way, other = ("BUY", "SELL") if side == "LONG" else ("SELL", "BUY")
+                placed = await ask("POST", "v1/order", **limit(way, "100", quantity), positionSide=side)
+                assert (placed["positionSide"], placed["reduceOnly"]) == (side, False)
+                await desk.ask("bob", "POST", "v1/order", **limit(other, "100", quantity))
+            closing = await ask("POST", "v1/order", **limit("SELL", "103", "3"), positionSide="LONG")
+            assert (closing["positionSide"], closing["reduceOnly"]) == ("LONG", True)
+            for params in (limit("SELL", "104", "1"), {**symbol, "side": "SELL", "type": "MARKET", "quantity": "4"}):
+                assert (await ask("POST", "v1/order", **params, positionSide="LONG"))["code"] == -2022
+            for path in ("v2/positionRisk", "v3/positionRisk"):
+                rows = await ask("GET", path, **symbol)
+                assert [(one["positionSide"], float(one["positionAmt"])) for one in rows] == [
+                    ("LONG", 3),
+                    ("SHORT", -2),
+                ]
+                assert len({one["liquidationPrice"] for one in rows}) == 1, "cross positions move together"
+            for version in ("v2", "v3"):
+                rows = (await ask("GET", f"{version}/account"))["positions"]
+                assert [(one["positionSide"], float(one["notional"])) for one in rows] == [
+                    ("LONG", 300),
+                    ("SHORT", -200),
+                ]
+            assert (await ask("GET", "v1/adlQuantile"))[0]["adlQuantile"].keys() == {"LONG", "SHORT", "HEDGE"}
+            trades = await ask("GET", "v1/userTrades", **symbol)
+            assert [one["positionSide"] for one in trades] == ["LONG", "SHORT"]
+            assert (await ask("POST", "v1/positionSide/dual", dualSidePosition="false"))["code"] == -4067
+            await ask("DELETE", "v1/allOpenOrders", **symbol)
+            assert (await ask("POST", "v1/positionSide/dual", dualSidePosition="false"))["code"] == -4068
+            await ear.until(lambda ear: ear.kinds.count("ACCOUNT_UPDATE") == 2)
+            changes = [one["a"]["P"] for one in ear.got if one["e"] == "ACCOUNT_UPDATE"]
+            assert [[(p["ps"], p["pa"]) for p in change] for change in changes] == [
+                [("LONG", "3.00000000")],
+                [("SHORT", "-2.00000000")],
+            ]
+            orders = [one["o"]["ps"] for one in ear.got if one["e"] == "ORDER_TRADE_UPDATE"]
+            assert orders == ["LONG", "LONG", "SHORT", "SHORT", "LONG", "LONG"]
+            stop = {**symbol, "algoType": "CONDITIONAL", "type": "STOP_MARKET", "triggerPrice": "90"}
+            stop |= {"closePosition": "true", "workingType": "MARK_PRICE"}
+            refused = await ask("POST", "v1/algoOrder", **stop, side="BUY", positionSide="LONG")
+            assert refused["code"] == -4138
+            placed = await ask("POST", "v1/algoOrder", **stop, side="SELL", positionSide="LONG")
+            assert (placed["positionSide"], placed["closePosition"]) == ("LONG", True)
+            await desk.ask("bob", "POST", "v1/order", **limit("BUY", "96", "5"))
+            await desk.control("mark", price="89")
+            await desk.box.advance(seconds=2)
+            (left,) = await ask("GET", "v3/positionRisk", **symbol)
+            assert (left["positionSide"], left["positionAmt"]) == ("SHORT", "-2.00000000")
+
+    run(case)
+
+
+def test_isolated_positions_of_hedge_mode_have_margins_of_their_own() -> None:
+    """Added to the one that positionSide names."""
+
+    async def case() -> None:
+        async with usdm_desk() as desk:
+            await desk.ask("alice", "POST", "v1/positionSide/dual", dualSidePosition="true")
+            await desk.ask("alice", "POST", "v1/marginType", symbol=SYMBOL, marginType="ISOLATED")
+            for way, other, side in (("BUY", "SELL", "LONG"), ("SELL", "BUY", "SHORT")):
+                await desk.ask("alice", "POST", "v1/order", **limit(way, "100"), positionSide=side)
+                await desk.ask("bob", "POST", "v1/order", **limit(other, "100"))
+            add = {"symbol": SYMBOL, "amount": "5", "type": 1}
+            assert (await desk.ask("alice", "POST", "v1/positionMargin", **add))["code"] == -4061
+            assert (await desk.ask("alice", "POST", "v1/positionMargin", **add, positionSide="SHORT"))["code"] == 200
+            rows = await desk.ask("alice", "GET", "v2/positionRisk", symbol=SYMBOL)
+            assert [float(one["isolatedWallet"]) for one in rows] == [5, 10]
+            (move,) = await desk.ask("alice", "GET", "v1/positionMargin/history", symbol=SYMBOL)
+            assert (move["positionSide"], float(move["amount"])) == ("SHORT", 5)
+            (found,) = await desk.ask("alice", "GET", "v1/adlQuantile")
+            assert found["adlQuantile"].keys() == {"LONG", "SHORT", "BOTH"}
 
     run(case)
 

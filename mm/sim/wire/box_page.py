@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -26,13 +26,16 @@ from mm.report.frame import (
     tiles,
     zoom_bar,
 )
+from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.orders import Fill
+from mm.sim.exchange.truth import MarketTruth
+from mm.sim.flow.order_flow import Scenario
 from mm.sim.matching.order_log import ROW_LEVEL, Row
+from mm.sim.wire.pace import Scheduler
+from mm.sim.wire.wire_market import WireMarket
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from mm.sim.wire.box import Box
 
     Instants = NDArray[np.int64]
     Floats = NDArray[np.float64]
@@ -120,7 +123,29 @@ class UserPnl:
         return cls(us, held, np.array(cash)[filled] + np.where(held == 0, 0.0, held * marks), fees)
 
 
-def page(box: "Box") -> str:
+class ShownBox(Protocol):
+    """The exchange that the page is of."""
+
+    exchange: Exchange
+    market: WireMarket
+    truth: MarketTruth
+    best: BestPriceHistory
+    scenario: Scenario
+    scheduler: Scheduler
+
+    @property
+    def start_us(self) -> int: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def acted(self) -> list[tuple[int, str]]: ...
+
+    def state(self) -> dict[str, Any]: ...
+
+
+def page(box: ShownBox) -> str:
     instrument = box.truth.instrument
     us, bid, ask = box.best.columns()
     scale = instrument.tick_e8 / E8
@@ -149,7 +174,7 @@ _HINT = (
 )
 
 
-def _tiles(box: "Box", users: dict[str, UserPnl]) -> str:
+def _tiles(box: ShownBox, users: dict[str, UserPnl]) -> str:
     truth = box.truth
     items = [
         tile("Trades", f"{max(0, truth.last_trade_id - truth.first_trade_id + 1):,}", "of the market and of users"),
@@ -163,7 +188,7 @@ def _tiles(box: "Box", users: dict[str, UserPnl]) -> str:
 
 
 def _charts(
-    box: "Box",
+    box: ShownBox,
     us: "Instants",
     sides: dict[str, "Floats"],
     fills: dict[str, list[Fill]],
@@ -211,7 +236,7 @@ def _when(filled: tuple[Fill, str]) -> int:
     return filled[0].us
 
 
-def _prints(box: "Box") -> list[Trace]:
+def _prints(box: ShownBox) -> list[Trace]:
     truth = box.truth
     trades = truth.trades(max(truth.first_trade_id, truth.last_trade_id - PRINTS + 1), truth.last_trade_id)
     marks = []
@@ -225,7 +250,7 @@ def _prints(box: "Box") -> list[Trace]:
     return marks
 
 
-def _fault_marks(box: "Box", changed_us: "Instants", bid: "Floats") -> list[Trace]:
+def _fault_marks(box: ShownBox, changed_us: "Instants", bid: "Floats") -> list[Trace]:
     if not box.acted:
         return []
     us = np.array([us for us, _ in box.acted], dtype=np.int64)
@@ -234,7 +259,7 @@ def _fault_marks(box: "Box", changed_us: "Instants", bid: "Floats") -> list[Trac
     return [points("faults", ms(us), bid[row], LOSS, tips=[escape(str(rule)) for _, rule in box.acted], marker=mark)]
 
 
-def _accounts_card(box: "Box", fills: dict[str, list[Fill]], users: dict[str, UserPnl]) -> str:
+def _accounts_card(box: ShownBox, fills: dict[str, list[Fill]], users: dict[str, UserPnl]) -> str:
     instrument, rows = box.truth.instrument, []
     for account in box.exchange.accounts.values():
         own, user = fills[account.name], users[account.name]
@@ -277,14 +302,14 @@ def _fills_card(user: str, fills: Sequence[Fill], instrument: Instrument, in_quo
     return card(f"Fills of {escape(user)}", left, grid(head, rows, "listing"))
 
 
-def _faults_card(box: "Box") -> str:
+def _faults_card(box: ShownBox) -> str:
     rows = [[iso(us)[11:23], escape(rule), "applied"] for us, rule in box.acted]
     rows += [["–", escape(rule), "pending"] for rule in box.state()["waiting"]]
     body = grid(("time, UTC", "rule", "state"), rows, "listing") if rows else nothing("No faults were set.")
     return card("Faults", "All rules, with the time at which they were applied.", body)
 
 
-def _parameters(box: "Box") -> list[TableRow]:
+def _parameters(box: ShownBox) -> list[TableRow]:
     return [("scenario", escape(box.scenario.name)), ("seed", str(box.seed))] + [
         (name, escape(number(value) if isinstance(value, float) else str(value)))
         for name, value in asdict(box.scenario).items()

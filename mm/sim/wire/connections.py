@@ -5,15 +5,18 @@ import socket
 import struct
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from mm.clock import US_PER_MS
+from mm.sim.wire.faults.channel import FaultScope
+from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.http_messages import json_bytes
-from mm.sim.wire.limits import RateWindow
+from mm.sim.wire.limits import RateWindow, WireLimits
+from mm.sim.wire.several import Feeds, SymbolSessions
 from mm.sim.wire.stream_messages import (
     ABNORMAL,
     GOING_AWAY,
@@ -23,14 +26,8 @@ from mm.sim.wire.stream_messages import (
     server_shutdown,
     text_frame,
 )
-from mm.sim.wire.stream_requests import Opening, Reply, StreamControl, StreamName
-
-if TYPE_CHECKING:
-    from mm.sim.wire.faults.channel import FaultScope
-    from mm.sim.wire.faults.injector import FaultInjector
-    from mm.sim.wire.server import Server
-    from mm.sim.wire.several import SymbolSessions
-    from mm.sim.wire.ws_api import ApiSession
+from mm.sim.wire.stream_requests import Opening, Reply, StreamControl, StreamDialect, StreamName
+from mm.sim.wire.ws_api import ApiSession
 
 _GATHERED = 512
 _PHASE_STEP = 437
@@ -41,10 +38,24 @@ USER_EVENTS = ("executionReport", "outboundAccountPosition", "balanceUpdate")
 """User events to which faults apply."""
 
 
+class SocketHost(Protocol):
+    """What a connection needs of its server; in *unsent* are the connections with gathered frames."""
+
+    limits: WireLimits
+    seconds: Callable[[], float]
+    faults: FaultInjector | None
+    feed: Feeds
+    streams_of: StreamDialect
+    unsent: "list[WebSocket]"
+    sockets: "dict[WebSocket, None]"
+
+    def flush(self) -> None: ...
+
+
 class WebSocket(asyncio.Protocol):
     """One connection after its handshake; subclasses implement `take_text`."""
 
-    def __init__(self, server: "Server", transport: asyncio.Transport, protocol: ServerProtocol) -> None:
+    def __init__(self, server: SocketHost, transport: asyncio.Transport, protocol: ServerProtocol) -> None:
         self.closing = False
         self._server = server
         self._transport = transport
@@ -191,7 +202,12 @@ class StreamConnection(WebSocket):
     """*phase_ms* is the end of its depth batches after each whole second, for later subscriptions."""
 
     def __init__(
-        self, server: "Server", transport: asyncio.Transport, protocol: ServerProtocol, number: int, opening: Opening
+        self,
+        server: SocketHost,
+        transport: asyncio.Transport,
+        protocol: ServerProtocol,
+        number: int,
+        opening: Opening,
     ) -> None:
         super().__init__(server, transport, protocol)
         self.id = number
@@ -212,7 +228,7 @@ class StreamConnection(WebSocket):
         for stream in self._control.streams.values():
             self._server.feed.subscribe(self, stream)
 
-    def scope(self, faults: "FaultInjector") -> "FaultScope":
+    def scope(self, faults: FaultInjector) -> FaultScope:
         return faults.scope
 
     @property
@@ -257,7 +273,7 @@ class StreamConnection(WebSocket):
             self.scope(self._server.faults).close(self)
         super().connection_lost(exc)
 
-    def _replaced(self, faults: "FaultInjector", message: Message) -> list[Message | bytes]:
+    def _replaced(self, faults: FaultInjector, message: Message) -> list[Message | bytes]:
         return faults.outgoing(self, message)
 
     def _holds(self, stream: str) -> bool:
@@ -276,7 +292,7 @@ class StreamConnection(WebSocket):
 class PrivateConnection(StreamConnection):
     """A user's events by listen key; faults of users apply to it."""
 
-    def scope(self, faults: "FaultInjector") -> "FaultScope":
+    def scope(self, faults: FaultInjector) -> FaultScope:
         return faults.users
 
     @property
@@ -290,7 +306,7 @@ class PrivateConnection(StreamConnection):
     def end_streams(self) -> None:
         self._server.feed.end_users(self)
 
-    def _replaced(self, faults: "FaultInjector", message: Message) -> list[Message | bytes]:
+    def _replaced(self, faults: FaultInjector, message: Message) -> list[Message | bytes]:
         if message.kind != "user":
             return faults.outgoing(self, message)
         return faults.user_event(self, message, self._server.feed.now_us)
@@ -301,11 +317,11 @@ class ApiConnection(WebSocket):
 
     def __init__(
         self,
-        server: "Server",
+        server: SocketHost,
         transport: asyncio.Transport,
         protocol: ServerProtocol,
         number: int,
-        open_session: Callable[[Callable[[Any], None]], "ApiSession | SymbolSessions"],
+        open_session: Callable[[Callable[[Any], None]], ApiSession | SymbolSessions],
         *,
         micro: bool = False,
     ) -> None:

@@ -8,18 +8,14 @@ batch and its bytes. For a slow connection batches are merged, since quantities 
 import heapq
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from mm.clock import US_PER_MS
 from mm.instrument import Instrument
 from mm.market_data.local_orderbook import Level, LocalOrderBook
 from mm.sim.exchange.trades import AggregateTrade, TradeAggregator
 from mm.sim.matching.order_log import ROW_CANCEL, ROW_LEVEL, ROW_NEW, ROW_TRADE, Row
-from mm.sim.wire.stream_messages import Batch, Message, Texts
+from mm.sim.wire.stream_messages import Batch, Message, Subscriber, Texts
 from mm.sim.wire.stream_requests import SPOT_STREAMS, StreamDialect, StreamName
-
-if TYPE_CHECKING:
-    from mm.sim.wire.connections import StreamConnection
 
 _PRICES = 1 << 16
 _FIRST_ROWS = (ROW_NEW, ROW_CANCEL)  # rows that start a new command, after which the previous order does not trade
@@ -37,20 +33,20 @@ class BatchTimer:
         self._first_id = 0
         self._bids: dict[int, str] = {}
         self._asks: dict[int, str] = {}
-        self.depth: dict[StreamConnection, Batch | None] = {}
-        self.partial: dict[tuple[StreamConnection, StreamName], int] = {}
+        self.depth: dict[Subscriber, Batch | None] = {}
+        self.partial: dict[tuple[Subscriber, StreamName], int] = {}
 
     def add(self, side: int, ticks: int, level: str, update_id: int) -> None:
         self._first_id = self._first_id or update_id
         (self._bids if side > 0 else self._asks)[ticks] = level
 
-    def join(self, subscriber: "StreamConnection", stream: StreamName) -> None:
+    def join(self, subscriber: Subscriber, stream: StreamName) -> None:
         if stream.kind == "depth":
             self.depth[subscriber] = None
         else:
             self.partial[subscriber, stream] = -1
 
-    def leave(self, subscriber: "StreamConnection", stream: StreamName) -> None:
+    def leave(self, subscriber: Subscriber, stream: StreamName) -> None:
         if stream.kind == "depth" and stream.interval_ms * US_PER_MS == self.key[0]:
             self.depth.pop(subscriber, None)
         self.partial.pop((subscriber, stream), None)
@@ -117,15 +113,15 @@ class StreamFeed:
         self._texts = texts or Texts(instrument)
         self._book = LocalOrderBook(lru_cache(_PRICES)(instrument.ticks))
         self._agg_trades = TradeAggregator()
-        self._live: dict[str, dict[StreamConnection, None]] = {"trade": {}, "aggTrade": {}, "bookTicker": {}}
+        self._live: dict[str, dict[Subscriber, None]] = {"trade": {}, "aggTrade": {}, "bookTicker": {}}
         self._names = {kind: f"{self._symbol}@{kind}" for kind in self._live}
-        self._stale: dict[StreamConnection, None] = {}
+        self._stale: dict[Subscriber, None] = {}
         self._best: _Best = ([], [])
         self._changed_us, self._changed = now_us, False
         self._timers: dict[tuple[int, int], BatchTimer] = {}
         self._due: list[tuple[int, tuple[int, int]]] = []
 
-    def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
+    def subscribe(self, subscriber: Subscriber, stream: StreamName) -> None:
         """Ignore other symbols' streams."""
         if stream.symbol != self._symbol or stream.kind not in (*self._live, *_BATCHED):
             return
@@ -141,7 +137,7 @@ class StreamFeed:
             self._best = self._book.top(1)
         self._live[stream.kind][subscriber] = None
 
-    def unsubscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
+    def unsubscribe(self, subscriber: Subscriber, stream: StreamName) -> None:
         if stream.symbol != self._symbol:
             return
         if stream.kind not in self._live:
@@ -152,7 +148,7 @@ class StreamFeed:
         if stream.kind == "bookTicker":
             self._stale.pop(subscriber, None)
 
-    def end_users(self, subscriber: "StreamConnection") -> None:
+    def end_users(self, subscriber: Subscriber) -> None:
         """A market has no streams of users."""
 
     def take(self, rows: Sequence[Row]) -> None:

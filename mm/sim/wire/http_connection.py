@@ -1,18 +1,17 @@
 """One HTTP/1.1 connection, which serves requests or becomes a WebSocket; h11 parses without I/O."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from http.client import responses
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 import h11
 
 from mm.sim.wire.connections import reset
-from mm.sim.wire.http_messages import CONTROL_PATH, Response, read_request, refusal
-
-if TYPE_CHECKING:
-    from mm.sim.wire.server import Server
+from mm.sim.wire.http_messages import CONTROL_PATH, Request, Response, read_request, refusal
+from mm.sim.wire.limits import WireLimits
 
 METHODS = ("GET", "POST", "PUT", "DELETE")
 _UNKNOWN = -1000
@@ -20,8 +19,21 @@ _Open = h11.Request | h11.Data | h11.EndOfMessage
 _WAITING = (h11.NEED_DATA, h11.PAUSED)
 
 
+class HttpHost(Protocol):
+    """What a connection needs of its server."""
+
+    limits: WireLimits
+    seconds: Callable[[], float]
+    http_connections: "set[HttpConnection]"
+
+    def answer(self, request: Request) -> Response: ...
+
+    def upgrade(self, request: Request, path: str, transport: asyncio.Transport) -> Response | asyncio.Protocol:
+        """Return the WebSocket that the connection becomes, or the refusal."""
+
+
 class HttpConnection(asyncio.Protocol):
-    def __init__(self, server: "Server") -> None:
+    def __init__(self, server: HttpHost) -> None:
         self._server = server
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=server.limits.header_bytes)
         self._request: h11.Request | None = None

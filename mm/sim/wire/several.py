@@ -2,16 +2,14 @@
 
 import json
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mm.sim.wire.answers import Json
 from mm.sim.wire.http_messages import Request
+from mm.sim.wire.stream_messages import Subscriber
 from mm.sim.wire.stream_requests import StreamName
 from mm.sim.wire.wire_market import StreamSource
 from mm.sim.wire.ws_api import ApiSession
-
-if TYPE_CHECKING:
-    from mm.sim.wire.connections import StreamConnection
 
 
 class Feeds(list[StreamSource]):
@@ -25,15 +23,15 @@ class Feeds(list[StreamSource]):
         for feed in self:
             feed.advance(us)
 
-    def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
+    def subscribe(self, subscriber: Subscriber, stream: StreamName) -> None:
         for feed in self:
             feed.subscribe(subscriber, stream)
 
-    def unsubscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
+    def unsubscribe(self, subscriber: Subscriber, stream: StreamName) -> None:
         for feed in self:
             feed.unsubscribe(subscriber, stream)
 
-    def end_users(self, subscriber: "StreamConnection") -> None:
+    def end_users(self, subscriber: Subscriber) -> None:
         for feed in self:
             feed.end_users(subscriber)
 

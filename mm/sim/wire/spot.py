@@ -16,16 +16,15 @@ from mm.sim.wire.http_messages import Request, Response
 from mm.sim.wire.limits import WEIGHT_LIMIT, WireLimits
 from mm.sim.wire.operations import MARKET_OPERATIONS, Call, Operation
 from mm.sim.wire.stream_requests import SPOT_STREAMS, StreamDialect
+from mm.sim.wire.subscriptions import SUBSCRIBE_SIGNED
 from mm.sim.wire.summaries import add_summaries
 from mm.sim.wire.user_operations import USER_OPERATIONS
-from mm.sim.wire.wire_market import StreamSource, set_fees, set_status
+from mm.sim.wire.wire_market import Session, StreamSource, set_fees, set_status
 
 if TYPE_CHECKING:
     from mm.sim.matching._core import Matching
-    from mm.sim.wire.ws_api import ApiSession
 
 OPERATIONS = (*MARKET_OPERATIONS, *USER_OPERATIONS)
-SUBSCRIBE_SIGNED = "userDataStream.subscribe.signature"
 _SESSION_WEIGHT, _ARRAYS_MS = 2, 1_000
 _RETIRED = "/api/v3/userDataStream"
 _GONE = (
@@ -75,7 +74,7 @@ class SpotMarket:
         texts = {micro: self.texts(exchange, micro=micro) for micro in (False, True)}
         return [add_summaries(exchange, texts, peers, _ARRAYS_MS, full=True)]
 
-    def session_operations(self, session: "ApiSession") -> list[Operation]:
+    def session_operations(self, session: Session) -> list[Operation]:
         signed = partial(Operation, "", weight=_SESSION_WEIGHT, signed=True)
         public = partial(Operation, "", weight=_SESSION_WEIGHT)
         subscriptions = session.subscriptions

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from websockets.frames import Frame, Opcode
 
@@ -51,6 +51,18 @@ class Message:
         if combined not in self._frames:
             self._frames[combined] = text_frame(self.payload(combined=combined))
         return self._frames[combined]
+
+
+class Subscriber(Protocol):
+    """A connection, for the streams that it subscribed to."""
+
+    micro: bool
+    phase_ms: int
+
+    def is_slow(self, stream: str) -> bool:
+        """Whether replaceable events of *stream* should be delayed."""
+
+    def deliver(self, message: Message) -> None: ...
 
 
 class Batch(NamedTuple):

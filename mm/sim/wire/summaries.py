@@ -1,7 +1,6 @@
 """Streams that sum up: klines, tickers of a day or a window, mean prices, all symbols' best prices."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from mm.clock import US_PER_MS
 from mm.sim.exchange.accounts import DAY_US
@@ -10,11 +9,8 @@ from mm.sim.exchange.klines import HOUR_US, Intervals, Kline, without_trades
 from mm.sim.wire.answers import GridTexts, Json
 from mm.sim.wire.bars import best_prices, intervals_of, kline_event, statistics
 from mm.sim.wire.http_messages import json_bytes
-from mm.sim.wire.stream_messages import Message
+from mm.sim.wire.stream_messages import Message, Subscriber
 from mm.sim.wire.stream_requests import StreamName
-
-if TYPE_CHECKING:
-    from mm.sim.wire.connections import StreamConnection
 
 WINDOWS_US = {
     "ticker": DAY_US,
@@ -46,7 +42,7 @@ Make = Callable[[bool], Json]
 """Makes an event, with time stamps in µs or in ms."""
 
 
-def deliver(name: str, subscribers: "tuple[StreamConnection, ...]", make: Callable[[bool], object]) -> None:
+def deliver(name: str, subscribers: tuple[Subscriber, ...], make: Callable[[bool], object]) -> None:
     made: dict[bool, Message] = {}
     for subscriber in subscribers:
         if subscriber.micro not in made:
@@ -59,13 +55,13 @@ class Arrays:
 
     def __init__(self) -> None:
         self.symbols = 0
-        self._live: dict[str, dict[StreamConnection, None]] = {}
+        self._live: dict[str, dict[Subscriber, None]] = {}
         self._parts: dict[tuple[str, int], list[Make | None]] = {}
 
-    def join(self, subscriber: "StreamConnection", name: str) -> None:
+    def join(self, subscriber: Subscriber, name: str) -> None:
         self._live.setdefault(name, {})[subscriber] = None
 
-    def leave(self, subscriber: "StreamConnection", name: str) -> None:
+    def leave(self, subscriber: Subscriber, name: str) -> None:
         self._live.get(name, {}).pop(subscriber, None)
 
     @property
@@ -95,13 +91,13 @@ class Summaries:
         self._symbol = exchange.rules.instrument.symbol
         self._array_us = array_pace_ms * US_PER_MS
         self._arrays_due_us = self._after(self.now_us, self._array_us)
-        self._live: dict[StreamName, dict[StreamConnection, None]] = {}
+        self._live: dict[StreamName, dict[Subscriber, None]] = {}
         self._due_us: dict[StreamName, int] = {}
         self._sent: dict[str, tuple[int, ...]] = {}
         self._open_us: dict[StreamName, int] = {}
         exchange.before_trades(self._send_due)
 
-    def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
+    def subscribe(self, subscriber: Subscriber, stream: StreamName) -> None:
         if stream.kind not in SUMMARIES:
             return
         if not stream.symbol and stream.kind != "allBook":
@@ -114,11 +110,11 @@ class Summaries:
                     self._open_us[stream] = _intervals(stream).begin(self.now_us)
             self._live.setdefault(stream, {})[subscriber] = None
 
-    def unsubscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
+    def unsubscribe(self, subscriber: Subscriber, stream: StreamName) -> None:
         self.arrays.leave(subscriber, stream.name)
         self._live.get(stream, {}).pop(subscriber, None)
 
-    def end_users(self, subscriber: "StreamConnection") -> None: ...
+    def end_users(self, subscriber: Subscriber) -> None: ...
 
     def advance(self, us: int) -> None:
         self._send_due(us)

@@ -10,18 +10,19 @@ from mm.errors import MMError
 from mm.instrument import E8, decimal_text, e8
 from mm.sim.exchange.accounts import RateLimit, UserAccount
 from mm.sim.exchange.exchange import Exchange
+from mm.sim.exchange.keys import ApiKey
 from mm.sim.flow.order_flow import Flow
+from mm.sim.wire.feed import StreamFeed
+from mm.sim.wire.http_messages import Request, Response
 from mm.sim.wire.limits import WireLimits
 from mm.sim.wire.operations import Call, Operation
+from mm.sim.wire.stream_messages import Subscriber
 from mm.sim.wire.stream_requests import StreamDialect, StreamName
+from mm.sim.wire.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from mm.instrument import Instrument
     from mm.sim.matching._core import Matching
-    from mm.sim.wire.connections import StreamConnection
-    from mm.sim.wire.feed import StreamFeed
-    from mm.sim.wire.http_messages import Request, Response
-    from mm.sim.wire.ws_api import ApiSession
 
 
 _HIGHEST_FEE_E8 = E8 // 10
@@ -36,13 +37,20 @@ class StreamSource(Protocol):
 
     def advance(self, us: int) -> None: ...
 
-    def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
+    def subscribe(self, subscriber: Subscriber, stream: StreamName) -> None:
         """Ignore a stream that it lacks."""
 
-    def unsubscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None: ...
+    def unsubscribe(self, subscriber: Subscriber, stream: StreamName) -> None: ...
 
-    def end_users(self, subscriber: "StreamConnection") -> None:
+    def end_users(self, subscriber: Subscriber) -> None:
         """Send each its last event."""
+
+
+class Session(Protocol):
+    """A client's session of the WebSocket API, for the operations of a market; *key* is of its logon."""
+
+    key: ApiKey | None
+    subscriptions: Subscriptions
 
 
 class WireMarket(Protocol):
@@ -76,14 +84,14 @@ class WireMarket(Protocol):
 
     def texts(self, exchange: Any, *, micro: bool) -> Any: ...
 
-    def feed(self, instrument: "Instrument", now_us: int) -> "StreamFeed": ...
+    def feed(self, instrument: "Instrument", now_us: int) -> StreamFeed: ...
 
     def more_feeds(self, exchange: Any, peers: Sequence[StreamSource]) -> list[StreamSource]: ...
 
-    def session_operations(self, session: "ApiSession") -> list[Operation]:
+    def session_operations(self, session: Session) -> list[Operation]:
         """Beside logon, status and logout."""
 
-    def aside(self, request: "Request") -> "Response | None": ...
+    def aside(self, request: Request) -> Response | None: ...
 
     def controls(self, exchange: Any) -> Mapping[tuple[str, str], Callable[[Mapping[str, Any]], Any]]: ...
 

@@ -1,18 +1,15 @@
 """The WebSocket API: sessions with REST's operations, and user data streams."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
 from mm.sim.exchange import api_error
 from mm.sim.exchange.accounts import OrderCount
 from mm.sim.exchange.api_error import ApiError
-from mm.sim.exchange.exchange import Exchange, Watcher
 from mm.sim.exchange.keys import ApiKey, check_fresh, check_signature
-from mm.sim.exchange.orders import AccountEvent
 from mm.sim.exchange.parameters import RequestParameters
 from mm.sim.wire.answers import Json
 from mm.sim.wire.api import Api
@@ -20,86 +17,12 @@ from mm.sim.wire.faults.fault import RequestEffect
 from mm.sim.wire.faults.request_faults import REVOKED
 from mm.sim.wire.http_messages import Request
 from mm.sim.wire.operations import Call, Operation
-from mm.sim.wire.spot import SUBSCRIBE_SIGNED
 from mm.sim.wire.stream_requests import is_micro, no_number
+from mm.sim.wire.subscriptions import SUBSCRIBE_SIGNED, Send, Subscriptions
 
-Send = Callable[[Json], None]
-"""Function that sends a response or an event as JSON."""
 _SESSION_WEIGHT = 2
 _EVERYWHERE = ("apiKey", "returnRateLimits")
 _LOGON = "session.logon"
-
-
-@dataclass(frozen=True, slots=True)
-class _Subscription:
-    account: int
-    watcher: Watcher
-    of_session: bool
-
-
-class Subscriptions:
-    """Wraps and sends events in the exchange's format; during a request they wait for its response."""
-
-    def __init__(self, exchange: Exchange, texts: Any, send: Send) -> None:
-        self._exchange = exchange
-        self._texts = texts
-        self._send = send
-        self._next_id = 0
-        self._active: dict[int, _Subscription] = {}
-        self._waiting: list[Json] | None = None
-
-    @property
-    def ids(self) -> list[int]:
-        return list(self._active)
-
-    def add(self, account: int, *, of_session: bool) -> Json:
-        """Return the response with the subscription id; ApiError if the account is already subscribed."""
-        if any(subscription.account == account for subscription in self._active.values()):
-            raise ApiError(-2035, "User Data Stream subscription already active.")
-        number, self._next_id = self._next_id, self._next_id + 1
-
-        def publish(what: AccountEvent) -> None:
-            self._publish(number, self._texts.event(what))
-
-        self._active[number] = _Subscription(account, publish, of_session)
-        self._exchange.watch(account, publish)
-        return {"subscriptionId": number}
-
-    def end(self, number: int | None) -> None:
-        numbers = self.ids if number is None else [number]
-        if not numbers or any(number not in self._active for number in numbers):
-            raise ApiError(-2036, "User Data Stream subscription not active.")
-        for ended in numbers:
-            self._end(ended)
-
-    def end_of_session(self) -> None:
-        for number in [number for number, subscription in self._active.items() if subscription.of_session]:
-            self._end(number)
-
-    def hold(self) -> None:
-        self._waiting = []
-
-    def release(self) -> None:
-        waiting, self._waiting = self._waiting or [], None
-        for event in waiting:
-            self._send(event)
-
-    def close(self) -> None:
-        for subscription in self._active.values():
-            self._exchange.unwatch(subscription.account, subscription.watcher)
-        self._active.clear()
-
-    def _end(self, number: int) -> None:
-        subscription = self._active.pop(number)
-        self._exchange.unwatch(subscription.account, subscription.watcher)
-        self._publish(number, self._texts.terminated(self._exchange.now_us))
-
-    def _publish(self, number: int, event: Json) -> None:
-        wrapped = {"subscriptionId": number, "event": event}
-        if self._waiting is None:
-            self._send(wrapped)
-        else:
-            self._waiting.append(wrapped)
 
 
 class ApiSession:

@@ -5,15 +5,12 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from mm.sim.exchange.truth import MarketTruth
-from mm.sim.wire.faults.fault import TRADE_KINDS, UPDATE_KINDS, ActiveFault, Fault, FaultContext, Out
+from mm.sim.wire.faults.fault import TRADE_KINDS, UPDATE_KINDS, ActiveFault, Connection, Fault, FaultContext, Out
 from mm.sim.wire.faults.script import Rule
 from mm.sim.wire.stream_messages import Message
-
-if TYPE_CHECKING:
-    from mm.sim.wire.faults.fault import Connection
 
 _FRAMES = 10_000
 _LOGS = 64
@@ -56,7 +53,7 @@ class SentLog:
 class Channel:
     """The active message faults on one connection, in the order of their start."""
 
-    def __init__(self, connection: "Connection", context: FaultContext) -> None:
+    def __init__(self, connection: Connection, context: FaultContext) -> None:
         self.connection = connection
         self.opened_us = context.now_us
         self.active: list[ActiveFault] = []
@@ -140,7 +137,7 @@ class FaultScope:
     def reach(self, us: int) -> None:
         self.now_us = max(us, self.now_us)
 
-    def open(self, connection: "Connection") -> None:
+    def open(self, connection: Connection) -> None:
         channel = Channel(connection, self._context)
         self._open[connection.id] = channel
         self.logs[connection.id] = channel.sent
@@ -153,10 +150,10 @@ class FaultScope:
                 self._hit(channel, later.rule, later.until_us, later.begun_us)
         self._later = [later for later in self._later if not self._is_over(later)]
 
-    def close(self, connection: "Connection") -> None:
+    def close(self, connection: Connection) -> None:
         self._open.pop(connection.id, None)
 
-    def outgoing(self, connection: "Connection", message: Message, marks: tuple[str, ...]) -> list[Out]:
+    def outgoing(self, connection: Connection, message: Message, marks: tuple[str, ...]) -> list[Out]:
         return self._open[connection.id].outgoing(message, self.now_us, marks)
 
     def newest_context(self) -> FaultContext:

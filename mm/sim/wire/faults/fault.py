@@ -2,9 +2,9 @@
 
 import inspect
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Protocol
 
 from mm.base.knobs import Knob, integer, number, shown, typed
 from mm.clock import US_PER_S
@@ -14,11 +14,6 @@ from mm.sim.exchange.truth import MarketTruth
 from mm.sim.wire.http_messages import Request, Response
 from mm.sim.wire.operations import Call, Operation
 from mm.sim.wire.stream_messages import Message
-
-if TYPE_CHECKING:
-    from mm.sim.wire.connections import ApiConnection, StreamConnection
-
-    Connection: TypeAlias = StreamConnection | ApiConnection
 
 UPDATE_KINDS, TRADE_KINDS = frozenset({"depth", "bookTicker", "partial"}), frozenset({"trade", "aggTrade"})
 KINDS: Mapping[str, frozenset[str]] = {
@@ -41,6 +36,28 @@ Out = Message | bytes
 
 class BadScript(UsageError):
     """A line of a fault script is not a valid rule."""
+
+
+class Connection(Protocol):
+    """A client's connection, as faults change it. What is sent through a user's can also end its *session*."""
+
+    id: int
+    phase_ms: int
+
+    @property
+    def combined(self) -> bool: ...
+
+    def write(self, frame: bytes) -> None: ...
+
+    def shutdown_frame(self, us: int) -> bytes: ...
+
+    def stall(self, on: bool, streams: Collection[str] | None = None, *, silent: bool = False) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def close(self, code: int, reason: str = "") -> None: ...
+
+    def abort(self) -> None: ...
 
 
 class Damaged(Message):

@@ -5,7 +5,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mm.clock import US_PER_S
 from mm.sim.exchange.truth import MarketTruth
@@ -15,6 +15,7 @@ from mm.sim.wire.faults.channel import FaultScope
 from mm.sim.wire.faults.fault import (
     RULE_CHANGES,
     ActiveFault,
+    Connection,
     Fault,
     RequestEffect,
     UserRequest,
@@ -23,9 +24,6 @@ from mm.sim.wire.faults.fault import (
 from mm.sim.wire.faults.script import Rule
 from mm.sim.wire.http_messages import Request, Response
 from mm.sim.wire.stream_messages import Message
-
-if TYPE_CHECKING:
-    from mm.sim.wire.faults.fault import Connection
 
 _FIRST_ROWS = (ROW_NEW, ROW_CANCEL)
 """Kinds of the first row of a command; the log is split only before such rows."""
@@ -109,7 +107,7 @@ class FaultInjector:
         fault = self._refusals.pop(0)
         return fault.kind.refusal(fault) if fault.kind.refusal else None
 
-    def outgoing(self, connection: "Connection", message: Message) -> list[Message | bytes]:
+    def outgoing(self, connection: Connection, message: Message) -> list[Message | bytes]:
         """Bytes are complete frames."""
         marks: tuple[str, ...] = ()
         if self._reset:
@@ -118,7 +116,7 @@ class FaultInjector:
             message, marks = self._offsets.message(message), ("clock_offset",)
         return self.scope.outgoing(connection, message, marks)
 
-    def user_event(self, connection: "Connection", message: Message, us: int) -> list[Message | bytes]:
+    def user_event(self, connection: Connection, message: Message, us: int) -> list[Message | bytes]:
         self.users.reach(us)
         if self._offsets:
             message = self._offsets.message(message)

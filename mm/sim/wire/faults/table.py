@@ -1,13 +1,13 @@
 """The table of all faults by name, and the faults of connections and of the whole exchange."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from mm.base.knobs import TEXT, Knob, integer, number, one_of
 from mm.sim.wire.faults.answer_faults import ANSWER_FAULTS
 from mm.sim.wire.faults.fault import (
     COUNT,
     FOR_S,
+    Connection,
     Fault,
     FaultKind,
     micros,
@@ -17,24 +17,20 @@ from mm.sim.wire.faults.request_faults import REQUEST_FAULTS
 from mm.sim.wire.http_messages import Response
 from mm.sim.wire.stream_messages import ABNORMAL, GOING_AWAY
 
-if TYPE_CHECKING:
-    from mm.sim.wire.faults.fault import Connection
-
-
 _OF = {"of": Knob(one_of("market", "user", "both"), "market")}
 _RETRY = {"retry_after": Knob(integer(0), 0)}
 
 
-def _half_open(_: Fault, connection: "Connection", __: int) -> None:
+def _half_open(_: Fault, connection: Connection, __: int) -> None:
     connection.stall(True, silent=True)
     connection.pause_reading()
 
 
-def _set_phase(fault: Fault, connection: "Connection", _: int) -> None:
+def _set_phase(fault: Fault, connection: Connection, _: int) -> None:
     connection.phase_ms = fault["ms"]
 
 
-def _close_old(fault: Fault, connection: "Connection") -> None:
+def _close_old(fault: Fault, connection: Connection) -> None:
     connection.close(fault.values.get("code", GOING_AWAY), "")
 
 

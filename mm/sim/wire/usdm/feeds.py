@@ -4,7 +4,6 @@ import json
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from mm.clock import US_PER_MS, US_PER_S
 from mm.sim.exchange.accounts import MINUTE_US
@@ -14,15 +13,12 @@ from mm.sim.exchange.usdm.exchange import MarkTold, UsdmExchange
 from mm.sim.exchange.usdm.liquidation import Forced
 from mm.sim.wire.answers import Json
 from mm.sim.wire.http_messages import json_bytes
-from mm.sim.wire.stream_messages import Message, stamped
+from mm.sim.wire.stream_messages import Message, Subscriber, stamped
 from mm.sim.wire.stream_requests import StreamName
 from mm.sim.wire.summaries import Arrays
 from mm.sim.wire.usdm.answers import UsdmTexts
 from mm.sim.wire.usdm.downloads import Downloads
 from mm.sim.wire.usdm.stream_texts import UsdmStreamTexts
-
-if TYPE_CHECKING:
-    from mm.sim.wire.connections import StreamConnection
 
 KEY_LIFE_US = 60 * MINUTE_US
 _SLOW_MARKS_US = 3 * US_PER_S
@@ -38,7 +34,7 @@ class MarkFeed:
         self._status = exchange.rules.status
         self._texts = UsdmStreamTexts(exchange.rules.instrument)
         kinds = ("markPrice", "forceOrder", "contractInfo")
-        self._live: dict[str, dict[tuple[StreamConnection, StreamName], None]] = {kind: {} for kind in kinds}
+        self._live: dict[str, dict[tuple[Subscriber, StreamName], None]] = {kind: {} for kind in kinds}
         exchange.hear_marks(self._marked)
         exchange.hear_forced(self._forced)
 
@@ -48,18 +44,18 @@ class MarkFeed:
             self._status = rules.status
             self._send("contractInfo", self._texts.contract_info(rules, self.now_us))
 
-    def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
+    def subscribe(self, subscriber: Subscriber, stream: StreamName) -> None:
         if stream.kind == "markPrice" and not stream.symbol:
             self._arrays.join(subscriber, stream.name)
         elif stream.kind in self._live and stream.symbol in ("", self._symbol):
             self._live[stream.kind][subscriber, stream] = None
 
-    def unsubscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
+    def unsubscribe(self, subscriber: Subscriber, stream: StreamName) -> None:
         self._arrays.leave(subscriber, stream.name)
         if stream.kind in self._live:
             self._live[stream.kind].pop((subscriber, stream), None)
 
-    def end_users(self, subscriber: "StreamConnection") -> None: ...
+    def end_users(self, subscriber: Subscriber) -> None: ...
 
     def _marked(self, told: MarkTold) -> None:
         text = self._texts.mark_price(told)
@@ -91,7 +87,7 @@ class UserStreams:
         self.now_us = 0
         self._made = 0
         self._keys: dict[str, _ListenKey] = {}
-        self._live: dict[str, dict[StreamConnection, StreamName]] = {}
+        self._live: dict[str, dict[Subscriber, StreamName]] = {}
         self.downloads = Downloads()
 
     def attach(self, exchange: UsdmExchange) -> None:
@@ -128,15 +124,15 @@ class UserStreams:
         for name in [name for name, key in self._keys.items() if key.expires_us <= self.now_us]:
             self._expire(name)
 
-    def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
+    def subscribe(self, subscriber: Subscriber, stream: StreamName) -> None:
         if stream.kind == "user":
             self._live.setdefault(stream.name, {})[subscriber] = stream
 
-    def unsubscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
+    def unsubscribe(self, subscriber: Subscriber, stream: StreamName) -> None:
         if stream.kind == "user":
             self._live.get(stream.name, {}).pop(subscriber, None)
 
-    def end_users(self, subscriber: "StreamConnection") -> None:
+    def end_users(self, subscriber: Subscriber) -> None:
         for name in [name for name, live in self._live.items() if subscriber in live and name in self._keys]:
             self._expire(name)
 

@@ -26,11 +26,10 @@ from mm.sim.wire.usdm.market_operations import MARKET_OPERATIONS, WEIGHT
 from mm.sim.wire.usdm.operation import UsdmCall
 from mm.sim.wire.usdm.stream_texts import UsdmStreamTexts
 from mm.sim.wire.usdm.user_operations import USER_OPERATIONS
-from mm.sim.wire.wire_market import BadControl, StreamSource, only_text, set_fees, set_status
+from mm.sim.wire.wire_market import BadControl, Session, StreamSource, only_text, set_fees, set_status
 
 if TYPE_CHECKING:
     from mm.sim.matching._core import Matching
-    from mm.sim.wire.ws_api import ApiSession
 
 _SERVED = re.compile(
     r"(?P<symbol>[\w-]+)@(?:(?P<kind>trade|aggTrade|bookTicker|forceOrder|markPrice(?=@|$))(?P<pace>(?<=Price)(?:@1s)?)?"
@@ -117,7 +116,7 @@ class UsdmMarket:
         marks = MarkFeed(exchange, summaries.arrays)
         return [marks, summaries, *([self._users] if len(self._exchanges) == 1 else [])]
 
-    def session_operations(self, session: "ApiSession") -> list[Operation]:  # noqa: ARG002 - users have listen keys
+    def session_operations(self, session: Session) -> list[Operation]:  # noqa: ARG002 - users have listen keys
         return []
 
     def aside(self, request: Request) -> Response | None:

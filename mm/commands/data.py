@@ -211,7 +211,7 @@ def imported(
     progress: Callable[[int], AbstractContextManager[Callable[[int], None]]],
 ) -> "ImportReport":
     """Tell also what each day's trades say of its book."""
-    from mm.market_data.capture_import import CAPTURE_FORMS, ImportOptions, import_captures, steps
+    from mm.market_data.capture_import import RAW, ImportOptions, import_captures, steps
 
     source, market, streams, tables, name = asked
     options = ImportOptions(
@@ -221,8 +221,8 @@ def imported(
         top_n=streams.top_n,
         trade_stream=streams.trade_stream,
     )
-    read_as = CAPTURE_FORMS.get(form)
-    if read_as is None or tables != Tables():
+    read_as = RAW
+    if form != RAW.name or tables != Tables():
         from mm.formats.registry import form_of  # they need numpy, which a recorder-only installation does not have
 
         read_as = form_of(form, tables.contract_size, _columns(form, tables), tables.price_scale)

@@ -176,7 +176,7 @@ class DayWriter:
         written, writers = 0, (self._diffs, self._frames, self._trades)
         cells = self.run_id.encode(), epoch_id, self.top_n, source.encode()
         if messages.at < upto:
-            self._units.add("us")
+            self._units.add("us" if messages.unit_us == 1 else "ms")
         while messages.at < upto and not messages.crossed:
             before = messages.diffs, messages.trades
             rooms = [writer.room if writer else FLUSH_BYTES for writer in writers]

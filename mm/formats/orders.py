@@ -70,6 +70,10 @@ class BookMessages(NamedTuple):
 
 
 class OrderRecords:
+    """Attributes:
+    written: The book behind the logs that `write` wrote, with what it executed.
+    """
+
     def __init__(self, price_e8: Fraction, qty_e8: Fraction) -> None:
         self.sides: dict[int, int] = {}  # of trades whose source tells none, by their ids
         self._price_e8, self._qty_e8 = price_e8, qty_e8
@@ -86,6 +90,7 @@ class OrderRecords:
         self._holes: list[tuple[int, int]] = []  # stretches in which orders are missing, µs
         self._first: dict[str, str] = {}
         self.off_tick = 0
+        self.written = OrderBook()
 
     def multiply(self, price: int, qty: Decimal) -> None:
         self._price_e8 = self._price_e8 * price
@@ -126,6 +131,13 @@ class OrderRecords:
     def corrected(self) -> int:
         """Levels of a window that its known orders did not have."""
         return self._book.corrected
+
+    def keep(self, rows: "Ints", ends: "Ints", update_id: int) -> None:
+        """Rows of another book, whose messages have the rows up to *ends*, and ids from *update_id* on."""
+        before = self._count
+        self._settle()
+        self._hold(rows)
+        self.all_carried(before + ends, update_id)
 
     def _taken(self, path: Path) -> BookMessages:
         rows, sources, messages, changes = self._book.take()
@@ -192,7 +204,7 @@ class OrderRecords:
         if not self._count:
             return []
         steps, resting, last_id = Steps(tick_e8, lot_e8), np.empty((0, 4), np.int64), 0
-        book, blocks, rest = OrderBook(), self._blocks(steps), None
+        book, blocks, rest = self.written, self._blocks(steps), None
         for folder in folders:
             from_us, until_us = midnight_us(folder.day, zone), midnight_us(next_day(folder.day), zone)
             with OrderLogWriter(folder.order_log_columns, self._spans(from_us, until_us), steps) as log:

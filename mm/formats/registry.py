@@ -8,9 +8,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mm.clock import DAY_ZONE
 from mm.errors import UsageError
 from mm.formats.feed import UTC, FileCapture, FileReader
-from mm.market_data.capture_import import CAPTURE_FORMS, CaptureForm, Progress
+from mm.market_data.capture_import import RAW, CaptureForm, Progress, steps_of
+from mm.market_data.captures import CaptureLike
 from mm.market_data.grid import Grid
 
 if TYPE_CHECKING:
@@ -40,6 +42,17 @@ FORMATS = {
     ),
     "table": FileFormat("mm.formats.table:TableReader", "CSV or Parquet with columns that options name", True),
 }
+
+
+def _order_by_order(paths: Sequence[Path], symbol: str, grid: Grid, progress: Progress) -> Sequence[CaptureLike]:
+    from mm.formats.bitstamp import BitstampCapture, BitstampMarket
+
+    market = BitstampMarket(symbol, grid)
+    return [BitstampCapture(path, market, step) for path, step in steps_of(paths, progress)]
+
+
+BITSTAMP = CaptureForm("bitstamp", DAY_ZONE, _order_by_order, RAW.nothing, ids_skip=True, one_book=True)
+CAPTURE_FORMS = {form.name: form for form in (RAW, BITSTAMP)}
 NAMES = (*CAPTURE_FORMS, *FORMATS)
 
 

@@ -508,8 +508,10 @@ cdef class MessageColumns:
         end: Number of rows up to and including each message.
         side: +1 bid or buyer as aggressor, -1 ask or seller.
         price, qty: In 1e-8; a quantity of 0 removes a level.
-        price_places: Decimal places of the prices; quantities have no more than they need.
+        price_places: Decimal places of the prices.
         update_id, trade_id: Ids of the first depth message and the first trade; the following ones are consecutive.
+        qty_places: Decimal places of the quantities; -1 as few as each needs.
+        unit_us: Unit in which exchange times of depth messages are written, 1 or 1,000 µs.
 
     Attributes:
         at: Number of messages that were written.
@@ -525,18 +527,20 @@ cdef class MessageColumns:
     cdef Level* before
     cdef Py_ssize_t before_room
     cdef int64_t update_id, trade_id
+    cdef int qty_places
     cdef bint frame_due
+    cdef readonly int unit_us
     cdef readonly Py_ssize_t at, diffs, trades
     cdef readonly bint crossed
 
     def __init__(
         self, const int64_t[::1] us, const int64_t[::1] exch_us, const int8_t[::1] is_trade, const int64_t[::1] end,
         const int8_t[::1] side, const int64_t[::1] price, const int8_t[::1] price_places, const int64_t[::1] qty,
-        int64_t update_id, int64_t trade_id,
+        int64_t update_id, int64_t trade_id, int qty_places=-1, int unit_us=1,
     ) -> None:
         self.us, self.exch_us, self.is_trade, self.end = us, exch_us, is_trade, end
         self.side, self.price, self.price_places, self.qty = side, price, price_places, qty
-        self.update_id, self.trade_id = update_id, trade_id
+        self.update_id, self.trade_id, self.qty_places, self.unit_us = update_id, trade_id, qty_places, unit_us
 
     def __dealloc__(self) -> None:
         PyMem_Free(self.diffs_text.at)
@@ -679,7 +683,10 @@ cdef class MessageColumns:
 
     cdef inline void read(self, Py_ssize_t row, Level* level) noexcept nogil:
         level.key, level.price_places = self.price[row], self.price_places[row]
-        level.qty, level.qty_places = self.qty[row], places_of(self.qty[row])
+        level.qty, level.qty_places = self.qty[row], self.places(row)
+
+    cdef inline int places(self, Py_ssize_t row) noexcept nogil:
+        return places_of(self.qty[row]) if self.qty_places < 0 else self.qty_places
 
     cdef bint apply(self, Side bids, Side asks) except -1 nogil:
         """Apply the next message; False, and the book is as it was, if it would be crossed."""
@@ -733,7 +740,7 @@ cdef class MessageColumns:
         p = put_bytes(p, b',"run_id":"', 11)
         p = put_bytes(p, run, run_size)
         p = put_bytes(p, b'","E":', 6)
-        p = put_whole(p, <uint64_t> self.exch_us[self.at])
+        p = put_whole(p, <uint64_t> (self.exch_us[self.at] // self.unit_us))
         p = put_bytes(p, b',"U":', 5)
         p = put_whole(p, <uint64_t> (self.update_id + self.diffs))
         p = put_bytes(p, b',"u":', 5)
@@ -759,7 +766,7 @@ cdef class MessageColumns:
             p = put_bytes(p, b'["', 2)
             p = put(p, self.price[row], self.price_places[row])
             p = put_bytes(p, b'","', 3)
-            p = put(p, self.qty[row], places_of(self.qty[row]))
+            p = put(p, self.qty[row], self.places(row))
             p = put_bytes(p, b'"]', 2)
         return p
 
@@ -790,7 +797,7 @@ cdef class MessageColumns:
         p = put_number(p, self.exch_us[self.at] // 1000, c",")
         p = put(p, self.price[row], self.price_places[row])
         p[0] = c","
-        p = put(p + 1, self.qty[row], places_of(self.qty[row]))
+        p = put(p + 1, self.qty[row], self.places(row))
         p = put_bytes(p, b",true,", 6) if self.side[row] < 0 else put_bytes(p, b",false,", 7)
         p = put_number(p, self.us[self.at], c",")
         p = put_number(p, number, c",")

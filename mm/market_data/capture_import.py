@@ -25,7 +25,6 @@ from mm.errors import BrokenFile, Mismatch, OffGrid, RunExists, UsageError, para
 from mm.instrument import Instrument, e8, from_exchange_info, short_text
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.binance_usdm import BINANCE_USDM, COIN_M, FundingDoubt, FundingState
-from mm.market_data.bitstamp import BitstampCapture, OrderMarket
 from mm.market_data.capture_order import Arrived, in_order
 from mm.market_data.captures import ACCEPTED, BookLoss, Broken, Capture, CaptureLike, Remark
 from mm.market_data.grid import NO_MIN_NOTIONAL, Grid
@@ -134,6 +133,8 @@ class CaptureForm:
     nothing: str
     venue: str = SPOT
     units: Mapping[str, str] = field(default_factory=dict)
+    ids_skip: bool = False  # of trades
+    one_book: bool = False  # which the next capture continues
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,11 +256,10 @@ class _Import:
             self.options.top_n,
             self.options.trade_stream,
             zone=self.form.zone,
-            ids_skip=self.form is BITSTAMP,
+            ids_skip=self.form.ids_skip,
         )
         report.read_as = self._find_partial(captures)
-        overlap = not isinstance(captures[0], BitstampCapture)  # its captures are one state
-        self._read(captures, in_order(captures, overlap=overlap), session, report)
+        self._read(captures, in_order(captures, overlap=not self.form.one_book), session, report)
         self._fund(session.last_us, self._funding.ended(session.last_us), session)
         session.finish()
         if not session.days:
@@ -555,7 +555,7 @@ def _since(change: ChangedStep) -> str:
     return f"{since}then, and of {short_text(change.before_e8)} again from {iso(change.back_us)} on"
 
 
-def _steps_of(paths: Sequence[Path], progress: Progress) -> Iterator[tuple[Path, Callable[[int], None]]]:
+def steps_of(paths: Sequence[Path], progress: Progress) -> Iterator[tuple[Path, Callable[[int], None]]]:
     before = 0
     for path in paths:
 
@@ -568,21 +568,13 @@ def _steps_of(paths: Sequence[Path], progress: Progress) -> Iterator[tuple[Path,
 
 def _raw_of(venue: MarketVenue) -> CaptureForm:
     def opened(paths: Sequence[Path], symbol: str, grid: Grid, progress: Progress) -> list[Capture]:
-        return [Capture(path, symbol, grid, step, venue) for path, step in _steps_of(paths, progress)]
+        return [Capture(path, symbol, grid, step, venue) for path, step in steps_of(paths, progress)]
 
     nothing = f"no depth, trade or bookTicker message of {venue.name} could be read; {ACCEPTED}"
     return CaptureForm("raw", DAY_ZONE, opened, nothing, venue.name)
 
 
-def _order_by_order(paths: Sequence[Path], symbol: str, grid: Grid, progress: Progress) -> list[BitstampCapture]:
-    market = OrderMarket(symbol, grid)
-    return [BitstampCapture(path, market, step) for path, step in _steps_of(paths, progress)]
-
-
 RAW, RAW_USDM = _raw_of(BINANCE_SPOT), _raw_of(BINANCE_USDM)
-BITSTAMP = CaptureForm("bitstamp", DAY_ZONE, _order_by_order, RAW.nothing)
-CAPTURE_FORMS = {form.name: form for form in (RAW, BITSTAMP)}
-"""Formats that need no numpy, which a recorder's machine does not have."""
 
 
 def _named(symbols: Counter[str]) -> str:

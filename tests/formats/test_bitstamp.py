@@ -3,11 +3,15 @@
 import csv
 import gzip
 import json
+import random
+
+import pytest
 
 from captured import import_files
 from day_files import defects_of
 from log_book import Book, read_log
 from mm import DayFolder
+from mm.formats.bitstamp import _Events
 from mm.sim.matching.order_log import ROW_TRADE
 
 MS = 1_430_438_400_000  # 2015-05-01 00:00 UTC
@@ -176,3 +180,64 @@ def test_orders_alone_imply_their_trades(tmp_path):
     import_bitstamp(capture, tmp_path / "other")
     other = DayFolder(tmp_path / "other", "BTCUSD", "20150501")
     assert other.order_log.read_bytes() == day_of(tmp_path).order_log.read_bytes()
+
+
+def drawn(seed):
+    """A capture with ids used twice, changes of unknown orders, fills larger than an order, times that step back."""
+    rng, ms, live, last, trade_id = random.Random(seed), 0, {}, 10, 700
+    prices = {1: ("99.50", "99.70", "99.90", "100.00"), -1: ("100.00", "100.10", "100.30", "100.40")}
+    messages = []
+    for _ in range(400):
+        ms += rng.choice((0, 1, 5, 20, 100, 900, 3000, 79_000_000 if rng.random() < 0.002 else -2000))
+        what = rng.random()
+        if what < 0.4:
+            last += 1
+            number, side = last if rng.random() < 0.95 else rng.randrange(10, last), rng.choice((1, -1))
+            live[number] = side, rng.choice(prices[side]), rng.choice((50_000_000, 100_000_000, 100_000_001))
+            messages.append(order("created", number, *live[number][:2], amount(live[number][2]), ms))
+        elif what < 0.75 and live:
+            known = rng.random() < 0.95
+            number = rng.choice(list(live)) if known else last + 50
+            side, price, left = live.get(number, (1, "99.90", 100_000_000))
+            kept = max(0, left - rng.choice((50_000_000, left, -100_000_000)))
+            kind = "deleted" if rng.random() < 0.5 else "changed"
+            messages.append(order(kind, number, side, price, amount(kept if rng.random() < 0.6 else left), ms))
+            if kind == "deleted":
+                live.pop(number, None)
+            elif known:
+                live[number] = side, price, kept
+            if rng.random() < 0.5:
+                trade_id += rng.choice((0, 1, 1, 2, 30))
+                size = rng.choice((left - kept if left > kept else 0, 500_000_000))
+                messages.append(trade(trade_id, float(price), size / 10**8, ms + rng.randrange(30)))
+        elif what > 0.9 and seed % 2:
+            sides = ([[price, amount(rng.randrange(1, 4) * 10**8)] for price in prices[side][:3]] for side in (1, -1))
+            messages.append((ms, "order_book", dict(zip(("bids", "asks"), sides, strict=True))))
+    return messages
+
+
+def amount(e8):
+    return f"{e8 // 10**8}.{e8 % 10**8:08d}"
+
+
+def content(root):
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and not path.name.startswith(("manifest", "events"))
+    }
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_columns_give_the_files_of_single_messages(tmp_path, monkeypatch, seed):
+    """Other spaces in the JSON are read line by line, and messages are written one by one; the log adds up."""
+    text = text_of(*drawn(seed))
+    import_text(tmp_path, text, top_n=5)
+    days = sorted((tmp_path / "data" / "BTCUSD").iterdir())
+    assert days
+    assert not [defect for day in days for defect in defects_of(DayFolder.at(day)) if defect.kind == "order_log"]
+    monkeypatch.setattr(_Events, "batch", lambda *_: None)
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    import_text(alone, text.replace('": ', '":'), top_n=5)
+    assert content(alone / "data") == content(tmp_path / "data")

@@ -6,12 +6,12 @@ import pytest
 from test_bitstamp import FIRST, SWEEP, order, text_of, trade
 
 from mm.errors import BrokenFile
-from mm.market_data.bitstamp_lines import TradeOrders, matched, read_lines
+from mm.formats.bitstamp_lines import TradeOrders, matched, read_lines
 from mm.market_data.grid import Grid
 
 
 def read(path):
-    return list(read_lines(path, Grid()))
+    return read_lines(path, Grid())
 
 
 def lines_of(tmp_path, *messages):
@@ -58,6 +58,7 @@ def test_maker_from_before_the_capture_is_unknown(tmp_path):
         ("id,price\n1,2\n", r":1: not an order-by-order capture of Bitstamp: .*'id,price'; accepted"),
         (text_of(*SWEEP)[:-20], r":8: this line cannot be read .*head -n 7"),
         (text_of(FIRST) + text_of(order("created", 3, 1, "x", "1", 5)), r":2: this line cannot be read .*'x'"),
+        (text_of((0, "order_book", {"bids": [["0.00", "3.0"]], "asks": []})), r":1: this line .*0.00 is zero"),
         ("", "the file is empty; leave it out"),
     ],
 )

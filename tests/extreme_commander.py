@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from extreme_process import answer_lines
-from mm.__main__ import COMMANDS, SECTIONS
+from mm.cli.commands import COMMANDS, SECTIONS
 from mm.cli.frame import Program
 from mm.cli.options import KnobOption
 

@@ -4,7 +4,8 @@ import pytest
 from click.testing import CliRunner
 
 import mm
-from mm.__main__ import COMMANDS, main
+from mm.__main__ import main
+from mm.cli.commands import COMMANDS
 from support import run_python
 
 HEAVY = ("numpy", "polars", "pyarrow", "scipy", "httpx", "websockets", "msgspec", "plotly", "structlog")

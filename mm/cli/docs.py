@@ -6,6 +6,7 @@ from importlib import import_module
 import click
 
 from mm.base.knobs import REQUIRED, Knob, knobs, shown
+from mm.cli.commands import COMMANDS
 from mm.cli.frame import Program
 from mm.cli.options import KnobOption, heading
 from mm.cli.task_knobs import GROUPS
@@ -129,7 +130,7 @@ def page() -> str:
 
 
 def _own_defaults() -> dict[tuple[str, str], list[str]]:
-    program = import_module("mm.__main__").main
+    program = Program("mm", "", COMMANDS)
     found: dict[tuple[str, str], list[str]] = {}
     for name, command in _leaves(program, click.Context(program, info_name="mm")):
         for param in command.params:
@@ -152,7 +153,7 @@ def _section(group: type, own: dict[tuple[str, str], list[str]]) -> str:
 
 
 def _single_commands(shared: set[str]) -> Iterator[str]:
-    program = import_module("mm.__main__").main
+    program = Program("mm", "", COMMANDS)
     rows: dict[tuple[str, str], list[str]] = {}
     for name, command in _leaves(program, click.Context(program, info_name="mm")):
         for param in command.params:

@@ -17,6 +17,7 @@ import click
 from click.core import ParameterSource
 
 from mm.base.knobs import REQUIRED, SWITCH, Knob, ServerUrl, closest, is_switch, knobs, shown
+from mm.cli.commands import COMMANDS, Commands
 from mm.cli.config import FROM_RUNS, Output, Terminal
 from mm.cli.console import Console, Elsewhere, write_line
 from mm.cli.exits import exit_code_of, named
@@ -32,8 +33,6 @@ _SOURCES = {
     ParameterSource.ENVIRONMENT: "environment",
     ParameterSource.DEFAULT_MAP: "file",
 }
-# Text of a line of ``mm --help``, and "module:function" or the commands below it; an empty name is the group's own.
-Commands = Mapping[str, tuple[str, "str | Commands"]]
 Body = Callable[..., None]
 _NO_SETTING = ("log_level", "log_root")  # change no result
 _WHOLE = "mm.help_all"  # in the meta of a context: whether its help names every option
@@ -392,9 +391,8 @@ def known_knobs(command: click.Command) -> list[Knob]:
 
 
 def every_name() -> set[str]:
-    return {
-        knob.name for command in _all_commands(import_module(".__main__", "mm").main) for knob in known_knobs(command)
-    }
+    program = Program("mm", "", COMMANDS)
+    return {knob.name for command in _all_commands(program) for knob in known_knobs(command)}
 
 
 def _all_commands(command: click.Command) -> Iterator[click.Command]:

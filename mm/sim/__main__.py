@@ -27,6 +27,7 @@ from mm.base.knobs import (
     one_of,
     shown,
 )
+from mm.cli.commands import SIM
 from mm.cli.console import Console, write_line
 from mm.cli.frame import Program, command
 from mm.cli.interrupts import at_ending_signals
@@ -35,7 +36,6 @@ from mm.dayfolder.layout import DayFolder
 from mm.errors import Sentence, UsageError, parameter
 from mm.instrument import e8
 from mm.play.knobs import Source
-from mm.sim import COMMANDS
 from mm.sim.flow.scenario import SCENARIOS, ScenarioParameters, chosen
 from mm.sim.flow.session import STEP_US, Session
 
@@ -275,7 +275,7 @@ def sim_as2008(console: Console, paper: PaperOptions) -> None:
     console.set_json({"rows": [row.to_json() for row in rows]})
 
 
-main = Program("mm sim", "Run simulated markets.", COMMANDS)
+main = Program("mm sim", "Run simulated markets.", SIM)
 
 if __name__ == "__main__":
     main()

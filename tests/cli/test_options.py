@@ -5,7 +5,8 @@ import re
 import pytest
 from click.testing import CliRunner
 
-from mm.__main__ import COMMANDS, SECTIONS, main
+from mm.__main__ import main
+from mm.cli.commands import COMMANDS, SECTIONS
 from mm.cli.docs import every_group
 from mm.cli.options import heading
 

@@ -15,6 +15,6 @@ def record(
     console: Console, source: Sources, market: BinanceMarket, recorder: Recorder, name: Name, status: bool
 ) -> None:
     """Record one symbol or several until the window closes; SIGTERM and Ctrl-C end it in order."""
-    from mm.market_data.recorder import main
+    from mm.cli.recorders import main
 
     main(console, source, market, recorder, name, status)

@@ -127,7 +127,7 @@ def shadow(works: Sequence[SymbolRun], watch: bool) -> None:
 
 
 def _checked(recorder: Recorder, execution: Execution, market: str) -> Recorder:
-    from mm.market_data.recorder import of_market
+    from mm.cli.recorders import of_market
 
     for_market = of_market(recorder, market)
     if not recorder.write_diffs:
@@ -145,8 +145,8 @@ def _checked(recorder: Recorder, execution: Execution, market: str) -> Recorder:
 def day_parts(
     run: Run, source: Source, recorder: Recorder, day: Day, clock: Callable[[], int], market: str = "spot"
 ) -> "Parts":
+    from mm.cli.recorders import contract_streams, parts_of
     from mm.market_data.days import DayWindow
-    from mm.market_data.recorder import contract_streams, parts_of
 
     parts = parts_of(source, recorder, Name(run_id=run.id), run.log, clock, gathers=False, market=market)
     if market == USDM and recorder.contract_data:

@@ -25,13 +25,14 @@ from usdm_exchange import STRIDE, UsdmExchange
 from captured import events, rows, tags
 from day_files import check, defects_of
 from mm import DayFolder
+from mm.cli import recorders
 from mm.cli.config import Name
 from mm.cli.task_knobs import Recorder
 from mm.clock import iso, now_us
 from mm.commands.record import record as main
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.line_files import lines_of_file
-from mm.market_data import recorder, recording
+from mm.market_data import recording
 from mm.market_data.days import RecordingWindow, WindowRule
 from mm.play.knobs import Source
 from support import ROOT, in_time
@@ -55,7 +56,7 @@ def _folder(monkeypatch, tmp_path):
     shared.mkdir()
     monkeypatch.setenv("TMPDIR", str(shared))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.setattr(recorder, "_REST_DELAY_S", 0.05)
+    monkeypatch.setattr(recorders, "_REST_DELAY_S", 0.05)
 
 
 @pytest.fixture(autouse=True)
@@ -235,8 +236,8 @@ def test_silent_depth_stream_is_a_stall_and_ends_the_connection():
 def test_stream_gets_the_configured_maximum_age(monkeypatch):
     """The replacement itself is tested with the stream."""
     streams = []
-    monkeypatch.setattr(recorder, "WsStream", lambda *args: streams.append(args))
-    recorder.parts_of(Source(symbol=SYMBOL), Recorder(ws_max_age_s=77.0), Name(), None)
+    monkeypatch.setattr(recorders, "WsStream", lambda *args: streams.append(args))
+    recorders.parts_of(Source(symbol=SYMBOL), Recorder(ws_max_age_s=77.0), Name(), None)
     ((url, backoffs, max_age_s, *_),) = streams
     assert (url.partition("/stream?")[0], len(backoffs), max_age_s) == ("wss://stream.binance.com:9443", 1, 77.0)
 
@@ -644,7 +645,7 @@ def test_day_of_another_market_exits_with_3():
 def test_addresses_and_streams_of_the_other_market_exit_with_2(knobs, message):
     """The error contains the remedy; the Spot default is replaced by the market's own address."""
     if message is None:
-        assert recorder.of_market(Recorder(ws_url=knobs["WS_URL"]), "usdm").ws_url == "wss://fstream.binance.com"
+        assert recorders.of_market(Recorder(ws_url=knobs["WS_URL"]), "usdm").ws_url == "wss://fstream.binance.com"
         return
     result = call(None, **{"REST_URL": "http://127.0.0.1:9", **knobs})
     assert (result.exit_code, message in result.stderr) == (2, True), result.stderr

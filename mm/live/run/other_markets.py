@@ -55,7 +55,7 @@ class Place(NamedTuple):
 def places_of(
     others: OtherMarkets, own: Place, published: Mapping[str, tuple[str, str]], apart: Collection[str] = ()
 ) -> dict[str, Place]:
-    from mm.market_data.recorder import of_market
+    from mm.cli.recorders import of_market
 
     places = {}
     for name, one in others.declared().items():

@@ -969,8 +969,8 @@ FAULTS = [
     ),
     Fault(
         "mm/margin/wallet.py",
-        "over_e8 = equity_e8 - others_e8 - contract.cost_e8",
-        "over_e8 = equity_e8 - contract.cost_e8",
+        "over_e8 = equity_e8 - others_e8 - sum(one.cost_e8 for one in moving)",
+        "over_e8 = equity_e8 - sum(one.cost_e8 for one in moving)",
         "tests/sim/exchange/usdm/test_wallet.py",
     ),
     Fault(

@@ -4,7 +4,7 @@ It takes fills, marks and funding, decides whether an order may rest and when to
 `mm.sim` does. Within `bounds` of all contracts nothing is liquidated, so a replay need not ask at each mark price.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -13,7 +13,7 @@ from mm.backtest.margin_terms import MarginTerms
 from mm.backtest.margin_use import MarginPeaks, MarginUse
 from mm.instrument import E8
 from mm.margin.brackets import Brackets, most_notional_e8
-from mm.margin.liquidation import bankrupt_ticks, clearance_e8, left_e8
+from mm.margin.liquidation import clear, forced_order
 from mm.margin.wallet import Contract, Mark, OpenOrder, Wallet, assumed_e8, no_orders
 
 NO_MARK, NO_BOUND = -1, 2**62
@@ -32,7 +32,7 @@ class ForcedFill(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Liquidation:
-    """Amounts in 1e-8 of the quote asset."""
+    """A forced order, after which *left_lots* of the position are held; amounts in 1e-8 of the quote asset."""
 
     us: int
     symbol: str
@@ -42,6 +42,7 @@ class Liquidation:
     maintenance_e8: int
     bankrupt_ticks: int
     fills: tuple[ForcedFill, ...]
+    left_lots: int
 
     @property
     def lots(self) -> int:
@@ -179,6 +180,11 @@ class MarginAccount:
         price_e8 = assumed_e8(order.side, order.ticks * tick_e8, contract.mark.e8, bid * tick_e8, ask * tick_e8)
         return self.wallet.refusal(contract, order, price_e8)
 
+    @property
+    def ended(self) -> Liquidation | None:
+        """The first that left nothing of a position, which ends the run."""
+        return next((one for one in self.liquidations if not one.left_lots), None)
+
     def is_due(self, symbol: str) -> bool:
         return self.wallet.is_due(self.contract(symbol))
 
@@ -234,7 +240,7 @@ class MarginAccount:
                 if self.is_due(symbol):
                     watcher.liquidate(us)
             self._settles = False
-            if self.liquidations:
+            if self.ended:
                 for watcher in watched.values():
                     watcher.end()
         self.rebound()
@@ -245,37 +251,48 @@ class MarginAccount:
         for use in uses:
             use.count(stop_us)
 
-    def liquidate(self, us: int, symbol: str, offers: Callable[[int, int], Sequence[tuple[int, int]]]) -> Liquidation:
-        """Close the position as the exchange does once its open orders have ended.
+    def liquidate(
+        self, us: int, symbol: str, offers: Callable[[int, int], Sequence[tuple[int, int]]]
+    ) -> Iterator[Liquidation]:
+        """Close the position as the exchange does once its open orders have ended: a part first, if it may be enough.
 
-        The book fills what it offers at the bankruptcy price or better, the insurance fund the rest at that price.
-        These trades pay no commission; the last one pays the liquidation fee.
+        The book takes what it offers at the bankrupt price or better, which is gone from *offers* before the next order
+        is asked for; the insurance fund takes the rest of a whole position there. These trades pay no commission; the
+        liquidation fee is the last one's.
         """
+        for first in (True, False):
+            found = self._force(us, symbol, offers, first=first)
+            if found.fills:
+                self.liquidations.append(found)
+                yield found
+            if not self.is_due(symbol):
+                break
+        self.rebound()
+
+    def _force(
+        self, us: int, symbol: str, offers: Callable[[int, int], Sequence[tuple[int, int]]], *, first: bool
+    ) -> Liquidation:
         held = self._held[symbol]
-        contract, grid = held.contract, held.grid
+        contract, grid, rate_e8 = held.contract, held.grid, held.terms.clearance_rate_e8
         equity_e8, needed_e8 = self.wallet.equity_e8(contract), self.wallet.needed_e8(contract)
-        side, lots = (-1 if contract.lots > 0 else 1), abs(contract.lots)
-        ticks = bankrupt_ticks(contract, equity_e8, grid.tick_e8, grid.most_ticks)
-        own_e8, realised_e8 = contract.wallet_e8, contract.realised_e8
-        parts, left = list[tuple[int, int, int]](), lots
-        for level, offered in offers(side, ticks):
+        order = forced_order(self.wallet, contract, grid.tick_e8, grid.most_ticks, rate_e8, first=first)
+        side, left, parts = (-1 if contract.lots > 0 else 1), order.lots, list[tuple[int, int, int]]()
+        for level, offered in offers(side, order.ticks):
             if left and (taken := min(left, offered)):
                 parts.append((level, taken, ON_BOOK))
                 left -= taken
-        parts += [(ticks, left, BY_FUND)] if left else []
+        if left and order.lots == abs(contract.lots):
+            parts.append((order.ticks, left, BY_FUND))
         for level, taken, _ in parts:
             self.wallet.trade(us, contract, side, level, taken, 0)
-        rest_e8 = left_e8(self.wallet, contract, own_e8, realised_e8)
-        fee_e8 = clearance_e8(rest_e8, contract.notional_e8(ticks, lots), held.terms.clearance_rate_e8)
-        self.wallet.book(us, "INSURANCE_CLEAR", symbol, -fee_e8)
+        fee_e8 = clear(us, self.wallet, contract, order, sum(taken for _, taken, _ in parts), rate_e8=rate_e8)
         fills = tuple(
             ForcedFill(level, taken, fee_e8 if number == len(parts) else 0, by)
             for number, (level, taken, by) in enumerate(parts, start=1)
         )
-        found = Liquidation(us, symbol, side, contract.mark.e8, equity_e8, needed_e8, ticks, fills)
-        self.liquidations.append(found)
-        self.rebound()
-        return found
+        return Liquidation(
+            us, symbol, side, contract.mark.e8, equity_e8, needed_e8, order.ticks, fills, abs(contract.lots)
+        )
 
 
 def _most_at_e8(brackets: Brackets, leverage: int) -> int:

@@ -196,8 +196,8 @@ class _Account:
             for symbol, replay in self.replays.items()
             if replay.began or not self.liquidated
         }
-        if self.wallet is not None and self.liquidated:
-            us = self.wallet.liquidations[0].us
+        if self.wallet is not None and (end := self.wallet.ended):
+            us = end.us
             results = {
                 symbol: replace(result, terms=replace(result.terms, liquidated_us=us))
                 for symbol, result in results.items()
@@ -206,7 +206,7 @@ class _Account:
 
     @property
     def liquidated(self) -> bool:
-        return self.wallet is not None and bool(self.wallet.liquidations)
+        return self.wallet is not None and self.wallet.ended is not None
 
     def _next_us(self) -> int:
         ends = [tape.end_us for tape in self.playing.values()]

@@ -200,8 +200,7 @@ def terms_of(
         }
     if exchange.margin is not None:
         report = exchange.margin.report()
-        liquidated_us = None if report.liquidated is None else report.liquidated.us
-        margin = {"margin": report.to_dict(), "liquidated_us": liquidated_us}
+        margin = {"margin": report.to_dict(), "liquidated_us": report.liquidated_us}
     feed = {**(terms.feed or {}), **played.pop("feed", {})}
     return replace(terms, feed=feed, **played, **funding, **margin)
 

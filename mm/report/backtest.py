@@ -136,7 +136,7 @@ def _tiles(summary: Summary) -> str:
     longest = f"longest {duration(risk['drawdown_duration_s'])}"
     most = f"target {short(target)}, at most {number(inventory['max'], 3)} from it"
     ended, margin = summary.get("liquidated_at"), summary.get("margin") or {}
-    fee = f"the position was closed; fee {number(margin.get('clearance_fee'))} {quote_asset(summary)}"
+    fee = f"the position was closed; fees {number(margin.get('clearance_fee'))} {quote_asset(summary)}"
     return tiles(
         *([tile("Liquidated", ended[11:19], f"{ended[:10]} UTC: {fee}")] if ended else []),
         *earnings(summary),

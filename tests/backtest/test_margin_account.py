@@ -19,7 +19,7 @@ from mm.instrument import E8
 from mm.margin.brackets import BRACKETS, Bracket, Brackets
 from mm.margin.wallet import ABOVE_BRACKET, MARGIN_INSUFFICIENT, OpenOrder
 from mm.sim.exchange.api_error import ApiError
-from plain_margin import PlainMargin, PlainPosition
+from plain_margin import PlainMargin, PlainPosition, maintenance
 from usdm_rig import ALICE, FUNDS_E8, SECOND_US, Pit
 
 GRID = Grid(tick_e8=E8 // 100, lot_e8=E8 // 1_000)
@@ -85,7 +85,7 @@ class Twins:
         mine = Counter[int]()
         for order in self._open():
             mine[order.ticks] += order.lots
-        offers = [(at, lots - mine[at]) for at, lots in levels]
+        offers = {at: lots - mine[at] for at, lots in levels}
         bounds, forced = self.own.bounds()[self.symbol], len(self.pit.exchange.forced)
         self.pit.mark(f"{ticks // 100}.{ticks % 100:02}")
         self.own.mark(self.symbol, ticks * E8 // 100)
@@ -98,13 +98,18 @@ class Twins:
         if self.own.is_due(self.symbol):
             assert paid or not bounds[0] < ticks * E8 // 100 < bounds[1]
             assert len(self.pit.exchange.forced) > forced
-            end = self.own.liquidate(
-                self.pit.us, self.symbol, lambda way, limit: [one for one in offers if way * (limit - one[0]) >= 0]
-            )
-            assert end.us == self.pit.exchange.forced[-1].us
+            parts = []
+            for end in self.own.liquidate(
+                self.pit.us,
+                self.symbol,
+                lambda way, limit: [one for one in offers.items() if way * (limit - one[0]) >= 0],
+            ):
+                assert end.us == self.pit.exchange.forced[-1].us
+                parts += end.fills
+                for part in end.fills:
+                    offers[part.ticks] = offers.get(part.ticks, 0) - part.lots
             fills = self.pit.exchange.users.fills(ALICE)[self.seen :]
-            assert [(fill.ticks, fill.lots) for fill in fills] == [(part.ticks, part.lots) for part in end.fills]
-            assert not end.clearance_e8 or self.pit.income(ALICE, "INSURANCE_CLEAR")[-1] == -end.clearance_e8
+            assert [(fill.ticks, fill.lots) for fill in fills] == [(part.ticks, part.lots) for part in parts]
             self.seen = len(self.pit.exchange.users.fills(ALICE))
         else:
             assert len(self.pit.exchange.forced) == forced
@@ -151,12 +156,18 @@ def test_the_same_fills_and_marks_give_the_box_s_account(
 
 
 @pytest.mark.parametrize("isolated", [False, True])
-def test_walks_into_liquidation_are_the_box_s(isolated: bool) -> None:
-    """Positions at most of their leverage, a book on both sides, and a mark that walks until they are closed."""
-    parts, signs = set[tuple[int, ...]](), set[bool]()
+@pytest.mark.parametrize("large", [False, True])
+def test_walks_into_liquidation_are_the_box_s(isolated: bool, large: bool) -> None:
+    """Positions at most of their leverage, a book on both sides, and a mark that walks until they are closed.
+
+    The large ones reach brackets whose margin is more than the liquidation fee, so that a part may be enough.
+    """
+    parts, signs, in_part, again = set[tuple[int, ...]](), set[bool](), 0, 0
     for seed in range(40):
         draw = random.Random(seed)
         side, clip, leverage = draw.choice([1, -1]), draw.randrange(100, 3_000), draw.choice([2, 20, 125])
+        if large:
+            clip, leverage = clip * 200, min(leverage, 20)
         start_e8 = clip * 100 * E8 * 13 // (10 * leverage)
         twins = Twins(leverage, isolated=isolated, rate_e8=draw.choice([0, 80_001]), start_e8=start_e8)
         twins.pit.market_order(-side, 10_000, clip * 1_000)
@@ -171,13 +182,16 @@ def test_walks_into_liquidation_are_the_box_s(isolated: bool) -> None:
                 twins.book()
             twins.mark(max(100, twins.pit.exchange.mark.e8 // GRID.tick_e8 - side * draw.randrange(-120, 200)))
             twins.check()
-            if twins.own.liquidations:
+            if twins.own.ended:
                 break
         for end in twins.own.liquidations:
             parts.add(tuple(sorted({fill.by for fill in end.fills})))
             signs.add(end.equity_e8 > 0)
+        in_part += any(end.left_lots for end in twins.own.liquidations)
+        again += len({end.us for end in twins.own.liquidations}) > 1
     assert parts == {(0,), (1,), (0, 1)}
     assert signs == {True, False}
+    assert bool(in_part) is bool(again) is large
 
 
 # ---------------------------------------------------------------------- plain fractions
@@ -270,6 +284,55 @@ def test_within_the_bounds_nothing_is_liquidated(
         assert not account.is_due("B")
 
 
+@given(
+    tables(),
+    st.sampled_from([1, -1]),
+    st.integers(1, 10**8),
+    st.floats(0.9, 1.0),
+    st.integers(0, 10**7),
+    st.booleans(),
+)
+def test_a_part_is_closed_if_fractions_say_that_it_may_be_enough(
+    brackets: Brackets, side: int, lots: int, ratio: float, rate_e8: int, isolated: bool
+) -> None:
+    """Of a deep book at the mark price; what is kept is in the highest lower bracket with enough margin, or nothing."""
+    rows, price = plain_rows(brackets), 100
+    quantity = Fraction(lots, 1_000)
+    needed = maintenance(quantity * price, rows)
+    equity_e8 = int(needed * Fraction(ratio) * E8)
+    account = MarginAccount.of(10**12 * E8)
+    terms = MarginTerms(leverage=1, brackets=brackets, isolated=isolated, clearance_rate_e8=rate_e8)
+    account.add(SYMBOL, terms, GRID)
+    account.mark(SYMBOL, price * E8)
+    account.book(0, SYMBOL, side, (10_000, lots), 0)
+    contract, wallet = account.contract(SYMBOL), account.wallet
+    if isolated:
+        contract.wallet_e8 = equity_e8
+    else:
+        wallet.balance_e8 = equity_e8
+    cross_e8 = wallet.cross_e8
+    assume(account.is_due(SYMBOL))
+    found = list(account.liquidate(5, SYMBOL, lambda *_: [(10_000, 10**12)]))
+    ticks, equity = found[0].bankrupt_ticks, Fraction(equity_e8, E8)
+
+    def spare(kept: Fraction) -> Fraction:
+        fee = (quantity - kept) * Fraction(ticks, 100) * Fraction(rate_e8, E8)
+        return equity - fee - maintenance(kept * price, rows)
+
+    caps = [cap for cap, _ in rows[:-1] if cap < quantity * price]
+    wanted = [Fraction(cap * 10 // 1, 1_000) for cap in caps]  # lots of 0.1 in the quote asset
+    spares = [(kept, spare(kept)) for kept in reversed(wanted) if kept]
+    assume(all(abs(left) > Fraction(4, E8) for _, left in spares))
+    kept = next((kept for kept, left in spares if left > 0), Fraction(0))
+    assert Fraction(found[0].left_lots, 1_000) == kept
+    assert abs(contract.lots) == kept * 1_000
+    if kept:
+        assert not account.is_due(SYMBOL)
+        fee = round((quantity - kept) * Fraction(ticks, 100) * Fraction(rate_e8, E8) * E8)
+        assert wallet.equity_e8(contract) == equity_e8 - fee
+        assert wallet.cross_e8 == (cross_e8 if isolated else equity_e8 - fee)
+
+
 @pytest.mark.parametrize("side", [1, -1])
 def test_a_mark_beyond_bankruptcy_leaves_nothing_and_no_debt(side: int) -> None:
     """The forced order trades at the price at which nothing is left, whatever the mark; the fund bears the rest."""
@@ -279,7 +342,7 @@ def test_a_mark_beyond_bankruptcy_leaves_nothing_and_no_debt(side: int) -> None:
     account.book(0, SYMBOL, side, (10_000, 90_000), 0)  # 90 at 100.00, worth 9,000
     account.mark(SYMBOL, (100 - side * 60) * E8)  # worth 5,400 less than it cost
     assert account.is_due(SYMBOL)
-    end = account.liquidate(5, SYMBOL, lambda *_: [])
+    [end] = account.liquidate(5, SYMBOL, lambda *_: [])
     assert end.equity_e8 == -4_400 * E8
     assert [fill[:2] for fill in end.fills] == [(8_889 if side > 0 else 11_111, 90_000)]  # 100 -+ 1,000 / 90
     assert end.clearance_e8 == account.liquidations[0].clearance_e8 >= 0
@@ -296,7 +359,7 @@ def test_the_insurance_fund_pays_where_the_last_tick_is_not_enough() -> None:
     account.mark(SYMBOL, 10 * E8)
     grid = account._held[SYMBOL]
     grid.grid = Grid(tick_e8=GRID.tick_e8, lot_e8=GRID.lot_e8, most_ticks=10**6)
-    end = account.liquidate(5, SYMBOL, lambda way, limit: [(50, 100_000)] if way > 0 and limit >= 11 else [])
+    [end] = account.liquidate(5, SYMBOL, lambda way, limit: [(50, 100_000)] if way > 0 and limit >= 11 else [])
     assert end.bankrupt_ticks == 11
     assert account.wallet.balance_e8 == 0
 

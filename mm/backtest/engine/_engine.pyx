@@ -29,6 +29,7 @@ from mm.backtest.engine._risk cimport Guard, exposed_e8, lost_today_e8
 from mm.backtest.engine._records cimport (
     COVERED, EPOCH_BREAK, LIQUIDATED, PLACE, Fill, Table, handed, record_order, record_state,
 )
+from mm.backtest.engine._taking cimport prints_add
 from mm.backtest.engine._venue cimport Touch, centre_book, cover, note_top, watch_sides
 from mm.backtest.fills.base cimport (
     IOC, NEEDS_DRAWS, NEEDS_LAST_TRADE, NEEDS_OWN_ORDERS, NEEDS_PRINTS, NEEDS_PYTHON, NEVER, SENT, SKIPS_DEPTH, SKIPS_LEVELS,
@@ -215,13 +216,17 @@ cdef class Engine:
             self.venue.look_for_meets()
         watch_sides(self.venue, self.venue.now_us)
 
-    def force(self, side: int, ticks: int, fills: Sequence[tuple[int, int, int, int]]) -> None:
-        """Record a forced order and its *fills*: ticks, lots, fee in 1e-8, and who took it (`mm.backtest.margin`)."""
+    def force(self, side: int, ticks: int, fills: Sequence[tuple[int, int, int, int]], closes: bool) -> None:
+        """Record a forced order and its *fills*: ticks, lots, fee in 1e-8, and who took it (`mm.backtest.margin`).
+
+        What the book took is gone from it; *closes* ends our trading.
+        """
         cdef OwnOrders orders = self.venue.orders
         cdef OpenOrders* open = &orders.open
         cdef Order* order = orders_blank(open)
         cdef int64_t us = self.venue.now_us
         cdef Fill fill
+        cdef Trade took
         new_order(order, us, side, ticks, sum([one[1] for one in fills]), IOC)
         self.manager.last_id += 1
         order.id, order.active_us, order.manual = self.manager.last_id, us, True
@@ -232,8 +237,11 @@ cdef class Engine:
         for fill_ticks, lots, fee_e8, by in fills:
             fill.us, fill.ticks, fill.lots, fill.fee_e8 = us, fill_ticks, lots, fee_e8
             fill.reason, fill.mid2 = self.venue.taker_reason + 1 + <int64_t> by, orders.records.mid2
+            if by == 0:
+                took.us, took.side, took.ticks, took.lots, took.id = us, side, fill_ticks, lots, 0
+                prints_add(&self.venue.taken, &took)
             orders.filled(open.count - 1, &fill, True)
-        orders.margin.settles, orders.margin.closed = False, True
+        orders.margin.settles, orders.margin.closed = False, closes
         orders_next_message(open)
         watch_sides(self.venue, us)
 

@@ -34,13 +34,17 @@ LIQUIDATED = "liquidated"
 @dataclass(frozen=True)
 class MarginReport:
     terms: MarginTerms
-    liquidated: Liquidation | None
+    liquidations: tuple[Liquidation, ...]
     peaks: MarginPeaks
     marks: tuple[int, int]
 
     def to_dict(self) -> dict[str, Any]:
         marks, recorded = self.marks
-        clearance = {} if self.liquidated is None else {"clearance_fee": self.liquidated.clearance_e8 / E8}
+        parts, clearance = sum(one.left_lots > 0 for one in self.liquidations), dict[str, float]()
+        if self.liquidations:
+            clearance["clearance_fee"] = sum(one.clearance_e8 for one in self.liquidations) / E8
+        if parts:
+            clearance["liquidated_in_part"] = parts
         return {
             "leverage": self.terms.leverage,
             "margin_type": "isolated" if self.terms.isolated else "cross",
@@ -49,6 +53,11 @@ class MarginReport:
             **peaks_shown(self.peaks),
             **clearance,
         }
+
+    @property
+    def liquidated_us(self) -> int | None:
+        """When the position was closed whole."""
+        return next((one.us for one in self.liquidations if not one.left_lots), None)
 
 
 def peaks_shown(peaks: MarginPeaks) -> dict[str, float]:
@@ -61,7 +70,7 @@ class ContractMargin:
     ) -> None:
         rules = exchange.rules
         self.account, self.symbol = account, symbol
-        self.liquidated: Liquidation | None = None
+        self.liquidations = list[Liquidation]()
         self._exchange, self._engine, self._terms = exchange, exchange.engine, terms
         self._tape: Tape | None = None
         self._feed: Feed | None = None
@@ -106,7 +115,7 @@ class ContractMargin:
 
     def refusal(self, us: int, side: int, ticks: int, lots: int, bid: int, ask: int) -> int:
         """The journal's code of the reason for which the exchange refuses an order; 0 if it does not."""
-        if self.account.liquidations:
+        if self.account.ended:
             return _REASONS[MARGIN_INSUFFICIENT]
         return _REASONS[self.account.can_open(us, self.symbol, OpenOrder(side, ticks, lots), (bid, ask))]
 
@@ -117,7 +126,7 @@ class ContractMargin:
     # what the paper exchange tells
 
     def funding(self, us: int, paid_e8: int) -> None:
-        if self.account.liquidations:
+        if self.account.ended:
             return
         self.account.funding(us, self.symbol, paid_e8)
         self._earned_e8 -= paid_e8
@@ -126,7 +135,7 @@ class ContractMargin:
             self.look(us)
 
     def look(self, us: int) -> None:
-        if not self.account.liquidations:
+        if not self.account.ended:
             self.account.settle(us, self)
 
     # what the account asks
@@ -152,9 +161,11 @@ class ContractMargin:
         peaks, equity = self.use.peaks if contract.isolated else self.account.peaks, wallet.equity_e8(contract)
         peaks.see(initial, maintenance, notional, np.array([equity / E8]))
         realised_e8 = contract.realised_e8
-        self.liquidated = end = self.account.liquidate(us, self.symbol, self._offers)
-        self._engine.force(end.side, end.bankrupt_ticks, list(end.fills))
-        self._earned_e8 += contract.realised_e8 - realised_e8 - end.clearance_e8
+        for one in self.account.liquidate(us, self.symbol, self._offers):
+            self._engine.force(one.side, one.bankrupt_ticks, list(one.fills), not one.left_lots)
+            self._earned_e8 += contract.realised_e8 - realised_e8 - one.clearance_e8
+            realised_e8 = contract.realised_e8
+            self.liquidations.append(one)
         self._note(us)
 
     def end(self) -> None:
@@ -182,7 +193,8 @@ class ContractMargin:
         self.account.count_peaks(self._engine.now_us)
         own, cross = self.use.peaks, self.account.peaks
         shared = {} if self._terms.isolated else {"ratio": cross.ratio, "leverage": cross.leverage}
-        return MarginReport(self._terms, self.liquidated, replace(own, **shared), (self._marks[0], self._marks[1]))
+        marks = self._marks[0], self._marks[1]
+        return MarginReport(self._terms, tuple(self.liquidations), replace(own, **shared), marks)
 
 
 def offers_at(

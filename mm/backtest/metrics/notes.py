@@ -335,10 +335,15 @@ def liquidated(terms: "RunTerms") -> list[str]:
         fee = margin.get("clearance_fee")
         how = "another position of the account was closed"
         if fee is not None:
-            how = f"the position was closed whole, as the exchange in a box does, with a clearance fee of {number(fee)}"
+            how = f"the position was closed, as the exchange in a box does, with clearance fees of {number(fee)}"
         texts.append(
             f"liquidated at {iso(terms.liquidated_us)}: the margin was used up, {how}; the run ends there"
             f", and nothing is concluded from its PnL. Auto-deleveraging is not played; lower LEVERAGE or the position"
+        )
+    if parts := margin.get("liquidated_in_part"):
+        texts.append(
+            f"liquidated in part {parts} times: the margin was used up, and a part of the position was closed, as the "
+            f"exchange in a box does; clearance fees {number(margin['clearance_fee'])}; lower LEVERAGE or the position"
         )
     near = margin["ratio_max"] >= NEAR_LIQUIDATION
     if margin["mark"] != "recorded" and near:

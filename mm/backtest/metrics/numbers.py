@@ -266,7 +266,8 @@ NUMBERS = (
         "of a contract's account: `leverage`, `margin_type`, where `brackets` and `mark` are from; at the mark prices "
         "the largest margins of the position, `initial_max` and `maintenance_max` (quote), `ratio_max` (maintenance "
         "margin over margin balance, a ratio: 1 liquidates) and `leverage_max` (notional over that balance, a ratio), "
-        "of cross positions the account's; `clearance_fee` of a liquidation (quote)",
+        "of cross positions the account's; `clearance_fee` of liquidations (quote), `liquidated_in_part`: how many of "
+        "them left a part of the position",
         line="margin",
     ),
     SummaryNumber("margin.ratio_max", null="the margin balance was 0 or below at a mark price"),

@@ -4,7 +4,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mm.instrument import E8
-from mm.margin.liquidation import CALL_E8, bankrupt_ticks, clearance_e8, left_e8
+from mm.margin.liquidation import CALL_E8, ForcedOrder, clear, forced_order
 from mm.margin.wallet import Contract, Wallet, half_even
 from mm.sim.exchange.exchange import Walk
 from mm.sim.exchange.orders import NewOrder, UserOrder
@@ -75,22 +75,31 @@ class Liquidator:
 
     def _liquidate(self, us: int, number: int, contract: Contract) -> None:
         exchange, wallet = self._exchange, self._exchange.wallet(number)
-        for order in exchange.users.open(number):
-            exchange.end(order)
+        for resting in exchange.users.open(number):
+            exchange.end(resting)
         exchange.conditionals.expire(number)
+        rules, rate_e8 = exchange.rules, exchange.rules.liquidation_rate_e8
+        for first in (True, False):
+            order = forced_order(wallet, contract, rules.instrument.tick_e8, rules.most_ticks, rate_e8, first=first)
+            traded = self._close(us, number, contract, order)
+            self._clear(us, number, contract, order, traded)
+            if not wallet.is_due(contract):
+                return
+
+    def _close(self, us: int, number: int, contract: Contract, order: ForcedOrder) -> int:
+        """Return the lots that traded; what the book does not take of a whole position, the fund takes over."""
+        exchange, whole = self._exchange, order.lots == abs(contract.lots)
         side = -1 if contract.lots > 0 else 1
-        lots, rules = abs(contract.lots), exchange.rules
-        ticks = bankrupt_ticks(contract, wallet.equity_e8(contract), rules.instrument.tick_e8, rules.most_ticks)
-        own_e8, realised_e8 = contract.wallet_e8, contract.realised_e8
-        on_book = min(lots, Walk(self._core, side, number, "NONE").within(ticks))
+        on_book = min(order.lots, Walk(self._core, side, number, "NONE").within(order.ticks))
         if on_book:
             name = f"{AUTO_CLOSE}{self._core.last_order_id + 1}"
-            order = exchange.place_forced(number, _closing(contract, ticks, on_book, name))
-            exchange.force(Forced(us, number, order, adl=False))
-        if rest := lots - on_book:
-            self._take_over(us, number, contract, ticks, rest)
-        rest_e8 = left_e8(wallet, contract, own_e8, realised_e8)
-        self._clear(us, number, contract, rest_e8, contract.notional_e8(ticks, lots))
+            new = _closing(contract, order.ticks, on_book if whole else order.lots, name)
+            exchange.force(Forced(us, number, exchange.place_forced(number, new), adl=False))
+        if not whole:
+            return on_book
+        if rest := order.lots - on_book:
+            self._take_over(us, number, contract, order.ticks, rest)
+        return order.lots
 
     def _aside(self, us: int, number: int, contract: Contract, ticks: int, lots: int, name: str) -> UserOrder:
         order_id = self._core.order_aside()
@@ -175,14 +184,13 @@ class Liquidator:
         )
         return share * leverage if share > 0 else share / leverage
 
-    def _clear(self, us: int, number: int, contract: Contract, rest_e8: int, notional_e8: int) -> None:
-        exchange, fund = self._exchange, self._exchange.terms.fund
-        symbol = exchange.rules.instrument.symbol
-        amount_e8 = -clearance_e8(rest_e8, notional_e8, exchange.rules.liquidation_rate_e8, fund.balance_e8)
-        exchange.wallet(number).book(us, "INSURANCE_CLEAR", symbol, amount_e8)
-        fund.book(us, symbol, -amount_e8, "cleared a liquidation")
-        if amount_e8:
-            exchange.settlement.publish_change(us, number, "INSURANCE_CLEAR", amount_e8, [contract])
+    def _clear(self, us: int, number: int, contract: Contract, order: ForcedOrder, traded: int) -> None:
+        exchange, wallet, fund = self._exchange, self._exchange.wallet(number), self._exchange.terms.fund
+        rate_e8 = exchange.rules.liquidation_rate_e8
+        paid_e8 = clear(us, wallet, contract, order, traded, rate_e8=rate_e8, fund_e8=fund.balance_e8)
+        fund.book(us, contract.symbol, paid_e8, "cleared a liquidation")
+        if paid_e8:
+            exchange.settlement.publish_change(us, number, "INSURANCE_CLEAR", -paid_e8, [contract])
 
 
 def _closing(contract: Contract, ticks: int, lots: int, name: str) -> NewOrder:

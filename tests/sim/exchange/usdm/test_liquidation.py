@@ -141,6 +141,63 @@ def test_a_liquidation_trades_on_the_book_at_no_less_than_nothing_left() -> None
     pit.check()
 
 
+def large(pit: Pit, *, isolated: bool = False) -> None:
+    """Give Alice a long position of 200,000 at 100, in the fifth bracket, with 1,054,000 behind it after the fee."""
+    pit.wallet(BOB).balance_e8 = 10**9 * E8
+    pit.wallet(ALICE).balance_e8 = 10**7 * E8
+    if isolated:
+        pit.exchange.set_isolated(pit.us, ALICE, True)
+    pit.trade(ALICE, BOB, 10_000, 200_000_000)
+    if isolated:
+        pit.contract(ALICE).wallet_e8 = 1_054_000 * E8
+    else:
+        pit.wallet(ALICE).balance_e8 = 1_054_000 * E8
+    pit._begins_e8 = pit.money_e8()
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_large_position_is_liquidated_in_part_if_that_is_enough(isolated: bool) -> None:
+    """To the cap of the fourth bracket, 12,000,000: the fee of the part is less than the margin it frees."""
+    pit = Pit()
+    large(pit, isolated=isolated)
+    resting = pit.limit(ALICE, -1, 10_400, 100)
+    cross_e8 = pit.wallet(ALICE).cross_e8
+    pit.market_order(1, 9_599, 300_000_000)
+    pit.mark(96)  # worth 19,200,000; 254,000 are left, and 252,550 needed
+    assert not pit.exchange.forced
+    pit.mark("95.98")  # 250,000 are left, 252,470 needed
+    (forced,) = pit.exchange.forced
+    kept = 12_000_000 * 100_000 // 9_598  # lots of 0.001
+    assert (resting.status, forced.order.status, forced.order.lots) == ("CANCELED", "FILLED", 200_000_000 - kept)
+    contract, wallet = pit.contract(ALICE), pit.wallet(ALICE)
+    assert contract.lots == kept
+    sold = 200_000_000 - kept
+    fee_e8 = half_even(forced.order.request.ticks * sold * 1_000 * 1_250_000, E8)
+    assert pit.income(ALICE, "INSURANCE_CLEAR") == [-fee_e8]
+    assert wallet.equity_e8(contract) == 250_000 * E8 + sold * 1_000 - fee_e8  # sold a tick above the mark
+    assert wallet.cross_e8 == (cross_e8 if isolated else wallet.equity_e8(contract) - contract.unrealised_e8)
+    pit.check()
+    pit.pass_s(5)
+    assert contract.lots == kept, "it has its margin again"
+    pit.mark(95)
+    assert contract.lots == 0
+    assert [one.order.request.ticks > 9_000 for one in pit.exchange.forced] == [True] * len(pit.exchange.forced)
+    pit.check()
+
+
+def test_the_book_may_not_take_enough_of_a_part() -> None:
+    """The rest of that order expires; since the margin is still missing, all of the position is closed."""
+    pit = Pit()
+    large(pit)
+    pit.market_order(1, 9_590, 1_000_000)
+    pit.mark("95.98")
+    first, *others = (one.order for one in pit.exchange.forced)
+    assert (first.status, first.filled_lots, first.lots) == ("EXPIRED", 1_000_000, 200_000_000 - 125_026_047)
+    assert sum(one.filled_lots for one in others) == 199_000_000
+    assert pit.contract(ALICE).lots == 0
+    pit.check()
+
+
 def test_the_insurance_fund_takes_over_what_the_book_does_not() -> None:
     """At the price at which nothing is left, then to the market at the mark price: what that loses, the fund pays."""
     pit = Pit()

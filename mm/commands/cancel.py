@@ -1,7 +1,7 @@
 """``mm trade cancel``."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -103,13 +103,9 @@ def trade_cancel(
             exchange.rest.close()
         _show(console, exchanges)
     if failed:
-        _raise(failed, by_canceller)
-
-
-def _raise(failed: Mapping[OrderCanceller, MMError], exchanges: "Mapping[OrderCanceller, _Exchange]") -> None:
-    texts = [exchanges[canceller].failure(error, len(exchanges)) for canceller, error in failed.items()]
-    refused = [error for error in failed.values() if isinstance(error, UsageError)]
-    raise (type(refused[0]) if refused else TryLater)("; ".join(texts))
+        texts = [by_canceller[canceller].failure(error, len(exchanges)) for canceller, error in failed.items()]
+        refused = [error for error in failed.values() if isinstance(error, UsageError)]
+        raise (type(refused[0]) if refused else TryLater)("; ".join(texts))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -76,13 +76,9 @@ class _Commands:
             check=False,
         )
         if done.returncode:
-            _failed(done.returncode)
+            print(f"error: the command above exited with code {done.returncode}", file=sys.stderr)
+            raise click.exceptions.Exit(done.returncode)
         return dict(json.loads(done.stdout.splitlines()[-1]))
-
-
-def _failed(code: int) -> NoReturn:
-    print(f"error: the command above exited with code {code}", file=sys.stderr)
-    raise click.exceptions.Exit(code)
 
 
 def _truth(mm: _Commands) -> Artefact:

@@ -83,7 +83,7 @@ def blocks_of(path: Path) -> Iterator[Block]:
     heading, is_first, is_code, was_row, paragraph, begin = "", False, False, False, list[str](), 0
 
     def block(number: int, text: str, terms: list[str]) -> Block:
-        return Block(path.stem, number, heading, tuple(_term(one) for one in terms), text)
+        return Block(path.stem, number, heading, tuple(plain(one).strip(" .:").lower() for one in terms), text)
 
     for number, line in enumerate([*path.read_text(encoding="utf-8").splitlines(), ""], 1):
         is_fence = line.lstrip().startswith("```")
@@ -109,7 +109,3 @@ def blocks_of(path: Path) -> Iterator[Block]:
 def plain(text: str) -> str:
     text = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", text)
     return re.sub(r"\*\*(.+?)\*\*", r"\1", text).replace("`", "").removeprefix("- ")
-
-
-def _term(text: str) -> str:
-    return plain(text).strip(" .:").lower()

@@ -108,7 +108,7 @@ def runs_reproduce(
         again = _play(run, words, variables, scratch)
         comparison = compare(run, again)
         near = _near(comparison, tolerance)
-        equal = _reproduced(comparison, near)
+        equal = not comparison.inputs and not _others(comparison, near) and not _edited(comparison)
         kept = str(again.folder) if keep else None
         within = {path: {"difference": size, "at": place} for path, (size, place) in near.items()}
         answer = {**comparison.to_json(), "equal": equal, "within_tolerance": within, "kept": kept}
@@ -202,10 +202,6 @@ def _near(comparison: "Comparison", tolerance: float) -> dict[str, tuple[float, 
 
 def _others(comparison: "Comparison", near: Mapping[str, object]) -> "list[OutputDifference]":
     return [output for output in comparison.outputs if output.counts and not (output.detail and output.path in near)]
-
-
-def _reproduced(comparison: "Comparison", near: Mapping[str, object]) -> bool:
-    return not comparison.inputs and not _others(comparison, near) and not _edited(comparison)
 
 
 def _edited(comparison: "Comparison") -> bool:

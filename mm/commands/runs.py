@@ -229,10 +229,12 @@ def runs_show(console: Console, results: Results, name: str) -> None:
         console.print(f"tags     {' '.join(f'#{tag}' for tag in said.tags)}  {said.note}".rstrip())
     # Nested values are in --json.
     single = {key: value for key, value in manifest["summary"].items() if not isinstance(value, dict | list)}
+    knobs = {name: knob for name, knob in manifest["knobs"].items() if knob["source"] != "default"}
+    rows = [(file["path"], "" if file["rows"] is None else f"  {file['rows']} rows") for file in manifest["outputs"]]
     for title, lines in (
-        ("knobs that were set", _knob_lines(manifest)),
+        ("knobs that were set", [f"{key} = {knob['value']}  ({knob['source']})" for key, knob in knobs.items()]),
         ("inputs", [f"{file['path']}  {file['bytes']} bytes" for file in manifest["inputs"]]),
-        ("outputs", [_output_line(file) for file in manifest["outputs"]]),
+        ("outputs", [path + count for path, count in rows]),
         ("timings", [f"{key} = {value}" for key, value in manifest["timings"].items()]),
         ("summary", [f"{key} = {shown(value)}" for key, value in single.items()]),
     ):
@@ -306,15 +308,6 @@ def _print_table(console: Console, rows: Sequence[Mapping[str, str]]) -> None:
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in COLUMNS}
     for row in [{name: name for name in COLUMNS}, *rows]:
         console.print("  ".join(row[name].ljust(widths[name]) for name in COLUMNS).rstrip())
-
-
-def _knob_lines(manifest: dict[str, Any]) -> list[str]:
-    knobs = manifest["knobs"].items()
-    return [f"{name} = {knob['value']}  ({knob['source']})" for name, knob in knobs if knob["source"] != "default"]
-
-
-def _output_line(file: dict[str, Any]) -> str:
-    return file["path"] if file["rows"] is None else f"{file['path']}  {file['rows']} rows"
 
 
 @command(Results, arguments=_NAMES)

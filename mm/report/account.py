@@ -101,17 +101,26 @@ def account_page(
     days = " – ".join(dict.fromkeys([*summary["days"][:1], *summary["days"][-1:]]))
     models = summary["models"]
     line = f"one account · {escape(models['quote'])} quotes, {escape(models['fill'])} fills{about.name}"
+    sheet = list(symbol_rows(summary, {name: page_of(name) for name in summary["symbols"]}))
+    balances = [(escape(asset), ends["start"], ends["end"]) for asset, ends in summary["balances"].items()]
     parts = [
         header(summary["symbol"], days, line),
         _tiles(summary),
         notes([note for note in summary["warnings"] if not note.startswith(NULL)]),
-        card("By symbol", _sheet_hint(summary), _sheet(summary)),
+        card(
+            "By symbol",
+            f"In {quote_asset(summary)}; the rows of the symbols add up exactly to the last. Each has its own page.",
+            grid(("symbol", *HEAD[1:]), sheet),
+        ),
         card(
             "PnL of the quoting",
             "Of each symbol and of all; a symbol without data counts with its last PnL. Drag to zoom.",
             chart(_figure(summary, curves, whole), "No prices."),
         ),
-        in_row(_diversification(summary), _balances(summary)),
+        in_row(
+            _diversification(summary),
+            card("Balances", "Of the account, exactly.", grid(("asset", "at the start", "at the end"), balances)),
+        ),
         origin(about),
     ]
     return document(f"{summary['symbol']} {days} · account", parts, about.plotly)
@@ -128,15 +137,6 @@ def _tiles(summary: Mapping[str, Any]) -> str:
         tile("Risk of the sum", percent(gave.get("std_60s_share")), "of the sum of the symbols' risks"),
         tile("Covered", duration(summary["seconds_covered"]), "by any symbol"),
     )
-
-
-def _sheet_hint(summary: Mapping[str, Any]) -> str:
-    return f"In {quote_asset(summary)}; the rows of the symbols add up exactly to the last. Each has a page of its own."
-
-
-def _sheet(summary: Mapping[str, Any]) -> str:
-    rows = list(symbol_rows(summary, {name: page_of(name) for name in summary["symbols"]}))
-    return grid(("symbol", *HEAD[1:]), rows)
 
 
 def symbol_rows(summary: Mapping[str, Any], links: Mapping[str, str] = NO_LINKS) -> Iterator[list[Cell]]:
@@ -190,8 +190,3 @@ def _diversification(summary: Mapping[str, Any]) -> str:
         f"{escape(diversification_text(summary).partition(': ')[2])}.",
         sheet + grid(("correlation of", "minutes"), pairs),
     )
-
-
-def _balances(summary: Mapping[str, Any]) -> str:
-    rows = [(escape(asset), ends["start"], ends["end"]) for asset, ends in summary["balances"].items()]
-    return card("Balances", "Of the account, exactly.", grid(("asset", "at the start", "at the end"), rows))

@@ -465,7 +465,11 @@ def days_card(summary: Summary) -> str:
     days = summary.get("daily") or []
     if len(days) < 2:
         return ""
-    rows = [(escape(day["day"]), Amount(day["pnl"]), f"{day['n_fills']:,}", _whole(day["equity"])) for day in days]
+    equity = [Amount(float(f"{day['equity']:.8g}"), plus=False, exact=True) for day in days]
+    rows = [
+        (escape(day["day"]), Amount(day["pnl"]), f"{day['n_fills']:,}", end)
+        for day, end in zip(days, equity, strict=True)
+    ]
     hint = f"Sharpe over days, annual: {number(summary['sharpe_daily'], 3)}." if len(days) >= SHARPE_DAYS else ""
     unit = quote_asset(summary)
     return card("By day", hint, grid(("day", f"PnL, {unit}", "fills", f"equity at its end, {unit}"), rows))
@@ -480,10 +484,6 @@ def earned_cards(summary: Summary, run: RunColumns) -> list[str]:
     first = [in_row(returns_card(summary, run), by_day), by_inventory] if by_day else []
     first = first or [in_row(returns_card(summary, run), by_inventory)]
     return [*first, draws_cards(summary, run), rolling]
-
-
-def _whole(equity: float) -> Amount:
-    return Amount(float(f"{equity:.8g}"), plus=False, exact=True)
 
 
 def sensitivity_card(summary: Summary) -> str:

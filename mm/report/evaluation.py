@@ -9,7 +9,6 @@ import numpy as np
 
 from mm.backtest.run_terms import OWN_MARKET, QUOTING_OWN_MARKET, quoting_of
 from mm.backtest.summary_text import tried
-from mm.base.arrays import Floats
 from mm.base.estimate import Estimate
 from mm.base.numbers import in_column, number, percent, signed
 from mm.clock import iso
@@ -142,15 +141,12 @@ def _days_figure(content: Content) -> Figure | None:
     asset = content["quote_asset"]
     tips = [f"{day}: {signed(value)}" for day, value in zip(names, pnl.tolist(), strict=True)]
     colours = signs(pnl, decided=bool(_colour(content["daily"])))
+    total = figures.points("sum", names, np.cumsum(pnl), figures.MAIN, mode="lines+markers")
     panels = [
-        Panel("Sum of the PnL", asset, [_sum_of(names, pnl)], 170),
+        Panel("Sum of the PnL", asset, [total], 170),
         Panel("PnL of each day", asset, [figures.bars("PnL", names, pnl, colours, tips)], 130),
     ]
     return figures.stacked(panels, figures.names_axis(nticks=MOST_LABELS, tickangle=0))
-
-
-def _sum_of(names: Sequence[str], pnl: Floats) -> figures.Trace:
-    return figures.points("sum", names, np.cumsum(pnl), figures.MAIN, mode="lines+markers")
 
 
 def _map_card(content: Content) -> str:

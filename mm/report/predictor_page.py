@@ -43,21 +43,33 @@ def predictor_page(content: Mapping[str, Any], about: About) -> str:
     score = content["score"]
     where = f"{content['target']}: {WHAT[content['target']]}, over {content['horizon']:g} s, by {content['model']}"
     head = header(content["symbol"], ", ".join(content["days"]), escape(where))
+    bins = f"Mean outcome over mean prediction, {WHAT[content['target']]}: ten bins of equally many samples."
+    metric, best = METRICS[score["metric"]], escape(score["best_baseline"])
+    pnl = score.get("pnl")
+    money = f" PnL per {pnl['per']}: {PNL_HINT[pnl['per']]}." if pnl else ""
     parts = [
         head,
         _tiles(content),
         notes(list(warnings(content))),
         in_row(
-            card("Calibration", _hint_of_calibration(content), chart(calibration_figure(score["calibration"]))),
-            card("Difference from the best baseline", _hint_of_windows(score), chart(windows_figure(score["windows"]))),
+            card("Calibration", bins, chart(calibration_figure(score["calibration"]))),
+            card(
+                "Difference from the best baseline",
+                f"{metric}, difference from {best} in each window; above 0 is better.",
+                chart(windows_figure(score["windows"])),
+            ),
         ),
         in_row(
             card(
                 "Importance of signals",
-                f"Loss of {METRICS[score['metric']]} out of sample, if a signal is shuffled.",
+                f"Loss of {metric} out of sample, if a signal is shuffled.",
                 chart(importance_figure(score["importance"])),
             ),
-            card("Score", _hint_of_scores(score), _scores(score, assets_of(content["symbol"])[1])),
+            card(
+                "Score",
+                f"Out of sample: each window by a fit of earlier data.{money}",
+                _scores(score, assets_of(content["symbol"])[1]),
+            ),
         ),
         origin(about),
     ]
@@ -170,18 +182,3 @@ def _scores(score: Mapping[str, Any], asset: str) -> str:
         columns.append([number(value) for value in (pnl["value"], *pnl["baselines"].values())])
     names = ["the predictor", *map(escape, score["baselines"])]
     return grid(head, list(zip(names, *columns, strict=True)))
-
-
-def _hint_of_scores(score: Mapping[str, Any]) -> str:
-    pnl = score.get("pnl")
-    money = f" PnL per {pnl['per']}: {PNL_HINT[pnl['per']]}." if pnl else ""
-    return f"Out of sample: each window by a fit of earlier data.{money}"
-
-
-def _hint_of_calibration(content: Mapping[str, Any]) -> str:
-    return f"Mean outcome over mean prediction, {WHAT[content['target']]}: ten bins of equally many samples."
-
-
-def _hint_of_windows(score: Mapping[str, Any]) -> str:
-    best = escape(score["best_baseline"])
-    return f"{METRICS[score['metric']]}, difference from {best} in each window; above 0 is better."

@@ -64,12 +64,13 @@ def page(folder: Path, about: About | None = None, more: Sequence[str] = ()) -> 
     start_us, columns, pnl = read_series(folder / SERIES)
     days = " to ".join(dict.fromkeys((content["days"][0], content["days"][-1])))
     rows, rank_by = content["rows"], content["rank_by"]
+    cautions = [line for line in content["warnings"] if not line.startswith("null: ")]
     # PnL has the sign relevant to a trader, whatever the ranking.
     points = PointsChart(rows, content["axes"], list(dict.fromkeys((rank_by, "pnl_quoting"))), _unit(content))
     parts = [
         header(content["symbol"], days, f"sweep of {content['points']:,} points{(about or About()).name}"),
         _tiles(content),
-        notes([*more, *_cautions(content), *_failures(rows)]),
+        notes([*more, *cautions, *_failures(rows)]),
         _search_card(content),
         _table_card(content),
         _grid_cards(content),
@@ -214,10 +215,6 @@ def _forward_card(content: Content, points: PointsChart) -> str:
         "the first window is full, so the walk-forward covers less time."
     )
     return card("PnL, in sample and walk-forward", hint, chart(gain, FEWER))
-
-
-def _cautions(content: Content) -> list[str]:
-    return [line for line in content["warnings"] if not line.startswith("null: ")]
 
 
 def _failures(rows: Sequence[Mapping[str, Any]]) -> list[str]:

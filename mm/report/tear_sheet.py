@@ -282,10 +282,11 @@ def _headline_card(sheet: TearSheet) -> str:
     numbers, rows = sheet.numbers(), []
     for place, run in enumerate(sheet.runs):
         of = {name: values[place] for name, values in numbers.items()}
+        pnl = f'<b class="{kind_of(told_sign(run.summary))}">{signed(quoting_of(run.summary))}</b>'
         rows.append(
             (
                 named(run, SERIES[place]),
-                f"{_pnl(run.summary)} {'' if unit else escape(run.quote)}{line_below(sign_of_mean(run.summary))}",
+                f"{pnl} {'' if unit else escape(run.quote)}{line_below(sign_of_mean(run.summary))}",
                 difference_cell(sheet.difference(run)) if place else "",
                 signed(of.get("pnl_worst_assumption")),
                 signed(of.get("pnl_per_hour")),
@@ -445,10 +446,6 @@ def named(run: ComparedRun, colour: str) -> str:
     lines = [f"{run.manifest['kind']} of {run.manifest['symbol']}", f"{models[0]} quotes", f"{models[1]} fills"]
     lines += [" ".join([*(f"#{tag}" for tag in run.tags), run.note])] if run.tags or run.note else []
     return f'<i class="key" style="background:{colour}"></i>{name}{"".join(map(line_below, lines))}'
-
-
-def _pnl(summary: Mapping[str, Any]) -> str:
-    return f'<b class="{kind_of(told_sign(summary))}">{signed(quoting_of(summary))}</b>'
 
 
 def line_below(text: str) -> str:

@@ -82,7 +82,8 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
         self._played = EngineKnobs.of(settings) if knobs is None else knobs
         self._days = open_days(days, self._played, None if cache is None else Path(cache))
         if terms is None:
-            terms = fitted_terms(self._days, AgentShape(**_listed(shape)), _read(fit))
+            listed = {"signals": tuple(shape["signals"])} if "signals" in shape else {}
+            terms = fitted_terms(self._days, AgentShape(**shape | listed), _read(fit))
         terms.check_tick(self._days[0].tape.instrument.tick_e8)
         self.terms, self.render_mode = terms, render_mode
         self._reward, self._weight = reward, WEIGHTS[reward] if weight is None else weight
@@ -176,10 +177,6 @@ def _whole(name: str, value: Any) -> int:
         return index(value)
     except TypeError:
         raise UsageError(f"options: {name} is {value!r}; it must be a whole number") from None
-
-
-def _listed(shape: dict[str, Any]) -> dict[str, Any]:
-    return shape | {"signals": tuple(shape["signals"])} if "signals" in shape else shape
 
 
 def _read(fit: PoissonFit | Path | str | None) -> PoissonFit | None:

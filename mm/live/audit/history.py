@@ -147,7 +147,8 @@ def read_history(folder: Path, symbol: str, venue: str, us: int, written: Witnes
         for row in read_rows(path):
             books.apply(row, Changes())
             day = day_at(row["us"])
-            days[day] = days.get(day, True) and not _disqualifies(row)
+            breached = row["type"] == "kill" or (row["type"] == "breach" and row.get("limit") != PACING)
+            days[day] = days.get(day, True) and not breached
             if begin is None and row["type"] == "params" and ACCOUNT in row:
                 begin = _begin_of(row[ACCOUNT], path)
             if row["type"] == MARK:
@@ -188,10 +189,6 @@ def _way_out(symbol: str) -> str:
         f"mm audit restore --archive DIR --symbol {symbol} brings back what was shipped (move a changed log out of the "
         f"folder before); another OUT_ROOT begins a new ledger"
     )
-
-
-def _disqualifies(row: Mapping[str, Any]) -> bool:
-    return row["type"] == "kill" or (row["type"] == "breach" and row.get("limit") != PACING)
 
 
 def _begin_of(account: Any, path: Path) -> LedgerBegin:

@@ -171,7 +171,9 @@ class Watchdog:
         self._unreadable = [] if self._out_root.is_dir() else [f"{self._out_root}: there is no such folder"]
         symbols = self._given or self._symbols()
         found = tuple(self._look_at(symbol) for symbol in sorted(symbols))
-        return WatchdogLook(now_us(), found, tuple(self._unreadable), self._free_bytes())
+        folders = (("out", self._out_root), ("data", self._data_root))
+        free = {name: shutil.disk_usage(path).free for name, path in folders if path.is_dir()}
+        return WatchdogLook(now_us(), found, tuple(self._unreadable), free)
 
     def _symbols(self) -> set[str]:
         switches = self._children(self._out_root / "risk")
@@ -252,10 +254,6 @@ class Watchdog:
         except (DataError, OSError) as error:
             self._unreadable.append(str(error))
             return None
-
-    def _free_bytes(self) -> dict[str, int]:
-        folders = (("out", self._out_root), ("data", self._data_root))
-        return {name: shutil.disk_usage(path).free for name, path in folders if path.is_dir()}
 
     def _children(self, folder: Path) -> list[Path]:
         try:

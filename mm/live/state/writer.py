@@ -131,17 +131,22 @@ class _Lane:
                 busy = self._work()
             except StoreUnavailable as error:
                 self._connected = False
-                self._note_away(error)
+                if self._away_at is None:
+                    self._away_at = time.monotonic()
+                    self.report("state_store_away", store=self.backend.place, error=str(error))
                 (self.given_up if closing else self.closing).wait(wait_s)
                 wait_s = _SHORTEST_WAIT_S if closing else min(_LONGEST_WAIT_S, 2 * wait_s)
                 continue
             wait_s = _SHORTEST_WAIT_S
-            self._note_back()
+            if self._away_at is not None:
+                away_s, self._away_at = round(time.monotonic() - self._away_at, 3), None
+                self.report("state_store_back", store=self.backend.place, away_s=away_s)
             if busy:
                 time.sleep(PAUSE_S)
             else:
                 self.current_at = time.monotonic()
-                if closing and not self._expects_rows():
+                readable = self.broken is None and self._audit is not None and not self._audit.failure
+                if closing and not (readable and self.rows_missing):
                     break
                 (self.given_up if closing else self.closing).wait(POLL_S)
         self.backend.close()
@@ -155,9 +160,6 @@ class _Lane:
         sent = self.live is not None and self.live.send()
         return self._follow() or sent
 
-    def _expects_rows(self) -> bool:
-        return self.rows_missing > 0 and self.broken is None and self._audit is not None and not self._audit.failure
-
     def _follow(self) -> bool:
         if self._follower is None or self.broken is not None:
             return False
@@ -167,17 +169,6 @@ class _Lane:
             self.broken = error
             self.report("state_log_unreadable", store=self.backend.place, error=str(error))
             return False
-
-    def _note_away(self, error: StoreUnavailable) -> None:
-        if self._away_at is None:
-            self._away_at = time.monotonic()
-            self.report("state_store_away", store=self.backend.place, error=str(error))
-
-    def _note_back(self) -> None:
-        if self._away_at is not None:
-            away_s = round(time.monotonic() - self._away_at, 3)
-            self._away_at = None
-            self.report("state_store_back", store=self.backend.place, away_s=away_s)
 
 
 class StateWriter:

@@ -48,7 +48,8 @@ class ContractInfo:
 
     def __init__(self, body: bytes, symbol: str) -> None:
         info = msgspec.json.decode(body, type=_Body)
-        raw = next((one for one in info.symbols if _name(one) == symbol), None)
+        named = ((msgspec.json.decode(one, type=_Named).symbol, one) for one in info.symbols)
+        raw = next((one for name, one in named if name == symbol), None)
         if raw is None:
             raise DataError(f"the exchange has no symbol {symbol}; set --symbol to one that its exchangeInfo lists")
         found = msgspec.json.decode(raw, type=_Contract)
@@ -62,10 +63,6 @@ class ContractInfo:
 
 class _Named(msgspec.Struct):
     symbol: str = ""
-
-
-def _name(raw: msgspec.Raw) -> str:
-    return msgspec.json.decode(raw, type=_Named).symbol
 
 
 def _check(one: _Contract) -> None:

@@ -49,9 +49,9 @@ def _make(folder: DayFolder, scenario: Scenario, session: Session, step: Callabl
     first_id = session.first_id
     matching = Matching(first_order_id=first_id, first_trade_id=first_id, first_update_id=first_id)
     flow = scenario.flow(matching, session)
-    recorder = _recorder(folder, scenario, session)
+    recorder, grid = _recorder(folder, scenario, session), scenario.instrument(session.symbol)
     try:
-        with OrderLogWriter(folder.order_log_columns, steps=_steps(scenario, session)) as log:
+        with OrderLogWriter(folder.order_log_columns, steps=Steps(grid.tick_e8, grid.lot_e8)) as log:
             flow.advance(session.open_us)
             rows = matching.take_log()
             recorder.begin(rows)
@@ -69,11 +69,6 @@ def _make(folder: DayFolder, scenario: Scenario, session: Session, step: Callabl
     finally:
         recorder.writer.close()
     return truth
-
-
-def _steps(scenario: Scenario, session: Session) -> Steps:
-    instrument = scenario.instrument(session.symbol)
-    return Steps(instrument.tick_e8, instrument.lot_e8)
 
 
 def _recorder(folder: DayFolder, scenario: Scenario, session: Session) -> "DayRecorder":

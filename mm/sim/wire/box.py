@@ -114,7 +114,8 @@ class Box:
         routes = Routes(self._answer, self._open_session, ControlCalls(self).answer, market.streams)
         self._feeds: Feeds = beside._feeds if beside else Feeds()
         self._feeds += [self.feed, *market.more_feeds(self.exchange, self._feeds)]
-        self.server = Server(self._feeds, routes, wire_limits or self._connection_limits(limits))
+        own_limits = market.connections if limits else replace(market.connections, attempts=None)
+        self.server = Server(self._feeds, routes, wire_limits or own_limits)
         self.scheduler: Scheduler = (
             beside.scheduler if beside else Scheduler(WireClock(session.open_us, speed), self._advance)
         )
@@ -249,9 +250,6 @@ class Box:
 
     def account(self, user: str, *, micro: bool = False, since_us: int = 0) -> dict[str, Any]:
         return self._api.truth.content(user, micro=micro, since_us=since_us)
-
-    def _connection_limits(self, limits: bool) -> WireLimits:
-        return self.market.connections if limits else replace(self.market.connections, attempts=None)
 
     def _restart(self, keeps_orders: bool) -> None:
         self.server.cut()

@@ -123,14 +123,11 @@ class StreamDialect:
         if head == _RAW:
             names = rest.split("/")
         events = tuple(name for part in given.get("events", []) for name in re.split("[/,]", part))
-        known = self._known([*names, *(given.get("listenKey", []) if self.users else [])], route)
+        names += given.get("listenKey", []) if self.users else []
+        known = {name: stream for name in names if (stream := self.read(name, route))}.values()
         streams = tuple(replace(stream, events=events) if stream.kind == "user" else stream for stream in known)
         private = route == "private" or any(stream.kind == "user" for stream in streams)
         return Opening(target, streams, head == _COMBINED, is_micro(given), route, private)
-
-    def _known(self, names: list[str], route: str) -> tuple[StreamName, ...]:
-        known = {name: stream for name in names if (stream := self.read(name, route))}
-        return tuple(known.values())
 
 
 SPOT_STREAMS = StreamDialect(

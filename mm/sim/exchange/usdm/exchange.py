@@ -257,18 +257,15 @@ class UsdmExchange(Exchange):
 
     def check(self, number: int, new: NewOrder) -> None:
         self.rules.check_open()
-        if not new.reduce_only:
-            self._check_trading_rules(number)
+        rules = self.trading_rules.get(number, {}).values()
+        if not new.reduce_only and any(rule.until_us > self.now_us for rule in rules):
+            msg = "Futures Trading Quantitative Rules violated, only reduceOnly order is allowed"
+            raise ApiError(-4400, f"{msg}, please try again later.")
         self.rules.check(new, self.average())
         if len(self.users.open(number)) >= self.rules.most_orders:
             raise ApiError(-2025, "Reach max open order limit.")
         self._check_fill(number, new)
         self._check_margin(number, new)
-
-    def _check_trading_rules(self, number: int) -> None:
-        if any(rule.until_us > self.now_us for rule in self.trading_rules.get(number, {}).values()):
-            msg = "Futures Trading Quantitative Rules violated, only reduceOnly order is allowed"
-            raise ApiError(-4400, f"{msg}, please try again later.")
 
     def place(self, us: int, number: int, new: NewOrder) -> UserOrder:
         self.advance(us)

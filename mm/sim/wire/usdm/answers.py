@@ -10,7 +10,6 @@ from mm.sim.exchange.usdm.conditional import ConditionalChange
 from mm.sim.exchange.usdm.events import AccountChange, ConfigChange, MarginCall
 from mm.sim.exchange.usdm.exchange import FundingPayment, MarkTold
 from mm.sim.exchange.usdm.liquidation import Forced
-from mm.sim.exchange.usdm.terms import FundRow
 from mm.sim.exchange.usdm.wallet import FuturesAccount
 from mm.sim.wire.answers import Json
 from mm.sim.wire.usdm.order_texts import UsdmOrderTexts
@@ -250,13 +249,13 @@ class UsdmTexts(UsdmOrderTexts):
                 },
                 "fees": decimal_text(settlement.fees.quote.free),
                 "insurance": decimal_text(exchange.terms.fund.balance_e8),
-                "insuranceRows": [self._fund_row(row) for row in exchange.terms.fund.rows],
+                "insuranceRows": [
+                    {"us": row.us, "symbol": row.symbol, "amount": decimal_text(row.amount_e8), "why": row.why}
+                    for row in exchange.terms.fund.rows
+                ],
                 "payments": [self.payment(paid) for paid in exchange.payments],
             },
         }
-
-    def _fund_row(self, row: FundRow) -> Json:
-        return {"us": row.us, "symbol": row.symbol, "amount": decimal_text(row.amount_e8), "why": row.why}
 
     # events
 

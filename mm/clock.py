@@ -1,7 +1,7 @@
 """Instants in µs (Unix, UTC), durations in µs, units of stamps, and days in Berlin.
 
 A stamp whose unit is not stated is in ms below `MS_BELOW` and in µs from there on: the year 5138 as ms, 1973 as µs.
-Stamps in s and ns are distinguished by the same bound, a thousand times smaller and larger.
+Stamps in s and ns are told apart by the same bound, a thousand times smaller and larger.
 """
 
 import re

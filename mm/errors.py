@@ -1,26 +1,26 @@
-"""All errors that the project raises on purpose, as one tree.
+"""All errors that the project raises on purpose, as one tree, with their exit codes (docs/configuration.md).
 
-Each class has the exit code of the command line (docs/configuration.md). A message contains
-the problem, the value, the place and the remedy; the command line prints it as one line.
+A message contains the problem, the value, the place and the remedy; the command line prints it as one line.
 
 ::
 
-    MMError                     1   unforeseen
-    ├── ModelError              1   a user's model raised, or returned an invalid value
-    ├── Incomplete              *   parts of the work failed, the others are written; exit code of the first failure
-    ├── UsageError              2   a knob has an invalid value
-    │   ├── UnknownModel        2   no model of that name
-    │   ├── RunExists           2   the run folder or RUN_ID was used before
-    │   └── MissingExtra        2   an optional package is not installed
-    ├── DataError               3   a file is missing, broken or does not match
-    │   ├── MissingDay          3   no such day folder
-    │   ├── BrokenFile          3   a file is not in its format
-    │   ├── OffGrid             3   a price or quantity is not on the grid
-    │   ├── NeverSynced         3   a day never has a valid book
-    │   └── Mismatch            3   two inputs have different symbols, ticks or days
-    ├── FitError                4   the fit is not usable
-    ├── SafetyError             5   a safety rule refused the operation
-    └── TryLater               75   a lock is held, or the disk is full
+    MMError                     1
+    ├── ModelError              1
+    ├── Incomplete              *   of the first failure
+    ├── UsageError              2
+    │   ├── UnknownModel        2
+    │   ├── RunExists           2
+    │   └── MissingExtra        2
+    ├── DataError               3
+    │   ├── MissingDay          3
+    │   ├── MissingOrders       3
+    │   ├── BrokenFile          3
+    │   ├── OffGrid             3
+    │   ├── NeverSynced         3
+    │   └── Mismatch            3
+    ├── FitError                4
+    ├── SafetyError             5
+    └── TryLater               75
 
 A message about a parameter is a `Sentence`, which names it as its reader gave it: as a flag and a variable on the
 command line, as an argument in Python.

@@ -1,14 +1,12 @@
 """Sequences of increasing ids: how an update continues one, and which ids are missing.
 
 A depth update covers the ids from `U` (first) to `u` (last) and carries absolute quantities; a trade covers its own id.
-One rule covers all cases. With *last* the last id of the sequence:
+One rule covers all cases, with *last* the last id of the sequence, or a snapshot's ``lastUpdateId``:
 
 - stale: ``u <= last``; if it is far back, the exchange has restarted its ids (a reset)
 - gap: ``U > last + 1``; the ids from ``last + 1`` to ``U - 1`` are missing
 - continues: ``U == last + 1``
 - overlaps: anything else; legal, because quantities are absolute
-
-The same rule joins a snapshot to the buffered updates: *last* is then its ``lastUpdateId``.
 """
 
 from bisect import bisect_left, bisect_right
@@ -35,7 +33,7 @@ class Follow(Enum):
 
 
 def went_back(last_id: int, new_id: int) -> bool:
-    """*new_id* is so far before *last_id* that the exchange must have reset its ids.
+    """Return whether *new_id* is so far before *last_id* that the exchange must have reset its ids.
 
     Late messages are seconds old, some thousand ids each. So a reset goes back by `RESET_IDS`, or by `RESET_LEAST_IDS`
     and half of *last_id*: a new symbol's ids are below a million.

@@ -66,8 +66,6 @@ _LIMITS = {
 
 
 class BadRequest(Exception):
-    """A request that cannot be executed, with its HTTP status."""
-
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
         self.status, self.detail = status, detail
@@ -287,8 +285,6 @@ def _serve_streams(app: FastAPI, market: DeskMarket) -> None:
 
 
 async def _stream(socket: WebSocket, market: DeskMarket, client: str | None) -> None:
-    """Send until the reader disconnects or is too slow."""
-
     async def send() -> None:
         while True:
             await socket.send_text(await reader.next())

@@ -76,8 +76,6 @@ def remaining_lots(order: UserOrder) -> int:
 
 
 class Desk:
-    """Clients on one exchange."""
-
     def __init__(
         self, core: "Matching", flow: Flow, grid: Instrument, preset: Preset, limits: RiskLimits = NO_LIMITS
     ) -> None:

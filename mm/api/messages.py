@@ -113,8 +113,6 @@ class Cancelled(Struct):
 
 
 class Switched(Struct):
-    """A client's kill switch, and the orders cancelled when it was triggered."""
-
     client_id: ClientId
     killed: bool
     reason: str | None

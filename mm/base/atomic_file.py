@@ -43,7 +43,6 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False, mode: int = 
 
 
 def clear_unfinished(folder: Path) -> None:
-    """Remove temporary files of killed processes."""
     for path in folder.glob(f"*{UNFINISHED}"):
         name = _NAME.fullmatch(path.name)
         with suppress(FileNotFoundError):
@@ -94,8 +93,6 @@ class FileIdentity(NamedTuple):
 
 @dataclass(frozen=True)
 class VerifiedFiles:
-    """Verifies each file identity once."""
-
     folder: Path
 
     def verified_once(self, path: Path, claim: str, check: Callable[[], bool]) -> bool:

@@ -1,8 +1,7 @@
 """A knob: one dataclass field that is also one flag, one environment variable and one manifest entry.
 
 ``order_latency_ms: float = knob(50.0, number(0), "From sending ...")`` gives ``--order-latency-ms``,
-``ORDER_LATENCY_MS``, the help, a row in docs/configuration.md and a manifest entry. A reader turns text into the value,
-or raises an error that says what it must be.
+``ORDER_LATENCY_MS``, the help, a row in docs/configuration.md and a manifest entry. A reader turns text into the value.
 """
 
 import dataclasses
@@ -240,7 +239,6 @@ def one_of(*words: str, upper: bool = False) -> Reader:
 
 
 def text_of_number_or(words: Collection[str], low: float, high: float) -> Reader:
-    """Read one of *words*, or a finite number within bounds, as text."""
     read = number(low, high)
 
     def parse(text: str) -> str:

@@ -24,7 +24,6 @@ _MEMORY_FIELDS = slice(45, 49)  # arg_start, arg_end, env_start, env_end of proc
 
 
 def hide_secrets(words: Collection[str], environ: MutableMapping[str, str]) -> None:
-    """Hide them before anything slow happens."""
     given = [*words, ""]
     texts = [given[at + 1] for at, word in enumerate(given[:-1]) if word in SECRET_FLAGS]
     texts += [word.partition("=")[2] for word in given if word.partition("=")[0] in SECRET_FLAGS]

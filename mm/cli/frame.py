@@ -158,12 +158,11 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
     Args:
         groups: The dataclasses of its knobs, one of them Day; the body gets one object of each.
         method: The knob that names the folder between kind and symbol (``calib_method``).
-        resumable: Whether a killed run resumes when its RUN_ID or OUT_DIR is given again.
+        resumable: A killed run resumes when its RUN_ID or OUT_DIR is given again.
         day_of: Returns the run's day from the knobs, if Day is not among them; the body gets it last.
         arguments: Options that are no knobs and not recorded; the body gets them by name.
         brief: Groups whose common knobs the short help lists; default: all.
-        varied: Groups of which PER_SYMBOL may set knobs; then the body gets the `SymbolRun` of all symbols, for one
-            process, and its *arguments*.
+        varied: Groups of which PER_SYMBOL may set knobs; the body gets all symbols' `SymbolRun` and its *arguments*.
         legs_of: Returns the further symbols in which these strategies send orders, given each one's knobs.
     """
 

@@ -38,7 +38,7 @@ def account_setup(
 
 
 def on_known_days(account: "AccountSetup") -> "tuple[AccountSetup, Absent]":
-    """Play each symbol on those of its days that exist; return also the days that each lacks."""
+    """Play each symbol on its existing days; return also the days that each lacks."""
     from mm.play.account import days_with_data
 
     days = {symbol: days_with_data(one.day) for symbol, one in account.setups.items()}

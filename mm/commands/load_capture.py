@@ -31,14 +31,14 @@ def load_capture(
 ) -> list[Tape]:
     """Import captured streams, or files of another source, and return the days of *symbol* as tapes.
 
-    The day folders are as ``mm data import`` writes them: ``data_root/SYMBOL/YYYYMMDD``, by default below ``data``;
-    `load_day` opens them again. A ``UserWarning`` tells what was lost or is doubtful.
+    The day folders are as ``mm data import`` writes them, by default below ``data``; `load_day` opens them again. A
+    ``UserWarning`` tells what was lost or is doubtful.
 
     Args:
         captures: A file, or several in the order of recording.
         symbol: The symbol to import, in any case.
-        format: Format of the files: ``raw`` (captured messages of Binance), ``bitstamp``, ``hftbacktest``, ``tardis``,
-            ``lobster``, ``databento``, ``binance_vision`` or ``table``.
+        format: ``raw`` (captured messages of Binance), ``bitstamp``, ``hftbacktest``, ``tardis``, ``lobster``,
+            ``databento``, ``binance_vision`` or ``table``.
         step: Called with the bytes read since the last call, for a progress bar.
         settings: Other knobs of ``mm data import`` by field (``data_root``, ``tick_size``, ``time_column``).
 

@@ -143,7 +143,6 @@ def fetched(address: str, path: str) -> Any:
 
 
 def metrics_of(address: str) -> dict[str, dict[str, float]]:
-    """Return each family's values by label."""
     text = fetched(address, "metrics")
     metrics: dict[str, dict[str, float]] = {}
     for name, label, value in _SAMPLE.findall(text if isinstance(text, str) else ""):
@@ -154,7 +153,6 @@ def metrics_of(address: str) -> dict[str, dict[str, float]]:
 
 
 def box_market(address: str, symbol: str, before: LiveMarket | None) -> LiveMarket:
-    """Append the box's current book to *before*."""
     book, trades = fetched(address, f"book?levels={LEVELS}"), None
     if book is None:
         book = fetched(address, f"api/v3/depth?symbol={symbol}&limit={LEVELS}")
@@ -208,7 +206,6 @@ class SeenOrders:
 
 
 def own_orders(out_root: Path, symbol: str, run_id: str) -> SeenOrders | None:
-    """Read the end of the audit log of the trader that recorded as *run_id*."""
     ids = (run_id, run_id.rpartition("_")[0])
     logs = [path for path in audit_folder(out_root, symbol).glob(f"*{SUFFIX}") if path.stem.partition("_")[2] in ids]
     logs.sort(key=lambda path: path.stat().st_mtime_ns)

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 
 class PredictedRows(NamedTuple):
-    """One row of predictions for each diff of the tape."""
-
     recv_us: NDArray[np.int64]
     values: NDArray[np.float64]
 

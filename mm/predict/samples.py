@@ -79,8 +79,6 @@ class Samples:
 
 
 class SignalTable(NamedTuple):
-    """A row of signals and further columns at each instant of a tape."""
-
     us: Ints
     rows: Floats
     mid_ticks: Floats

@@ -1,8 +1,7 @@
-"""Walk-forward scores of predictors, by windows with purge and embargo, and a final fit on all samples.
+"""Walk-forward scores of predictors, and a final fit on all samples.
 
-Samples are split into equal windows. Each but the first is scored by a model fitted on samples whose outcome was known
-(purge) a whole horizon (embargo) before it begins (López de Prado, Advances in Financial Machine Learning, 2018,
-chapter 7).
+Each of the equal windows but the first is scored by a model fitted on samples whose outcome was known (purge) a whole
+horizon (embargo) before it begins (López de Prado, Advances in Financial Machine Learning, 2018, chapter 7).
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -58,7 +58,6 @@ class Curve:
 
 
 def curves_in(state: "pl.DataFrame", targets: Mapping[str, float]) -> tuple[dict[str, Curve], Curve | None]:
-    """Return the curves of the symbols and of their sum, from *state* rows of text."""
     import polars as pl
 
     curves = {}

@@ -71,7 +71,6 @@ def step(name: str, us: Ints, values: Floats, colour: str = MAIN, near: Ints | N
 
 
 def spans(name: str, us: Ints, until_us: Ints, values: Floats, colour: str, **more: Any) -> Trace:
-    """Draw bars: values that each hold from one instant until another."""
     if len(us) > 1:
         new = np.append(True, (values[1:] != values[:-1]) | (us[1:] > until_us[:-1]))
         first = np.flatnonzero(new)
@@ -222,8 +221,6 @@ def names_axis(**more: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Scale:
-    """A linear or logarithmic scale, with zero and both signs on it."""
-
     reach: float
     linear: float = 60.0
     signed: bool = False

@@ -145,7 +145,6 @@ def sweep_picture(
     columns: Sequence[int] = (),
     pnl: Floats | None = None,
 ) -> Picture:
-    """Draw a sweep's grid, best points and PnL of its trials (a column each)."""
     rank_by = content["rank_by"]
     charts: list[tuple[str, Figure | None]] = [
         (title or f"{rank_by} over the grid", figure)

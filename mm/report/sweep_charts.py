@@ -60,7 +60,6 @@ def grid_figures(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> lis
 
 
 def pnl_figure(content: Content, start_us: Floats, columns: Sequence[int], pnl: Floats) -> Figure:
-    """Draw the best trial and the walk-forward of the choice in front."""
     best = None if content["best"] is None else content["best"]["point"]
     totals, us = np.cumsum(pnl, axis=0), start_us + PERIOD_US
     front = columns.index(best) if best in columns else None

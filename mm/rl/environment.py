@@ -38,9 +38,9 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
         reward: ``pnl``, the change of equity in the quote asset; ``spread_inventory``, the gain of fills against the
             mid after fees, less φ·q² per second (Cartea, Jaimungal); ``utility``, the change of (1 - exp(-γ·W))/γ, W
             the gain in tick·clips (Avellaneda, Stoikov).
-        discrete: Whether an action is an index into 75 choices; else bid offset, ask offset and size, each in [-1, 1].
+        discrete: An action is an index into 75 choices; else bid offset, ask offset and size, each in [-1, 1].
         weight: φ or γ; default from `WEIGHTS`.
-        signals: Names of the observed signals; default `USUAL_SIGNALS`.
+        signals: Observed signals; default `USUAL_SIGNALS`.
         step_s, episode_s, max_offset_ticks, q_max: See `AgentShape`.
         fit: A fit of earlier days, or its file: quotes without offset are then 1/k from the mid.
         terms: An agent's terms, instead of fitted ones; for out-of-sample days.

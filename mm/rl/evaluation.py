@@ -45,10 +45,9 @@ def evaluate(
     """Return backtests of an agent and the baselines, as JSON values; Mismatch, or UsageError for a held-out training
     day.
 
-    Returns:
-        ``policies`` by name, with the numbers of `SHOWN`, ``inventory``, ``adverse_selection`` and ``deflated_sharpe``:
-        the probability that the Sharpe ratio beats the best of as many unskilled policies as are on record;
-        ``agent_wins`` and ``verdict``; ``trials`` as of a backtest.
+    They are ``policies`` by name, with the numbers of `SHOWN`, ``inventory``, ``adverse_selection`` and
+    ``deflated_sharpe``: the probability that the Sharpe ratio beats the best of as many unskilled policies as are on
+    record; ``agent_wins`` and ``verdict``; ``trials`` as of a backtest.
     """
     first = tapes[0]
     agent.terms.check_tick(first.instrument.tick_e8)

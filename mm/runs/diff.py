@@ -141,8 +141,6 @@ class KnobDifference:
 
 @dataclass(frozen=True, slots=True)
 class OutputDifference:
-    """An output that only one run has, or that differs."""
-
     path: str
     why: str
     counts: bool = True

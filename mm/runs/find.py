@@ -49,8 +49,8 @@ def open_run(
     Args:
         name: Its folder, its RUN_ID, or the beginning of its RUN_ID or digest.
         out_root: Folder in which RUN_IDs are searched.
-        kinds: The kinds that the caller can use; a RUN_ID is searched among them first.
-        symbol: Its symbol, or one of its account; a RUN_ID is searched among its runs first.
+        kinds: The kinds that the caller can use, which are searched first.
+        symbol: Its symbol, or one of its account, whose runs are searched first.
 
     Raises:
         DataError: If there is no such run, or more than one.

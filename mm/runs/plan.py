@@ -93,7 +93,6 @@ def repeating(program: str, kind: str, knobs: Mapping[str, tuple[str | None, Any
 
 
 def claim(plan: Plan) -> str:
-    """Claim a run id by creating the partial folder."""
     given = plan.output.run_id
     if plan.day.out_dir is not None:
         _check_out_dir(plan.folder(given or ""), plan.resumable)

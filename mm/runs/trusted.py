@@ -52,7 +52,7 @@ class InputPlaces:
 class Playable:
     """A run whose code and files `playable` has checked.
 
-    *files* has current paths by knob, *artefacts* those of predictors and agents by their text in parameters.
+    *files* has current paths by knob, *artefacts* by the text of predictors and agents in parameters.
     """
 
     run: RunFolder

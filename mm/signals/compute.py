@@ -22,8 +22,6 @@ PIECE = 1 << 16  # rows in memory at once
 
 
 class SignalRows(NamedTuple):
-    """One row of signals for each diff of the tape."""
-
     recv_us: NDArray[np.int64]
     recv_seq: NDArray[np.int64]
     values: NDArray[np.float64]

@@ -71,15 +71,11 @@ class _Told:
 
 
 class Premium(_Told):
-    """Mark over index price, basis points."""
-
     def of(self, mark: MarkRow, book: "SignalBook") -> float | None:  # noqa: ARG002 - of the mark alone
         return _BASIS_POINTS * math.log(mark.mark_e8 / mark.index_e8) if mark.index_e8 > 0 < mark.mark_e8 else None
 
 
 class MarkBasis(_Told):
-    """Mark price over our mid, basis points."""
-
     def __init__(self, rows: Sequence[ContractRow], tick_e8: int) -> None:
         super().__init__(rows)
         self._tick_e8 = tick_e8
@@ -91,22 +87,16 @@ class MarkBasis(_Told):
 
 
 class FundingRate(_Told):
-    """Rate of the next payment as it was estimated, basis points."""
-
     def of(self, mark: MarkRow, book: "SignalBook") -> float | None:  # noqa: ARG002
         return None if mark.funding_ms is None else _BASIS_POINTS * mark.rate_e8 / E8
 
 
 class FundingIn(_Told):
-    """Time to the next payment, s."""
-
     def of(self, mark: MarkRow, book: "SignalBook") -> float | None:
         return None if mark.funding_ms is None else (mark.funding_ms * US_PER_MS - book.us) / US_PER_S
 
 
 class OpenInterest:
-    """Last reported open interest, base asset."""
-
     def __init__(self, rows: Sequence[ContractRow]) -> None:
         self._reader = ContractReader(rows)
 
@@ -116,8 +106,6 @@ class OpenInterest:
 
 
 class Liquidated:
-    """Bought less sold by liquidations in (t − W, t], base asset."""
-
     def __init__(self, rows: Sequence[ContractRow], window_us: int) -> None:
         self._reader, self._window_us = ContractReader(rows), window_us
         self._inside: deque[LiquidationRow] = deque()

@@ -72,8 +72,6 @@ class TrialLine(_Entry, frozen=True, kw_only=True, tag="trial"):
 
 
 class Opening(_Entry, frozen=True, kw_only=True, tag="opening"):
-    """A run that played or fitted a day that was held out."""
-
     made_by: str
 
 

@@ -111,7 +111,6 @@ class Recording:
         self._read: dict[Day, DayLedger] = {}
 
     def add(self, trials: Iterable[Trial]) -> None:
-        """Record the trials that are not on record yet."""
         for trial in trials:
             key = trial.place, trial.line.identity
             if key in self._own:
@@ -182,8 +181,6 @@ def on_days(out_root: Path, symbol: str, days: Sequence[str]) -> OnRecord:
 
 @dataclass
 class Tried:
-    """Numbers of designs on record; each day is read once."""
-
     out_root: Path
     _designs: dict[Day, frozenset[str]] = field(default_factory=dict)
 
@@ -216,7 +213,6 @@ def _one_of_each(trials: Sequence[TrialLine], assumptions: set[str]) -> dict[str
 def _fill(
     rows: Floats, spans: Spans, read: DayLedger, trials: Mapping[str, TrialLine], designs: Mapping[str, int]
 ) -> None:
-    """Fill the columns of *spans*' minutes."""
     by_spans: dict[Spans, list[TrialLine]] = {}
     for trial in trials.values():
         by_spans.setdefault(trial.spans, []).append(trial)

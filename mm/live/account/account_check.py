@@ -1,11 +1,8 @@
 """Compares the account's balances with our own fills and its transfers: the account is the truth.
 
-Free plus locked base and quote asset must equal the balances at the start of the ledger plus what the ledger has booked
-since. A gateway compares them at each reconcile: at the start, after each connection and every RECONCILE_INTERVAL_S.
-
-An event reports any amount that comes or goes without a trade (a deposit, a withdrawal, a conversion of dust, a
-rebate). Events are lost while there is no connection: a difference found after that is a transfer too, unless somebody
-else has traded the symbol on this account. Any other difference stops the trader.
+Free plus locked base and quote asset must equal the balances at the start of the ledger plus what it has booked since,
+at each reconcile. A difference found after a time without events is a transfer too, unless somebody else has traded the
+symbol on this account; any other stops the trader.
 """
 
 from collections.abc import Callable, Collection
@@ -76,8 +73,8 @@ class AccountCheck:
 
     Args:
         begin_e8: Balances at the start of the ledger, in 1e-8; None: those found first.
-        adopts: Whether a difference at the start is accepted; a difference of a contract's position never is.
-        left_out: Assets that traders of other symbols trade on this account too: they are not compared.
+        adopts: Whether a difference at the start is accepted; a contract's position must never differ.
+        left_out: Assets that other traders use on this account too: they are not compared.
 
     Attributes:
         lasts: The next start finds the difference too: what several symbols share is found anew.

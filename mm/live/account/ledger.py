@@ -5,14 +5,14 @@ Amounts are integers in 1e-8 of their asset. One execution changes two balances 
 - base: ``side · qty``; quote: ``-side ·`` the amount that the exchange reports, or without one ``price · qty``,
   truncated to 1e-8
 - a commission in the base asset lowers the position, one in the quote asset the cash; one in another asset (BNB)
-  changes neither: it is valued at the price that its fill carries, or without one recorded by asset
+  changes neither and is valued at its fill's price, or without one recorded by asset
 
-The book of a contract also has the wallet: realized profits, as the exchange gives them, less commissions, and payments
-for the position, each booked once by its id.
+A contract's book also has the wallet: realized profits, as the exchange gives them, less commissions, and payments for
+the position, each booked once by its id.
 
-The result of trading is split as total = realized + unrealized - fees + paid. Realized is the profit of closed
-quantity, first in, first out; a commission in the base asset counts as base sold at the price of its fill. Transfers
-change only the balances.
+The result of trading is total = realized + unrealized - fees + paid. Realized is the profit of closed quantity, first
+in, first out; a commission in the base asset counts as base sold at the price of its fill. Transfers change only the
+balances.
 """
 
 from collections import deque

@@ -1,8 +1,7 @@
 """Limits over all symbols that one process trades, at whatever exchanges: notional, open orders, daily loss.
 
 All symbols share one event loop, so an order's check and its sending are one step: no two symbols can both take the
-last of a limit. Before each step a symbol's guard gets the account's bounds and what the other symbols use of them. The
-loss is the sum of the symbols' losses since the day began, and kills all symbols.
+last of a limit. Before each step a symbol's guard gets the account's bounds and what the others use of them.
 
 A limit on money waits until every symbol has had a mid, because holdings without a price would count as lost, or as
 nothing. Until then symbols with such a limit place nothing.

@@ -51,8 +51,7 @@ class SessionMember(Protocol):
 
     def balances_changed(self) -> None: ...
 
-    def review(self) -> None:
-        """Called when the exchange forbids requests for a time."""
+    def review(self) -> None: ...
 
     def task_failed(self, error: BaseException) -> None: ...
 

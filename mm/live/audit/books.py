@@ -380,7 +380,7 @@ def sizing(knobs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rebuild_symbol(folder: Path, symbol: str, venue: str | None = None) -> AuditBooks:
-    """Rebuild from all logs, or from those of *venue*; raises DataError."""
+    """Rebuild from all logs, or only *venue*'s; raises DataError."""
     books = AuditBooks(symbol, venue)
     for path in logs_of(folder):
         for row in read_rows(path):

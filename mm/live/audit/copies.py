@@ -182,17 +182,13 @@ def _why_kept(log: Path, copy: Path, witness: Witness) -> str:
 def verify_series(
     folder: Path, heads: Mapping[str, list[Witness]], last_hash: str | None, *, open_end: bool
 ) -> dict[str, Any]:
-    """Verify all logs in a folder, and what they record of one another.
+    """Verify all logs in a folder, and what they record of one another; BrokenFile for the first contradiction.
 
-    Args:
-        heads: Records kept elsewhere, by the name of their log.
+    *heads* are records kept elsewhere, by the name of their log.
 
     Returns:
         ``logs`` with ``file``, ``rows``, ``last_hash``, ``stopped`` of each, in order; ``rows``; ``last_hash``;
         ``elsewhere``, the logs that others name and that are not here.
-
-    Raises:
-        BrokenFile: For the first wrong row, a missing log, or a hash that no row has.
     """
     starts = starts_of(folder)
     records: dict[str, list[Witness]] = {name: list(found) for name, found in heads.items()}

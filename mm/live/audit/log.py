@@ -91,14 +91,8 @@ class LogLost(OSError):
 class AuditLog:
     """One run's log; its methods must be called in the thread of the event loop.
 
-    A thread writes the rows, so that no disk holds up the loop.
-
-    Attributes:
-        failure: The first error of the disk, or `LogLost`. It stays even if the rows could be written later, because
-            nothing may be sent any more.
-
-    Raises:
-        RunExists: If the file exists.
+    A thread writes the rows, so that no disk holds up the loop. *failure* is the first error of the disk, or `LogLost`.
+    It stays even if the rows could be written later, because nothing may be sent any more. Raises RunExists.
     """
 
     def __init__(self, path: Path, *, sync: bool = True, clock: Callable[[], int] = now_us) -> None:

@@ -114,7 +114,7 @@ class Agreement:
     Attributes:
         equal_rows: Share of the reference's order rows that it has too, at the same instants.
         first_difference: Its first row that differs from the reference, in words.
-        equal_quotes: Share of seconds with equal prices, among seconds in which both had an order on a side.
+        equal_quotes: Share of equal prices among seconds in which both had an order on a side.
         one_sided: Share of seconds in which only one of them had an order on a side.
         matched_fills: Fills of the reference with a fill of this run of the same side within `MATCH_US`.
         slippage_ticks: Mean by which its matched fills have a worse price than the reference's; negative is better.
@@ -141,10 +141,9 @@ class Agreement:
 class RunComparison:
     """Several runs over the time that all of them cover.
 
-    Attributes:
-        explained: Parts of the difference in quoting PnL between a trade and its replay: ``market``, what was recorded;
-            ``fills``, the model's for the trade's; ``instants``, assumed latencies for real ones. Empty without the
-            runs that play the trade again.
+    *explained* are the parts by which the quoting PnL of a trade's replay differs: ``market``, what was recorded;
+    ``fills``, the model's for the trade's; ``instants``, assumed latencies for real ones. Empty without the runs that
+    play the trade again.
     """
 
     symbol: str

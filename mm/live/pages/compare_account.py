@@ -67,8 +67,6 @@ class AccountAgreement:
 
 @dataclass(frozen=True)
 class AccountComparison:
-    """Several runs of one account over the time that all cover, and each of its symbols."""
-
     symbol: str
     begin_us: int
     end_us: int

@@ -41,7 +41,6 @@ def view(found: TradingMetrics, at_us: int, size: os.terminal_size = _USUAL) -> 
 
 
 async def watch(draw: Callable[[], str], write: Callable[[str], object], interval_s: float = REDRAW_S) -> None:
-    """Redraw until cancelled; leave the cursor below the screen."""
     write(_CLEAR + _HIDE)
     try:
         while True:

@@ -1,9 +1,7 @@
-"""The live state in Redis (``STATE_URL``).
+"""The live state in Redis (``STATE_URL``); docs/trading.md lists its keys.
 
-- ``lob:<SYMBOL>``, ``position:<SYMBOL>``, ``pnl:<SYMBOL>``, ``model:<SYMBOL>``: JSON, the latest version
-- ``orders:<ORDER_ID>``: a hash, the columns of the table ``orders``; expires `ORDER_KEPT_S` after the order ended
-- ``ticks:<SYMBOL>``, ``fills:<SYMBOL>``: streams of at most ``STREAM_MAXLEN`` entries, for ordinary consumer groups
-- ``cursor:<SYMBOL>``: a hash, stored rows of each audit log, updated in the transaction that stores them
+``cursor:<SYMBOL>`` counts the stored rows of each audit log in the transaction that stores them. An order's hash
+expires `ORDER_KEPT_S` after its end, streams hold at most ``STREAM_MAXLEN`` entries.
 """
 
 import json

@@ -1,9 +1,9 @@
 """Writes the state of a run to stores for other readers, without ever blocking the run.
 
-- Data that must not be lost (fills, orders, positions, configurations) comes from the audit logs, which a thread for
-  each store follows. A store that is away lags behind a file, which costs no memory.
-- Transient data (book, PnL, model state: the latest version; ticks: as many as their stream keeps) is queued in memory
-  for the one store that accepts it. An older document is replaced, a tick beyond ``STREAM_MAXLEN`` dropped.
+- What must not be lost (fills, orders, positions, configurations) comes from the audit logs, which a thread for each
+  store follows. A store that is away lags behind a file, which costs no memory.
+- Transient data (book, PnL, model state, ticks) is queued in memory for the one store that accepts it. An older
+  document is replaced, a tick beyond ``STREAM_MAXLEN`` dropped.
 """
 
 import json

@@ -174,8 +174,6 @@ def why_of(code: int, message: str) -> Why:
 
 
 class ApiLimit(Struct, gc=False):
-    """One of ``rateLimits``: the use, the limit and the window."""
-
     rateLimitType: str
     interval: str
     intervalNum: int

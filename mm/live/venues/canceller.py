@@ -43,7 +43,7 @@ _SINGLY = 5  # so many orders are cancelled one by one, which spares orders that
 class RestPaths(NamedTuple):
     """Paths of an exchange's REST.
 
-    *stop* and *stops* are those of one order that waits for a price, and of all; empty where there are none.
+    *stop* and *stops* are for one order that waits for a price, and for all; empty where an exchange has none.
     """
 
     time: str

@@ -22,7 +22,6 @@ class AccountFill:
             unknown.
         most_e8: Without such a price, the commission's largest value, in 1e-8 of the quote asset; None: by
             `STANDARD_RATE_E8`.
-        quote_qty: The exchanged amount of quote asset; empty if unknown.
     """
 
     trade_id: int

@@ -1,8 +1,6 @@
-"""The keys of an account: sources, checks and signatures; secrets are never shown.
+"""The keys of an account: sources, checks and signatures (HMAC-SHA256 or Ed25519); secrets are never shown.
 
-A key is named by ``BINANCE_API_KEY`` and signs with HMAC-SHA256 by ``BINANCE_API_SECRET``, or with the Ed25519 key in
-the PEM file ``BINANCE_PRIVATE_KEY_FILE``, which only its owner may read. Secrets passed by flag or environment are
-erased from the process list before anything else.
+Secrets passed by flag or environment are erased from the process list before anything else.
 """
 
 import hmac

@@ -39,8 +39,6 @@ class PositionSeen(NamedTuple):
 
 
 class MarginSeen(NamedTuple):
-    """The margin of one asset."""
-
     equity_e8: int
     maintenance_e8: int
     available_e8: int

@@ -1,8 +1,8 @@
 """Limits on sending: the exchange's counts of requests and orders, and the time for which it forbids requests.
 
-Counts come with the responses (``rateLimits`` of the WebSocket API, headers of REST); requests sent since are added.
-429 and 418 stop all requests until ``Retry-After``; without it, for a time that doubles with each refusal. Processes of
-one host share this state through the recorder's `RateBudget`.
+Counts come with responses (``rateLimits`` of the WebSocket API, headers of REST); requests sent since are added. After
+429 or 418 without ``Retry-After`` the wait doubles with each refusal. Processes of one host share this state through
+the recorder's `RateBudget`.
 """
 
 import re

@@ -55,8 +55,6 @@ class ReplaceAnswer(Struct):
 
 
 class TradeEntry(Struct, gc=False):
-    """One of ``myTrades``."""
-
     id: int
     orderId: int
     price: str
@@ -132,8 +130,6 @@ class AccountEntry(Struct):
 
 
 class AssetPrice(Struct, gc=False):
-    """The answer to ``avgPrice`` and ``ticker.price``."""
-
     price: str
 
 
@@ -162,8 +158,6 @@ class ExecutionEvent(OrderReport, gc=False):
 
 
 class PositionEntry(Struct, gc=False):
-    """One asset of an ``outboundAccountPosition``."""
-
     a: str
     f: str
     l: str  # noqa: E741 - the exchange's name

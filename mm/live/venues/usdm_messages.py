@@ -46,8 +46,6 @@ class UsdmOrderEntry(OrderAnswer, gc=False):
 
 
 class UsdmTradeEntry(Struct, gc=False):
-    """One of ``userTrades``."""
-
     id: int
     orderId: int
     side: str
@@ -124,8 +122,6 @@ class RiskEntry(Struct, gc=False):
 
 
 class IncomeEntry(Struct, gc=False):
-    """One of ``income``: a change of a wallet."""
-
     incomeType: str
     income: str
     asset: str
@@ -177,8 +173,6 @@ class CommissionRate(Struct, gc=False):
 
 
 class RuleEntry(Struct, gc=False):
-    """One indicator of ``apiTradingStatus``."""
-
     indicator: str
     value: float
     triggerValue: float
@@ -201,8 +195,6 @@ class TradingStatus(Struct):
 
 
 class StopEntry(Struct, gc=False):
-    """A conditional order in answers."""
-
     clientAlgoId: str
     symbol: str = ""
     side: str = ""
@@ -216,8 +208,6 @@ class StopEntry(Struct, gc=False):
 
 
 class StopUpdate(Struct, gc=False):
-    """The conditional order of an ``ALGO_UPDATE``."""
-
     s: str
     caid: str
     S: str
@@ -227,8 +217,6 @@ class StopUpdate(Struct, gc=False):
 
 
 class StopEvent(Struct):
-    """``ALGO_UPDATE``."""
-
     o: StopUpdate
 
     def read(self) -> StopSeen:
@@ -237,15 +225,11 @@ class StopEvent(Struct):
 
 
 class AnyPrice(Struct, gc=False):
-    """The answer to ``premiumIndex`` and ``ticker/price``."""
-
     markPrice: str = ""
     price: str = ""
 
 
 class ListenKey(Struct, gc=False):
-    """The answer to ``userDataStream.start``."""
-
     listenKey: str
 
 

@@ -51,9 +51,8 @@ class AccountSeen(NamedTuple):
 class FeeRates(NamedTuple):
     """The commission rates of an account for a symbol, in 1e-8 of the notional; negative for a rebate.
 
-    Attributes:
-        burns: Whether commissions are taken in the discount asset while the account holds it.
-        discounted_e8: Maker and taker rates paid then; the same as without if the exchange does not tell the discount.
+    If the account *burns*, it pays the *discounted_e8* maker and taker rates in the discount asset while it holds it;
+    they equal the others if the exchange does not tell the discount.
     """
 
     maker_e8: int
@@ -172,8 +171,6 @@ class SymbolTerms(Protocol):
 
 
 class ContractRequests(Protocol):
-    """Requests that only contracts have, and their answers."""
-
     countdown_ms: int
     income_page: int
 

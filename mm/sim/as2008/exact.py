@@ -1,8 +1,8 @@
 """Exact moments of the experiment: a forward recursion of inventory probabilities instead of simulated paths.
 
-Profit is the sum of the fills' distances from the mid (gain), plus inventory times the moves of the mid. The moves do
-not depend on the quotes, so the two parts are uncorrelated, and the second has variance sigma²·dt·Σ E[q²]. The first
-part requires, for each inventory, its probability and the first two moments of the gain so far.
+Profit is the fills' distances from the mid (gain), plus inventory times the moves of the mid. The moves do not depend
+on the quotes, so the two parts are uncorrelated, and the second has variance sigma²·dt·Σ E[q²]. The first requires, for
+each inventory, its probability and the first two moments of the gain so far.
 """
 
 from collections.abc import Sequence

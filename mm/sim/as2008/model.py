@@ -20,12 +20,9 @@ Q_MAX = 60
 class PaperModel:
     """The market in which a strategy quotes.
 
-    As in the paper: in each step the two quotes depend on time and inventory, each is filled or not by an independent
-    draw (both can be filled), and then the mid moves by plus or minus sigma·sqrt(dt) with probability one half each.
-    The fill probability is lambda·dt, at most 1, and not 1 - exp(-lambda·dt).
-
-    Attributes:
-        gamma: Risk aversion, 1/(price·unit).
+    In each step the two quotes depend on time and inventory, each is filled or not by an independent draw, and then the
+    mid moves by plus or minus sigma·sqrt(dt) with probability one half each. The fill probability is lambda·dt as in
+    the paper, at most 1, and not 1 - exp(-lambda·dt). *gamma* is the risk aversion, 1/(price·unit).
     """
 
     gamma: float

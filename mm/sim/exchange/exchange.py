@@ -1,7 +1,7 @@
 """The exchange: one symbol, its users and its simulated market, without sockets or clock.
 
-Every call passes its time. It advances the market to it, executes the request, and passes the log rows of both to every
-listener before it returns.
+Every call passes its time. It advances the market to it, executes the request, and passes the log rows of both to the
+listeners before it returns.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -24,8 +24,6 @@ INTERVALS = (*_LENGTHS_US, "1M")
 
 
 class BarSource(Protocol):
-    """Provides bars: `MinuteBars` or `SecondBars`."""
-
     @property
     def first_us(self) -> int | None: ...
 

@@ -38,8 +38,6 @@ class MarginRules(SymbolRules):
 
 
 class MarginSettlement(Settlement):
-    """Changes position and cash of both sides of a trade; nothing is locked."""
-
     _rules: MarginRules
 
     def _worth(self, side: int, ticks: int, lots: int) -> int:  # noqa: ARG002 - an order needs no balance

@@ -165,8 +165,6 @@ class BalanceUpdate:
 
 
 class AccountEvent(Protocol):
-    """What a user is told of an account; its kinds depend on the market."""
-
     @property
     def us(self) -> int: ...
 

@@ -146,8 +146,6 @@ PARAMETERS: Mapping[str, Parameter] = {
 
 
 class RequestParameters:
-    """The parameters of one request, read when they are asked for by name."""
-
     def __init__(self, given: Mapping[str, str], symbol: str, own: Mapping[str, Parameter] | None = None) -> None:
         self.given = given
         self._symbol = symbol

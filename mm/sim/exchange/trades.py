@@ -173,8 +173,6 @@ class MinuteBars:
 
 
 class SecondBars:
-    """Bars of any spans of the kept trades."""
-
     def __init__(self, trades: TradeHistory) -> None:
         self._trades = trades
 
@@ -260,8 +258,6 @@ class AggregateTrade(NamedTuple):
 
 
 class TradeAggregator:
-    """Aggregates consecutive trades of one taker order at one price."""
-
     def __init__(self) -> None:
         self._last_id = 0
         self._open: AggregateTrade | None = None

@@ -30,8 +30,6 @@ class UnknownId(DataError):
 
 
 class MarketTruth:
-    """The exact history of one symbol, for the kept period."""
-
     def __init__(self, instrument: Instrument, *, keep: int = 2_000_000) -> None:
         self.instrument = instrument
         self._keep = keep

@@ -95,8 +95,6 @@ class Lead(NamedTuple):
 
 
 class NoFlow:
-    """A market without simulated orders: only users trade."""
-
     def advance(self, until_us: int) -> None: ...
 
     def counts(self) -> dict[str, Any]:
@@ -114,7 +112,6 @@ class Empty(Scenario):
 
 
 def series(low: float, high: float) -> Reader:
-    """Reads comma-separated finite numbers, in order."""
     entry = number(low, high)
 
     def parse(text: str) -> tuple[float, ...]:

@@ -3,16 +3,15 @@
 - At the opening a maker quotes every level with one order, of half to one and a half times the mean quantity. At the
   first depth message it replaces its orders at both touches, so that frames start with the flow.
 - The mid moves only at depth messages, by a whole number of ticks: the difference of two Poisson draws, whose variance
-  is exactly sigma² times the step; a follower also makes the moves of its lead. The maker first cancels the levels
-  outside its new book, then quotes the new ones; a user's order that the mid has passed trades with it.
+  is exactly sigma² times the step; a follower also makes the moves of its lead. The maker cancels the levels outside
+  its new book, then quotes the new ones; a user's order that the mid has passed trades with it.
 - Orders of each aggressor side arrive spontaneously as a Poisson process of rate A. A share p of them would reach the
   touch of an undisturbed book; each of these excites own / p orders of its side and cross / p of the other, of which
   own and cross trade. So trades form a Hawkes process with the kernels own · beta · exp(-beta t) and cross · beta ·
   exp(-beta t), which begins at its mean rate.
 - The reach of an order past the mid is exponential with rate k. It is an IOC order at the last price within its reach,
   for the whole quantity before that price and a part of the quantity at it, or for one level if that is more. So orders
-  that trade at an on-grid distance d from the mid arrive at exactly the rate A·exp(-k·d); an order that does not reach
-  the touch expires.
+  that trade at an on-grid distance d from the mid arrive at exactly the rate A·exp(-k·d); others expire.
 - An order arrives in the middle of the next millisecond without an order of its side, so all prints of one side and
   millisecond belong to one order, and none arrives at the time of a depth message.
 - The maker replaces levels taken by a sweep at once, and levels taken by a user at the next depth message.
@@ -51,9 +50,9 @@ class RegularFlow:
 
     Args:
         clock: Times of the opening, of the first depth message, and between two depth messages (µs).
-        book: The best bid (ticks), the spread (ticks), levels per side, and their mean quantity (lots).
+        book: Best bid and spread (ticks), levels per side, and their mean quantity (lots).
         laws: In the order of their start; one law if there is an excitation.
-        excitation: Number of orders that an order excites on its own and on the other side, and beta (1/s).
+        excitation: Orders that an order excites on its own and on the other side, and beta (1/s).
     """
 
     def __init__(

@@ -142,8 +142,6 @@ class FollowerMarket(PoissonMarket):
 
 @dataclass(frozen=True, kw_only=True)
 class Gaps(PoissonMarket):
-    """The market of ``poisson``, recorded with faults."""
-
     name: ClassVar[str] = "gaps"
 
     lost_depth: int = knob(2, integer(0, 1000), "Number of times that depth messages are lost.")

@@ -66,11 +66,8 @@ class Box:
     """The simulated exchange of one symbol; its time starts at the session's opening.
 
     Further symbols are boxes *beside* it, which it serves: the users are the same, with one balance of the quote asset.
-    Faults apply to the first symbol; once a key was revoked, faults of requests apply to all.
-
-    Args:
-        beside: The box that serves this one; None if it serves itself.
-        speed: Exchange seconds per second of wall time; 0 for lockstep, in which only calls advance the time.
+    Faults apply to the first symbol; once a key was revoked, faults of requests apply to all. *speed* is exchange
+    seconds per second of wall time; 0 is lockstep, in which only calls advance the time.
     """
 
     def __init__(  # noqa: PLR0913 - a server has these parts

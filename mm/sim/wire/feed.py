@@ -1,8 +1,8 @@
 """The market streams: converts rows of the order log to events for the subscribers; no socket and no clock.
 
-The events of a connection depend only on the rows and its phase, not on how the rows are split into chunks. Depth
-events batch the level changes of 100 ms or a second, at the connection's phase; connections of equal phase share the
-batch and its bytes. For a slow connection batches are merged, since quantities are absolute.
+The events of a connection depend only on the rows and its phase, not on how the rows are split. Depth events batch the
+level changes of 100 ms or a second, at the connection's phase; connections of equal phase share the batch and its
+bytes. For a slow connection batches are merged, since quantities are absolute.
 """
 
 import heapq

@@ -57,8 +57,6 @@ class StreamName:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The parsed address of a stream connection."""
-
     target: str
     streams: tuple[StreamName, ...]
     combined: bool
@@ -171,8 +169,6 @@ class Reply:
 
 
 class StreamControl:
-    """Subscriptions and properties of one connection, with at most *most* streams of a *route*."""
-
     def __init__(self, *, combined: bool, most: int, dialect: StreamDialect = SPOT_STREAMS, route: str = "") -> None:
         self.combined = combined
         self._dialect, self._route = dialect, route

@@ -27,7 +27,7 @@ class ContractRules(SymbolRules):
 
     Attributes:
         market_bound_e8: How far from the mark price a MARKET order may trade, in 1e-8 of it.
-        most_position_e8: Largest notional of a position at any leverage; 0: by the brackets alone.
+        most_position_e8: Largest notional at any leverage; 0: by the brackets alone.
         trigger_protect_e8: Largest gap of mark and contract price at which a protected order is sent, in 1e-8.
     """
 

@@ -18,11 +18,8 @@ AMENDMENT, CALCULATED = "AMENDMENT", "CALCULATED"
 class UsdmSettlement(Settlement):
     """Changes position and wallet of both sides of a trade. Orders lock no balance: they need margin instead.
 
-    The simulated market has a position and cash like the users: its ``base`` and ``quote``.
-
-    Attributes:
-        moving: The order that is being amended.
-        reduced: Accounts whose position became smaller or turned since this was last read.
+    The simulated market has a position and cash: its ``base`` and ``quote``. *moving* is the order being amended,
+    *reduced* the accounts whose position became smaller or turned since it was last read.
     """
 
     without_fee = ("autoclose-", "adl_autoclose", "settlement_autoclose-")

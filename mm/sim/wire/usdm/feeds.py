@@ -25,7 +25,7 @@ _SLOW_MARKS_US = 3 * US_PER_S
 
 
 class MarkFeed:
-    """The streams of mark prices, forced orders and states of a contract, and its part in those of all contracts."""
+    """A contract's streams of mark prices, forced orders and states, and its part in the streams of all contracts."""
 
     def __init__(self, exchange: UsdmExchange, arrays: Arrays) -> None:
         self.now_us = exchange.now_us
@@ -81,8 +81,6 @@ class _ListenKey:
 
 
 class UserStreams:
-    """All users' listen keys, and the events that they send, for all contracts of a server."""
-
     def __init__(self) -> None:
         self.now_us = 0
         self._made = 0

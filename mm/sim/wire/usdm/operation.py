@@ -19,8 +19,6 @@ V1, V2, V3, DATA = "/fapi/v1/", "/fapi/v2/", "/fapi/v3/", "/futures/data/"
 
 @dataclass(frozen=True, slots=True)
 class UsdmCall(Call):
-    """A call with the listen keys and the contracts of the server."""
-
     exchange: UsdmExchange
     texts: UsdmTexts  # type: ignore[assignment]  # formats another market
     streams: "UserStreams | None" = None

@@ -273,8 +273,7 @@ class Wallet:
     @property
     def available_e8(self) -> int:
         needed_e8 = sum(
-            contract.order_margin_e8 if contract.isolated else contract.margin_e8
-            for contract in self.contracts.values()
+            contract.order_margin_e8 if contract.isolated else contract.margin_e8 for contract in self.of_mode
         )
         return self.cross_e8 + self.cross_unrealised_e8 - needed_e8
 

@@ -128,6 +128,7 @@ class UsdmExchange(Exchange):
         super().__init__(rules, core, flow, accounts, start_us, limits=limits)
         self._liquidator = Liquidator(self, core)
         self.conditionals = Conditionals(self)
+        self.terms.waits.append(self.conditionals.open)
         self.listen(self._hear_trades)
 
     # users
@@ -496,13 +497,18 @@ class UsdmExchange(Exchange):
         del contract.margin_moves[:-_PAID_KEPT]
         self.settlement.publish_change(us, number, "MARGIN_TRANSFER", 0, [contract])
 
+    def _has_orders(self, number: int) -> bool:
+        """Return whether an account has open orders of any contract, conditional ones included."""
+        contracts = self.account(number).wallet.contracts.values()
+        return any(contract.orders() for contract in contracts) or any(waits(number) for waits in self.terms.waits)
+
     def set_hedged(self, us: int, number: int, hedged: bool) -> None:
         """Raises ApiError while the account has positions."""
         self.advance(us)
         wallet = self.account(number).wallet
         if wallet.hedged is hedged:
             raise ApiError(-4059, "No need to change position side.")
-        if any(contract.orders() for contract in wallet.contracts.values()) or self.conditionals.open(number):
+        if self._has_orders(number):
             raise ApiError(-4067, "Position side cannot be changed if there exists open orders.")
         if any(contract.lots for contract in wallet.contracts.values()):
             raise ApiError(-4068, "Position side cannot be changed if there exists position.")
@@ -514,7 +520,7 @@ class UsdmExchange(Exchange):
         if wallet.multi_assets is multi:
             msg = "Adjusted asset mode is currently set and does not need to be adjusted repeatedly."
             raise ApiError(-4171, msg)
-        if any(contract.orders() for contract in wallet.contracts.values()) or self.conditionals.open(number):
+        if self._has_orders(number):
             raise ApiError(-4170, "Unable to adjust Multi-Assets Mode with open orders in USDⓈ-M Futures.")
         if multi and any(contract.isolated for contract in wallet.contracts.values()):
             msg = "Unable to adjust to Multi-Assets mode with symbols of USDⓈ-M Futures under isolated-margin mode."

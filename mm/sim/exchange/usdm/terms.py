@@ -1,5 +1,6 @@
 """Terms of all contracts, and the insurance fund that they share."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -29,9 +30,14 @@ class Fund:
 
 @dataclass(kw_only=True)
 class UsdmTerms:
-    """Terms of all contracts; funding is paid at multiples of *interval_us* since midnight UTC."""
+    """Terms of all contracts; funding is paid at multiples of *interval_us* since midnight UTC.
+
+    Attributes:
+        waits: Of each contract, what returns the conditional orders of an account.
+    """
 
     rate_e8: int = 10_000
     interval_us: int = 8 * 3_600 * US_PER_S
     fund: Fund = field(default_factory=Fund)
     algo_ids: int = 0
+    waits: list[Callable[[int], Sequence[object]]] = field(default_factory=list)

@@ -8,7 +8,7 @@ from mm.instrument import decimal_text, short_text
 from mm.sim.exchange import api_error
 from mm.sim.exchange.accounts import DAY_US
 from mm.sim.exchange.api_error import ApiError
-from mm.sim.exchange.orders import UserOrder
+from mm.sim.exchange.orders import CANCELED, EXPIRED, UserOrder
 from mm.sim.exchange.parameters import entries, words
 from mm.sim.exchange.trades import TimeSpan, page, within
 from mm.sim.exchange.usdm.conditional import Conditional
@@ -124,11 +124,19 @@ def _found(call: UsdmCall) -> UserOrder:
     return order
 
 
+def _is_told(call: UsdmCall, order: UserOrder | Conditional) -> bool:
+    """Return whether answers still know an order: for 90 days, three if it ended without a fill."""
+    shown = call.exchange.shown_us
+    if isinstance(order, Conditional):
+        unfilled = order.status in (CANCELED, EXPIRED) and not (order.sent and order.sent.filled_lots)
+    else:
+        unfilled = not order.is_open and not order.filled_lots
+    return shown(call.us) - shown(order.us) <= (_UNFILLED_KEPT_US if unfilled else _ORDERS_KEPT_US)
+
+
 def _query(call: UsdmCall) -> Json:
-    order, shown = _found(call), call.exchange.shown_us
-    age_us = shown(call.us) - shown(order.us)
-    unfilled = not order.is_open and not order.filled_lots
-    if age_us > _ORDERS_KEPT_US or (unfilled and age_us > _UNFILLED_KEPT_US):
+    order = _found(call)
+    if not _is_told(call, order):
         raise api_error.no_such_order()
     return call.texts.queried(order)
 
@@ -167,7 +175,9 @@ def _open_orders(call: UsdmCall) -> list[Json]:
 def _all_orders(call: UsdmCall) -> list[Json]:
     first, span, limit = call["orderId"], call.parameters.span(), call["limit"]
     orders = call.exchange.users.all(call.account)
-    chosen = page(orders, first, "order_id", span, limit, lambda order: order.us)
+    shown = call.exchange.shown_us
+    told = [order for order in orders if _is_told(call, order)]
+    chosen = page(told, first, "order_id", _week(span, shown(call.us)), limit, lambda order: shown(order.us))
     return [call.texts.queried(order) for order in chosen]
 
 
@@ -236,7 +246,7 @@ def _cancel_conditionals(call: UsdmCall) -> Json:
 
 def _query_conditional(call: UsdmCall) -> Json:
     symbol_call, found = _conditional(call)
-    if found is None:
+    if found is None or not _is_told(call, found):
         raise api_error.no_such_order()
     return symbol_call.texts.conditional(found)
 
@@ -252,8 +262,10 @@ def _open_conditionals(call: UsdmCall) -> list[Json]:
 
 def _all_conditionals(call: UsdmCall) -> list[Json]:
     first, limit = call["algoId"], call["limit"]
+    shown, week = call.exchange.shown_us, _week(call.parameters.span(), call.exchange.shown_us(call.us))
     own = [order for order in call.exchange.conditionals.all.values() if order.account == call.account]
-    chosen = page(own, first, "algo_id", call.parameters.span(), limit, lambda order: order.us)
+    told = [order for order in own if _is_told(call, order)]
+    chosen = page(told, first, "algo_id", week, limit, lambda order: shown(order.us))
     return [call.texts.conditional(order) for order in chosen]
 
 

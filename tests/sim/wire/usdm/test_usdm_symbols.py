@@ -39,6 +39,32 @@ async def trade(desk: UsdmDesk, symbol: str, quantity: str, buyer: str = "alice"
     await desk.ask(seller, "POST", "v1/order", **limit("SELL", "100", quantity, symbol=symbol))
 
 
+def test_modes_change_once_no_contract_has_orders_or_positions() -> None:
+    """Conditional orders of the second contract count, and its positions have sides of their own."""
+
+    async def case() -> None:
+        async with box_of(SIM, BOX).open() as box, httpx.AsyncClient(base_url=box.rest_url, trust_env=False) as http:
+            desk = UsdmDesk(box, http)
+
+            async def code(path: str, **params: str) -> int:
+                return int((await desk.ask("alice", "POST", path, **params))["code"])
+
+            waits = {"symbol": BOX, "algoType": "CONDITIONAL", "side": "SELL", "type": "STOP_MARKET", "quantity": "1"}
+            await desk.ask("alice", "POST", "v1/algoOrder", **waits, triggerPrice="90")
+            assert await code("v1/positionSide/dual", dualSidePosition="true") == -4067
+            assert await code("v1/multiAssetsMargin", multiAssetsMargin="true") == -4170
+            await desk.ask("alice", "DELETE", "v1/algoOpenOrders", symbol=BOX)
+            assert await code("v1/positionSide/dual", dualSidePosition="true") == 200
+            await desk.ask("alice", "POST", "v1/order", **limit("SELL", symbol=BOX), positionSide="SHORT")
+            await desk.ask("bob", "POST", "v1/order", **limit(symbol=BOX))
+            assert await code("v1/positionSide/dual", dualSidePosition="false") == -4068
+            rows = await desk.ask("alice", "GET", "v2/positionRisk")
+            held = [(one["symbol"], one["positionSide"], float(one["positionAmt"])) for one in rows]
+            assert held == [(SIM, "LONG", 0), (SIM, "SHORT", 0), (BOX, "LONG", 0), (BOX, "SHORT", -1)]
+
+    run(case)
+
+
 def test_positions_of_both_contracts_share_one_margin() -> None:
     """The gain of one carries the loss of the other; both are in the account, the positions and the events."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from exchange_rig import ALICE
 from mm.margin.wallet import Income
 from mm.market_data.binance_usdm import BINANCE_USDM
 from mm.sim.wire.usdm.market import STREAMS
@@ -392,6 +393,46 @@ def test_funding_is_told_by_rest_and_streams_alike() -> None:
             await ear.until(lambda ear: len(ear.got) >= 60)
             before = [one for one in ear.got if one["T"] == paid["fundingTime"]]
             assert {(one["r"], one["p"]) for one in before[1:]} == {("0.00250000", "101.50000000")}
+
+    run(case)
+
+
+def test_orders_are_told_for_days() -> None:
+    """One that ended without a fill for three days, others for ninety; lists without an id of seven."""
+
+    async def case() -> None:
+        async with usdm_desk() as desk:
+            await desk.trade()
+            exchange, symbol = desk.box.exchange, {"symbol": SYMBOL}
+            waits = {**symbol, "algoType": "CONDITIONAL", "side": "SELL", "type": "STOP_MARKET", "quantity": "1"}
+            algo = await desk.ask("alice", "POST", "v1/algoOrder", **waits, triggerPrice="90")
+            await desk.ask("alice", "DELETE", "v1/algoOrder", algoId=algo["algoId"])
+            ended = await desk.ask("alice", "POST", "v1/order", **limit())
+            await desk.ask("alice", "DELETE", "v1/order", **symbol, orderId=ended["orderId"])
+            filled, unfilled = exchange.users.all(ALICE)
+            conditional = exchange.conditionals.all[algo["algoId"]]
+
+            async def seen(days: float) -> tuple[bool, ...]:
+                for order in (filled, unfilled, conditional):
+                    order.us = desk.box.scheduler.done_us - int(days * 86_400_000_000)
+                found = []
+                for path, which in (
+                    ("v1/order", {"orderId": filled.order_id}),
+                    ("v1/order", {"orderId": unfilled.order_id}),
+                    ("v1/algoOrder", {"algoId": algo["algoId"]}),
+                ):
+                    found.append("code" not in await desk.ask("alice", "GET", path, **symbol, **which))
+                for path, first in (("v1/allOrders", {}), ("v1/allOrders", {"orderId": 1}), ("v1/allAlgoOrders", {})):
+                    found.append(bool(await desk.ask("alice", "GET", path, **symbol, **first)))
+                return tuple(found)
+
+            assert await seen(2.9) == (True, True, True, True, True, True)
+            assert await seen(3.1) == (True, False, False, True, True, False)
+            assert await seen(7.1) == (True, False, False, False, True, False)
+            assert await seen(90.1) == (False,) * 6
+            span = {"startTime": 1, "endTime": 8 * 86_400_000}
+            for path in ("v1/allOrders", "v1/allAlgoOrders"):
+                assert (await desk.ask("alice", "GET", path, **symbol, **span))["code"] == -1127
 
     run(case)
 

@@ -92,9 +92,9 @@ _CHAIN = ("seq", "us", "type", "prev", "hash")
 def audit_verify(console: Console, file: Path, open_end: bool, last_hash: str | None, heads: Path | None) -> None:
     """Find the first row of audit logs that was changed, removed, inserted or moved.
 
-    The hash of each row covers the previous row, and the first row of each later log in the same folder has the number
-    of rows and the last hash of this one. An error has the row number, and exit code 3. For a folder, all its logs are
-    verified, and what they say of one another.
+    The hash of each row covers the previous row, and row 1 of each later log in the same folder has the number of rows
+    and the last hash of this one. An error names the row, and the exit code is 3. In a folder all logs are verified,
+    and what they say of one another.
 
     Example: mm audit verify out/audit/BTCUSDT --heads /mnt/elsewhere/heads.ndjson --open
     """
@@ -164,7 +164,7 @@ def _folders(copies: Copies, root: Path, others: Path) -> Iterator[tuple[str, Pa
 def audit_ship(console: Console, copies: Copies, places: tuple[str, ...], every: float | None) -> None:
     """Copy new rows of the audit logs to another folder, and send the last hashes elsewhere.
 
-    Rows are verified before they are appended, and what was shipped before is compared: a log that was changed or cut
+    Rows are verified before they are appended, and compared with what was shipped before: a log that was changed or cut
     off since is exit code 3, and its copy stays as it is. The trader is not touched. With --every it runs until SIGTERM
     or Ctrl-C, and goes on after an error, which it logs.
 
@@ -276,8 +276,8 @@ def audit_restore(console: Console, copies: Copies) -> None:
 def audit_prune(console: Console, copies: Copies, stores: StateStores, keep_days: float, dry_run: bool) -> None:
     """Remove old audit logs whose copies were shipped and verified, and whose rows the state store has.
 
-    A log goes only if a later one has its totals and last hash in row 1, the copy is equal to it, and the copy's chain
-    is whole. The latest log of each venue always stays. What must stay is printed with the reason.
+    A log goes only if a later one has its totals and last hash in row 1, and its copy is equal and whole. The latest
+    log of each venue always stays. What must stay is printed with the reason.
 
     Example: mm audit prune --archive /mnt/elsewhere --keep-days 30
     """

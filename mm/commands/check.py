@@ -86,11 +86,10 @@ def check_lookahead(
 ) -> None:
     """Test a model or a signal for look-ahead: replay it on days that end, change or shift at random instants.
 
-    Its actions before each instant must be byte-identical, and so must a second run's. MODEL is a quote or a
-    fill model, as for --quote-model or --fill-model; set the other model and the parameters as for mm backtest.
-    Or MODEL is a signal (mm signals list, the folder of a predictor, or package.module:Class), whose rows
-    are compared. The page shows the tests, the cuts and each difference. Exit code 0 if no difference was found,
-    5 if the model looks ahead.
+    Its actions before each instant must be byte-identical, and so must a second run's. MODEL is a quote or a fill
+    model, as for --quote-model or --fill-model; set the other model and the parameters as for mm backtest. Or MODEL is
+    a signal (mm signals list, the folder of a predictor, or package.module:Class), whose rows are compared. The page
+    shows the tests, the cuts and each difference. Exit code 0 without a difference, 5 if the model looks ahead.
 
     Example: mm check lookahead my_models:Join --symbol BTCUSDT --day 20251216 --quote-params-json '{"most_clips": 3}'
     """

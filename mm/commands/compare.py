@@ -24,9 +24,9 @@ def compare(console: Console, results: Results, runs: tuple[str, ...], out: str 
 
     Only the common time of all runs is compared. For two backtests on one page, with their knobs: mm runs compare.
 
-    Runs of one account are compared as a whole and by symbol; BASE/BTCUSDT is the run of a symbol, or its part.
+    Runs of one account are compared as a whole and by symbol; BASE/BTCUSDT is the part of a symbol.
 
-    A RUN is a folder, a RUN_ID or the beginning of one. Example: mm compare 20260105T0800 20260105T0801
+    A RUN is a folder, a RUN_ID or its beginning. Example: mm compare 20260105T0800 20260105T0801
     """
     from mm.live.pages.compare import KINDS, compare_runs, read_run
     from mm.live.pages.compare_account import (

@@ -61,8 +61,8 @@ def evaluate(
 
     A day that is missing or damaged is a named hole. --held-out plays all days of the symbols that are held out.
 
-    Days already played, by this or another evaluation, are reused; a
-    killed one is resumed if its RUN_ID is given again.
+    Days already played, by this or another evaluation, are reused; a killed one is resumed if its RUN_ID is given
+    again.
 
     Example: mm evaluate --symbol BTCUSDT,ETHUSDT --day 20260101:20260131 --quote-model avellaneda_stoikov
     """

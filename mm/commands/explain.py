@@ -49,8 +49,8 @@ def runs_explain(console: Console, which: Which, name: str, trust: tuple[Path, .
 
     In a run of one account the row of the fill names its symbol; RUN/SYMBOL counts the fills of that symbol alone.
 
-    With --picture FILE.html the book is drawn as a heat map, with our quotes, our fills and our place in the queue; for
-    the latter the run is played again. A user's model is executed only if its file is named by --trust.
+    With --picture FILE.html the book is drawn as a heat map, with our quotes, fills and place in the queue, for which
+    the run is played again. A user's model is executed only if its file is named by --trust.
 
     Example: mm runs explain 20260105T080000Z --fill 12 --picture fill_12.html
     """

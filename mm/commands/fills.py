@@ -93,8 +93,8 @@ CHECKS = (0.0, 0.125, 0.25, 0.5)  # fractions of the lifetime at which queue pos
 def fills_score(console: Console, scored: Scored) -> None:
     """Score the fill models on a day with a full order log.
 
-    Virtual orders join the queues of the day. The order log gives the true outcome of each, and a fill model estimates
-    it from the tape alone; the command prints the difference, and writes it to OUT_ROOT/fills with a page.
+    Virtual orders join the queues of the day. The order log gives the true outcome of each, which a fill model
+    estimates from the tape alone; the difference is printed, and written to OUT_ROOT/fills with a page.
 
     Example: mm fills score --symbol SIMUSDT --day 20260105
     """
@@ -176,7 +176,7 @@ def _plan(life: VirtualLife, passes: int) -> "OrderPlan":
 def fills_fit(console: Console, fitted: Fitted) -> None:
     """Estimate the exponent of queue_prob_power from a recorded day, and write it to a file if it is usable.
 
-    It is told by the sizes of cancelled orders, by every order of the day (--truth), or by the fills of trades of ours
+    It comes from the sizes of cancelled orders, from every order of the day (--truth), or from the fills of our trades
     (--trades). Later backtests of the symbol name it, and their sensitivity plays it as well.
 
     Example: mm fills fit --symbol BTCUSDT --day 20251216

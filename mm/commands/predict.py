@@ -80,8 +80,8 @@ def predict_fit(
 ) -> None:
     """Fit a predictor on recorded days, with its walk-forward score against baselines.
 
-    The folder contains model.json, plain arrays and a page; expected_value, the steps around quote models and
-    view.signal can use it. Exit code 4 if the predictor does not beat the best baseline: it is written, but not usable.
+    The folder has model.json, plain arrays and a page; expected_value, the steps around quote models and view.signal
+    can use it. Exit code 4 if it does not beat the best baseline: it is written, but not usable.
 
     Example: mm predict fit --target return --horizon-s 10 --symbol BTCUSDT --day 20251216
     """

@@ -36,9 +36,9 @@ def report(console: Console, drawn: PageKnobs, name: str, trust: tuple[Path, ...
     """Redraw the page of a run, given as its folder or its RUN_ID under OUT_ROOT.
 
     If its days are unchanged, a backtest or a walk-forward is replayed, also under optimistic and pessimistic
-    assumptions (SENSITIVITY=0 skips these), and a calibration is measured again. Parts that cannot be replayed are
-    noted, and the rest is drawn from the files of the run. A user's model is executed only if its file is named by
-    --trust, because a run may come from anyone. Exit code 3 if RUN is not a run, or a file cannot be read.
+    assumptions (SENSITIVITY=0 skips these), and a calibration is measured again. What cannot be replayed is noted, and
+    the rest is drawn from the files of the run. A user's model is executed only if its file is named by --trust,
+    because a run may come from anyone. Exit code 3 if RUN is not a run, or a file cannot be read.
 
     Example: mm report 20260105T080000Z
     """

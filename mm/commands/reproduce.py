@@ -81,11 +81,11 @@ def runs_reproduce(
     """Repeat a run with its knobs, and verify that its outputs are byte-identical, or list the differences.
 
     The inputs are verified by their sha256 first, and the days are read from their files, not from the tape cache.
-    Pages are not compared, because they contain the command of their run. The second run uses a temporary folder,
-    which is then removed. A user's model is executed as the run kept it, in source/, and only if that file, or one of
-    the same content, is named by --trust, because a run may come from anyone. On another processor the last digits of
-    fits differ: --tolerance sets the limit, and the largest difference of each file is printed. Exit code 0 if all is
-    equal, 3 if an input or an output differs, 5 if a model is not trusted.
+    Pages are not compared, because they contain the command of their run. A user's model is executed as the run kept
+    it, in source/, and only if that file, or one of the same content, is named by --trust, because a run may come from
+    anyone. On another processor the last digits of fits differ: --tolerance sets the limit, and the largest difference
+    of each file is printed. Exit code 0 if all is equal, 3 if an input or an output differs, 5 if a model is not
+    trusted.
 
     Example: mm runs reproduce 20260105T080000Z
     """

@@ -30,7 +30,7 @@ def rl_train(
     """Train an agent on recorded days: <SAVE_PATH>.zip, which QUOTE_MODEL=rl uses.
 
     PPO of stable-baselines3. The agent's constants (scales of the signals, A and k) are fitted to the training days
-    only. training.json contains the learning curve; the page shows it and the quotes of the agent.
+    only. training.json and the page have the learning curve; the page also shows the agent's quotes.
 
     Example: mm rl train --symbol BTCUSDT --day 20251216 --episodes 100 --save-path out/models/agent
     """
@@ -118,7 +118,7 @@ def rl_referee(console: Console, refereed: Refereed, account: Account) -> None:
     """Train agents in the model of Avellaneda and Stoikov (2008), and print their share of the closed form's utility.
 
     Utility is the mean profit minus γ/2 times its variance, computed exactly. A random agent, the symmetric quoter and
-    the optimum of continuous time are shown for comparison; these need no torch.
+    the optimum of continuous time are shown for comparison, without torch.
 
     Example: mm rl referee --seeds 10
     """

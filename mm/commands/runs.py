@@ -314,8 +314,8 @@ def _print_table(console: Console, rows: Sequence[Mapping[str, str]]) -> None:
 def runs_diff(console: Console, results: Results, first: str, second: str) -> None:
     """List the differences of two runs: knobs, version, inputs, outputs and main numbers.
 
-    A and B are run folders, RUN_IDs, or the beginning of a RUN_ID or digest. A difference is not a failure: the exit
-    code is 0, and --json has "equal".
+    A and B are run folders, RUN_IDs, or the beginning of a RUN_ID or digest. The exit code is 0 also for different
+    runs; --json has "equal".
 
     Example: mm runs diff base wide
     """
@@ -333,8 +333,8 @@ def runs_compare(console: Console, results: Results, pages: Pages, names: Sequen
     """Draw the tear sheet of two to eight backtests: their numbers, charts and differing knobs.
 
     Differences are to the first RUN, over the time that both cover. A RUN is as for mm runs diff, which compares bytes;
-    mm compare compares replay, shadow and trade of one strategy order by order. BASE/BTCUSDT is the part of a symbol in
-    a run of one account.
+    mm compare compares replay, shadow and trade order by order. BASE/BTCUSDT is the part of a symbol in a run of one
+    account.
 
     Example: mm runs compare base wide glft
     """
@@ -412,7 +412,7 @@ def runs_tag(
 ) -> None:
     """Add tags and a note to a run, or show them; mm runs list --tag finds it again.
 
-    RUN is as for mm runs show. They are kept in OUT_ROOT/run_tags.json, as the folder of a run never changes.
+    RUN is as for mm runs show. Tags are kept in OUT_ROOT/run_tags.json, as the folder of a run never changes.
 
     Example: mm runs tag base --add candidate --note "spread of the last three weeks"
     """
@@ -444,9 +444,8 @@ def runs_export(
 ) -> None:
     """Write all runs as one table, or into MLflow: their knobs, the numbers of their summary, their tags.
 
-    In the table, which has a row per run, a column is named knob.NAME or summary.PATH; a run without it has null there.
-    In MLflow knobs are parameters, numbers metrics, and the files of a run, up to 32 MB each, artefacts; a run that was
-    exported before is updated.
+    The table has a row per run and columns knob.NAME and summary.PATH, null where a run has none. In MLflow knobs are
+    parameters, numbers metrics, and files up to 32 MB artefacts; a run that was exported before is updated.
 
     Example: mm runs export --kind backtest --out runs.parquet --mlflow sqlite:///mlflow.db
     """

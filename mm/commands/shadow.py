@@ -92,8 +92,8 @@ def shadow(works: Sequence[SymbolRun], watch: bool) -> None:
     """Trade on paper in a live market, record its day, and compare the decisions with the replay of that day.
 
     It ends with its window, at midnight at the latest, or at SIGTERM and Ctrl-C. The kill switch of the symbol and
-    SIGUSR1 end its quoting, not its recording. If the exchange changes tick size or quantity step, it ends with exit
-    code 75, and the next start uses the new ones. Several symbols run in one process, each with a paper account.
+    SIGUSR1 end its quoting, not its recording. A change of tick size or quantity step ends it with exit code 75, and
+    the next start uses the new ones. Several symbols run in one process, each with a paper account.
 
     Example: SYMBOL=BTCUSDT WINDOW_START=always mm shadow
     """

@@ -54,9 +54,9 @@ def signals_list(console: Console) -> None:
 def signals_compute(run: Run, day: Day, market: Market, others: OtherMarkets, columns: SignalColumns) -> None:
     """Compute signals over recorded days: signals.parquet with recv_us, recv_seq and a column for each.
 
-    One row per diff that changed the book, including the first one after a snapshot. Undefined values (an incomplete
-    window, an empty side) are null, and never filled. micro_price is fitted on the recorded days before each day, which
-    are in the metadata; without any it is null.
+    One row per diff that changed the book, and the first one after a snapshot. Undefined values (an incomplete window,
+    an empty side) are null, and never filled. micro_price is fitted on the recorded days before each day, which the
+    metadata name; without any it is null.
 
     Example: mm signals compute --symbol BTCUSDT --day 20251216 --signals imbalance_5,ofi_10s
     """

@@ -48,8 +48,8 @@ def state_init(console: Console, results: Results, stores: StateStores) -> None:
 def state_rebuild(console: Console, results: Results, stores: StateStores, symbol: str | None) -> None:
     """Rebuild the state store from the audit logs.
 
-    The stored rows of a symbol are removed first; the book, PnL, model and ticks in Redis remain. A run of the symbol
-    may continue meanwhile. Exit code 75 if a store is not available, 3 if a log cannot be read.
+    The stored rows of a symbol are removed first; book, PnL, model and ticks in Redis remain. A run of the symbol may
+    continue meanwhile. Exit code 75 if a store is not available, 3 if a log cannot be read.
 
     Example: mm state rebuild --symbol BTCUSDT
     """

@@ -53,8 +53,8 @@ def tapes_prune(
 ) -> None:
     """Remove stored tapes by age and total size, each with its best prices and its index; runs make them again.
 
-    A tape is used when it is written, and when it is read if the file system records access times. A process that has a
-    tape open can still use it.
+    A tape is used when it is written, and when it is read if the file system records access times. A process can go on
+    using a tape that it has open.
 
     Example: mm tapes prune --older-than 30 --most-gb 20 --dry-run
     """

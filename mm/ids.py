@@ -120,7 +120,7 @@ class IdRanges:
             self.add(first, last)
 
     def add(self, first: int, last: int) -> None:
-        """Nothing if *last* is below *first*."""
+        """Add nothing if *last* is below *first*."""
         if first > last:
             return
         low, high = bisect_left(self._lasts, first - 1), bisect_right(self._firsts, last + 1)

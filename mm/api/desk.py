@@ -176,7 +176,7 @@ class Desk:
         return client.cash_e16 + client.lots * self._mark2() * self._unit_e16 // 2
 
     def use_of(self, client: Client) -> dict[str, int]:
-        """By knob, in 1e-8 of the limit's unit."""
+        """Return the use of each limit by knob, in 1e-8 of its unit."""
         standing = self._risk_standing(client)
         long, short = client.lots + standing.open_buy_lots, standing.open_sell_lots - client.lots
         return {

@@ -60,7 +60,7 @@ def fsync_path(path: Path) -> None:
 
 
 def process_exists(process: int) -> bool:
-    """True if unknown."""
+    """Return True also if that is unknown."""
     if os.name != "posix":  # elsewhere signal 0 would end the process
         return True
     try:

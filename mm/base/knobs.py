@@ -106,7 +106,7 @@ def knobs(group: type) -> tuple[Knob, ...]:
 
 
 def shown(value: Any) -> str:
-    """As typed; empty for None."""
+    """Write a value as it would be typed; empty for None."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -227,7 +227,7 @@ def decimal(low: str | None = None, high: str | None = None) -> Reader:
 
 
 def one_of(*words: str, upper: bool = False) -> Reader:
-    """*upper*: in any case, stored in capitals."""
+    """With *upper*, read a word in any case and store it in capitals."""
 
     def parse(text: str) -> str:
         word = text.upper() if upper else text

@@ -35,7 +35,7 @@ def hide_secrets(words: Collection[str], environ: MutableMapping[str, str]) -> N
 
 
 def overwrite(secrets: Iterable[str]) -> bool:
-    """In the memory that the process list shows; False without ``/proc``."""
+    """Overwrite them in the memory that the process list shows; False without ``/proc``."""
     texts = {text.encode() for text in secrets if text}
     try:
         ended = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()

@@ -67,7 +67,7 @@ def at_ending_signals(stop: Callable[[str], object]) -> None:
 
 
 class TradeSignals:
-    """A trader's signals for its whole life: the first ends it in order, others do nothing."""
+    """A shadow's or trader's signals for its whole life: the first ends it in order, others do nothing."""
 
     def __init__(self) -> None:
         self.ending = ""
@@ -79,7 +79,7 @@ class TradeSignals:
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """Only record signals without a loop's handlers."""
+        """Record signals until `direct` gives them to a loop."""
         from mm.base._calls import stop_calls  # compiled: only a trader and a shadow need it
 
         self._hurry = stop_calls

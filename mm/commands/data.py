@@ -260,7 +260,7 @@ def _names_makers(folder: DayFolder) -> bool:
 
 
 def _doubts(folder: DayFolder, *, just_sealed: bool = False) -> "BookDoubts | None":
-    """None if unreadable, or where only a recorder is installed."""
+    """Return None if unreadable, or where only a recorder is installed."""
     if find_spec("numpy") is None:
         return None
     from mm.tape.load import book_doubts

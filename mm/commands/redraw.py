@@ -47,7 +47,7 @@ class Redraw:
 
 
 def played(redraw: Redraw) -> "Result | None":
-    """None if the sensitivity is off, done already, or (with a note) impossible."""
+    """Replay with the sensitivity; None if it is off, done already, or (with a note) impossible."""
     if not redraw.drawn.sensitivity or "sensitivity" in redraw.run.summary:
         return None
     try:

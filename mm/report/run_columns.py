@@ -186,7 +186,7 @@ class RunColumns:
         )
 
     def later(self, us: Ints) -> Floats:
-        """NaN if there was no mid or the data had ended."""
+        """Return the mid at later instants; NaN if there was none or the data had ended."""
         end = int(self.state["recv_us"][-1]) if len(self.state["recv_us"]) else 0
         row = np.searchsorted(self.mid_us, us, side="right") - 1
         known = (row >= 0) & (us <= end)
@@ -279,7 +279,7 @@ def state_rows(state: Ints, excluded: Ints) -> tuple[Rows, float]:
 
 
 def market_of(tapes: Sequence["Tape"], feed: Mapping[str, Any] | None = None) -> MarketColumns:
-    """As they happened with the summary's *feed*, else as received."""
+    """Return events as they happened with the summary's *feed*, else as received."""
     best, taken = list[tuple[Any, ...]](), {1: list[tuple[Any, ...]](), -1: list[tuple[Any, ...]]()}
     grids = [tape.instrument for tape in tapes]  # their ticks and lots are multiples of these steps, in 1e-8
     tick_e8, lot_e8 = math.gcd(*(grid.tick_e8 for grid in grids)), math.gcd(*(grid.lot_e8 for grid in grids))

@@ -187,7 +187,7 @@ class Ledger:
             yield path.parent.name, path.stem
 
     def known(self) -> int:
-        """A design counts on each of its days."""
+        """Count trials: a design counts on each of its days."""
         return sum(map(_count, self.folder.glob(f"*/*{LINES}")))
 
     def _path(self, symbol: str, day: str) -> Path:

@@ -160,7 +160,7 @@ class Recording:
 
 
 def on_days(out_root: Path, symbol: str, days: Sequence[str]) -> OnRecord:
-    """On the minutes of each day's last trial."""
+    """Return what is on record, on the minutes of each day's last trial."""
     ledger = Ledger(out_root)
     known = {day: read for day in days if (read := ledger.read(symbol, day)).known}
     reads = list(known.values())

@@ -88,7 +88,7 @@ class BucketCounts:
         self.sum_s += seconds
 
     def quantile(self, share: float) -> float | None:
-        """In s, interpolated as by Prometheus."""
+        """Interpolate as Prometheus does, in s."""
         wanted, before, below_s = share * self.count, 0, 0.0
         for bound_s, count in zip(self.bounds, self._counts, strict=False):
             if count and before + count >= wanted:

@@ -183,7 +183,7 @@ class ContractRequests(Protocol):
     def position_of(self, answer: ApiAnswer) -> PositionSeen: ...
 
     def incomes(self, since_us: int, page: int) -> Call:
-        """Oldest first; pages count from 1."""
+        """List payments, oldest first; pages count from 1."""
 
     def incomes_of(self, answer: ApiAnswer) -> tuple[Sequence[PositionIncome], int]:
         """The booked payments of an answer, and how many it has in all."""
@@ -279,10 +279,10 @@ class SymbolVenue(Protocol):
     def amended(self, answer: ApiAnswer) -> OrderSeen: ...
 
     def replaced(self, answer: ApiAnswer) -> Replaced:
-        """Both halves: executed or refused."""
+        """Both halves of an answer: executed or refused."""
 
     def trades(self, answer: ApiAnswer) -> Sequence[AccountFill]:
-        """By id; client ids are not known."""
+        """Trades of an answer, by id; client ids are not known."""
 
     def listed(self, answer: ApiAnswer) -> ListedOrder: ...
 

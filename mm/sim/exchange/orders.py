@@ -133,6 +133,8 @@ class UserOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionReport:
+    """*kind* is ``NEW CANCELED REPLACED REJECTED TRADE EXPIRED TRADE_PREVENTION``."""
+
     execution_id: int
     kind: str
     us: int

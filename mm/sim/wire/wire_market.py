@@ -89,7 +89,7 @@ class WireMarket(Protocol):
     def more_feeds(self, exchange: Any, peers: Sequence[StreamSource]) -> list[StreamSource]: ...
 
     def session_operations(self, session: Session) -> list[Operation]:
-        """Beside logon, status and logout."""
+        """Operations of a session beside logon, status and logout."""
 
     def aside(self, request: Request) -> Response | None: ...
 

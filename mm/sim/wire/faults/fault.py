@@ -185,7 +185,7 @@ class Fault:
 
     @property
     def changes(self) -> int | None:
-        """None for no limit."""
+        """How many times it applies; None for no limit."""
         return self.values.get("n", 0) * self.kind.per_n or None
 
     @property

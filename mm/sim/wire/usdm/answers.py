@@ -188,7 +188,7 @@ class UsdmTexts(UsdmOrderTexts):
         }
 
     def brackets(self) -> Json:
-        """Numbers, not texts."""
+        """The values are numbers, not texts."""
         rows = [
             {
                 "bracket": bracket.number,

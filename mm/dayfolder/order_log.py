@@ -39,6 +39,7 @@ ROWS_AT_ONCE = 1 << 18
 _PIECE_BYTES = 1 << 25
 _LISTED = 1 << 16
 _REPEATED = ["kind", "account", "side", "ticks"]
+_SCHEMA = pa.schema([(name, pa.int64()) for name in ORDER_COLUMNS])
 _WAY_OUT = "import or simulate the day again; docs/exchange.md lists the columns"
 
 
@@ -105,7 +106,7 @@ class OrderLogWriter:
         self._file = path.open("xb")
         self._writer = pq.ParquetWriter(
             self._file,
-            pa.schema([(name, pa.int64()) for name in ORDER_COLUMNS]),
+            _SCHEMA,
             compression=compression,
             compression_level=3 if compression == "zstd" else None,
             # Ids and instants compress better plain than as a dictionary or by delta: measured, 5 bytes a row for 7.
@@ -123,16 +124,20 @@ class OrderLogWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def close(self) -> None:
         try:
-            if kind is None:
-                self._flush(self._rows)
-                if self.spans is not None:
-                    self._writer.add_key_value_metadata({SPANS: json.dumps([list(span) for span in self.spans])})
-                if self._steps is not None:
-                    self._writer.add_key_value_metadata({key: str(e8) for key, e8 in self._steps._asdict().items()})
-            self._writer.close()
+            self._flush(self._rows)
+            if self.spans is not None:
+                self._writer.add_key_value_metadata({SPANS: json.dumps([list(span) for span in self.spans])})
+            if self._steps is not None:
+                self._writer.add_key_value_metadata({key: str(e8) for key, e8 in self._steps._asdict().items()})
         finally:
-            self._file.close()
+            self.discard()
 
     def discard(self) -> None:
         try:
@@ -153,11 +158,13 @@ class OrderLogWriter:
         """Write exactly *count* rows at once, so that the file does not depend on the batches added."""
         if not count:
             return
-        joined = pa.table({name: np.concatenate([part[name] for part in self._waiting]) for name in ORDER_COLUMNS})
-        self._writer.write_table(joined.slice(0, count), self._rows_at_once)
-        rest = joined.slice(count)
-        self._rows = rest.num_rows
-        self._waiting = [{name: rest.column(name).to_numpy() for name in ORDER_COLUMNS}] if self._rows else []
+        joined = [np.concatenate([part[name] for part in self._waiting]) for name in ORDER_COLUMNS]
+        # Of buffers, as pyarrow imports pandas, if there is one, before it takes an array.
+        columns = [pa.Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(column)]) for column in joined]
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=_SCHEMA), self._rows_at_once)
+        self._rows -= count
+        rest = (column[count:].copy() for column in joined)
+        self._waiting = [dict(zip(ORDER_COLUMNS, rest, strict=True))] if self._rows else []
 
 
 def write_order_log(path: Path, rows: Iterable[Sequence[int]], steps: Steps | None = None) -> None:

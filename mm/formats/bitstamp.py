@@ -96,6 +96,7 @@ class BitstampMarket:
     def __init__(self, symbol: str, grid: Grid) -> None:
         self.symbol, self.grid = symbol, grid
         self.book, self.records = VenueBook(), OrderRecords(Fraction(1), Fraction(1))
+        self.records.grid = grid
         self._message_id = 0
 
     def play(self, lines: OrderLines) -> Iterator[CapturedMessage]:

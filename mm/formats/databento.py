@@ -102,12 +102,14 @@ class DatabentoReader(FileReader):
 
     def _spelt(self, frame: pl.DataFrame) -> pl.DataFrame:
         for column, words in (("action", _ACTIONS), ("side", _SIDES)):
-            numbers = frame[column].replace_strict({ord(word): code for word, code in words.items()}, default=None)
-            if numbers.null_count():
-                at = numbers.is_null().arg_max() or 0
-                what = f"{column} is {chr(frame[column][at])!r}, not {', '.join(words)}"
+            letters = frame[column].to_numpy()
+            known = np.isin(np.arange(256), [ord(word) for word in words])[letters]
+            if not known.all():
+                at = int(known.argmin())
+                what = f"{column} is {chr(letters[at])!r}, not {', '.join(words)}"
                 raise self._at.broken(what, COPY_AGAIN, int(frame["row"][at]))
-            frame = frame.with_columns(numbers.cast(pl.Int64).alias(column))
+            codes = np.array([words.get(chr(letter), 0) for letter in range(256)])
+            frame = frame.with_columns(pl.Series(column, codes[letters]))
         return frame
 
     def _ours(self, block: RowBlock) -> pl.DataFrame:

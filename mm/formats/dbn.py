@@ -108,23 +108,24 @@ def _padded(size: int) -> np.dtype[np.void]:
 def _ours(
     records: Any, first: int, instruments: list[tuple[str, int, str, str]], symbol: str, place: FilePlace
 ) -> pl.DataFrame:
-    days = (records["ts_recv"] // 86_400_000_000_000).astype("datetime64[D]")
+    us = (records["ts_recv"] // 1_000).astype(np.int64)
     ours = np.zeros(len(records), bool)
     present = set(np.unique(records["instrument_id"]).tolist())
     for name, instrument, begin, end in instruments:
         if instrument in present:
             place.symbols[name] += 1
         if name == symbol:
-            since, until = (np.datetime64(f"{date[:4]}-{date[4:6]}-{date[6:]}") for date in (begin, end))
-            ours |= (records["instrument_id"] == instrument) & (days >= since) & (days < until)
-    kept = records[ours]
+            days = (np.datetime64(f"{date[:4]}-{date[4:6]}-{date[6:]}", "us") for date in (begin, end))
+            since, until = (day.astype(np.int64) for day in days)
+            ours |= (records["instrument_id"] == instrument) & (us >= since) & (us < until)
+    kept, us = (records, us) if ours.all() else (records[ours], us[ours])
     price = kept["price"].astype(np.int64)
     columns = {
         "row": np.flatnonzero(ours) + first,
-        "recv_us": (kept["ts_recv"] // 1_000).astype(np.int64),
+        "recv_us": us,
         "exch_us": (kept["ts_event"] // 1_000).astype(np.int64),
-        "action": kept["action"].astype(np.int64),
-        "side": kept["side"].astype(np.int64),
+        "action": kept["action"],
+        "side": kept["side"],
         "price": price,
         "size": kept["size"].astype(np.int64),
         "order_id": kept["order_id"].astype(np.uint64).view(np.int64),

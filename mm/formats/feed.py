@@ -179,6 +179,8 @@ class FileCapture:
         self._scale = price_scale
         if price_scale != 1:
             self._contract_size = (contract_size or 1) / price_scale
+        if reader.orders:
+            reader.orders.grid = grid
         if reader.orders and self._contract_size is not None:
             reader.orders.multiply(1 if reader.scales else reader.price_scale, self._contract_size)
         self._printed = Grid()  # hidden orders may trade off the grid of the book, so prints do not determine its tick

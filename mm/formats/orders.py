@@ -1,14 +1,16 @@
 """Single orders of a source: plays them to changes of levels, and keeps their order log until its days are written.
 
-Rows wait in a temporary file in the source's units: the instrument's steps are known only at the end.
+The instrument's steps are known only at the end, so rows wait in a temporary file, in the steps of the first ones. It
+becomes the log of a day that it is all of, if these steps remain; else its rows are written again.
 """
 
 from array import array
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from math import gcd
 from pathlib import Path
-from shutil import rmtree
+from shutil import move, rmtree
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import finalize
@@ -19,6 +21,7 @@ from mm.clock import midnight_us, next_day
 from mm.dayfolder._orders import OPS, OrderBook
 from mm.dayfolder.layout import ORDER_COLUMNS, ROW_LEVEL, ROW_REST, ROW_TRADE, DayFolder
 from mm.dayfolder.order_log import OrderLog, OrderLogWriter, Steps, fifo_text, is_fifo
+from mm.market_data.grid import Grid
 from mm.market_data.stamps import FAR_US
 
 if TYPE_CHECKING:
@@ -75,13 +78,13 @@ class OrderRecords:
     """
 
     def __init__(self, price_e8: Fraction, qty_e8: Fraction) -> None:
+        self.grid = Grid()  # of the import
         self.sides: dict[int, int] = {}  # of trades whose source tells none, by their ids
         self._price_e8, self._qty_e8 = price_e8, qty_e8
         self._book = OrderBook(FIRST_RANK)
-        self._path = Path(mkdtemp(prefix="mm-orders-"), "rows.parquet")
-        self._rows = OrderLogWriter(self._path, compression="lz4")
-        finalize(self, _discard, self._rows, self._path)
-        self._count, self._last_us, self._closed = 0, 0, False
+        self._folder, self._parts = Path(mkdtemp(prefix="mm-orders-")), list[_Part]()
+        finalize(self, _discard, self._folder, self._parts)
+        self._count = self._first_us = self._last_us = 0
         self._ends, self._ids = array("q"), array("q")  # of the messages of rows that wait
         self._waiting = np.empty((0, len(ORDER_COLUMNS)), np.int64)
         self._last_id = 0
@@ -200,11 +203,21 @@ class OrderRecords:
         return fifo_text(self._book.executed, self._book.executed_first)
 
     def write(self, folders: Sequence[DayFolder], zone: str, tick_e8: int, lot_e8: int) -> list[str]:
-        self._close()
+        self._end()
         if not self._count:
             return []
-        steps, resting, last_id = Steps(tick_e8, lot_e8), np.empty((0, 4), np.int64), 0
-        book, blocks, rest = self.written, self._blocks(steps), None
+        steps, part = Steps(tick_e8, lot_e8), self._parts[-1]
+        from_us, until_us = midnight_us(folders[0].day, zone), midnight_us(next_day(folders[0].day), zone)
+        whole = len(self._parts) == len(folders) == 1 and part.steps == steps
+        whole = whole and from_us <= self._first_us <= self._last_us < until_us
+        part.log.spans = self._spans(from_us, until_us) if whole else None
+        part.log.close()
+        if whole:
+            move(part.path, folders[0].order_log_columns)
+            return []
+        self.written = book = OrderBook()
+        resting, last_id = np.empty((0, 4), np.int64), 0
+        blocks, rest = self._blocks(steps), None
         for folder in folders:
             from_us, until_us = midnight_us(folder.day, zone), midnight_us(next_day(folder.day), zone)
             with OrderLogWriter(folder.order_log_columns, self._spans(from_us, until_us), steps) as log:
@@ -227,15 +240,17 @@ class OrderRecords:
         return [f"{self.off_tick:,} executions of nothing displayed are off the tick: the order log leaves them out"]
 
     def _blocks(self, steps: "Steps") -> Iterator["Ints"]:
-        price, qty = self._price_e8 / steps.tick_e8, self._qty_e8 / steps.lot_e8
-        for columns in OrderLog.open(self._path).blocks():
-            rows = np.column_stack([columns[name] for name in ORDER_COLUMNS])
-            ticks = rows[:, 6] * price.numerator
-            off = (ticks % price.denominator != 0) & (rows[:, 1] == ROW_TRADE) & (rows[:, 3] == 0)
-            self.off_tick += int(off.sum())
-            rows[:, 6] = ticks // price.denominator
-            rows[:, 7] = rows[:, 7] * qty.numerator // qty.denominator
-            yield rows[~off] if off.any() else rows
+        for part in self._parts:
+            price_e8, qty_e8 = map(Fraction, part.steps) if part.steps else (self._price_e8, self._qty_e8)
+            price, qty = price_e8 / steps.tick_e8, qty_e8 / steps.lot_e8
+            for columns in OrderLog.open(part.path).blocks():
+                rows = np.column_stack([columns[name] for name in ORDER_COLUMNS])
+                ticks = rows[:, 6] * price.numerator
+                off = (ticks % price.denominator != 0) & (rows[:, 1] == ROW_TRADE) & (rows[:, 3] == 0)
+                self.off_tick += int(off.sum())
+                rows[:, 6] = ticks // price.denominator
+                rows[:, 7] = rows[:, 7] * qty.numerator // qty.denominator
+                yield rows[~off] if off.any() else rows
 
     def _hold(self, rows: "Ints") -> None:
         if len(rows):
@@ -265,22 +280,58 @@ class OrderRecords:
         rows[:, 9] = np.where(rows[:, 1] == ROW_LEVEL, ids, 0)
         if count:
             self._settled_us = int(rows[-1, 0])
-            self._rows.add(rows)
+            self._add(rows)
 
-    def _close(self) -> None:
-        if not self._closed:
-            self._book.finish()
-            self._settle()
-            self._hold(self._book.take()[0])
-            # Rows after the last message are of none.
-            self._write(len(self._waiting), np.full(len(self._waiting), self._last_id + 1))
-            self._rows.__exit__(None, None, None)
-            self._closed = True
+    def _add(self, rows: "Ints") -> None:
+        if not self._parts:
+            self._first_us = int(rows[0, 0])
+            known = Steps(gcd(self.grid.tick_e8, self.grid.seen_tick_e8), self.grid.seen_step_e8)
+            self._begin(known if all(known) else None)
+        if (steps := self._parts[-1].steps) is not None:
+            price, qty = self._price_e8 / steps.tick_e8, self._qty_e8 / steps.lot_e8
+            ticks, off_tick = _divided(rows[:, 6], price)
+            lots, off_lot = _divided(rows[:, 7], qty)
+            if off_tick or off_lot:
+                self._parts[-1].log.close()
+                self._begin(None)
+            else:
+                rows[:, 6], rows[:, 7] = ticks, lots
+                _replay(self.written, rows)
+        self._parts[-1].log.add(rows)
+
+    def _begin(self, steps: Steps | None) -> None:
+        path = self._folder / f"{len(self._parts)}.parquet"
+        log = OrderLogWriter(path, steps=steps, compression="lz4" if steps is None else "zstd")
+        self._parts.append(_Part(path, steps, log))
+
+    def _end(self) -> None:
+        self._book.finish()
+        self._settle()
+        self._hold(self._book.take()[0])
+        # Rows after the last message are of none.
+        self._write(len(self._waiting), np.full(len(self._waiting), self._last_id + 1))
 
 
-def _discard(rows: OrderLogWriter, path: Path) -> None:
-    rows.discard()
-    rmtree(path.parent, ignore_errors=True)
+class _Part(NamedTuple):
+    """Rows that follow each other; in the source's units if they have no *steps*."""
+
+    path: Path
+    steps: Steps | None
+    log: OrderLogWriter
+
+
+def _divided(numbers: "Ints", by: Fraction) -> "tuple[Ints, bool]":
+    """Times *by*, rounded down, and whether that is not exact."""
+    if by.denominator == 1:
+        return numbers * by.numerator, False
+    whole, rest = np.divmod(numbers * by.numerator, by.denominator)
+    return whole, bool(rest.any())
+
+
+def _discard(folder: Path, parts: list[_Part]) -> None:
+    for part in parts:
+        part.log.discard()
+    rmtree(folder, ignore_errors=True)
 
 
 def _opening(resting: "Ints", us: int, update_id: int) -> "Ints":

@@ -28,6 +28,7 @@ from mm.dayfolder.layout import (
 from mm.dayfolder.order_log import OrderLog, OrderLogWriter
 from mm.dayfolder.repair import repair_day
 from mm.errors import BrokenFile, MMError, UsageError
+from mm.formats import tables
 from mm.formats.order_export import export_orders, order_rows
 from simulation import simulate_day
 
@@ -219,6 +220,30 @@ def test_order_keeps_its_place_only_while_it_shrinks(tmp_path):
         (ROW_REDUCE, 4, 1, 9_999, 3),
         (ROW_CANCEL, 4, 1, 9_999, 3),
     ]
+
+
+@pytest.mark.parametrize("late", ["nothing", "tick", "lot", "day"])
+def test_log_is_the_same_in_whatever_blocks_its_file_is_read(tmp_path, monkeypatch, late):
+    """Steps are taken from the first rows; later ones on a finer grid, or of another day, do not change the file."""
+    us, begins = START_US, SNAPSHOT | BAD_TIME
+    records = [
+        record(us, "R", "N", None, 0, 0, begins),
+        record(us, "A", "B", 9_999, 4, 1, begins),
+        record(us, "A", "A", 10_001, 6, 2, begins | LAST),
+        *(record(us + 1_000 * n, "A", "B", 9_980 - n % 7, 2 * n, 10 + n) for n in range(1, 40)),
+    ]
+    us += 1_000_000 + (86_400_000_000 if late == "day" else 0)
+    records.append(record(us, "A", "B", 9_970, 7 if late == "lot" else 8, 200))
+    records[-1][7] += 5_000_000 * (late == "tick")
+    records.append(record(us + 1_000, "C", "A", 10_001, 6, 2))
+    path = write_csv(tmp_path / "x.csv", HEAD, records)
+    logs = []
+    for size in (1 << 22, 400):
+        monkeypatch.setattr(tables, "BLOCK_BYTES", size)
+        report = imported("databento", [path], tmp_path / str(size), "ESM4", tick_size=None, qty_step="2")
+        assert all(defects_of(day.path) == [] for day in report.days)
+        logs.append([DayFolder.at(day.path).order_log.read_bytes() for day in report.days])
+    assert logs[0] == logs[1]
 
 
 def test_fill_and_its_cancellation_are_one_change(tmp_path):

@@ -1126,8 +1126,8 @@ FAULTS = [
         "tests/live/test_silences_and_stamps.py",
     ),
     Fault(
-        "mm/live/orders/gateway.py",
-        "call_later(silence_s + _SILENCE_MARGIN_S, self._cancel_later, order)",
+        "mm/live/orders/symbol_orders.py",
+        "call_later(silence_s + SILENCE_MARGIN_S, self._cancel_later, order)",
         "call_later(10 * silence_s + 60, self._cancel_later, order)",
         "tests/live/test_silences_and_stamps.py",
     ),
@@ -1198,7 +1198,7 @@ FAULTS = [
         "tests/live/test_ends_of_orders.py",
     ),
     Fault(
-        "mm/live/orders/gateway.py",
+        "mm/live/orders/symbol_orders.py",
         '            self._refuse(new_id, side, reason or unsent(""))\n            self.cancel(old_id)\n',
         '            self._refuse(new_id, side, reason or unsent(""))\n',
         "tests/live/test_ends_of_orders.py",
@@ -1255,7 +1255,7 @@ FAULTS = [
         "mm/live/orders/queries.py", "if self._limits.orders_used:", "if False:", "tests/live/test_reconciled_pages.py"
     ),
     Fault(
-        "mm/live/orders/gateway.py",
+        "mm/live/orders/symbol_orders.py",
         "if self._states.in_doubt(side):",
         "if self._states.in_doubt(-side):",
         "tests/live/test_silences_and_stamps.py",
@@ -1586,15 +1586,15 @@ FAULTS = [
         "tests/live/test_guardian.py",
     ),
     Fault(
-        "mm/live/orders/gateway.py",
-        "        order.reduces = True\n        self._none_s",
-        "        self._none_s",
+        "mm/live/orders/symbol_orders.py",
+        "        order.reduces = True\n        seq",
+        "        seq",
         "tests/live/test_contract_gateway.py",
     ),
     Fault(
-        "mm/live/orders/gateway.py",
-        "        self._setup_differed = why",
-        "        self._setup_differed = self._setup_differed or why",
+        "mm/live/orders/contract_watch.py",
+        '            self.differs = ""',
+        "            pass",
         "tests/live/test_contract_gateway.py",
     ),
     Fault(

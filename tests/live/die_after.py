@@ -32,6 +32,7 @@ def _main() -> None:
     from mm.live.audit.history import EquityFile
     from mm.live.audit.log import AuditLog
     from mm.live.orders.gateway import Gateway
+    from mm.live.orders.reports import OrderReports
     from mm.live.run import trade_run
     from mm.live.run.order_source import OwnStrategy
     from mm.live.run.quote import Quoting
@@ -53,7 +54,7 @@ def _main() -> None:
         "engine_made": (OwnStrategy, "play"),
         "joined": (Quoting, "_join"),
         "desk_made": (Quoting, "_open_observer"),
-        "attached": (Gateway, "attach"),
+        "attached": (OrderReports, "attach"),
         "recording": (Quoting, "_record"),
         "booked": (LiveFeed, "__call__"),
         "first_look": (Trader, "act"),

@@ -245,9 +245,9 @@ class LoneGateway(Gateway):
         around = around or Surroundings()
         if around.limits is None:  # the budget of this host is not for tests
             around = replace(around, limits=OrderLimits(None, around.seconds))
-        self.log = log = QuietLog()
-        self.session = AccountSession(venue or SpotAccount(), at, key, run.access, log=log, around=around)
-        super().__init__(self.session, run, audit, log=log)
+        self.log, self.audit = QuietLog(), audit
+        self.session = AccountSession(venue or SpotAccount(), at, key, run.access, log=self.log, around=around)
+        super().__init__(self.session, run, audit, log=self.log)
 
     async def stop(self) -> None:
         await super().stop()
@@ -266,7 +266,7 @@ def make_gateway(
     """Return a gateway of alice, not started."""
     run = run or GatewayRun(symbol="SIMUSDT", run_id="test", access=OrderAccess())
     found = LoneGateway(urls(box), credentials(box, kind), run, audit, Surroundings(limits=limits))
-    found.attach(listener)
+    found.reports.attach(listener)
     return found
 
 

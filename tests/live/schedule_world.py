@@ -194,7 +194,7 @@ class World:
         )
         key = credentials_of(self.door.keys[ALICE], kind)
         self.gateway = LoneGateway(URLS, key, run, self.audit, around)
-        self.gateway.attach(self.listener)
+        self.gateway.reports.attach(self.listener)
 
     async def revive(self) -> None:
         """Restart a process that was killed at a row of its audit log."""
@@ -217,10 +217,9 @@ class World:
         tasks += list(self.gateway.session.rest._tasks)  # type: ignore[attr-defined]
         for task in tasks:
             task.cancel()
-        self.gateway._run = None  # type: ignore[assignment]
-        self.gateway._states.next_steps = lambda: iter(())  # type: ignore[method-assign]
-        self.gateway._queries = NoOp()  # type: ignore[assignment]
-        self.gateway._cancel_round = lambda *_: None  # type: ignore[method-assign]
+        self.gateway.states.next_steps = lambda: iter(())  # type: ignore[method-assign]
+        self.gateway.orders.queries.closed = True
+        self.gateway.reports.tell = lambda _: None  # type: ignore[method-assign]
         await asyncio.gather(*tasks, return_exceptions=True)
 
     # events
@@ -252,29 +251,29 @@ class World:
         draw = rng.random()
         if draw < 0.5 or not live:
             self._note_attempt()
-            gateway.place(self._number(), *self._terms())
+            gateway.orders.place(self._number(), *self._terms())
         elif draw < 0.75:
-            gateway.cancel(rng.choice(live))
+            gateway.orders.cancel(rng.choice(live))
         else:
             self._note_attempt()
-            gateway.replace(rng.choice(live), self._number(), *self._terms())
+            gateway.orders.replace(rng.choice(live), self._number(), *self._terms())
 
     def _amend(self, number: int) -> None:
         """Reduce an order as an engine does; sometimes move its quote at once, or fill it."""
         rng, listener = self.amend_rng, self.listener
-        order = self.gateway._orders.get(number)
+        order = self.gateway.orders.by_id.get(number)
         if number in listener.amending or order is None:
             return
         self.counts["amends"] += 1
         listener.amending.add(number)
         smaller = [qty for qty in ("0.05", "0.06", "0.1", "0.3", "0.4", "0.7") if e8(qty) < order.qty_e8]
-        self.gateway.amend(number, rng.choice(smaller or ["0.05"]))
+        self.gateway.orders.amend(number, rng.choice(smaller or ["0.05"]))
         draw = rng.random()
         if draw < 0.1:
-            self.gateway.cancel(number)
+            self.gateway.orders.cancel(number)
         elif draw < 0.2:
             self._note_attempt()
-            self.gateway.replace(number, self._number(), *self._terms())
+            self.gateway.orders.replace(number, self._number(), *self._terms())
         elif draw < 0.3:
             asyncio.get_running_loop().call_later(rng.choice([0.0, 0.001, 0.003, 0.02]), self._hit, order)
 
@@ -362,7 +361,7 @@ class World:
         assert base_free + base_locked == 1_000 * E8 + base_e8, "the position differs"
         assert quote_free + quote_locked == 1_000_000 * E8 + quote_e8, "the cash differs"
         live = {order.client_id: order for order in exchange.users.open(ALICE)}
-        ours = {order.client_id: order for order in gateway._states.open.values()}
+        ours = {order.client_id: order for order in gateway.states.open.values()}
         assert live.keys() == ours.keys(), f"open orders differ: {live.keys() ^ ours.keys()}"
         for name, order in live.items():
             assert ours[name].booked_e8 == order.filled_lots * (E8 // 1_000)
@@ -401,16 +400,9 @@ class World:
 
     def _contradictions(self) -> list[Any]:
         """Return errors that the gateway logged about the exchange or itself, except for the end of our process."""
-        lines = self.gateway._log.lines  # type: ignore[attr-defined]
+        lines = self.gateway.log.lines  # type: ignore[attr-defined]
         wrong = [line for line in lines if line[0] in ("order_contradiction", "gateway_task_failed")]
         return [line for line in wrong if "Killed" not in str(line)]
-
-
-class NoOp:
-    """Accepts every call and does nothing, as a killed process."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_: None
 
 
 @dataclass
@@ -592,7 +584,7 @@ async def story(world: World) -> None:
     world.audit.rows_left = -1
     kills = rng.random() < 0.3
     if kills:
-        world.gateway.cancel_all()
+        world.gateway.ending.kill()
         killed_s = world.now_s()
     await world.heal()
     world.check()

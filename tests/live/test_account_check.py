@@ -121,13 +121,13 @@ def test_gateway_is_not_ready_while_the_account_differs():
         async with trading(account=check, access=access) as rig:
             account = rig.box.exchange.accounts[ALICE]
             account.base.free += E8
-            await rig.until(lambda: not rig.gateway.ready)
+            await rig.until(lambda: not rig.gateway.readiness.ready)
             assert "the account differs: 1001.00000000 SIM" in rig.listener.ready[-1][1]
-            rig.gateway.place(1, 1, "90", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(1, 1, "90", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "rejected")
             assert [row["limit"] for row in rig.audit.of("breach")] == ["ACCOUNT"]
             account.base.free -= E8
-            await rig.until(lambda: rig.gateway.ready)
+            await rig.until(lambda: rig.gateway.readiness.ready)
 
     asyncio.run(scenario())
 
@@ -302,9 +302,9 @@ def test_a_deposit_is_booked_by_its_event_and_quotes_go_on():
                 rig.box.exchange.transfer(ALICE, asset, amount_e8)
             await rig.until(lambda: len(rig.audit.of("transfer")) == 3)
             for _ in range(2):
-                rig.gateway._due.set()
+                rig.gateway.orders.queries.due.set()
                 await asyncio.sleep(0.3)
-            assert rig.gateway.ready
+            assert rig.gateway.readiness.ready
             assert [ready for ready, _ in rig.listener.ready] == [True]
             assert ledger.transfers_e8 == {"USDT": 500 * E8 + -E8 // 3, "SIM": -3 * E8}
             assert (ledger.position_e8, ledger.cash_e8) == (0, 0)

@@ -70,7 +70,7 @@ class ContractRig(Rig):
         """Let an order of ours be filled: a position of so many lots at a price; bob quotes around it then."""
         side = 1 if lots > 0 else -1
         number = len(self.listener.state) + 900
-        self.gateway.place(number, side, f"{ticks / 100:.2f}", f"{abs(lots) / 1_000:g}", "LIMIT_MAKER")
+        self.gateway.orders.place(number, side, f"{ticks / 100:.2f}", f"{abs(lots) / 1_000:g}", "LIMIT_MAKER")
         await self.until(lambda: self.listener.state.get(number) == "open")
         self.bob(-side, ticks, abs(lots), time_in_force="IOC")
         self.bob(1, ticks - 10, 50_000)
@@ -119,7 +119,7 @@ def begun(box, *, adopt=False, earlier=(), runs=(), **contract):
     check = AccountCheck(grid, None, adopts=adopt, ledger=ledger)
     run = replace(run, contract=Contracts(**contract), account=check, earlier=earlier, runs=runs)
     gateway = LoneGateway(urls(box), credentials(box), run, audit, venue=UsdmAccount())
-    gateway.attach(listener)
+    gateway.reports.attach(listener)
     return ContractRig(box, gateway, audit, listener, ledger)
 
 
@@ -148,7 +148,7 @@ def played(scenario, *, terms=None, **options):
 
 def quoted(rig, number=1, price="99"):
     """Place a bid away from the market."""
-    rig.gateway.place(number, 1, price, "0.1", "LIMIT_MAKER")
+    rig.gateway.orders.place(number, 1, price, "0.1", "LIMIT_MAKER")
     return rig.until(lambda: rig.listener.state.get(number, "") in ("open", "rejected"))
 
 
@@ -161,16 +161,16 @@ def test_hedge_mode_in_the_middle_stops_orders_until_it_is_off_again():
         assert rig.listener.state[1] == "rejected"
         (row,) = await rig.rows("breach", limit="SETUP")
         assert "hedge mode" in row["message"]
-        await rig.until(lambda: not rig.gateway.ready)
+        await rig.until(lambda: not rig.gateway.readiness.ready)
         asked = len(rig.exchange.users.all(ALICE))
         await quoted(rig, 2)
         assert (rig.listener.state[2], len(rig.exchange.users.all(ALICE))) == ("rejected", asked)
-        assert "hedge mode" in str(rig.gateway.differs)
+        assert "hedge mode" in str(rig.gateway.readiness.differs)
         rig.exchange.set_hedged(rig.exchange.now_us, ALICE, False)
-        rig.gateway.setup_changed()
-        await rig.until(lambda: rig.gateway.ready)
+        rig.gateway._events.setup_changed()
+        await rig.until(lambda: rig.gateway.readiness.ready)
         await quoted(rig, 3)
-        assert (rig.listener.state[3], rig.gateway.differs) == ("open", None)
+        assert (rig.listener.state[3], rig.gateway.readiness.differs) == ("open", None)
         assert len(rig.audit.of("breach")) == 1
 
     played(scenario).check()
@@ -180,8 +180,8 @@ def test_hedge_mode_in_the_middle_stops_orders_until_it_is_off_again():
 def test_leverage_that_is_changed_by_hand_is_said_and_stops_orders_only_where_it_is_asked_for(wanted, stops):
     async def scenario(rig):
         rig.exchange.set_leverage(rig.exchange.now_us, ALICE, 7)
-        await rig.until(lambda: rig.gateway.setup.leverage == 7)
-        await rig.until(lambda: rig.gateway.ready is not stops)
+        await rig.until(lambda: rig.gateway.contract.setup.leverage == 7)
+        await rig.until(lambda: rig.gateway.readiness.ready is not stops)
         (said,) = [numbers for event, numbers in rig.gateway.log.lines if event == "setup_changed"]
         assert said["leverage"] == "20 to 7"
         await quoted(rig)
@@ -198,7 +198,7 @@ def test_kill_closes_a_position_after_the_cancels_only_where_it_is_told_to(close
     async def scenario(rig):
         await rig.holds(lots)
         await quoted(rig)
-        rig.gateway.cancel_all()
+        rig.gateway.ending.kill()
         await rig.gateway.stop()
 
     rig = played(scenario, kill_closes=closes)
@@ -218,7 +218,7 @@ def test_position_is_not_closed_without_an_audit_log():
     async def scenario(rig):
         await rig.holds(700)
         rig.audit.failure = OSError("full")
-        rig.gateway.cancel_all()
+        rig.gateway.ending.kill()
         await rig.gateway.stop()
 
     rig = played(scenario, kill_closes=True)
@@ -258,7 +258,7 @@ def test_funding_is_booked_once_by_the_exchanges_number():
         rows = rig.audit.of("payment")
         assert len({row["id"] for row in rows}) == len(rows) == len(rig.listener.told["paid"])
         assert [e8(row["amount"]) for row in rows] == [one.amount_e8 for one in paid()] == [-2 * 10**6, -2 * 10**6]
-        rig.gateway.cancel_all()
+        rig.gateway.ending.kill()
 
     played(scenario, terms={"interval_us": 3_000_000}, kill_closes=True)
 
@@ -341,8 +341,8 @@ def test_changed_grid_is_named_with_both_steps():
     async def scenario(rig):
         grid = rig.exchange.rules.instrument
         rig.exchange.rules = replace(rig.exchange.rules, instrument=replace(grid, tick_e8=5 * grid.tick_e8))
-        rig.gateway.doubt_rules()
-        await rig.until(lambda: rig.gateway.regridded)
-        assert "tick_size from 0.01 to 0.05" in str(rig.gateway.regridded)
+        rig.gateway.rules.doubt()
+        await rig.until(lambda: rig.gateway.rules.regridded)
+        assert "tick_size from 0.01 to 0.05" in str(rig.gateway.rules.regridded)
 
     played(scenario)

@@ -25,9 +25,9 @@ def test_an_order_whose_replacement_is_refused_here_is_cancelled(price):
 
     async def scenario():
         async with trading() as rig:
-            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "open")
-            rig.gateway.replace(1, 2, +1, price, "1", "LIMIT_MAKER")
+            rig.gateway.orders.replace(1, 2, +1, price, "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(2) == "rejected", 20)
             await rig.until(lambda: rig.listener.state.get(1) == "CANCELED", 20)
             assert rig.at_exchange() == []

@@ -38,14 +38,14 @@ def test_orders_are_placed_filled_replaced_and_cancelled(kind: str, transport: s
     async def scenario() -> None:
         async with trading(kind=kind, access={"order_transport": transport}) as rig:
             gateway, listener = rig.gateway, rig.listener
-            gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            gateway.orders.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: listener.state.get(1) == "open")
             bob(rig, -1, 9_950, 400)
             await rig.until(lambda: listener.fills)
-            gateway.replace(1, 2, +1, "99.4", "0.6", "LIMIT_MAKER")
+            gateway.orders.replace(1, 2, +1, "99.4", "0.6", "LIMIT_MAKER")
             await rig.until(lambda: listener.state.get(2) == "open")
             assert listener.state[1] == "CANCELED"
-            gateway.cancel(2)
+            gateway.orders.cancel(2)
             await rig.until(lambda: listener.state[2] == "CANCELED")
             expected = [("accepted", 1), ("filled", 1, "0.40000000"), ("closed", 1, "CANCELED"), ("accepted", 2)]
             assert listener.log == [*expected, ("closed", 2, "CANCELED")]
@@ -59,7 +59,7 @@ def test_orders_are_placed_filled_replaced_and_cancelled(kind: str, transport: s
                 "intent",
                 "cancel",
             ]
-            assert gateway.open_orders == 0
+            assert not gateway.states.open
             rig.check()
 
     asyncio.run(scenario())
@@ -72,20 +72,20 @@ def test_amended_order_keeps_its_ids_and_fills_reduced_quantity(kind: str, trans
     async def scenario() -> None:
         async with trading(kind=kind, access={"order_transport": transport}) as rig:
             gateway, listener = rig.gateway, rig.listener
-            gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            gateway.orders.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: listener.state.get(1) == "open")
             (order,) = rig.at_exchange()
             name = order.client_id
             bob(rig, -1, 9_950, 400)
             await rig.until(lambda: listener.fills)
-            gateway.amend(1, "0.7")
-            gateway.amend(1, "0.6")  # one at a time
+            gateway.orders.amend(1, "0.7")
+            gateway.orders.amend(1, "0.6")  # one at a time
             await rig.until(lambda: len(listener.log) == 4)
             assert listener.log[2:] == [("amend_failed", 1, 0), ("amended", 1, "0.7")]
             assert (order.lots, order.left_lots, order.client_id) == (700, 300, name)
             await rig.until(lambda: listener.free["USDT"] == rig.free("USDT"))
             bob(rig, -1, 9_950, 300)
-            await rig.until(lambda: gateway.open_orders == 0)
+            await rig.until(lambda: not gateway.states.open)
             rows = [(row["type"], row.get("action"), row.get("qty")) for row in rig.audit.rows]
             assert rows == [
                 ("intent", "place", "1"),
@@ -107,13 +107,13 @@ def test_invalid_amendments_are_rejected_before_sending(qty: str, why: int) -> N
 
     async def scenario() -> None:
         async with trading() as rig:
-            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "open")
-            rig.gateway.amend(1, qty)
+            rig.gateway.orders.amend(1, qty)
             await rig.until(lambda: len(rig.listener.log) == 2)
             assert rig.listener.log[1] == ("amend_failed", 1, why)
             assert len(rig.audit.of("intent")) == 1
-            rig.gateway.amend(7, "0.5")  # an unknown order
+            rig.gateway.orders.amend(7, "0.5")  # an unknown order
 
     asyncio.run(scenario())
 
@@ -131,14 +131,14 @@ def test_cancel_does_not_wait_for_amendment() -> None:
         async with trading() as rig:
             gateway, listener = rig.gateway, rig.listener
             for number in (1, 2):
-                gateway.place(number, +1, f"{99 - number}", "1", "LIMIT_MAKER")
+                gateway.orders.place(number, +1, f"{99 - number}", "1", "LIMIT_MAKER")
             await rig.until(lambda: len(rig.at_exchange()) == 2)
-            gateway.amend(1, "0.5")
-            gateway.amend(2, "0.5")
+            gateway.orders.amend(1, "0.5")
+            gateway.orders.amend(2, "0.5")
             await leaving()
-            gateway.cancel(1)
-            gateway.replace(2, 3, +1, "96", "1", "LIMIT_MAKER")
-            await rig.until(lambda: listener.state.get(3) == "open" and gateway.open_orders == 1)
+            gateway.orders.cancel(1)
+            gateway.orders.replace(2, 3, +1, "96", "1", "LIMIT_MAKER")
+            await rig.until(lambda: listener.state.get(3) == "open" and len(gateway.states.open) == 1)
             assert (listener.state[1], listener.state[2]) == ("CANCELED", "CANCELED")
             assert listener.qty == {1: "0.5", 2: "0.5"}
             rig.check()
@@ -155,16 +155,16 @@ def test_taker_orders_fill_and_remainder_expires_or_rests(order_kind: str, side:
         async with trading() as rig:
             bob(rig, -side, 10_000, 1_000)
             price = "" if order_kind == "MARKET" else "100"
-            rig.gateway.place(1, side, price, "0.4", order_kind)
+            rig.gateway.orders.place(1, side, price, "0.4", order_kind)
             await rig.until(lambda: len(rig.listener.fills) == 1)
-            await rig.until(lambda: rig.gateway.open_orders == 0)
+            await rig.until(lambda: not rig.gateway.states.open)
             qty = "0.6" if order_kind == "FOK" else "0.7"
-            rig.gateway.place(2, side, price, qty, order_kind)
+            rig.gateway.orders.place(2, side, price, qty, order_kind)
             await rig.until(lambda: len(rig.listener.fills) == 2)
             if order_kind == "IOC":
                 await rig.until(lambda: rig.listener.state[2] == "EXPIRED")
             rig.check()
-            assert rig.gateway.open_orders == len(rig.at_exchange()) == (order_kind == "LIMIT")
+            assert len(rig.gateway.states.open) == len(rig.at_exchange()) == (order_kind == "LIMIT")
 
     asyncio.run(scenario())
 
@@ -180,11 +180,11 @@ def test_failed_task_is_reported_and_new_orders_are_rejected() -> None:
                 raise RuntimeError("a taker that fails")
 
             listener.balances = broken
-            await rig.until(lambda: not gateway.ready)
+            await rig.until(lambda: not gateway.readiness.ready)
             ready, why = listener.ready[-1]
             assert not ready
             assert "a taker that fails" in why
-            gateway.place(1, +1, "99", "1", "LIMIT_MAKER")
+            gateway.orders.place(1, +1, "99", "1", "LIMIT_MAKER")
             await rig.until(lambda: listener.state.get(1) == "rejected")
             assert rig.at_exchange() == []
 
@@ -197,7 +197,7 @@ def test_stop_cancels_open_orders() -> None:
     async def scenario() -> None:
         async with trading() as rig:
             for number in range(1, 11):
-                rig.gateway.place(number, +1, f"{99 - number}", "1", "LIMIT_MAKER")
+                rig.gateway.orders.place(number, +1, f"{99 - number}", "1", "LIMIT_MAKER")
             await rig.until(lambda: len(rig.at_exchange()) == 10)
             await rig.gateway.stop()
             assert set(rig.listener.state.values()) == {"CANCELED"}
@@ -211,11 +211,11 @@ def test_nothing_is_placed_once_a_stop_has_begun() -> None:
 
     async def scenario() -> None:
         async with trading() as rig:
-            rig.gateway.place(1, +1, "99", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(1, +1, "99", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "open")
             stopping = asyncio.create_task(rig.gateway.stop())
             await asyncio.sleep(0)
-            rig.gateway.place(2, +1, "98", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(2, +1, "98", "1", "LIMIT_MAKER")
             await stopping
             assert rig.listener.state == {1: "CANCELED", 2: "rejected"}
             assert len(rig.box.exchange.users.all(ALICE)) == 1
@@ -232,7 +232,7 @@ def test_audit_log_rows_give_exchange_position_and_cash(tmp_path: Path, sync: bo
         audit = AuditLog(path, sync=sync)
         audit.append("start", symbol="SIMUSDT", run_id="r", base_asset="SIM", quote_asset="USDT")
         async with trading(audit=audit) as rig:
-            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "open")
             bob(rig, -1, 9_950, 400)
             await rig.until(lambda: rig.listener.fills)
@@ -258,11 +258,11 @@ def test_audit_log_failure_stops_new_orders(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with trading() as rig:
-            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "open")
             rig.audit.failure = OSError("No space left on device")
-            rig.gateway.place(2, +1, "99.4", "1", "LIMIT_MAKER")
-            rig.gateway.cancel(1)
+            rig.gateway.orders.place(2, +1, "99.4", "1", "LIMIT_MAKER")
+            rig.gateway.orders.cancel(1)
             await rig.until(lambda: rig.listener.state.get(1) == "CANCELED")
             assert rig.listener.state[2] == "rejected"
             assert len(rig.box.exchange.users.all(ALICE)) == 1
@@ -285,7 +285,7 @@ def test_order_is_not_sent_when_its_intent_fails() -> None:
                 raise refusal
 
             rig.audit.append, rig.audit.synced = refuse, synced  # type: ignore[method-assign]
-            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "rejected")
             assert rig.box.exchange.users.all(ALICE) == []
 
@@ -297,7 +297,7 @@ def test_reports_behind_one_that_fails_reach_the_log() -> None:
 
     async def scenario() -> None:
         async with trading(access={"reconcile_interval_s": 1}, faults="at time 0 do mute of=user") as rig:
-            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "open")
 
             def fail(fill: Any) -> None:
@@ -307,13 +307,13 @@ def test_reports_behind_one_that_fails_reach_the_log() -> None:
             rig.listener.on_fill = fail
             for _ in range(3):
                 bob(rig, -1, 9_950, 100)
-            await rig.until(lambda: rig.gateway.failure)
-            assert "RuntimeError('as unforeseen')" in str(rig.gateway.failure)
+            await rig.until(lambda: rig.gateway.readiness.failure)
+            assert "RuntimeError('as unforeseen')" in str(rig.gateway.readiness.failure)
             assert [row["trade_id"] for row in rig.audit.of("fill")] == [
                 one.trade_id for one in rig.box.exchange.users.fills(ALICE)
             ]
             assert len(rig.listener.fills) == 3
-            assert not rig.gateway.ready
+            assert not rig.gateway.readiness.ready
             await rig.gateway.stop()
             assert rig.at_exchange() == []
 
@@ -331,7 +331,7 @@ def test_rejected_api_key_raises_usage_error_without_secrets(name: str) -> None:
             key = "K" * 64 if name == "nobody" else known
             listener = FollowingListener()
             gateway = stranger(key, secret=secret, at=rig.box)
-            gateway.attach(listener)
+            gateway.reports.attach(listener)
             with pytest.raises(UsageError, match="does not accept the API key") as caught:
                 await gateway.start()
             assert not any(text in str(caught.value) for text in (secret, key))

@@ -68,14 +68,14 @@ async def until_settled(rig: Rig) -> None:
     """Wait until the gateway is ready and matches the exchange's state."""
 
     def settled() -> bool:
-        ours = {order.client_id for order in rig.gateway._states.open.values()}
+        ours = {order.client_id for order in rig.gateway.states.open.values()}
         live = {order.client_id for order in rig.at_exchange()}
         lots = {order.client_id: order.lots * LOT_E8 for order in rig.at_exchange()}
         fills = [fill.trade_id for fill in rig.listener.fills]
         truth = [fill.trade_id for fill in rig.box.exchange.users.fills(ALICE)]
-        known = not any(order.doubt.value or order.amend_qty for order in rig.gateway._states.open.values())
-        known = known and all(order.qty_e8 == lots.get(name) for name, order in rig.gateway._states.open.items())
-        return rig.gateway.ready and ours == live and sorted(fills) == truth and known
+        known = not any(order.doubt.value or order.amend_qty for order in rig.gateway.states.open.values())
+        known = known and all(order.qty_e8 == lots.get(name) for name, order in rig.gateway.states.open.items())
+        return rig.gateway.readiness.ready and ours == live and sorted(fills) == truth and known
 
     await rig.until(settled, 12)
 
@@ -83,15 +83,15 @@ async def until_settled(rig: Rig) -> None:
 async def trade_with_fault(rig: Rig, script: str, kind: str) -> None:
     """Trade with one fault: place, amend, replace, cancel and fill; then compare."""
     gateway, listener = rig.gateway, rig.listener
-    gateway.place(1, +1, "99", "1", "LIMIT_MAKER")
-    gateway.place(2, -1, "101", "1", "LIMIT_MAKER")
-    gateway.place(5, -1, "102", "1", "LIMIT_MAKER")
+    gateway.orders.place(1, +1, "99", "1", "LIMIT_MAKER")
+    gateway.orders.place(2, -1, "101", "1", "LIMIT_MAKER")
+    gateway.orders.place(5, -1, "102", "1", "LIMIT_MAKER")
     await rig.until(lambda: len(rig.at_exchange()) == 3)
     inject(rig.box, f"at time 0 do {script}")
-    gateway.amend(5, "0.4")
-    gateway.place(3, +1, "98", "0.5", "LIMIT_MAKER")
-    gateway.replace(1, 4, +1, "99.5", "0.7", "LIMIT_MAKER")
-    gateway.cancel(2)
+    gateway.orders.amend(5, "0.4")
+    gateway.orders.place(3, +1, "98", "0.5", "LIMIT_MAKER")
+    gateway.orders.replace(1, 4, +1, "99.5", "0.7", "LIMIT_MAKER")
+    gateway.orders.cancel(2)
     await asyncio.sleep(0.02)
     bob(rig, -1, 9_950, 200)
     await until_settled(rig)
@@ -119,9 +119,9 @@ def test_books_are_equal_after_any_fault(part: int) -> None:
             try:
                 await trade_with_fault(rig, script, kind)
             except (AssertionError, TimeoutError) as error:
-                error.add_note(f"{script}: {rig.listener.log} {rig.gateway._log.lines}")  # type: ignore[attr-defined]
+                error.add_note(f"{script}: {rig.listener.log} {rig.gateway.log.lines}")  # type: ignore[attr-defined]
                 raise
-            assert not [line for line in rig.gateway._log.lines if "contradiction" in line[0]] or "code=-1021" in script
+            assert not [line for line in rig.gateway.log.lines if "contradiction" in line[0]] or "code=-1021" in script
 
     async def several() -> None:
         async with asyncio.TaskGroup() as group:
@@ -144,17 +144,17 @@ def test_kill_cancels_100_orders_in_time(script: str) -> None:
             for number in range(1, 101):
                 side = +1 if number % 2 else -1
                 price = f"{100 - side * (1 + number / 100):.2f}"
-                rig.gateway.place(number, side, price, "0.5", "LIMIT_MAKER")
+                rig.gateway.orders.place(number, side, price, "0.5", "LIMIT_MAKER")
             await rig.until(lambda: len(rig.at_exchange()) == 100)
             if script:
                 inject(rig.box, f"at time 0 do {script}")
             began_s = time.monotonic()
-            rig.gateway.cancel_all()
+            rig.gateway.ending.kill()
             await rig.until(lambda: not rig.at_exchange())
             assert in_time(time.monotonic() - began_s)
-            rig.gateway.place(200, +1, "99", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(200, +1, "99", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(200) == "rejected")
-            await rig.until(lambda: rig.gateway.open_orders == 0)
+            await rig.until(lambda: not rig.gateway.states.open)
             assert len(rig.box.exchange.users.all(ALICE)) == 100
             rig.check()
 
@@ -167,15 +167,15 @@ def test_kill_without_websocket_cancels_by_rest() -> None:
     async def kill() -> None:
         async with trading(access=HUNDRED) as rig:
             for number in range(1, 101):
-                rig.gateway.place(number, +1, f"{99 - number / 100:.2f}", "0.5", "LIMIT_MAKER")
+                rig.gateway.orders.place(number, +1, f"{99 - number / 100:.2f}", "0.5", "LIMIT_MAKER")
             await rig.until(lambda: len(rig.at_exchange()) == 100)
             inject(rig.box, "at time 0 do storm n=1000 of=user\nat time 0 do reset of=user")
-            await rig.until(lambda: not rig.gateway._ws.up)
+            await rig.until(lambda: not rig.gateway.session.ws.up)
             began_s = time.monotonic()
-            rig.gateway.cancel_all()
+            rig.gateway.ending.kill()
             await rig.until(lambda: not rig.at_exchange())
             assert in_time(time.monotonic() - began_s)
-            await rig.until(lambda: rig.gateway.open_orders == 0)
+            await rig.until(lambda: not rig.gateway.states.open)
 
     asyncio.run(kill())
 
@@ -190,7 +190,7 @@ def test_foreign_orders_are_cancelled_only_if_adopted() -> None:
             new = NewOrder(side=+1, type="LIMIT", ticks=9_000, lots=1_000, client_id="by-hand")
             rig.box.exchange.place(rig.box.exchange.now_us, ALICE, new)
             await asyncio.sleep(1.5)
-            rig.gateway.cancel_all()
+            rig.gateway.ending.kill()
             await asyncio.sleep(0.3)
             return len(rig.at_exchange())
 

@@ -43,14 +43,14 @@ async def play(rig: Rig, faults: list[str]) -> None:
     """Place, replace, cancel, and meet an own order, under faults."""
     gateway = rig.gateway
     for number, price in ((1, "99"), (2, "98.5"), (3, "98")):
-        gateway.place(number, +1, price, "1", "LIMIT_MAKER")
+        gateway.orders.place(number, +1, price, "1", "LIMIT_MAKER")
     await rig.until(lambda: len(rig.at_exchange()) == 3 and len(rig.listener.state) == 3)
     for fault in faults:
         inject(rig.box, f"at time 0 do {fault}")
-    gateway.place(4, -1, "101", "1", "LIMIT_MAKER")
-    gateway.replace(1, 5, +1, "99.5", "0.7", "LIMIT_MAKER")
-    gateway.cancel(2)
-    gateway.place(6, -1, "98", "0.5", "IOC")  # self-trade prevention expires what it would meet
+    gateway.orders.place(4, -1, "101", "1", "LIMIT_MAKER")
+    gateway.orders.replace(1, 5, +1, "99.5", "0.7", "LIMIT_MAKER")
+    gateway.orders.cancel(2)
+    gateway.orders.place(6, -1, "98", "0.5", "IOC")  # self-trade prevention expires what it would meet
     await asyncio.sleep(0.05)
     bob(rig, -1, 9_950, 200)
 
@@ -65,11 +65,11 @@ def test_nothing_is_left_after_an_end_with_lost_reports(known: str) -> None:
         async with trading(access=QUICK) as rig:
             await play(rig, FAULTS[name] + KNOWN[known])
             await rig.gateway.stop()
-            left, resting = rig.gateway.left, rig.at_exchange()
+            left, resting = rig.gateway.ending.left, rig.at_exchange()
             if left or resting:
-                ends[name] = f"left {left}, resting {resting}, {rig.gateway._log.lines[-3:]}"
+                ends[name] = f"left {left}, resting {resting}, {rig.gateway.log.lines[-3:]}"
             if known in ("told", "deaf"):
-                assert rig.gateway.open_orders == 0, name
+                assert not rig.gateway.states.open, name
                 rig.listener.fills.sort(key=lambda fill: fill.trade_id)  # fetched ones come by order
                 rig.check()
 

@@ -53,15 +53,15 @@ def test_a_late_answer_or_event_does_not_undo_a_fill():
         async with trading(access=OrderAccess(reconcile_interval_s=1_000)) as rig:
             bases = []
             rig.listener.funds = lambda base_e8, _: bases.append(base_e8)
-            rig.gateway.place(1, 1, "100.00", "5.000", "LIMIT")
+            rig.gateway.orders.place(1, 1, "100.00", "5.000", "LIMIT")
             await rig.until(lambda: rig.listener.state.get(1) == "open" and bases)
             for fault in ("ack_late path=account.status delay_s=0.8", "lag of=user delay_s=0.8 for_s=1"):
                 inject(rig.box, f"at time 0 do {fault}")
-                rig.gateway._due.set()
+                rig.gateway.orders.queries.due.set()
                 await asyncio.sleep(0.3)
                 bought, told = len(rig.listener.fills), len(bases)
                 bob(rig, -1, 10_000, 2_000)
-                rig.gateway._due.set()
+                rig.gateway.orders.queries.due.set()
                 await rig.until(lambda: len(rig.listener.fills) > bought and len(bases) > told + 1)  # noqa: B023
             await rig.until(lambda: rig.listener.free["SIM"] == rig.free("SIM"))
             assert bases == sorted(bases)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from order_parts import queries_of
 from played_api import PlayedApi
 
 from exchange_rig import INSTRUMENT
@@ -16,16 +17,14 @@ from mm.live.account.ledger import Ledger
 from mm.live.knobs import OrderAccess
 from mm.live.orders.access import GatewayRun
 from mm.live.orders.other_traders import OtherTraders
-from mm.live.orders.queries import OrderQueries, Unanswered
 from mm.live.orders.states import OrderStates
 from mm.live.orders.steps import EARLIER, Booked, Rejected
 from mm.live.venues.binance_requests import PAGE
 from mm.live.venues.binance_spot import SpotAccount, SpotVenue
-from mm.live.venues.binance_usdm import UsdmAccount, UsdmVenue
+from mm.live.venues.binance_usdm import UsdmAccount
 from mm.live.venues.filters import OrderChecks
 from mm.live.venues.live_orders import LiveOrder, OrderState
-from mm.live.venues.request_limits import OrderLimits
-from mm.live.venues.requests import ApiAnswer, ExchangeClock, Outcome
+from mm.live.venues.requests import ApiAnswer, ExchangeClock, Outcome, Unanswered
 from virtual_loop import VirtualLoop
 
 
@@ -40,11 +39,12 @@ class QueryRig:
         self.holdings = Holdings()
         self.others = OtherTraders("SIMUSDT", ["mm-a", "mm-lost", "mm-x"])
         run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(adopt=adopt))
-        self.queries = OrderQueries(
-            *(run, self.states, clock, self.checks, self.holdings, FeeValues("BNB"), OrderLimits()),
-            venues=(SpotAccount(), SpotVenue("SIMUSDT")),
+        self.queries = queries_of(
+            *(SpotAccount(), self.api, run, self.states, self.checks),
+            holdings=self.holdings,
+            clock=clock,
+            fees=FeeValues("BNB"),
             others=self.others,
-            api=lambda: self.api,
             changed=self.changed,
         )
 
@@ -310,12 +310,9 @@ def test_payments_of_before_the_ledger_are_not_booked() -> None:
     check = AccountCheck(INSTRUMENT, (0, 0), ledger=ledger)
     run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(), account=check, begun_us=begun_us)
     api = PlayedApi()
-    queries = OrderQueries(
-        *(run, OrderStates(), ExchangeClock(lambda: 10**15), OrderChecks(INSTRUMENT), Holdings(), FeeValues()),
-        OrderLimits(),
-        venues=(UsdmAccount(), UsdmVenue("SIMUSDT")),
+    queries = queries_of(
+        *(UsdmAccount(), api, run, OrderStates(), OrderChecks(INSTRUMENT)),
         others=OtherTraders("SIMUSDT", []),
-        api=lambda: api,
         changed=lambda: None,
     )
     rows = [

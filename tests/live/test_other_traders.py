@@ -41,24 +41,24 @@ def test_order_of_another_trader_ends_a_start() -> None:
 
     async def run() -> None:
         async with trading() as rig:
-            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "open")
             other, _ = other_in(rig)
             with pytest.raises(TryLater, match="another trader of SIMUSDT"):
                 await other.start()
             await other.stop()
             assert len(rig.at_exchange()) == 1
-            assert rig.gateway.contested is None
+            assert rig.gateway.readiness.contested is None
 
     asyncio.run(run())
 
 
 def test_two_that_trade_both_stop_and_cancel_their_own() -> None:
     async def scenario(rig: Rig, other: Gateway, listener: FollowingListener) -> None:
-        rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
-        other.place(1, +1, "99.4", "1", "LIMIT_MAKER")
-        await rig.until(lambda: rig.gateway.contested and other.contested)
-        assert (rig.gateway.ready, other.ready) == (False, False)
+        rig.gateway.orders.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+        other.orders.place(1, +1, "99.4", "1", "LIMIT_MAKER")
+        await rig.until(lambda: rig.gateway.readiness.contested and other.readiness.contested)
+        assert (rig.gateway.readiness.ready, other.readiness.ready) == (False, False)
         await rig.until(lambda: listener.state.get(1) == "open")
         await other.stop()
         (mine,) = rig.at_exchange()
@@ -71,14 +71,14 @@ def test_fills_of_another_trader_are_not_booked() -> None:
     """Nor is one that only a query of trades shows."""
 
     async def scenario(rig: Rig, other: Gateway, listener: FollowingListener) -> None:
-        rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+        rig.gateway.orders.place(1, +1, "99.5", "1", "LIMIT_MAKER")
         await rig.until(lambda: rig.listener.state.get(1) == "open")
         place_for(rig, BOB, -1, 9_950, 1_000)
         await rig.until(lambda: rig.listener.fills)
-        other.events_lost("executionReport", "cut")
+        other._events.events_lost("executionReport", "cut")
         await asyncio.sleep(0.3)
         assert not listener.fills
-        assert other.contested is not None
+        assert other.readiness.contested is not None
 
     played(scenario)
 
@@ -89,9 +89,9 @@ def test_order_by_hand_is_of_nobody() -> None:
     async def scenario(rig: Rig, other: Gateway, _listener: FollowingListener) -> None:
         place_for(rig, ALICE, +1, 9_000, 1_000, "web_1")
         await asyncio.sleep(0.3)
-        other.events_lost("executionReport", "cut")
+        other._events.events_lost("executionReport", "cut")
         await asyncio.sleep(0.3)
-        assert (rig.gateway.contested, other.contested) == (None, None)
+        assert (rig.gateway.readiness.contested, other.readiness.contested) == (None, None)
 
     played(scenario)
 
@@ -103,18 +103,18 @@ def test_start_whose_balances_another_trader_has_moved_waits_for_a_sign_of_it(al
 
     async def run() -> None:
         async with trading() as rig:
-            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "open")
             place_for(rig, BOB, -1, 9_950, 1_000)
             await rig.until(lambda: rig.listener.fills)
-            check = AccountCheck(rig.gateway.instrument, (1_000 * E8, 1_000_000 * E8))
+            check = AccountCheck(rig.gateway.rules.instrument, (1_000 * E8, 1_000_000 * E8))
             mine = replace(run_of("other"), account=check, last_trade_id=0)
             other = make_gateway(rig.box, MemoryAudit(), FollowingListener(), run=mine)
             starting = asyncio.ensure_future(other.start())
-            await rig.until(lambda: other.differs)
+            await rig.until(lambda: other.readiness.differs)
             if alive:
                 await asyncio.sleep(0.2)
-                rig.gateway.place(2, +1, "90", "1", "LIMIT_MAKER")
+                rig.gateway.orders.place(2, +1, "90", "1", "LIMIT_MAKER")
             with pytest.raises(TryLater if alive else Mismatch, match="another trader"):
                 await starting
             await other.stop()

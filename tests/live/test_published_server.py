@@ -30,24 +30,24 @@ def test_orders_are_placed_filled_replaced_and_cancelled(kind: str, transport: s
         async with PublishedServer(exchange).open() as server:
             at = server.ws_api_url, server.rest_url
             gateway = stranger("key1", at=at, run=run, audit=audit, **key)
-            gateway.attach(listener)
+            gateway.reports.attach(listener)
             await gateway.start()
-            gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
-            gateway.place(2, -1, "98.5", "0.5", "IOC")
+            gateway.orders.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            gateway.orders.place(2, -1, "98.5", "0.5", "IOC")
             await until(lambda: listener.state.get(1) == "open" and len(listener.fills) == 1)
             exchange.fill(exchange.orders[1], Decimal("99.5"), Decimal("0.25"), maker=True)
             await server.publish()
             await until(lambda: len(listener.fills) == 2)
-            gateway.amend(1, "0.8")
+            gateway.orders.amend(1, "0.8")
             await until(lambda: listener.qty.get(1) == "0.8")
             assert (exchange.orders[1]["origQty"], exchange.locked["USDT"]) == ("0.80000000", Decimal("54.725"))
-            gateway.replace(1, 3, +1, "99.6", "0.75", "LIMIT_MAKER")
+            gateway.orders.replace(1, 3, +1, "99.6", "0.75", "LIMIT_MAKER")
             await until(lambda: listener.state.get(3) == "open")
-            gateway.place(4, +1, "102", "1", "LIMIT_MAKER")
+            gateway.orders.place(4, +1, "102", "1", "LIMIT_MAKER")
             await until(lambda: listener.state.get(4) == "rejected")
-            gateway.cancel(3)
+            gateway.orders.cancel(3)
             await until(lambda: listener.state.get(3) == "CANCELED")
-            gateway.place(5, -1, "105", "1", "LIMIT_MAKER")
+            gateway.orders.place(5, -1, "105", "1", "LIMIT_MAKER")
             await until(lambda: listener.state.get(5) == "open")
             await gateway.stop()
             assert not [order for order in exchange.orders.values() if order["open"]]
@@ -60,7 +60,7 @@ def test_orders_are_placed_filled_replaced_and_cancelled(kind: str, transport: s
             base, quote = (base - paid, quote) if fill.commission_asset == "ABC" else (base, quote - paid)
         assert exchange.free == {"ABC": 1_000 + base, "USDT": 1_000_000 + quote}
         assert listener.state == {1: "CANCELED", 2: "open", 3: "CANCELED", 4: "rejected", 5: "CANCELED"}
-        assert gateway.open_orders == 0
+        assert not gateway.states.open
 
     asyncio.run(scenario())
 
@@ -75,14 +75,14 @@ def test_fill_without_event_is_booked_by_reconcile() -> None:
         async with PublishedServer(exchange).open() as server:
             at = server.ws_api_url, server.rest_url
             gateway = stranger("key1", at=at, run=run, secret="secret1")
-            gateway.attach(listener)
+            gateway.reports.attach(listener)
             await gateway.start()
-            gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            gateway.orders.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await until(lambda: listener.state.get(1) == "open")
             exchange.fill(exchange.orders[1], Decimal("99.5"), Decimal(1), maker=True)
             exchange.events.clear()
             await until(lambda: [fill.trade_id for fill in listener.fills] == [1])
-            assert gateway.open_orders == 0
+            assert not gateway.states.open
             await gateway.stop()
 
     asyncio.run(scenario())

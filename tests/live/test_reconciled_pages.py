@@ -4,26 +4,24 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from order_parts import queries_of
 from played_api import PlayedApi
 
 from exchange_rig import INSTRUMENT
 from mm.instrument import E8
 from mm.live.account.account_check import AccountCheck
-from mm.live.account.fee_values import FeeValues
-from mm.live.account.holdings import Holdings
 from mm.live.account.ledger import Ledger
 from mm.live.knobs import OrderAccess
 from mm.live.orders.access import GatewayRun
 from mm.live.orders.other_traders import OtherTraders
-from mm.live.orders.queries import OrderQueries, Unanswered
 from mm.live.orders.states import OrderStates
 from mm.live.venues.binance import ApiLimit
-from mm.live.venues.binance_spot import SpotAccount, SpotVenue
+from mm.live.venues.binance_spot import SpotAccount
 from mm.live.venues.binance_usdm import UsdmAccount, UsdmVenue
 from mm.live.venues.fills import AccountFill
 from mm.live.venues.filters import OrderChecks
 from mm.live.venues.request_limits import OrderLimits
-from mm.live.venues.requests import ExchangeClock
+from mm.live.venues.requests import ExchangeClock, Unanswered
 from virtual_loop import VirtualLoop
 
 NOW_MS = 1_000_000_000_000
@@ -40,14 +38,14 @@ RATES = {
 class Desk:
     """Queries of one symbol; the exchange answers each request by its name."""
 
-    def __init__(self, venues, answers, run, check):
+    def __init__(self, account, answers, run, check):
         self.api, self.answers, self.check = PlayedApi(), RATES | answers, check
         clock, states = ExchangeClock(lambda: NOW_MS * 1_000), OrderStates(run.booked)
         self.clock, self.states, self.limits = clock, states, OrderLimits()
-        self.queries = OrderQueries(
-            *(run, states, clock, OrderChecks(INSTRUMENT), Holdings(), FeeValues(), self.limits),
-            venues=venues,
-            api=lambda: self.api,
+        self.queries = queries_of(
+            *(account, self.api, run, states, OrderChecks(INSTRUMENT)),
+            clock=clock,
+            limits=self.limits,
             changed=lambda: list(states.next_steps()),
             others=OtherTraders("SIMUSDT", ["mm-a"]),
             forgot=lambda _: check.forget_trades(),
@@ -76,8 +74,8 @@ def contract_desk(rows, page, begun_us=0, last_trade_id=None):
     """Return a desk of a contract, of whose incomes an answer has *page*."""
     ledger = Ledger(INSTRUMENT, contract=True)
     check = AccountCheck(INSTRUMENT, (0, 0), ledger=ledger)
-    venue = UsdmVenue("SIMUSDT")
-    venue.income_page = page
+    account, venue = UsdmAccount(), UsdmVenue("SIMUSDT")
+    venue.income_page, account.orders_of = page, lambda _: venue
 
     def incomes(asked):
         since = [row for row in rows if row["time"] >= asked["startTime"]]
@@ -92,7 +90,7 @@ def contract_desk(rows, page, begun_us=0, last_trade_id=None):
     }
     run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(), account=check, begun_us=begun_us)
     run = replace(run, last_trade_id=last_trade_id)
-    return Desk((UsdmAccount(), venue), answers, run, check), ledger
+    return Desk(account, answers, run, check), ledger
 
 
 def income(number, kind="FUNDING_FEE", ms=NOW_MS):
@@ -147,7 +145,7 @@ def test_strangers_since_the_account_last_matched_are_looked_for_by_the_exchange
     }
     check = AccountCheck(INSTRUMENT, (0, 0), ledger=Ledger(INSTRUMENT))
     run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(), account=check, matched_us=matched_ms * 1_000)
-    desk = Desk((SpotAccount(), SpotVenue("SIMUSDT")), answers, run, check)
+    desk = Desk(SpotAccount(), answers, run, check)
     desk.clock.offset_us = -behind_ms * 1_000
     desk.reconcile()
     assert check.strangers is stranger
@@ -189,7 +187,7 @@ def test_trades_of_an_exchange_that_was_reset_count_from_its_own_last_one():
         last_trade_id=900,
         account=check,
     )
-    desk = Desk((SpotAccount(), SpotVenue("SIMUSDT")), answers, run, check)
+    desk = Desk(SpotAccount(), answers, run, check)
     desk.reconcile()
     assert [asked.get("fromId") for asked in desk.asked("myTrades")] == [900, None, 41]
 
@@ -259,7 +257,7 @@ def spot_desk(booked, listed):
         last_trade_id=max(booked),
         account=check,
     )
-    return Desk((SpotAccount(), SpotVenue("SIMUSDT")), answers, run, check)
+    return Desk(SpotAccount(), answers, run, check)
 
 
 def test_a_trade_that_a_new_connection_does_not_list_for_ten_seconds_is_missing():

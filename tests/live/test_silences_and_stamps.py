@@ -14,7 +14,7 @@ STALE = -1021
 
 async def silent(rig: Rig, seconds: float = 0.4) -> None:
     """Let order 1 rest, then forbid requests for a time."""
-    rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+    rig.gateway.orders.place(1, +1, "99.5", "1", "LIMIT_MAKER")
     await rig.until(lambda: rig.listener.state.get(1) == "open")
     rig.gateway.session.limits.hold_off(seconds)
 
@@ -25,7 +25,7 @@ def test_a_cancel_in_a_silence_leaves_as_soon_as_it_ends() -> None:
     async def scenario() -> None:
         async with trading() as rig:
             await silent(rig)
-            rig.gateway.cancel(1)
+            rig.gateway.orders.cancel(1)
             await asyncio.sleep(0.05)
             assert len(rig.at_exchange()) == 1
             await rig.until(lambda: rig.listener.state.get(1) == "CANCELED", 20)
@@ -38,11 +38,11 @@ def test_nothing_is_placed_in_a_silence_and_orders_are_again_after_it() -> None:
     async def scenario() -> None:
         async with trading() as rig:
             await silent(rig)
-            rig.gateway.place(2, -1, "100.5", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(2, -1, "100.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(2) == "rejected", 20)
-            assert not rig.gateway.ready
-            await rig.until(lambda: rig.gateway.ready, 20)
-            rig.gateway.place(3, -1, "100.5", "1", "LIMIT_MAKER")
+            assert not rig.gateway.readiness.ready
+            await rig.until(lambda: rig.gateway.readiness.ready, 20)
+            rig.gateway.orders.place(3, -1, "100.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(3) == "open", 20)
 
     asyncio.run(scenario())
@@ -52,7 +52,7 @@ def test_a_kill_in_a_silence_cancels_as_soon_as_it_ends() -> None:
     async def scenario() -> None:
         async with trading() as rig:
             await silent(rig)
-            rig.gateway.cancel_all()
+            rig.gateway.ending.kill()
             assert len(rig.at_exchange()) == 1
             await rig.until(lambda: not rig.at_exchange(), 20)
 
@@ -100,15 +100,15 @@ def test_an_order_without_an_answer_keeps_back_its_own_side_alone() -> None:
                 return real(route, parameters, done)
 
             api.request = request
-            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: lost)
             await asyncio.sleep(0.02)
-            rig.gateway.place(2, +1, "99.4", "1", "LIMIT_MAKER")
-            rig.gateway.place(3, -1, "100.5", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(2, +1, "99.4", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(3, -1, "100.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(2) == "rejected", 20)
             await rig.until(lambda: rig.listener.state.get(3) == "open", 20)
             await rig.until(lambda: rig.listener.state.get(1) == "rejected", 30)
-            rig.gateway.place(4, +1, "99.4", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(4, +1, "99.4", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(4) == "open", 20)
 
     asyncio.run(scenario())

@@ -22,8 +22,8 @@ from mm.instrument import E8, Filters, Instrument, e8
 from mm.live.audit.books import AuditOrder
 from mm.live.knobs import OrderAccess
 from mm.live.orders.access import GatewayRun
-from mm.live.orders.gateway import DOUBTED_S
 from mm.live.orders.pauses import LONGEST_S, OrderPauses
+from mm.live.orders.symbol_rules import DOUBTED_S
 from mm.live.run.flatten import plan
 from mm.live.run.terms import ShadowTerms
 from mm.live.venues.refusals import Refusal, Why
@@ -184,7 +184,7 @@ def test_start_in_a_break_cancels_what_a_dead_run_has_left(refusals):
                 await started.start()
             await started.stop()
             assert [one.client_id for one in rig.at_exchange()] == ["by-hand"]
-            assert started.left == ()
+            assert started.ending.left == ()
 
     asyncio.run(scenario())
 
@@ -201,10 +201,10 @@ def test_order_of_an_earlier_run_that_never_arrived_pauses_no_side():
             listener = FollowingListener()
             started = make_gateway(rig.box, MemoryAudit(), listener, run=run)
             await started.start()
-            await rig.until(lambda: not started.open_orders)
-            assert [row["client_id"] for row in started._audit.of("reject")] == [client_id]
+            await rig.until(lambda: not started.states.open)
+            assert [row["client_id"] for row in started.audit.of("reject")] == [client_id]
             assert listener.pauses == []
-            started.place(1, +1, "90", "1", "LIMIT_MAKER")
+            started.orders.place(1, +1, "90", "1", "LIMIT_MAKER")
             await rig.until(lambda: listener.state.get(1) == "open")
             await started.stop()
 
@@ -243,16 +243,16 @@ def test_refused_order_leads_to_the_new_rules_and_the_end_leaves_nothing(change,
 
     async def scenario() -> None:
         async with trading(access={"recv_window_ms": 500}) as rig:
-            rig.gateway.place(1, +1, "90", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(1, +1, "90", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "open")
             inject(rig.box, f"at time 0 do {change}")
-            rig.gateway.place(2, +1, "99.53", "1", "LIMIT_MAKER")
-            await rig.until(lambda: rig.gateway.regridded)
-            assert words in str(rig.gateway.regridded)
-            assert isinstance(rig.gateway.regridded, TryLater)
+            rig.gateway.orders.place(2, +1, "99.53", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.gateway.rules.regridded)
+            assert words in str(rig.gateway.rules.regridded)
+            assert isinstance(rig.gateway.rules.regridded, TryLater)
             await rig.gateway.stop()
             assert rig.at_exchange() == []
-            assert rig.gateway.left == ()
+            assert rig.gateway.ending.left == ()
 
     asyncio.run(scenario())
 
@@ -262,18 +262,18 @@ def test_rules_that_keep_every_order_back_are_asked_for_again():
 
     async def scenario() -> None:
         async with trading() as rig:
-            rig.gateway.doubt_rules()
+            rig.gateway.rules.doubt()
             await asyncio.sleep(0.3)
-            assert rig.gateway.regridded is None
+            assert rig.gateway.rules.regridded is None
             inject(rig.box, "at time 0 do filters min_notional=1")
-            rig.gateway.doubt_rules()
+            rig.gateway.rules.doubt()
             await asyncio.sleep(0.3)
-            assert rig.gateway.regridded is None
-            rig.gateway._doubted_s -= DOUBTED_S
-            rig.gateway._filters_s = 0.0
-            rig.gateway.doubt_rules()
-            await rig.until(lambda: rig.gateway.regridded)
-            assert "filters of SIMUSDT" in str(rig.gateway.regridded)
+            assert rig.gateway.rules.regridded is None
+            rig.gateway.rules._doubted_s -= DOUBTED_S
+            rig.gateway.rules._asked_s = 0.0
+            rig.gateway.rules.doubt()
+            await rig.until(lambda: rig.gateway.rules.regridded)
+            assert "filters of SIMUSDT" in str(rig.gateway.rules.regridded)
 
     asyncio.run(scenario())
 
@@ -283,13 +283,13 @@ def test_order_that_is_refused_here_leads_to_the_new_rules():
 
     async def scenario() -> None:
         async with trading(faults="at time 0 do filters min_price=95") as rig:
-            rig.gateway.place(1, +1, "90", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(1, +1, "90", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "rejected")
-            assert rig.gateway.regridded is None
+            assert rig.gateway.rules.regridded is None
             inject(rig.box, "at time 0 do filters min_price=0.01")
-            rig.gateway._filters_s = 0.0
-            rig.gateway.place(2, +1, "90", "1", "LIMIT_MAKER")
-            await rig.until(lambda: rig.gateway.regridded)
+            rig.gateway.rules._asked_s = 0.0
+            rig.gateway.orders.place(2, +1, "90", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.gateway.rules.regridded)
 
     asyncio.run(scenario())
 
@@ -353,23 +353,23 @@ def test_refusals_pause_a_side_longer_and_longer_and_no_cancel():
 
     async def scenario() -> None:
         async with trading() as rig:
-            rig.gateway.place(1, +1, "90", "1", "LIMIT_MAKER")
-            rig.gateway.place(2, -1, "110", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(1, +1, "90", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(2, -1, "110", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(2) == "open")
             inject(rig.box, "at time 0 do error n=2 code=-1008 undone=1 path=order.place")
             for order_id in (3, 4):
-                rig.gateway.place(order_id, +1, "91", "1", "LIMIT_MAKER")
+                rig.gateway.orders.place(order_id, +1, "91", "1", "LIMIT_MAKER")
                 await rig.until(lambda order_id=order_id: rig.listener.state.get(order_id) == "rejected")
-                rig.gateway._pauses._until_s[+1] = 0.0
+                rig.gateway.orders._pauses._until_s[+1] = 0.0
             assert rig.listener.pauses == [(+1, 0.5), (+1, 1.0)]
             began_s = time.monotonic()
-            rig.gateway.cancel(1)
+            rig.gateway.orders.cancel(1)
             await rig.until(lambda: rig.listener.state.get(1) == "CANCELED")
             assert time.monotonic() - began_s < 0.5
-            rig.gateway.place(5, +1, "91", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(5, +1, "91", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(5) == "open")
             inject(rig.box, "at time 0 do error code=-1008 undone=1 path=order.place")
-            rig.gateway.place(6, +1, "92", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(6, +1, "92", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(6) == "rejected")
             assert rig.listener.pauses[2:] == [(+1, 0.5)]
 
@@ -382,13 +382,13 @@ def test_orders_outside_of_the_price_range_wait_longer_and_longer():
     async def scenario() -> None:
         async with trading() as rig:
             for order_id in (1, 2, 3):
-                rig.gateway._filters.average_e8 = e8("1000")  # a refusal asks for it
-                rig.gateway.place(order_id, +1, "91", "1", "LIMIT_MAKER")
+                rig.gateway.rules.filters.average_e8 = e8("1000")  # a refusal asks for it
+                rig.gateway.orders.place(order_id, +1, "91", "1", "LIMIT_MAKER")
                 await rig.until(lambda order_id=order_id: rig.listener.state.get(order_id) == "rejected")
                 await asyncio.sleep(0)
-                rig.gateway._pauses._until_s[+1] = 0.0
+                rig.gateway.orders._pauses._until_s[+1] = 0.0
             assert rig.listener.pauses == [(+1, 0.5), (+1, 1.0), (+1, 2.0)]
-            assert [line[0] for line in rig.gateway._log.lines].count("orders_paused") == 1
+            assert [line[0] for line in rig.gateway.log.lines].count("orders_paused") == 1
 
     asyncio.run(scenario())
 
@@ -398,13 +398,13 @@ def test_amendment_that_an_overloaded_exchange_refuses_is_tried_again_after_a_pa
 
     async def scenario() -> None:
         async with trading() as rig:
-            rig.gateway.place(1, +1, "90", "1", "LIMIT_MAKER")
+            rig.gateway.orders.place(1, +1, "90", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "open")
             inject(rig.box, "at time 0 do error code=-1008 undone=1 path=order.amend.keepPriority")
-            rig.gateway.amend(1, "0.5")
+            rig.gateway.orders.amend(1, "0.5")
             await rig.until(lambda: rig.listener.pauses)
             assert rig.listener.pauses == [(+1, 0.5)]
-            rig.gateway.amend(1, "0.5")
+            rig.gateway.orders.amend(1, "0.5")
             await rig.until(lambda: rig.listener.qty.get(1) == "0.5")
 
     asyncio.run(scenario())

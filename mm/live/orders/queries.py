@@ -9,25 +9,29 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mm.errors import OffGrid
 from mm.instrument import e8
 from mm.live.account.fee_values import FeeValues
-from mm.live.account.holdings import SETTLED_US, Holdings
+from mm.live.account.holdings import SETTLED_US
 from mm.live.account.ledger import trade_mark
 from mm.live.orders.access import GatewayRun
 from mm.live.orders.other_traders import OtherTraders
 from mm.live.orders.states import OrderStates
 from mm.live.orders.steps import EARLIER
+from mm.live.orders.symbol_rules import SymbolRules
 from mm.live.venues.canceller import is_ours
 from mm.live.venues.fills import OF_EXCHANGE, AccountFill
 from mm.live.venues.live_orders import LiveOrder
 from mm.live.venues.refusals import Why
-from mm.live.venues.request_limits import OrderLimits
-from mm.live.venues.requests import ApiAnswer, Call, ExchangeClock, OrderApi, Outcome, answer_of
-from mm.live.venues.venue import AccountVenue, ListedOrder, OrderFilters, SymbolVenue
+from mm.live.venues.requests import ApiAnswer, Call, OrderApi, Outcome, Unanswered, answer_of, ensure_done
+from mm.live.venues.venue import ListedOrder
+
+if TYPE_CHECKING:
+    from mm.live.account.session import AccountSession
 
 AGAIN_S, GRACE_S, LONGEST_WAIT_S = 0.25, 0.1, 5.0
 RATES_S = 25.0
@@ -36,55 +40,47 @@ PAID_AGAIN_US, UNLISTED_US = 60_000_000, 60_000_000
 """Payments are asked for from so long before the last one on, and an announced one may be listed so late, in µs."""
 
 
-class Unanswered(Exception):
-    """A reconcile could not be completed; it is retried. *answer* is the failed request's."""
-
-    def __init__(self, method: str, answer: ApiAnswer) -> None:
-        super().__init__(f"{method}: {answer.code} {answer.message}")
-        self.answer = answer
-
-
 class OrderQueries:
     """Sends queries and processes the responses.
 
     Args:
         run: What earlier runs have booked, whether open orders of others are taken over, that is, cancelled (ADOPT),
             and the check of the account.
+        changed: Called after answers have changed states of orders.
         forgot: Called with the reason when the exchange was reset and that is accepted (ADOPT), before trades are read.
+        stop_ids: The exchange's ids of orders that a protective stop of ours has sent.
 
     Attributes:
+        due: Set if a reconcile is wanted before its interval has passed.
         recognised: Whether the exchange is known to have the newest booked trades; a new connection may be to another.
         checked_id: All trades of the account up to this id have been checked; None before the first reconcile of a new
             ledger.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the parts that it connects
+    def __init__(  # noqa: PLR0913 - the parts that it connects
         self,
+        session: "AccountSession",
         run: GatewayRun,
         states: OrderStates,
-        clock: ExchangeClock,
-        filters: OrderFilters,
-        holdings: Holdings,
-        fees: FeeValues,
-        limits: OrderLimits,
+        rules: SymbolRules,
         *,
-        venues: tuple[AccountVenue, SymbolVenue],
+        fees: FeeValues,
         others: OtherTraders,
-        api: Callable[[], OrderApi],
         changed: Callable[[], None],
         forgot: Callable[[str], None] = lambda _: None,
+        stop_ids: Collection[int] = (),
     ) -> None:
-        self.closed = False
+        self.closed, self.due = False, asyncio.Event()
         self.checked_id = run.last_trade_id
-        self._run, self._states, self._clock, self._filters, self._fees = run, states, clock, filters, fees
-        self._limits, self._holdings, self._others = limits, holdings, others
-        self._api, self._changed, self._forgot = api, changed, forgot
-        self._exchange, self._venue = venues
+        self._session, self._run, self._states, self._rules = session, run, states, rules
+        self._clock, self._limits, self._holdings = session.clock, session.limits, session.holdings
+        self._exchange, self._venue = session.venue, session.venue.orders_of(run.symbol)
+        self._fees, self._others, self._changed, self._forgot = fees, others, changed, forgot
+        self._stop_ids = stop_ids
         self.recognised = self._begun = False
         self._missing_since_us, self._rates_s = 0, 0.0
         self._foreign: set[int] = set()
         self.payments_due, self._announced_us = True, 0
-        self.stop_ids: Collection[int] = ()
         self.foreign_orders = 0
         self._baseline_id = self._stranger_id = -1
         self._searched = not run.matched_us
@@ -109,7 +105,7 @@ class OrderQueries:
                 self._again(order, AGAIN_S)
             self._changed()
 
-        query_ms = self._api().request(*self._venue.order(order), done)
+        query_ms = self._session.api.request(*self._venue.order(order), done)
 
     def _again(self, order: LiveOrder, delay_s: float) -> None:
         asyncio.get_running_loop().call_later(delay_s, self.ask, order)
@@ -139,7 +135,7 @@ class OrderQueries:
         if self.closed or _complete(order):
             order.fetching = False
         else:
-            self._api().request(*self._venue.trades_of(order, first_id), done)
+            self._session.api.request(*self._venue.trades_of(order, first_id), done)
 
     # all of them
 
@@ -163,10 +159,7 @@ class OrderQueries:
         await self._account()
         await self._fee_rates()
         await self._fee_prices()
-        await self.mean_price()
-
-    async def mean_price(self) -> None:
-        self._filters.average_e8 = e8(self._exchange.price(await self._answer(self._venue.mean_price())))
+        await self._rules.read_mean_price()
 
     async def listed(self, api: OrderApi | None = None) -> tuple[list[LiveOrder], int]:
         """Our open orders, and the number of others; raises Unanswered."""
@@ -192,9 +185,9 @@ class OrderQueries:
         return [self._states.by_client[one.client_id] for one in seen], foreign
 
     async def _listing(self, api: OrderApi | None) -> Sequence[ListedOrder]:
-        answer = await answer_of((api or self._api()).request, self._venue.open_orders())
+        answer = await answer_of((api or self._session.api).request, self._venue.open_orders())
         if answer.why is not Why.SYMBOL or answer.outcome is Outcome.DONE:
-            return self._venue.listed_all(_done(self._venue.open_orders(), answer))
+            return self._venue.listed_all(ensure_done(self._venue.open_orders(), answer))
         every = self._venue.listed_all(await self._answer(self._venue.every_open_order(), api))
         return [one for one in every if one.seen.client_id in self._states.by_client]
 
@@ -286,11 +279,11 @@ class OrderQueries:
 
     async def _order_of(self, trade: AccountFill) -> ListedOrder | None:
         call = self._venue.order_of_id(trade.order_id)
-        answer, client_id = await answer_of(self._api().request, call), ""
+        answer, client_id = await answer_of(self._session.api.request, call), ""
         if answer.outcome is not Outcome.REFUSED or answer.why is not Why.NO_ORDER:
-            found = self._venue.listed(_done(call, answer))
+            found = self._venue.listed(ensure_done(call, answer))
             client_id = found.seen.client_id
-            if client_id in self._states.by_client or self._is_ours(client_id) or trade.order_id in self.stop_ids:
+            if client_id in self._states.by_client or self._is_ours(client_id) or trade.order_id in self._stop_ids:
                 return found
         self._foreign.add(trade.order_id)
         self._note_stranger(trade, client_id)
@@ -368,7 +361,7 @@ class OrderQueries:
         now_s = asyncio.get_running_loop().time()
         if self._fees.rates is not None and now_s < self._rates_s:
             return
-        answers = [await answer_of(self._api().request, call) for call in self._venue.fee_rates()]
+        answers = [await answer_of(self._session.api.request, call) for call in self._venue.fee_rates()]
         if any(answer.outcome is not Outcome.DONE for answer in answers):
             return
         with suppress(msgspec.MsgspecError, OffGrid):  # a start without rates says so
@@ -377,7 +370,7 @@ class OrderQueries:
 
     async def _fee_prices(self) -> None:
         for asset, quote in self._fees.needed():
-            answer = await answer_of(self._api().request, self._exchange.price_of(asset, quote))
+            answer = await answer_of(self._session.api.request, self._exchange.price_of(asset, quote))
             if answer.outcome is Outcome.DONE:
                 price_e8 = e8(self._exchange.price(answer))
                 if price_e8:
@@ -398,13 +391,7 @@ class OrderQueries:
         return order
 
     async def _answer(self, call: Call, api: OrderApi | None = None) -> ApiAnswer:
-        return _done(call, await answer_of((api or self._api()).request, call))
-
-
-def _done(call: Call, answer: ApiAnswer) -> ApiAnswer:
-    if answer.outcome is not Outcome.DONE:
-        raise Unanswered(call[0].name, answer)
-    return answer
+        return ensure_done(call, await answer_of((api or self._session.api).request, call))
 
 
 def forced_id(client_id: str, exchange_id: int) -> str:

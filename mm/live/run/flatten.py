@@ -216,13 +216,13 @@ class Flatten:
 
     async def work(self, opened: OpenTrade) -> None:
         trade, ledger, gateway, outcome = opened.trade, opened.ledger, opened.gateway, _Outcome()
-        gateway.attach(outcome)  # orders of earlier runs have ended: it gets what they have filled since the log
+        gateway.reports.attach(outcome)  # it gets what ended orders of earlier runs have filled since the log
         self._position_e8 = ledger.position_e8
         _, book = await book_of(trade.parts.rest.rest, trade.symbol, trade.run.log, LEVELS)
         share = trade.strategy.risk.price_band
-        rate_e8 = gateway.fees_e8[1] if gateway.fees_e8 else e8(trade.strategy.account.taker_fee_rate)
-        low_e8, high_e8 = gateway.bounds_e8(-1 if self._position_e8 > 0 else 1)
-        grid, band_e8 = gateway.instrument, None if share is None else e8(share)
+        rate_e8 = gateway.fees.paid_e8[1] if gateway.fees.paid_e8 else e8(trade.strategy.account.taker_fee_rate)
+        low_e8, high_e8 = gateway.rules.filters.bounds_e8(-1 if self._position_e8 > 0 else 1)
+        grid, band_e8 = gateway.rules.instrument, None if share is None else e8(share)
         grid = replace(grid, filters=replace(grid.filters, min_price_e8=low_e8, max_price_e8=high_e8))
         self._plan = made = plan(self._position_e8, book, grid, rate_e8, band_e8, contract=ledger.contract)
         consented = self._cost.consented(self._place, made.most_e8, lambda: trade.run.print(self._stated(trade)))
@@ -233,7 +233,7 @@ class Flatten:
         price = short_text(made.limit_e8(budget_e8, rate_e8, band_e8, grid.tick_e8))
         self._sent = True
         outcome.sent(made.qty_e8)
-        gateway.place(_ORDER, made.side, price, short_text(made.qty_e8), "IOC", reduces=ledger.contract)
+        gateway.orders.place(_ORDER, made.side, price, short_text(made.qty_e8), "IOC", reduces=ledger.contract)
         try:
             async with asyncio.timeout(ANSWER_S):
                 await outcome.over.wait()

@@ -161,18 +161,18 @@ class Quoting:
             decided=lambda: self._decided(lags),
             ended=self._announce_end,
             ask_status=self._ask_status,
-            doubt_rules=gateway.doubt_rules,
+            doubt_rules=gateway.rules.doubt,
             clock=trade.clock,
             unread=self._is_unread,
             single_trades=trade.parts.days.trade_stream == "trade",
             target_lots=play.rules.target,
             steps=play.steps,
         )
-        trader = self.trader = Trader(parts, gateway)
+        trader = self.trader = Trader(parts, gateway.orders)
         source.begun(play, trader)
         try:
             follower = TradeFollower(trader, play.grid, observer.market)
-            gateway.attach(trader)
+            gateway.reports.attach(trader)
             if trade.stopped:
                 trader.end(trade.stopped)
             grids = {name: trade.others[name].opening(Market()).instrument for name in trade.beside}
@@ -220,7 +220,8 @@ class Quoting:
                 symbol,
                 short_text(qty_e8),
             )
-        setup = self._gateway.setup
+        contract = self._gateway.contract
+        setup = contract.setup if contract else None
         if setup is None or risk.max_position is None:
             return
         try:
@@ -322,9 +323,9 @@ class Quoting:
                 self.observer.engine.manager.kill(reason)
                 self._steps.note(self._trade.clock(), "kill", reason)
         self._audit.append("kill", reason=reason)
-        self._gateway.cancel_all()
+        self._gateway.ending.kill()
         self._trade.throw(reason)
-        self._trade.run.log.error("killed", reason=reason, open_orders=self._gateway.open_orders)
+        self._trade.run.log.error("killed", reason=reason, open_orders=len(self._gateway.states.open))
         if self.observer:
             self.observer.metrics.killed = True
 
@@ -333,7 +334,7 @@ class Quoting:
         return by_limit or self._trade.switch_watch.why or self._trade.killed_by or MANUAL
 
     def _watch(self, us: int, observer: TradeObserver) -> str | None:
-        trade, gateway = self._trade, self._gateway
+        trade, readiness = self._trade, self._gateway.readiness
         if trade.switch_watch.triggered:
             return KILL
         observer.update(us)
@@ -349,8 +350,8 @@ class Quoting:
             return KILL
         if self._audit.failure is not None:
             return AUDIT_FAILED
-        lost = {VENUE_RESET: gateway.reset, KEY_REFUSED: gateway.refused, GATEWAY_FAILED: gateway.failure}
-        lost |= {CONTESTED: gateway.contested, REGRIDDED: gateway.regridded}
+        lost = {VENUE_RESET: readiness.reset, KEY_REFUSED: readiness.refused, GATEWAY_FAILED: readiness.failure}
+        lost |= {CONTESTED: readiness.contested, REGRIDDED: self._gateway.rules.regridded}
         for why, self._lost in lost.items():
             if self._lost:
                 return why
@@ -381,7 +382,7 @@ class Quoting:
             return TryLater(f"the day can no longer be recorded ({unrecorded}); make room on the disk")
         if self._unkept is not None:
             return TryLater(f"the disk refuses the marks of the day's equity ({self._unkept}); make room on the disk")
-        return self._lost or self._trade.regridded or self._gateway.differs
+        return self._lost or self._trade.regridded or self._gateway.readiness.differs
 
     def _keep_last_marks(self) -> None:
         try:

@@ -272,15 +272,15 @@ class TradeRun(LiveRun):
                 await self.job.work(OpenTrade(self, history, ledger, check, audit, gateway))
             finally:
                 await gateway.stop()
-                self.account.left[self.key] = gateway.left
-                self.may_rest = bool(gateway.left)
+                self.account.left[self.key] = left = gateway.ending.left
+                self.may_rest = bool(left)
                 audit.append("stop", reason=self._reason(), **self.job.position)
         except BaseException:
             await asyncio.to_thread(audit.close)
             raise
         try:
             await asyncio.to_thread(audit.close)
-            if gateway.open_orders and not gateway.left:  # the log has no end of theirs
+            if gateway.states.open and not left:  # the log has no end of theirs
                 await asyncio.to_thread(note_none_open, self.day.out_root, self.symbol, self.clock())
             await asyncio.to_thread(self.equity.log_ended, audit.end)
         except MMError as error:
@@ -291,18 +291,21 @@ class TradeRun(LiveRun):
     async def _ready(self, gateway: Gateway) -> None:
         await gateway.start()
         for _ in range(round(START_S / SETTLE_S)):
-            if not gateway.open_orders or gateway.reset:
+            if not gateway.states.open or gateway.states.reset:
                 return
             await asyncio.sleep(SETTLE_S)
-        raise TryLater(f"{self.symbol}: {gateway.open_orders} orders of earlier runs have not ended; start it again")
+        raise TryLater(
+            f"{self.symbol}: {len(gateway.states.open)} orders of earlier runs have not ended; start it again"
+        )
 
     def _take_fees(self, gateway: Gateway) -> None:
-        log, given, rates = self.run.log, self.strategy.account, gateway.fee_rates
-        if gateway.fees_e8 is None or rates is None:
+        log, given, rates = self.run.log, self.strategy.account, gateway.fees.rates
+        paid_e8 = gateway.fees.paid_e8
+        if paid_e8 is None or rates is None:
             shown = {"maker": given.maker_fee_rate, "taker": given.taker_fee_rate}
             log.warning("fee_rates_unknown", **shown, note="the exchange does not give them; the configured ones count")
             return
-        own = dict(zip(("maker_fee_rate", "taker_fee_rate"), map(short_text, gateway.fees_e8), strict=True))
+        own = dict(zip(("maker_fee_rate", "taker_fee_rate"), map(short_text, paid_e8), strict=True))
         unset: dict[str, Any] = {name: rate for name, rate in own.items() if getattr(given, name) == FEE_RATE}
         for name in own.keys() - unset.keys():
             if e8(getattr(given, name)) != e8(own[name]):

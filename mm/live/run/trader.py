@@ -55,7 +55,7 @@ KILL = "kill"
 
 
 class OrderGateway(Protocol):
-    """Sends orders to an exchange; `mm.live.orders.gateway.Gateway` is one."""
+    """Sends orders to an exchange; `mm.live.orders.symbol_orders.SymbolOrders` is one."""
 
     def place(self, order_id: int, side: int, price: str, qty: str, kind: str) -> None: ...
 

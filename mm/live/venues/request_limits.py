@@ -120,6 +120,11 @@ class OrderLimits:
     def silence_s(self) -> float:
         return max(0.0, self._silent_until_s - self._now_s())
 
+    @property
+    def silence_text(self) -> str:
+        silence_s = self.silence_s
+        return f"the exchange has blocked requests for {silence_s:.1f} s" if silence_s else ""
+
     async def may_connect(self) -> None:
         """Wait until a connection may be attempted, and count the attempt."""
         if self._attempts:

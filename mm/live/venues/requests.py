@@ -100,6 +100,14 @@ Send = Callable[[Route, RequestParams, Done], int]
 """Sends a request: `OrderApi.request`."""
 
 
+class Unanswered(Exception):
+    """A request that must be answered was not; who sent it tries again. *answer* is what came instead."""
+
+    def __init__(self, method: str, answer: ApiAnswer) -> None:
+        super().__init__(f"{method}: {answer.code} {answer.message}")
+        self.answer = answer
+
+
 class ExchangeClock:
     def __init__(self, now_us: Callable[[], int] = now_us) -> None:
         self.now_us = now_us
@@ -128,6 +136,13 @@ async def answer_of(send: Send, call: Call) -> ApiAnswer:
 
     send(*call, done)
     return await future
+
+
+def ensure_done(call: Call, answer: ApiAnswer) -> ApiAnswer:
+    """The answer to *call*; raises Unanswered if it was not done."""
+    if answer.outcome is not Outcome.DONE:
+        raise Unanswered(call[0].name, answer)
+    return answer
 
 
 async def measure(send: Send, clock: ExchangeClock, time: Call, time_us: Callable[[ApiAnswer], int]) -> None:

@@ -18,6 +18,7 @@ from mm.backtest.journal import ORDER_COLUMNS, Journal
 from mm.backtest.latency import Latencies
 from mm.backtest.market_without_us import MarketWithoutUs
 from mm.backtest.risk import RiskLimits
+from mm.base.user_code import named_hooks
 from mm.clock import iso
 from mm.errors import BrokenFile, DataError, Mismatch
 from mm.tape.columns import Ints
@@ -151,7 +152,8 @@ class AsTraded:
                 fed += 1
             if what == STEP:
                 now_us = max(now_us, us)
-                exchange.guarded(engine.step, us)
+                with named_hooks:
+                    engine.step(us)
             elif what in _OF_MARKET:
                 if what == "sent" and self.reported and engine.terms_of(given[0]) != given[1:]:
                     raise self._differs(us, given, engine.terms_of(given[0]))

@@ -17,6 +17,7 @@ from mm.backtest.replay import Replay
 from mm.backtest.risk import RiskLimits
 from mm.backtest.rules import Rules
 from mm.backtest.trading_time import NEVER
+from mm.base.user_code import named_hooks
 from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
 from mm.instrument import Instrument
@@ -240,7 +241,8 @@ class _Account:
         while True:
             due_us = min((self.exchanges[symbol].due_us for symbol in self.playing), default=NEVER)
             stop_us = min(until_us, max(due_us, self.us))
-            us, why = self._advance(stop_us)
+            with named_hooks:
+                us, why = self.together.play(stop_us)
             if why:
                 self._act(us, why)
                 if self.liquidated:
@@ -263,12 +265,6 @@ class _Account:
             played = (min(until_us, tape.end_us) - max(self.us, tape.start_us) for tape in self.playing.values())
             self.step(sum(max(us, 0) for us in played))
         self.us = until_us
-
-    def _advance(self, until_us: int) -> tuple[int, int]:
-        """Play up to an instant, or to the first at which the account must act."""
-        found = list[tuple[int, int]]()
-        next(iter(self.exchanges.values())).guarded(lambda us: found.append(self.together.play(us)), until_us)
-        return found[0]
 
     def _act(self, us: int, why: int) -> None:
         for symbol in self.playing:  # those after the market that asks have played less

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from mm.base.knobs import closest
-from mm.errors import ModelError, SafetyError, UnknownModel, UsageError, parameter
+from mm.errors import MMError, ModelError, SafetyError, UnknownModel, UsageError, parameter
 
 KERNEL = "mm."  # prefix of the names of our compiled functions
 NAME = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
@@ -183,7 +183,21 @@ def _is_library(path: str) -> bool:
     return path.startswith((*_LIBRARIES, "<frozen ", "mm/"))
 
 
-def raised_inside(error: Exception) -> ModelError | None:
+class _NamedHooks:
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, MMError):
+            named = _raised_inside(error)
+            if named is not None:
+                raise named from error
+
+
+named_hooks = _NamedHooks()
+"""The context of a kernel that calls models: what a user's model raises becomes a ModelError with the hook's name."""
+
+
+def _raised_inside(error: Exception) -> ModelError | None:
     """Name the raising hook of a user's compiled model; None if none raised."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = max((place for place, frame in enumerate(frames) if frame.name.startswith(KERNEL)), default=len(frames))

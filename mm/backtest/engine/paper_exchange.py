@@ -7,7 +7,7 @@ from copy import copy
 from fractions import Fraction
 from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from mm.backtest.engine._engine import Engine
 from mm.backtest.engine.contract_margin import ContractMargin
@@ -18,9 +18,9 @@ from mm.backtest.quotes.base import compiled
 from mm.backtest.rules import Rules
 from mm.backtest.strategy import LegModel, Orders
 from mm.backtest.trading_time import NEVER, TradingTime
-from mm.base.user_code import raised_inside
+from mm.base.user_code import named_hooks
 from mm.clock import US_PER_S, iso
-from mm.errors import Mismatch, MissingOrders, MMError, Sentence, UsageError
+from mm.errors import Mismatch, MissingOrders, Sentence, UsageError
 from mm.instrument import E8
 from mm.tape._book import LEVEL_PAGE, WINDOW_MARGIN_TICKS
 from mm.tape.columns import MANY_EVENTS
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from mm.tape.columns import Payment
     from mm.tape.tape import Tape
 
-_Given = TypeVar("_Given")
 STRIDE_US = 3600 * US_PER_S  # between two checks for process signals and two steps of a progress bar
 MOST = 10**15  # of ticks and of lots
 
@@ -212,10 +211,12 @@ class PaperExchange:
             self._turn(events[0].us)
         while self._turn_us < events[-1].us:
             before = bisect_right(events, self._turn_us, key=itemgetter(1))
-            self._call(self._engine.feed, events[:before])
+            with named_hooks:
+                self._engine.feed(events[:before])
             self._last, self._feeds, events = None, True, events[before:]
             self.advance(self._turn_us)
-        self._call(self._engine.feed, events)
+        with named_hooks:
+            self._engine.feed(events)
         self._last, self._best, self._feeds = None, False, True
 
     def feed_other(self, name: str, events: "Iterable[FeedEvent]", payments: "Iterable[Payment]" = ()) -> None:
@@ -236,29 +237,15 @@ class PaperExchange:
         Raises:
             ModelError: If a model raises, or returns an invalid value.
         """
-        if self._last is not None:
-            self._played_us = min(until_us, self._last.end_us)
-            self._call(self._engine.advance, self._played_us)
-        elif self._feeds:
-            while self._turn_us <= until_us:
-                self._call(self._engine.advance, self._turn_us)
-                self._turn(self._turn_us)
-            self._call(self._engine.advance, until_us)
-
-    def guarded(self, play: "Callable[[_Given], None]", given: "_Given") -> None:
-        """Call a kernel that steps the engine; an exception of a user's model becomes a ModelError with its name."""
-        self._call(play, given)
-
-    def _call(self, play: "Callable[[_Given], None]", given: "_Given") -> None:
-        try:
-            play(given)
-        except MMError:
-            raise
-        except Exception as error:
-            named = raised_inside(error)
-            if named is None:
-                raise
-            raise named from error
+        with named_hooks:
+            if self._last is not None:
+                self._played_us = min(until_us, self._last.end_us)
+                self._engine.advance(self._played_us)
+            elif self._feeds:
+                while self._turn_us <= until_us:
+                    self._engine.advance(self._turn_us)
+                    self._turn(self._turn_us)
+                self._engine.advance(until_us)
 
     def place(self, side: int, ticks: int, lots: int, kind: str = "LIMIT_MAKER") -> int:
         """Send an order at the current instant, in addition to the quote model's.

@@ -242,7 +242,7 @@ class _Maker:
         return self._read_by(_checked(model, {"on_rest": 2, "on_trade": 2, "on_book": 3, "on_level": 3}))
 
     def quotes(self) -> object:
-        model = self._read_by(self._quotes(Tree.of(self._named.quote_model, self._named.quote_params())))
+        model = self._read_by(self._quotes(Tree.parsed(self._named.quote_model, self._named.quote_params())))
         if self._schedule is None or self._rates is None:
             return model
         return Gated(model, self._rates)
@@ -326,14 +326,14 @@ class _Maker:
 
 def agent_files(models: Models) -> list[Path]:
     """Agents given as objects have no file."""
-    leaves = Tree.of(models.quote_model, models.quote_params()).leaves()
+    leaves = Tree.parsed(models.quote_model, models.quote_params()).leaves()
     named = [leaf.params.get("model_path") for leaf in leaves if leaf.name == AGENT]
     return [Path(path) for path in named if isinstance(path, str)]
 
 
 def check_names(models: Models) -> None:
     """Raise UnknownModel or UsageError before any day is loaded."""
-    trees = [Tree.of(models.quote_model, models.quote_params())]
+    trees = [Tree.parsed(models.quote_model, models.quote_params())]
     while trees:
         tree = trees.pop()
         resolve(QUOTE_MODELS, tree.name, "quote model")

@@ -28,16 +28,16 @@ class Tree:
     steps: tuple[Named, ...] = ()
 
     @classmethod
-    def of(cls, name: str, params: Mapping[str, Any], depth: int = 1) -> "Tree":
+    def parsed(cls, name: str, params: Mapping[str, Any], depth: int = 1) -> "Tree":
         if depth > DEEPEST:
             raise UsageError("{quote_params_json}: models are nested more than {} deep; remove some", DEEPEST)
         rest = {key: value for key, value in params.items() if key not in ("model", "models", "steps")}
         if name == "steps" and {"model", "steps"} <= set(params):
-            inner = cls.of(*named(params["model"], STEPS), depth + 1)
+            inner = cls.parsed(*named(params["model"], STEPS), depth + 1)
             return cls(name, rest, (inner,), steps=tuple(named(step, STEPS) for step in listed(params["steps"], STEPS)))
         if name == "mixed" and params.get("models"):
             parts = [_weighted(model) for model in listed(params["models"], MIXED)]
-            inners = tuple(cls.of(*part, depth + 1) for part, _ in parts)
+            inners = tuple(cls.parsed(*part, depth + 1) for part, _ in parts)
             return cls(name, rest, inners, weights=tuple(weight for _, weight in parts))
         return cls(name, params)
 

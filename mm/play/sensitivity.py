@@ -129,7 +129,7 @@ class Variants:
         return replace(base, terms=replace(base.terms, sensitivity={"rows": rows, **own_exponent}))
 
     def _worst_moves(self) -> WorstMoves:
-        return WorstMoves.worst([self.moves, *map(WorstMoves.of, self.tapes)])
+        return WorstMoves.worst([self.moves, *map(WorstMoves.measured, self.tapes)])
 
     def _exponent(self, further: "Sequence[FurtherRow]", own: dict[str, Any]) -> dict[str, Any] | None:
         """The played and the estimated exponent, with the PnL at both; None under another fill model."""

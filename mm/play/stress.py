@@ -30,7 +30,7 @@ class WorstMoves:
     up: float = 0.0
 
     @classmethod
-    def of(cls, tape: "Tape") -> "WorstMoves":
+    def measured(cls, tape: "Tape") -> "WorstMoves":
         us, bid, ask = tape.event_us[tape.top_event], tape.top_bid_ticks, tape.top_ask_ticks
         grid = np.arange(-(-tape.start_us // MINUTE_US), tape.end_us // MINUTE_US + 1) * MINUTE_US
         row = np.searchsorted(us, grid, side="right") - 1
@@ -81,7 +81,7 @@ def keep_moves(folder: Path, tapes: "Sequence[Tape]") -> None:
             continue
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, json.dumps(asdict(WorstMoves.of(tape))).encode())
+            write_atomic(path, json.dumps(asdict(WorstMoves.measured(tape))).encode())
         except OSError:  # a read-only disk keeps no record, and the run goes on
             return
 

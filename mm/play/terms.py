@@ -44,7 +44,7 @@ def rules_of(
             "{preset} to future",
             account.initial_inventory,
         )
-    sigma = volatility(Tree.of(models.quote_model, models.quote_params())) if models else {}
+    sigma = volatility(Tree.parsed(models.quote_model, models.quote_params())) if models else {}
     return Rules(
         tick_e8=instrument.tick_e8,
         lot_e8=instrument.lot_e8,

@@ -68,21 +68,21 @@ def test_entry_price_is_that_of_the_exchange(trades):
         ledger.book(replace(OPENED, trade_id=number, side=side, qty=qty, price=str(price), realized=text))
         assert ledger.position_e8 == lots * E8 // 1_000
         assert abs(Fraction(ledger.entry_e8, E8) - entry) <= (0 if flat else Fraction(1_000 * (len(trades) + 1), E8))
-        assert Ledger.of(ledger.kept()).entry_e8 == ledger.entry_e8
+        assert Ledger.restored(ledger.kept()).entry_e8 == ledger.entry_e8
 
 
 def test_entry_price_of_a_ledger_that_an_earlier_version_kept():
     """It is worked out from the wallet and the cash."""
     kept = traded().kept()
     del kept["opened_e8"]
-    assert Ledger.of(kept).entry_e8 == e8("30000")
+    assert Ledger.restored(kept).entry_e8 == e8("30000")
 
 
 def test_ledger_is_kept_with_its_payments():
     """A later run must not book a payment again."""
     ledger = traded()
     ledger.pay("FUNDING_FEE:7", e8("-0.018"), 3_000)
-    again = Ledger.of(ledger.kept())
+    again = Ledger.restored(ledger.kept())
     assert again.contract
     assert again.moved_e8() == ledger.moved_e8()
     assert not again.pay("FUNDING_FEE:7", e8("-0.018"), 3_000)

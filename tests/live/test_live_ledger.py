@@ -152,7 +152,7 @@ def test_commission_in_third_asset_changes_neither_balance() -> None:
     assert (parts.fees, parts.total, parts.unvalued) == (6 * E8, -6 * E8, {"BNB": 1_000_000})
     assert ledger.other_e8 == 6 * E8
     assert ledger.most_e8 == E8 // 5  # 0.1 % of 200
-    assert Ledger.of(ledger.kept()).kept() == ledger.kept()
+    assert Ledger.restored(ledger.kept()).kept() == ledger.kept()
 
 
 @pytest.mark.parametrize(
@@ -218,4 +218,4 @@ def test_later_runs_remember_the_newest_trades(monkeypatch: pytest.MonkeyPatch) 
     ledger = Ledger(BTC)
     for trade_id in (14, 11, 15, 12, 13):
         ledger.book(AccountFill(trade_id, 2, "mm-1-1b", 1, "100", "2", "0", "USDT", 5, maker=True))
-    assert sorted(Ledger.of(ledger.kept()).booked) == [13, 14, 15]
+    assert sorted(Ledger.restored(ledger.kept()).booked) == [13, 14, 15]

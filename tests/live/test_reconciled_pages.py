@@ -199,7 +199,7 @@ def test_ledger_of_a_reset_exchange_has_the_last_trade_of_the_new_one():
     ledger.forget_trades()
     assert ledger.last_trade_id is None
     ledger.book(AccountFill(3, 8, "mm-a-2b", 1, "100", "1", "0", "USDT", 2, True))
-    assert ledger.last_trade_id == Ledger.of(ledger.kept()).last_trade_id == 3
+    assert ledger.last_trade_id == Ledger.restored(ledger.kept()).last_trade_id == 3
     assert ledger.position_e8 == 2 * E8
 
 

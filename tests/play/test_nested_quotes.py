@@ -190,7 +190,7 @@ def test_models_can_be_nested_eight_deep():
 
 
 def sigma(name, params):
-    return volatility(Tree.of(name, params))
+    return volatility(Tree.parsed(name, params))
 
 
 ADAPTIVE = ["adaptive_spread", {"least_ticks": 1, "per_sigma": 1}]

@@ -263,7 +263,7 @@ class Ledger:
         return True
 
     def kept(self) -> dict[str, Any]:
-        """Return the book with the newest `KEPT_TRADES` booked trades, as JSON for `Ledger.of`."""
+        """Return the book with the newest `KEPT_TRADES` booked trades, as JSON for `Ledger.restored`."""
         grid = self._instrument
         names = grid.symbol, grid.base_asset, grid.quote_asset
         booked = sorted(self._booked.items())[-KEPT_TRADES:]
@@ -272,7 +272,7 @@ class Ledger:
         return found
 
     @classmethod
-    def of(cls, kept: Mapping[str, Any]) -> "Ledger":
+    def restored(cls, kept: Mapping[str, Any]) -> "Ledger":
         symbol, base, quote = kept["_instrument"]
         found = cls(instrument := Instrument(symbol, 1, 1, 0, base, quote))  # only the names are used, not the grid
         known = kept.get("_marks") == _MARKS

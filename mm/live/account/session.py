@@ -166,16 +166,16 @@ class AccountSession:
         elif isinstance(found, Transfer):
             self._transferred(found)
         elif isinstance(found, MarginCalled):
-            for member in self._of(*found.symbols):
+            for member in self._trading(*found.symbols):
                 member.margin_called(found)
         elif isinstance(found, StopSeen):
-            for member in self._of(found.symbol):
+            for member in self._trading(found.symbol):
                 member.stop_event(found)
         elif isinstance(found, SetupChanged):
-            for member in self._of(found.symbol) if found.symbol else list(self._members):
+            for member in self._trading(found.symbol) if found.symbol else list(self._members):
                 member.setup_changed()
         elif found is not None:
-            for member in self._of(found.symbol):
+            for member in self._trading(found.symbol):
                 member.order_event(found, us)
 
     def _transferred(self, found: Transfer) -> None:
@@ -183,7 +183,7 @@ class AccountSession:
         for check in checks.values():  # symbols of one account share their balances: each transfer is booked once
             check.transferred(found)
 
-    def _of(self, *symbols: str) -> list[SessionMember]:
+    def _trading(self, *symbols: str) -> list[SessionMember]:
         return [member for member in self._members if member.symbol in symbols]
 
     def _balances_changed(self, found: BalancesEvent) -> None:

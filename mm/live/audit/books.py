@@ -198,7 +198,7 @@ class AuditBooks:
             self._put(AuditOrder(**order), changes)
             self.runs[run_of(order["client_id"])] = None
         if kept["ledger"]:
-            ledger = self._ledgers[venue] = Ledger.of(kept["ledger"])
+            ledger = self._ledgers[venue] = Ledger.restored(kept["ledger"])
             self._accepted(ledger, kept.get("adopted_e8", (0, 0)))
         self.matched_us, self.begun_us = kept.get("matched_us", 0), kept.get("begun_us", 0)
         self.versions = max(self.versions, kept["versions"])

@@ -234,7 +234,7 @@ class OrderQueries:
             trades = self._venue.trades(answer)
             settled_us = answer.us + self._clock.offset_us - SETTLED_US
             for trade in trades:
-                await self._take(trade)
+                await self._book(trade)
                 order = self._states.of_exchange(trade.order_id)
                 forced = order is not None and OF_EXCHANGE in order.client_id
                 if trade.us <= settled_us and not forced:
@@ -258,7 +258,7 @@ class OrderQueries:
             full = len(trades) == self._venue.page
         return last_id
 
-    async def _take(self, trade: AccountFill) -> None:
+    async def _book(self, trade: AccountFill) -> None:
         if trade.order_id in self._foreign:
             self._note_stranger(trade)
             return

@@ -301,7 +301,7 @@ class AuditOrders:
             if self._logs is None:
                 self._logs = LogSeries(self._folder, summed_in_the_last(starts_of(self._folder)))
             while found := self._logs.next_lines(BATCH_ROWS):
-                self._take(*found)
+                self._apply(*found)
         except DataError as error:
             self._error = error
             raise
@@ -310,7 +310,7 @@ class AuditOrders:
             raise self._error from error
         self.open = tuple(self._books.open_orders())
 
-    def _take(self, tail: LogTail, lines: Sequence[bytes]) -> None:
+    def _apply(self, tail: LogTail, lines: Sequence[bytes]) -> None:
         self.last_name = tail.path.stem
         for number, line in enumerate(lines, tail.rows - len(lines) + 1):
             row = decode_row(line, number, tail.path.name)

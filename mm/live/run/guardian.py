@@ -83,7 +83,7 @@ class Guarded:
         return ",".join(run.key for run in self.runs)
 
     @classmethod
-    def of(cls, told: dict[str, Any]) -> "Guarded":
+    def read(cls, told: dict[str, Any]) -> "Guarded":
         runs = [GuardedRun(**one) for one in told["runs"]]
         exchanges = [GuardedExchange(**one) for one in told["exchanges"]]
         return cls(**{**told, "runs": runs, "exchanges": exchanges})
@@ -296,7 +296,7 @@ def main(channel_fd: int, memory_fd: int) -> int:
         text += part
     told: dict[str, Any] = json.loads(text)
     memory = mmap.mmap(memory_fd, SHARED_BYTES)
-    guardian = Guardian(Guarded.of(told), channel, memory, parent)
+    guardian = Guardian(Guarded.read(told), channel, memory, parent)
     channel.setblocking(False)
     channel.send(READY)
     return guardian.run()

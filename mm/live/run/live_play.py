@@ -248,12 +248,12 @@ class Follower:
         feed, watch = LiveFeed(self._player, self._grid, journal, strict=True, freshest=freshest), self._watch
         self._feed = feed
 
-        def take(event: "MarketEvent") -> None:
+        def hear(event: "MarketEvent") -> None:
             if self._feed is not None:
                 feed(event)
                 watch(event)
 
-        return take
+        return hear
 
     def best(self, seq: int, recv_us: int, best: "BookTicker") -> None:
         if self._feed is not None:

@@ -100,7 +100,7 @@ class OrderRequests:
         return self.routes.place, self._terms(order)
 
     def cancel(self, order: LiveOrder) -> Call:
-        return self.routes.cancel, self._of(order.exchange_id) if order.exchange_id > 0 else self._named(order)
+        return self.routes.cancel, self._by_id(order.exchange_id) if order.exchange_id > 0 else self._named(order)
 
     def cancel_symbol(self) -> Call:
         return self.routes.cancel_all, {"symbol": self._symbol}
@@ -109,7 +109,7 @@ class OrderRequests:
         return self.routes.status, self._named(order)
 
     def order_of_id(self, exchange_id: int) -> Call:
-        return self.routes.status, self._of(exchange_id)
+        return self.routes.status, self._by_id(exchange_id)
 
     def open_orders(self) -> Call:
         return self.routes.open_orders, {"symbol": self._symbol}
@@ -119,7 +119,7 @@ class OrderRequests:
 
     def trades_of(self, order: LiveOrder, first_id: int | None) -> Call:
         first = {} if first_id is None else {"fromId": first_id}
-        return self.routes.trades, self._of(order.exchange_id) | first | {"limit": PAGE}
+        return self.routes.trades, self._by_id(order.exchange_id) | first | {"limit": PAGE}
 
     def trades_from(self, first_id: int) -> Call:
         return self.routes.trades, {"symbol": self._symbol, "fromId": first_id, "limit": PAGE}
@@ -157,7 +157,7 @@ class OrderRequests:
         }
         return terms if order.kind == "MARKET" else terms | {"price": order.price}
 
-    def _of(self, exchange_id: int) -> dict[str, str | int]:
+    def _by_id(self, exchange_id: int) -> dict[str, str | int]:
         return {"symbol": self._symbol, "orderId": exchange_id}
 
     def _named(self, order: LiveOrder) -> dict[str, str | int]:

@@ -119,7 +119,7 @@ class SpotVenue(OrderRequests):
         return REPLACE_ORDER, {**self._terms(new), **which}
 
     def amend(self, order: LiveOrder, qty: str, price: str = "") -> Call:  # noqa: ARG002 - the protocol's
-        which = self._of(order.exchange_id)
+        which = self._by_id(order.exchange_id)
         return AMEND_ORDER, which | {"newClientOrderId": order.client_id, "newQty": qty}
 
     # queries

@@ -156,13 +156,13 @@ class UsdmVenue(OrderRequests):
         )
 
     def amend(self, order: LiveOrder, qty: str, price: str = "") -> Call:
-        which = self._of(order.exchange_id) | {"side": SIDE_NAMES[order.side]}
+        which = self._by_id(order.exchange_id) | {"side": SIDE_NAMES[order.side]}
         return MODIFY, which | {"quantity": qty, "price": price or order.price}
 
     # queries
 
     def order(self, order: LiveOrder) -> Call:
-        return ORDER_STATUS, self._of(order.exchange_id) if self.forced(order.client_id) else self._named(order)
+        return ORDER_STATUS, self._by_id(order.exchange_id) if self.forced(order.client_id) else self._named(order)
 
     def mean_price(self) -> Call:
         return MARK_PRICE, {"symbol": self._symbol}

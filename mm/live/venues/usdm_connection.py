@@ -147,7 +147,7 @@ class UsdmConnection:
     async def _once(self) -> str:
         url = f"{self._base}/private/ws/{self._key}"
         shown = f"{self._base}/private/ws"
-        link, self._given_up = self._connect(url, self._take), ""
+        link, self._given_up = self._connect(url, self._receive), ""
         self._link = link
         keeping: asyncio.Task[None] | None = None
         try:
@@ -176,7 +176,7 @@ class UsdmConnection:
             if answer.outcome is Outcome.REFUSED:
                 self._end(link, f"the listen key is not known: {answer.code} {answer.message}")
 
-    def _take(self, raw: bytes, us: int) -> None:
+    def _receive(self, raw: bytes, us: int) -> None:
         self._heard_us = us
         try:
             kind = EVENT_HEAD.decode(raw).e

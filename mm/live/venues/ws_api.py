@@ -184,7 +184,7 @@ class WsApi:
 
     # messages
 
-    def _take(self, raw: bytes, us: int) -> None:
+    def _receive(self, raw: bytes, us: int) -> None:
         self.received_us = us
         if self._closing:
             return
@@ -251,7 +251,7 @@ class WsApi:
             self._watcher.disconnected(self.trouble)
 
     async def _once(self) -> str:
-        link, self._given_up = self._connect(self._url, self._take), ""
+        link, self._given_up = self._connect(self._url, self._receive), ""
         self._link = link
         idle: asyncio.Task[None] | None = None
         try:

@@ -293,20 +293,20 @@ def test_the_instant_and_the_rows_are_those_of_the_box(seed: int, scale: int) ->
     assert end[1] == pit.contract(ALICE).lots
 
 
-def walk(draw: random.Random, seconds: int) -> Tape:
+def walk(draw: random.Random, seconds: int, scale: int = 1) -> Tape:
     """A market whose price falls, with several levels, prints between books, and a recorded delay of the feed."""
     events, mid, us = list[tuple[Any, ...]](), 10_000, START_US
-    bids = {mid - 1 - at: draw.randrange(2_000, 9_000) for at in range(40)}
-    asks = {mid + 1 + at: draw.randrange(2_000, 9_000) for at in range(40)}
+    bids = {mid - 1 - at: draw.randrange(2_000, 9_000) * scale for at in range(40)}
+    asks = {mid + 1 + at: draw.randrange(2_000, 9_000) * scale for at in range(40)}
     events.append((us, "snapshot", [*bids.items()], [*asks.items()]))
     while us < START_US + seconds * SECOND_US:
         us += draw.randrange(20_000, 400_000)
         if draw.random() < 0.6:
-            events.append((us, "trade", -1, max(bids) - draw.randrange(0, 3), draw.randrange(1, 4_000)))
+            events.append((us, "trade", -1, max(bids) - draw.randrange(0, 3), draw.randrange(1, 4_000) * scale))
             continue
         mid -= draw.randrange(-8, 14)
-        fresh_bids = {mid - 1 - at: draw.randrange(2_000, 9_000) for at in range(40)}
-        fresh_asks = {mid + 1 + at: draw.randrange(2_000, 9_000) for at in range(40)}
+        fresh_bids = {mid - 1 - at: draw.randrange(2_000, 9_000) * scale for at in range(40)}
+        fresh_asks = {mid + 1 + at: draw.randrange(2_000, 9_000) * scale for at in range(40)}
         gone_bids, gone_asks = dict.fromkeys(bids, 0) | fresh_bids, dict.fromkeys(asks, 0) | fresh_asks
         bids, asks = fresh_bids, fresh_asks
         events.append((us, "depth", [*gone_bids.items()], [*gone_asks.items()]))
@@ -314,16 +314,19 @@ def walk(draw: random.Random, seconds: int) -> Tape:
     return replace(built, meta=replace(built.meta, venue=USDM))
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(("seed", "scale"), [*((seed, 1) for seed in range(12)), (0, 50_000), (4, 50_000), (8, 50_000)])
 @pytest.mark.parametrize("feed_us", [0, 70_000])
-def test_best_prices_and_the_whole_book_give_the_same_end(seed: int, feed_us: int) -> None:
-    """A compiled model on best prices alone, and the same with every event visited: rows of equal bytes."""
+def test_best_prices_and_the_whole_book_give_the_same_end(seed: int, scale: int, feed_us: int) -> None:
+    """A compiled model on best prices alone, and the same with every event visited: rows of equal bytes.
+
+    The large positions are liquidated in part first, and played on.
+    """
     draw = random.Random(seed)
-    market = walk(draw, 120)
-    clip = draw.randrange(300, 900)
+    market = walk(draw, 120, scale)
+    clip = draw.randrange(300, 900) * scale
     given = rules(
         MarginTerms(leverage=20, isolated=draw.random() < 0.3),
-        400,
+        400 if scale == 1 else clip * 12 // 200,
         requote_us=250_000,
         order_latency_us=50_000,
         quote_lots=clip,
@@ -342,3 +345,4 @@ def test_best_prices_and_the_whole_book_give_the_same_end(seed: int, feed_us: in
     assert whole.margin.liquidations == best.margin.liquidations
     assert whole.margin.report() == best.margin.report()
     assert whole.margin.liquidations or seed not in LIQUIDATED
+    assert any(one.left_lots for one in whole.margin.liquidations) is (scale > 1)

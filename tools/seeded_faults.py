@@ -243,8 +243,8 @@ FAULTS = [
     ),
     Fault(
         "mm/sim/exchange/usdm/exchange.py",
-        "if contract.isolated and contract.lots and leverage < contract.leverage:",
-        "if contract.isolated and leverage < contract.leverage:",
+        "if any(one.isolated and one.lots and leverage < one.leverage for one in held):",
+        "if any(one.isolated and leverage < one.leverage for one in held):",
         "tests/sim/exchange/test_edges_of_orders.py tests/sim",
     ),
     Fault(
@@ -972,6 +972,12 @@ FAULTS = [
         "over_e8 = equity_e8 - others_e8 - sum(one.cost_e8 for one in moving)",
         "over_e8 = equity_e8 - sum(one.cost_e8 for one in moving)",
         "tests/sim/exchange/usdm/test_wallet.py",
+    ),
+    Fault(
+        "mm/margin/liquidation.py",
+        "for bracket in reversed(lower):",
+        "for bracket in lower:",
+        "tests/backtest/test_margin_account.py",
     ),
     Fault(
         "mm/margin/liquidation.py",

@@ -154,42 +154,29 @@ def _of_preset(account: Account) -> dict[str, Any]:
 class Rules:
     """The rules of one backtest, in the engine's units.
 
+    Fields that are named like a knob (`Execution`, `Account`, `mm.play.knobs.Market` and `Models`) mean the same.
+
     Attributes:
         tick_e8: Price step, 1e-8 of the quote asset.
         lot_e8: The tape's lot, 1e-8 of the base asset; one tick·lot is tick_e8·lot_e8 1e-16 of quote.
-        order_latency_us: Time from sending an order until it arrives.
-        cancel_latency_us: Time from sending a cancel until it takes effect.
-        latencies: Measured latencies to draw from, instead of these two.
+        latencies: Measured latencies to draw from, instead of the constant ones.
         recorded_feed: Whether the exchange acts at exchange time and we receive its messages at receive time; else both
             are receive time.
         feed_us: Constant delay of all messages to us; 0 without.
         feed_why: Why the feed is the one of these two, or neither.
-        requote_on_fill: Whether a fill or rejection causes an immediate requote, in addition to the grid.
-        ttl_us: Lifetime of an order from its arrival; 0 is good till cancelled.
-        refresh_us: Age from which an unchanged order is replaced; 0 is never.
-        order_amend: Whether a resting order is amended if its quote gets smaller at the same price.
-        order_modify: Whether a resting post-only order is moved to another price by one request; contracts only.
-        state_us: Time between two state rows of the grid.
+        ttl_us, refresh_us: 0 is never.
         maker_fee_e8: Maker fee rate in 1e-8 (0.001 is 100_000).
         maker_unit_fee_e8: Added maker fee per unit of the base asset, 1e-8 of the quote asset.
         multiplier: Contract multiplier: value of one unit of the base asset per price of 1.
         hours: Trading hours, outside of which quotes are pulled; None is always open.
-        days_a_year: Days on which the market is open in a year.
         enforce_balances: Whether orders must be covered by cash or inventory.
         own_orders_meet: Whether our orders can match each other, as at the exchange; False for mere measurements.
-        start_cash_e8: Cash at the start, 1e-8 of the quote asset.
         target_lots: Target inventory; quotes, bounds and risk use the deviation from it. None: the initial one.
-        orders_per_10s: New orders that the exchange accepts in each ten seconds of UTC; 0 is no limit.
-        orders_per_day: New orders that it accepts per day of UTC; 0 is no limit.
+        orders_per_10s, orders_per_day: New orders that the exchange accepts, by UTC; 0 is no limit.
         quote_lots: The clip: lots of a quote without a quantity.
-        quote_levels: Orders per side: one at the quoted price, the others farther from the mid.
-        level_step_ticks: Distance in ticks between them.
         step_lots: The exchange's quantity step, in lots of the tape.
         step_ticks: Its price step, in ticks of the tape: above one if the day also had a finer grid.
-        min_notional_e8: Minimum notional of an order, 1e-8 of the quote asset.
         sigma_method: Estimator of the volatility, one of ``SIGMA_METHODS``; docs/models.md.
-        sigma_window_s: Window of ``rolling`` and ``two_scale``.
-        sigma_half_life_s: Half-life of the weights of ``ewma``.
         decisions: Whether the journal records every requote, including those without changes.
         as_traded: The trade that is replayed.
         strict_clock: Whether a market is late until our clock was measured against the exchange's, as in a live market.

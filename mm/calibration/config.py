@@ -19,8 +19,6 @@ FROM_BEST = (0.0, *DELTAS)
 
 @dataclass(frozen=True)
 class FillsMeasured:
-    """The fill model of simulated orders; *make* returns a new one for each run."""
-
     name: str
     params: dict[str, Any]
     make: Callable[[], object] = field(compare=False)
@@ -28,24 +26,22 @@ class FillsMeasured:
 
 @dataclass(frozen=True)
 class CalibrationConfig:
-    """Options of the measurement of points and of their fit.
+    """Options of the measurement of points and of their fit; docs/calibration.md explains methods and estimators.
 
     Attributes:
-        method: ``marks`` (every aggressive order's depth), ``ladder`` (orders at one distance
-            after another) or ``fixed`` (a run of orders for each distance).
-        deltas: Distances of ``ladder`` and ``fixed``, in ticks, increasing; ``marks`` measures all. None is 1 to 13
-            with the hit rule, and from the touch to the reach of the flow under a fill model.
+        method: ``marks``, ``ladder`` or ``fixed``.
+        deltas: Distances of ``ladder`` and ``fixed``, in ticks, increasing. None is 1 to 13 with the hit rule, and from
+            the touch to the reach of the flow under a fill model.
         dwell_ms: Time for which the ladder quotes a distance.
         mid_move_threshold_ticks: Move of the reference after which simulated orders follow it.
         reference: Reference price of distances: ``mid``, ``micro``, ``best`` or ``sweep``; or ``auto``, which
-            `calibrate`, `build_schedule` and `walkforward` replace by whichever predicts best. A `Calibrator`
-            itself needs one of the four.
+            `calibrate`, `build_schedule` and `walkforward` replace by the best predictor, but a `Calibrator` does not
+            accept.
         rule: Condition for a sweep to hit an order.
         fills: Fill model of ``ladder`` and ``fixed``, which replaces *rule* except for its quantity (0: the clip of the
             rules). Orders then follow the reference at every requote, as in a backtest. None uses the rule.
         distance: Of a simulated order: from the ``current`` reference, or from the ``anchor`` of its quote.
-        seed: Seed of the ladder's order of distances.
-        permutations: Number of permutations of a ladder, with seeds from *seed* on.
+        permutations: Number of the ladder's orders of distances, with seeds from *seed* on.
         fit_method: ``poisson_mle``, ``poisson_firth`` or ``log_linear``.
         min_exposure_s: Distances with less exposure are left out.
         min_usable_deltas: Fewer distances give no usable fit.

@@ -1,10 +1,8 @@
 """Depth of each aggressive order: measures all distances at once, in one pass over the tape (``marks``).
 
-A probe is a virtual order at a price of the grid. It is exposed while the book is valid and the probe is not nearer
-than its own side's best price (the touch); a sweep that reaches it hits it. So a sweep of depth d, with the touch at
-distance t <= d, hits the probes from t to d. The likelihood counts it once, in the cell of d: seconds of exposure there
-against sweeps that reached the cell and not the next one (the last cell is open). Cells are a tick wide if the flow
-reaches up to `CELLS` ticks; beyond, they widen by a constant ratio, and a cell's exposure is the mean over its prices.
+docs/calibration.md has the rules of virtual orders (*probes*). A sweep of depth d, with the touch at distance t <= d,
+hits the probes from t to d; the likelihood counts it once, in the cell of d: seconds of exposure there against sweeps
+that reached the cell and not the next one (the last cell is open). A wide cell's exposure is the mean over its prices.
 
 A window of several days reads the events of the day in which it ends, and possibly of the previous one. Earlier days
 only need the touch and the sweep depths by block, a thousandth of the number of events, which bounds the memory.

@@ -1,13 +1,10 @@
 """Runs of simulated orders of ``ladder`` and ``fixed``: their quotes, and their exposure and fills at each distance.
 
-An order counts from when it rests until its first fill, its cancel's effect, its expiry, a gap of the book or the end
-of the data. Its distance is from the current reference, so it changes as the market moves; or, for comparison, from its
-quote's anchor. Time and fills while it is nearer than its own side's best price, or the book is invalid, are left out:
-prints cannot show whether it would have filled.
-
-If a backtest's fill model determined the fills (``by_model``), every fill of an order counts, with all of its resting
-time on a valid book. A fill counts at the order's distance before it, even if the book moved onto it at the same
-instant.
+docs/calibration.md has the rules. An order's distance is from the current reference, so it changes as the market moves;
+or, for comparison, from its quote's anchor. Time and fills while it is nearer than its own side's best price, or the
+book is invalid, are left out: prints cannot show whether it would have filled. If a backtest's fill model determined
+the fills (``by_model``), all resting time on a valid book counts. A fill counts at the distance before it, even if the
+book moved onto the order at the same instant.
 
 Distances from the mid are odd numbers of half ticks under an odd spread and whole ticks under an even one, and fills
 are more frequent while the spread is unusual. So the two kinds are pooled and interpolated separately.

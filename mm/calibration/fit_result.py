@@ -122,37 +122,31 @@ class ReferenceChoice:
 class PoissonFit(Shown):
     """A fit of λ(δ) = A exp(-k δ): fills per second, side and resting order, δ ticks from the reference price.
 
-    The fields except *points* are the keys of ``poisson_fit.json``, in its order. An unusable fit has None for its
-    estimates; *mle*, *firth* and *log_linear* still hold theirs. The provenance (*symbol*, *day*, *method*,
-    *tick_size*, *window*, *hit*, *reference*) is None unless set by `dataclasses.replace`.
+    The fields except *points* are the keys of ``poisson_fit.json``, in its order; docs/calibration.md, *Files*,
+    explains each. An unusable fit has None for its estimates; *mle*, *firth* and *log_linear* still hold theirs. The
+    provenance (*symbol*, *day*, *method*, *tick_size*, *window*, *hit*, *reference*) is None unless set by
+    `dataclasses.replace`.
 
     Attributes:
         A: Intensity at distance 0, in 1/s.
-        ci95_A: 95 % interval: profile likelihood, or by blocks if runs from one tape are dependent.
-        ci95_A_block: The same, robust to dependence within and between blocks; None with fewer than two blocks.
-        dispersion: Variance of the fills of a block over their expectation, per side; 1 for Poisson flow.
-        deviance: Over rows pooled to at least 5 expected fills, as are *df_resid* and *goodness_p*.
+        ci95_A: Profile likelihood, or by blocks if runs from one tape are dependent.
+        ci95_A_block: Robust to dependence within and between blocks; None with fewer than two blocks.
         goodness_p: p-value of the deviance under the exponential; None without degrees of freedom.
-        loglik: Log-likelihood with the factorials of the counts.
+        loglik: With the factorials of the counts.
         pivot_delta: Distance (ticks) where the intensity's error is smallest.
-        curvature_p: p-value of a curvature of ln λ(δ); valid for bursts too.
-        side_lr_p: p-value of a difference of the sides; valid for bursts too.
         sigma_ticks: Volatility of the mid over the window, ticks/√s; None in files older than this key.
-        half_spread_ticks: Half of the mean displayed spread, ticks; None if unknown.
+        half_spread_ticks: Half of the mean displayed spread; None if unknown.
         predictive_ci95: 95 % interval of the fills of both sides in the *predictive_horizon_s* after the window.
-        mle: Maximum-likelihood estimate, if finite.
         status: ``ok``, ``few_fills`` (usable from ten on), ``misfit``, ``poor_fit``, or why it is unusable; *reason*
             explains it. With ``misfit`` A and k miss the rate at a distance with many fills: use *lambda_curve*.
-        shape: Shape that describes λ(δ) best; None if none was compared with the exponential.
-        lambda_curve: Points of λ(δ) in that shape, for all spreads and by spread; empty without *shape*.
+        shape: None if none was compared with the exponential; then *lambda_curve* is empty.
         calib_fills: Fill model behind the fills; None for the hit rule (*hit*).
-        calib_order_qty: Order quantity, base asset.
+        calib_order_qty: In the base asset.
         measured_rates: Distance (ticks) and fills per second of these orders, pooled to 20 fills; not necessarily
-            decreasing. A backtest under that model predicts its fills with them.
+            decreasing.
         adverse_moves: Distance and adverse move of the mid in the 5 s after fills there, in ticks; from 20 fills on.
-        clustering: Hawkes fit of aggressive orders (`HawkesFit.to_json`); None if not fitted.
-        log_rate_half: Half of the 95 % interval of another day's ln λ about this fit's at its pivot, from blocks and
-            between days; None below three days.
+        clustering: `HawkesFit.to_json`; None if not fitted.
+        log_rate_half: None below three days.
         points: Measured points, for charts; None if read from a file.
     """
 

@@ -1,19 +1,15 @@
 """Clustering of aggressive orders as a Hawkes process: orders excite further ones, on both sides.
 
-Orders that hit bids (0) and orders that hit asks (1) arrive with the intensities (Hawkes, Spectra of some self-exciting
-and mutually exciting point processes, Biometrika 58, 1971)
+The intensities of orders that hit bids (0) and asks (1) are in `mm.calibration._hawkes` (Hawkes, Spectra of some
+self-exciting and mutually exciting point processes, Biometrika 58, 1971). The branching ratio, the largest eigenvalue
+of n_ij = sum over m of n_ijm, is the share of orders excited by others. The fit is by maximum likelihood, with Newton
+steps in the logarithms of all parameters; the lowest BIC gives the number of kernels (0: Poisson flow). Under the
+model, the integrated intensities between a side's consecutive orders are exponential with mean 1 (time-rescaling
+theorem); their Kolmogorov-Smirnov distance tests this.
 
-    lambda_i(t) = mu_i + sum over j, m of n_ijm · beta_m · sum over orders u < t of j: exp(-beta_m · (t - u)).
-
-n_ijm is the mean number of orders of i excited by one order of j through the exponential kernel m. The branching ratio,
-the largest eigenvalue of n_ij = sum over m of n_ijm, is the share of orders excited by others. The fit is by maximum
-likelihood, with Newton steps in the logarithms of all parameters; the lowest BIC gives the number of kernels (0:
-Poisson flow). Under the model, the integrated intensities between a side's consecutive orders are exponential with mean
-1 (time-rescaling theorem); their Kolmogorov-Smirnov distance tests this.
-
-An order is a sweep: all prints with the same side and trade time. Times are the exchange's, shifted by the day's median
-delay, so that a batch of messages is no cluster; without them, receive times. Only time with a valid book is exposure;
-orders outside it excite others, but are not predicted.
+An order is a sweep. Times are the exchange's, shifted by the day's median delay, so that a batch of messages is no
+cluster; without them, receive times. Only time with a valid book is exposure; orders outside it excite others, but are
+not predicted.
 """
 
 import math

@@ -80,21 +80,19 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Schedule(Shown):
-    """The segments of one or more days, in order, without overlaps or gaps.
+    """The segments of one or more days, in order, without overlaps or gaps; docs/calibration.md explains the fields.
 
     Attributes:
         tick_size: Price step, the unit of distance; None if unknown.
         fallback_policy: Treatment of windows without a usable fit (one of ``POLICIES``).
         segments: Empty if the day is not longer than the training window.
-        reference: Reference price of distances: ``mid``, ``micro`` or ``best``.
         mode: Training mode of the windows (one of ``MODES``).
         half_life_min: Half-life of the weights of data; None in modes without weights.
         max_age_s: Maximum age of carried parameters; None without a limit.
         calib_fills: The fill model under which the windows were measured; None for the hit rule.
         clustering: Excitation in the first training window (`HawkesFit.to_json`); None if not fitted.
         reference_choice: Choice of *reference* on data before the first segment; None if given.
-        shared: Mean and deviation over the segments, each fitted alone, of ln A and k, their correlation, and how many
-            fell into the previous window's interval (`shared_strength`); None with too few.
+        shared: What segments share (`shared_strength`); None with too few.
     """
 
     symbol: str

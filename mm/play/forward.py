@@ -73,8 +73,8 @@ def walkforward(  # noqa: PLR0913 - arguments that no knob can express
     Args:
         tape: One day, or days in order of time.
         rules: Rules of our orders; their latency separates training window and segment.
-        config: How windows are measured and fitted; None is ``fixed`` orders under the default fill model, or, with
-            your own *models*, ``marks`` from the reference price that predicts best in the first training window.
+        config: None is ``fixed`` orders under the default fill model, or, with your own *models*, ``marks`` from the
+            reference price that predicts best in the first training window.
         plan: The windows; None is 120 minutes every 15.
         fallback: Used for a window without a usable fit; None carries the last one.
         models: Quote and fill model of a schedule; None is Avellaneda-Stoikov under the default fill model,

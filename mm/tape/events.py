@@ -55,7 +55,7 @@ class TapeEvents(Shown):
         first_row: The rows of event e are ``first_row[e]:first_row[e + 1]``; a trade has one, a gap none.
         row_side: +1 bid or buyer as aggressor, -1 ask or seller as aggressor.
         row_ticks, row_lots: Price, and the lots traded or now displayed there (0: the level is removed).
-        top_event: The events that change the best prices or the lots at them.
+        top_event: The events that change a best price or the lots at one.
         top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots: Best prices after each; 0 ticks means no price.
         mark_us, mark_told_us, mark_e8: Recorded mark prices of a contract: when received, when told, µs, and the price,
             1e-8 of the quote asset; empty without.

@@ -63,7 +63,6 @@ cdef class Strategy(QuoteModel):
         return 0
 
     cdef int on_event(self, const View* view) except -1 nogil:
-        """Act on the market and on our orders."""
         return 0
 
     cdef int on_end(self, const View* view, const Ended* ended) except -1 nogil:
@@ -384,7 +383,7 @@ cdef class Orders:
         return 0
 
     cdef int64_t lots_of(self, object qty) except -1:
-        """Return a quantity in the base asset in lots of the tape, rounded down to the order step."""
+        """In lots of the tape, rounded down to the order step."""
         try:
             found = Decimal(repr(float(qty)) if isinstance(qty, float) else qty)
         except (TypeError, ValueError, ArithmeticError):
@@ -408,7 +407,7 @@ cdef class Orders:
         return 0
 
     cdef int begin(self, int64_t us, int64_t clip) except -1:
-        """Take over what happened since the last call, and send the cancels that are due."""
+        """Take over what happened since the last call, and send the due cancels."""
         cdef OwnOrders orders = self.manager.orders
         cdef const Ended* ended
         cdef OwnOrder order

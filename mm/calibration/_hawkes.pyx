@@ -43,7 +43,7 @@ cdef void clear(Sums* sums) noexcept nogil:
 
 
 cdef void decay_sums(Sums* sums, Sums* before, const double[::1] beta, int kernels, double dt) noexcept nogil:
-    """Decay the sums by *dt* seconds; *before* receives those at the start."""
+    """*before* receives the sums at the start of *dt*, in seconds."""
     cdef int j, m
     cdef double decay
     for j in range(2):

@@ -111,7 +111,6 @@ cdef int index_open(Index* index, int64_t room) except -1 nogil:
 
 
 cdef int put(Index* index, int64_t key, int32_t slot) except -1 nogil:
-    """Insert *key*, which is new."""
     cdef Index grown
     cdef int64_t place
     if 2 * (index.used + 1) > index.mask:
@@ -129,7 +128,7 @@ cdef int put(Index* index, int64_t key, int32_t slot) except -1 nogil:
 
 
 cdef void drop(Index* index, int64_t key) noexcept nogil:
-    """Remove *key*, which is present, and move later entries of its probe sequence up."""
+    """Remove a present *key*, and move later entries of its probe sequence up."""
     cdef int64_t gap = place_of(index, key), place = gap
     index.used -= 1
     while True:
@@ -143,7 +142,6 @@ cdef void drop(Index* index, int64_t key) noexcept nogil:
 
 
 cdef inline int64_t* more(Numbers* numbers, int64_t count) except NULL nogil:
-    """Return the position of *count* further numbers."""
     cdef int64_t* grown
     cdef int64_t room
     if numbers.used + count > numbers.room:
@@ -158,7 +156,7 @@ cdef inline int64_t* more(Numbers* numbers, int64_t count) except NULL nogil:
 
 
 cdef inline int64_t lots_in(const int64_t* levels, int64_t depth, int64_t likely, int64_t ticks) noexcept nogil:
-    """Return the lots of a side of a window at a price, perhaps the level *likely*."""
+    """Lots of a side of a window at a price, perhaps the level *likely*."""
     cdef int64_t at
     if levels[4 * likely] == ticks and levels[4 * likely + 1]:
         return levels[4 * likely + 1]
@@ -169,7 +167,7 @@ cdef inline int64_t lots_in(const int64_t* levels, int64_t depth, int64_t likely
 
 
 cdef inline void sort(int64_t* numbers, int64_t count, int sign) noexcept nogil:
-    """Sort few numbers: descending for a *sign* of +1, ascending for -1."""
+    """Descending for a *sign* of +1, ascending for -1."""
     cdef int64_t at, to, number
     for at in range(1, count):
         number, to = numbers[at], at
@@ -683,7 +681,7 @@ cdef class OrderBook:
     # Orders and levels
 
     cdef int _join(self, int64_t number, int8_t side, int64_t ticks, int64_t lots) except -1 nogil:
-        """To the end of its queue, with the next rank."""
+        """At the end of its queue, with the next rank."""
         cdef int32_t slot = self._enter(number, self.next_rank, side, ticks, lots)
         self._row(KIND_REST, self.next_rank, 0, side, ticks, lots)
         self.next_rank += 1
@@ -770,7 +768,7 @@ cdef class OrderBook:
         return <int32_t> (self.orders_used - 1)
 
     cdef int32_t _level_of(self, int8_t side, int64_t ticks) except -1 nogil:
-        """Return the level at a price; it stays when it is empty."""
+        """It stays when it is empty."""
         cdef int64_t key = 2 * ticks + (side > 0)
         cdef int32_t at = find(&self.levels_at, key)
         cdef Level* grown

@@ -308,7 +308,6 @@ cdef class Side:
         return self.count
 
     cdef Py_ssize_t place_of(self, key) except -1:
-        """Return the number of levels below *key*, an integer of any size."""
         if -INT64_MAX <= key <= INT64_MAX:
             return self.place(key)
         return self.count if key > 0 else 0
@@ -343,7 +342,7 @@ cdef class Side:
         return 0
 
     cdef int set_texts(self, str price, str qty) except -1:
-        """Set a level by its texts, which are kept if they differ from the canonical ones."""
+        """Texts are kept if they differ from the canonical ones."""
         cdef int64_t key = self.sign * self.number(price)
         cdef Level level = Level(0, 0, 0, 0)
         if key < -INT64_MAX:
@@ -368,7 +367,6 @@ cdef class Side:
             memmove(level, level + 1, (self.count - at) * sizeof(Level))
 
     cdef Level* make_way(self, Py_ssize_t at) except NULL nogil:
-        """Return a free slot before the level at *at*."""
         cdef bint before = at < self.count - at
         cdef Level* level
         if self.begin == 0 if before else self.begin + self.count == self.size:
@@ -463,7 +461,6 @@ cdef struct Text:
 
 
 cdef char* reserve(Text* text, Py_ssize_t count) except NULL nogil:
-    """Return the end of *text*, after which there is space for *count* bytes."""
     cdef char* grown
     cdef Py_ssize_t room
     if text.used + count > text.room:
@@ -669,7 +666,6 @@ cdef class MessageColumns:
         return [column[row] for row in rows if column[row] and (prices or column[row] != INT64_MAX)]
 
     cdef int show(self, int count) except -1:
-        """Make room for the cells of *count* levels of a frame."""
         cdef int at
         if count <= self.shown_room:
             return 0

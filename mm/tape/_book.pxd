@@ -55,7 +55,7 @@ cdef inline const int64_t* first_of(const int64_t[::1] column) noexcept nogil:
 
 
 cdef inline bint in_range(int64_t ticks) noexcept nogil:
-    """Return whether sums and differences of such prices cannot overflow; the upper limit is ``tape.TOO_HIGH``."""
+    """Sums and differences of such prices cannot overflow; the upper limit is ``tape.TOO_HIGH``."""
     return 0 <= ticks < <int64_t> 1 << 61
 
 

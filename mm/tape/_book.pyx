@@ -151,7 +151,6 @@ cdef int center(Book* book, int64_t ticks) except -1 nogil:
 # lower bound, a price below the window is far beyond its width: one comparison detects prices outside.
 
 cdef int64_t apply_bids(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil:
-    """Store the bids at the start of *rows*, update the best bid, and return their number."""
     cdef int64_t* window = book.bid_lots - book.lo
     cdef int64_t lo = book.lo, hi = book.hi, top = book.best_bid, floor = book.bid_floor
     cdef int64_t row = 0, at
@@ -203,7 +202,7 @@ cdef int64_t apply_asks(Book* book, const int8_t* side, const int64_t* ticks, co
 
 
 cdef int book_apply(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil:
-    """Apply the rows of one message: each sets the displayed lots at a price, 0 removes the level."""
+    """Each row sets the displayed lots at a price, 0 removes the level."""
     cdef int64_t done = 0, row
     prefetch(side + AHEAD)
     for row in range(0, rows, 8):
@@ -418,7 +417,6 @@ cdef class TapeReplay:
         return path[:used].copy()
 
     cdef bint moved(self) noexcept nogil:
-        """Whether best prices or lots changed."""
         cdef int64_t bid = self.book.best_bid, ask = self.book.best_ask
         cdef int64_t bid_lots = book_lots_at(&self.book, 1, bid) if bid else 0
         cdef int64_t ask_lots = book_lots_at(&self.book, -1, ask) if ask else 0

@@ -42,7 +42,7 @@ cdef inline Grid grid_of(uint64_t step, bint fixed) noexcept nogil:
 
 
 cdef inline uint64_t steps_of(const Grid* grid, uint64_t value) noexcept nogil:
-    """Return value / step by one multiplication; a value with a remainder gives more than ``grid.limit``."""
+    """value / step by one multiplication; a remainder gives more than ``grid.limit``."""
     cdef uint64_t steps = value * grid.inverse
     return (steps >> grid.shift) | (steps << ((64 - grid.shift) & 63))
 

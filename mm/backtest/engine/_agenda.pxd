@@ -46,7 +46,7 @@ cdef inline void agenda_watch(Agenda* agenda, int64_t us) noexcept nogil:
 
 
 cdef inline int64_t requote_from(const Agenda* agenda, int64_t us) noexcept nogil:
-    """Return the grid's first remaining requote at or after an instant; NEVER for NEVER."""
+    """The grid's first remaining requote at or after an instant; NEVER for NEVER."""
     cdef int64_t next_us = agenda.requote_us
     if us <= next_us or us == NEVER:
         return max(us, next_us)
@@ -60,7 +60,6 @@ cdef inline void pass_idle(Agenda* agenda, int64_t us) noexcept nogil:
 
 
 cdef inline void pass_requotes(Agenda* agenda, int64_t us) noexcept nogil:
-    """Skip the grid's requotes before an instant."""
     cdef int64_t next_us = agenda.requote_us, step_us = agenda.step_us
     if next_us >= us:
         return

@@ -63,7 +63,7 @@ cdef inline char* put_amount(char* p, const int64_t* row, const Cell* cell) noex
 
 
 cdef inline char* put_cell(char* p, const int64_t* row, const Cell* cell) noexcept nogil:
-    """Append a cell; return NULL for a code without a name."""
+    """NULL for a code without a name."""
     cdef int64_t value = row[cell.column] if cell.column >= 0 else 1
     cdef int64_t size
     if cell.kind == AMOUNT:

@@ -11,6 +11,6 @@ cdef inline uint64_t mixed(uint64_t z) noexcept nogil:
 
 
 cdef inline double uniform(uint64_t seed, uint64_t a, uint64_t b, uint64_t c) noexcept nogil:
-    """Return the draw of a key, in (0, 1)."""
+    """In (0, 1)."""
     cdef uint64_t h = mixed(mixed(mixed(mixed(seed) ^ a) ^ b) ^ c)
     return min((<double> (h >> 11) + 0.5) / 9007199254740992.0, 0.9999999999999999)  # the largest h rounds to 1

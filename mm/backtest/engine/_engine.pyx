@@ -117,7 +117,7 @@ cdef class Engine:
 
     @property
     def needs_levels(self) -> bool:
-        """Whether the fill model can be played on best prices with an index of the levels beside them."""
+        """Whether the fill model plays on best prices with an index of the levels."""
         return bool(self.fills.skips & SKIPS_LEVELS)
 
     @property
@@ -128,11 +128,9 @@ cdef class Engine:
 
     @property
     def needs_lots(self) -> bool:
-        """Whether a model reads the lots at the best prices."""
         return not self.both_skip(SKIPS_LOTS)
 
     cdef bint both_skip(self, int skipped) noexcept:
-        """Whether both models do without a part of the book, but for the levels of our own orders."""
         return (self.quotes.skips & skipped) != 0 and (self.fills.skips & (skipped | SKIPS_LEVELS)) != 0
 
     @property
@@ -179,11 +177,10 @@ cdef class Engine:
         self.venue.orders.margin, self.venue.orders.margined = watch, True
 
     def rewatch(self) -> None:
-        """Schedule the next look at the margin, after new marks or bounds."""
         agenda_watch(&self.venue.orders.open.agenda, self.venue.orders.margin.due_us())
 
     cdef int look_at_margin(self, int64_t us) except -1 nogil:
-        """Have the account look at the marks of an instant, after the market and before the timers."""
+        """After the market and before the timers."""
         self.venue.orders.margin.pass_marks(us + 1)
         self.venue.orders.margin.due(us)
         agenda_watch(&self.venue.orders.open.agenda, self.venue.orders.margin.due_us())
@@ -191,7 +188,7 @@ cdef class Engine:
 
     @property
     def resting(self) -> list[tuple[int, int, int]]:
-        """Side, ticks and remaining lots of our orders at the exchange; not of those on their way."""
+        """Side, ticks and remaining lots of our orders at the exchange, without those on their way."""
         cdef OpenOrders* open = &self.venue.orders.open
         cdef int64_t i
         found = []
@@ -614,7 +611,6 @@ cdef class Engine:
         watch_sides(venue, us)
 
     def terms_of(self, int64_t order_id) -> tuple[int, int, int] | None:
-        """Return side, ticks and remaining lots of an open order; None if there is none."""
         cdef Order* order = orders_find(&self.venue.orders.open, order_id)
         return None if order is NULL else (order.side, order.ticks, order.lots)
 
@@ -680,7 +676,6 @@ cdef class Engine:
         return us if us <= self.last_us else NEVER
 
     cdef int64_t soonest(self) noexcept nogil:
-        """Return the first instant at which this market or one after it has something to play."""
         return self.next_us if self.after is None else min(self.next_us, self.after.soonest())
 
     cdef void look_again(self, Engine changed, int64_t us) noexcept nogil:
@@ -698,7 +693,7 @@ cdef class Engine:
             self.after.look_again(changed, us - 1)  # those after it play the instant after it
 
     cdef int play_at(self, int64_t us, Together account) except -1 nogil:
-        """Play an instant in this market and in those after it, in their order; return why to stop, or 0."""
+        """Play an instant in this market and those after it, in order; return why to stop, or 0."""
         cdef int why = 0
         if self.next_us <= us:
             if account.limited:
@@ -743,7 +738,7 @@ cdef class Engine:
                 return min(message_us, us if us == NEVER else us + 1)
 
     cdef inline Touch* known(self, int64_t us) except NULL nogil:
-        """Return the market that we act on at an instant, with all that is shown of it then."""
+        """The market on which we act at an instant, with all that is shown of it then."""
         cdef Touch* known = self.received(us)
         if self.shows_ahead:
             self.show_ahead(us)
@@ -782,7 +777,7 @@ cdef class Engine:
         return min(open.agenda.message_us, after if after == NEVER else after + 1)
 
     cdef inline Touch* received(self, int64_t us) except NULL nogil:
-        """Return the market as received at an instant, after passing its trades to the quote model."""
+        """The market as received at an instant, after its trades were passed to the quote model."""
         self.receive(us)
         if self.shows_trades:
             self.show_trades(us)
@@ -1004,7 +999,6 @@ cdef class Together:
             self.note(engine, engine.venue.orders, engine.manager.guard)
 
     def show_others(self, Engine engine) -> None:
-        """Show a market what the others use of the account's limits, before a `step` of it."""
         if self.limited:
             self.show(engine)
 
@@ -1056,12 +1050,11 @@ cdef class Together:
                 return why
 
     cdef void show(self, Engine engine) noexcept nogil:
-        """Show a market what the others use of the account's limits."""
         engine.manager.guard.now.others_e8 = <int64_t> (self.notional_e8 - engine.used.notional_e8)
         engine.manager.guard.now.others_orders = self.orders - engine.used.orders
 
     cdef int note(self, Engine engine, OwnOrders ours, Guard guard) noexcept nogil:
-        """Count what a market uses of the account, as of now; return why to stop, or 0."""
+        """Count what a market uses of the account now; return why to stop, or 0."""
         cdef Use before = engine.used
         cdef Use* used = &engine.used
         cdef int why = 0
@@ -1117,18 +1110,16 @@ cdef class Together:
 
 
 cdef int unpriced(Engine engine) noexcept nogil:
-    """Return the number of markets, from one on, whose tape plays and which had no mid."""
+    """The number of markets, from one on, whose tape plays and which had no mid."""
     cdef int rest = 0 if engine.after is None else unpriced(engine.after)
     return rest + (engine.last_us >= 0 and not engine.used.priced)
 
 
 cdef int64_t rows_at(object tape, object events) except? -1:
-    """Return the number of rows of the *events* of a tape, positions in it."""
     return int((tape.first_row[events + 1] - tape.first_row[events]).sum())
 
 
 cdef object point_to_columns(Market* market, object tape):
-    """Point to the columns of a tape or an event buffer, and return their owners."""
     cdef const int64_t[::1] event_us = tape.event_us, exch_us = tape.event_exch_us, recv_seq = tape.recv_seq
     cdef const int64_t[::1] event_id = tape.event_id, first_row = tape.first_row
     cdef const int64_t[::1] ticks = tape.row_ticks, lots = tape.row_lots
@@ -1144,7 +1135,7 @@ cdef object point_to_columns(Market* market, object tape):
 
 
 cdef object point_to_late(Market* market, object column):
-    """Point to how late the market is as of each event, if given; return the array's owner."""
+    """The lateness as of each event, if given; returns the array's owner."""
     cdef const int64_t[::1] late_us
     market.late_us = NULL
     if column is None:
@@ -1155,14 +1146,12 @@ cdef object point_to_late(Market* market, object column):
 
 
 cdef object point_to_order(Market* market, object feed):
-    """Point to the order of a tape at the exchange, and return the owners of its arrays."""
     cdef const int64_t[::1] clock_us = feed.clock_us, sequence = feed.sequence
     market.clock_us, market.sequence = first_of(clock_us), first_of(sequence)
     return clock_us, sequence
 
 
 cdef object point_to_streams(Market* market, object tape, object feed, object best, bint lots):
-    """Point to the streams of a tape, and return the owners of their arrays."""
     cdef const int64_t[::1] bid_ticks = best.bid_ticks, ask_ticks = best.ask_ticks
     cdef const int64_t[::1] bid_lots = best.bid_lots, ask_lots = best.ask_lots
     cdef const uint8_t[::1] kind = best.kind

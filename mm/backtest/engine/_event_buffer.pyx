@@ -13,8 +13,6 @@ cdef int64_t MOST = 1000000000000000    # of ticks and of lots
 
 
 cdef class EventBuffer:
-    """The events of a feed that the engine still needs."""
-
     def __init__(self) -> None:
         self.event_us, self.recv_seq = np.zeros(1024, np.int64), np.zeros(1024, np.int64)
         self.event_id, self.kind = np.zeros(1024, np.int64), np.zeros(1024, np.uint8)
@@ -39,7 +37,7 @@ cdef class EventBuffer:
         return 0
 
     cdef int append(self, object event) except -1:
-        """Add a ``FeedEvent``; everything is checked here, as the kernels that read it check no bounds.
+        """Everything about a ``FeedEvent`` is checked here, as the kernels that read it check no bounds.
 
         Raises:
             UsageError: If it is not a valid event.

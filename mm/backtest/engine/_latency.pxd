@@ -42,7 +42,6 @@ cdef inline int64_t latency_us(
 
 
 cdef inline int64_t nearest_to(const Latency* latency, int64_t rate, int64_t among) noexcept nogil:
-    """Return the first of the *among* consecutive measurements whose rates are nearest to *rate*."""
     cdef int64_t first = 0, last = latency.count - among, middle
     while first < last:
         middle = (first + last) >> 1

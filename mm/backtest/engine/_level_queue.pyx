@@ -145,7 +145,6 @@ cdef class LevelQueue:
         return self.levels.base + (self.book_event[book] if book < self.books else self.events)
 
     cdef int join(self, Order* order) except -1 nogil:
-        """Set the queue position of an order that has not been read: where it was when it came to rest."""
         cdef int64_t event
         if order.level_begin != UNREAD:
             return 0
@@ -186,18 +185,17 @@ cdef class LevelQueue:
         return 0
 
     cdef int64_t began(self, int64_t event) noexcept nogil:
-        """Return the position in the tape at which the book before an event began, -1 for none."""
+        """Position in the tape at which the book before an event began, -1 for none."""
         cdef int64_t at = first_from(self.levels.fresh, 0, self.levels.fresh_count, event)
         return self.levels.fresh[at - 1] if at else -1
 
     cdef int64_t shown_lots(self, const Order* order, int64_t fresh) noexcept nogil:
-        """Return the lots displayed at an order's level before its next change, in a book that began with *fresh*."""
+        """Lots displayed at an order's level before its next change, in a book that began with *fresh*."""
         cdef int64_t at = order.level_next - 1
         cdef const Change* change = self.levels.change
         return change[at].lots if at >= order.level_begin and change[at].event >= fresh else 0
 
     cdef void find(self, Order* order, int64_t event) noexcept nogil:
-        """Find the changes of an order's level, and the first of them at or after an event."""
         cdef const Levels* levels = &self.levels
         cdef int slot = order.side > 0
         cdef int64_t page = order.ticks >> LEVEL_PAGE_BITS, at = self.page_at[slot], level, begin, stop, middle, step = 1

@@ -70,7 +70,7 @@ cdef class MarginWatch:
             self.next += 1
 
     cdef int64_t due_us(self) noexcept nogil:
-        """Return the instant of the next mark at or beyond a bound; NEVER for none."""
+        """The next mark at or beyond a bound; NEVER for none."""
         cdef int64_t at = self.next
         if self.low_e8 < 0 and self.high_e8 >= NEVER:
             return NEVER
@@ -122,7 +122,6 @@ cdef class MarginWatch:
         return 0
 
     cdef int due(self, int64_t us) except -1 nogil:
-        """Ask the account whether the position is liquidated at the marks of an instant; then it is closed."""
         with gil:
             self.account.due(us)
         return 0

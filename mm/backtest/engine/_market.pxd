@@ -55,7 +55,7 @@ cdef struct Market:
 
 
 cdef inline const int64_t* first_of(const int64_t[::1] column) noexcept nogil:
-    """Return the address of a column's first entry, NULL if it is empty."""
+    """NULL if it is empty."""
     return &column[0] if column.shape[0] else NULL
 
 
@@ -80,7 +80,7 @@ cdef inline int64_t next_market_us(const Market* market) noexcept nogil:
 
 
 cdef inline bint trades_reach(const Market* market, int64_t sell, int64_t buy) noexcept nogil:
-    """Return whether a trade before the next book may be at or beyond these prices."""
+    """Whether a trade before the next book may be at or beyond these prices."""
     cdef int64_t book = market.books.next
     return book == market.books.count or market.high_ticks[book] >= sell or market.low_ticks[book] <= buy
 
@@ -94,7 +94,6 @@ cdef inline void pass_trades_before(Market* market, int64_t us) noexcept nogil:
 
 
 cdef inline int64_t event_at(const Market* market, int64_t position) noexcept nogil:
-    """Return the position in the tape of an event in the exchange's order."""
     return position if market.sequence is NULL else market.sequence[position]
 
 
@@ -110,7 +109,7 @@ cdef inline Trade stream_trade(const Market* market, int64_t at, int64_t us) noe
 
 
 cdef inline int64_t last_second(Market* market, int64_t now_us) noexcept nogil:
-    """Return the number of events of the last second, including this instant's; 0 before the window begins."""
+    """Number of events of the last second, including this instant's; 0 before the window begins."""
     if now_us < market.start_us:
         return 0
     while market.counted < market.events and market.clock_us[market.counted] <= now_us:
@@ -121,7 +120,6 @@ cdef inline int64_t last_second(Market* market, int64_t now_us) noexcept nogil:
 
 
 cdef inline int64_t first_from(const int64_t* rising, int64_t begin, int64_t stop, int64_t least) noexcept nogil:
-    """Return the first index of ``begin:stop`` with a value of *least* or more, *stop* if there is none."""
     cdef int64_t middle
     while begin < stop:
         middle = (begin + stop) // 2

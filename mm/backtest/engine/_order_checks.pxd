@@ -65,7 +65,6 @@ cdef inline int mean_add(MeanPrice* mean, int64_t us, int64_t ticks, int64_t lot
 
 
 cdef inline const MeanPrice* mean_after(MeanPrice* mean, int64_t us) noexcept nogil:
-    """Return the mean without the trades up to an instant."""
     while mean.first < mean.stop and mean.trades[mean.first].us <= us:
         mean.lots -= mean.trades[mean.first].lots
         mean.notional_tl -= <wide> mean.trades[mean.first].ticks * mean.trades[mean.first].lots
@@ -122,7 +121,6 @@ cdef inline void order_count_roll(OrderCount* count, int64_t us) noexcept nogil:
 
 
 cdef inline int order_count_reason(OrderCount* count, int64_t us) noexcept nogil:
-    """Return the limit that forbids an order now, or 0."""
     if not count.limited:
         return COVERED
     order_count_roll(count, us)
@@ -175,7 +173,6 @@ cdef inline void refused_look(Refused* refused, int64_t bid_ticks, int64_t ask_t
 
 
 cdef inline bint refused_again(const Refused* refused, const Order* order) noexcept nogil:
-    """Return whether an order would be rejected like the last one."""
     if refused.ticks == 0 or order.kind != refused.kind:
         return False
     return order.ticks == refused.ticks or (refused.crossed and order.side * (order.ticks - refused.ticks) > 0)

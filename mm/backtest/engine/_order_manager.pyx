@@ -62,7 +62,7 @@ cdef int64_t MOST_MOVES = 9999         # per order of a contract
 
 
 cdef inline int64_t whole_ticks(double price, int64_t side) noexcept nogil:
-    """Return a price in whole ticks: a buy's rounded down, a sell's up, neither beyond ``MOST_TICKS``."""
+    """A buy's price is rounded down, a sell's up, neither beyond ``MOST_TICKS``."""
     cdef double near = min(max(price, <double> -MOST_TICKS), <double> MOST_TICKS)
     cdef int64_t ticks = <int64_t> near
     if side > 0:
@@ -71,7 +71,6 @@ cdef inline int64_t whole_ticks(double price, int64_t side) noexcept nogil:
 
 
 cdef inline int64_t on_step(int64_t ticks, int64_t side, int64_t step) noexcept nogil:
-    """Return *ticks* on the exchange's price step: a buy's rounded down to it, a sell's up."""
     cdef int64_t over = ticks % step
     if over < 0:
         over += step
@@ -150,7 +149,6 @@ cdef class OrderManager:
         volatility_close(&self.volatility)
 
     cdef double shared_cash(self) noexcept nogil:
-        """Return the balance of the quote asset that several markets share."""
         return 1e-16 * <double> self.venue.held_e16(self.venue.assets[1], self.venue.others)
 
     cdef void look_for_funds(self) noexcept nogil:
@@ -161,7 +159,6 @@ cdef class OrderManager:
                 self.orders.open.changed = True
 
     cdef int take_signals(self, object rules) except -1:
-        """Create the signals that the quote model reads, of the market and of our own orders."""
         from mm.signals.families import OURS  # imported here: most runs have no signals
 
         names = self.quotes.signals
@@ -293,7 +290,6 @@ cdef class OrderManager:
         self.legs = dict(legs)
 
     cdef int kill_legs(self, int64_t us) except -1:
-        """Cancel every order in other markets, and send nothing there afterwards."""
         for leg in self.legs.values():
             leg.kill(us, self.killed_for)
         return 0
@@ -310,7 +306,7 @@ cdef class OrderManager:
         return 0
 
     cdef void show_own(self) noexcept nogil:
-        """Set our open quotes in the view, of several levels the nearest to the mid, and where the market met us."""
+        """Our open quotes, of several levels the nearest to the mid, and where the market met us."""
         cdef OpenOrders* open = &self.orders.open
         cdef int64_t slot, i
         for slot in range(2):
@@ -320,7 +316,7 @@ cdef class OrderManager:
             self.view.met_ticks[slot], self.view.met_us[slot] = self.orders.met[slot].ticks, self.orders.met[slot].us
 
     cdef void show_ours(self, int64_t us) noexcept nogil:
-        """Set the signals of our own orders (`OURS`) in the view; of several levels the nearest to the mid."""
+        """The signals of our own orders (`OURS`); of several levels the nearest to the mid."""
         cdef OpenOrders* open = &self.orders.open
         cdef double* own = self.shown + self.market_signals
         cdef double mid = 0.5 * <double> (self.view.top.bid_ticks + self.view.top.ask_ticks)
@@ -340,7 +336,6 @@ cdef class OrderManager:
                 own[3] = order.ahead_lots * self.view.lot
 
     cdef int show_fills(self) except -1 nogil:
-        """Pass the fills since the last requote to the quote model."""
         cdef int64_t i
         for i in range(self.orders.fresh_count):
             self.quotes.on_fill(&self.view, &self.orders.fresh[i])
@@ -348,7 +343,6 @@ cdef class OrderManager:
         return 0
 
     cdef int make_room(self, int64_t levels) except -1:
-        """Allocate skip reasons for *levels* levels."""
         skipped = <int64_t*> realloc(self.skipped, 2 * levels * sizeof(int64_t))
         if skipped is NULL:
             raise MemoryError(f"no memory for {levels} levels of quotes")
@@ -389,7 +383,6 @@ cdef class OrderManager:
         return 0
 
     cdef bint take_ladder(self, int64_t side, int64_t kind) noexcept nogil:
-        """Return whether the model's quotes differ from the last ones."""
         cdef int64_t slot = slot_of(side), i
         cdef Ladder wanted = self.wanted[slot], before = self.ladders[slot]
         if wanted.count == before.count and kind == self.ladder_kinds[slot]:
@@ -467,7 +460,7 @@ cdef class OrderManager:
         return <int> most
 
     cdef int adjust_levels(self, int64_t us, const Want* want) except -1 nogil:
-        """Adjust the orders of every level to the quotes, the nearest to the mid first, a buy before a sell."""
+        """The level nearest to the mid first, a buy before a sell."""
         cdef int64_t level, most = COVERED
         for level in range(self.levels):
             self.adjust(us, 1, level, want.bid_ticks, want.bid_lots, want.bid_kind)
@@ -669,7 +662,7 @@ cdef class OrderManager:
         return COVERED
 
     cdef bint exceeds_position(self, const Order* order) noexcept nogil:
-        """Return whether the inventory, the open buys without a cancel request and a buy exceed the exchange's limit."""
+        """Whether the inventory, the open buys without a cancel request and a buy exceed the exchange's limit."""
         cdef int64_t i, lots = self.orders.account.inventory_lots + order.lots
         for i in range(self.orders.open.count):
             if self.orders.open.orders[i].side > 0 and self.orders.open.orders[i].cancel_req_us == NEVER:
@@ -695,7 +688,6 @@ cdef class OrderManager:
         return 0
 
     cdef int withdraw_for(self, int64_t us, int reason) except -1 nogil:
-        """Request the cancel of every open order."""
         cdef int64_t i
         for i in range(self.orders.open.count):
             if self.orders.open.orders[i].cancel_req_us == NEVER:
@@ -703,7 +695,7 @@ cdef class OrderManager:
         return 0
 
     def pull(self, reason: str) -> None:
-        """Cancel the quotes now, and send none until `resume`; *reason* is kept as ``pulled_for``."""
+        """Cancel the quotes now, and send none until `resume`."""
         self.guarded = self.guard.pulled = self.orders.open.changed = True
         self.pulled_for = reason
         self.withdraw(self.venue.now_us, self.guard.halted())
@@ -779,7 +771,6 @@ cdef class OrderManager:
         )
 
     def killed(self) -> tuple[int, str] | None:
-        """Since when nothing is sent, and why."""
         return (self.guard.killed_us, self.killed_for) if self.guard.killed else None
 
     def breaches(self, first: int) -> list[tuple[int, str, int, int, int]]:
@@ -800,7 +791,6 @@ cdef class OrderManager:
 
     @property
     def quoted(self) -> tuple[int, int]:
-        """Prices in ticks of our best resting bid and ask; 0 for none."""
         cdef OpenOrders* open = &self.orders.open
         sell = open.nearest[0] if open.resting[0] else 0
         return open.nearest[1] if open.resting[1] else 0, sell
@@ -827,7 +817,6 @@ cdef class OrderManager:
         return self.last_id if self.refusal == COVERED else 0
 
     cdef bint cancel_order(self, int64_t us, int64_t order_id) except -1 nogil:
-        """False if no such order is open or its cancel is pending."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         if order is NULL or order.cancel_req_us != NEVER:
             return False
@@ -836,7 +825,6 @@ cdef class OrderManager:
         return True
 
     cdef bint amend_order(self, int64_t order_id, int64_t lots) except -1 nogil:
-        """False if it cannot be sent, or an amendment or a cancel is pending."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         cdef Order less
         if order is NULL or order.amend_us != NEVER or order.cancel_req_us != NEVER or self.guard.killed:
@@ -891,7 +879,7 @@ cdef inline Level* level_at(const Ladder* ladder, int64_t side, int64_t ticks) n
 
 
 cdef inline bint surely_sized(OrderManager manager, const Order* order) noexcept nogil:
-    """Return whether price, quantity and notional are allowed by a margin far above the rounding errors of floats."""
+    """By a margin far above the rounding errors of floats."""
     cdef double notional = <double> order.ticks * <double> order.lots * <double> manager.orders.account.unit_e16
     return (
         order.ticks > 0

@@ -59,6 +59,6 @@ cdef class OrderQueue:
 
 
 cdef inline bint meets(const Meet* meet, int64_t side, int64_t ticks, int64_t rank) noexcept nogil:
-    """Return whether a meet proves that our order was reached, which rests at a price behind all of a lower rank."""
+    """Whether a meet proves that our order was reached, which rests at a price behind all of a lower rank."""
     cdef int64_t beyond = side * (ticks - meet.ticks)
     return meet.side == -side and (beyond > 0 or (beyond == 0 and meet.joined >= rank))

@@ -25,8 +25,6 @@ cdef int64_t FARTHEST = 256    # meets looked at in one search: a change of our 
 
 @cython.final
 cdef class OrderQueue:
-    """The orders of a day at the prices of ours."""
-
     def __dealloc__(self) -> None:
         free(self.left)
 
@@ -65,7 +63,7 @@ cdef class OrderQueue:
             self.top_at += 1
 
     cdef bint crosses(self, const Order* order) noexcept nogil:
-        """Return whether an order of the other side rests at an arriving order's price, or at a better one."""
+        """Whether an order of the other side rests at an arriving order's price, or at a better one."""
         cdef int64_t other
         if self.top_at == 0:
             return False
@@ -73,7 +71,6 @@ cdef class OrderQueue:
         return other > 0 and order.side * (order.ticks - other) >= 0
 
     cdef void rest(self, Order* order) noexcept nogil:
-        """Let an order join the end of the queue of its price."""
         order.joined_at, order.level_begin = self.passed, UNREAD
 
     cdef int64_t reaching(self, const OpenOrders* open) noexcept nogil:
@@ -136,7 +133,7 @@ cdef class OrderQueue:
         self.met += self.several
 
     cdef int64_t left_for(self, const Order* order) noexcept nogil:
-        """Return the lots that are left for an order of ours; `kind` is set to the first meet that left some."""
+        """The lots left for an order of ours; `kind` is set to the first meet that left some."""
         cdef int64_t i, lots = 0
         for i in range(self.several):
             if self.left[i] and meets(&self.meet[self.met + i], order.side, order.ticks, order.joined_at):
@@ -196,7 +193,7 @@ cdef class OrderQueue:
 
 
 cdef inline int64_t first_at(const int64_t* rising, int64_t begin, int64_t stop, int64_t least) noexcept nogil:
-    """Return the first index of ``begin:stop`` with a value of *least* or more, *stop* if there is none.
+    """The first index of ``begin:stop`` with a value of *least* or more, *stop* if there is none.
 
     Steps double from *begin* on, as the next instant is mostly near.
     """

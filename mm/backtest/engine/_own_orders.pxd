@@ -98,7 +98,7 @@ cdef extern from "<stdint.h>":
 
 
 cdef inline int slot_of(int64_t side) noexcept nogil:
-    """Return the index of a side in a pair: sells 0, buys 1."""
+    """Index in a pair: sells 0, buys 1."""
     return <int> ((side + 1) >> 1)
 
 
@@ -134,7 +134,6 @@ cdef inline void forget_queue(Order* order) noexcept nogil:
 
 
 cdef inline void orders_moved(OpenOrders* open, const Order* begin, const Order* end, int64_t by) noexcept nogil:
-    """Update the ranked pointers after the orders in a range have moved."""
     cdef int64_t rank
     cdef int slot
     cdef Ranked* ranked
@@ -221,7 +220,7 @@ cdef inline void orders_unrest(OpenOrders* open, const Order* order) noexcept no
 
 
 cdef inline Order* orders_alone(const OpenOrders* open, int slot, int64_t ticks) noexcept nogil:
-    """Return the nearest resting order of a side if it is at a price, and no other one is; else NULL."""
+    """The nearest resting order of a side if it alone is at a price; else NULL."""
     cdef const Ranked* ranked = open.ranked[slot]
     if open.resting[slot] == 0 or ranked[0].ticks != ticks or (open.resting[slot] > 1 and ranked[1].ticks == ticks):
         return NULL
@@ -259,7 +258,7 @@ cdef inline bint orders_meet(OwnOrders orders, int64_t side, int64_t ticks) noex
 
 
 cdef inline int64_t orders_current(const OpenOrders* open, int64_t side) noexcept nogil:
-    """Return the index of the quote model's newest order of a side without a cancel request, or -1."""
+    """Index of the quote model's newest order of a side without a cancel request, or -1."""
     cdef int64_t i = open.count - 1
     while i >= 0 and (
         open.orders[i].side != side or open.orders[i].cancel_req_us != NEVER or open.orders[i].manual
@@ -301,7 +300,7 @@ cdef inline void orders_next_due(OpenOrders* open) noexcept nogil:
 
 
 cdef inline void follow(OwnOrders orders, int64_t us) noexcept nogil:
-    """Schedule a requote at the end of this instant; at most one per instant."""
+    """A requote at the end of this instant; at most one."""
     if us != orders.open.agenda.followed_us:
         agenda_follow(&orders.open.agenda, us)
 

@@ -16,8 +16,6 @@ from mm.backtest.fills.base cimport FILLED, NEVER, REJECTED, Order
 
 
 cdef class OwnOrders:
-    """The open orders, account and journal of one run; the initial state is from ``mm.backtest.rules.Rules``."""
-
     def __cinit__(self, rules: object, keeps_orders: bool = True) -> None:
         self.account = Account(
             rules.start_lots,
@@ -47,11 +45,10 @@ cdef class OwnOrders:
         records_close(&self.records)
 
     cdef void note_met(self, const Order* order, int64_t us) noexcept nogil:
-        """Store that the other side has come to the price of an order."""
+        """The other side has come to the price of an order."""
         self.met[slot_of(order.side)] = Met(<double> order.ticks, us)
 
     cdef int rejected(self, int64_t i, int64_t us, int reason) except -1 nogil:
-        """End an order that the exchange did not accept."""
         cdef Order* order = &self.open.orders[i]
         order.status = REJECTED
         self.slowest_ack_us = max(self.slowest_ack_us, us - order.sent_us)
@@ -67,7 +64,6 @@ cdef class OwnOrders:
         return 0
 
     cdef void refuse_price(self, const Order* order, int64_t us, int reason) noexcept nogil:
-        """Store the price of an order that the exchange refused, if it was for the price."""
         cdef Refused* refused = &self.refused[slot_of(order.side)]
         if reason != WOULD_CROSS and reason != PRICE_OUT_OF_BAND:
             return
@@ -92,7 +88,7 @@ cdef class OwnOrders:
         return record_order(&self.records, order, us, AMEND, COVERED)
 
     cdef int stays(self, Order* order, int64_t us, int reason) except -1 nogil:
-        """Keep an order where it is, as its amendment of the price was refused, and move it no more."""
+        """The exchange refused an amendment of the price: the order stays, and moves no more."""
         cdef Order refused = order[0]
         refused.ticks = order.move_ticks
         self.open.lots[slot_of(order.side)] -= order.more_lots

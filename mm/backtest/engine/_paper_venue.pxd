@@ -86,7 +86,7 @@ cdef class PaperVenue(ReportedVenue):
 
 
 cdef inline bint moves_price(PaperVenue venue, const Market* market) noexcept nogil:
-    """Return whether the next book moves a best price, and neither reaches an order of ours nor begins or ends a book."""
+    """Whether the next book moves a best price, and neither reaches an order of ours nor begins or ends a book."""
     cdef int64_t at = market.books.next, ask = market.ticks[0][at]
     cdef const OpenOrders* open = &venue.orders.open
     if market.book_kind[at] != DEPTH:
@@ -95,5 +95,4 @@ cdef inline bint moves_price(PaperVenue venue, const Market* market) noexcept no
 
 
 cdef inline bint reaches(int64_t side, int64_t ticks, int64_t sell, int64_t buy) noexcept nogil:
-    """Return whether a trade is at or beyond the prices set by `PaperVenue.reached`."""
     return ticks >= sell if side > 0 else ticks <= buy

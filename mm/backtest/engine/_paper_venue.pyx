@@ -112,7 +112,7 @@ cdef class PaperVenue(ReportedVenue):
         return taking_notional_e16(&self.depth, &self.orders.account, order)
 
     cdef int deliver(self, int64_t us) except -1 nogil:
-        """Apply the messages of an instant: amendments of prices as they were sent, then others in ascending order id."""
+        """Apply the messages of an instant: amendments of prices in the order of sending, then others by order id."""
         cdef OpenOrders* open = &self.orders.open
         cdef int64_t i = 0, order_id, next_us = NEVER
         cdef bint cancelled
@@ -172,7 +172,6 @@ cdef class PaperVenue(ReportedVenue):
         return self.join(order, us)
 
     cdef int refusal(self, const Order* order, int64_t us, bint crosses) except -1 nogil:
-        """Return the reason for which the exchange refuses an arriving order, else 0."""
         cdef int reason
         if self.by_orders:
             self.log.pass_time(self.past_us)
@@ -189,7 +188,6 @@ cdef class PaperVenue(ReportedVenue):
         return self.short_of_margin(order) if self.orders.margined and reason == COVERED else reason
 
     cdef int move_all(self, int64_t us) except -1 nogil:
-        """Apply the amendments of prices that arrive at an instant."""
         cdef const OpenOrders* open = &self.orders.open
         cdef const Order* order
         cdef int64_t i, at = 0
@@ -204,7 +202,7 @@ cdef class PaperVenue(ReportedVenue):
         return 0
 
     cdef int move(self, int64_t i, int64_t us) except -1 nogil:
-        """Process the arrival of an amendment of the price: the order moves, ends, or stays where it is."""
+        """An amendment of the price arrives: the order moves, ends, or stays."""
         cdef Order* order = &self.orders.open.orders[i]
         cdef Order moved = order[0]
         cdef int reason
@@ -224,7 +222,6 @@ cdef class PaperVenue(ReportedVenue):
         return self.close(i, us, CANCELLED, CANCEL_ACK) if reason == WOULD_CROSS else 0
 
     cdef int join(self, Order* order, int64_t us) except -1 nogil:
-        """Let an order join the queue of its price."""
         if self.by_levels:
             pass_trades_before(&self.market, self.past_us)
             self.queue.pass_time(self.past_us)
@@ -242,7 +239,7 @@ cdef class PaperVenue(ReportedVenue):
         return 0
 
     cdef int short_of_margin(self, const Order* order) except -1 nogil:
-        """Return the reason if the margin does not cover an arriving order, or it is too large for the leverage; else 0."""
+        """The reason if the margin does not cover an arriving order, or it is too large for the leverage; else 0."""
         cdef const Account* account = &self.orders.account
         cdef const Top* top = &self.touch.top
         cdef const OpenOrders* open = &self.orders.open
@@ -294,7 +291,7 @@ cdef class PaperVenue(ReportedVenue):
         return i
 
     cdef double lots_before(self, const Order* order, const Order* other) noexcept nogil:
-        """Return the lots that an order takes before it meets one of ours: at better prices, and ahead at its price."""
+        """The lots that an order takes before it meets one of ours: at better prices, and ahead at its price."""
         cdef int64_t ticks = first_crossed(&self.depth, order), lots = 0
         while ticks and order.side * (other.ticks - ticks) > 0:
             lots += offered(&self.depth, order, ticks)
@@ -362,7 +359,7 @@ cdef class PaperVenue(ReportedVenue):
         return book_apply(&self.book, &market.row_side[row], &market.row_ticks[row], &market.row_lots[row], rows) if rows else 0
 
     cdef bint skips_books(self) noexcept nogil:
-        """Return whether the fill model can skip books that move the best prices, but reach no order of ours."""
+        """Whether the fill model can skip books that move the best prices, but reach no order of ours."""
         if not self.market.best or not self.begun or self.fills.needs & NEEDS_DRAWS or (self.fills.needs & NEEDS_BOOKS and not self.fills.skips & SKIPS_UNCROSSED):
             return False
         return self.by_levels or not self.fills.needs & NEEDS_LEVELS
@@ -381,7 +378,6 @@ cdef class PaperVenue(ReportedVenue):
         return note_mid(self, us)
 
     cdef int on_book(self, int64_t us, int64_t recv_seq) except -1 nogil:
-        """Match our orders with the book after an event."""
         cdef bint rests = self.orders.open.resting[0] + self.orders.open.resting[1] > 0
         cdef int64_t before2 = self.orders.records.mid2
         note_top(self, us, recv_seq, not self.market.best)
@@ -428,7 +424,7 @@ cdef class PaperVenue(ReportedVenue):
         return 0
 
     cdef int on_trade(self, Trade* trade, int64_t event) except -1 nogil:
-        """Match our orders with a trade that has just happened; return whether one filled, or a stretch began."""
+        """Match our orders with a trade; return whether one filled, or a stretch began."""
         cdef int64_t sell, buy
         cdef int sides, filled = False
         if self.signalled:
@@ -469,7 +465,6 @@ cdef class PaperVenue(ReportedVenue):
         return self.match_side(1, trade, printed_lots) | self.match_side(0, trade, printed_lots)
 
     cdef int match_side(self, int slot, Trade* trade, int64_t printed_lots) except -1 nogil:
-        """Call the fill model with a trade of *printed_lots* for the orders of a side; return whether one has filled."""
         cdef OpenOrders* open = &self.orders.open
         cdef int64_t rank = 0, lots, beyond, resting = open.resting[slot]
         cdef bint filled = False
@@ -500,7 +495,7 @@ cdef class PaperVenue(ReportedVenue):
         return self.book.best_bid >= open.nearest[0] or open.nearest[1] >= self.book.best_ask > 0
 
     cdef int match_book(self, int64_t us, int64_t mid2) except -1 nogil:
-        """Call the fill model with a changed book, order by order; *mid2*: the last valid one before the change."""
+        """*mid2* is the last valid one before the change."""
         cdef OpenOrders* open = &self.orders.open
         cdef int64_t rank, lots, resting
         cdef int slot
@@ -537,7 +532,7 @@ cdef class PaperVenue(ReportedVenue):
         return 0
 
     cdef int begin_stretches(self, int sides, int64_t us) except -1 nogil:
-        """Begin a new stretch of intensity for the sides returned by the fill model: 1 buys, 2 sells, 3 both."""
+        """Begin a stretch of intensity for the sides returned by the fill model: 1 buys, 2 sells, 3 both."""
         if sides & 1:
             self.redraw(1, us)
         if sides & 2:
@@ -545,7 +540,6 @@ cdef class PaperVenue(ReportedVenue):
         return 0
 
     cdef int redraw(self, int64_t side, int64_t us) except -1 nogil:
-        """Begin a new stretch of intensity for the resting orders of a side."""
         cdef OpenOrders* open = &self.orders.open
         cdef int64_t i
         if open.resting[slot_of(side)] == 0:
@@ -579,7 +573,6 @@ cdef class PaperVenue(ReportedVenue):
         agenda_changed(&open.agenda)
 
     cdef int match_meets(self, int64_t us) except -1 nogil:
-        """Fill our orders by the market's orders that meet them at an instant."""
         self.log.pass_time(us)
         while self.log.met < self.log.meets and self.log.meet_us[self.log.met] == us:
             self.log.begin_meets()
@@ -591,7 +584,7 @@ cdef class PaperVenue(ReportedVenue):
         return 0
 
     cdef int match_meet(self, int slot, int64_t us) except -1 nogil:
-        """Fill our orders of a side by the next order of the market, in price-time order."""
+        """Fill a side's orders by the market's next order, in price-time order."""
         cdef OpenOrders* open = &self.orders.open
         cdef int64_t rank = 0, lots, resting = open.resting[slot]
         cdef Order* order

@@ -71,7 +71,6 @@ cdef int grow(Table* table) except -1 nogil
 
 
 cdef inline int64_t* new_row(Table* table) except NULL nogil:
-    """Return the cells of a new last row; the caller fills them all."""
     if table.rows == table.room:
         grow(table)
     table.rows += 1
@@ -108,7 +107,6 @@ cdef inline int record_fill(
 
 
 cdef inline int record_state(Records* records, int64_t us, const Account* account, int64_t open_orders) except -1 nogil:
-    """Write the account at an instant, marked at the last valid mid."""
     cdef int64_t* row = new_row(&records.state)
     row[0], row[1], row[2] = us, account.inventory_lots, account.cash_tl
     row[3], row[4], row[5] = account.fees_e8, records.mid2, open_orders

@@ -70,7 +70,6 @@ cdef int grow(Table* table) except -1 nogil:
 
 
 cdef object handed(Table* table):
-    """Return a table as an array that owns its memory, and leave the table empty."""
     cdef cython_array owned
     if not table.rows:
         return np.empty((0, table.width), np.int64)
@@ -82,7 +81,6 @@ cdef object handed(Table* table):
 
 
 cdef dict handed_counts(Records* records):
-    """Return the totals of the orders, by the field names of a journal, and set them to 0."""
     cdef int64_t[:, ::1] counts = np.empty((16, 64), np.int64)
     placed_lots = records.placed_lots
     memcpy(&counts[0, 0], records.counts, sizeof(records.counts))

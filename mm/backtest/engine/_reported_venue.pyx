@@ -36,7 +36,6 @@ cdef class ReportedVenue(OrderVenue):
         self.refused_code = REJECT_REASONS.index("exchange_refused")
 
     cdef void report(self) noexcept:
-        """Let orders end by reports alone."""
         self.reported = self.exact = True
         self.binds, self.enforce_balances = self.enforce_balances, True  # `exactly_covered` is asked at any rate
 
@@ -151,7 +150,6 @@ cdef class ReportedVenue(OrderVenue):
         return 1
 
     cdef int add(self, Order* order, int64_t lots) except -1:
-        """Add lots of an order's amendment to its quantity; they are open already."""
         order.lots += lots
         order.placed_lots += lots
         order.more_lots -= lots
@@ -183,13 +181,11 @@ cdef class ReportedVenue(OrderVenue):
         return self.complete(order, us)
 
     cdef int drop_move(self, Order* order) except -1:
-        """Forget the price that an amendment was to give an order, and the lots that it was to add."""
         self.orders.open.lots[slot_of(order.side)] -= order.more_lots
         order.move_ticks = order.more_lots = 0
         return 0
 
     cdef int complete(self, Order* order, int64_t us) except -1:
-        """End an order of which nothing is left."""
         order.status = FILLED
         return order_closed(self.orders, order - self.orders.open.orders, us, FILLED, CLOSE_FILLED)
 

@@ -105,7 +105,7 @@ cdef inline wide fall_e8(wide twice_e16) noexcept nogil:
 
 
 cdef inline int stopped(const Limits* limits, const Standing* now, Breach* breach) noexcept nogil:
-    """Return the limit that stops all quotes, or 0: first those that kill, then those that pull."""
+    """First the limits that kill, then those that pull; 0 for none."""
     cdef wide lost = now.day_e16 - now.equity_e16, fell = now.peak_e16 - now.equity_e16
     cdef int64_t up = now.mid2 - now.low2, down = now.high2 - now.mid2
     if limits.loss_e8 >= 0 and lost > <wide> limits.loss_e8 * 200000000:
@@ -129,7 +129,7 @@ cdef inline int stopped(const Limits* limits, const Standing* now, Breach* breac
 cdef inline int withheld(
     const Limits* limits, const Standing* now, const Order* order, wide notional_e16, Breach* breach
 ) noexcept nogil:
-    """Return the limit that an order would breach, or 0; *notional_e16* is its price times its quantity."""
+    """*notional_e16* is the order's price times its quantity."""
     cdef int slot = 1 if order.side > 0 else 0
     # The position if all open orders of this side fill, and this one; and from the target, as quotes count it.
     cdef wide lots = <wide> order.side * now.inventory_lots + now.open_lots[slot] + order.lots
@@ -167,7 +167,7 @@ cdef inline int withheld(
 
 
 cdef inline wide exposed_e8(Guard guard) noexcept nogil:
-    """Return the notional at the last mid, rounded up, of the larger position if all open orders of a side fill."""
+    """Notional at the last mid, rounded up, of the larger position if all open orders of a side fill."""
     cdef wide held = guard.orders.account.inventory_lots
     cdef wide lots = max(<wide> 0, max(held + guard.orders.open.lots[1], guard.orders.open.lots[0] - held))
     cdef wide twice = lots * guard.now.mid2 * guard.orders.account.unit_e16

@@ -79,7 +79,7 @@ def check(limits: RiskLimits, rules: object, standing: RiskStanding, order: Risk
 
 
 cdef inline double away(double ticks, int64_t side, double mid, double factor) noexcept nogil:
-    """Return a price *factor* times as far from the mid; one on the other side of the mid is unchanged."""
+    """A price *factor* times as far from the mid; unchanged on the other side of the mid."""
     return mid - factor * (mid - ticks) if <double> side * (mid - ticks) > 0.0 else ticks
 
 
@@ -88,7 +88,7 @@ cdef inline wide kept_e8(wide value) noexcept nogil:
 
 
 cdef inline wide scaled_peak(wide peak, wide equity, wide more) noexcept nogil:
-    """Return the peak after a transfer: the equity that is *more* is the same share of it as before."""
+    """The peak after a transfer of *more*: the same multiple of the equity as before."""
     if equity <= 0 or equity + more <= 0:
         return peak + more
     # peak · more / equity in two parts, since the product of all digits has no room
@@ -190,7 +190,6 @@ cdef class Guard:
         return 0
 
     cdef int stop(self, int64_t us, int found, const Breach* breach) except -1 nogil:
-        """Record that a limit stops all quotes: for good, or until the market is healthy."""
         if found <= KILLED:
             self.note(us, breach, 0)
             return self.kill(us, found)
@@ -212,7 +211,6 @@ cdef class Guard:
         )
 
     cdef int widen(self, int64_t us, Want* want) except -1 nogil:
-        """Move quotes away from the mid by the factor of the inventory band."""
         cdef int64_t held = self.orders.account.inventory_lots - self.now.target_lots, i = 0
         cdef wide share = share_e8(<wide> max(held, -held) * self.limits.lot_e8, self.limits.position_e8)
         cdef double mid = 0.5 * <double> self.now.mid2, factor
@@ -277,7 +275,7 @@ cdef class Guard:
 
     @property
     def observed_us(self) -> int:
-        """Instant of the last requote, and so of `equities_e8`; 0 before the first."""
+        """Instant of the last requote and of `equities_e8`; 0 before the first."""
         return self.now.us
 
     def transfer(self, value_e8: int) -> None:

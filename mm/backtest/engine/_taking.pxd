@@ -28,7 +28,6 @@ cdef inline int prints_add(Prints* prints, const Trade* trade) except -1 nogil:
 
 
 cdef inline int64_t prints_at(const Prints* prints, int64_t side, int64_t ticks) noexcept nogil:
-    """Return the lots that aggressors of *side* traded at a price."""
     cdef int64_t i, lots = 0
     for i in range(prints.used):
         if prints.rows[i].ticks == ticks and prints.rows[i].side == side:
@@ -68,7 +67,7 @@ cdef inline int64_t next_crossed(const Depth* depth, const Order* order, int64_t
 
 
 cdef inline int64_t offered(const Depth* depth, const Order* order, int64_t ticks) noexcept nogil:
-    """Return the lots displayed at a price of the other side, less those traded since the last book event."""
+    """Lots displayed at a price of the other side, less those traded since the last book event."""
     cdef int64_t gone = prints_at(depth.printed, order.side, ticks) + prints_at(depth.taken, order.side, ticks)
     if prints_beyond(depth.printed, order.side, ticks):
         return 0
@@ -76,7 +75,7 @@ cdef inline int64_t offered(const Depth* depth, const Order* order, int64_t tick
 
 
 cdef inline int64_t takeable(const Depth* depth, const Order* order) noexcept nogil:
-    """Return the number of its lots that an order could take at once."""
+    """The number of its lots that an order could take at once."""
     cdef int64_t ticks = first_crossed(depth, order), lots = 0
     while ticks and lots < order.lots:
         lots += offered(depth, order, ticks)

@@ -68,7 +68,6 @@ cdef class OrderVenue:
 
 
 cdef inline void watch_sides(OrderVenue venue, int64_t us) noexcept nogil:
-    """Count the time with a market and our resting orders on both sides."""
     cdef bint both = venue.covered and venue.orders.open.resting[0] and venue.orders.open.resting[1]
     if both and venue.two_sided_since_us == NEVER:
         venue.two_sided_since_us = us
@@ -78,7 +77,6 @@ cdef inline void watch_sides(OrderVenue venue, int64_t us) noexcept nogil:
 
 
 cdef inline int cover(OrderVenue venue, int64_t us) except -1 nogil:
-    """Begin or end a stretch of time with a market, as the book or the strategy now is."""
     cdef bint covered = venue.touch.valid and venue.trades and venue.begun
     if covered == venue.covered:
         return 0
@@ -103,7 +101,6 @@ cdef inline void note_top(OrderVenue venue, int64_t us, int64_t recv_seq, bint l
 
 
 cdef inline int note_mid(OrderVenue venue, int64_t us) except -1 nogil:
-    """Record the mid if it has changed."""
     cdef int64_t bid = venue.touch.top.bid_ticks, ask = venue.touch.top.ask_ticks, mid2 = bid + ask if bid and ask else 0
     if mid2 != venue.touch.mid2:
         venue.touch.mid2 = mid2
@@ -133,7 +130,7 @@ cdef inline int covered(OrderVenue venue, const Order* order, bint arrives) noex
 
 
 cdef inline bint surely_covered(OwnOrders orders, const Order* order) noexcept nogil:
-    """Return whether the cash covers a buy and all our open ones by a margin far above the rounding errors of floats."""
+    """Whether the cash covers a buy and all our open ones by a margin far above the rounding errors of floats."""
     cdef double dearest = <double> max(order.ticks, orders.open.dearest_ticks)
     cdef double bound = dearest * (<double> orders.open.lots[1] + <double> order.lots)
     if order.kind == MARKET:

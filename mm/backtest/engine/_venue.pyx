@@ -43,11 +43,9 @@ cdef class OrderVenue:
         return 0
 
     cdef bint holds(self, int64_t side) noexcept nogil:
-        """Return whether no order or amendment of a side leaves now."""
         return False
 
     cdef wide taking_e16(self, const Order* order) noexcept nogil:
-        """Return the notional of the quantity that an order could take now, in 1e-16 of the quote asset."""
         return 0
 
     cdef int exactly_covered(self, const Order* order, bint arrives) noexcept nogil:
@@ -80,7 +78,7 @@ cdef class OrderVenue:
         return INSUFFICIENT_CASH
 
     cdef wide held_e16(self, int asset, int64_t others) noexcept nogil:
-        """Return the balance of an asset in 1e-16, from this venue and as many *others* after it in the ring."""
+        """In 1e-16, of this venue and as many *others* after it in the ring."""
         cdef wide held = 0
         if self.assets[0] == asset:
             held += self.orders.account.inventory_lots * self.lot_e16
@@ -104,7 +102,7 @@ cdef class OrderVenue:
         return locked if others == 0 else locked + self.beside.locked_e16(asset, NULL, arrives, others - 1)
 
     cdef bint leaves_out(self, const Order* open, const Order* order, bint arrives) noexcept nogil:
-        """Return whether an open order locks nothing when *order* is judged; that is NULL if it is of another market."""
+        """Whether an open order locks nothing when *order* is judged; *order* is NULL if it is of another market."""
         if order is not NULL and open.id == order.id:
             return True
         if arrives:
@@ -112,7 +110,7 @@ cdef class OrderVenue:
         return order is not NULL and open.cancel_req_us != NEVER
 
     cdef wide cost_e16(self, const Order* order) noexcept nogil:
-        """Return the cash that a buy locks: its notional and fee, the taker fee if it may take; no rebate lowers it."""
+        """The cash that a buy locks: notional and fee, the taker fee if it may take; no rebate lowers it."""
         cdef wide notional = notional_e16(&self.orders.account, order.ticks, order.lots)
         cdef int64_t rate_e8 = max(self.orders.account.maker_fee_e8, 0)
         if order.kind != LIMIT_MAKER and order.status == SENT:

@@ -44,7 +44,6 @@ cdef struct Volatility:
 
 
 cdef inline int volatility_open(Volatility* volatility, int method, int64_t window_s, double half_life_s) except -1:
-    """Initialise an empty window, or reset it."""
     cdef int64_t i
     volatility.method, volatility.window_s = method, window_s
     volatility.half_life_s, volatility.decay = half_life_s, exp2(-1.0 / half_life_s)

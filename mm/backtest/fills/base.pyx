@@ -396,7 +396,7 @@ cdef class PythonFillModel(FillModel):
         return 0
 
     cdef int64_t filled(self, str hook, const Order* order, object answer) except -1:
-        """Return a hook's result in lots of the tape; raise ModelError with the model's name if it is no quantity."""
+        """In lots of the tape; ModelError with the model's name if it is no quantity."""
         cdef int overflow = 0
         cdef int64_t steps
         if PyLong_CheckExact(answer):  # nearly all results: no Python arithmetic
@@ -566,14 +566,11 @@ cdef class QueueProbPower(Queue):
 cdef class QueueByExponents(QueueProbPower):
     """`queue_prob_power` for orders of one lot with many exponents, each with its own queue position of an order.
 
-    One replay of a day costs more than the queues of all exponents (`mm.probes.queue_exponent`).
-
-    - the rules of `QueueProbPower` apply to each exponent separately
-    - orders share the lots of a print separately for each exponent
-    - an order is filled once it is filled under all exponents
+    One replay of a day costs more than the queues of all exponents (`mm.probes.queue_exponent`). The rules of
+    `QueueProbPower` apply to each exponent separately, as does the sharing of a print's lots; an order is filled once
+    it is filled under all exponents.
 
     Args:
-        exponents: The exponents.
         orders: Total number of orders; their ids count from 1.
     """
 
@@ -651,14 +648,8 @@ cdef class QueueProbLog(Queue):
 cdef class QueueOrders(FillModel):
     """A resting order fills when the order log of the day proves that nothing was ahead of it: the true queue.
 
-    - on arrival, all orders displayed at its price are ahead; it keeps its place until it ends
-    - an execution at its price of an order that joined later, an execution beyond its price, or an order of the other
-      side that reaches its price and rests or expires with lots left, proves that it was reached
-    - it then fills by what that order of the market executed from there on, or had left; our orders share these lots in
-      their own order
-    - our orders take nothing from others: the log stays as it is
-
-    Of an execution whose price differs from that at which its order rested, ``reading`` says which one counts.
+    docs/engine.md, *queue_orders*, has the rules; `mm.backtest.engine._order_queue` plays them. Of an execution whose
+    price differs from that at which its order rested, ``reading`` says which one counts.
     """
 
     declared = declarations.QueueOrders

@@ -190,7 +190,7 @@ cdef class Intensity:
         return self.rate(self.find(us), side, delta)
 
     def sigma_at(self, int64_t us) -> float | None:
-        """Return the volatility in ticks/√s of the piece in force at an instant; None if unknown."""
+        """Volatility in ticks/√s of the piece in force; None if unknown."""
         cdef int64_t piece = self.find(us)
         if piece >= self.count or self.pieces[piece].start_us > us or isnan(self.pieces[piece].sigma_ticks):
             return None
@@ -214,7 +214,7 @@ cdef class Intensity:
         return list(self.given)
 
     cdef int64_t find(self, int64_t us) noexcept nogil:
-        """Return the index of the first piece that ends after *us*; ``count`` if there is none."""
+        """Index of the first piece that ends after *us*; ``count`` if there is none."""
         cdef int64_t low = 0, high = self.count, middle
         while low < high:
             middle = (low + high) >> 1
@@ -254,7 +254,6 @@ cdef class Drawn(FillModel):
         return 0
 
     cdef double unit_exponential(self, const Order* order) noexcept nogil:
-        """Return the draw of the current stretch for an order's side."""
         cdef int buys = 1 if order.side > 0 else 0
         return -log(uniform(self.seed, self.begun_us, self.begun_seq, 2 * self.arrivals[buys] + buys))
 
@@ -310,7 +309,7 @@ cdef class Poisson(Drawn):
         return 3
 
     cdef double distance(self, const Order* order) noexcept nogil:
-        """Return the distance of the order from the reference price, in ticks, positive away from the market."""
+        """From the reference price, in ticks, positive away from the market."""
         cdef int reference = self.intensity.counts_from
         if reference == MID:
             return order.side * (self.bid_ticks + self.ask_ticks - 2 * order.ticks) / 2.0
@@ -536,7 +535,6 @@ cdef class ClusteredFills(Poisson):
         return 3
 
     cdef void excess_at(self, const Excited* state, int hit, int64_t us, double* excess) noexcept nogil:
-        """Set *excess* to the excitation of a side at an instant, by kernel."""
         cdef int m
         for m in range(self.kernels):
             excess[m] = state.excess[hit][m]
@@ -544,7 +542,7 @@ cdef class ClusteredFills(Poisson):
                 excess[m] *= exp(-self.beta[m] * <double> (us - state.us))
 
     cdef double rate(self, int64_t piece, const Order* order, int hit) noexcept nogil:
-        """Return the intensity of a segment in 1/µs when the process is at its mean."""
+        """In 1/µs when the process is at its mean."""
         cdef double rate = self.intensity.rate(piece, order.side, order.delta) * 1e-6
         cdef double mean = self.intensity.pieces[piece].mean_per_s[hit]
         return rate * (self.mean_per_s[hit] / mean) if mean > 0.0 else rate
@@ -576,7 +574,7 @@ cdef class ClusteredFills(Poisson):
         return 0
 
     cdef double between_orders(self, int hit) noexcept nogil:
-        """Return the integral between the last two exciting orders, the usual stretch of a busy market."""
+        """Integral between the last two exciting orders, the usual stretch of a busy market."""
         cdef double total = self.base[hit] * <double> (self.before.until_us - self.before.us)
         cdef int m
         for m in range(self.kernels):
@@ -728,7 +726,7 @@ cdef class PredictedFills(Drawn):
         return 0
 
     cdef double rate(self, int64_t side, double mid, int64_t ticks) noexcept nogil:
-        """Return the intensity of an order in 1/s; 0 if it cannot fill."""
+        """In 1/s; 0 if the order cannot fill."""
         cdef double delta = side * (mid - <double> ticks), p
         cdef int place, count = self.predictor.inputs - 1
         if delta > self.most_ticks:

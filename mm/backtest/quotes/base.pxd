@@ -76,13 +76,11 @@ cdef extern from "<stdint.h>":
 
 
 cdef inline void show_no_own(View* view) noexcept nogil:
-    """Set the view to have no open quotes of ours."""
     view.own_ticks[0] = view.own_ticks[1] = view.own_ahead_lots[0] = view.own_ahead_lots[1] = NAN
     view.met_ticks[0] = view.met_ticks[1] = NAN
 
 
 cdef inline void blank(Want* want, Ladder* ladders, int64_t lots) noexcept nogil:
-    """Set no quotes; *lots* is the default quantity."""
     want.bid_ticks = want.ask_ticks = NAN
     want.bid_lots = want.ask_lots = lots
     want.bid_kind = want.ask_kind = LIMIT_MAKER
@@ -92,7 +90,7 @@ cdef inline void blank(Want* want, Ladder* ladders, int64_t lots) noexcept nogil
 
 
 cdef inline int want_level(Want* want, int64_t side, double ticks, int64_t lots) except -1 nogil:
-    """Add a quote of *lots* at a price of a side; from then on the quotes are ladders."""
+    """Add a quote; from then on the quotes are ladders."""
     cdef Ladder* ladder = &want.ladders[(side + 1) >> 1]
     want.laddered = True
     if ladder.count == ladder.room:
@@ -113,7 +111,7 @@ cdef inline int grow_ladder(Ladder* ladder) except -1 nogil:
 
 
 cdef inline bint is_in_quote_asset(double ticks, const View* view) noexcept nogil:
-    """Return whether a price is in the quote asset, not in ticks: within 2 % of the mid's price, far from its ticks."""
+    """Whether a price is in the quote asset, not in ticks: within 2 % of the mid's price, far from its ticks."""
     cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks), price = mid * view.tick
     return abs(ticks - price) <= 0.02 * price and 20.0 * price < mid
 
@@ -131,7 +129,7 @@ cdef inline int64_t lots_of_clips(double clips, int64_t quote_lots) noexcept nog
 
 
 cdef inline void keep_within(Want* want, const View* view, int64_t most) noexcept nogil:
-    """Bound the position to *most* lots from the target on both sides, also while a replaced order may still fill."""
+    """Bound the position to *most* lots from the target on both sides, even while a replaced order may still fill."""
     cdef int64_t held = view.inventory_lots - view.target_lots
     want.room[0], want.room[1] = min(want.room[0], most + held), min(want.room[1], most - held)
 

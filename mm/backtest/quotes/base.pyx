@@ -342,7 +342,6 @@ cdef object fill_shown(const OwnFill* fill, int64_t step_lots):
 
 
 cdef str price_not_ticks(double ticks, const View* view):
-    """A price in the quote asset that should be in ticks, and what is wrong with it."""
     cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks)
     return (
         f"{ticks:g}, a price near the market's {mid * view.tick:g}; it must be in ticks, where the market is at "
@@ -497,7 +496,7 @@ cdef class PythonQuoteModel(QuoteModel):
         return 0
 
     cdef tuple add_cached(self, str side, int64_t sign, object levels, tuple last, Want* want):
-        """Add the prices of a side; return them if they are a tuple, whose parsed levels are cached."""
+        """Add a side's prices; return them if they are a tuple, whose parsed levels are cached."""
         cdef Ladder* cached = &self.cached[(sign + 1) >> 1]
         cdef Ladder* wanted = &want.ladders[(sign + 1) >> 1]
         cdef int64_t i
@@ -550,7 +549,6 @@ cdef class PythonQuoteModel(QuoteModel):
         return 0
 
     cdef int64_t instant(self, object us, int64_t now_us) except? -1:
-        """Return the instant of an additional requote; NEVER for none."""
         cdef int overflow = 0
         cdef int64_t value
         if us is None:
@@ -579,7 +577,6 @@ cdef class PythonQuoteModel(QuoteModel):
         return value
 
     cdef int check_unit(self, str field, double ticks, const View* view) except -1:
-        """Refuse a price in the quote asset instead of ticks."""
         if is_in_quote_asset(ticks, view):
             raise self.wrong(f"{field}={price_not_ticks(ticks, view)}")
         return 0

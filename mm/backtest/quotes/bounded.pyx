@@ -28,7 +28,7 @@ MOST_LEVELS = 500               # of an inventory bound, in orders
 
 
 cdef inline double whole(double orders) noexcept nogil:
-    """Return a number of orders; one that is whole but for the rounding of a quotient (0.3 / 0.1) as a whole number."""
+    """A number that is whole but for the rounding of a quotient (0.3 / 0.1) becomes whole."""
     cdef double nearest = floor(orders + 0.5)
     return nearest if fabs(orders - nearest) <= 1e-9 * fmax(fabs(nearest), 1.0) else orders
 
@@ -99,7 +99,6 @@ cdef class InventoryLevels:
         return self.memory + which * (self.count + 2) + 1
 
     cdef void rise(self, double rho, double tilt) noexcept nogil:
-        """Set the diagonal, less its smallest entry."""
         cdef double lowest = INFINITY, n
         cdef int64_t i
         for i in range(self.count):
@@ -160,7 +159,7 @@ cdef class InventoryLevels:
         return answer
 
     cdef bint alone(self, double gap) noexcept nogil:
-        """Return whether no other eigenvalue is within *gap* of the smallest one, as found by ``stationary``."""
+        """Whether no other eigenvalue is within *gap* of the smallest one."""
         cdef double pivot = INFINITY
         cdef int64_t i, below = 0
         for i in range(self.count):
@@ -169,7 +168,7 @@ cdef class InventoryLevels:
         return below <= 1
 
     cdef double norm2(self, int64_t at) noexcept nogil:
-        """Return the squared length of the vector that is 1 at level *at*, where the ends meet."""
+        """The squared length of the vector that is 1 at level *at*, where the ends meet."""
         cdef double entry = 1.0, total = 1.0
         cdef int64_t i
         for i in range(at - 1, -1, -1):
@@ -242,7 +241,7 @@ cdef class InventoryLevels:
             far += acosh(fmax(1.0, 1.0 + 0.5 * (self.diagonal[high[0]] - self.diagonal[i])))
 
     cdef void stage(self, double length, double top, int64_t first, int64_t last) noexcept nogil:
-        """Advance ln v by the time *length*, up to a constant common to all levels."""
+        """Advance ln v by *length*, up to a constant common to all levels."""
         cdef double* term = self.term
         cdef double* after = self.after
         cdef double* e = self.left
@@ -411,7 +410,6 @@ cdef class Bounded(Distances):
             ask[0] = posed.edge + posed.ticks * self.step_at(posed, place - 1.0, between)
 
     cdef double step_at(self, const Problem* posed, double place, bint between) noexcept nogil:
-        """Return the step at a fractional level, linear between whole levels."""
         cdef double inside = min(max(place, 0.0), <double> (self.levels.count - 2))
         cdef int64_t below = <int64_t> inside
         cdef double share = inside - <double> below, step
@@ -422,7 +420,7 @@ cdef class Bounded(Distances):
         return self.between_nodes(posed, place) if between else self.known_step(&self.own, posed, place)
 
     cdef double between_nodes(self, const Problem* posed, int64_t place) noexcept nogil:
-        """Return a step interpolated between the nodes around the problem, or solved if the two interpolations differ."""
+        """A step interpolated between the nodes around the problem, or solved if two interpolations differ."""
         cdef double at = RHO_PER_OCTAVE * log2(posed.rho), step
         cdef double[NODES] steps
         cdef int64_t first = <int64_t> floor(at) - (NODES // 2 - 1), i
@@ -436,7 +434,7 @@ cdef class Bounded(Distances):
         return self.known_step(&self.own, posed, place) if self.rough else step
 
     cdef double along_time(self, const Problem* posed, double rho, int64_t rho_index, int64_t place) noexcept nogil:
-        """Return a step at one value of rho, interpolated in the time left."""
+        """A step at one value of rho, interpolated in the time left."""
         cdef double at = TIME_PER_OCTAVE * log2(posed.time), time
         cdef double[NODES] steps
         cdef int64_t first = <int64_t> floor(at) - (NODES // 2 - 1), i
@@ -474,7 +472,7 @@ cdef class Bounded(Distances):
         return self.known_step(node, &there, place)
 
     cdef double known_step(self, Node* node, const Problem* posed, int64_t place) noexcept nogil:
-        """Return a step of a problem; solve it if the node has no solution of it.
+        """Solve a problem if the node has no solution of it.
 
         Steps are solved in fixed blocks, so that results do not depend on earlier requotes, to the last digit.
         """
@@ -532,7 +530,6 @@ cdef class Gueant(Bounded):
             self.begin(self.q_max)
 
     cdef void set_terms(self, const Market* market) noexcept nogil:
-        """The values that depend on k, A and gamma only."""
         cdef double k = market.k, A = market.A
         cdef double x = (self.xi if self.own_xi else market.gamma) * self.delta / k, share = log1p(x) / x if x > 0.0 else 1.0
         cdef double less = (1.0 + x) * share + 0.5 * k * self.impact    # eta is A exp(-less)

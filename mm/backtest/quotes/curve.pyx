@@ -102,7 +102,7 @@ cdef class CurveLevels:
         self.count = 1
 
     cdef set_points(self, list points):
-        """Set ln λ to be linear between points, constant before the first, and extrapolated after the last."""
+        """ln λ is linear between points, constant before the first, and extrapolated after the last."""
         cdef int64_t i
         cdef double delta, rate, next_delta, next_rate, k
         self.lines[0] = Line(-INFINITY, points[0][0], points[0][0], log(points[0][1]), 0.0, INFINITY)
@@ -204,7 +204,6 @@ cdef class CurveLevels:
         return self.fixed[i] + self.slope[i] * change
 
     cdef void linearise(self, double risk, double drift, double gain, const double* steps) noexcept nogil:
-        """Set the residual of the equation at each level, and its derivatives."""
         cdef int64_t last = 2 * self.bound, level
         cdef double q, distance
         for level in range(last + 1):
@@ -217,7 +216,7 @@ cdef class CurveLevels:
                 self.residual[level] += self.best(self.ask_price(steps, level), &self.ask_rate[level], &distance)
 
     cdef double newton(self, int64_t pivot) noexcept nogil:
-        """Set the Newton updates of the steps as linear functions of the update of the gain; return that update."""
+        """Set the Newton updates of the steps as linear functions of the gain's update; return that."""
         cdef int64_t last = 2 * self.bound, level
         cdef double above = 0.0, above_slope = 0.0, below = 0.0, below_slope = 0.0
         for level in range(pivot):
@@ -363,7 +362,6 @@ cdef class OptimalCurve(Distances):
         self.set_distances(q, market, bid, ask)
 
     cdef void find(self, double risk, const Market* market) noexcept nogil:
-        """Unless it is the last problem."""
         cdef Solution* own = &self.own
         if (
             own.risk == risk
@@ -392,7 +390,6 @@ cdef class OptimalCurve(Distances):
             ask[0] += market.ask_offset
 
     cdef double step_at(self, double place) noexcept nogil:
-        """Return the step at a fractional level, linear between whole levels."""
         cdef double inside = min(max(place, 0.0), <double> (2 * self.levels.bound - 1))
         cdef int64_t low = <int64_t> inside, high = min(low + 1, 2 * self.levels.bound - 1)
         cdef double past = inside - <double> low

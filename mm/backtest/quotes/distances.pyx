@@ -160,14 +160,14 @@ cdef class Distances(QuoteModel):
         return bid, ask
 
     cdef double skew_of(self, const Market* market) noexcept nogil:
-        """Return the move of the reservation price per filled order, over the half-spread less half of that move."""
+        """The move of the reservation price per filled order, over the half-spread less half of that move."""
         return INFINITY
 
     cdef double auto_gamma(self, const Market* market) noexcept nogil:
-        """Return the gamma of ``auto`` in a market; the gamma in *market* is ignored.
+        """The gamma of ``auto`` in a market; the gamma in *market* is ignored.
 
-        The logarithm of ``skew_of`` increases with the logarithm of gamma, with a slope of at least 1/2. This brackets the root,
-        which false position (Illinois) then finds.
+        The logarithm of ``skew_of`` increases with the logarithm of gamma, with a slope of at least 1/2. This brackets
+        the root, which false position (Illinois) then finds.
         """
         cdef Market trial = market[0]
         cdef double share = self.skew_share * self.clips
@@ -200,7 +200,6 @@ cdef class Distances(QuoteModel):
         return trial.gamma
 
     cdef void solve_gamma(self, double reference_sigma, Market* market) noexcept nogil:
-        """Set the gamma of a quote in ``auto``, solved again if the market has changed since the last call."""
         cdef double reference = self.sigma
         if isnan(reference):
             reference = reference_sigma
@@ -215,7 +214,7 @@ cdef class Distances(QuoteModel):
         market.gamma = self.solved.gamma
 
     cdef void bend(self, Market* market) noexcept nogil:
-        """Set further parameters of the model, besides k and A, from the piece in force."""
+        pass
 
     cdef int note_gamma(self, double gamma) except -1 nogil:
         """With one quote, if it differs from the last one."""
@@ -234,7 +233,7 @@ cdef class Distances(QuoteModel):
         bid[0] = ask[0] = INFINITY
 
     cdef void often(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
-        """As ``formula``, but called at each requote."""
+        """``formula``, called at each requote."""
         self.formula(q, market, bid, ask)
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
@@ -291,9 +290,9 @@ cdef double LEAST = 1e-150          # minimum gamma/k; below it its square under
 
 
 cdef inline double gamma_over_k(const Market* market, double share) noexcept nogil:
-    """Return x = gamma/k, at most 1, at which a clip moves the price by *share* of the half-spread.
+    """x = gamma/k, at most 1, at which a clip moves the price by *share* of the half-spread.
 
-    It is the root of x² - r·ln(1 + x), a convex function, by Newton's method: three steps at most for usual values.
+    The root of x² - r·ln(1 + x), a convex function, by Newton's method: three steps at most for usual values.
     """
     cdef double target = share / (1.0 - 0.5 * share), scale = market.k * market.sigma
     cdef double most = scale * scale * market.tau_s, r, x, change
@@ -434,7 +433,6 @@ cdef class Behind(Step):
         return Step.quote(self, view, want)
 
     cdef void measure(self, int64_t us, double mid) noexcept nogil:
-        """Add the move of the mid since the last requote to the variance per second."""
         cdef double lasts_s = 1e-6 * <double> (us - self.last_us), left
         if self.last_us < 0:
             self.squares = self.seconds = 0.0
@@ -465,7 +463,7 @@ cdef class Behind(Step):
         return price
 
     cdef double best_of(self, const View* view, int64_t side) noexcept nogil:
-        """Return the best price of a side: the known one, or behind a price at which an order of ours was just met."""
+        """The known best price of a side, or one behind a price at which an order of ours was just met."""
         cdef int slot = 1 if side > 0 else 0
         cdef double best = <double> (view.top.bid_ticks if side > 0 else view.top.ask_ticks)
         cdef double across = <double> (view.top.ask_ticks if side > 0 else view.top.bid_ticks)
@@ -485,7 +483,7 @@ cdef class Behind(Step):
         )
 
     cdef double farthest(self, const View* view, int64_t side) noexcept nogil:
-        """Return the price at the largest distance that was measured; NaN if unknown."""
+        """The price at the largest measured distance; NaN if unknown."""
         cdef int64_t piece
         if self.intensity is None:
             return NAN
@@ -510,7 +508,6 @@ def avellaneda_stoikov(**given: Any) -> QuoteModel:
 
 
 def behind(Distances inner, Distances told, Intensity intensity, double q_max) -> QuoteModel:
-    """Return a model as the default strategy quotes it: behind the best prices, and within an inventory bound."""
     name = avellaneda_stoikov.declared.name
     quotes = Behind(PostOnly(inner), told, intensity)
     return InventoryBound(quotes, q_max=q_max, name=name)

@@ -65,7 +65,6 @@ cdef class Centred(QuoteModel):
         return values
 
     cdef inline void around(self, double centre, double delta, const View* view, Want* want) noexcept nogil:
-        """Set a bid and an ask at *delta* from *centre*, skewed by the inventory."""
         cdef double q = clips_held(view)
         centre -= self.skew_ticks * q
         want.bid_ticks = centre - delta if q < self.q_max else NAN
@@ -110,7 +109,7 @@ cdef class Imbalance(Centred):
 cdef class Microprice(Centred):
     """Quote around the micro-price ``(bid·A + ask·B)/(B + A)``, B and A the lots at the best bid and the best ask.
 
-    That is ``Imbalance`` with half the market's spread as its shift.
+    It equals ``Imbalance`` with a shift of half the market's spread.
     """
 
     declared = declarations.Microprice
@@ -223,12 +222,12 @@ cdef class Predictions:
         return 0
 
     cdef double move(self, const View* view) noexcept nogil:
-        """Return the predicted move of the mid in ticks; 0 without a predictor, or while it is undefined."""
+        """The predicted move of the mid in ticks; 0 without a predictor, or while it is undefined."""
         cdef double found = 0.0 if self.move_place < 0 or view.signals is NULL else view.signals[self.move_place]
         return 0.0 if isnan(found) else found
 
     cdef double adverse_move(self, const View* view, int head, double otherwise) noexcept nogil:
-        """Return the expected adverse move after a fill of a bid (0) or ask (1), in ticks; else *otherwise*."""
+        """The expected adverse move after a fill of a bid (0) or ask (1), in ticks; else *otherwise*."""
         cdef double p
         if self.adverse_places[head] < 0 or view.signals is NULL or isnan(view.signals[self.adverse_places[head]]):
             return otherwise
@@ -236,7 +235,7 @@ cdef class Predictions:
         return (1.0 - p) * self.adverse_moves[head][0] + p * self.adverse_moves[head][1]
 
     cdef double distance(self, const View* view, double mid, int head, double costs) noexcept nogil:
-        """Return the distance, at a whole tick, that maximises fill probability times gain.
+        """The distance, at a whole tick, that maximises fill probability times gain.
 
         Returns:
             NaN if no distance has a positive gain, INFINITY while a signal is undefined.
@@ -264,13 +263,13 @@ cdef class Predictions:
 cdef class ExpectedValue(QuoteModel):
     """Maximise ``P(delta)·(delta - costs)`` on each side, with ``P = 1 - exp(-A·exp(-k·delta)·horizon_s)``.
 
-    P is the probability that an order at distance delta from the mid is filled within the horizon; delta minus costs is
-    the gain of the fill. Costs are ``adverse_ticks + fee_ticks``, plus ``skew_ticks·q`` for a bid, minus it for an
-    ask, q being the inventory in clips. For a short horizon delta tends to costs + 1/k.
+    P is the probability that an order at distance delta from the mid is filled within the horizon. Costs are
+    ``adverse_ticks + fee_ticks``, plus ``skew_ticks·q`` for a bid, minus it for an ask, q being the inventory in clips.
+    For a short horizon delta tends to costs + 1/k.
 
-    Fitted ``predictors`` replace the constants: one of ``fill`` replaces P, at the whole ticks between the distances
-    that it was fitted at; one of ``adverse`` replaces ``adverse_ticks``, by side; the move predicted by one of
-    ``return`` is a cost of asks and a gain of bids. While a signal is undefined, the constants are used.
+    Fitted ``predictors`` replace the constants: one of ``fill`` replaces P, at the whole ticks between its fitted
+    distances; one of ``adverse`` replaces ``adverse_ticks``, by side; the move predicted by one of ``return`` is a cost
+    of asks and a gain of bids. While a signal is undefined, the constants are used.
     """
 
     declared = declarations.ExpectedValue
@@ -324,7 +323,7 @@ cdef class ExpectedValue(QuoteModel):
         return 0
 
     cdef inline double adverse(self, const View* view) noexcept nogil:
-        """The adverse move after fills: as given, else the move of the segment in force."""
+        """As given, else of the segment in force."""
         cdef int64_t place
         if self.measured:
             place = self.intensity.find(view.top.us)
@@ -373,7 +372,6 @@ cdef class BoundedGrid(QuoteModel):
         return 0
 
     cdef int set_sides(self, const View* view, Want* want, double bid, double ask, int64_t step_ticks) except -1 nogil:
-        """Quote the prices from *bid* downwards and from *ask* upwards."""
         cdef int64_t bound_lots = lots_of_clips(self.q_max, view.quote_lots)
         cdef int64_t held = view.inventory_lots - view.target_lots
         want.laddered = True
@@ -479,7 +477,6 @@ cdef class GlftGrid(BoundedGrid):
         free(self.passed)
 
     cdef void begin(self, int64_t begun_us) noexcept nogil:
-        """Reset all state for a run that begins at *begun_us*."""
         cdef int64_t i
         for i in range(self.window):
             self.samples[i] = Sample(NO_REACH, NO_CHANGE)
@@ -555,7 +552,7 @@ cdef class GlftGrid(BoundedGrid):
             self.squares += sign * (<wide> sample.change * sample.change)
 
     cdef void calibrate(self) noexcept nogil:
-        """Fit A, k and sigma to the window; values that cannot be fitted stay unchanged."""
+        """Fit A, k and sigma to the window; what cannot be fitted stays unchanged."""
         cdef int64_t i, deepest = 0, beyond = 0
         cdef double seconds = self.sample_s * <double> self.changes, mean, x, y, xs = 0.0, ys = 0.0, xx = 0.0, xy = 0.0, slope, c
         if self.changes == 0:
@@ -677,7 +674,6 @@ cdef class Agent(QuoteModel):
         return view.top.us >= self.next_us
 
     cdef int observe(self, const View* view) except -1 nogil:
-        """Each input scaled and clipped."""
         cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks), ahead, lot = view.tick_lot / view.tick * <double> view.step_lots
         cdef double* own = self.seen + self.count
         cdef int place
@@ -696,7 +692,6 @@ cdef class Agent(QuoteModel):
         return 0
 
     cdef void decide(self, const View* view) noexcept nogil:
-        """Count a decision, and set the instant of the next one."""
         self.decided += 1
         self.next_us = view.top.us + self.step_us - (view.top.us - view.begun_us) % self.step_us
 
@@ -724,5 +719,5 @@ def rl(**given: Any) -> QuoteModel:
 
 
 def strategy_of(agent: Agent) -> QuoteModel:
-    """Return the strategy of an agent: `PostOnly`, within an `InventoryBound`."""
+    """`PostOnly`, within an `InventoryBound`."""
     return InventoryBound(PostOnly(agent), q_max=agent.terms.q_max, name=agent.name)

@@ -98,9 +98,8 @@ cdef class Step(QuoteModel):
 cdef class InventoryBound(Step):
     """Limit lots so that no bid can take the inventory above *q_max* clips, and no ask below minus *q_max* clips.
 
-    Clips are relative to the target inventory.
-    Lots are limited to the remaining room; a side without room is not quoted. An order that is being cancelled may still
-    fill, so its replacement waits for its end if there is no room for both.
+    Clips are relative to the target inventory. A side without room is not quoted. An order that is being cancelled may
+    still fill, so its replacement waits for its end if there is no room for both.
     """
 
     declared = declarations.InventoryBound
@@ -292,7 +291,7 @@ cdef class Signalled(Step):
         return self.inner.bind(names)
 
     cdef double value(self, const View* view) noexcept nogil:
-        """Return *by* times the signal; 0 without one, or while it is undefined."""
+        """*by* times the signal; 0 without one, or while it is undefined."""
         cdef double found
         if self.signal is None or view.signals is NULL:
             return 0.0
@@ -372,11 +371,10 @@ cdef class Kelly(Signalled):
         return values
 
     cdef double stake(self, const View* view) noexcept nogil:
-        """Return *fraction* times the wealth, in tick·lots."""
         return self.fraction * (view.cash / view.tick_lot + <double> view.inventory_lots * mid_of(view))
 
     cdef double variance(self, const View* view) noexcept nogil:
-        """Return the variance of the move over the horizon, in squared ticks; NaN while the volatility is unknown."""
+        """In squared ticks; NaN while the volatility is unknown."""
         cdef double sigma = view.sigma_ticks if isnan(self.sigma) else self.sigma
         return sigma * sigma * self.horizon_s
 
@@ -432,7 +430,7 @@ cdef class KellySize(Kelly):
         drop_empty_sides(want)
 
     cdef int64_t lots(self, const View* view, double edge, double held, int64_t wanted) noexcept nogil:
-        """Return the lots of a side whose fill is worth *edge* ticks before fees and adds to *held* lots."""
+        """Lots of a side whose fill is worth *edge* ticks before fees and adds to *held* lots."""
         cdef double variance = self.variance(view), stake = self.stake(view), most = floor(self.most * <double> wanted)
         edge -= self.fee_ticks
         if isnan(edge) or isnan(variance):
@@ -545,7 +543,7 @@ cdef class Mixed(QuoteModel):
 cdef class Gated(Step):
     """Quote as the inner model within the pieces of *intensity*; no quotes elsewhere.
 
-    A model that sends its orders itself is called only within them, and elsewhere its open orders are cancelled, in other
+    A model that sends its orders itself is called only within them; elsewhere its open orders are cancelled, in other
     markets too.
 
     Args:
@@ -565,7 +563,7 @@ cdef class Gated(Step):
 
     @property
     def begins_us(self) -> int:
-        """The instant of the first piece, before which nothing is quoted; far in the future without one."""
+        """The start of the first piece; far in the future without one."""
         return self.intensity.pieces[0].start_us if self.intensity.count else NEVER
 
     cdef int take_manager(self, object manager) except -1:
@@ -582,7 +580,6 @@ cdef class Gated(Step):
         return 0
 
     cdef int withdraw(self, int64_t us) except -1:
-        """In other markets too."""
         cdef int64_t i
         for i in range(self.manager.orders.open.count):
             self.manager.cancel_order(us, self.manager.orders.open.orders[i].id)

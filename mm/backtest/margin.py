@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from mm.backtest.margin_terms import MarginTerms
 from mm.backtest.margin_use import MarginPeaks, MarginUse
 from mm.instrument import E8
-from mm.margin.brackets import Brackets, most_notional_e8
+from mm.margin.brackets import most_notional_e8
 from mm.margin.liquidation import clear, forced_order
 from mm.margin.wallet import Contract, Mark, OpenOrder, Wallet, assumed_e8, no_orders
 
@@ -120,7 +120,7 @@ class MarginAccount:
             lot_e8=grid.lot_e8,
             unit_e16=grid.tick_e8 * grid.lot_e8,
             mark=Mark(NO_MARK),
-            most_at_e8=partial(_most_at_e8, terms.brackets),
+            most_at_e8=partial(most_notional_e8, brackets=terms.brackets),
             orders=orders,
             brackets=terms.brackets,
             isolated=terms.isolated,
@@ -293,7 +293,3 @@ class MarginAccount:
         return Liquidation(
             us, symbol, side, contract.mark.e8, equity_e8, needed_e8, order.ticks, fills, abs(contract.lots)
         )
-
-
-def _most_at_e8(brackets: Brackets, leverage: int) -> int:
-    return most_notional_e8(leverage, brackets)

@@ -47,7 +47,8 @@ def lines_of(measured: Json) -> Iterator[str]:
     run = measured["run"]
     load = f"a load of {run['load']:g} before and {run['load_at_end']:g} after"
     code = f"commit {(run['commit'] or 'unknown')[:12]}, Python {run['python']}"
-    yield f"Run {run['stamp']}, {run['turns']} turns, {code}, {run['processor']} × {run['processors']}, {load}:"
+    turns = f"{run['turns']} turns" + (f" of a day of {run['hours']:g} h" if run["hours"] else "")
+    yield f"Run {run['stamp']}, {turns}, {code}, {run['processor']} × {run['processors']}, {load}:"
     yield ""
     rows = [_HEAD, *(_cells(row) for row in measured["rows"] if row["against"] != _PARTS)]
     used = [any(cells) for cells in zip(*rows[1:], strict=True)]  # instructions are compared with nothing

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of th
 
 ABOUT = {
     "stamp": "20260105T080000Z", "turns": 3, "commit": "0123456789abcdef", "python": "3.11.2", "processor": "Fast",
-    "processors": 2, "load": 0.5, "load_at_end": 1.25,
+    "processors": 2, "load": 0.5, "load_at_end": 1.25, "hours": 14.0,
 }  # fmt: skip
 ROWS = [
     Row("play", "s", [0.01, 0.02, 0.03], "peer", [2.0, 2.0, 2.0], Aim(50), [0.01] * 3, [1.0] * 3),
@@ -25,7 +25,7 @@ def test_page_section_contains_table_of_its_run():
     """Medians of both sides, and their ratio with its range."""
     text = tables.page(PAGE, tables.merged({}, RUN))
     assert "old" not in text
-    assert "Run 20260105T080000Z, 3 turns, commit 0123456789ab" in text
+    assert "Run 20260105T080000Z, 3 turns of a day of 14 h, commit 0123456789ab" in text
     assert "| play | 0.02 s | peer 2 s | 100 | 66.7 to 200 | ≥ 50 × |" in text
     assert "| memory | 250 MB |  |  |  |  |\n<!-- /bench -->" in text
     assert text.endswith("Between.\n\n<!-- bench wire -->\n<!-- /bench -->\n")

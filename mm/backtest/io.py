@@ -99,12 +99,11 @@ class SideColumn:
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """Decimals of so many *places*; null where column *mark* is not above 0.
+    """Decimals of so many *places*; null where column *mark* is not above 0 (-1: never).
 
     Attributes:
         terms: Units, in 10**-places, each times the product of one or two columns.
         start: Added, in 10**-places.
-        mark: -1 for none.
     """
 
     terms: tuple[tuple[int, ...], ...]

@@ -80,11 +80,7 @@ def backtest_account(
     step: Callable[[int], None] | None = None,
     keeps_orders: bool = True,
 ) -> AccountResult:
-    """Play several markets of one account.
-
-    Args:
-        cash_e8: The account's cash at the start, 1e-8 of the quote asset.
-        bounds: The limits over all markets.
+    """Play several markets of one account, with its cash at the start in 1e-8 of the quote asset.
 
     Raises:
         Mismatch: If the days of a market do not follow each other on one grid.

@@ -15,11 +15,10 @@ _LONGEST_CLOSURE_US = 14 * 24 * 3600 * US_PER_S
 
 @dataclass(frozen=True, slots=True)
 class Fees:
-    """Fees of a fill, per unit and as a share of the notional; a negative fee is a rebate.
+    """Fees of a fill (maker, taker), per share, contract or coin in 1e-8 of the quote asset, and as a share of the
+    notional.
 
-    Attributes:
-        unit_e8: Maker and taker fee per share, contract or coin, 1e-8 of the quote asset.
-        rate_e8: Maker and taker fee as a share of the notional.
+    A negative fee is a rebate.
     """
 
     unit_e8: tuple[int, int] = (0, 0)

@@ -34,8 +34,8 @@ class HitRule:
     Attributes:
         hit: ``touch`` (prints at the price or beyond count) or ``strict`` (beyond only).
         order_e8: Least quantity of a sweep, 1e-8 of the base asset; 0 for any.
-        queue_ahead: Share of the lots displayed before the sweep that fill first, from 0 (we are first) to 1 (last);
-            with ``strict`` the whole queue does.
+        queue_ahead: Share of the lots displayed before the sweep that fill first, from 0 (we are first) to 1; with
+            ``strict`` all do.
     """
 
     hit: str = "touch"
@@ -218,12 +218,9 @@ def deepest_with(sweep: Ints, signed_ticks: Ints, lots: Ints, needed: int) -> In
 
 
 class SweptQuantity:
-    """The hit rule of marks as a fill model: a resting order fills completely or not at all.
+    """The hit rule of marks as a fill model: a resting order fills completely or not at all, by one sweep.
 
-    - the sweep's aggressor is on the other side
-    - lots beyond the order's price: at least the quantity; or with ``touch`` lots at its price or beyond: at least the
-      quantity plus the lots ahead of it in the book before the sweep
-    - prints before the order rested do not count, and the count starts at 0 for every sweep
+    Prints before the order rested do not count, and the count starts at 0 for every sweep.
     """
 
     def __init__(self, tapes: "Sequence[Tape]", rule: HitRule) -> None:

@@ -1,10 +1,8 @@
-"""The order log of a day: every order of the market, in columns.
+"""The order log of a day: every order of the market, as Parquet with the columns `ORDER_COLUMNS`; docs/exchange.md
+describes it.
 
-A log is Parquet (zstd), ten whole numbers a row, named by `ORDER_COLUMNS` and described in
-``mm.sim.matching.order_log``; an older one is the same as CSV in gzip.
-
-``order_id`` numbers the order's joining of its queue: ascending, new after a price change or where the venue takes the
-place away, kept when it only shrinks. So one comparison tells who was ahead.
+An older log is the same as CSV in gzip. ``order_id`` numbers the order's joining of its queue: ascending, new after a
+price change or where the venue takes the place away, kept when it only shrinks. So one comparison tells who was ahead.
 """
 
 import gzip

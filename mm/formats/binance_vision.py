@@ -28,10 +28,8 @@ _KINDS = {"aggTrades": AGG_TRADES, "bookTicker": TICKERS, "trades": TRADES}
 class BinanceVisionReader(FileReader):
     """Yield one symbol's events from files in any order; trades come first.
 
-    Names are Binance's: ``SYMBOL-trades-2024-07-24.zip``, ``SYMBOL-aggTrades-2024-07.csv`` …
-
-    Args:
-        day: UTC day, YYYYMMDD; None reads all.
+    Names are Binance's: ``SYMBOL-trades-2024-07-24.zip``, ``SYMBOL-aggTrades-2024-07.csv`` … Without a *day* all are
+    read.
 
     Raises:
         BrokenFile: If a file has another name or other columns, or a row is incomplete.

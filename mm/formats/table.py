@@ -83,16 +83,10 @@ COUNTING = 0.9
 
 @dataclass(frozen=True, kw_only=True)
 class TableColumns:
-    """The columns of a table; several names with commas: a file's first one counts.
+    """Names of columns, as the knobs of ``mm data import`` explain them; of several with commas a file's first one
+    counts.
 
-    Attributes:
-        time, exchange_time, price, qty, side, maker, id, order_id, kind, symbol: Names; None takes a usual one.
-            *maker*: whether the buyer was the maker; *id*: of a trade or message; with *order_id* rows are single
-            orders (``mm.formats.order_table``).
-        time_unit: ``s``, ``ms``, ``us``, ``ns`` or ``iso``; None: told by the first row.
-        side_words, kind_words: The file's words by ours: ``1=ask,0=bid``, ``P=snapshot,U=change,T=trade``.
-        levels: Columns of wide books: prices and quantities of bids and asks, with ``{n}`` for a level's number, or of
-            lists; or two columns of pairs.
+    None takes a usual name.
     """
 
     time: str | None = None

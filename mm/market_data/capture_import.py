@@ -139,11 +139,9 @@ class CaptureForm:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
-    """Options of an import.
+    """Options of an import; None takes a decimal from exchangeInfo in the capture, else infers it (*min_notional*: 0).
 
     Attributes:
-        tick_size: A decimal. None takes it from exchangeInfo in the capture, else infers it from the prices.
-        min_notional: A decimal; None takes it from exchangeInfo, else 0.
         trade_stream: ``trade`` or ``aggTrade``, if a capture has both; None takes the first.
     """
 

@@ -141,11 +141,9 @@ class ContractWriter:
 
 
 class ContractFeed:
-    """Writes the messages of a contract's further streams.
+    """Writes the messages of a contract's further streams; arguments as for `ContractWriter`.
 
-    Args:
-        heard, best: As for `ContractWriter`.
-        clock: The instant to which the market may have been played, µs: no row arrives before it.
+    No row arrives before *clock*, the instant (µs) to which the market may have been played.
     """
 
     def __init__(

@@ -38,11 +38,11 @@ class RecordingWindow:
 
 @dataclass(frozen=True, slots=True)
 class WindowRule:
-    """The daily recording window.
+    """The daily recording window in the time of a *zone*.
 
     Attributes:
         start: ``HH:MM``, or ``always`` for complete days.
-        end: ``HH:MM`` up to ``24:00``; at or before *start* it is on the next day. Unused with ``always``.
+        end: At or before *start* it is on the next day. Unused with ``always``.
     """
 
     start: str

@@ -291,7 +291,7 @@ class Sensitivity:
 
     @staticmethod
     def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
-        """The symbol's worst moves on record, which a report plays later, and its own queue exponent."""
+        """The symbol's worst moves on record, for a report that plays them later, and its own queue exponent."""
         from mm.play.stress import moves_on_record
 
         root, symbol = params.get("out_root") or Path("out"), params.get("symbol") or ""

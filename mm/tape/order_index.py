@@ -1,8 +1,7 @@
 """Every order of a day, from its order log: who is ahead of whom at each price, and which orders met the queue.
 
-A *step* is a LEVEL row of the log, counted from 0. A price's orders stand in the order in which they joined, so the
-joining step is an order's rank: earlier is ahead. With this index ``queue_orders`` needs neither a book of orders nor
-the log.
+A *step* is a LEVEL row of the log, counted from 0. An order's rank is the step at which it joined its price: earlier is
+ahead. With this index ``queue_orders`` needs neither a book of orders nor the log.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

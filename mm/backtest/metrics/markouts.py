@@ -80,10 +80,10 @@ def half_spreads(
 ) -> tuple[Mean, dict[int, GroupMeans]]:
     """The effective half-spread, and adverse selection by group and horizon.
 
-    The effective half-spread is the mean of s·(m − p), relative to the mid at the fill. Adverse selection is the mean
-    of s·(m_h − m), the mid's move in our favour; negative is adverse. A fill is left out if the data end before its
-    horizon, or the book is invalid at either instant. Groups: all fills, buys, sells, fills that add to the inventory
-    beyond the target, fills that unwind it, and ``BANDS_TICKS`` from the mid, far end excluded.
+    The effective half-spread is the mean of s·(m − p), relative to the mid at the fill; adverse selection is the mean
+    of s·(m_h − m), negative if adverse. A fill is left out if the data end before its horizon, or the book is invalid
+    at either instant. Groups: all fills, buys, sells, fills that add to the inventory beyond the target, fills that
+    unwind it, and ``BANDS_TICKS`` from the mid, far end excluded.
     """
     valid, spans = journal.fills[:, 7] > 0, Spans.of(journal.spans)
     us, _, side, ticks, lots, _, _, mid2, after_lots = np.ascontiguousarray(journal.fills[valid].T)

@@ -187,10 +187,8 @@ def _carried(mid2: Ints) -> Ints:
 
 @dataclass(frozen=True)
 class Pnl:
-    """A run's PnL from first to last state row, in the account series' units.
-
-    total = quoting + hold, quoting = spread + inventory − fees. Inventory is the part beyond the target; hold is what
-    the target alone earned.
+    """A run's PnL from first to last state row, in the account series' units (`split`): total = quoting + hold, quoting
+    = spread + inventory − fees.
     """
 
     total: int

@@ -39,11 +39,9 @@ class Quotes:
     def grid(
         cls, bid_ticks: float, ask_ticks: float, levels: int, step_ticks: float, lots: float | None = None
     ) -> "Quotes":
-        """Return quotes at evenly spaced prices on both sides.
+        """Return quotes at evenly spaced prices on both sides, outwards from a bid and an ask.
 
         Args:
-            bid_ticks: The highest bid.
-            ask_ticks: The lowest ask.
             levels: Prices per side.
             step_ticks: Distance from one price to the next.
             lots: Lots at each price; None is the quoted quantity (``QUOTE_QTY``).

@@ -1473,8 +1473,8 @@ FAULTS = [
     ),
     Fault(
         "mm/live/account/session.py",
-        "in self._of(found.symbol) if found.symbol else list(self._members)",
-        "in self._of(found.symbol)",
+        "in self._trading(found.symbol) if found.symbol else list(self._members)",
+        "in self._trading(found.symbol)",
         "tests/live/test_account_edges.py",
     ),
     Fault(

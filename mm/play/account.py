@@ -39,7 +39,10 @@ class AccountPlay:
         return sum(tape.end_us - tape.start_us for play in self.plays.values() for tape in play.tapes)
 
     def run(self, step: Step | None = None, *, keeps_orders: bool = True) -> AccountResult:
-        markets = {symbol: _market(play) for symbol, play in self.plays.items()}
+        markets = {}
+        for symbol, play in self.plays.items():
+            _ = play.predictors  # predictors of another market are refused before anything plays
+            markets[symbol] = AccountMarket(play.tapes, *play.new_models(), play.rules, play.intensity)
         cash_e8 = e8(next(iter(self.plays.values())).knobs.account.initial_cash)
         played = backtest_account(markets, cash_e8, self.bounds, step=step, keeps_orders=keeps_orders)
         described = {symbol: self.plays[symbol].described(result) for symbol, result in played.results.items()}
@@ -48,12 +51,6 @@ class AccountPlay:
 
 def _shared(knobs: "PlayKnobs", name: str) -> object:
     return getattr(knobs.account, name, None) if hasattr(knobs.account, name) else getattr(knobs.execution, name)
-
-
-def _market(play: Play) -> AccountMarket:
-    _ = play.predictors  # predictors of another market are refused before anything plays
-    quotes, fills = play.new_models()
-    return AccountMarket(play.tapes, quotes, fills, play.rules, play.intensity)
 
 
 def days_with_data(day: Day) -> tuple[Day, tuple[str, ...]]:

@@ -1,6 +1,6 @@
 """One backtest: markets, rules and models, played by one method; and again under other assumptions."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -251,16 +251,14 @@ class Play:
 
     def exchange(self) -> PaperExchange:
         """An exchange to play the days step by step."""
-        quotes, fills = self.new_models()
-        return PaperExchange(quotes, fills, self.rules)
+        return PaperExchange(*self.new_models(), self.rules)
 
     def early_fee_notes(self) -> list[Note]:
         if self.given.objects() or self.sources or self.rules.others or self.rules.legs or self.rules.as_traded:
             return []
         first = self.tapes[0]
-        quotes, fills = (make() for make in self._factories(lambda model: lambda: model))
         window = first.between(first.start_us, first.start_us + FIRST_MIN * 60 * US_PER_S)
-        result = replay.backtest(window, quotes, fills, self.rules)
+        result = replay.backtest(window, *self.new_models(), self.rules)
         short = short_of_fee(result.journal, result.terms, result.summary["quoted_half_spread_ticks"]["p50"])
         if short is None:
             return []
@@ -282,14 +280,11 @@ class Play:
         if self.further:
             result = self.variants.with_sensitivity(result, rows() if rows else self.variants.further(step))
         if self.knobs.models.fit_draws:
-            result = with_band(result, list(self._of_draws(step)))
+            play = partial(replay.backtest, self.tapes, rules=self.rules, step=step, keeps_orders=False)
+            result = with_band(result, [play(drawn.quotes(), drawn.fills()) for drawn in self.models.redrawn()])
         if sum(map(len, self.tapes)) > MANY_EVENTS:
             trim_heap()
         return result
-
-    def _of_draws(self, step: Step | None) -> "Iterator[Result]":
-        for drawn in self.models.redrawn():
-            yield replay.backtest(self.tapes, drawn.quotes(), drawn.fills(), self.rules, step=step, keeps_orders=False)
 
 
 def _refuse_trained(models: PlayModels, given: "GivenModels", tapes: Sequence[Tape]) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from mm.backtest.engine.paper_exchange import PaperExchange
 from mm.instrument import E8
 
 if TYPE_CHECKING:
@@ -40,14 +39,10 @@ def queue_places(
         for us in here:
             exchange.play_to(us)
             for order in orders:
-                if order.us <= us < order.until_us:
-                    places += _place(exchange, order, us, tape.instrument.lot_e8 * tape.step_lots / E8)
+                if order.us <= us < order.until_us and (ahead := exchange.ahead_lots(order.order_id)) is not None:
+                    step = tape.instrument.lot_e8 * tape.step_lots / E8
+                    places.append(Place(order.order_id, order.side, us, ahead * step))
         if not due:
             break
         exchange.play_to(tape.end_us)
     return places, [(us, order_id) for us, order_id, *_ in exchange.fills_from(0)]
-
-
-def _place(exchange: PaperExchange, order: RestingOrder, us: int, step: float) -> list[Place]:
-    ahead = exchange.ahead_lots(order.order_id)
-    return [] if ahead is None else [Place(order.order_id, order.side, us, ahead * step)]

@@ -106,7 +106,9 @@ class Variants:
         for role, fills, rules, factor in self.settings():
             if sum(map(len, self.tapes)) > MANY_EVENTS:
                 trim_heap()
-            row = None if fills is None else _row(self._play(fills, rules, step))
+            row = None
+            if fills is not None:
+                row = _row(backtest(self.tapes, self.quotes(), fills, rules, step=step, keeps_orders=False))
             if row is not None and rules.feed_kind != self.rules.feed_kind:
                 row["feed"] = rules.feed_kind
             if row is not None and isinstance(fills, QueueProbPower) and strategy_of(fills) != strategy_of(own):
@@ -124,12 +126,10 @@ class Variants:
         ]
         _name_the_worst(rows)
         own_exponent = {} if self.estimate is None else {"queue_exponent": self._exponent(further, own)}
-        rows.append(stressed_row(base, next(row for row in rows if row["role"] == "headline"), self._worst_moves()))
+        moves = WorstMoves.worst([self.moves, *map(WorstMoves.measured, self.tapes)])
+        rows.append(stressed_row(base, next(row for row in rows if row["role"] == "headline"), moves))
         rows.sort(key=lambda row: ROLES.index(row["role"]))
         return replace(base, terms=replace(base.terms, sensitivity={"rows": rows, **own_exponent}))
-
-    def _worst_moves(self) -> WorstMoves:
-        return WorstMoves.worst([self.moves, *map(WorstMoves.measured, self.tapes)])
 
     def _exponent(self, further: "Sequence[FurtherRow]", own: dict[str, Any]) -> dict[str, Any] | None:
         """The played and the estimated exponent, with the PnL at both; None under another fill model."""
@@ -139,9 +139,6 @@ class Variants:
         estimated = [row for *_, row in further if row and row["fills"].startswith(_WITH_EXPONENT)]
         pnl = {"pnl_quoting": quoting_of(own), "pnl_at_estimate": quoting_of((estimated or [own])[0])}
         return {"played": model.exponent, **asdict(self.estimate), **pnl}
-
-    def _play(self, fills: object, rules: "Rules", step: Step | None) -> "Result":
-        return backtest(self.tapes, self.quotes(), fills, rules, step=step, keeps_orders=False)
 
 
 def again(model: object, shared: Sequence[object] = ()) -> Callable[[], object]:

@@ -274,7 +274,7 @@ class TradeRun(LiveRun):
                 await gateway.stop()
                 self.account.left[self.key] = left = gateway.ending.left
                 self.may_rest = bool(left)
-                audit.append("stop", reason=self._reason(), **self.job.position)
+                audit.append("stop", reason=self.job.ended or self.stopped or "error", **self.job.position)
         except BaseException:
             await asyncio.to_thread(audit.close)
             raise
@@ -331,9 +331,6 @@ class TradeRun(LiveRun):
         await self.thrown()
         self.check()
         raise TryLater(f"stopped ({self.stopped}) before orders could be sent; start it again")
-
-    def _reason(self) -> str:
-        return self.job.ended or self.stopped or "error"
 
     async def _begin_log(self, audit: AuditLog, instrument: Instrument, history: RunHistory) -> None:
         row = audit.start(

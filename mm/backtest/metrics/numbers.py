@@ -26,6 +26,8 @@ class SummaryNumber:
 
     Attributes:
         meaning: Markdown; empty if the key says it.
+        group: Its heading on the page and in a tear sheet; empty if it is not shown there.
+        line: Its name in the terminal; empty if it is not printed.
         compared: Values in a tear sheet, for an asterisk: ``*``, ``*.rms``.
     """
 

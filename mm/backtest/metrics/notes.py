@@ -341,8 +341,9 @@ def liquidated(terms: "RunTerms") -> list[str]:
             f", and nothing is concluded from its PnL. Auto-deleveraging is not played; lower LEVERAGE or the position"
         )
     if parts := margin.get("liquidated_in_part"):
+        times = "once" if parts == 1 else f"{parts} times"
         texts.append(
-            f"liquidated in part {parts} times: the margin was used up, and a part of the position was closed, as the "
+            f"liquidated in part {times}: the margin was used up, and a part of the position was closed, as the "
             f"exchange in a box does; clearance fees {number(margin['clearance_fee'])}; lower LEVERAGE or the position"
         )
     near = margin["ratio_max"] >= NEAR_LIQUIDATION

@@ -263,12 +263,6 @@ class _ManyDaysOfEvaluationKnobs(TypedDict, total=False):
     """auto takes the orders of the trades that recorded a day off it, by their audit logs in OUT_ROOT;
     keep leaves them in; or a log or folder of logs, whose orders are taken off.
     """
-    as_traded: str | None
-    """Trade that recorded the day: it is played at the instants of this run, in its latencies, from its
-    account.
-    """
-    traded_fills: bool | int
-    """With AS_TRADED: 1 plays the trade's own fills and reports on orders, 0 those of the fill model."""
     held_out: bool | int
     """1 plays all days of the symbols that are held out, and opens them."""
 

@@ -53,6 +53,7 @@ DECISION_COLUMNS = (
     "ask_acted",
 )
 
+LEGS = "legs"  # folder of the tables of other markets, in a run's folder
 ACTIONS = ("PLACE", "CANCEL_REQ", "CANCEL_ACK", "FILL", "CLOSE_FILLED", "EXPIRE", "REJECT", "SKIP", "AMEND")
 KINDS = ("LIMIT_MAKER", "LIMIT", "IOC", "FOK", "MARKET")  # order type and time in force
 RESTING_KINDS = frozenset(KINDS[:2])

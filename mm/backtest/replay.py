@@ -30,6 +30,7 @@ from mm.tape.warnings import day_warnings, excluded_spans
 
 if TYPE_CHECKING:
     from mm.backtest.engine.paper_exchange import Leg
+    from mm.backtest.journal import Journal
     from mm.predict.artefact import Artefact
     from mm.signals.other_feed import OtherFeed
     from mm.tape.feed import Feed
@@ -142,9 +143,7 @@ class Replay:
         others = [span for feed in rules.others.values() for other in feed.tapes for span in excluded_spans(other)]
         # a day may be played in parts
         noted, left_out = (tuple(dict.fromkeys(said)) for said in (self._notes, [*self._excluded, *others]))
-        journal, again = exchange.journal(), rules.as_traded
-        if again is not None and again.reported:
-            journal = with_acceptances(journal, again.accepted_us)
+        journal = _journal(exchange)
         terms = terms_of(
             *(exchange, first, self._models),
             days=tuple(self._days),
@@ -182,7 +181,12 @@ def _leg_result(leg: "Leg", feed: "OtherFeed", run: RunTerms) -> Result:
     exchange, first = leg.exchange, feed.first
     days = tuple(day for tape in feed.tapes or (first,) for day in tape.days)
     terms = terms_of(exchange, first, (leg, exchange.fills, None), days=days, quote_model=run.quote_model)
-    return Result(exchange.journal(), terms, feed.within_run())
+    return Result(_journal(exchange), terms, feed.within_run())
+
+
+def _journal(exchange: PaperExchange) -> "Journal":
+    journal, again = exchange.journal(), exchange.rules.as_traded
+    return with_acceptances(journal, again.accepted_us) if again is not None and again.reported else journal
 
 
 def terms_of(

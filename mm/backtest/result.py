@@ -17,7 +17,7 @@ from mm.backtest.io import (
     state_columns,
     write_table,
 )
-from mm.backtest.journal import ACTIONS, BREACHES, CANCEL_REASONS, REJECT_REASONS, STATUSES, Journal
+from mm.backtest.journal import ACTIONS, BREACHES, CANCEL_REASONS, LEGS, REJECT_REASONS, STATUSES, Journal
 from mm.backtest.metrics.markouts import HORIZONS_S, just_after, moves
 from mm.backtest.metrics.notes import NULL, of_verdict
 from mm.backtest.metrics.pnl import EquitySeries, account_of, account_series, together
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     Columns = dict[str, NDArray[Any]]
 
-LEGS = "legs"  # folder of the tables of other markets, in a run's folder
 OF_A_LEG = (
     "symbol",
     "n_orders",

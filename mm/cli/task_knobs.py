@@ -42,6 +42,7 @@ from mm.play.knobs import (
     Results,
     Sensitivity,
     Source,
+    TradeAgain,
 )
 
 if TYPE_CHECKING:
@@ -359,6 +360,7 @@ GROUPS: tuple[type, ...] = (
     OneAccount,
     PerSymbol,
     AccountLimits,
+    TradeAgain,
     Models,
     OtherMarkets,
     Risk,

@@ -10,7 +10,7 @@ from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.symbol_runs import Knobs, account_knobs
 from mm.errors import UsageError
-from mm.play.knobs import Day, Market, Models, OneAccount, OtherMarkets, PerSymbol
+from mm.play.knobs import NOT_AGAIN, Day, Market, Models, OneAccount, OtherMarkets, PerSymbol, TradeAgain
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def opened_plays(
         if missing:
             absent[symbol] = missing
             run.log.warning("symbol_absent", name=symbol, days=list(missing))
-        markets = opened(run, day, own[Market], own[OtherMarkets])
+        markets = opened(run, day, own[Market], own[OtherMarkets], own.get(TradeAgain, NOT_AGAIN))
         counted = {name: count + run.timings[name] for name, count in counted.items()}
         given = {**own, Day: day, Models: models_of(own[Models])}
         plays[symbol] = Play.of(Setup.of(*given.values()), markets)

@@ -14,7 +14,7 @@ from mm.cli.config import OrdersFile, Output
 from mm.cli.frame import runner
 from mm.cli.symbol_runs import account_knobs
 from mm.commands.account_runs import VARIED, opened_plays, write_account
-from mm.play.knobs import Day, Market, Models, OneAccount, OtherMarkets, PerSymbol, Sensitivity
+from mm.play.knobs import Day, Market, Models, OneAccount, OtherMarkets, PerSymbol, Sensitivity, TradeAgain
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @runner(
     *("backtest", Day, Market, Execution, Account, Margin, Models, OtherMarkets, Risk, Sensitivity, OrdersFile),
-    *(OneAccount, PerSymbol, AccountLimits),
+    *(OneAccount, PerSymbol, AccountLimits, TradeAgain),
     brief=(Day, Execution, Account, Models, Output),
 )
 def backtest(
@@ -42,6 +42,7 @@ def backtest(
     one_account: OneAccount,
     per_symbol: PerSymbol,
     limits: AccountLimits,
+    again: TradeAgain,
 ) -> None:
     """Replay one or more recorded days with a quote model and a fill model.
 
@@ -50,7 +51,7 @@ def backtest(
     from mm.runs.noted import note_play
 
     if one_account.one_account:
-        groups = (day, market, execution, account, margin, models, others, risk, per_symbol)
+        groups = (day, market, execution, account, margin, models, others, risk, again, per_symbol)
         plays, absent = opened_plays(run, account_knobs(day.symbol, groups, VARIED))
         for one in plays.values():
             note_play(run, one)
@@ -63,8 +64,8 @@ def backtest(
     from mm.runs.noted import note_setup, opened
 
     check_names(models)
-    markets = opened(run, day, market, others)
-    setup = Setup.of(day, market, execution, account, margin, models, risk, others)
+    markets = opened(run, day, market, others, again)
+    setup = Setup.of(day, market, execution, account, margin, models, risk, others, again)
     play = Play.of(setup, markets, sensitivity=sensitivity)
     note_setup(run, play)
     note_play(run, play)

@@ -10,7 +10,7 @@ from mm.cli.console import Console
 from mm.cli.task_knobs import PageKnobs
 from mm.errors import Mismatch, MMError
 from mm.play.calibration import unfitted
-from mm.play.knobs import Day, Market, Sensitivity
+from mm.play.knobs import Day, Market, Sensitivity, TradeAgain
 from mm.play.market import Markets
 from mm.play.models import read_fitted
 from mm.play.play import OFF, Play
@@ -43,7 +43,8 @@ class Redraw:
         known = playable(self.run, self.places, (), (), days=False)
         roots = {"data_root": self.places.data_root, "out_root": self.drawn.out_root, "out_dir": None}
         opened = {"open_held_out": True}  # the run has played them
-        return Markets.open(known.group(Day, **roots, **opened), known.group(Market)).tapes
+        day = known.group(Day, **roots, **opened)
+        return Markets.open(day, known.group(Market), again=known.group(TradeAgain)).tapes
 
 
 def played(redraw: Redraw) -> "Result | None":
@@ -76,7 +77,7 @@ def play_of(run: RunFolder, setup: Setup, sensitivity: Sensitivity = OFF) -> Pla
     if run.manifest["kind"] == "walkforward":
         setup, fit = replace(setup, models=unfitted(setup.models)), read_fitted(run.folder / SCHEDULE)
     opened = replace(setup.day, open_held_out=True)  # the run has played them
-    return Play.of(setup, Markets.open(opened, setup.market, setup.others), fit, sensitivity)
+    return Play.of(setup, Markets.open(opened, setup.market, setup.others, setup.again), fit, sensitivity)
 
 
 def _check_same(run: RunFolder, again: Mapping[str, Any]) -> None:

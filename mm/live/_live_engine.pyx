@@ -127,6 +127,10 @@ cdef class LiveEngine:
             self.happen(event)
         buffer.drop(buffer.events)
 
+    def pass_time(self, us: int) -> None:
+        """Let the journal end no earlier than an instant."""
+        self.venue.now_us = self.at(us)
+
     def feed_other(self, name: str, events: Sequence[FeedEvent]) -> None:
         """In order."""
         self.manager.feed_other(name, events)
@@ -199,11 +203,12 @@ cdef class LiveEngine:
             by an order of the same side may be sent as one replacement. An amendment's lots are the new total; a move
             is one with a new price.
         """
-        us = self.now_us = self.venue.now_us = max(self.now_us, us)
-        if self.turn_us <= us:
-            self.turn(us)
-        run_timers(self.manager, &self.venue.orders.open, us, False, &self.venue.touch)
-        watch_sides(self.venue, us)
+        if self.next_due_us <= us:  # else the clock stays: the next event or report happens at its own instant
+            us = self.now_us = self.venue.now_us = max(self.now_us, us)
+            if self.turn_us <= us:
+                self.turn(us)
+            run_timers(self.manager, &self.venue.orders.open, us, False, &self.venue.touch)
+            watch_sides(self.venue, us)
         messages, self.venue.messages = self.venue.messages, []
         return messages
 
@@ -274,6 +279,11 @@ cdef class LiveEngine:
         """Cancel the quotes now, and send none until the manager's `resume`."""
         self.venue.now_us = self.at(us)
         self.manager.pull(reason)
+
+    def kill(self, reason: str, us: int) -> None:
+        """Cancel every order now, and send nothing afterwards."""
+        self.venue.now_us = self.at(us)
+        self.manager.kill(reason)
 
     def funds(self, held_lots: int, held_e8: int) -> None:
         """Report what the balances leave to our orders, those open included: base asset in lots, quote asset in 1e-8."""

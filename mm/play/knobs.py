@@ -109,15 +109,6 @@ class Day(OpenedDay, DamagedDay, Pages, Results, Source):
         "them in; or a log or folder of logs, whose orders are taken off.",
     )
 
-    as_traded: str | None = knob(
-        None,
-        matching(r"\S.*", "the RUN_ID or the folder of a trade", "TRADE", "run"),
-        "Trade that recorded the day: it is played at the instants of this run, in its latencies, from its account.",
-    )
-    traded_fills: bool = knob(
-        True, SWITCH, "With AS_TRADED: 1 plays the trade's own fills and reports on orders, 0 those of the fill model."
-    )
-
     @classmethod
     def like(cls, given: Any, symbol: str, day: str) -> Self:
         """Days beside other knobs: same folders, and same handling of damaged and held-out days."""
@@ -136,6 +127,23 @@ class Day(OpenedDay, DamagedDay, Pages, Results, Source):
     def label(self) -> str:
         days = self.days()
         return days[0] if len(days) == 1 else f"{days[0]}-{days[-1]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TradeAgain:
+    """The trade that a backtest plays again."""
+
+    as_traded: str | None = knob(
+        None,
+        matching(r"\S.*", "the RUN_ID or the folder of a trade", "TRADE", "run"),
+        "Trade that recorded the day: it is played at the instants of this run, in its latencies, from its account.",
+    )
+    traded_fills: bool = knob(
+        True, SWITCH, "With AS_TRADED: 1 plays the trade's own fills and reports on orders, 0 those of the fill model."
+    )
+
+
+NOT_AGAIN = TradeAgain()
 
 
 @dataclass(frozen=True, kw_only=True)

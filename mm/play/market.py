@@ -21,7 +21,7 @@ from mm.dayfolder.ledger import LedgerView
 from mm.dayfolder.rows import DefectList
 from mm.errors import DataError, Mismatch, UsageError
 from mm.instrument import e8, short_text
-from mm.play.knobs import NO_OTHERS, Day, Market, OtherMarkets
+from mm.play.knobs import NO_OTHERS, NOT_AGAIN, Day, Market, OtherMarkets, TradeAgain
 from mm.signals.contract import RecordedContract
 from mm.signals.micro_price import MicroPriceFit, fit_micro_price
 from mm.signals.other_feed import OtherFeed
@@ -60,13 +60,15 @@ class Markets:
     way: str = "OTHERS"
 
     @classmethod
-    def open(cls, day: Day, market: Market, others: OtherMarkets = NO_OTHERS) -> Self:
-        return cls.beside(open_days(day, market), day, market, others)
+    def open(cls, day: Day, market: Market, others: OtherMarkets = NO_OTHERS, again: TradeAgain = NOT_AGAIN) -> Self:
+        return cls.beside(open_days(day, market, again), day, market, others, again)
 
     @classmethod
-    def beside(cls, tapes: Sequence[Tape], day: Day, market: Market, others: OtherMarkets) -> Self:
+    def beside(
+        cls, tapes: Sequence[Tape], day: Day, market: Market, others: OtherMarkets, again: TradeAgain = NOT_AGAIN
+    ) -> Self:
         fitting = partial(micro_price_before, day, market, tapes[0])
-        return cls(tapes, open_others(day, market, others, tapes), fitting, others.declared())
+        return cls(tapes, open_others(day, market, others, tapes, again), fitting, others.declared())
 
     @classmethod
     def given(cls, tapes: Sequence[Tape], others: Mapping[str, Any], micro_price: MicroPriceFit | None = None) -> Self:
@@ -86,13 +88,13 @@ class Markets:
         return self.fitting()
 
 
-def open_days(day: Day, market: Market) -> "list[Tape]":
+def open_days(day: Day, market: Market, again: TradeAgain = NOT_AGAIN) -> "list[Tape]":
     """Days on one grid, with order steps that every day allows; raises Mismatch, MissingDay or UsageError."""
     if not day.open_held_out:
         refuse_held(day.data_root, day.symbol, day.days())
     folders = [day_folder(day.data_root, day.symbol, name) for name in day.days()]
-    if day.as_traded is not None:
-        return [_as_traded(day, market, folders)]
+    if (traded := as_traded(day, again)) is not None:
+        return [_as_traded(traded, market, folders)]
     opened = [
         load_day(
             folder,
@@ -108,21 +110,33 @@ def open_days(day: Day, market: Market) -> "list[Tape]":
     return on_one_grid([_without_us(tape, folder, day) for tape, folder in zip(opened, folders, strict=True)])
 
 
-def as_traded(day: Day) -> AsTraded | None:
+def as_traded(day: Day, again: TradeAgain) -> AsTraded | None:
     """The trade that a backtest replays, if named."""
-    if day.as_traded is None:
+    if again.as_traded is None:
         return None
-    path = steps_path(day.out_root, day.symbol, day.as_traded)
-    return AsTraded.read(path, reported=day.traded_fills)
+    path = steps_path(day.out_root, day.symbol, again.as_traded)
+    return AsTraded.read(path, reported=again.traded_fills)
 
 
-def _as_traded(day: Day, market: Market, folders: "list[DayFolder]") -> "Tape":
-    traded = as_traded(day)
-    if traded is None or len(folders) != 1:
-        raise UsageError("{as_traded} {}: a trade has one day, {day} names {}", day.as_traded, len(folders))
-    tape = received_day(folders[0], traded.rows_run_id, traded.grid_e8, traded.end_us, _e8(market.qty_step))
+def _as_traded(traded: AsTraded, market: Market, folders: "list[DayFolder]") -> "Tape":
+    if len(folders) != 1:
+        raise UsageError("{as_traded} {}: a trade has one day, {day} names {}", traded.path.parent, len(folders))
+    terms = traded.rows_run_id, traded.grid_e8, traded.end_us
+    return _received(folders[0], *terms, _e8(market.qty_step))
+
+
+def _beside(traded: AsTraded, name: str, theirs: Day) -> "Tape":
+    if name not in traded.beside:
+        raise UsageError("{as_traded} {}: the trade did not see {} of {others}; give its own", traded.path.parent, name)
+    return _received(day_folder(theirs.data_root, theirs.symbol, theirs.days()[0]), *traded.received(name))
+
+
+def _received(
+    folder: DayFolder, run_id: str, grid_e8: tuple[int, int], end_us: int, qty_step_e8: int | None = None
+) -> "Tape":
+    tape = received_day(folder, run_id, grid_e8, end_us, qty_step_e8)
     if tape is None:
-        raise DataError("{}: no market of the run {}, which {as_traded} names", folders[0].path, traded.rows_run_id)
+        raise DataError("{}: no market of the run {}, which {as_traded} names", folder.path, run_id)
     return tape
 
 
@@ -179,12 +193,16 @@ def other_day(day: Day, others: OtherMarkets, name: str) -> Day:
     return replace(day, symbol=declared["symbol"], data_root=Path(declared.get("data_root") or day.data_root))
 
 
-def open_others(day: Day, market: Market, others: OtherMarkets, own: "Sequence[Tape]") -> dict[str, OtherFeed]:
+def open_others(
+    day: Day, market: Market, others: OtherMarkets, own: "Sequence[Tape]", again: TradeAgain = NOT_AGAIN
+) -> dict[str, OtherFeed]:
+    traded = as_traded(day, again)
     grid = replace(market, tick_size=None, qty_step=None, min_notional=None)
     feeds = {}
     for name, declared in others.declared().items():
         theirs = other_day(day, others, name)
-        opened = [_with_contract(tape, theirs) for tape in open_days(theirs, grid)]
+        read = open_days(theirs, grid) if traded is None else [_beside(traded, name, theirs)]
+        opened = [_with_contract(tape, theirs) for tape in read]
         feed = feed_of_market(name, own, opened, declared.get("feed_latency_ms"))
         if feed.feed_latency_ms is None:  # else arrivals are not those that were recorded
             days = tuple(one for tape in opened for one in tape.days)

@@ -15,7 +15,7 @@ from mm.backtest.rules import Rules
 from mm.backtest.run_terms import UNEARNED_FEE
 from mm.backtest.strategy_info import trained_on
 from mm.clock import US_PER_S
-from mm.errors import UsageError
+from mm.errors import Sentence, UsageError
 from mm.play.knobs import Sensitivity
 from mm.play.market import MICRO_PRICE, Markets, as_traded
 from mm.play.models import Made, PlayModels, trained_days
@@ -30,7 +30,7 @@ from mm.play.notes import (
     words_of,
 )
 from mm.play.sensitivity import ExponentEstimate, FurtherRow, Variants, again, with_band
-from mm.play.setup import PlayKnobs
+from mm.play.setup import PlayKnobs, Setup
 from mm.play.stress import NO_MOVES, WorstMoves
 from mm.play.terms import rules_of, with_others
 from mm.predict.artefact import ARRAYS, MODEL, Artefact
@@ -91,7 +91,11 @@ class Play:
         _refuse_trained(models, given, markets.tapes)
         rules = rules_of(first, knobs.execution, account, knobs.models, risk=knobs.risk, margin=knobs.margin)
         rules = with_others(rules, markets.others, markets.declared, account, markets.way, margin=knobs.margin)
-        if (day := getattr(knobs, "day", None)) is not None and (traded := as_traded(day)) is not None:
+        if isinstance(knobs, Setup) and (traded := as_traded(knobs.day, knobs.again)) is not None:
+            if account.preset is not None:
+                raise UsageError(
+                    Sentence("{as_traded} plays the fees and hours of the trade, and {preset} has others; leave it out")
+                )
             rules, sensitivity = traded.of(rules), OFF
             given = given._replace(fills=TradeFills()) if traded.reported else given
         for _, agent in models.agents():

@@ -14,7 +14,7 @@ from mm.backtest.rules import Account, Execution
 from mm.base.knobs import FIT, PATH, Knob, knobs, shown
 from mm.base.user_code import NAME
 from mm.play.artefacts import artefacts
-from mm.play.knobs import NO_OTHERS, Day, Market, Models, OtherMarkets
+from mm.play.knobs import NO_OTHERS, NOT_AGAIN, Day, Market, Models, OtherMarkets, TradeAgain
 from mm.play.models import agent_files
 from mm.play.unused_knobs import unused_knobs
 from mm.predict.artefact import predictor_files
@@ -28,6 +28,7 @@ GROUPS_BY_NAME: Mapping[str, type] = {
     "models": Models,
     "risk": Risk,
     "others": OtherMarkets,
+    "again": TradeAgain,
 }
 GROUPS: tuple[type, ...] = tuple(GROUPS_BY_NAME.values())
 _PLACES = ("data_root", "out_root", "open_held_out")  # what no play depends on
@@ -74,6 +75,7 @@ class PlayKnobs:
 class Setup(PlayKnobs):
     day: Day
     margin: Margin = field(default_factory=Margin)
+    again: TradeAgain = NOT_AGAIN
 
     @classmethod
     def of(cls, *groups: object) -> Self:

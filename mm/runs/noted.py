@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from mm.play.knobs import NO_OTHERS, Day, Market, OtherMarkets
+from mm.play.knobs import NO_OTHERS, NOT_AGAIN, Day, Market, OtherMarkets, TradeAgain
 from mm.play.market import FittedMicroPrice, Markets, other_day
 from mm.play.notes import day_notes, log_notes
 from mm.play.play import Play
@@ -14,9 +14,11 @@ from mm.tape.warnings import excluded_spans
 from mm.trials.openings import write_openings
 
 
-def opened(run: Run, day: Day, market: Market, others: OtherMarkets = NO_OTHERS) -> Markets:
+def opened(
+    run: Run, day: Day, market: Market, others: OtherMarkets = NO_OTHERS, again: TradeAgain = NOT_AGAIN
+) -> Markets:
     with run.timing("load"):
-        markets = Markets.open(day, market, others)
+        markets = Markets.open(day, market, others, again)
     tapes = markets.tapes
     note_tapes(run, tapes)
     run.timings.update(events=sum(len(tape) for tape in tapes), rows=sum(len(tape.row_ticks) for tape in tapes))

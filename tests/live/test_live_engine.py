@@ -125,7 +125,7 @@ def driven(events, fills, end_us, quotes, rules):
             engine.filled(order_id, us, side, ticks, lots, 0, fee_e8, False)
     while engine.next_due_us <= end_us:
         act(engine.next_due_us)
-    engine.advance(end_us)
+    engine.pass_time(end_us)
     assert not waiting
     return engine
 
@@ -400,6 +400,15 @@ def test_gap_cancels_every_order():
     engine.closed(2, 1_150_000, False)
     assert engine.open_orders == 0
     assert [reason_of(row) for row in engine.journal().orders][-1] == "epoch_break"
+
+
+def test_what_follows_a_look_with_nothing_due_happens_at_its_own_instant():
+    """So a replay, which knows the instants of steps, events and reports alone, has the same."""
+    engine = begun()
+    assert engine.advance(1_100_400) == []
+    engine.feed([feed_event("gap", 1_100_000, 3, 0, ())])
+    assert [row[:2] for row in engine.advance(1_100_500)] == [("cancel", 1), ("cancel", 2)]
+    assert engine.journal().orders[-2:, 0].tolist() == [1_100_000] * 2
 
 
 def test_no_order_is_sent_without_a_book():

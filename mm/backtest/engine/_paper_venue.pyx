@@ -104,6 +104,7 @@ cdef class PaperVenue(ReportedVenue):
 
     cdef int amend(self, Order* order) except -1 nogil:
         if self.reported:
+            order.amend_us = UNDERWAY
             return 0
         order.amend_us = max(self.now_us + self.travel_us(OF_AMEND, order.id, order.moves), order.active_us)
         return 0

@@ -79,7 +79,7 @@ class PaperExchange:
         self._turn_us = NEVER  # of a feed: the next turn of that time
         self._dark = list[tuple[int, int]]()  # stretches of the tape without the order log that the fill model plays
         self._due = deque[tuple[int, Callable[[], None]]]()
-        self.legs = {name: Leg(rules.others[name], terms, self.fills) for name, terms in rules.legs.items()}
+        self.legs = {name: self._leg(name, terms) for name, terms in rules.legs.items()}
         self._engine.manager.take_legs(self.legs)
         self.feeds: list[Feed] = []
         self.funding_e8 = 0
@@ -87,9 +87,15 @@ class PaperExchange:
         self.funding_doubts = list["Payment"]()
         self.looks_at_margin = False  # whether the margin is looked at once the payments of now are booked
         self.margin: ContractMargin | None = None
+        self.again: Clock | None = None  # what drives it, if a trade is played again
         if rules.margin is not None:
             shared = account if account is not None else MarginAccount.of(rules.start_cash_e8)
             self.margin = ContractMargin(self, shared, symbol, rules.margin, alone=account is None)
+
+    def _leg(self, name: str, terms: Rules) -> "Leg | TradedLeg":
+        if terms.as_traded is not None:
+            return TradedLeg(terms, terms.as_traded.fills)
+        return Leg(self.rules.others[name], terms, self.fills)
 
     @property
     def engine(self) -> Engine:
@@ -473,6 +479,12 @@ class LegOrders(Protocol):
     def kill(self, us: int, reason: str) -> None: ...
 
 
+class Clock(Protocol):
+    """Of the engine of a trade that is played again."""
+
+    now_us: int
+
+
 class Leg:
     """Another market with a strategy's orders, on its own paper exchange, which plays up to each call: the strategy's
     clock is the only one.
@@ -534,6 +546,26 @@ class Leg:
             self._killed = True
             self.play_to(us)
             self.exchange.kill(reason)
+
+
+class TradedLeg(Leg):
+    """Another market with a strategy's orders, of a trade that is played again: it acts when the trade's did."""
+
+    def __init__(self, rules: Rules, fills: FillModel | None) -> None:
+        self._model = LegModel()
+        self.exchange = PaperExchange(self._model, fills or QueueProbPower(), rules)
+        self.orders.dark = True
+
+    def begin(self, us: int) -> None:
+        self.orders.dark = not any(self.exchange.best[:2])
+        again = self.exchange.again
+        self._model.begin(us if again is None else max(us, again.now_us))
+
+    def play_to(self, us: int) -> None:
+        """The trade's own log says what it plays."""
+
+    def kill(self, us: int, reason: str) -> None:
+        """The trade has noted it for each of its markets."""
 
 
 def require_orders(fills: object, tape: "Tape") -> None:

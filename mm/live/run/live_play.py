@@ -2,7 +2,7 @@
 
 import asyncio
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -193,15 +193,33 @@ class TradePlay(LivePlay):
         super().__init__(terms, knobs, run, start, others, leg)
         self._sender = knobs.models.quote_model if leg else None
         self.engine, self.steps = LiveEngine(self._quotes, self.rules), StepLog()
+        self.own_views: Collection[str] = ()
+        self._others = others
+
+    def hear(self, name: str, events: "Sequence[FeedEvent]") -> None:
+        """Show the strategy events of another market."""
+        self.steps.heard(name, len(events))
+        self.engine.feed_other(name, events)
 
     def pull(self, why: str, us: int) -> None:
         self.steps.note(us, "pull", why)
         self.engine.pull(why, us)
 
+    def kill(self, why: str, us: int) -> None:
+        self.steps.note(us, "kill", why)
+        self.engine.kill(why, us)
+
     def write_steps(self, path: Path, run_id: str) -> int:
         """Write what the engine was given, for a replay of the same; return the number of rows."""
-        grid_e8 = [self.grid.tick_e8, self.grid.lot_e8]
-        head = {"rows_run_id": run_id, "end_us": self.engine.now_us, "grid_e8": grid_e8, **head_of(self.rules)}
+        seen = {name: (one.grid.tick_e8, one.grid.lot_e8) for name, one in self._others.items()}
+        head = {
+            "rows_run_id": run_id,
+            "end_us": self.engine.now_us,
+            "grid_e8": (self.grid.tick_e8, self.grid.lot_e8),
+            "own_views": sorted(self.own_views),
+            "seen_e8": seen,
+            **head_of(self.rules),
+        }
         return self.steps.write(path, head)
 
     def result(

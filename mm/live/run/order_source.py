@@ -46,8 +46,9 @@ class OwnStrategy:
         play = TradePlay(trade.terms, trade.strategy, start, trade.run, feeds)
         play.engine.manager.take_legs({name: leg.leg for name, leg in self.legs.items()})
         for name, leg in self.legs.items():
-            leg.leg.owner = partial(play.engine.feed_other, name)
+            leg.leg.owner = partial(play.hear, name)
         self._own = [partial(play.engine.feed_other, name) for name in trade.own_views]
+        play.own_views = trade.own_views
         return play
 
     def begun(self, play: TradePlay, trader: Trader) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mm.backtest.engine.paper_exchange import PaperExchange
     from mm.dayfolder.contract_rows import ContractRow
     from mm.instrument import Instrument
-    from mm.live._live_engine import LiveEngine
+    from mm.live.run.live_play import TradePlay
     from mm.live.run.terms import ShadowTerms
     from mm.market_data.market_events import Subscriber
     from mm.market_data.market_state import MarketState
@@ -174,13 +174,13 @@ class OtherFollower(Follower):
 
 
 class EngineTaker:
-    """Passes the events of another market on to the engine of a trade, at once."""
+    """Passes the events of another market on to the strategy of a trade, at once."""
 
-    def __init__(self, name: str, engine: "LiveEngine") -> None:
-        self._name, self._engine = name, engine
+    def __init__(self, name: str, play: "TradePlay") -> None:
+        self._name, self._play = name, play
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
-        self._engine.feed_other(self._name, tuple(events))
+        self._play.hear(self._name, tuple(events))
 
     def advance(self, until_us: int) -> None:
         """A trade acts on what has arrived."""

@@ -15,7 +15,6 @@ from mm.live.run.live_play import TradeFollower, TradePlay, TradeStart
 from mm.live.run.observer import TradeObserver
 from mm.live.run.order_source import OrderSource
 from mm.live.run.other_markets import EngineTaker, OtherFollower, recordings
-from mm.live.run.step_log import StepLog
 from mm.live.run.terms import REGRIDDED
 from mm.live.run.trade_account import TradeAccount
 from mm.live.run.trade_end import KILLED, TradeEnd, write_trade
@@ -114,7 +113,7 @@ class Quoting:
         self._marks = DayMarks(opened.trade.knobs.account, opened.trade.equity, opened.audit)
         self._others: list[Recording] = []
         self._lost: MMError | None = None
-        self._steps = StepLog()
+        self._play: TradePlay | None = None
         self._unkept: OSError | None = None
 
     async def play(self) -> TradeEnd:
@@ -136,7 +135,7 @@ class Quoting:
         )
         with trade.under_changed_rules():
             play = source.play(trade, start)
-        self._steps = play.steps
+        self._play = play
         play.pull("start", trade.clock())
         account = TradeAccount(
             *(play.engine, ledger, play.grid, (inventory_e8, begin.quote_e8)),
@@ -176,11 +175,12 @@ class Quoting:
             if trade.stopped:
                 trader.end(trade.stopped)
             grids = {name: trade.others[name].opening(Market()).instrument for name in trade.beside}
-            following = {name: OtherFollower(EngineTaker(name, play.engine), grid) for name, grid in grids.items()}
+            following = {name: OtherFollower(EngineTaker(name, play), grid) for name, grid in grids.items()}
             others = self._others = recordings(trade.beside, following, trade.run.log, trade.clock)
             reason, unrecorded = await self._record(trader, follower, others)
         finally:
             await gateway.stop()
+            play.engine.pass_time(trade.clock())
             observer.refresh(trade.clock())
             self._keep_last_marks()
             await asyncio.to_thread(writer.close, WRITER_S)
@@ -316,12 +316,11 @@ class Quoting:
         return reason, None
 
     def _kill(self) -> None:
-        reason = self._killed_for()
+        reason, us = self._killed_for(), self._trade.clock()
         if self.observer:
-            self.observer.update(self._trade.clock())
-            if self.observer.engine.manager.killed_for is None:
-                self.observer.engine.manager.kill(reason)
-                self._steps.note(self._trade.clock(), "kill", reason)
+            self.observer.update(us)
+        if self._play and self._play.engine.manager.killed_for is None:
+            self._play.kill(reason, us)
         self._audit.append("kill", reason=reason)
         self._gateway.ending.kill()
         self._trade.throw(reason)

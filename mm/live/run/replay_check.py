@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mm.backtest.result import LEGS
+from mm.backtest.journal import LEGS
 from mm.base.differences import first_difference
 from mm.clock import us_from_ms
 from mm.dayfolder.layout import day_folder

@@ -5,9 +5,12 @@
 
 import json
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 
-from mm.backtest.as_traded import STEP
+from mm.backtest.as_traded import HEARD, STEP
+
+_NUMBERS = count()  # of the rows of all symbols of the process: limits over them depend on which came first
 
 
 class StepLog:
@@ -20,12 +23,30 @@ class StepLog:
     def __init__(self) -> None:
         self.events = 0
         self._lines: list[str] = []
+        self._heard: dict[str, int] = {}
+        self._unnoted: set[str] = set()
+
+    def fed(self, events: int) -> None:
+        """More events of the own market: what was heard of others before is noted."""
+        self._note_heard()
+        self.events += events
+
+    def heard(self, name: str, events: int) -> None:
+        """More events of another market, as the strategy sees it."""
+        self._heard[name] = self._heard.get(name, 0) + events
+        self._unnoted.add(name)
+
+    def _note_heard(self) -> None:
+        if self._unnoted:
+            self.note(0, HEARD, {name: self._heard[name] for name in sorted(self._unnoted)})
+            self._unnoted.clear()
 
     def note(self, us: int, what: str, *given: object) -> None:
         """Note a call of the engine, or of its market without our orders, at an instant."""
-        self._lines.append(json.dumps((us, self.events, what, *given), separators=(",", ":")))
+        self._lines.append(json.dumps((next(_NUMBERS), us, self.events, what, *given), separators=(",", ":")))
 
     def step(self, us: int) -> None:
+        self._note_heard()
         self.note(us, STEP)
 
     def write(self, path: Path, head: Mapping[str, object]) -> int:

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mm.backtest.as_traded import steps_name, with_acceptances
-from mm.backtest.result import LEGS
+from mm.backtest.journal import LEGS
 from mm.backtest.summary_text import text_of
 from mm.errors import MMError
 from mm.live.run.decisions import DecisionLags, decisions_name, decisions_of, write_decisions

@@ -131,7 +131,7 @@ class Trader(OrderListener):
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
         events = tuple(events)
-        self._steps.events += len(events)
+        self._steps.fed(len(events))
         self._show(self._market.without_us(events))
         self.act()
 

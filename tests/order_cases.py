@@ -107,6 +107,7 @@ def fillable(unit):
         step_lots=st.sampled_from([1, 1, 1, 2]),
         ttl_us=st.sampled_from([0, 0, 0, 30 * unit]),
         own_orders_meet=st.booleans(),
+        order_modify=st.booleans(),
     )
 
 

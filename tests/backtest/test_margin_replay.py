@@ -157,6 +157,42 @@ def test_an_order_that_the_margin_does_not_cover_is_refused_on_arrival(
     assert "liquidated_at" not in result.summary
 
 
+@pytest.mark.parametrize("levels", [1, 3])
+@pytest.mark.parametrize("late_us", [0, 400_000])
+def test_a_move_that_the_margin_does_not_cover_leaves_the_order_where_it_was(levels: int, late_us: int) -> None:
+    """Bids of 199.5 in all follow a rising market; 1,000 at a leverage of 20 cover them up to a mean of 100.25."""
+
+    class Bid:
+        name = "bid"
+
+        def quote(self, view: Any) -> mm.Quotes:
+            return mm.Quotes(view.bid_ticks, None, 199_500 // levels, None)
+
+    given = {"order_modify": True, "quote_levels": levels, "level_step_ticks": 1, "order_latency_us": late_us}
+    mids = [10_000 + 10 * at for at in range(12)]
+    result = backtest(tape(mids), Bid(), trade_cross(), rules(MarginTerms(leverage=20), 1_000, **given))
+    open_ticks, arrive, moved, refused = dict[int, int](), dict[int, tuple[int, int]](), 0, 0
+    for row in result.orders.to_dicts():
+        number, ticks = row["order_id"], round(row["price"] * 100)
+        if row["action"] == "PLACE":  # those that arrive at one instant do so after the moves, in their order
+            open_ticks[number], arrive[number] = ticks, (row["active_recv_us"], number)
+        elif row["action"] == "CANCEL_ACK":
+            del open_ticks[number]
+        elif row["action"] in ("REJECT", "AMEND"):
+            at = row["recv_us"], number if row["action"] == "REJECT" else 0
+            beside = [own for key, own in open_ticks.items() if key != number and arrive[key] < at]
+            needed = sum(Fraction(199_500 // levels, 1_000) * Fraction(each, 100) / 20 for each in (*beside, ticks))
+            assert (row["reject_reason"] == "insufficient_margin") is (needed > 1_000), row
+            if row["action"] == "REJECT":
+                del open_ticks[number]
+            elif not row["reject_reason"]:
+                open_ticks[number], moved = ticks, moved + 1
+            else:
+                refused += 1
+    assert moved >= 2 * levels
+    assert refused
+
+
 def test_without_terms_nothing_is_played() -> None:
     """As for Spot: no key, no reason, no refusal."""
     result = backtest(tape(fall()), Plan({1: 300_000}), trade_cross(), rules(None, 1_000))

@@ -55,7 +55,7 @@ def evaluate(
 
     Returns:
         The content of ``evaluation.json``: ``pnl``, ``daily``, ``by_symbol``, ``rows`` (one a day and symbol),
-            ``holes`` (days that are missing or damaged) and more, in the quote asset.
+        ``holes`` (days that are missing or damaged) and more, in the quote asset.
 
     Raises:
         TypeError: If a knob is unknown.

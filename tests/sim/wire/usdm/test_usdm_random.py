@@ -92,14 +92,20 @@ ACTIONS = st.one_of(
         st.sampled_from([ALICE, BOB]),
         st.just("POST order"),
         st.builds(
-            lambda side, ticks, lots, tif, reduce: limit(
-                side, f"{ticks / 100:.2f}", f"{lots / 1000:.3f}", timeInForce=tif, reduceOnly=reduce
+            lambda side, ticks, lots, tif, reduce, position: limit(
+                side,
+                f"{ticks / 100:.2f}",
+                f"{lots / 1000:.3f}",
+                timeInForce=tif,
+                reduceOnly=reduce,
+                positionSide=position,
             ),
             st.sampled_from(["BUY", "SELL"]),
             st.integers(9_800, 10_200),
             st.integers(60, 90_000),
             st.sampled_from(["GTC", "IOC", "FOK", "GTX"]),
             st.sampled_from(["false", "false", "true"]),
+            st.sampled_from(["LONG", "SHORT"]),
         ),
     ),
     st.tuples(
@@ -126,10 +132,15 @@ ACTIONS = st.one_of(
 
 
 @settings(max_examples=120, deadline=None)
-@given(st.lists(ACTIONS, max_size=25))
-def test_random_trading_keeps_money_and_every_order_in_order(actions: list[tuple[int, str, Any]]) -> None:
-    """Orders, modifications, settings and mark prices of two users with little money; also through liquidations."""
+@given(st.lists(ACTIONS, max_size=25), st.booleans())
+def test_random_trading_keeps_money_and_every_order_in_order(actions: list[tuple[int, str, Any]], hedged: bool) -> None:
+    """Orders, modifications, settings and mark prices of two users with little money; also through liquidations.
+
+    Alice may be in hedge mode.
+    """
     door = Door()
+    if hedged:
+        assert door.send(ALICE, "POST", "/fapi/v1/positionSide/dual", {"dualSidePosition": "true"})[0] == 200
     for name in ("alice", "bob"):
         number = {"alice": ALICE, "bob": BOB}[name]
         door.box.exchange.transfer(number, "USDT", -999_000 * 10**8)
@@ -143,16 +154,23 @@ def test_random_trading_keeps_money_and_every_order_in_order(actions: list[tuple
             verb, path = what.split()
             names = {"leverage": "leverage", "marginType": "marginType"}
             sent = {"symbol": SYMBOL, names[path]: content} if path in names else content
+            unused = "reduceOnly" if hedged and who == ALICE else "positionSide"
+            sent = {name: text for name, text in sent.items() if name != unused}
             status, answer = door.send(who, verb, f"/fapi/v1/{path}", sent)
             assert status == 200 or answer["code"] < 0
         assert door.whole() == before
         for number in (ALICE, BOB):
             truth = door.box.account("alice" if number == ALICE else "bob")
-            held = Decimal(truth["positions"][0]["positionAmt"])
-            assert held == sum(fill.side * Decimal(fill.lots) / 1_000 for fill in users.fills(number))
-            reducing = [one for one in users.open(number) if one.request.reduce_only]
-            assert all(one.request.side * held < 0 for one in reducing)
-            assert sum(Decimal(one.left_lots) / 1_000 for one in reducing) <= abs(held)
+            for position in truth["positions"]:
+                held, side = Decimal(position["positionAmt"]), position["positionSide"]
+                assert held * {"LONG": 1, "SHORT": -1}.get(side, held) >= 0
+                fills = [fill for fill in users.fills(number) if fill.position_side == side]
+                assert held == sum(fill.side * Decimal(fill.lots) / 1_000 for fill in fills)
+                reducing = [
+                    one for one in users.open(number) if one.request.reduce_only and one.request.position_side == side
+                ]
+                assert all(one.request.side * held < 0 for one in reducing)
+                assert sum(Decimal(one.left_lots) / 1_000 for one in reducing) <= abs(held)
             for order in users.all(number):
                 filled = sum(fill.lots for fill in order.fills)
                 assert order.filled_lots == filled

@@ -4,7 +4,7 @@ A *step* is a LEVEL row of the log, counted from 0. An order's rank is the step 
 ahead. With this index ``queue_orders`` needs neither a book of orders nor the log.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -214,15 +214,22 @@ class OrderIndex:
 
     def at(self, tape: "TapeEvents", feed: "Feed | None") -> tuple[Ints, Ints]:
         """Instants of steps and meets on the clock on which *tape* is played."""
-        last = self._placed.get("last")
+        found: tuple[Ints, Ints] = self._kept("at", tape, feed, self._at)
+        return found
+
+    def _at(self, tape: "TapeEvents", feed: "Feed | None") -> tuple[Ints, Ints]:
+        shifts = clock_shifts(tape, feed)
+        return placed(self.step_us, shifts), placed(self.meet_us, shifts)
+
+    def _kept(self, name: str, tape: "TapeEvents", feed: "Feed | None", make: Callable[..., Any]) -> Any:
+        """What *make* made of the same tape and feed for the play before, if it was of them."""
+        last = self._last.get(name)
         if last is None or last[0] is not tape or last[1] is not feed:
-            shifts = clock_shifts(tape, feed)
-            last = tape, feed, placed(self.step_us, shifts), placed(self.meet_us, shifts)
-            self._placed["last"] = last
-        return last[2], last[3]
+            last = self._last[name] = tape, feed, make(tape, feed)
+        return last[2]
 
     @cached_property
-    def _placed(self) -> dict[str, Any]:
+    def _last(self) -> dict[str, Any]:
         return {}
 
     def dark(self, tape: "TapeEvents", feed: "Feed | None") -> list[tuple[int, int]]:
@@ -231,6 +238,9 @@ class OrderIndex:
         They are outside its spans, and where the market went on before the log's first change of a level or after its
         last.
         """
+        return list(self._kept("dark", tape, feed, self._dark))
+
+    def _dark(self, tape: "TapeEvents", feed: "Feed | None") -> list[tuple[int, int]]:
         starts_us, ends_us = tape.start_us, tape.end_us + 1
         dark = self._beyond(tape, feed)
         if self.spans is not None:

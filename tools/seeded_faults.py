@@ -355,7 +355,7 @@ FAULTS = [
         "tests/backtest/metrics/test_markouts.py",
     ),
     Fault(
-        "mm/backtest/metrics/order_lives.py",
+        "mm/backtest/journal.py",
         "arrived: Mask = (self.active_us <= self.last_us) | (self.end_us != NEVER)",
         "arrived: Mask = self.end_us != NEVER",
         "tests/backtest/metrics/test_order_lives.py",

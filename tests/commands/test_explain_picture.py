@@ -13,7 +13,7 @@ from mm import DayFolder
 from mm.__main__ import main
 from mm.backtest.explain import market
 from mm.clock import us_of
-from mm.tape.feed import feed_in, happened
+from mm.tape.feed import happened
 from pages import check_figure, figures_of, named, read, without_scripts
 
 
@@ -75,7 +75,7 @@ def test_colours_are_the_displayed_quantities(desk, drawn):
     heat = named(figures_of(html)[0], "book")
     summary = json.loads((folder / "summary.json").read_text())
     tape = mm.load_day(DayFolder(desk / "data", "SIMUSDT", "20260105"))
-    feed = feed_in(tape, summary["feed"])
+    feed = tape.feed_in(summary["feed"])
     width = heat["x"][1] - heat["x"][0]
     prices, qty, grid = np.asarray(heat["y"]), np.asarray(heat["z"]), tape.instrument
     for cell in (10, 60, 110):

@@ -4,8 +4,10 @@ import gzip
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 
+from mm.dayfolder.order_log import OrderLogWriter
 from mm.errors import BrokenFile
 from mm.sim.matching.order_log import (
     COLUMNS,
@@ -127,3 +129,9 @@ def read_log(path: Path) -> Iterator[Row]:
         for text in texts:
             us, kind, order_id, other_id, account, side, ticks, lots, trade_id, update_id = map(int, text.split(","))
             yield us, kind, order_id, other_id, account, side, ticks, lots, trade_id, update_id
+
+
+def write_order_log(path, rows):
+    """*path* must not exist."""
+    with OrderLogWriter(path) as log:
+        log.add(np.array([*rows], np.int64).reshape(-1, len(COLUMNS)))

@@ -8,10 +8,9 @@ price change or where the venue takes the place away, kept when it only shrinks.
 import gzip
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -35,7 +34,6 @@ LEAST_CONSISTENT = 0.95
 """Share of executed lots of first orders, below which a market is no plain FIFO."""
 ROWS_AT_ONCE = 1 << 18
 _PIECE_BYTES = 1 << 25
-_LISTED = 1 << 16
 _REPEATED = ["kind", "account", "side", "ticks"]
 _SCHEMA = pa.schema([(name, pa.int64()) for name in ORDER_COLUMNS])
 _WAY_OUT = "import or simulate the day again; docs/exchange.md lists the columns"
@@ -165,14 +163,6 @@ class OrderLogWriter:
         self._waiting = [dict(zip(ORDER_COLUMNS, rest, strict=True))] if self._rows else []
 
 
-def write_order_log(path: Path, rows: Iterable[Sequence[int]], steps: Steps | None = None) -> None:
-    """*path* must not exist."""
-    every = iter(rows)
-    with OrderLogWriter(path, steps=steps) as log:
-        while part := list(islice(every, _LISTED)):
-            log.add(np.array(part, np.int64))
-
-
 def is_fifo(executed: int, first: int) -> bool:
     return first >= LEAST_CONSISTENT * executed
 
@@ -187,17 +177,6 @@ def fifo_text(executed: int, first: int) -> str:
         f"only {share}: the market is no plain FIFO (pro rata, leading market makers), or fills carry another order's "
         f"price; queue positions of its order log are doubtful"
     )
-
-
-def fifo_of(path: Path) -> tuple[int, int]:
-    from mm.dayfolder._orders import OrderBook
-
-    book = OrderBook()
-    names = ("kind", "order_id", "other_id", "side", "ticks", "lots", "update_id")
-    for rows in OrderLog.open(path).changes(names):
-        book.hold(*rows)
-        book.replay()
-    return book.executed, book.executed_first
 
 
 def names_makers(path: Path) -> bool:

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from log_book import write_order_log
 from mm.dayfolder.layout import ORDER_COLUMNS, DayFolder
-from mm.dayfolder.order_log import OrderLog, OrderLogWriter, write_order_log
+from mm.dayfolder.order_log import OrderLog, OrderLogWriter
 from mm.errors import BrokenFile
 
 EXTREMES = [-(2**63), 2**63 - 1, 0, -1, 9, 10, 99_999_999, 10**8, 10**16, -(10**16)]

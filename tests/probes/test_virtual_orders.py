@@ -11,11 +11,10 @@ from bitstamp import log_rows
 from leaning_market import GRID
 from queue_rig import rows_of, study
 
-from log_book import read_log
+from log_book import read_log, write_order_log
 from mm import DayFolder, Tape, load_day
 from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
 from mm.clock import US_PER_MS
-from mm.dayfolder.order_log import write_order_log
 from mm.errors import BrokenFile, UsageError
 from mm.probes.log_tape import tape_of_log
 from mm.probes.queue_score import score

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from day_files import check, defects_of
-from log_book import Book
+from log_book import Book, write_order_log
 from mm import DayFolder
 from mm.dayfolder.manifest import write_manifest
-from mm.dayfolder.order_log import write_order_log
 from mm.instrument import Instrument
 from mm.sim.flow.recorder import TOP_N, PlainRecorder, SessionMessages
 from mm.sim.flow.session import Session

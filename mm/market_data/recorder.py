@@ -1,6 +1,6 @@
-"""``python -m mm.market_data.recorder``: ``mm record``, as a recording machine starts it."""
+"""``python -m mm.market_data.recorder`` is ``mm record``, as a recording machine starts it."""
+
+from mm.commands.record import record as main
 
 if __name__ == "__main__":
-    from mm.commands.record import record
-
-    record()
+    main()

@@ -1,6 +1,6 @@
 """Spans excluded from a day's tape: the book ends at a span's start and is complete again at its end."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TRADE, EventName, Ints, bounds
 from mm.tape.doubts import MAX_STILL_S, MIN_STILL_TRADES, STANDING, silent_books
 from mm.tape.files import FEW
 from mm.tape.recorded import RecordedDay
+from mm.tape.sync import PER_RUN
 
 
 class Span(NamedTuple):
@@ -79,10 +80,24 @@ def trade_spans(day: RecordedDay, events: EventColumns, last_us: int, *, as_rece
     ]
 
 
-def halted_spans(day: RecordedDay) -> list[Span]:
+def halted_spans(day: RecordedDay, ranks: Mapping[str, int], events: EventColumns, keys: Ints) -> list[Span]:
+    """Halts, each from its place among the *events*, which have *keys*: a report may be stamped before messages that
+    were read, and acted on, before it.
+    """
     name = day.sources.ledger.name
+    key = {
+        row.at.recv_us: ranks[row.at.run_id] * PER_RUN + row.at.seq
+        for row in day.ledger
+        if row.kind == "exchange_info" and row.at.run_id in ranks
+    }
+
+    def placed(us: int) -> int:
+        at = int(np.searchsorted(keys, key[us])) if us in key else 0
+        return max(us, int(events.event_us[at - 1])) if at else us
+
+    said = f"{name}: the exchange reports the status"
     return [
-        Span(from_us, to_us, f"{name}: the exchange reports the status {status} (exchange_info)")
+        Span(placed(from_us), to_us and placed(to_us), f"{said} {status} (exchange_info)")
         for from_us, to_us, status in halts(day.ledger)
     ]
 

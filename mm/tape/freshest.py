@@ -149,10 +149,10 @@ def read_best(folder: DayFolder) -> "tuple[BestRows, FileRead] | None":
     return rows, read
 
 
-def freshen(events: EventColumns, rows: RecordedRows, keys: Ints, day: "SyncedDay", best: BestRows) -> None:
-    """Turn the *events* of a day, which have *keys*, into the events of its freshest book."""
+def freshen(events: EventColumns, rows: RecordedRows, keys: Ints, day: "SyncedDay", best: BestRows) -> Ints:
+    """Turn the *events* of a day, which have *keys*, into the events of its freshest book; return their keys."""
     best, own_keys = best.of(day)
-    at = np.searchsorted(keys, own_keys)
+    of_best = at = np.searchsorted(keys, own_keys)
     sides = np.tile(np.array([1, -1], np.int8), len(at))
     first = rows.add((sides, best.cells_e8[:, ::2].ravel(), best.cells_e8[:, 1::2].ravel()))
     own: dict[str, Column] = {
@@ -197,3 +197,4 @@ def freshen(events: EventColumns, rows: RecordedRows, keys: Ints, day: "SyncedDa
         return column[kept]
 
     events.change(shown_as)
+    return np.insert(keys, of_best, own_keys)[kept]

@@ -97,12 +97,17 @@ def _read(
     best = None if day.by_time or day.whole_books else read_best(folder)
     findings.note("clock_raised", len(raised), day.sources.places(map(events.name, raised[:FEW].tolist())))
     if best is not None:
-        freshen(events, rows, keys, day, best[0])
+        keys = freshen(events, rows, keys, day, best[0])
     last_us = max([*events.event_us[-1:].tolist(), *(row.at.recv_us for row in recorded.ledger[-1:])], default=0)
     missing = trade_spans(recorded, events, last_us, as_received=options.as_received)
     still = [] if options.as_received else standing_spans(recorded, events, rows, last_us)
     standing = tuple((span.from_us or 0, span.to_us or last_us) for span in still)
-    spans = [*(losses.spans if losses else ()), *missing, *halted_spans(recorded), *still]
+    spans = [
+        *(losses.spans if losses else ()),
+        *missing,
+        *halted_spans(recorded, {} if day.by_time else day.ranks, events, keys),
+        *still,
+    ]
     hindsight = [*day.hindsight, *trades_revealed(recorded, events), *standing]
     fetched = recorded.trades.fetched[:0] if options.as_received else recorded.trades.fetched
     try:

@@ -117,6 +117,17 @@ def test_halt_that_the_exchange_reports_is_excluded_alike(tmp_path, status):
     assert check(folder).covered_s == pytest.approx(9.0 - 4.0, abs=1.01)  # from the first message to the last
 
 
+def test_halt_follows_the_messages_that_were_received_before_its_report(tmp_path):
+    """The answer was stamped when it came, and read after a message that was stamped later."""
+    steps = story(trade(3, 1), trade(5, 2), trade(11, 3))
+    after = next(place for place, step in enumerate(steps) if step[1] > at(7))
+    steps.insert(after, ("event", at(6) + 1, "exchange_info", 1, {"status": "HALT"}))
+    tape = load_day(write_day(tmp_path, steps))
+    (gap,) = np.flatnonzero(tape.kind == GAP)
+    assert tape.event_us[gap - 1 : gap + 1].tolist() == [at(7), at(7)]
+    assert tape.kind[gap - 1] == DEPTH
+
+
 def test_other_statuses_are_no_halt(tmp_path):
     """A venue may have none."""
     reports = [("event", at(6), "exchange_info", 1, {"status": "None"})]

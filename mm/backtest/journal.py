@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import whole_sum
 from mm.backtest.risk import LIMITS, STOPPING, WITHHOLDING
+from mm.base.arithmetic import whole_sum
 from mm.base.arrays import Ints, Mask, Rows
 from mm.errors import UsageError
 from mm.tape.columns import gathered, release, stored

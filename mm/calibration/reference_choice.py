@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import quantiles
+from mm.base.arithmetic import quantiles
 from mm.base.arrays import Floats, Ints
 from mm.base.numbers import fixed, half_width, with_plain_minus
 from mm.calibration.alternatives import LEAST_BLOCKS, gain_of

@@ -12,12 +12,12 @@ import numpy as np
 
 from mm.backtest.fills.base import QueueOrders, QueueProbPower
 from mm.backtest.fills.intensity import Poisson
-from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.summary import headline, verdict_text
 from mm.backtest.models import queue_orders, queue_prob_power, queue_risk_averse, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.run_terms import QUOTING_OWN_MARKET, quoting_of
 from mm.backtest.strategy_info import strategy_of
+from mm.base.arithmetic import quantiles
 from mm.base.user_code import USER_ERRORS, one_line
 from mm.errors import BrokenFile, Mismatch, UsageError
 from mm.play.stress import NO_MOVES, WorstMoves, stressed_row

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.markouts import HORIZONS_S
 from mm.backtest.metrics.notes import given_text
 from mm.backtest.run_terms import has_other_part, own_market_of, quoting_of
 from mm.backtest.summary_text import told_sign
+from mm.base.arithmetic import quantiles
 from mm.base.arrays import Floats, Ints, Rows
 from mm.base.numbers import UNDECIDED, duration, number, percent, short, signed
 from mm.clock import US_PER_S

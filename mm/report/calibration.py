@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import median
+from mm.base.arithmetic import median
 from mm.base.estimate import from_error
 from mm.base.numbers import duration, number, percent, short, significant
 from mm.instrument import assets_of

@@ -13,10 +13,10 @@ import numpy as np
 
 from mm.backtest.io import read_orders, rows_of
 from mm.backtest.journal import ACTIONS, LEGS, NEVER, REJECT_REASONS
-from mm.backtest.metrics.arithmetic import median
 from mm.backtest.metrics.pnl import EquitySeries, account_of, changes_60s, pairs, round_trips
 from mm.backtest.metrics.spans import Spans
 from mm.backtest.run_terms import OWN_MARKET, own_market_of
+from mm.base.arithmetic import median
 from mm.base.arrays import Floats, Ints, Mask, Numbers, Rows
 from mm.clock import US_PER_S
 from mm.instrument import E8

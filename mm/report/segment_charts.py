@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import median
+from mm.base.arithmetic import median
 from mm.base.arrays import Floats, Ints, Mask
 from mm.base.numbers import number, signed
 from mm.calibration.fit_result import EXPONENTIAL

@@ -16,7 +16,7 @@ from libc.string cimport memcpy
 from mm._decimals cimport put_decimal, put_signed, put_whole, wide_t
 
 import numpy as np
-from mm.backtest.metrics.arithmetic import greatest
+from mm.base.arithmetic import greatest
 from mm.errors import MMError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import mean_interval
+from mm.base.arithmetic import mean_interval
 from mm.base.arrays import Floats, Ints
 from mm.base.estimate import Ends, cosines, slow_variance, student_quantile
 from mm.base.numbers import NORMAL

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mm.backtest.journal import NEVER, Lives
-from mm.backtest.metrics.arithmetic import (
+from mm.backtest.metrics.long_run import BLOCK_US, fill_intervals, stretch_intervals
+from mm.backtest.metrics.spans import Spans
+from mm.base.arithmetic import (
     changes,
     distinct,
     poisson_mid_p,
@@ -15,8 +17,6 @@ from mm.backtest.metrics.arithmetic import (
     ratio_interval,
     whole_sum,
 )
-from mm.backtest.metrics.long_run import BLOCK_US, fill_intervals, stretch_intervals
-from mm.backtest.metrics.spans import Spans
 from mm.base.arrays import Floats, Ints, Mask
 from mm.base.estimate import Ends
 from mm.clock import US_PER_S

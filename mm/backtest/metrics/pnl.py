@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import changes, greatest, median, whole_sum
 from mm.backtest.metrics.spans import NO_SPANS, PERIOD_US, Spans
+from mm.base.arithmetic import changes, greatest, median, whole_sum
 from mm.base.arrays import Floats, Ints, Mask, Numbers, Rows
 from mm.clock import US_PER_S
 from mm.errors import MMError

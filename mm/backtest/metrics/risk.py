@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mm.backtest.metrics import arithmetic
-from mm.backtest.metrics.arithmetic import dot, median, quantiles
 from mm.backtest.metrics.spans import PERIOD_US, Spans
+from mm.base import arithmetic
+from mm.base.arithmetic import dot, median, quantiles
 from mm.base.arrays import Floats, Ints, Numbers
 from mm.base.estimate import LEVEL, cosines, estimated, student_quantile
 from mm.base.numbers import ABOVE, NORMAL, UNDECIDED, sign_of

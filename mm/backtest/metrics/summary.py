@@ -7,7 +7,6 @@ import numpy as np
 
 from mm.backtest.journal import BREACHES, CANCEL_REQ, PLACE, Journal, Lives
 from mm.backtest.metrics import risk
-from mm.backtest.metrics.arithmetic import dot, quotient, whole_sum
 from mm.backtest.metrics.json_values import finite, missing
 from mm.backtest.metrics.markouts import HORIZONS_S, Mean, half_spreads, markouts
 from mm.backtest.metrics.notes import (
@@ -48,6 +47,7 @@ from mm.backtest.metrics.pnl import (
 from mm.backtest.metrics.ranking import SHORT, worst_on_record
 from mm.backtest.metrics.spans import PERIOD_US
 from mm.backtest.run_terms import EXCLUDED, NO_NEXT_MOVE, NO_SENSITIVITY
+from mm.base.arithmetic import dot, quotient, whole_sum
 from mm.base.arrays import Ints, Numbers
 from mm.base.numbers import SHARPE_DAYS
 from mm.clock import US_PER_S, iso

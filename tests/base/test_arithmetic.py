@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import poisson
 from scipy.stats import t as student
 
-from mm.backtest.metrics import arithmetic
-from mm.backtest.metrics.arithmetic import (
+from mm.base import arithmetic
+from mm.base.arithmetic import (
     mean_interval,
     poisson_mid_p,
     ratio_interval,

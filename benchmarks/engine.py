@@ -79,7 +79,7 @@ class OnTrade:
 def main(folder: str, cache: str, quote_qty: str = "", k: str = str(FAR_K)) -> None:
     """Play the day in each variant, and print the seconds."""
     from mm.backtest.models import queue_prob_power, trade_cross
-    from mm.play.terms import rules_of
+    from mm.play.engine_rules import rules_of
     from mm.tape.load import load_day
 
     open_tape = partial(load_day, Path(folder), cache=Path(cache))

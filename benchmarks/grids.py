@@ -104,11 +104,11 @@ def scaled(tape: "Tape", scale: int) -> "Tape":
 
 def rules_of(tape: "Tape", qty: str | None, feed: str) -> "Rules":
     """Return the rules of both sides: orders of *qty*, or else of one step; no fees, balances or minimum notional."""
-    from mm.play import terms
+    from mm.play import engine_rules
 
     models = Models(quote_model="grid", quote_params_json=json.dumps(GRID), fill_model="queue_prob_power")
     execution = replace(EXECUTION, feed_latency=feed)
-    rules = terms.rules_of(tape, execution, Account(maker_fee_rate="0", initial_inventory="0"), models)
+    rules = engine_rules.rules_of(tape, execution, Account(maker_fee_rate="0", initial_inventory="0"), models)
     lots = round(float(qty) * 1e8) // rules.lot_e8 if qty else rules.step_lots
     return replace(rules, quote_lots=lots, min_notional_e8=0, enforce_balances=False, start_cash_e8=0)
 

@@ -49,7 +49,7 @@ def _plays(folder: Path, cache: Path, quote_qty: str | None, k: float) -> Iterat
     from benchmarks.engine import ACCOUNT, DEPTH, EXECUTION, OnTrade, models, played
     from benchmarks.play_models import PLAYS, play_of
     from mm.backtest.models import queue_prob_power, trade_cross
-    from mm.play.terms import rules_of
+    from mm.play.engine_rules import rules_of
     from mm.tape.load import load_day
 
     tape = load_day(folder, cache=cache).kept_mapped()

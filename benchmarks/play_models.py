@@ -81,7 +81,7 @@ PLAYS = (
 
 def main(folder: str, cache: str, quote_qty: str, k: str) -> None:
     """Play the day in each variant, and print the seconds."""
-    from mm.play.terms import rules_of
+    from mm.play.engine_rules import rules_of
     from mm.tape.load import load_day
 
     load_day(Path(folder), cache=Path(cache))
@@ -102,7 +102,7 @@ def main(folder: str, cache: str, quote_qty: str, k: str) -> None:
 
 def _by_every_order(cache: Path) -> dict[str, Any]:
     """Return the time to quote the best prices of a simulated day by every order and by default, and to index it."""
-    from mm.play.terms import rules_of
+    from mm.play.engine_rules import rules_of
     from mm.tape.load import load_day
 
     folder, _ = by_order(cache.parent)

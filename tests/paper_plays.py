@@ -6,7 +6,7 @@ from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.instrument import to_exchange_info
 from mm.live.run.live_play import PaperPlay
-from mm.live.run.terms import ShadowTerms
+from mm.live.run.live_terms import ShadowTerms
 from mm.play.given import groups_of
 from mm.play.knobs import Models
 from mm.play.setup import PlayKnobs

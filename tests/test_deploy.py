@@ -15,7 +15,7 @@ from mm.commands.trade import trade
 from mm.commands.watchdog import watchdog
 from mm.live.account.limits import ACCOUNT_FAMILIES
 from mm.live.pages.contract_metrics import ContractMetrics
-from mm.live.pages.metrics import TradingMetrics
+from mm.live.pages.trading_metrics import TradingMetrics
 from mm.live.pages.watchdog import WATCHDOG_FAMILIES
 from mm.market_data.health import HealthReport, StreamHealth
 from mm.market_data.metrics import DOOR_FAMILIES

@@ -10,7 +10,7 @@ import error_codes
 from mm.backtest.metrics.numbers import table
 from mm.live.account.limits import ACCOUNT_FAMILIES
 from mm.live.pages.contract_metrics import ContractMetrics
-from mm.live.pages.metrics import TradingMetrics
+from mm.live.pages.trading_metrics import TradingMetrics
 from mm.live.pages.watchdog import WATCHDOG_FAMILIES
 from mm.market_data.metrics import DOOR_FAMILIES
 

@@ -287,7 +287,7 @@ FAULTS = [
         "tests/live/test_audit_at_start.py",
     ),
     Fault("mm/live/account/account_check.py", "else held - due", "else 0", "tests/live/test_account_check.py"),
-    Fault("mm/live/run/terms.py", 'feed_latency="none"', "", "tests/live/test_reconcile.py"),
+    Fault("mm/live/run/live_terms.py", 'feed_latency="none"', "", "tests/live/test_reconcile.py"),
     Fault("mm/live/pages/watchdog.py", "if trading or not", "if not", "tests/live/test_watchdog.py"),
     Fault(
         "mm/live/venues/measured_latency.py", "us - offset_us for us", "us for us", "tests/live/test_venue_latency.py"
@@ -1321,7 +1321,7 @@ FAULTS = [
         "tests/live/test_quantiles_shown.py",
     ),
     Fault(
-        "mm/live/pages/metrics.py",
+        "mm/live/pages/trading_metrics.py",
         "if count and before + count >= wanted:",
         "if count and before + count > wanted:",
         "tests/live/test_quantiles_shown.py",

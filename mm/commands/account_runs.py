@@ -39,7 +39,7 @@ def account_setup(
 
 def on_known_days(account: "AccountSetup") -> "tuple[AccountSetup, Absent]":
     """Play each symbol on its existing days; return also the days that each lacks."""
-    from mm.play.account import days_with_data
+    from mm.play.account_play import days_with_data
 
     days = {symbol: days_with_data(one.day) for symbol, one in account.setups.items()}
     setups = {symbol: replace(one, day=days[symbol][0]) for symbol, one in account.setups.items()}
@@ -50,7 +50,7 @@ def opened_plays(
     run: Run, by_symbol: Mapping[str, Knobs], models_of: Callable[[Models], Models] = lambda models: models
 ) -> "tuple[dict[str, Play], Absent]":
     """Return each symbol's backtest as alone, before its models are noted, and the days that each lacks."""
-    from mm.play.account import days_with_data
+    from mm.play.account_play import days_with_data
     from mm.play.models import check_names
     from mm.play.play import Play
     from mm.play.setup import Setup
@@ -77,7 +77,7 @@ def write_account(
     run: Run, plays: "Mapping[str, Play]", limits: AccountLimits, absent: Absent, orders_format: str
 ) -> None:
     from mm.backtest.account_text import account_text
-    from mm.play.account import AccountPlay
+    from mm.play.account_play import AccountPlay
     from mm.play.design import Design, recorded_account
     from mm.trials.on_record import Recording
 

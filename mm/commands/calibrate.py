@@ -53,8 +53,8 @@ def calibrate(
     from mm.calibration.intervals import with_drift
     from mm.calibration.moves import adverse_selection, write_adverse_selection
     from mm.calibration.points import write_points
+    from mm.play.engine_rules import rules_of
     from mm.play.notes import day_notes
-    from mm.play.terms import rules_of
     from mm.report.calibration import further_cards, page
     from mm.runs.noted import opened
 

@@ -172,8 +172,8 @@ def _calibration(redraw: "Redraw", about: "About") -> str:
     from mm.calibration.calibrator import Measured
     from mm.calibration.moves import adverse_selection
     from mm.play.calibration import calibration_config
+    from mm.play.engine_rules import rules_of
     from mm.play.setup import GROUPS
-    from mm.play.terms import rules_of
     from mm.report.calibration import further_cards
     from mm.report.calibration import page as calibration_page
     from mm.runs.trusted import playable

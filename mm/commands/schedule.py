@@ -60,7 +60,7 @@ def schedule(
     """
     from mm.calibration.schedule import why_unusable
     from mm.play.calibration import plan_of
-    from mm.play.terms import rules_of
+    from mm.play.engine_rules import rules_of
     from mm.report.walkforward import page
     from mm.runs.noted import opened, said_days
 

@@ -188,8 +188,8 @@ def shadow_reconcile(console: Console, places: ShadowPlaces, name: str, trust: t
 
     Example: mm shadow reconcile out/shadow/BTCUSDT/20260105_20260105T080000Z
     """
+    from mm.live.run.live_terms import ShadowTerms
     from mm.live.run.replay_check import compare_with_replay
-    from mm.live.run.terms import ShadowTerms
     from mm.runs.find import open_run
     from mm.runs.trusted import InputPlaces, setup_of
 

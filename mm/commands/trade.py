@@ -79,7 +79,7 @@ def legs_of(symbols: Mapping[str, Knobs]) -> dict[str, LegSymbol]:
 
 
 def _leg(owner: str, name: str, declared: Mapping[str, Any], knobs: Knobs) -> LegSymbol:
-    from mm.play.terms import leg_knobs
+    from mm.play.engine_rules import leg_knobs
 
     execution, account, models = leg_knobs(name, declared["orders"] or {}, knobs[Account])
     models = replace(models, quote_model=knobs[Models].quote_model)

@@ -19,7 +19,7 @@ from mm.backtest.run_terms import (
 from mm.clock import missing_days
 from mm.dayfolder.layout import USDM
 from mm.instrument import E8, assets_of, short_text
-from mm.play.terms import first_mid_e8
+from mm.play.engine_rules import first_mid_e8
 from mm.predict.artefact import Artefact
 from mm.tape.warnings import day_warnings
 

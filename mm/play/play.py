@@ -16,6 +16,7 @@ from mm.backtest.run_terms import UNEARNED_FEE
 from mm.backtest.strategy_info import trained_on
 from mm.clock import US_PER_S
 from mm.errors import Sentence, UsageError
+from mm.play.engine_rules import rules_of, with_others
 from mm.play.knobs import Sensitivity
 from mm.play.market import MICRO_PRICE, Markets, as_traded
 from mm.play.models import Made, PlayModels, trained_days
@@ -32,7 +33,6 @@ from mm.play.notes import (
 from mm.play.sensitivity import ExponentEstimate, FurtherRow, Variants, again, with_band
 from mm.play.setup import PlayKnobs, Setup
 from mm.play.stress import NO_MOVES, WorstMoves
-from mm.play.terms import rules_of, with_others
 from mm.predict.artefact import ARRAYS, MODEL, Artefact
 from mm.tape.columns import MANY_EVENTS, trim_heap
 from mm.tape.tape import Tape

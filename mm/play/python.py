@@ -164,7 +164,7 @@ def _one_account(
     per_symbol: Mapping[str, Mapping[str, Any]],
     step: Step | None,
 ) -> "AccountResult":
-    from mm.play.account import AccountPlay  # most backtests are of one symbol
+    from mm.play.account_play import AccountPlay  # most backtests are of one symbol
 
     by_symbol: dict[str, list[Tape]] = {}
     for one in [tape] if isinstance(tape, Tape) else tape:

@@ -89,7 +89,7 @@ def _summed(result: "Result") -> tuple[AccountSeries, dict[str, Any]]:
 
 def account_outcome(task: Task) -> Outcome:
     """The outcome of an account, and of each of its *symbols*."""
-    from mm.play.account import AccountPlay
+    from mm.play.account_play import AccountPlay
 
     plays = {one["setup"]["day"]["symbol"]: _play_of(one) for one in task["symbols"]}
     result = AccountPlay.of(plays, AccountLimits(**task["limits"])).run(keeps_orders=False)

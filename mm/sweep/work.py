@@ -26,13 +26,13 @@ from mm.errors import FitError, ModelError, UsageError
 from mm.play.calibration import fallback_of, plan_of, unfitted
 from mm.play.calibration_knobs import Windows
 from mm.play.design import Design, Designs, PlayedDay, account_design, days_of_account
+from mm.play.engine_rules import rules_of
 from mm.play.knobs import Models
 from mm.play.market import Markets
 from mm.play.models import agent_files, fitted_from
 from mm.play.notes import fee_notes, log_notes, predictor_notes
 from mm.play.play import Play
 from mm.play.setup import AnySetup, Setup
-from mm.play.terms import rules_of
 from mm.predict.artefact import Artefact
 from mm.report.contents import FIT
 from mm.runs.in_progress import Run

@@ -18,7 +18,7 @@ from mm.backtest.summary_text import text_of
 from mm.dayfolder.layout import SPOT, USDM
 from mm.errors import BrokenFile
 from mm.instrument import E8, Instrument
-from mm.play.terms import rules_of
+from mm.play.engine_rules import rules_of
 from mm.signals.other_feed import OtherFeed
 from mm.tape.columns import Payment
 from support import SHARED

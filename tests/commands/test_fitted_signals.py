@@ -15,7 +15,7 @@ from mm.backtest.rules import Account, Execution
 from mm.errors import Mismatch, UsageError
 from mm.instrument import Instrument, to_exchange_info
 from mm.live.run.live_play import PaperPlay, TradePlay, TradeStart
-from mm.live.run.terms import ShadowTerms
+from mm.live.run.live_terms import ShadowTerms
 from mm.play.knobs import Day, Models
 from mm.play.setup import PlayKnobs
 from mm.predict.artefact import Artefact, predictors_of

@@ -13,7 +13,7 @@ import pytest
 import mm
 from fill_predictors import written
 from mm.__main__ import main as program
-from mm.live.run.terms import ShadowTerms
+from mm.live.run.live_terms import ShadowTerms
 from mm.runs.manifest import MANIFEST, read_manifest, write_manifest
 from rl_agents import agent_at
 from support import ROOT, run_mm

@@ -13,7 +13,7 @@ from mm.live.account.session import AccountSession
 from mm.live.knobs import OrderAccess, VenueUrls
 from mm.live.orders.access import GatewayRun
 from mm.live.orders.gateway import Gateway
-from mm.live.orders.steps import EARLIER
+from mm.live.orders.order_steps import EARLIER
 from mm.live.venues.balances import Balances, Transfer
 from mm.live.venues.binance_spot import SpotAccount
 from mm.live.venues.fills import AccountFill

@@ -12,8 +12,7 @@ from order_parts import fill_of, seen_of
 from refusals import refusal
 
 from mm.instrument import E8, decimal_text, e8
-from mm.live.orders.states import OrderStates
-from mm.live.orders.steps import (
+from mm.live.orders.order_steps import (
     EARLIER,
     Accepted,
     Amended,
@@ -28,6 +27,7 @@ from mm.live.orders.steps import (
     Rejected,
     Resend,
 )
+from mm.live.orders.states import OrderStates
 from mm.live.venues.live_orders import LiveOrder, OrderSeen, OrderState
 
 WINDOW_MS = 1_000

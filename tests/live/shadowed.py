@@ -11,8 +11,8 @@ from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
 from mm.live.run.decisions import decisions_name, decisions_of, write_decisions
 from mm.live.run.live_play import PaperPlay, ShadowFollower
+from mm.live.run.live_terms import learn_terms
 from mm.live.run.replay_check import compare_with_replay
-from mm.live.run.terms import learn_terms
 from mm.market_data.recording import Recording
 from mm.play.knobs import Models
 from mm.play.setup import PlayKnobs

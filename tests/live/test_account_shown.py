@@ -8,7 +8,7 @@ import pytest
 from mm.instrument import E8, Instrument
 from mm.live.account.ledger import Ledger
 from mm.live.audit.history import LedgerBegin
-from mm.live.pages.metrics import TradingMetrics
+from mm.live.pages.trading_metrics import TradingMetrics
 from mm.live.run.observer import TradeObserver
 from mm.live.venues.binance_spot import SpotAccount
 from mm.live.venues.fills import AccountFill

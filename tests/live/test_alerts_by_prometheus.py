@@ -14,8 +14,8 @@ pytest.importorskip("cryptography", reason="needs the extra [live]")
 from certificates import self_signed
 
 from guarded import add_token, door_of
-from mm.live.pages.metrics import TradingMetrics
 from mm.live.pages.symbols_page import SymbolsPage
+from mm.live.pages.trading_metrics import TradingMetrics
 from state_servers import free_port
 from support import ROOT
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from mm.instrument import E8, Instrument, e8
 from mm.live.account.account_check import AccountCheck
 from mm.live.account.ledger import Ledger
+from mm.live.orders.order_steps import EARLIER, Booked
 from mm.live.orders.queries import forced_id
 from mm.live.orders.states import OrderStates
-from mm.live.orders.steps import EARLIER, Booked
 from mm.live.venues.fills import AccountFill
 from mm.live.venues.live_orders import LiveOrder, OrderSeen, OrderState
 from mm.live.venues.positions import PositionIncome

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.live.pages.metrics import ACK_BUCKETS_S, BucketCounts, TradingMetrics
 from mm.live.pages.symbols_page import SymbolsPage
+from mm.live.pages.trading_metrics import ACK_BUCKETS_S, BucketCounts, TradingMetrics
 
 START_US = 1_767_600_000_000_000
 # The specified metrics: name, kind, labels besides the symbol.

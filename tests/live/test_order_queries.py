@@ -16,9 +16,9 @@ from mm.live.account.holdings import Holdings
 from mm.live.account.ledger import Ledger
 from mm.live.knobs import OrderAccess
 from mm.live.orders.access import GatewayRun
+from mm.live.orders.order_steps import EARLIER, Booked, Rejected
 from mm.live.orders.other_traders import OtherTraders
 from mm.live.orders.states import OrderStates
-from mm.live.orders.steps import EARLIER, Booked, Rejected
 from mm.live.venues.binance_requests import PAGE
 from mm.live.venues.binance_spot import SpotAccount, SpotVenue
 from mm.live.venues.binance_usdm import UsdmAccount

@@ -6,8 +6,7 @@ from refusals import refusal
 
 from mm.instrument import Instrument
 from mm.live.account.fee_values import FeeValues
-from mm.live.orders.reports import OrderReports
-from mm.live.orders.steps import (
+from mm.live.orders.order_steps import (
     EARLIER,
     Accepted,
     Amended,
@@ -18,6 +17,7 @@ from mm.live.orders.steps import (
     OrderReport,
     Rejected,
 )
+from mm.live.orders.reports import OrderReports
 from mm.live.venues.fills import AccountFill
 from mm.live.venues.live_orders import LiveOrder
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sender_rig import Desk, entry, on_loop
 
-from mm.live.orders.steps import Amended, AmendFailed, Ask, CancelFailed, Closed, InBook, Rejected
+from mm.live.orders.order_steps import Amended, AmendFailed, Ask, CancelFailed, Closed, InBook, Rejected
 from mm.live.venues.live_orders import LiveOrder, OrderState
 from mm.live.venues.requests import NO_CONNECTION, Outcome
 

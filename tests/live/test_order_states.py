@@ -11,8 +11,7 @@ from plain_orders import OPEN, Wire
 from refusals import refusal
 
 from mm.instrument import E8
-from mm.live.orders.states import OrderStates
-from mm.live.orders.steps import (
+from mm.live.orders.order_steps import (
     EARLIER,
     Accepted,
     Amended,
@@ -26,6 +25,7 @@ from mm.live.orders.steps import (
     Rejected,
     Resend,
 )
+from mm.live.orders.states import OrderStates
 from mm.live.venues.live_orders import LiveOrder, OrderSeen, OrderState
 
 

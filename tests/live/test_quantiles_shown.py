@@ -2,7 +2,7 @@
 
 import pytest
 
-from mm.live.pages.metrics import BucketCounts
+from mm.live.pages.trading_metrics import BucketCounts
 from mm.live.venues.measured_latency import VenueLatency
 from mm.market_data.message_latency import RoundTrip
 

@@ -21,8 +21,8 @@ from mm.clock import now_us
 from mm.errors import BrokenFile, UsageError
 from mm.instrument import Instrument, to_exchange_info
 from mm.live.account.kill_switch import KillSwitch
-from mm.live.run import terms as live_terms
-from mm.live.run.terms import TERMS, ShadowTerms, learn_terms
+from mm.live.run import live_terms
+from mm.live.run.live_terms import TERMS, ShadowTerms, learn_terms
 from mm.market_data.snapshot import RestClient
 from mm.play.knobs import Market
 from mm.sim.wire.box import Box

@@ -13,8 +13,8 @@ from mm.backtest.fills.base import TradeCross
 from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, REJECT_REASONS
 from mm.backtest.risk import RiskLimits
 from mm.instrument import E8, Instrument
-from mm.live.pages.metrics import TradingMetrics
 from mm.live.pages.symbols_page import SymbolsPage
+from mm.live.pages.trading_metrics import TradingMetrics
 from mm.live.run.observer import ShadowObserver
 from mm.market_data.market_events import BookLost, DepthArrived, TradeArrived, TradeVerdict, Verdict
 from mm.market_data.venue import DepthUpdate, TradePrint

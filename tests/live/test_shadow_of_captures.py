@@ -15,8 +15,8 @@ from mm.backtest.metrics.order_lives import mid_offsets
 from mm.instrument import E8, Instrument, e8, to_exchange_info
 from mm.live.run.decisions import decisions_name, decisions_of, write_decisions
 from mm.live.run.live_play import PaperPlay
+from mm.live.run.live_terms import ShadowTerms
 from mm.live.run.replay_check import compare, replay
-from mm.live.run.terms import ShadowTerms
 from mm.market_data import import_session
 from mm.market_data.day_journal import DayJournal
 from mm.play.models import PlayModels

@@ -6,7 +6,7 @@ import pytest
 from gateway_rig import Rig, trading
 from sender_rig import Desk
 
-from mm.live.orders.steps import Ask, Rejected
+from mm.live.orders.order_steps import Ask, Rejected
 from mm.live.venues.requests import ApiAnswer, Outcome
 
 STALE = -1021

@@ -12,7 +12,7 @@ from trading_box import STILL, ended, venue
 from trading_truth import assert_equal_books
 
 from day_files import defects_of
-from mm.live.run.terms import ShadowTerms
+from mm.live.run.live_terms import ShadowTerms
 from support import ROOT, in_time
 
 MARKET = ("--scenario", "poisson", "--A", "6", "--sigma-ticks-per-sqrt-s", "4")

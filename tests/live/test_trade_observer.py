@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 from mm.instrument import E8
 from mm.live.audit.history import LedgerBegin
-from mm.live.pages.metrics import TradingMetrics
 from mm.live.pages.symbols_page import SymbolsPage
+from mm.live.pages.trading_metrics import TradingMetrics
 from mm.live.run.observer import ThrottledWarnings, TradeObserver
 from mm.live.venues.fills import AccountFill
 

@@ -25,7 +25,7 @@ from mm.live.orders.access import GatewayRun
 from mm.live.orders.pauses import LONGEST_S, OrderPauses
 from mm.live.orders.symbol_rules import DOUBTED_S
 from mm.live.run.flatten import plan
-from mm.live.run.terms import ShadowTerms
+from mm.live.run.live_terms import ShadowTerms
 from mm.live.venues.refusals import Refusal, Why
 from mm.market_data.venue import DepthSnapshot
 from mm.play.knobs import Market

@@ -9,7 +9,7 @@ from test_live_metrics import START_US, Now, busy
 
 from mm.instrument import e8
 from mm.live.pages.contract_metrics import ContractMetrics
-from mm.live.pages.metrics import TradingMetrics
+from mm.live.pages.trading_metrics import TradingMetrics
 from mm.live.pages.watch import frame, view, watch
 from mm.live.venues.positions import MarginSeen, PositionSeen
 

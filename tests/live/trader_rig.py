@@ -4,7 +4,7 @@ from mm import Quotes, Rules
 from mm.instrument import Instrument
 from mm.live._live_engine import LiveEngine
 from mm.live.account.ledger import Ledger
-from mm.live.pages.metrics import TradingMetrics
+from mm.live.pages.trading_metrics import TradingMetrics
 from mm.live.run.trade_account import TradeAccount
 from mm.live.run.trader import Trader, TraderParts
 from mm.live.venues.fills import AccountFill

@@ -9,10 +9,10 @@ from mm import Tape, backtest
 from mm.backtest.models import QUOTE_MODELS, QUOTE_STEPS, declared, trade_cross
 from mm.backtest.rules import Account, Execution
 from mm.errors import MMError, UnknownModel, UsageError
+from mm.play.engine_rules import rules_of
 from mm.play.knobs import Models
 from mm.play.models import PlayModels
 from mm.play.nested_quotes import DEEPEST, Tree, volatility
-from mm.play.terms import rules_of
 
 EVENTS = [
     (1_000_000, "snapshot", [(90, 50), (89, 50)], [(110, 50)]),

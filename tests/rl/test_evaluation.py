@@ -7,8 +7,8 @@ import pytest
 from mm import backtest
 from mm.backtest.models import avellaneda_stoikov
 from mm.errors import Mismatch
+from mm.play.engine_rules import rules_of
 from mm.play.models import PlayModels
-from mm.play.terms import rules_of
 from mm.rl.evaluation import evaluate, judged
 from mm.rl.training_days import EngineKnobs
 from rl_agents import saved, terms

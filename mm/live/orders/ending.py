@@ -3,9 +3,9 @@
 import asyncio
 
 from mm.base.waiting import happened
+from mm.live.orders.order_steps import EARLIER
 from mm.live.orders.parts import GatewayParts
 from mm.live.orders.readiness import SILENCE_MARGIN_S
-from mm.live.orders.steps import EARLIER
 from mm.live.orders.symbol_orders import SymbolOrders
 from mm.live.venues.fills import SIDE_NAMES
 from mm.live.venues.refusals import Why

@@ -16,6 +16,7 @@ from mm.live.audit.log import AuditLog
 from mm.live.orders.access import ClientIds, GatewayRun
 from mm.live.orders.contract_watch import ContractWatch
 from mm.live.orders.ending import OrderEnding
+from mm.live.orders.order_steps import EARLIER
 from mm.live.orders.other_traders import OtherTraders
 from mm.live.orders.parts import GatewayParts
 from mm.live.orders.protection import ProtectiveStop
@@ -24,7 +25,6 @@ from mm.live.orders.reconciliation import Reconciliation
 from mm.live.orders.reports import OrderReports
 from mm.live.orders.session_events import SessionEvents
 from mm.live.orders.states import OrderStates
-from mm.live.orders.steps import EARLIER
 from mm.live.orders.symbol_orders import SymbolOrders
 from mm.live.orders.symbol_rules import SymbolRules
 from mm.live.venues.fills import SIDES

@@ -19,9 +19,9 @@ from mm.live.account.fee_values import FeeValues
 from mm.live.account.holdings import SETTLED_US
 from mm.live.account.ledger import trade_mark
 from mm.live.orders.access import GatewayRun
+from mm.live.orders.order_steps import EARLIER
 from mm.live.orders.other_traders import OtherTraders
 from mm.live.orders.states import OrderStates
-from mm.live.orders.steps import EARLIER
 from mm.live.orders.symbol_rules import SymbolRules
 from mm.live.venues.canceller import is_ours
 from mm.live.venues.fills import OF_EXCHANGE, AccountFill

@@ -9,7 +9,7 @@ from mm.live.account.account_check import AccountCheck
 from mm.live.account.fee_values import FeeValues
 from mm.live.audit.books import VENUE_RESET
 from mm.live.audit.log import AuditLog
-from mm.live.orders.steps import (
+from mm.live.orders.order_steps import (
     EARLIER,
     Accepted,
     Amended,

@@ -1,10 +1,10 @@
 """What the session of an account tells a gateway: events of the user's stream, and the state of the connection."""
 
 from mm.instrument import short_text
+from mm.live.orders.order_steps import EARLIER
 from mm.live.orders.parts import GatewayParts
 from mm.live.orders.queries import forced_id
 from mm.live.orders.reconciliation import Reconciliation
-from mm.live.orders.steps import EARLIER
 from mm.live.orders.symbol_orders import SymbolOrders
 from mm.live.venues.canceller import is_ours
 from mm.live.venues.fills import SIDE_NAMES

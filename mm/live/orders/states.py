@@ -21,7 +21,7 @@ from types import MappingProxyType
 
 from mm.instrument import e8, short_text
 from mm.live.account.ledger import trade_mark
-from mm.live.orders.steps import (
+from mm.live.orders.order_steps import (
     EARLIER,
     KEPT_ORDERS,
     Accepted,

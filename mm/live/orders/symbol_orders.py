@@ -9,13 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from mm.live.orders.parts import GatewayParts
-from mm.live.orders.pauses import OrderPauses
-from mm.live.orders.queries import OrderQueries
-from mm.live.orders.readiness import SILENCE_MARGIN_S
-from mm.live.orders.reports import Report
-from mm.live.orders.sender import OrderSender
-from mm.live.orders.steps import (
+from mm.live.orders.order_steps import (
     EARLIER,
     Accepted,
     AmendFailed,
@@ -28,6 +22,12 @@ from mm.live.orders.steps import (
     Rejected,
     Resend,
 )
+from mm.live.orders.parts import GatewayParts
+from mm.live.orders.pauses import OrderPauses
+from mm.live.orders.queries import OrderQueries
+from mm.live.orders.readiness import SILENCE_MARGIN_S
+from mm.live.orders.reports import Report
+from mm.live.orders.sender import OrderSender
 from mm.live.venues.live_orders import RESTING, Doubt, LiveOrder, OrderState
 from mm.live.venues.refusals import FILTERS, Refusal, Why, unsent
 from mm.live.venues.requests import ApiAnswer

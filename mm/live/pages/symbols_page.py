@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from mm.clock import now_us
-from mm.live.pages.metrics import TradingMetrics
+from mm.live.pages.trading_metrics import TradingMetrics
 from mm.live.pages.watch import view, watch
 from mm.market_data.metrics import MetricFamily, MetricSample, exposition, metrics_served
 

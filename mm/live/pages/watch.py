@@ -11,7 +11,7 @@ from decimal import Decimal
 from mm.clock import US_PER_S, iso
 from mm.instrument import E8, decimal_text
 from mm.live.pages.contract_metrics import ContractMetrics
-from mm.live.pages.metrics import SIDES, TradingMetrics
+from mm.live.pages.trading_metrics import SIDES, TradingMetrics
 
 REDRAW_S = 1.0
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"

@@ -12,7 +12,7 @@ from mm.errors import Incomplete, MMError, SafetyError, Sentence, TryLater
 from mm.instrument import E8, Instrument, decimal_text, e8, short_text
 from mm.live.account.ledger import fee_e8
 from mm.live.orders.reports import OrderListener
-from mm.live.run.terms import book_of
+from mm.live.run.live_terms import book_of
 from mm.live.run.trade_run import OpenTrade, TradeRun
 from mm.live.venues.fills import SIDE_NAMES, AccountFill
 from mm.live.venues.refusals import Refusal

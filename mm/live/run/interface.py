@@ -24,7 +24,7 @@ from mm.live.account.ledger import Ledger
 from mm.live.account.locks import TraderLocks
 from mm.live.run.decisions import DecisionLags
 from mm.live.run.live_play import TradePlay, TradeStart
-from mm.live.run.terms import ShadowTerms
+from mm.live.run.live_terms import ShadowTerms
 from mm.live.run.trade_account import TradeAccount
 from mm.live.run.trade_end import TradeEnd
 from mm.live.run.trader import KILL, Trader, TraderParts

@@ -24,11 +24,11 @@ from mm.live._live_engine import LiveEngine
 from mm.live.account.limits import NothingQuotable
 from mm.live.run.decisions import DecisionLags
 from mm.live.run.kept_models import keep_models
+from mm.live.run.live_terms import ShadowTerms
 from mm.live.run.step_log import StepLog
-from mm.live.run.terms import ShadowTerms
+from mm.play.engine_rules import with_others
 from mm.play.play import GivenModels
 from mm.play.setup import PlayKnobs
-from mm.play.terms import with_others
 from mm.runs.noted import note_made
 from mm.signals.compute import NO_OTHERS
 from mm.signals.other_feed import OtherFeed

@@ -13,10 +13,10 @@ from mm.errors import SafetyError, TryLater
 from mm.instrument import e8, from_exchange_info, short_text
 from mm.live.account.kill_switch import KillSwitch, SwitchWatch
 from mm.live.account.limits import NothingQuotable
-from mm.live.pages.metrics import TradingMetrics
 from mm.live.pages.symbols_page import SymbolsPage
+from mm.live.pages.trading_metrics import TradingMetrics
+from mm.live.run.live_terms import ShadowTerms, learn_terms
 from mm.live.run.other_markets import record_together
-from mm.live.run.terms import ShadowTerms, learn_terms
 from mm.market_data.health import Health
 from mm.market_data.monitor import Monitor
 from mm.market_data.recording import Parts, Recording

@@ -12,7 +12,7 @@ from mm.clock import US_PER_MS, US_PER_S, exchange_us, now_us
 from mm.instrument import E8, Instrument, decimal_text
 from mm.live.account.ledger import Ledger, PnlParts, amounts
 from mm.live.pages.contract_metrics import ContractMetrics
-from mm.live.pages.metrics import TradingMetrics
+from mm.live.pages.trading_metrics import TradingMetrics
 from mm.live.venues.fills import SIDE_NAMES, AccountFill
 from mm.live.venues.positions import PositionIncome
 from mm.market_data.lateness import Lateness

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mm.dayfolder.contract_rows import ContractRow
     from mm.instrument import Instrument
     from mm.live.run.live_play import TradePlay
-    from mm.live.run.terms import ShadowTerms
+    from mm.live.run.live_terms import ShadowTerms
     from mm.market_data.market_events import Subscriber
     from mm.market_data.market_state import MarketState
     from mm.market_data.recording import Parts

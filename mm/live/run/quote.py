@@ -12,10 +12,10 @@ from mm.live.account.limits import AccountSymbol, NothingQuotable
 from mm.live.audit.history import ACCOUNT, DayMarks, LedgerBegin, marks_at
 from mm.live.run.decisions import DecisionLags
 from mm.live.run.live_play import TradeFollower, TradePlay, TradeStart
+from mm.live.run.live_terms import REGRIDDED
 from mm.live.run.observer import TradeObserver
 from mm.live.run.order_source import OrderSource
 from mm.live.run.other_markets import EngineTaker, OtherFollower, recordings
-from mm.live.run.terms import REGRIDDED
 from mm.live.run.trade_account import TradeAccount
 from mm.live.run.trade_end import KILLED, TradeEnd, write_trade
 from mm.live.run.trade_run import OpenTrade, TradeRun

@@ -17,8 +17,8 @@ from mm.errors import BrokenFile
 from mm.instrument import e8
 from mm.live.run.decisions import LAG, decisions_name, decisions_of, lag_quantiles, write_decisions
 from mm.live.run.live_play import PaperPlay
+from mm.live.run.live_terms import ShadowTerms
 from mm.live.run.other_markets import FOREVER_US
-from mm.live.run.terms import ShadowTerms
 from mm.play.knobs import Market
 from mm.play.setup import PlayKnobs
 from mm.signals.contract import RecordedContract

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from mm.backtest.summary_text import text_of
 from mm.errors import BrokenFile, Incomplete, TryLater
-from mm.live.pages.metrics import TradingMetrics
+from mm.live.pages.trading_metrics import TradingMetrics
 from mm.live.run.decisions import decisions_name, decisions_of, write_decisions
 from mm.live.run.kept_models import kept_models
 from mm.live.run.live_play import PaperPlay, ShadowFollower
 from mm.live.run.live_run import ROUNDED, LiveRun
+from mm.live.run.live_terms import DAY_REPLACED, REGRIDDED, UnlistedSymbol
 from mm.live.run.observer import ShadowObserver
 from mm.live.run.other_markets import OtherFollower, OtherTaker, PairedPlay, feeds_of, recordings
 from mm.live.run.replay_check import RECONCILE, compare_with_replay
-from mm.live.run.terms import DAY_REPLACED, REGRIDDED, UnlistedSymbol
 from mm.live.state.stores import LiveStore
 from mm.market_data.recording import Parts, Recording
 from mm.play.setup import PlayKnobs

@@ -28,7 +28,7 @@ from mm.live.knobs import Contracts, OrderAccess, Trading, account_name
 from mm.live.orders.access import ClientIds, GatewayRun
 from mm.live.orders.gateway import START_S, Gateway
 from mm.live.run.live_run import LiveRun
-from mm.live.run.terms import UnlistedSymbol
+from mm.live.run.live_terms import UnlistedSymbol
 from mm.live.run.trader import KILL
 from mm.live.state.stores import StateStores
 from mm.market_data.recording import Parts

@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t
 
 from mm.backtest.engine._agenda cimport Agenda
 from mm.backtest.engine._event_buffer cimport EventBuffer
-from mm.backtest.engine._order_manager cimport OrderManager, look_at_best, run_timers
+from mm.backtest.engine._order_manager cimport OrderManager, look_at_best
 from mm.backtest.engine._own_orders cimport OpenOrders, OwnOrders, slot_of
 from mm.backtest.engine._records cimport EPOCH_BREAK, record_state
 from mm.backtest.engine._venue cimport centre_book, cover, note_mid, note_top, watch_sides
@@ -207,7 +207,7 @@ cdef class LiveEngine:
             us = self.now_us = self.venue.now_us = max(self.now_us, us)
             if self.turn_us <= us:
                 self.turn(us)
-            run_timers(self.manager, &self.venue.orders.open, us, False, &self.venue.touch)
+            self.manager.act(us, &self.venue.touch)
             watch_sides(self.venue, us)
         messages, self.venue.messages = self.venue.messages, []
         return messages

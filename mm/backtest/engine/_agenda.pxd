@@ -18,20 +18,23 @@ cdef struct Agenda:
     int64_t followed_us     # the last one of these two kinds
     int64_t requote_us      # the next one of the grid
     int64_t step_us         # between two of these
-    bint driven             # whether all after the market waits for `Engine.step`
+    bint driven             # whether all after the market but fills and marks waits for `Engine.step`
+    int64_t held_us         # then, between two steps: the next one of the grid, and *requote_us* is NEVER
     int64_t after_us        # the earliest after the market but for the grid's requote, kept as it is read for each event
 
 
 cdef inline void agenda_open(Agenda* agenda) noexcept nogil:
     agenda.message_us = agenda.fill_us = agenda.margin_us = agenda.sample_us = agenda.state_us = NEVER
     agenda.follow_us = agenda.wake_us = agenda.requote_us = agenda.after_us = NEVER
-    agenda.followed_us, agenda.driven = -1, False
+    agenda.followed_us, agenda.driven, agenda.held_us = -1, False, NEVER
 
 
 cdef inline void agenda_changed(Agenda* agenda) noexcept nogil:
     """Find the earliest again, after a slot between the messages and the grid's requotes has changed."""
     cdef int64_t grid_us = min(agenda.sample_us, agenda.state_us), call_us = min(agenda.follow_us, agenda.wake_us)
-    agenda.after_us = min(min(agenda.fill_us, agenda.margin_us), min(grid_us, call_us))
+    agenda.after_us = min(agenda.fill_us, agenda.margin_us)
+    if not agenda.driven:
+        agenda.after_us = min(agenda.after_us, min(grid_us, call_us))
 
 
 cdef inline void agenda_follow(Agenda* agenda, int64_t us) noexcept nogil:
@@ -53,13 +56,14 @@ cdef inline int64_t requote_from(const Agenda* agenda, int64_t us) noexcept nogi
     return us + (agenda.step_us - 1 - (us - next_us - 1) % agenda.step_us)
 
 
-cdef inline void pass_idle(Agenda* agenda, int64_t us) noexcept nogil:
-    """Skip the grid's requotes before an instant, which would send nothing."""
-    if not agenda.driven:
-        pass_requotes(agenda, us)
+cdef inline void agenda_hold(Agenda* agenda) noexcept nogil:
+    """Let the requotes of a driven engine wait for its next step."""
+    agenda.held_us, agenda.requote_us = agenda.requote_us, NEVER
+    agenda_changed(agenda)
 
 
 cdef inline void pass_requotes(Agenda* agenda, int64_t us) noexcept nogil:
+    """Skip the grid's requotes before an instant, which would send nothing."""
     cdef int64_t next_us = agenda.requote_us, step_us = agenda.step_us
     if next_us >= us:
         return

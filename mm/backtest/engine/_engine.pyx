@@ -9,7 +9,7 @@ without the interpreter. ``paper_exchange.py`` is its Python interface, ``tests/
 cimport cython
 from libc.stdint cimport int8_t, int64_t, uint8_t
 
-from mm.backtest.engine._agenda cimport Agenda, agenda_watch, pass_idle, requote_from
+from mm.backtest.engine._agenda cimport Agenda, agenda_hold, agenda_watch, pass_requotes, requote_from
 from mm.backtest.engine._event_buffer cimport EventBuffer
 from mm.backtest.engine._market cimport (
     Market, MarketStream, book_is_next, event_at, first_of, last_second, next_market_us, next_us,
@@ -344,7 +344,8 @@ cdef class Engine:
         """Finish the current events before the next tape or feed; open the book, or move it to a price range."""
         venue = self.venue
         if venue.opened:
-            self.receive(venue.now_us)
+            if self.lags:
+                self.receive(venue.now_us)
             self.show_trades(venue.now_us)
             self.past_events, self.past_rows = self.counts()
         self.note_received()
@@ -429,7 +430,7 @@ cdef class Engine:
             self.build(self.venue)
             self.play(self.venue, self.manager, until_us)
         self.catch_up(self.venue, self.manager, until_us, until_us)
-        pass_idle(self.manager.agenda, until_us + 1)
+        pass_requotes(self.manager.agenda, until_us + 1)
         self.venue.now_us = max(self.venue.now_us, until_us)
         self.venue.past_us = self.venue.now_us + 1
         return 0
@@ -441,7 +442,7 @@ cdef class Engine:
         if us >= market.start_us:
             return 0
         self.catch_up(venue, self.manager, market.start_us - 1, market.start_us - 1)
-        pass_idle(self.manager.agenda, market.start_us)
+        pass_requotes(self.manager.agenda, market.start_us)
         while us < market.start_us:
             if market.best and not book_is_next(market):
                 market.trades.next += 1
@@ -483,6 +484,8 @@ cdef class Engine:
         cover(self.venue, us)
         # Without a model that reads it, the volatility is not sampled.
         self.manager.begin(us, self.lags and self.quotes.needs & NEEDS_PYTHON or not self.quotes.skips & SKIPS_REPEATS)
+        if self.manager.agenda.driven:
+            agenda_hold(self.manager.agenda)
         return 0
 
     cdef int play(self, PaperVenue venue, OrderManager manager, int64_t until_us) except -1 nogil:
@@ -510,7 +513,7 @@ cdef class Engine:
                     due_us = self.next_due(venue, manager, open)
                 continue
             if plain and moves_price(venue, market):
-                pass_idle(agenda, us)
+                pass_requotes(agenda, us)
                 venue.move_price(us)
                 look_at_best(manager, open, &venue.touch, us)
                 due_us = min(due_us, min(agenda.requote_us, agenda.follow_us) + 1)  # it moves nothing else of ours
@@ -572,7 +575,7 @@ cdef class Engine:
 
     cdef inline int apply_trade(self, PaperVenue venue, Agenda* agenda, Trade trade, int64_t event) except -1 nogil:
         """Return whether the trade filled an order, or began a stretch of intensity."""
-        pass_idle(agenda, trade.us)
+        pass_requotes(agenda, trade.us)
         venue.now_us = trade.us
         if venue.filters.percent:
             mean_add(&venue.mean, trade.us, trade.ticks, trade.lots, venue.filters.average_us > 0)
@@ -581,7 +584,7 @@ cdef class Engine:
     cdef inline int apply_book(self, PaperVenue venue, Agenda* agenda, int64_t event, int64_t us) except -1 nogil:
         cdef const Market* market = &venue.market
         cdef int kind = market.book_kind[market.books.next - 1] if market.best else market.kind[event]
-        pass_idle(agenda, us)
+        pass_requotes(agenda, us)
         venue.now_us = us
         if kind == GAP:
             venue.on_gap(us, market.recv_seq[event])
@@ -597,17 +600,21 @@ cdef class Engine:
 
     def drive(self, *, reported: bool) -> None:
         """From now on act on the market at each `step` alone; with *reported*, orders end by `report` alone."""
-        self.venue.orders.open.agenda.driven = True
+        self.manager.agenda.driven = True
+        agenda_hold(self.manager.agenda)
         if reported:
             self.venue.report()
 
     def step(self, int64_t us) -> None:
         """Do all that is due by an instant, late like a live engine; events before it have been fed."""
         cdef PaperVenue venue = self.venue
+        cdef Agenda* agenda = self.manager.agenda
         self.catch_up(venue, self.manager, us, us)
         venue.now_us = max(venue.now_us, us)
         venue.past_us = venue.now_us + 1
-        run_timers(self.manager, &venue.orders.open, us, False, self.known(us))
+        agenda.requote_us = agenda.held_us
+        self.manager.act(us, self.known(us))
+        agenda_hold(agenda)
         watch_sides(venue, us)
 
     def terms_of(self, int64_t order_id) -> tuple[int, int, int] | None:
@@ -684,7 +691,7 @@ cdef class Engine:
         Requotes before *us* that would have sent nothing are passed: they do not see what happened after them.
         """
         if self is not changed:
-            pass_idle(self.manager.agenda, us)
+            pass_requotes(self.manager.agenda, us)
             self.manager.look_for_funds()
             self.next_us = self.coming(self.venue, self.manager)
             if self.after is not None:
@@ -718,12 +725,12 @@ cdef class Engine:
             message_us = agenda.message_us
             us = self.next_action(venue, manager, open)
             if message_us <= messages_us and message_us <= us:
-                pass_idle(agenda, message_us)
+                pass_requotes(agenda, message_us)
                 venue.now_us = max(venue.now_us, message_us)
                 venue.past_us = max(venue.past_us, message_us)
                 venue.deliver(message_us)
             elif us <= after_us:
-                pass_idle(agenda, us)
+                pass_requotes(agenda, us)
                 venue.now_us = us
                 venue.past_us = us + 1
                 if us == agenda.fill_us:
@@ -764,8 +771,6 @@ cdef class Engine:
         cdef const Agenda* agenda = &open.agenda
         cdef bint settled = is_settled(manager, open, &self.local.top if self.lags else &venue.touch.top)
         cdef int64_t us = agenda.after_us if settled else min(agenda.after_us, agenda.requote_us), received_us
-        if agenda.driven:
-            return min(agenda.fill_us, agenda.margin_us)
         if self.lags and (settled or manager.awaits_best):
             received_us = self.next_received()
             us = min(us, received_us if manager.awaits_best else requote_from(agenda, received_us))
@@ -778,7 +783,8 @@ cdef class Engine:
 
     cdef inline Touch* received(self, int64_t us) except NULL nogil:
         """The market as received at an instant, after its trades were passed to the quote model."""
-        self.receive(us)
+        if self.lags:
+            self.receive(us)
         if self.shows_trades:
             self.show_trades(us)
         if self.signalled:
@@ -816,11 +822,11 @@ cdef class Engine:
         return us if us == NEVER else max(us, market.start_us)
 
     cdef int receive(self, int64_t us) except -1 nogil:
-        """Apply the events received by an instant to the local market, if the exchange is ahead of it."""
+        """Apply the events received by an instant to the local market, which the exchange is ahead of."""
         cdef Market* market = &self.venue.market
         cdef Book* book = &self.local_book
         cdef int64_t at, event, row
-        if not self.lags or market.events == 0 or us < market.start_us:
+        if market.events == 0 or us < market.start_us:
             return 0
         while market.best and market.books.received < market.books.count and market.books.recv_us[market.books.received] <= us:
             at = market.books.received

@@ -70,6 +70,7 @@ cdef class OrderManager:
 
     cdef void begin(self, int64_t us, bint samples) noexcept nogil
     cdef object journal(self, int64_t us, object events, object rows, object fill_reasons, object expected_fills)
+    cdef int act(self, int64_t us, Touch* known) except -1 nogil
     cdef void sample(self, Touch* known) noexcept nogil
     cdef double shared_cash(self) noexcept nogil
     cdef void look_for_funds(self) noexcept nogil

@@ -183,6 +183,10 @@ cdef class OrderManager:
             self.agenda.sample_us = us
         agenda_changed(self.agenda)
 
+    cdef int act(self, int64_t us, Touch* known) except -1 nogil:
+        """Do what is due by an instant at which an engine is called, which asks the quote model at any rate."""
+        return run_timers(self, &self.orders.open, us, False, known)
+
     cdef void sample(self, Touch* known) noexcept nogil:
         """Sample the mid; skip a sample if the mid was missing since the last one."""
         if known.mid_lost:

@@ -8,9 +8,9 @@ from libc.string cimport memmove, memset
 from mm.backtest.engine._account cimport Account
 from mm.backtest.engine._agenda cimport Agenda, agenda_changed, agenda_follow, agenda_open
 from mm.backtest.engine._margin cimport MarginWatch
-from mm.backtest.engine._order_checks cimport OrderCount, Refused
-from mm.backtest.engine._records cimport COVERED, NOT_CANCELLED, Fill, Records, record_order
-from mm.backtest.fills.base cimport CANCELLING, LIVE, MARKET, NEVER, SENT, Order
+from mm.backtest.engine._order_checks cimport MAKER_CREDIT, TAKER_CREDIT, OrderCount, Refused, order_count_filled
+from mm.backtest.engine._records cimport CLOSE_FILLED, COVERED, FILL, NOT_CANCELLED, Fill, Records, record_fill, record_order
+from mm.backtest.fills.base cimport CANCELLING, FILLED, LIVE, MARKET, NEVER, SENT, Order
 from mm.backtest.quotes.base cimport OwnFill
 
 # Open orders are few, so they are in a short array sorted by id. Resting orders are also listed by side in price-time
@@ -87,7 +87,6 @@ cdef class OwnOrders:
     cdef void refuse_price(self, const Order* order, int64_t us, int reason) noexcept nogil
     cdef int filled(self, int64_t i, const Fill* fill, bint took) except -1 nogil
     cdef int paid(self, int64_t us, int64_t funding_e8) except -1 nogil
-    cdef bint fill_open(self, Order* order, const Fill* fill, int64_t lots, bint took) except -1 nogil
     cdef int keep_fill(self, const Order* order, const Fill* fill, bint took) except -1 nogil
     cdef int keep_end(self, const Order* order, int64_t us, int reason) except -1 nogil
     cdef void count_cash(self) noexcept nogil
@@ -121,7 +120,7 @@ cdef inline void new_order(Order* order, int64_t us, int64_t side, int64_t ticks
     order.sent_us = us
     order.active_us = order.expire_us = order.cancel_req_us = order.cancel_us = order.amend_us = NEVER
     order.cancel_reason = NOT_CANCELLED
-    order.amend_lots = order.amends = order.move_ticks = order.more_lots = order.moves = order.move_turn = 0
+    order.amend_lots = order.amends = order.move_ticks = order.more_lots = order.moves = 0
     forget_queue(order)
 
 
@@ -318,6 +317,27 @@ cdef inline int order_closed(OwnOrders orders, int64_t i, int64_t us, int status
         follow(orders, us)
     orders_drop(&orders.open, i)
     return 0
+
+
+cdef inline bint fill_order(OwnOrders orders, Order* order, const Fill* fill, int64_t lots, bint took) except -1 nogil:
+    """Take the *lots* of a booked fill off an open order, and end it without any left; return whether it ended."""
+    cdef bint ends = order.lots == lots and (order.more_lots == 0 or order.amend_us < UNDERWAY)
+    if order.lots == order.placed_lots:
+        order_count_filled(orders.order_count, fill.us, TAKER_CREDIT if took else MAKER_CREDIT)
+    order.lots -= lots
+    orders.open.lots[slot_of(order.side)] -= lots
+    if orders.keeps_fills:
+        orders.keep_fill(order, fill, took)
+    if ends:
+        order.status = FILLED
+    record_order(&orders.records, order, fill.us, FILL, COVERED)
+    record_fill(&orders.records, order, fill, &orders.account)
+    if not ends:
+        return False
+    if not took:
+        orders.note_met(order, fill.us)
+    order_closed(orders, order - orders.open.orders, fill.us, FILLED, CLOSE_FILLED)
+    return True
 
 
 cdef inline void order_accepted(OwnOrders orders, Order* order) noexcept nogil:

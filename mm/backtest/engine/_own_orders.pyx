@@ -127,29 +127,9 @@ cdef class OwnOrders:
         if self.requotes or self.awaits_room[1 - slot_of(order.side)]:
             follow(self, fill.us)
         message_us = min(min(order.cancel_us, order.expire_us), order.amend_us)
-        if self.fill_open(order, fill, fill.lots, took) and message_us <= self.open.agenda.message_us < NEVER:
+        if fill_order(self, order, fill, fill.lots, took) and message_us <= self.open.agenda.message_us < NEVER:
             orders_next_message(&self.open)
         return record_state(&self.records, fill.us, &self.account, self.open.count)
-
-    cdef bint fill_open(self, Order* order, const Fill* fill, int64_t lots, bint took) except -1 nogil:
-        """Take the *lots* of a booked fill off an open order, and end it without any left; return whether it ended."""
-        cdef bint ends = order.lots == lots and (order.more_lots == 0 or order.amend_us < UNDERWAY)
-        if order.lots == order.placed_lots:
-            order_count_filled(self.order_count, fill.us, TAKER_CREDIT if took else MAKER_CREDIT)
-        order.lots -= lots
-        self.open.lots[slot_of(order.side)] -= lots
-        if self.keeps_fills:
-            self.keep_fill(order, fill, took)
-        if ends:
-            order.status = FILLED
-        record_order(&self.records, order, fill.us, FILL, COVERED)
-        record_fill(&self.records, order, fill, &self.account)
-        if not ends:
-            return False
-        if not took:
-            self.note_met(order, fill.us)
-        order_closed(self, order - self.open.orders, fill.us, FILLED, CLOSE_FILLED)
-        return True
 
     cdef int keep_fill(self, const Order* order, const Fill* fill, bint took) except -1 nogil:
         if self.fresh_count == self.fresh_room:

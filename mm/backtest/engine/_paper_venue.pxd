@@ -49,6 +49,7 @@ cdef class PaperVenue(ReportedVenue):
 
     cdef int draw_latencies(self, object latencies, seed) except -1
     cdef int64_t travel_us(self, int message, int64_t order_id, int64_t nth) noexcept nogil
+    cdef int64_t drawn_us(self, int message, int64_t order_id, int64_t nth) noexcept nogil
     cdef void begin_events(self) noexcept nogil
     cdef int show_event(self, int64_t event, int64_t us) except -1 nogil
     cdef int change_book(self, int64_t event, int64_t us) except -1 nogil
@@ -71,10 +72,8 @@ cdef class PaperVenue(ReportedVenue):
     cdef int match_meet(self, int slot, int64_t us) except -1 nogil
     cdef int deliver(self, int64_t us) except -1 nogil
     cdef int arrive(self, int64_t i, int64_t us) except -1 nogil
-    cdef int refusal(self, const Order* order, int64_t us, bint crosses) except -1 nogil
     cdef int move_all(self, int64_t us) except -1 nogil
-    cdef int move(self, int64_t i, int64_t us) except -1 nogil
-    cdef int join(self, Order* order, int64_t us) except -1 nogil
+    cdef int stays(self, int64_t i, int64_t us, int reason) except -1 nogil
     cdef int short_of_margin(self, const Order* order) except -1 nogil
     cdef int end_resting(self, int64_t us, int reason) except -1 nogil
     cdef int64_t prevent(self, int64_t i, int64_t us) except -1 nogil

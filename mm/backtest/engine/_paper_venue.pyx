@@ -76,12 +76,13 @@ cdef class PaperVenue(ReportedVenue):
             self.latency.rates = &self.latency_rates[0]
         return 0
 
-    cdef int64_t travel_us(self, int message, int64_t order_id, int64_t nth) noexcept nogil:
-        cdef int64_t rate = 0
+    cdef inline int64_t travel_us(self, int message, int64_t order_id, int64_t nth) noexcept nogil:
         if self.latency.orders is NULL:
             return self.latency.cancel_us if message == OF_CANCEL else self.latency.order_us
-        if self.latency.rates is not NULL:
-            rate = last_second(&self.market, self.now_us)
+        return self.drawn_us(message, order_id, nth)
+
+    cdef int64_t drawn_us(self, int message, int64_t order_id, int64_t nth) noexcept nogil:
+        cdef int64_t rate = 0 if self.latency.rates is NULL else last_second(&self.market, self.now_us)
         return latency_us(&self.latency, message, order_id, nth, rate)
 
     cdef int send(self, Order* order) except -1 nogil:
@@ -151,78 +152,61 @@ cdef class PaperVenue(ReportedVenue):
         return 0
 
     cdef int arrive(self, int64_t i, int64_t us) except -1 nogil:
+        """Process the arrival of an order, or of an amendment that moves a resting one to another price."""
         cdef OpenOrders* open = &self.orders.open
         cdef Order* order = &open.orders[i]
-        cdef int64_t before, crossed_ticks = first_crossed(&self.depth, order)
-        cdef int reason = self.refusal(order, us, crossed_ticks != 0)
-        if reason != COVERED:
-            return self.orders.rejected(i, us, reason)
-        order_accepted(self.orders, order)
-        if order.kind != LIMIT_MAKER:
-            open.changed = True  # it locks less cash
-        if order.kind != LIMIT_MAKER and (order.kind != FOK or takeable(&self.depth, order) == order.lots):
-            i = self.prevent(i, us)
-            before = open.count
-            if crossed_ticks:
-                self.take(i, us)
-            if open.count < before:
-                return 0
-            order = &open.orders[i]
-        if order.kind >= IOC:
-            return self.close(i, us, EXPIRED, EXPIRE)
-        return self.join(order, us)
-
-    cdef int refusal(self, const Order* order, int64_t us, bint crosses) except -1 nogil:
-        cdef int reason
+        cdef const Order* terms = order
+        cdef Order moved
+        cdef int64_t before, crossed_ticks
+        cdef int reason = COVERED
+        cdef bint moves = order.status != SENT, crosses
+        if moves:
+            self.orders.slowest_ack_us = max(self.orders.slowest_ack_us, us - order.sent_us)
+            moved = order[0]
+            moved.ticks, moved.lots = order.move_ticks, order.amend_lots - (order.placed_lots - order.lots)
+            if moved.lots <= 0:
+                return self.close(i, us, CANCELLED, CANCEL_ACK)
+            terms = &moved
+            orders_unrest(open, order)  # its old terms need no margin
+        crossed_ticks = first_crossed(&self.depth, terms)
+        crosses = crossed_ticks != 0
         if self.by_orders:
             self.log.pass_time(self.past_us)
-            crosses = self.log.crosses(order)
+            crosses = self.log.crosses(terms)
         if not self.touch.valid:
-            return BOOK_INVALID
-        if order.kind == LIMIT_MAKER and (crosses or orders_meet(self.orders, order.side, order.ticks)):
-            return WOULD_CROSS
-        if order.kind != MARKET and not surely_in_band(&self.filters, &self.mean, order.side, order.ticks) and (
-            not in_band(&self.filters, mean_after(&self.mean, us - self.filters.average_us), order.side, order.ticks)
+            reason = BOOK_INVALID
+        elif terms.kind == LIMIT_MAKER and (crosses or orders_meet(self.orders, terms.side, terms.ticks)):
+            reason = WOULD_CROSS
+        elif terms.kind != MARKET and not surely_in_band(&self.filters, &self.mean, terms.side, terms.ticks) and (
+            not in_band(&self.filters, mean_after(&self.mean, us - self.filters.average_us), terms.side, terms.ticks)
         ):
-            return PRICE_OUT_OF_BAND
-        reason = covered(self, order, True)
-        return self.short_of_margin(order) if self.orders.margined and reason == COVERED else reason
-
-    cdef int move_all(self, int64_t us) except -1 nogil:
-        cdef const OpenOrders* open = &self.orders.open
-        cdef const Order* order
-        cdef int64_t i, at = 0
-        while at >= 0:
-            at = -1
-            for i in range(open.count):
-                order = &open.orders[i]
-                if order.amend_us == us and order.move_ticks and (at < 0 or order.move_turn < open.orders[at].move_turn):
-                    at = i
-            if at >= 0:
-                self.move(at, us)
-        return 0
-
-    cdef int move(self, int64_t i, int64_t us) except -1 nogil:
-        """An amendment of the price arrives: the order moves, ends, or stays."""
-        cdef Order* order = &self.orders.open.orders[i]
-        cdef Order moved = order[0]
-        cdef int reason
-        self.orders.slowest_ack_us = max(self.orders.slowest_ack_us, us - order.sent_us)
-        moved.ticks, moved.lots = order.move_ticks, order.amend_lots - (order.placed_lots - order.lots)
-        if moved.lots <= 0:
-            return self.close(i, us, CANCELLED, CANCEL_ACK)
-        orders_unrest(&self.orders.open, order)  # its old terms need no margin
-        reason = self.refusal(&moved, us, first_crossed(&self.depth, &moved) != 0)
-        orders_rest(&self.orders.open, order)
-        if reason == COVERED:
+            reason = PRICE_OUT_OF_BAND
+        else:
+            reason = covered(self, terms, True)
+            if self.orders.margined and reason == COVERED:
+                reason = self.short_of_margin(terms)
+        if moves:
+            orders_rest(open, order)
+        if reason != COVERED:
+            return self.stays(i, us, reason) if moves else self.orders.rejected(i, us, reason)
+        if moves:
             if self.fills.needs & NEEDS_DRAWS:
                 self.expected_fills += self.fills.expected(order, us)
             self.orders.moved(order, us)
-            return self.join(order, us)
-        self.orders.stays(order, us, reason)
-        return self.close(i, us, CANCELLED, CANCEL_ACK) if reason == WOULD_CROSS else 0
-
-    cdef int join(self, Order* order, int64_t us) except -1 nogil:
+        else:
+            order_accepted(self.orders, order)
+        if order.kind != LIMIT_MAKER:
+            open.changed = True  # it locks less cash
+            if order.kind != FOK or takeable(&self.depth, order) == order.lots:
+                i = self.prevent(i, us)
+                before = open.count
+                if crossed_ticks:
+                    self.take(i, us)
+                if open.count < before:
+                    return 0
+                order = &open.orders[i]
+            if order.kind >= IOC:
+                return self.close(i, us, EXPIRED, EXPIRE)
         if self.by_levels:
             pass_trades_before(&self.market, self.past_us)
             self.queue.pass_time(self.past_us)
@@ -237,6 +221,26 @@ cdef class PaperVenue(ReportedVenue):
         self.fills.on_rest(order, &self.touch.top)
         if self.fills.needs & NEEDS_DRAWS:
             self.redraw(order.side, us)
+        return 0
+
+    cdef int stays(self, int64_t i, int64_t us, int reason) except -1 nogil:
+        """Keep an order at its price, as its amendment was refused; end it if the new price would have taken."""
+        self.orders.stays(&self.orders.open.orders[i], us, reason)
+        return self.close(i, us, CANCELLED, CANCEL_ACK) if reason == WOULD_CROSS else 0
+
+    cdef int move_all(self, int64_t us) except -1 nogil:
+        """Apply the amendments of prices that arrive at an instant."""
+        cdef const OpenOrders* open = &self.orders.open
+        cdef const Order* order
+        cdef int64_t i, at = 0
+        while at >= 0:
+            at = -1
+            for i in range(open.count):
+                order = &open.orders[i]
+                if order.amend_us == us and order.move_ticks and (at < 0 or order.move_turn < open.orders[at].move_turn):
+                    at = i
+            if at >= 0:
+                self.arrive(at, us)
         return 0
 
     cdef int short_of_margin(self, const Order* order) except -1 nogil:

@@ -7,9 +7,9 @@ Reports come by order id, in the order of their arrival.
 from libc.stdint cimport int64_t
 
 from mm.backtest.engine._account cimport book_fill, wide
-from mm.backtest.engine._agenda cimport agenda_follow
+from mm.backtest.engine._agenda cimport Agenda, agenda_follow
 from mm.backtest.engine._own_orders cimport (
-    UNDERWAY, OpenOrders, OwnOrders, new_order, order_accepted, order_closed, orders_find, slot_of,
+    UNDERWAY, OpenOrders, OwnOrders, fill_order, new_order, order_accepted, order_closed, orders_find, slot_of,
 )
 from mm.backtest.engine._records cimport (
     AMEND, CANCEL_ACK, CLOSE_FILLED, COVERED, EXPIRE, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, NOT_CANCELLED, Fill,
@@ -78,7 +78,8 @@ cdef class ReportedVenue(OrderVenue):
 
     cdef void hold(self, int64_t side, int64_t until_us) noexcept:
         """Send no order of a side before an instant, nor before the next requote of the grid, once that has begun."""
-        cdef int64_t next_us = self.orders.open.agenda.requote_us
+        cdef const Agenda* agenda = &self.orders.open.agenda
+        cdef int64_t next_us = agenda.held_us if agenda.driven else agenda.requote_us
         self.sends_from_us[slot_of(side)] = until_us if next_us == NEVER else max(until_us, next_us)
 
     # ------------------------------------------------------------------ reports
@@ -130,7 +131,7 @@ cdef class ReportedVenue(OrderVenue):
             self.accepted(order_id, us)
             if lots > order.lots:  # that many are left only since its amendment
                 self.add(order, min(lots - order.lots, order.more_lots))
-            orders.fill_open(order, &fill, min(lots, order.lots), took)
+            fill_order(orders, order, &fill, min(lots, order.lots), took)
         orders.open.changed = True
         if orders.requotes or orders.awaits_room[1 - slot_of(side)]:
             agenda_follow(&orders.open.agenda, us)

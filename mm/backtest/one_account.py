@@ -13,6 +13,7 @@ from mm.backtest.engine.contract_margin import LIQUIDATED
 from mm.backtest.engine.paper_exchange import STRIDE_US, require_orders
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.margin import MarginAccount
+from mm.backtest.market_again import MarketAgain
 from mm.backtest.replay import Replay
 from mm.backtest.risk import RiskLimits
 from mm.backtest.rules import Rules
@@ -178,7 +179,7 @@ class _Account:
             exchange = self.exchanges[symbol]
             traded = market.rules.as_traded
             if traded is not None:
-                parts.append(zip(repeat(exchange.engine), traded.actions(exchange, tape), strict=False))
+                parts.append(zip(repeat(exchange.engine), MarketAgain(exchange, traded, tape).actions(), strict=False))
         for engine, (_, steps, act) in heapq.merge(*parts, key=lambda part: part[1][0]):
             if steps:
                 self.together.show_others(engine)

@@ -11,6 +11,7 @@ from mm.backtest.as_traded import with_acceptances
 from mm.backtest.engine.paper_exchange import PaperExchange, require_orders
 from mm.backtest.fills.intensity import Intensity, Poisson
 from mm.backtest.margin import MarginAccount
+from mm.backtest.market_again import MarketAgain
 from mm.backtest.metrics.order_lives import mid_offsets
 from mm.backtest.models import FILL_BIAS
 from mm.backtest.result import Result
@@ -74,7 +75,11 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     replay = Replay(quotes, fills, rules, intensity=intensity, keeps_orders=keeps_orders)
     for day in [tape] if isinstance(tape, Tape) else tape:
         replay.begin(day)
-        replay.exchange.run(day, passed, best=not replay.exchange.needs_depth)
+        if rules.as_traded is not None:
+            for _, _, act in MarketAgain(replay.exchange, rules.as_traded, day).actions():
+                act()
+        else:
+            replay.exchange.run(day, passed, best=not replay.exchange.needs_depth)
         if on_orders:
             on_orders(replay.exchange.engine.order_rows())
         replay.ended(day)

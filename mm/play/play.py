@@ -10,6 +10,7 @@ from mm.backtest import replay
 from mm.backtest.as_traded import TradeFills
 from mm.backtest.engine.paper_exchange import PaperExchange
 from mm.backtest.journal import LONG
+from mm.backtest.market_again import rules_as_traded
 from mm.backtest.metrics.notes import short_of_fee
 from mm.backtest.rules import Rules
 from mm.backtest.run_terms import UNEARNED_FEE
@@ -96,7 +97,7 @@ class Play:
                 raise UsageError(
                     Sentence("{as_traded} plays the fees and hours of the trade, and {preset} has others; leave it out")
                 )
-            rules, sensitivity = traded.of(rules), OFF
+            rules, sensitivity = rules_as_traded(traded, rules), OFF
             given = given._replace(fills=TradeFills()) if traded.reported else given
         for _, agent in models.agents():
             for tape in markets.tapes:

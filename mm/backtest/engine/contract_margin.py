@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from mm.tape.columns import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
 from mm.tape.marks import marks_of
 
 if TYPE_CHECKING:
-    from mm.backtest.engine.paper_exchange import PaperExchange
+    from mm.backtest.engine._engine import Engine
+    from mm.backtest.rules import Rules
     from mm.tape.feed import Feed
     from mm.tape.tape import Tape
 
@@ -64,9 +65,27 @@ def peaks_shown(peaks: MarginPeaks) -> dict[str, float]:
     return {f"{name}_max": getattr(peaks, name) for name in ("initial", "maintenance", "ratio", "leverage")}
 
 
+class ContractExchange(Protocol):
+    """The exchange on which a contract is traded.
+
+    Attributes:
+        looks_at_margin: Whether payments are booked because the margin is looked at.
+    """
+
+    looks_at_margin: bool
+
+    @property
+    def engine(self) -> "Engine": ...
+    @property
+    def rules(self) -> "Rules": ...
+    def book_payments(self, us: int) -> None: ...
+    def advance(self, us: int) -> None: ...
+    def end(self, reason: str) -> None: ...
+
+
 class ContractMargin:
     def __init__(
-        self, exchange: "PaperExchange", account: MarginAccount, symbol: str, terms: MarginTerms, *, alone: bool
+        self, exchange: ContractExchange, account: MarginAccount, symbol: str, terms: MarginTerms, *, alone: bool
     ) -> None:
         rules = exchange.rules
         self.account, self.symbol = account, symbol

@@ -351,10 +351,6 @@ class PaperExchange:
             kill: The instant at which all trading ends, and the reason.
             best: As for `attach`.
         """
-        if self.rules.as_traded is not None:
-            for _, _, act in self.rules.as_traded.actions(self, tape):
-                act()
-            return
         self.begin(tape, kill, best=best)
         us, stride_us = tape.start_us, STRIDE_US if len(tape) <= MANY_EVENTS else STRIDE_US // 4
         while us < tape.end_us:

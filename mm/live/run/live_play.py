@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from mm.backtest.as_traded import head_of
 from mm.backtest.engine.live_feed import EventTaker, LiveFeed
 from mm.backtest.engine.paper_exchange import PaperExchange
+from mm.backtest.market_again import head_of
 from mm.backtest.metrics.order_lives import mid_offsets
 from mm.backtest.replay import leg_results, run_terms, terms_of
 from mm.backtest.result import Result

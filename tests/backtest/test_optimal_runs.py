@@ -169,6 +169,17 @@ def test_session_mode_restarts_time_left_in_each_session():
         assert len({row[-1] % 4 for row in compiled.fills}) > 1  # inventories include parts of a clip
 
 
+def test_half_of_a_clip_is_whole_steps_of_the_exchange():
+    """On a tape whose lot is finer than the exchange's step, half of a clip of one step is one step."""
+    params = {"gamma": 0.05, "k": 0.4, "A": 2.0, "sigma": 2.0, "delta": 0.5, "xi": 0.2, "mode": "closed_form"}
+    compiled, plain = (
+        journal_of(quotes, trade_cross(share=0.5), step_lots=4)
+        for quotes in (QUOTE_MODELS["gueant"](**params), PlainQuotes("gueant", params))
+    )
+    assert_same(compiled, plain)
+    assert {(row[2], row[6]) for row in compiled.orders if row[2] in (0, 7)} == {(0, 4)}  # placed, none skipped
+
+
 def test_schedule_provides_k_and_A_of_each_segment():
     """Both come from the segment in force; between segments nothing is quoted."""
     half = BEGIN_US + 45_000_000

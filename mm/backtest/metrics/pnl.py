@@ -130,7 +130,7 @@ def telling_rows(state: Ints, also_us: Ints) -> Rows:
     kept = np.zeros(len(state), np.bool_)
     kept[:1] = kept[-1:] = True
     for begin, piece in in_pieces(state, 1):
-        also = np.searchsorted(also_us, piece[:, 0])
+        also = np.searchsorted(also_us, piece[:, 0]) + np.searchsorted(also_us, piece[:, 0], "right")
         changed = (piece[1:, 1:5] != piece[:-1, 1:5]).any(axis=1) | (also[1:] != also[:-1])
         kept[begin : begin + len(changed)] |= changed
         kept[begin + 1 : begin + 1 + len(changed)] |= changed

@@ -239,6 +239,7 @@ cdef class Distances(QuoteModel):
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         cdef Market market
         cdef double mid, bid, ask, reference_sigma = view.run_sigma_ticks
+        cdef int64_t steps
         cdef int64_t piece
         market.sigma = view.sigma_ticks if isnan(self.sigma) else self.sigma
         market.k, market.A, market.tau_s = self.k, self.A, self.horizon_s
@@ -280,7 +281,8 @@ cdef class Distances(QuoteModel):
         want.bid_ticks = mid - bid if fabs(bid) < FARTHEST_TICKS else NAN
         want.ask_ticks = mid + ask if fabs(ask) < FARTHEST_TICKS else NAN
         if self.clips != 1.0:
-            want.bid_lots = want.ask_lots = max(llround(self.clips * <double> view.quote_lots), 1)
+            steps = llround(self.clips * <double> view.quote_lots / <double> self.step_lots)
+            want.bid_lots = want.ask_lots = max(steps, 1) * self.step_lots
         return 0
 
 

@@ -73,8 +73,10 @@ class BookMessages(NamedTuple):
 
 
 class OrderRecords:
-    """Attributes:
-    written: The book behind the logs that `write` wrote, with what it executed.
+    """The rows of an import's single orders, which become the order logs of its days.
+
+    Attributes:
+        written: The book behind the logs that `write` wrote, with what it executed.
     """
 
     def __init__(self, price_e8: Fraction, qty_e8: Fraction) -> None:

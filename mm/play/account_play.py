@@ -50,7 +50,7 @@ class AccountPlay:
 
 
 def _shared(knobs: "PlayKnobs", name: str) -> object:
-    return getattr(knobs.account, name, None) if hasattr(knobs.account, name) else getattr(knobs.execution, name)
+    return getattr(knobs.account if hasattr(knobs.account, name) else knobs.execution, name)
 
 
 def days_with_data(day: Day) -> tuple[Day, tuple[str, ...]]:

@@ -43,7 +43,7 @@ class Stream:
 
 @dataclass(frozen=True, eq=False)
 class Trades(Stream):
-    """int8[n] and int64[n]; *side* is the aggressor's."""
+    """Trades with the aggressor's side, int8[n], price and lots, int64[n]."""
 
     side: "NDArray[np.int8]"
     ticks: Ints

@@ -82,7 +82,8 @@ class DatabentoReader(FileReader):
         for path in self._paths:
             self._at.path, self._at.number = path, 0
             for block in self._blocks(path):
-                yield self._events(block)
+                if block.height:  # all of a block may be of other instruments
+                    yield self._events(block)
             if self._replay is not None:
                 yield self._events(_NO_RECORDS, end=True)
         if self._doubtful:

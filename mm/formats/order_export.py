@@ -20,6 +20,7 @@ from mm.dayfolder.layout import (
     ROW_REST,
     ROW_TRADE,
     DayFolder,
+    day_folder,
 )
 from mm.dayfolder.order_log import OrderLog, Steps
 from mm.errors import DataError, RunExists, UsageError
@@ -66,6 +67,7 @@ class OrderRows(NamedTuple):
 
 def export_orders(folder: DayFolder, form: str, target: Path, levels: int = LEVELS) -> OrderExport:
     """Write the file *target* (``lobster``: the folder) in the format *form*."""
+    day_folder(folder.root, folder.symbol, folder.day)  # raises MissingDay if it does not exist
     if not folder.order_log.is_file():
         raise DataError(
             "{}: it has no order log, so no single orders; simulated days and imports of databento, lobster, "

@@ -49,3 +49,10 @@ def test_day_without_an_order_log_says_what_has_one(day, tmp_path):
     done = call(data_export, other.path, "--format", "lobster", "--out", tmp_path / "x")
     assert done.exit_code == 3
     assert "no order log" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["parquet", "hftbacktest", "databento", "dbn", "lobster", "hftbacktest_l3"])
+def test_folder_that_does_not_exist_is_no_day(tmp_path, form):
+    done = call(data_export, tmp_path / "SIMUSDT" / "20260105", "--format", form, "--out", tmp_path / "x")
+    assert done.exit_code == 3
+    assert "no day folder" in done.stderr

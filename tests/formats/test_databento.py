@@ -9,7 +9,8 @@ import pytest
 from foreign_days import START_US, books_of, imported, write_csv
 
 from day_files import defects_of
-from mm.errors import BrokenFile
+from mm.errors import BrokenFile, Mismatch
+from mm.formats import tables
 
 HEAD = (
     *("ts_recv", "ts_event", "rtype", "publisher_id", "instrument_id", "action", "side", "price", "size"),
@@ -143,6 +144,21 @@ def test_only_the_requested_symbol_is_imported(tmp_path):
     mixed = [row for pair in zip(rows, other, strict=True) for row in pair]
     report = es([write_csv(tmp_path / "x.csv", HEAD, mixed)], tmp_path / "data")
     assert books_of(report.days[0].path) == (books, trades)
+
+
+def test_long_stretches_of_other_symbols_are_passed(tmp_path, monkeypatch):
+    """Whole blocks of a file have no record of the requested symbol, at its begin, within and at its end."""
+    monkeypatch.setattr(tables, "BLOCK_BYTES", 1_000)
+    rows, books, trades = market(1)
+    other = [[*row[:-1], "NQM4"] for row in rows[:50]]
+    mixed = [*other, *rows[:40], *other, *rows[40:], *other]
+    report = es([write_csv(tmp_path / "x.csv", HEAD, mixed)], tmp_path / "data")
+    assert books_of(report.days[0].path) == (books, trades)
+
+
+def test_file_without_the_requested_symbol_names_those_that_it_has(tmp_path):
+    with pytest.raises(Mismatch, match=r"no message of YMM4; .*can be ESM4"):
+        imported("databento", [write_csv(tmp_path / "x.csv", HEAD, market(1)[0])], tmp_path / "data", symbol="YMM4")
 
 
 GOOD = [record(START_US, "R", "N", None, 0, 0, 0), record(START_US, "A", "B", 9_999, 5, 1)]

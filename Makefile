@@ -10,7 +10,7 @@ BYTECODE = $(RUN) -m compileall -q mm
 # Reading compiled modules takes each worker of the tests 19 s of CPU, compiling them 45 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install build stubs demo collect test test-all fuzz guided asan lint docs picture notebooks pages wheels site bench coverage clean
+.PHONY: help install build stubs demo collect test quick test-all fuzz guided asan lint docs picture notebooks pages wheels site bench coverage clean
 
 help:            ## What there is
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -54,6 +54,9 @@ test: build      ## ruff, mypy, and pytest with one of twenty slow tests, others
 	$(MAKE) -j2 lint collect
 	$(TEST) --slow some
 
+quick: build     ## Tests that took no longer than .25 s the last time, for every edit: after a first `make test`
+	$(TEST) --slow none --quick
+
 test-all: build  ## The same with all slow tests, and more examples of property tests
 	$(MAKE) -j2 lint collect
 	$(TEST) --hypothesis-profile=thorough
@@ -90,7 +93,8 @@ asan: build      ## The kernels under AddressSanitizer (gcc): tests of tape and 
 
 lint: install
 	$(RUN) tools/stubs.py --check
-	$(RUN) -m ruff check .
+	$(RUN) tools/units.py
+	$(RUN) -m ruff check --no-cache .  # the order of imports depends on which other files exist, which its cache does not know
 	$(RUN) -m ruff format --check .
 	$(VENV)/bin/lint-imports
 	$(RUN) -m mypy
@@ -104,10 +108,9 @@ pages: build     ## Run the commands of README, tour and the pages that build on
 picture: build   ## Draw docs/backtest.svg, the picture of the README
 	PYTHONPATH=tests $(RUN) tools/picture.py
 
-docs: install    ## Generate docs/configuration.md, docs/faults.md and the tables of results, trading and performance
-	$(RUN) -m mm.cli.docs > docs/configuration.md
+docs: install    ## Generate docs/lookup/configuration.md, and the tables of results, trading, exchange and measurements
+	$(RUN) -m mm.cli.docs > docs/lookup/configuration.md
 	$(RUN) tools/number_table.py
-	PYTHONPATH=. $(RUN) tools/faults.py > docs/faults.md
 	$(RUN) -m benchmarks.tables
 
 RELEASE := build/release
@@ -120,7 +123,7 @@ wheels: $(RELEASE)/installed  ## What a release is made of, in dist/: a wheel pe
 	$(RELEASE)/bin/python tools/wheels.py $(WHEELS)
 
 site: build $(RELEASE)/installed  ## The documentation as a site, in build/site, with a reference of all public names
-	$(RUN) tools/api.py > docs/api.md
+	$(RUN) tools/api.py > docs/lookup/api.md
 	$(RELEASE)/bin/python tools/site.py
 
 bench: build     ## Own measurements, as ratios; BENCH_PEER=python of an environment with hftbacktest

@@ -1,7 +1,8 @@
 """Declare the kernels; pyproject.toml holds the rest.
 
 Every ``.pyx`` below ``mm/`` is an extension, and in a checkout also those of ``benchmarks/``. All are optional, because
-a machine that only records has no compiler; commands that need a missing one report it.
+a machine that only records has no compiler; commands that need a missing one report it. ``MM_KERNELS=0 pip install .``
+builds none of them, and needs seconds in place of minutes.
 """
 
 import multiprocessing
@@ -30,13 +31,15 @@ ROOMS = ["mm", "benchmarks"] if {"build_ext", "editable_wheel", "develop"} & set
 # Cython's own code for memoryviews and functions stands once in this extension, not in each kernel.
 SHARED = "mm._cyutil"
 kernels = [path for room in ROOMS for path in sorted(Path(room).rglob("*.pyx"))]
+if os.environ.get("MM_KERNELS") == "0":
+    kernels = []
 
 
 def write_stubs() -> None:
     """Write the ``.pyi`` of the kernels; mypy and editors read them in a checkout and in an installed package."""
     stubs = [path.with_suffix(".pyi") for path in kernels]
     sources = [Path("tools/stubs.py"), *kernels, *(path for room in ROOMS for path in Path(room).rglob("*.pxd"))]
-    if not sources[0].exists():  # a part of the tree is built, as under the sanitizer
+    if not kernels or not sources[0].exists():  # a part of the tree is built, as under the sanitizer
         return
     if all(path.exists() for path in stubs) and _changed(stubs, min) > _changed(sources, max):
         return
@@ -55,10 +58,10 @@ class Package(build_py):
         write_stubs()
         super().run()
         if not self.editable_mode:
-            pages = Path(self.build_lib, "mm", "pages")
-            pages.mkdir(parents=True, exist_ok=True)
-            for page in Path("docs").glob("*.md"):
-                self.copy_file(str(page), str(pages / page.name))
+            for page in Path("docs").rglob("*.md"):
+                copy = Path(self.build_lib, "mm", "pages", page.relative_to("docs"))
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                self.copy_file(str(page), str(copy))
 
 
 class Kernels(build_ext):
@@ -110,6 +113,9 @@ def extension(name: str, source: str) -> Extension:
 setup(
     cmdclass={"build_ext": Kernels, "build_py": Package},
     options={"build_ext": {"parallel": True}},
-    ext_modules=[extension(SHARED, SHARED.replace(".", "/") + ".c")]
-    + [extension(".".join(path.with_suffix("").parts), path.as_posix()) for path in kernels],
+    ext_modules=kernels
+    and [
+        extension(SHARED, SHARED.replace(".", "/") + ".c"),
+        *(extension(".".join(path.with_suffix("").parts), path.as_posix()) for path in kernels),
+    ],
 )

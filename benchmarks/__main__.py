@@ -10,12 +10,12 @@ from typing import Any
 import click
 
 from benchmarks.kept import changes, circumstances, earlier, keep, load, stamp
-from benchmarks.turns import NO_EVENTS, QUOTE_QTY, Bench, Measured, recorded
+from benchmarks.turns import FINISHED, NO_EVENTS, QUOTE_QTY, Bench, Measured, recorded
 from mm.base.knobs import PATH, integer, knob, number
-from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.errors import MMError, UsageError
 from mm.play.knobs import Results
+from mm.terminal.console import Console
 
 # Modules and functions by name; they are imported when they are measured, so that --help needs no numpy.
 MEASUREMENTS = {"engine": "engine:measure", "parse": "commands:parse", "startup": "commands:startup"}
@@ -25,7 +25,10 @@ COMPARISONS = {"grids": "grids:measure", "fills": "grids:differences"}
 """Comparisons with hftbacktest, including order by order; they run only if named."""
 LIVE = "live"
 _DAYLESS = ("doors", "inference", LIVE, "matching", "trials", "wire")
-DAYLESS = {name: f"{name}:measure" for name in _DAYLESS} | {"day": "commands:simulated_day"}
+DAYLESS = {name: f"{name}:measure" for name in _DAYLESS} | {
+    "day": "commands:simulated_day",
+    "truth": "published:measure",
+}
 """Measurements without a day; their argument is the number of turns."""
 IMPORT, RECORDER = "import", "recorder"
 CALIBRATION = "calibration"
@@ -125,26 +128,29 @@ def _main(console: Console, settings: Settings, names: tuple[str, ...], full: bo
         answer |= {"day": f"{day.symbol}/{day.day}", "hours": None if settings.bench_day else settings.bench_hours}
         answer |= {"yardstick": settings.yardstick and str(settings.yardstick), "peer": bench.peer is not None}
     folder = settings.out_root.resolve() / "bench"
-    answer["measured"], missed = {}, list[str]()
+    answer["measured"], missed, failed = {}, list[str](), list[MMError]()
     for name in measured_names:
-        if instructions:
-            measured = _function("instructions:measure")(bench, counted)
+        FINISHED.clear()
+        try:
+            if instructions:
+                measured = _function("instructions:measure")(bench, counted)
+            else:
+                measured = _measure(name, bench, settings, console, full=full)
+        except MMError as error:
+            failed.append(error)
+            lines = [f"{name} failed; measured before:", *(f"  {one}" for one in FINISHED or ["nothing"])]
         else:
-            measured = _measure(name, bench, settings, console, full=full)
-        found = measured.to_json()
-        answer["measured"][name] = found
-        missed += [f"{name}: {row.miss}" for row in measured.rows if row.miss] if isinstance(measured, Measured) else []
-        before = earlier(folder, answer, name)
-        if before and isinstance(measured, Measured):
-            measured = replace(measured, changes=changes(found, before["measured"][name]))
-        for line in ["", *measured.lines(name)]:
+            found = answer["measured"][name] = measured.to_json()
+            missed += [f"{name}: {row.miss}" for row in getattr(measured, "rows", []) if row.miss]
+            lines = _lines(name, measured, found, earlier(folder, answer, name))
+        for line in ["", *lines]:
             console.print(line)
-        if before:
-            console.print(f"  change: since {before['stamp']}, commit {(before['commit'] or 'unknown')[:12]}")
     if settings.bench_against is not None:
         missed += _function("instructions:slower")(answer, settings.bench_against)
-    answer |= {"load_at_end": load(), "missed": missed}
+    answer |= {"load_at_end": load(), "missed": missed, "failed": [str(error) for error in failed]}
     console.set_json({**answer, "path": str(keep(folder, answer))})
+    if failed:
+        raise failed[0]
     if missed:
         what = "rows are slower" if instructions else "aims missed"
         again = "" if instructions else "measure again on an idle machine, then "
@@ -168,6 +174,15 @@ main = command(
         click.Option(["--instructions"], is_flag=True, help="Count instructions instead of times; needs valgrind."),
     ],
 )(_main)
+
+
+def _lines(name: str, measured: Any, found: dict[str, Any], before: dict[str, Any] | None) -> list[str]:
+    if before is None:
+        return list(measured.lines(name))
+    if isinstance(measured, Measured):
+        measured = replace(measured, changes=changes(found, before["measured"][name]))
+    since = f"  change: since {before['stamp']}, commit {(before['commit'] or 'unknown')[:12]}"
+    return [*measured.lines(name), since]
 
 
 def _measure(name: str, bench: Bench | None, settings: Settings, console: Console, *, full: bool) -> Any:

@@ -17,7 +17,7 @@ from benchmarks.figures import Figure, figure, share
 from benchmarks.studies import COLUMNS, FEW, STUDIES
 from benchmarks.verdicts import Checked, checked, lines_of
 from mm.base.numbers import MINUS
-from mm.cli.console import Console
+from mm.terminal.console import Console
 
 SEED = 20_260_105
 CHUNK = 20  # days per task of a process

@@ -231,7 +231,7 @@ def _rates(flow: Arrivals, level: float) -> dict[str, Any]:
     Every arrival that reaches an order fills one lot of it; the prediction is *level* times the actual rate.
     """
     from mm.backtest.fills.intensity import Intensity
-    from mm.backtest.journal import Journal, Lives
+    from mm.backtest.journal import Fills, Journal, Lives, Mids, Orders, State, Stretches
     from mm.backtest.metrics.order_lives import fill_rates
 
     places = [(side, place) for side in (0, 1) for place in RESTED]
@@ -240,15 +240,14 @@ def _rates(flow: Arrivals, level: float) -> dict[str, Any]:
     none, rows = np.zeros_like(ticks), []
     for number, (side, place) in enumerate(places):
         at = flow.second[(flow.side == side) & (flow.depth >= place)]
-        fills = np.zeros((len(at), 9), np.int64)
-        fills[:, 0] = at * US_PER_S
-        fills[:, 1:5], fills[:, 7] = (number + 1, 1 - 2 * side, prices[number], 1), 2 * MID
+        fills = Fills.empty(len(at))
+        fills.us, fills.order_id, fills.side = at * US_PER_S, number + 1, 1 - 2 * side
+        fills.ticks, fills.lots, fills.mid2 = prices[number], 1, 2 * MID
         rows.append(fills)
-    filled_lots = np.concatenate(rows)
-    filled_lots = filled_lots[np.argsort(filled_lots[:, 0], kind="stable")]
-    orders, state = (np.empty((0, columns), np.int64) for columns in (14, 6))
-    mids, spans = np.array([[0, 2 * MID]]), np.array([[0, end_us]])
-    journal = Journal(orders, filled_lots, state, mids, counters={"last_us": end_us}, spans=spans)
+    filled = Fills(np.concatenate(rows))
+    filled = filled[np.argsort(filled.us, kind="stable")]
+    mids, spans = Mids([[0, 2 * MID]]), Stretches([[0, end_us]])
+    journal = Journal(Orders(), filled, State(), mids, counters={"last_us": end_us}, spans=spans)
     found = Lives(1, end_us, none, none, signs, ticks, none + 1, none - 1, none != 0)
     return fill_rates(journal, found, Intensity.constant(level * Truth().A, Truth().k))[0]
 

@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.turns import FAR_K, GAMMA, PYTHON, Aim, Bench, Measured, ProcessResult, Row, at_most, run
 from mm.backtest.rules import Account, Execution
-from mm.base.arrays import Ints
 from mm.base.knobs import knobs, shown
 from mm.play.knobs import Models
 
 if TYPE_CHECKING:
     from mm.backtest.fills.base import OrderView, TradeView
-    from mm.backtest.journal import Journal
+    from mm.backtest.journal import Fills, Journal, Orders
     from mm.backtest.rules import Rules
     from mm.tape.tape import Tape
 
@@ -106,7 +105,7 @@ def main(folder: str, cache: str, quote_qty: str = "", k: str = str(FAR_K)) -> N
         "parts": [_part(tape, parts, rules, float(k)) for parts in (*PARTS, OF_PARTS)],
         "events": counters["events"],
         "rows": counters["rows"],
-        "orders": int(orders[:, 1].max(initial=0)),
+        "orders": int(orders.order_id.max(initial=0)),
         "fills": len(fills),
     }
     print(json.dumps(output))
@@ -128,8 +127,8 @@ def _part(tape: "Tape", parts: int, rules: "Rules", k: float) -> dict[str, float
 def _fed(tape: "Tape", rules: "Rules") -> dict[str, float]:
     """Return the median time of an event that is fed, and of one attached as a separate tape, in µs."""
     from mm.backtest.engine.live_feed import feed_events
-    from mm.backtest.engine.paper_exchange import PaperExchange
     from mm.backtest.models import avellaneda_stoikov_bare, trade_cross
+    from mm.backtest.paper_exchange import PaperExchange
 
     feeding, attaching = (PaperExchange(avellaneda_stoikov_bare(**QUOTES), trade_cross(), rules) for _ in range(2))
     fed = []
@@ -162,7 +161,7 @@ def deep(quotes: Any, prices: int = DEPTH) -> object:
     return DeepQuotes(quotes, prices)
 
 
-def _tables(journal: "Journal") -> tuple[dict[str, Any], Ints, Ints]:
+def _tables(journal: "Journal") -> tuple[dict[str, Any], "Orders", "Fills"]:
     """Return the tables of a journal; the table of orders is built on first access."""
     return journal.counters, journal.orders, journal.fills
 

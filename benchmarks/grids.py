@@ -139,15 +139,14 @@ def played(tape: "Tape", model: str, queue: str, rules: "Rules", changes: Mappin
 
 def outcome(journal: Any, rules: "Rules") -> dict[str, Any]:
     """Return counts, volume in the base asset, and PnL at the last mid in the quote asset."""
-    import numpy as np
 
-    side, ticks, lots = (journal.fills[:, column].astype(object) for column in (2, 3, 4))
+    fills = journal.fills
+    side, ticks, lots = (column.astype(object) for column in (fills.side, fills.ticks, fills.lots))
     position, cash = int((side * lots).sum()), -int((side * ticks * lots).sum())
-    mids = np.asarray(journal.mids)
-    mid2 = int(mids[mids[:, 1] > 0][-1, 1])
+    mid2 = int(journal.mids.mid2[journal.mids.mid2 > 0][-1])
     return {
-        "orders": int(journal.orders[:, 1].max(initial=0)),
-        "cancels": int((journal.orders[:, 2] == 1).sum()),
+        "orders": int(journal.orders.order_id.max(initial=0)),
+        "cancels": int((journal.orders.action == 1).sum()),
         "fills": len(journal.fills),
         "volume": int(lots.sum()) * rules.lot_e8 / 1e8,
         "position": position * rules.lot_e8 / 1e8,
@@ -159,8 +158,11 @@ def save_fills(journal: Any, path: str) -> None:
     """Save the fills as the peer does: instant, side, ticks, lots, instant of sending; instants in µs."""
     import numpy as np
 
-    sent = {row[1]: row[0] for row in journal.orders[:, :3].tolist() if row[2] == 0}
-    rows = [(us, side, ticks, lots, sent[number]) for us, number, side, ticks, lots in journal.fills[:, :5].tolist()]
+    orders, fills = journal.orders, journal.fills
+    places = orders[orders.action == 0]
+    sent = dict(zip(places.order_id.tolist(), places.us.tolist(), strict=True))
+    columns = (fills.us, fills.side, fills.ticks, fills.lots, fills.order_id)
+    rows = [(*fill, sent[number]) for *fill, number in zip(*(column.tolist() for column in columns), strict=True)]
     np.save(path, np.asarray(rows, np.int64).reshape(-1, 5))
 
 

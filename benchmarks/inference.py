@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks.turns import Measured, Row, at_most
 from mm.predict.fitting import MODELS, fit
-from mm.predict.predictor import Network
 from mm.predict.samples import Samples, Task
+from mm.signals.predictor import Network
 
 AIM_US = 100
 CALLS = 20_000

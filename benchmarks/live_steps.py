@@ -1,7 +1,7 @@
 """The time from a depth message to the first order that follows, split by steps.
 
-``python -m benchmarks.live_steps LEVELS`` prints one JSON object: the medians of the steps, in µs, of moves that led to
-a replacement. Reading the clock takes time itself, so the sum of the steps exceeds the total.
+``python -m benchmarks.live_steps LOAD`` (JSON of a `Load`) prints one JSON object: the medians of the steps, in µs, of
+moves that led to a replacement. Reading the clock takes time itself, so the sum of the steps exceeds the total.
 """
 
 import asyncio
@@ -17,30 +17,30 @@ from benchmarks.live import StopwatchLoop, trade
 from benchmarks.live_venue import Load
 from mm.backtest.engine.live_feed import LiveFeed
 from mm.live.audit.log import AuditLog
-from mm.live.orders.gateway import Gateway
+from mm.live.orders.symbol_orders import SymbolOrders
 from mm.live.run.trader import Trader
 from mm.live.venues.ws_api import WsApi
 from mm.market_data.live_session import LiveSession
 from mm.market_data.market_state import MarketState
 from mm.market_data.ws_link import Link
 
-_TRANSPORT: type = asyncio.selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
-STEPS: tuple[tuple[str, type, str, bool], ...] = (
-    ("cut frames", LiveSession, "message", True),
-    ("decode", MarketState, "take", True),
-    ("ids, book, number of the row", LiveFeed, "__call__", True),
-    ("rows for the engine", Trader, "act", True),
-    ("engine: quotes, limits, messages", Trader, "_send", True),
-    ("text of prices", Gateway, "replace", True),
-    ("checks of the exchange's rules", Gateway, "_reason", False),
-    ("order, client id", AuditLog, "append", True),
-    ("audit row: text, hash, write", AuditLog, "append", False),
-    ("the other side, row of the log written, parameters", WsApi, "request", True),
-    ("timestamp, signature, text", Link, "send", True),
-    ("frame, mask", _TRANSPORT, "write", True),
-    ("write", Link, "send", False),
+_TRANSPORT: Any = asyncio.selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
+STEPS: tuple[tuple[str, type, Callable[..., Any], bool], ...] = (
+    ("cut frames", LiveSession, LiveSession.message, True),
+    ("decode", MarketState, MarketState.take, True),
+    ("ids, book, number of the row", LiveFeed, LiveFeed.__call__, True),
+    ("rows for the engine", Trader, Trader.act, True),
+    ("engine: quotes, limits, messages", Trader, Trader._send, True),
+    ("text of prices", SymbolOrders, SymbolOrders.replace, True),
+    ("checks of the exchange's rules", SymbolOrders, SymbolOrders._reason, False),
+    ("order, client id", AuditLog, AuditLog.append, True),
+    ("audit row: text, hash, write", AuditLog, AuditLog.append, False),
+    ("the other side, row of the log written, parameters", WsApi, WsApi.request, True),
+    ("timestamp, signature, text", Link, Link.send, True),
+    ("frame, mask", _TRANSPORT, _TRANSPORT.write, True),
+    ("write", Link, Link.send, False),
 )
-"""Steps, and the call whose start (True) or end closes each."""
+"""Steps, and the call whose start (True) or end closes each; named as attributes, so that mypy knows each."""
 
 
 class StepClock:
@@ -71,7 +71,8 @@ class StepClock:
 
     def put(self) -> None:
         """Attach the clock to all calls."""
-        for step, (_, owner, name, before) in enumerate(STEPS):
+        for step, (_, owner, call, before) in enumerate(STEPS):
+            name = call.__name__
             setattr(owner, name, self._timed(getattr(owner, name), step, before=before))
 
     def _timed(self, call: Callable[..., Any], step: int, *, before: bool) -> Callable[..., Any]:
@@ -86,12 +87,12 @@ class StepClock:
         return timed
 
 
-def steps(levels: int) -> dict[str, float]:
+def steps(load: Load) -> dict[str, float]:
     """Trade, and return the median of each step in µs."""
     clock = StepClock()
     clock.put()
     StopwatchLoop.watch.on_move = clock.begin
-    trade(Load(levels=levels))
+    trade(load)
     return {
         name: 1e6 * median(column)
         for (name, *_), column in zip(STEPS, zip(*clock.step_times, strict=True), strict=True)
@@ -99,4 +100,4 @@ def steps(levels: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(steps(int(sys.argv[1]))))
+    print(json.dumps(steps(Load(**json.loads(sys.argv[1])))))

@@ -42,12 +42,14 @@ class Load:
         symbols: Number of symbols.
         assets: Number of assets with a balance.
         rate: Depth messages per second, of all symbols together.
+        seconds: How long it is measured, after `benchmarks.live.WARM_S`.
     """
 
     levels: int = 10
     symbols: int = 1
     assets: int = 2
     rate: int = 1_000
+    seconds: float = 8.0
 
     @property
     def traded(self) -> tuple[str, ...]:

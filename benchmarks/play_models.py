@@ -5,9 +5,11 @@ index of levels, plays the day in each variant, and prints one JSON object.
 """
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 REPEATS = 5
 PEER_ORDERS = ("--queue", "l3", "--touch", "--qty", ORDERS_QTY, "--tick-size", "0.01", "--lot-size", "0.001")
 PEER_PRICES = ("--lowest", "90", "--highest", "110")
+CURVES = (93, 456)  # points of a measured curve
 RATES = 1_000  # measured latencies to draw from
 
 
@@ -94,10 +97,35 @@ def main(folder: str, cache: str, quote_qty: str, k: str) -> None:
         taken = median([seconds(play) for _ in range(REPEATS)])
         output["plays"][variant.name] = {
             **taken,
-            "orders": int(journal.orders[:, 1].max(initial=0)),
+            "orders": int(journal.orders.order_id.max(initial=0)),
             "fills": len(journal.fills),
         }
+    output["curves"] = _on_curves(tape, rules)
     print(json.dumps(output | {"every_order": _by_every_order(Path(cache))}))
+
+
+def _on_curves(tape: "Tape", rules: "Rules") -> dict[str, Any]:
+    """Return the times of ``glft`` and of quotes from curves, by their number of points."""
+    from mm.backtest.models import glft, optimal_curve, trade_cross
+    from mm.backtest.replay import backtest
+
+    def curve(points: int) -> list[list[float]]:
+        return [[float(i), 0.6 * math.exp(-0.2 * i) + 0.05 * math.exp(-0.02 * i)] for i in range(points)]
+
+    quotes: dict[str, Callable[[], object]] = {"glft": lambda: glft(k=0.2, A=0.6, q_max=30)}
+    quotes |= {str(points): partial(optimal_curve, curve=curve(points), q_max=30) for points in CURVES}
+    found = {}
+    for name, made in quotes.items():
+        play = partial(_played, backtest, tape, made, trade_cross, rules)
+        play()
+        found[name] = median([seconds(play) for _ in range(REPEATS)])
+    return found
+
+
+def _played(
+    backtest: Any, tape: "Tape", quotes: Callable[[], object], fills: Callable[[], object], rules: "Rules"
+) -> None:
+    backtest(tape, quotes(), fills(), rules)
 
 
 def _by_every_order(cache: Path) -> dict[str, Any]:
@@ -211,6 +239,11 @@ def measure(bench: Bench) -> Measured:
             [taken["queue_prob_power"]["user_s"] for taken in orders],
         )
     )
+    of_curves = [result.output["curves"] for result in in_process]
+    for points in map(str, CURVES):
+        own, other = ([taken[name] for taken in of_curves] for name in (points, "glft"))
+        times = [[taken[key] for taken in side] for key in ("s", "user_s") for side in (own, other)]
+        rows.append(Row(f"a curve of {points} points", "s", times[0], "glft", times[1], Aim(0.5), times[2], times[3]))
     rows.append(Row("make its index of orders, and keep it", "s", [taken["index"]["s"] for taken in orders], aim=why))
     last = in_process[-1].output
     facts: dict[str, Any] = {}

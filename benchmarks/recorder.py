@@ -305,7 +305,7 @@ def _played(levels: int, diffs: int) -> float:
     from mm.dayfolder.day_writer import DayWriter
     from mm.dayfolder.layout import DayFolder
     from mm.market_data.live_session import LiveSession
-    from mm.market_data.venue import Answer
+    from mm.markets.messages import Answer
 
     feed = Feed(levels)
     raw = [b"%b%d%b" % (head, now_us(), tail) for head, tail in (feed.diff() for _ in range(diffs + 1))]

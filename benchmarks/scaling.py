@@ -25,7 +25,6 @@ from typing import Any
 from benchmarks.turns import PYTHON, clean_environment, run
 from benchmarks.yardstick import Yardstick
 from mm.backtest.rules import Account, Execution
-from mm.cli.console import Console
 from mm.dayfolder.layout import DayFolder
 from mm.errors import MMError
 from mm.play.knobs import Day, Market, Models
@@ -41,6 +40,7 @@ from mm.sweep.store import Store
 from mm.sweep.work import Work, check, shared_inputs
 from mm.tape.load import open_kept
 from mm.tape.tape import Tape
+from mm.terminal.console import Console
 from mm.trials.on_record import Recording
 
 SYMBOLS, DAYS, POINTS_PER_DAY = 1_000, 250, 100

@@ -1,4 +1,4 @@
-"""The tables of ``docs/performance.md``, from stored runs of ``mm bench``.
+"""The tables of ``docs/evidence/measured.md``, from stored runs of ``mm bench``.
 
 ``python -m benchmarks.tables RUN.json ...`` adds the measurements of these runs to the page, and writes its tables;
 without a run it rewrites them. ``shown.json`` stores the content of the tables, so that they can be written without the
@@ -17,7 +17,7 @@ from benchmarks.kept import read_run
 from benchmarks.turns import amount
 
 SHOWN = Path(__file__).with_name("shown.json")
-PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+PAGE = Path(__file__).parents[1] / "docs" / "evidence" / "measured.md"
 ABOUT = ("stamp", "version", "commit", "code", "python", "numpy", "processor", "processors", "memory_gb", "load")
 ABOUT_DAY = ("load_at_end", "turns", "day", "hours", "yardstick", "peer")
 _SECTION = re.compile(r"(<!-- bench (\w+) -->\n).*?(<!-- /bench -->)", re.DOTALL)

@@ -27,6 +27,8 @@ NO_PEER = (
     "rows compared with hftbacktest are left out; install it in a separate environment, "
     "python -m venv yard && yard/bin/pip install numpy hftbacktest, and run again with --peer yard/bin/python"
 )
+FINISHED: list[str] = []
+"""What processes of the current measurement have printed: it is all that is known of one that fails later."""
 NO_EVENTS = "rows compared with hftbacktest are left out: it plays --day-folder for fills alone, with --peer"
 
 
@@ -228,7 +230,9 @@ def run(command: Sequence[str], *, capture_stdout: bool = True, finding_code: in
         if usage.get("code") not in ((0, finding_code) if output else (0,)):
             code, last_error = usage.get("code", "no exit code"), _last_line(stderr)
             raise MMError(f"{' '.join(command)}: ended with {code}: {last_error or 'no error output'}")
-        return ProcessResult(usage["wall_s"], usage["user_s"], usage["peak"] / _PER_MB, output, usage["code"])
+        found = ProcessResult(usage["wall_s"], usage["user_s"], usage["peak"] / _PER_MB, output, usage["code"])
+    FINISHED.append(f"{' '.join(command[1:])}: {found.wall_s:.3g} s, {found.peak_mb:.0f} MB {json.dumps(output)}")
+    return found
 
 
 def clean_environment() -> dict[str, str]:

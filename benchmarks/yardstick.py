@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.turns import FAR_K, GAMMA, NEAR_K, PYTHON, run
-from mm.cli.console import Console
 from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError
 from mm.instrument import E8
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import ZeroIntelligence
 from mm.sim.flow.session import Session
+from mm.terminal.console import Console
 
 if TYPE_CHECKING:
     from mm.tape.tape import Tape

@@ -22,7 +22,7 @@ _PUBLIC = {
     "OtherMarket": "mm.signals.other_market",
     "OwnFill": "mm.backtest.quotes.view",
     "OwnOrder": "mm.backtest.strategy",
-    "PaperExchange": "mm.backtest.engine.paper_exchange",
+    "PaperExchange": "mm.backtest.paper_exchange",
     "Picture": "mm.base.notebook",
     "Points": "mm.calibration.points",
     "PoissonFit": "mm.calibration.fit_result",

@@ -10,10 +10,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from mm.backtest.engine.paper_exchange import PaperExchange as PaperExchange
 from mm.backtest.fills.base import BookView as BookView
 from mm.backtest.fills.base import OrderView as OrderView
 from mm.backtest.fills.base import TradeView as TradeView
+from mm.backtest.paper_exchange import PaperExchange as PaperExchange
 from mm.backtest.quotes.base import QuoteView as QuoteView
 from mm.backtest.quotes.view import OwnFill as OwnFill
 from mm.backtest.quotes.view import Quotes as Quotes
@@ -222,6 +222,10 @@ class _Sensitivity(TypedDict, total=False):
     """Sensitivity: 1 also runs with optimistic and pessimistic fills, and with 0.5 and 2 times the
     latency; default: 1.
     """
+    bounds: bool | int | None
+    """Bounds: 1 also plays a queue model's quotes with every cancellation ahead of our orders
+    (queue_front), and with none (queue_back); default: 1.
+    """
     queue_exponent_file: Path | str | None
     """Result of mm fills fit: the sensitivity also plays this exponent of queue_prob_power; default: the
     one of the symbol's last day before the run, else of its last day, in OUT_ROOT/fills.
@@ -232,15 +236,21 @@ class _Sensitivity(TypedDict, total=False):
     played.
     """
 
-class _AccountLimits(TypedDict, total=False):
+class _AccountTerms(TypedDict, total=False):
     account_max_notional: float | Decimal | str | None
     """Maximum notional of all symbols, positions and open orders at the mid, in the quote asset."""
     account_max_daily_loss: float | Decimal | str | None
     """Loss of all symbols since the start of the Berlin day that kills all; default: MAX_DAILY_LOSS."""
     account_max_open_orders: int | None
     """Maximum number of open orders of all symbols, both sides."""
+    numeraire: str | None
+    """Asset in which an account of several quote assets is summed and limited, at the mids of its symbols;
+    default: the quote asset of most symbols.
+    """
+    initial_balances: Mapping[str, Any] | list[Any] | str | None
+    """Balances of an account at the start in quote assets beside that of INITIAL_CASH: {"BTC": "0.5"}."""
 
-class _BacktestKnobs(_Execution, _Account, _Margin, _Models, _Risk, _Sensitivity, _AccountLimits, total=False): ...
+class _BacktestKnobs(_Execution, _Account, _Margin, _Models, _Risk, _Sensitivity, _AccountTerms, total=False): ...
 
 class _ManyDaysOfEvaluationKnobs(TypedDict, total=False):
     data_root: Path | str
@@ -290,6 +300,10 @@ class _Workers(TypedDict, total=False):
     reuse_points: bool | int
     """0 also runs the backtests that are stored from an earlier run."""
 
+class _Bounded(TypedDict, total=False):
+    bounds: bool | int
+    """Bounds: 1 also plays each day of a queue model in front and at the back of every queue."""
+
 class _OneAccount(TypedDict, total=False):
     one_account: bool | int
     """1 plays the symbols of a list together, on the balances of one account; 0 plays each for itself."""
@@ -310,10 +324,75 @@ class _EvaluationKnobs(
     _Risk,
     _OtherMarkets,
     _Workers,
+    _Bounded,
     _OneAccount,
     _PerSymbol,
-    _AccountLimits,
+    _AccountTerms,
     total=False,
+): ...
+
+class _PlayedCalibration(TypedDict, total=False):
+    calib_method: Literal["ladder", "fixed", "marks"]
+    """Method by which exposure is measured."""
+    calib_deltas: str
+    """Distances of ladder and fixed, in ticks; auto: 1,2,3,5,8,13, or with CALIB_FILLS from the best price
+    as far as trades reach.
+    """
+    calib_dwell_ms: float
+    """Time per distance of the ladder."""
+    calib_mid_move_threshold_ticks: float
+    """Move of the reference price after which a calibration quote follows it."""
+    calib_reference: Literal["auto", "mid", "micro", "best", "sweep"]
+    """Reference price of distances; `auto`: whichever predicts best (a schedule chooses on its first
+    training window), or with CALIB_FILLS the mid, because quotes are placed at distances from the mid.
+    """
+    calib_fills: str | None
+    """Fill model of the measured orders, which are simulated as in a backtest, by ladder or fixed (default
+    fixed); CALIB_ORDER_QTY is then their quantity, 0: as a backtest without QUOTE_QTY.
+    """
+    calib_fill_params_json: Mapping[str, Any] | list[Any] | str | None
+    """Parameters of that fill model."""
+    calib_hit: Literal["touch", "strict"]
+    """A hit is a trade at the price, or only one beyond it."""
+    calib_order_qty: float | Decimal | str
+    """Minimum quantity of a sweep that is a hit; 0: any."""
+    calib_queue_ahead: float
+    """Share of the displayed quantity that is filled first."""
+    calib_sweeps: bool | int
+    """1 counts prints of one side and trade time as one aggressive order."""
+    calib_distance: Literal["current", "anchor"]
+    """Origin of a simulated order's distance: the current reference price, or that at placement."""
+
+class _Fit(TypedDict, total=False):
+    fit_method: Literal["poisson_mle", "poisson_firth", "log_linear"]
+    """Estimator."""
+    min_exposure_s: float
+    """Minimum exposure of a distance that is used, in s."""
+    min_usable_deltas: int
+    """Minimum number of distances of a usable fit."""
+    max_delta_ticks: Literal["auto"] | float
+    """Largest distance that is used, in ticks; auto: as far as trades reach."""
+
+class _Windows(TypedDict, total=False):
+    wf_train_window_min: float
+    """Length of a training window, in minutes."""
+    wf_step_min: float
+    """Step from one window to the next, in minutes."""
+    fallback_policy: Literal["carry_forward", "global_default", "skip_segment"]
+    """Replacement of the fit of a window that is not usable."""
+    fallback_max_age_min: float | None
+    """Maximum age of a carried fit, in minutes."""
+    schedule_mode: Literal["rolling", "expanding", "ewma", "pooled_k", "static"]
+    """Use of earlier data by the windows."""
+    schedule_half_life_min: float
+    """Half-life of the weight of data, in minutes."""
+    schedule_clustering: bool | int
+    """1 also fits the clustering of orders, which FILL_MODEL=hawkes needs; a walk-forward with hawkes
+    always does.
+    """
+
+class _WalkForwardKnobs(
+    _PlayedCalibration, _Fit, _Windows, _Execution, _Account, _Margin, _Models, _Risk, _Sensitivity, total=False
 ): ...
 
 class _SourceOfCaptureKnobs(TypedDict, total=False):
@@ -367,6 +446,8 @@ class _Tables(TypedDict, total=False):
     """Names of the files with changes of levels."""
     book_files: str | None
     """Names of the files with whole books, a level in each row."""
+    best_files: str | None
+    """Names of the files with best prices alone, which books of the same time may stand beside."""
 
 class _Name(TypedDict, total=False):
     run_id: str | None

@@ -14,7 +14,7 @@ class CallablePackage(ModuleType):
     """A package that calls the public function of its name."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Of an error in a user's model only its line is shown."""
+        """Call the function; of an error in a user's model only its line is shown."""
         try:
             return self.__wrapped__(*args, **kwargs)
         except ModelError as error:

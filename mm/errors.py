@@ -1,4 +1,4 @@
-"""All errors that the project raises on purpose, as one tree, with their exit codes (docs/configuration.md).
+"""All errors that the project raises on purpose, as one tree, with their exit codes (docs/lookup/configuration.md).
 
 A message contains the problem, the value, the place and the remedy; the command line prints it as one line.
 

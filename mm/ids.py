@@ -43,7 +43,7 @@ def went_back(last_id: int, new_id: int) -> bool:
 
 
 def follow(last_id: int | None, first_new: int, last_new: int) -> Follow:
-    """With *last_id* None the sequence is empty, and every update continues it."""
+    """Tell how an update follows *last_id*; None: the sequence is empty, and every update continues it."""
     if last_id is None:
         return Follow.CONTINUES
     if last_new <= last_id:
@@ -84,7 +84,7 @@ class IdRange(NamedTuple):
     def size(self) -> int:
         return self.last - self.first + 1
 
-    def within(self, other: "IdRange") -> bool:
+    def is_within(self, other: "IdRange") -> bool:
         return other.first <= self.first and self.last <= other.last
 
 
@@ -100,7 +100,7 @@ class MissingIds(NamedTuple):
     def ids(self) -> IdRange:
         return IdRange(self.first_id, self.last_id)
 
-    def without(self, came: "IdRanges") -> "list[MissingIds]":
+    def subtract(self, came: "IdRanges") -> "list[MissingIds]":
         return [MissingIds(*left, self.from_us, self.to_us) for left in IdRanges([self.ids]) - came]
 
     def details(self, cause: str) -> dict[str, int | str]:
@@ -219,4 +219,4 @@ def missing_trades(
     if until_us is not None:
         after = (sequence.last_id or 0) + 1
         holes += [MissingIds(max(first, after), last, last_us, until_us) for first, last in declared if last >= after]
-    return [left for hole in holes for left in hole.without(came)]
+    return [left for hole in holes for left in hole.subtract(came)]

@@ -133,12 +133,12 @@ class Instrument:
 
     @property
     def assets(self) -> tuple[str, str]:
-        """As stated, else as the symbol suggests; both empty if neither is known."""
+        """Base and quote as stated, else as the symbol suggests; both empty if neither is known."""
         return (self.base_asset, self.quote_asset) if self.base_asset and self.quote_asset else assets_of(self.symbol)
 
     @property
     def tick_lot_e16(self) -> int:
-        """In 1e-16 of the quote asset."""
+        """Value of one tick of one lot, in 1e-16 of the quote asset."""
         return self.tick_e8 * self.lot_e8 * self.multiplier
 
     def ticks(self, price: str) -> int:

@@ -93,13 +93,18 @@ def round_half_even(value, unit):
 
 
 def purse_of(markets, cash_e8, results):
-    """Return the purse of an account after the rows of its markets: at an instant, those of the first market first."""
+    """Return the purse of an account after the rows of its markets: at an instant, those of the first market first.
+
+    *cash_e8* is in the quote asset of the first, or by asset.
+    """
     rules = {symbol: market.rules for symbol, market in markets.items()}
     assets = {symbol: market.instrument.assets for symbol, market in markets.items()}
     held = dict.fromkeys((asset for pair in assets.values() for asset in pair), 0)
     for symbol, market in markets.items():
         held[assets[symbol][0]] += market.rules.start_lots * market.rules.lot_e8 * E8
-    held[next(iter(assets.values()))[1]] += cash_e8 * E8
+    cash = cash_e8 if isinstance(cash_e8, dict) else {next(iter(assets.values()))[1]: cash_e8}
+    for asset, amount_e8 in cash.items():
+        held[asset] += amount_e8 * E8
     purse = Purse(rules, assets, held, ends_us={symbol: market.tapes[-1].end_us for symbol, market in markets.items()})
     fees = {symbol: result.journal.fills[:, 5].tolist() for symbol, result in results.items()}
     rows = [

@@ -2,12 +2,12 @@
 
 from contextlib import contextmanager
 
-from mm.cli.config import Output
-from mm.cli.console import Console
+from mm.base.common_knobs import Output
 from mm.play.knobs import Day
 from mm.runs.in_progress import new_run
 from mm.runs.manifest import SetKnob
 from mm.runs.plan import Plan
+from mm.terminal.console import Console
 
 SYMBOL, DAY = "BTCUSDT", "20251216"
 

@@ -13,18 +13,20 @@ from day_oracle import Day, hold
 from mm.ids import IdRanges
 from mm.market_data import snapshot as rest_tasks
 from mm.market_data import stalls, ws_link, ws_stream
-from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.days import Days, WindowRule
 from mm.market_data.live_session import LiveSession
 from mm.market_data.rate_budget import Backoff, RateBudget
 from mm.market_data.recording import Parts, Recording
 from mm.market_data.snapshot import RestClient, RestParts
 from mm.market_data.stalls import StallDetector
-from mm.market_data.venue import DepthUpdate
+from mm.markets.binance_spot import BINANCE_SPOT
+from mm.markets.messages import DepthUpdate
 from mm.sim.wire.box import Box
 
 SYMBOL, TOP_N = "SIMUSDT", 10
 STEP_S = 0.1
+TURNS = 10
+"""Of the event loop in each step, at least: a machine under load gives it one in 4 ms, and a request takes several."""
 PATIENCE_S = 60.0
 
 
@@ -122,6 +124,8 @@ class Boxed:
         for _ in range(round(seconds / STEP_S)):
             await self.box.advance(seconds=STEP_S)
             await asyncio.sleep(0.004)
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
 
     async def until(self, condition, *, playing=True):
         """Advance the time until *condition* holds; fail after PATIENCE_S."""

@@ -7,9 +7,9 @@ import json
 from mm import DayFolder
 from mm.clock import midnight_us
 from mm.formats.registry import form_of
-from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.capture_import import ImportOptions, import_captures
-from mm.market_data.grid import Grid
+from mm.markets.binance_spot import BINANCE_SPOT
+from mm.markets.grid import Grid
 
 SYMBOL = "SIMUSDT"
 DAY = "20260105"

@@ -1,6 +1,6 @@
 """What a user concludes who sweeps, takes the best and plays it again: with the ledger of trials, and without it.
 
-``python tests/chosen_trials.py`` prints the row of docs/reliability.md.
+``python tests/chosen_trials.py`` prints the row of docs/evidence/measured.md.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from mm.backtest.metrics.ranking import mean_ends
-from mm.backtest.metrics.risk import verdict
+from mm.backtest.metrics.verdict import Sample, judge
 from mm.base.arrays import Floats
 from mm.trials.ledger import Trial, TrialLine
 from mm.trials.on_record import Recording
@@ -55,8 +55,9 @@ def steps(pnl: Floats) -> Iterator[tuple[bool, bool, int]]:
             yield bool(ends[0]), bool(ends[1]), int(order[0])
         run = Recording(Path(folder), "backtest")
         run.add([trial(int(order[0]), pnl[:, order[0]])])
-        told = [verdict(pnl[:, order[0]], 1, trials) for trials in (1.0, run.on_record().independent)]
-        alone, allowed = (one is not None and one["text"] == "above 0" for one in told)
+        sample = Sample.of(pnl[:, order[0]])
+        told = [judge(sample, trials=trials) for trials in (1.0, run.on_record().independent)]
+        alone, allowed = (one is not None and one.text == "above 0" for one in told)
         yield alone, allowed, int(order[0])
 
 

@@ -2,7 +2,7 @@
 
 ``python tests/console_pages.py`` replaces the output in all of PAGES or in the given pages (``make pages``);
 test_console_pages.py compares it.
-An output line ``…`` stands for any number of lines, and ``…`` inside a line for the rest of the line.
+An output line ``…`` stands for any number of lines, and ``…`` at the end of a line for the rest of the line.
 Time stamps, digests and commits differ between runs and are not compared; on pages of LIVE no number is.
 Bash blocks show no output.
 Settings are flags: what a page exports it unsets, so that pages read in any order in one shell print the same.
@@ -48,6 +48,7 @@ NOT_RUN = {
     r"20251216|BTCUSDT --held-out|data hold BTCUSDT": "days that its reader has recorded",
     r"mm bench": "a yardstick of 1.3 GB, and minutes; tests/test_mm_bench.py",
     r"mm rl ": "training; tests/rl",
+    r"mm risk (kill|rearm|status)": "the traders that live on this machine; tests/live/test_kill_heard.py",
     r"completion zsh": "zsh, which knows fpath",
 }
 _TIMEOUT_S = 300
@@ -61,18 +62,15 @@ PAGES: dict[str, tuple[str, ...]] = {  # page: parts of the tour's commands that
     "docs/calibration.md": ("sample nexousdt", "import samples/nexousdt/"),
     "docs/data.md": (),
     "docs/write_a_strategy.md": (),
-    "docs/from_hftbacktest.md": (),
+    "docs/coming_from.md": (),
     "docs/models.md": ("sample nexousdt", "import samples/nexousdt/"),
     "docs/results.md": (),
-    "docs/exchange.md": (),
+    "docs/specification/exchange.md": (),
     "docs/is_my_result_real.md": ("sample nexousdt", "import samples/nexousdt/"),
-    "docs/is_my_queue_real.md": (),
     "docs/learning.md": ("sample nexousdt", "import samples/nexousdt/"),
     "docs/trading.md": (),
-    "docs/perpetuals.md": (),
-    "docs/faults.md": (),
-    "docs/performance.md": (),
-    "docs/configuration.md": (),
+    "docs/evidence/measured.md": (),
+    "docs/lookup/configuration.md": (),
     "docs/on_call.md": (),
 }
 FIRST_HOURS = (
@@ -298,10 +296,10 @@ def _comparable(line: str, live: bool) -> str:
 
 
 def _same(shown: str, printed: str, live: bool = False) -> bool:
-    shown, printed = _comparable(shown, live), _comparable(printed, live)
-    if ELISION in shown:
-        return printed.startswith(shown.split(ELISION)[0])
-    return shown.rstrip() == printed
+    shown, printed = _comparable(shown, live).rstrip(), _comparable(printed, live)
+    if shown.endswith(ELISION):  # elsewhere it is between the ends of an interval, as printed
+        return printed.startswith(shown.removesuffix(ELISION))
+    return shown == printed
 
 
 def first_difference(shown: list[str], printed: list[str], live: bool = False) -> str | None:
@@ -354,7 +352,7 @@ def updated(shown: list[str], printed: list[str]) -> list[str]:
 
 def _shortened(shown: list[str], printed: list[str]) -> list[str]:
     """Return the printed lines, shortened where a shown line with an elision has the same beginning."""
-    cut = [line for line in shown if ELISION in line]
+    cut = [line for line in shown if line.rstrip().endswith(ELISION)]
     return [next((old for old in cut if _same(old, new)), new) for new in printed]
 
 

@@ -6,7 +6,8 @@ from mm import DayFolder
 from mm.dayfolder.check import check_day
 from mm.dayfolder.coverage import cover
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.rows import Stamp, Trade
+from mm.dayfolder.rows import Stamp
+from mm.markets.records import Trade
 
 
 class RowWriter(DayWriter):

@@ -11,7 +11,15 @@ import engine_tapes
 import oracle
 import oracle_fills
 from mm import PaperExchange, Quotes, Rules, Tape
-from mm.backtest.fills.base import PriceCross, QueueOrders, QueueProbLog, QueueProbPower, QueueRiskAverse, TradeCross
+from mm.backtest.fills.base import (
+    PriceCross,
+    QueueBack,
+    QueueFront,
+    QueueOrders,
+    QueueProbLog,
+    QueueProbPower,
+    TradeCross,
+)
 from mm.backtest.fills.clustering import Clustering
 from mm.backtest.fills.intensity import ClusteredFills, Hybrid, Intensity, Poisson, PredictedFills
 from mm.backtest.models import fixed_spread
@@ -232,7 +240,8 @@ def compiled_fills(name, *params, seen=None):
         "hawkes": lambda pieces, reference, seed, block: ClusteredFills(
             Intensity(pieces, reference), Clustering.of(block), seed
         ),
-        "queue_risk_averse": QueueRiskAverse,
+        "queue_back": QueueBack,
+        "queue_front": QueueFront,
         "queue_prob_power": lambda exponent: QueueProbPower(exponent=exponent),
         "queue_prob_log": QueueProbLog,
         "queue_orders": lambda reading: QueueOrders(reading=reading),
@@ -250,7 +259,8 @@ def plain_fills(name, *params, seen=None):
         "price_cross": oracle_fills.PriceCross,
         "poisson": oracle_fills.Poisson,
         "hawkes": oracle_fills.Hawkes,
-        "queue_risk_averse": oracle_fills.Queue,
+        "queue_back": oracle_fills.QueueBack,
+        "queue_front": oracle_fills.QueueFront,
         "queue_prob_power": oracle_fills.QueueProbPower,
         "queue_prob_log": oracle_fills.QueueProbLog,
         "predicted": lambda _, numbers, seed: oracle_fills.Predicted(*numbers, seed),

@@ -57,7 +57,9 @@ def tapes_of(chance, unit):
     if shape == "windows":
         marks = [first.start_us - 1, first.end_us + 1, *first.event_us.tolist()]
         a, b, c = sorted(chance.choices(marks, k=3))
-        tapes = [first.between(a, b), first.between(b + chance.choice([0, 0, unit]), max(b + unit, c))]
+        a, b = min(a, first.end_us), min(max(b, first.start_us), first.end_us)
+        later_us = min(b + chance.choice([0, 0, unit]), first.end_us)
+        tapes = [first.between(a, b), first.between(later_us, max(b + unit, c))]
     elif shape != "one":
         teller.events, teller.us = [], teller.us + chance.choice([0, 1, 3]) * unit
         joins = shape == "joined" and teller.valid
@@ -110,7 +112,7 @@ def fills_of(chance, unit, drawn=("trade_cross", "price_cross", "queue", "poisso
             return ("price_cross", chance.choice([0, 0, 1, 2]))
         case "queue":
             power = ("queue_prob_power", chance.choice([1.0, 2.0, 3.0, 0.5]))
-            return chance.choice([("queue_risk_averse",), ("queue_prob_log",), power, power])
+            return chance.choice([("queue_back",), ("queue_front",), ("queue_prob_log",), power, power])
         case "poisson":
             reference = chance.choice(["mid", "micro", "best"])
             return ("poisson", pieces_of(chance, unit), reference, chance.randint(0, 3))

@@ -93,7 +93,7 @@ def _branching(kernels):
 
 def queues(unit):
     power = st.tuples(st.just("queue_prob_power"), st.sampled_from([1.0, 2.0, 3.0, 0.5]))
-    return st.one_of(st.just(("queue_risk_averse",)), power, st.just(("queue_prob_log",)))
+    return st.one_of(st.sampled_from([("queue_back",), ("queue_front",), ("queue_prob_log",)]), power)
 
 
 def users(unit):

@@ -97,6 +97,7 @@ def windows(draw, unit):
     tape, _ = draw(one_tape(unit))
     marks = [tape.start_us - 1, tape.end_us + 1, tape.end_us + unit, *tape.event_us.tolist()]
     a, b, c = sorted(draw(st.lists(st.sampled_from(marks), min_size=3, max_size=3)))
+    a, b, c = min(a, tape.end_us), min(max(b, tape.start_us), tape.end_us), max(c, tape.start_us)
     return (tape.between(a, b), tape.between(b, c))[: draw(st.integers(1, 2))]
 
 

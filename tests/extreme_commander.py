@@ -43,6 +43,7 @@ BASE = {
     "schedule": ONE,
     "fit": ("points.csv",),
     "fills score": ONE,
+    "fills bounds": ONE,
     "fills fit": ONE,
     "signals compute": (*ONE, "--signals", "imbalance_1"),
     "signals score": (*ONE, "--signals", "imbalance_1"),

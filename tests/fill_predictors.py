@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from engine_tapes import TEST
-from mm.predict.artefact import Artefact, write
+from mm.signals.artefact import Artefact, write
 
 SIGNALS = ["imbalance_1", "spread", "signed_volume_1s"]
 WEIGHTS, BIAS = ((0.5, -0.3, 0.2, -0.8), (-0.5, -0.2, -0.1, -0.6)), (0.4, -0.2)

@@ -4,7 +4,7 @@ from mm.dayfolder.day_writer import DayWriter
 from mm.market_data.day_journal import DayJournal
 from mm.market_data.live_session import LiveSession
 from mm.market_data.market_state import MarketState
-from mm.market_data.venue import Answer
+from mm.markets.messages import Answer
 
 
 def open_day(folder, run_id="R1", *, top_n=5, **options):
@@ -22,7 +22,7 @@ def answer(us, url, body, status=200, cause=None):
     return Answer(us, url, status, body, cause)
 
 
-def market_into(writer, grid, us, venue):
+def market_into(writer, grid, us, market):
     """Return the market of a grid whose rows a writer's journal takes, and the journal."""
     journal = DayJournal(writer, us, "ws")
-    return MarketState(grid, (journal,), top_n=writer.top_n, venue=venue), journal
+    return MarketState(grid, (journal,), top_n=writer.top_n, rule=market.rule), journal

@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from mm.backtest.journal import ACTIONS, FILL_COLUMNS, ORDER_COLUMNS, REJECT_REASONS, STATE_COLUMNS, STATUSES, Journal
+from mm.backtest.journal import ACTIONS, REJECT_REASONS, STATUSES, Fills, Journal, Orders, State
 from mm.instrument import Instrument
 
 START_US = 1_765_868_400_000_000
@@ -78,7 +78,11 @@ class Scribe:
 
     def journal(self):
         def table(rows, columns):
-            return np.array(rows, dtype=np.int64).reshape(len(rows), len(columns))
+            """Columns after those that the scribe knows are 0."""
+            made = np.zeros((len(rows), len(columns)), np.int64)
+            if rows:
+                made[:, : len(rows[0])] = rows
+            return made
 
         counters = {
             "valid_us": self.valid_us,
@@ -91,10 +95,10 @@ class Scribe:
             "expected_fills": self.expected_fills,
         }
         return Journal(
-            orders=table(self.orders, ORDER_COLUMNS),
-            fills=table(self.fills, FILL_COLUMNS),
-            state=table(self.states, STATE_COLUMNS),
-            mids=table(self.mids, ("us", "mid2_ticks")),
+            orders=table(self.orders, Orders.names()),
+            fills=table(self.fills, Fills.names()),
+            state=table(self.states, State.names()),
+            mids=table(self.mids, ("us", "mid2")),
             spans=table(self.spans, ("begin_us", "end_us")),
             fill_reasons=tuple(self.reasons),
             counters=counters,
@@ -199,14 +203,14 @@ def seeded(seconds, *, seed=1, orders_a_second=4, fill_chance=0.1, breaks=2, fee
 
 def journal_of(fills, mids, *, orders=(), state=(), spans=None, **counters):
     """Return a journal of these rows."""
-    tables = np.array(orders, np.int64).reshape(-1, len(ORDER_COLUMNS)), np.array(fills, np.int64)
-    tables = *tables, np.array(state, np.int64).reshape(-1, len(STATE_COLUMNS)), mids
+    tables = np.array(orders, np.int64).reshape(-1, len(Orders.names())), np.array(fills, np.int64)
+    tables = *tables, np.array(state, np.int64).reshape(-1, len(State.names())), mids
     return Journal(*tables, counters=counters, **({} if spans is None else {"spans": spans}))
 
 
 def reacted(*rows):
     """Return a journal of order rows by action, status and reject reason alone."""
-    table = np.zeros((len(rows), len(ORDER_COLUMNS)), np.int64)
+    table = np.zeros((len(rows), len(Orders.names())), np.int64)
     for row, (action, status, reason) in zip(table, rows, strict=True):
         row[[2, 3, 12]] = ACTIONS.index(action), STATUSES.index(status), REJECT_REASONS.index(reason)
     return journal_of(np.empty((0, 9)), np.empty((0, 2), np.int64), orders=table)

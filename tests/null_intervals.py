@@ -1,11 +1,10 @@
-"""How often 95 % intervals hold a known truth, and find an effect: a table of docs/reliability.md.
+"""How often 95 % intervals hold a known truth, and find an effect: a table of docs/evidence/measured.md.
 
 ``PYTHONPATH=.:tests python tests/null_intervals.py`` measures it and replaces the table on the page.
 """
 
 import re
 from collections.abc import Iterable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from benchmarks import truth
 from benchmarks.diagnostics import hawkes
 from mm import Points
+from mm.backtest.journal import Fills, Journal, Mids, Orders, State, Stretches
 from mm.backtest.metrics.markouts import half_spreads
 from mm.base.arrays import Floats
 from mm.calibration.fit_points import FitOptions, fit_window
@@ -21,7 +21,7 @@ from mm.predict.samples import Samples, Task
 from mm.predict.scoring import PredictedSamples, score
 from support import ROOT
 
-PAGE = ROOT / "docs" / "reliability.md"
+PAGE = ROOT / "docs" / "evidence" / "measured.md"
 TABLE = re.compile(r"^\| 95 % interval \| [^\n]*\n(?:\|[^\n]*\n)+", re.MULTILINE)
 HEAD = "| 95 % interval | from | holds the truth | finds |\n|---|---|---|---|\n"
 SECOND = 1_000_000
@@ -61,10 +61,10 @@ def _journal(random: np.random.Generator, seconds: int) -> Any:
     us = np.sort(((bursts + random.exponential(2.0, len(bursts))) % seconds * SECOND).astype(np.int64))
     side = np.repeat(random.choice((-1, 1), len(us) // 2 + 1), 2)[: len(us)]  # neighbours are of one side
     mid2 = mids[us // SECOND, 1]
-    fills = np.zeros((len(us), 9), np.int64)
-    fills[:, 0], fills[:, 2], fills[:, 3], fills[:, 4], fills[:, 7] = us, side, mid2 // 2 - side, 1, mid2
-    spans = np.array([[0, seconds * SECOND]])
-    return SimpleNamespace(fills=fills, spans=spans, mids=mids, counters={"last_us": int(mids[-1, 0])}, fill_reasons=())
+    fills = Fills.empty(len(us))
+    fills.us, fills.side, fills.ticks, fills.lots, fills.mid2 = us, side, mid2 // 2 - side, 1, mid2
+    spans = Stretches([[0, seconds * SECOND]])
+    return Journal(Orders(), fills, State(), Mids(mids), spans=spans, counters={"last_us": int(mids[-1, 0])})
 
 
 def of_predictors(hours: int, half_life_s: float) -> Shares:

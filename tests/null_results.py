@@ -1,4 +1,4 @@
-"""How often results that know nothing look like findings: the table of docs/reliability.md.
+"""How often results that know nothing look like findings: the table of docs/evidence/measured.md.
 
 ``python tests/null_results.py`` measures it and replaces the table on the page; test_null_results.py compares it.
 """
@@ -10,24 +10,38 @@ import numpy as np
 
 from mm.backtest.metrics.notes import DRIFT_HALF_LIVES
 from mm.backtest.metrics.ranking import are_tied, mean_ends
-from mm.backtest.metrics.risk import drift_half_life_s, psr, verdict
+from mm.backtest.metrics.risk import drift_half_life_s
+from mm.backtest.metrics.verdict import Sample, Tail, Verdict, judge, worse
 from mm.base.arrays import Floats
 from mm.base.estimate import estimated
+from mm.base.numbers import ABOVE
 from mm.report.frame import Amount, shown
 from mm.report.hours import LEAST_BLOCKS, LEAST_FILLS, fills_means
 from mm.signals.score import blocks_of, interval, move_of, moves_by
 from mm.trials.on_record import independent_trials
 from null_pnl import DESIGNS as CHOSEN_OF
-from null_pnl import HOURS, autocorrelated, bounds_of_the_chosen, drifting, noise, rare, sparse
+from null_pnl import (
+    HOURS,
+    at_once,
+    autocorrelated,
+    bounds_of_the_chosen,
+    drifting,
+    noise,
+    of_many_clips,
+    rare,
+    sparse,
+    tail_of,
+)
 from support import ROOT
 
-PAGE = ROOT / "docs" / "reliability.md"
+PAGE = ROOT / "docs" / "evidence" / "measured.md"
 TABLE = re.compile(r"^\| conclusion \| [^\n]*\n(?:\|[^\n]*\n)+", re.MULTILINE)
 HEAD = "| conclusion | from | how often, wrongly |\n|---|---|---|\n"
 SWEEPS, DESIGNS, MINUTES, BLOCKS = 400, 200, 240, [120, 120]
 MEANS = 4_000
 NULLS = (
     (rare, "earn 1 ± .5 a minute, lose 300 in one of 300"),
+    (of_many_clips, "the same among small losses (1 ± 2), with clips from 1 to 100"),
     (noise, "noise"),
     (autocorrelated, "autocorrelation .3"),
     (sparse, "PnL in one minute of ten"),
@@ -100,6 +114,44 @@ def of_chosen(null: Callable[..., Floats], hours: int) -> tuple[float, float]:
     return without, pooled
 
 
+def of_jumps(hours: int) -> tuple[float, float]:
+    """Return the share of sweeps in which the chosen is above 0 though one jump hits all designs at once.
+
+    By what these hours know, and with a day of the symbol on record that has had one.
+    """
+    random, above, sweeps = np.random.default_rng(hours), np.zeros(2), 200
+    for _ in range(sweeps):
+        pnl = at_once(random, (60 * hours, CHOSEN_OF))
+        best, trials = int(np.argmax(mean_ends(pnl, [len(pnl)])[0])), independent_trials(pnl)
+        sample = Sample.of(pnl[:, best])
+        tails = (tail_of(pnl, sample), worse(tail_of(pnl, sample), Tail(300.0, "BTCUSDT 20260104")))
+        above += [_is_above(judge(sample, trials=trials, tail=tail)) for tail in tails]
+    alone, known = (above / sweeps).tolist()
+    return alone, known
+
+
+def of_days(days: int) -> tuple[float, float]:
+    """Return the share of sweeps in which the chosen is above 0 though one of 25 days loses what the others earn.
+
+    Without and with the worst day of any design.
+    """
+    random, above, sweeps = np.random.default_rng(1), np.zeros(2), 200
+    clips = np.geomspace(1, 100, CHOSEN_OF)
+    for _ in range(sweeps):
+        lost = random.random((days, CHOSEN_OF)) < 1 / 25
+        daily = (np.where(lost, -24.0, 1.0) + 0.3 * random.standard_normal((days, CHOSEN_OF))) * clips
+        best, trials = int(np.argmax(daily.sum(axis=0) / clips)), independent_trials(daily)
+        sample = Sample.of_days(daily[:, best], clips[best])
+        tail = Tail(-float((daily / clips).min() * clips[best]), "another")
+        above += [_is_above(judge(sample, trials=trials, tail=each)) for each in (None, tail)]
+    without, pooled = (above / sweeps).tolist()
+    return without, pooled
+
+
+def _is_above(found: Verdict | None) -> bool:
+    return found is not None and found.text == ABOVE
+
+
 def with_skill(hours: int) -> float:
     """Return the share of sweeps that find a design of .3 deviations a minute among others without skill."""
     random, found, sweeps = np.random.default_rng(3), 0, 200
@@ -120,14 +172,16 @@ def of_drift(hours: int) -> tuple[float, float, float]:
 
 
 def _decided(pnl: Floats) -> tuple[bool, bool]:
-    found, half_life_s = verdict(pnl), drift_half_life_s(pnl)
+    found, half_life_s = judge(Sample.of(pnl)), drift_half_life_s(pnl)
     assert found is not None
-    return found["text"] != "undecided", 60 * len(pnl) < DRIFT_HALF_LIVES * (half_life_s or 0.0)
+    return found.text != "undecided", 60 * len(pnl) < DRIFT_HALF_LIVES * (half_life_s or 0.0)
 
 
 def of_psr(null: Callable[..., Floats]) -> float:
     """Return the share of runs of six hours whose PSR is above .95."""
-    return float(np.mean([(psr(pnl) or 0.0) > 0.95 for pnl in null(np.random.default_rng(2), (360, 1_000)).T]))
+    runs = null(np.random.default_rng(2), (360, 1_000)).T
+    found = [judge(Sample.of(pnl)) for pnl in runs]
+    return float(np.mean([((one is not None and one.psr) or 0.0) > 0.95 for one in found]))
 
 
 def _coloured(amount: Amount) -> bool:
@@ -162,6 +216,20 @@ def rows() -> Iterator[tuple[str, str, str]]:
         )
     skill = ", ".join(_percent(with_skill(hours)) for hours in HOURS)
     yield "the same, of a design that earns .3 deviations a minute: found, rightly", "2, 6, 14 h", skill
+    jumps = [of_jumps(hours) for hours in HOURS]
+    yield (
+        "the chosen is above 0",
+        f"200 sweeps of {CHOSEN_OF} designs over 2, 6, 14 h: one jump of 300 for all at once, 1 ± 2 a minute before",
+        f"{', '.join(_percent(known) for _, known in jumps)} where another day of the symbol has had one; "
+        f"else {', '.join(_percent(alone) for alone, _ in jumps)}",
+    )
+    daily = [of_days(days) for days in (5, 10, 20)]
+    yield (
+        "the chosen is above 0",
+        f"200 sweeps of {CHOSEN_OF} designs over 5, 10, 20 days: one of 25 loses it all, clips from 1 to 100",
+        f"{', '.join(_percent(pooled) for _, pooled in daily)}; "
+        f"without the worst day of any {', '.join(_percent(without) for without, _ in daily)}",
+    )
     drifts = [of_drift(hours) for hours in HOURS]
     decided, silent, plain = (", ".join(_percent(each[at]) for each in drifts) for at in range(3))
     yield (

@@ -1,4 +1,4 @@
-"""The reference implementation of a backtest in plain Python, written from docs/engine.md alone.
+"""The reference implementation of a backtest in plain Python, written from docs/specification/engine.md alone.
 
 It is simple and slow: the next event is found by comparing all possible ones, open orders and balances are recomputed
 each time, and money is integers that never round. tests/test_oracle.py tests it on hand-calculated tapes;

@@ -1,4 +1,4 @@
-"""The oracle's fill models, written from docs/engine.md."""
+"""The oracle's fill models, written from docs/specification/engine.md."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -141,7 +141,45 @@ class Queue(FillModel):
 
     def on_book(self, order: Order, book: Book, us: int) -> Answer:
         other = book.best(-order.side)
-        return (order.left if other and order.accepts(other) else 0), self.name
+        return (min(order.left, order.offered) if other and order.accepts(other) else 0), self.name
+
+
+class QueueFront(Queue):
+    """All cancellations were ahead."""
+
+    def share(self, ahead: float, behind: float) -> float:
+        return 1.0
+
+
+class QueueBack(Queue):
+    """All cancellations were behind; a print advances an order only beyond what the book's decreases have."""
+
+    def __init__(self) -> None:
+        self.print: Trade | None = None
+        self.open = False  # whether an earlier order of ours stays at the print's price
+
+    def on_rest(self, order: Order, book: Book) -> None:
+        super().on_rest(order, book)
+        order.given = 0.0
+
+    def on_trade(self, order: Order, trade: Trade, taken: int) -> Answer:
+        if self.print is not trade:
+            self.print, self.open = trade, False
+        if order.side == trade.side or order.ticks != trade.ticks:
+            return super().on_trade(order, trade, taken)
+        left = self.steps(trade.lots - taken)
+        unknown = max(left - order.given, 0.0)
+        order.given = max(order.given - left, 0.0)
+        reached = math.floor(max(unknown - order.ahead, 0.0)) * self.step_lots
+        order.ahead = max(order.ahead - unknown, 0.0)
+        lots = 0 if self.open else reached
+        self.open |= lots < order.left
+        return lots, self.name
+
+    def on_level(self, order: Order, before: int, after: int, printed: int) -> None:
+        given = max(order.ahead - self.steps(after), 0.0)
+        order.given += given
+        order.ahead -= given
 
 
 class QueueProbPower(Queue):

@@ -1,4 +1,4 @@
-"""The oracle's exchange filters for price and size (docs/engine.md, *Filters*)."""
+"""The oracle's exchange filters for price and size (docs/specification/engine.md, *Filters*)."""
 
 from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""The oracle's record of sent and rejected orders: rate limits, and prices not sent again (docs/engine.md)."""
+"""The oracle's record of sent and rejected orders, by docs/specification/engine.md: rate limits, refused prices."""
 
 from collections.abc import Callable
 

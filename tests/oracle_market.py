@@ -1,4 +1,4 @@
-"""Basic types of the oracle: events, trades, our orders, the book, and draws (docs/engine.md)."""
+"""Basic types of the oracle: events, trades, our orders, the book, and draws (docs/specification/engine.md)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,7 +63,9 @@ class Order:
     turn: int = 0  # its number among those of all orders
     moves: int = 0  # such amendments that were sent
     last_book_us: int = NEVER
+    offered: int = 0  # by the other side at its price or better, beyond what ours met
     ahead: float = 0.0
+    given: float = 0.0  # of it by decreases of the book that no print has explained
     delta: float | None = None
     since_us: int = NEVER
     due_us: int | None = None

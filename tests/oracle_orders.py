@@ -1,4 +1,4 @@
-"""The oracle of ``queue_orders``: a list of orders a price, the market's and ours, in plain Python (docs/engine.md)."""
+"""The oracle of ``queue_orders``: a list of orders a price, the market's and ours, in plain Python."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The oracle's latencies of our messages and of the market feed (docs/engine.md, *Latency*)."""
+"""The oracle's latencies of our messages and of the market feed (docs/specification/engine.md, *Latency*)."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The oracle's exchange: effects of market events and of our orders (docs/engine.md)."""
+"""The oracle's exchange: effects of market events and of our orders (docs/specification/engine.md)."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,6 +28,8 @@ class Venue:
         self.follow_us = self.followed_us = NEVER  # a requote on a fill: when it is due, and the last
         self.awaiting: set[int] = set()  # the sides with an order that waits for room under a bound of the position
         self.book, self.received_book = Book(), Book()  # at the exchange, and as received by us
+        self.last_best = (0, 0)  # bid and ask at the last book event
+        self.met = {1: 0, -1: 0}  # lots that the other side offers, and that our orders of a side have met
         self.us = 0
         self.first_us = NEVER  # of the grids
         self.open: list[Order] = []  # SENT, LIVE and CANCELLING, by id
@@ -57,6 +59,7 @@ class Venue:
             order.cancel_effective_us, order.cancel_reason = self.us, "epoch_break"
             self.close(order, "CANCEL_ACK")
         self.look_at_mid()
+        moved = self.note_best(orders)
         if event.kind == GAP:
             return
         for order in orders:
@@ -64,11 +67,28 @@ class Venue:
             if before[order.id] != after or printed[order.id]:
                 self.fill_model.on_level(order, before[order.id], after, printed[order.id])
         for order in orders:
+            order.offered = max(self.offered(order) - self.met[order.side], 0) if moved else 0
             lots, name = self.fill_model.on_book(order, self.book, self.us)
             order.last_book_us = self.us
             lots = self.whole(order, min(lots, order.left))
             if lots > 0:
+                self.met[order.side] += lots
                 self.fill(order, lots, f"{name}:book", mid2=mid2_before)
+
+    def offered(self, order: Order) -> int:
+        """Return what the other side displays at an order's price or better."""
+        prices = [ticks for ticks in self.book.prices(-order.side) if order.accepts(ticks)]
+        return sum(self.book.lots_at(-order.side, ticks) for ticks in prices)
+
+    def note_best(self, orders: list[Order]) -> bool:
+        """Return whether a best price moved; what our orders met counts only while the other side reaches them."""
+        before, self.last_best = self.last_best, (self.book.best(1), self.book.best(-1))
+        if before == self.last_best:
+            return False
+        for side in (1, -1):
+            most = max([self.offered(order) for order in orders if order.side == side], default=0)
+            self.met[side] = min(self.met[side], most)
+        return True
 
     def change_book(self, event: Event) -> None:
         self.book.apply(event)
@@ -163,6 +183,8 @@ class Venue:
         for ticks, lots in levels:
             self.book.take(-order.side, ticks, lots)
             self.fill(order, lots, "taker:book", ticks)
+        if order.left:
+            self.met[order.side] += sum(lots for _, lots in levels)
 
     def meets_own(self, order: Order) -> bool:
         """Return whether an order would meet a resting one of ours."""

@@ -1,4 +1,4 @@
-"""The volatility of docs/engine.md, in plain Python: every sample of the mid is kept, and each query recomputes it."""
+"""The volatility of docs/specification/engine.md, from every sample of the mid, anew for each query."""
 
 import math
 from fractions import Fraction

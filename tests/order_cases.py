@@ -59,7 +59,7 @@ def columns_of(log):
 
 def tape_of(log, step_us, until_us=None):
     """Return the tape of a log: trades at once, and the changed levels each *step_us*."""
-    messages, levels = Batches(BEGIN_US, step_us).of(np.ascontiguousarray(log))
+    messages, levels = Batches(BEGIN_US, step_us).messages_of(np.ascontiguousarray(log))
     events = [(BEGIN_US, "snapshot", [], []), *_events(messages, levels)]
     tape = Tape.of(TEST, events)
     if until_us is not None:

@@ -1,4 +1,4 @@
-"""How often the interval of ``mm fills fit --trades`` holds the exponent: a table of docs/reliability.md.
+"""How often the interval of ``mm fills fit --trades`` holds the exponent: a table of docs/evidence/measured.md.
 
 Orders of a simulated market are taken for ours. Each of its orders is cancelled at one rate, so the exponent is 1.
 
@@ -25,7 +25,7 @@ from own_trades import orders_near_the_touch, write_log
 from simulation import DAY, SYMBOL, simulate_day
 from support import ROOT
 
-PAGE = ROOT / "docs" / "reliability.md"
+PAGE = ROOT / "docs" / "evidence" / "measured.md"
 TABLE = re.compile(r"^\| own fills in \| [^\n]*\n(?:\|[^\n]*\n)+", re.MULTILINE)
 HEAD = (
     "| own fills in | the book comes | hours, orders that waited, filled | holds 1 | has no end of its own | "
@@ -63,7 +63,8 @@ def full_book(tape: Tape, log: Path) -> Tape:
     """Return a tape of the log's market with a message for each instant at which it changes, after its prints."""
     rows = np.column_stack(list(OrderLog.open(log).columns.values()))
     begin_us = int(rows[0, 0]) - 1
-    changes = sorted(_events(*Batches(begin_us, 1).of(rows)), key=lambda event: (event[0], event[1] != "trade"))
+    events = _events(*Batches(begin_us, 1).messages_of(rows))
+    changes = sorted(events, key=lambda event: (event[0], event[1] != "trade"))
     full = Tape.of(tape.instrument, [(begin_us, "snapshot", [], []), *changes])
     return replace(full, event_exch_us=full.event_us)
 

@@ -4,7 +4,7 @@ An arriving order (the taker) matches resting orders of the other side (the make
 within a price, always at the maker's price. Its remainder rests behind all others at its own price, or expires. Every
 step writes rows to the order log (`mm.sim.matching.order_log`).
 
-`mm.sim.matching._core` is the compiled engine; docs/exchange.md states the rules of both.
+`mm.sim.matching._core` is the compiled engine; docs/specification/exchange.md states the rules of both.
 """
 
 from bisect import bisect_left, insort

@@ -19,6 +19,7 @@ def outcome(pnl: list[float], **numbers: Any) -> dict[str, Any]:
     names = ("pnl_spread_capture", "pnl_inventory", "fees", "sharpe_autocorr", "psr", "sortino", "calmar", "n_orders")
     summary = {
         "symbol": "SIMUSDT",
+        "days": ["20260105"],
         **dict.fromkeys((*names, "fill_ratio", "two_sided_uptime")),
         "pnl_total": float(known.sum()) + 5.0,
         "pnl_quoting": float(known.sum()),

@@ -1,4 +1,4 @@
-"""How often the real minutes of a strategy, their mean taken off, look like a finding: rows of docs/reliability.md.
+"""How often the real minutes of a strategy, their mean taken off, look like a finding (docs/evidence/measured.md).
 
 Blocks of half an hour are drawn anew, so that tails and dependence are the market's. ``PYTHONPATH=.:tests python
 tests/real_minutes.py`` prints the table; it needs the recorded markets of ``shared/data``.
@@ -14,7 +14,8 @@ import mm
 from captured import import_files
 from mm.backtest.metrics.notes import DRIFT_HALF_LIVES
 from mm.backtest.metrics.pnl import account_of, changes_60s
-from mm.backtest.metrics.risk import drift_half_life_s, undone_by, verdict
+from mm.backtest.metrics.risk import drift_half_life_s
+from mm.backtest.metrics.verdict import Sample, judge
 from mm.base.arrays import Floats
 from mm.base.numbers import ABOVE, BELOW
 from mm.dayfolder.layout import days_of
@@ -57,11 +58,11 @@ def of_verdicts(draw: Draw, hours: int, edge: float = 0.0) -> Mapping[str, float
     pnl = draw(np.random.default_rng(hours), (60 * hours, RUNS))
     found = []
     for run in (pnl + edge * pnl.std()).T:
-        told, half_life_s = verdict(run), drift_half_life_s(run) or 0.0
+        told, half_life_s = judge(Sample.of(run)), drift_half_life_s(run) or 0.0
         assert told is not None
-        above, noted = told["text"] == ABOVE, 60 * len(run) < DRIFT_HALF_LIVES * half_life_s
-        silent = above and not noted and undone_by(run, told["text"], 60.0) is None
-        found.append((above, told["text"] == BELOW, silent, noted))
+        above, noted = told.text == ABOVE, 60 * len(run) < DRIFT_HALF_LIVES * half_life_s
+        silent = above and not noted and told.undone_by is None
+        found.append((above, told.text == BELOW, silent, noted))
     return dict(zip(("above", "below", "silent", "noted"), np.mean(found, axis=0).tolist(), strict=True))
 
 
@@ -80,7 +81,7 @@ def of_chosen(draw: Draw, hours: int, skill: float = 0.0) -> tuple[float, float]
 
 
 def sentences() -> str:
-    """Return the numbers of docs/reliability.md."""
+    """Return the numbers of docs/evidence/measured.md."""
     draw, hours = blocks_of(real_minutes()), ", ".join(map(str, HOURS))
     null, true = ([of_verdicts(draw, each, edge) for each in HOURS] for edge in (0.0, 0.1))
     nothing, skilled = ([of_chosen(draw, each, skill) for each in HOURS] for skill in (0.0, 0.3))

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from mm import DayFolder
-from mm.market_data import local_orderbook
+from mm.markets import local_orderbook
 from scribe import first_run, later_runs
 
 

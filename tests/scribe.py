@@ -2,7 +2,7 @@
 
 from day_files import RowWriter
 from mm.instrument import Instrument
-from mm.market_data.local_orderbook import LocalOrderBook
+from mm.markets.local_orderbook import LocalOrderBook
 
 TOP_N = 3
 START_US = 1_767_600_000_000_000

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 from importlib import import_module
 from pathlib import Path
 
@@ -92,6 +93,18 @@ def test_build_without_compiler_skips_kernels(project: Path) -> None:
     """The recorder host has no compiler and needs no kernels."""
     setup(project, "build_ext", "--inplace", CC="no-such-compiler")
     assert not list(project.rglob("*.so"))
+
+
+@pytest.mark.slow
+def test_a_recorder_is_installed_without_kernels_on_request(project: Path) -> None:
+    """A machine that only records waits for no compiler; the wheel then fits every Python."""
+    setup(project, "bdist_wheel", MM_KERNELS="0")
+    (wheel,) = (project / "dist").glob("*.whl")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as opened:
+        names = opened.namelist()
+    assert "mm/room/__init__.py" in names
+    assert not [name for name in names if name.endswith((".so", ".c"))]
 
 
 def test_sdist_contains_kernel_sources(project: Path) -> None:

@@ -13,6 +13,15 @@ def test_steps_joins_commands_with_line_continuations() -> None:
     assert steps("$ a \\\n  b\nx\n$ c\n") == [("a \\\n  b", ["x"]), ("c", [])]
 
 
+def test_every_number_of_a_line_is_compared() -> None:
+    """Also behind the ellipsis of an interval; one at the end of a line stands for its rest."""
+    shown = ["a day +0.0208, 95 % -0.0984 … +0.1063, above 0"]
+    assert first_difference(shown, ["a day +0.0208, 95 % -0.0984 … +0.1063, above 0"]) is None
+    assert first_difference(shown, ["a day +0.0208, 95 % -0.0984 … +0.1191, above 0"]) == shown[0]
+    assert first_difference(["a day +0.0208, …"], ["a day +0.0208, 95 % -0.0984"]) is None
+    assert first_difference(["a day +0.0208, …"], ["a day +0.0209, 95 % -0.0984"]) == "a day +0.0208, …"
+
+
 RECORDED = pytest.mark.skipif(not SHARED.exists(), reason="needs the recorded days in ../shared")
 
 
@@ -53,5 +62,5 @@ def test_pages_run_one_after_the_other_in_one_shell(tmp_path: Path) -> None:
 
 def test_every_page_with_commands_is_run() -> None:
     """A new page is compared, too; what none of its commands can do here is a kind of NOT_RUN."""
-    pages = (page.relative_to(ROOT).as_posix() for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+    pages = (page.relative_to(ROOT).as_posix() for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
     assert {name for name in pages if blocks(ROOT / name)} <= PAGES.keys()

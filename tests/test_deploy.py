@@ -20,6 +20,7 @@ from mm.live.pages.watchdog import WATCHDOG_FAMILIES
 from mm.market_data.health import HealthReport, StreamHealth
 from mm.market_data.metrics import DOOR_FAMILIES
 from mm.market_data.monitor import page
+from promql import seconds_of, unit_test
 from support import ROOT
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed; it comes with the extra cluster")
@@ -137,6 +138,20 @@ def test_prometheus_configuration_passes_promtool(tmp_path: Path) -> None:
     checked = promtool("check", "config", "prometheus.yml", folder=tmp_path)
     assert checked.returncode == 0, checked.stderr
     assert load_yaml("prometheus.yml")["global"]["scrape_interval"] == "5s"
+
+
+UNIT_TESTS = yaml.load((DEPLOY / "alerts_test.yml").read_text(encoding="utf-8"), yaml.BaseLoader)  # 0x10 is text
+
+
+@pytest.mark.parametrize("test", UNIT_TESTS["tests"], ids=lambda test: test["name"])
+def test_alerts_fire_when_their_unit_tests_say_so(test: dict[str, Any]) -> None:
+    """Also where promtool is not installed."""
+    wanted = {}
+    for one in test["alert_rule_test"]:
+        labels = {frozenset(alert["exp_labels"].items()) for alert in one.get("exp_alerts", ())}
+        wanted[one["alertname"], seconds_of(one["eval_time"])] = labels
+    played = unit_test(load_yaml("alerts.yml"), test, seconds_of(UNIT_TESTS["evaluation_interval"]))
+    assert {(name, at_s): labels for name, at_s, labels in played} == wanted
 
 
 @NEEDS_PROMTOOL

@@ -103,12 +103,12 @@ def test_went_back_distinguishes_stale_ids_from_reset():
 def test_missing_ids_without_received_ranges_keep_their_times():
     """Received ids are removed; the times of the hole stay."""
     missing = MissingIds(10, 20, 5, 9)
-    assert missing.without(IdRanges([(12, 13), (20, 30)])) == [MissingIds(10, 11, 5, 9), MissingIds(14, 19, 5, 9)]
-    assert missing.without(IdRanges([(1, 99)])) == []
+    assert missing.subtract(IdRanges([(12, 13), (20, 30)])) == [MissingIds(10, 11, 5, 9), MissingIds(14, 19, 5, 9)]
+    assert missing.subtract(IdRanges([(1, 99)])) == []
     assert missing.details("restart") == {"from_id": 10, "to_id": 20, "from_us": 5, "to_us": 9, "cause": "restart"}
     assert missing.ids.size == 11
-    assert IdRange(10, 12).within(missing.ids)
-    assert not IdRange(9, 12).within(missing.ids)
+    assert IdRange(10, 12).is_within(missing.ids)
+    assert not IdRange(9, 12).is_within(missing.ids)
 
 
 def test_check_rejects_adjacent_ranges():

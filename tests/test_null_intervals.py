@@ -1,4 +1,4 @@
-"""Intervals hold what they say where the truth is known, and find effects; docs/reliability.md says how often."""
+"""Intervals hold what they say where the truth is known, and find effects (docs/evidence/measured.md)."""
 
 import pytest
 
@@ -25,8 +25,9 @@ def test_predictors_whose_errors_persist(hours, half_life_s):
 
 @pytest.mark.parametrize("hours", WINDOWS)
 def test_windows_under_clustered_flow(hours):
+    """The interval of k, which clusters hardly widen, is the wider one of two: by blocks, and if independent."""
     for name, (holds, finds) in of_windows(hours).items():
-        assert holds == NOMINAL, name
+        assert 0.92 <= holds <= (0.98 if name == "A" else 0.995), name
         assert finds > (0.2 if hours < 2 else 0.5), name
 
 

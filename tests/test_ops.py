@@ -9,8 +9,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from mm.base.common_knobs import Name, Terminal
 from mm.base.knobs import knobs
-from mm.cli.config import Name, Terminal
 from mm.cli.task_knobs import Recorder, Sources
 from mm.commands.audit import audit_ship
 from mm.commands.shadow import shadow

@@ -1,4 +1,4 @@
-"""Every race and rule of docs/engine.md on hand-calculated tapes, for both the oracle and the engine.
+"""Every race and rule of docs/specification/engine.md on hand-calculated tapes, for both the oracle and the engine.
 
 This file covers quoted orders with `trade_cross` and `poisson`; test_oracle_orders.py and test_oracle_models.py cover
 the rest. Times and latencies are those of oracle_lab.py.

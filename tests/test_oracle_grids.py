@@ -1,6 +1,6 @@
 """Several prices per side, and model calls off the requote grid, on hand-calculated tapes for oracle and engine.
 
-Times and latencies are those of oracle_lab.py; docs/engine.md has the rules.
+Times and latencies are those of oracle_lab.py; docs/specification/engine.md has the rules.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""Several levels per side (docs/engine.md, *Requotes*) on hand-calculated tapes, for oracle and engine."""
+"""Several levels per side (docs/specification/engine.md, *Requotes*) on tapes by hand, for oracle and engine."""
 
 import pytest
 

@@ -13,7 +13,7 @@ from mm import Quotes
 from oracle_lab import ASKS, BIDS, SNAPSHOT, TWINS, fills, order_rows, player, tape_of, until
 
 BID_98 = {1000: Quotes(98, None)}
-CAUTIOUS, POWER, LOG = ("queue_risk_averse",), ("queue_prob_power", 2.0), ("queue_prob_log",)
+CAUTIOUS, FRONT, POWER, LOG = ("queue_back",), ("queue_front",), ("queue_prob_power", 2.0), ("queue_prob_log",)
 
 
 @pytest.fixture(params=TWINS)
@@ -96,7 +96,7 @@ def test_trades_before_arrival_reduce_the_queue_ahead(play, model):
     assert filled(play(BID_98, SNAPSHOT, *events, fills=model)) == [(1030, 1, "queue:trade")]
 
 
-@pytest.mark.parametrize("model", [CAUTIOUS, POWER, LOG])
+@pytest.mark.parametrize("model", [FRONT, POWER, LOG])
 def test_cancellations_exceeding_queue_behind_reduce_queue_ahead(play, model):
     """Six join, then nine of thirteen leave: at least three of those were ahead, since only six were behind."""
     events = (bids(1020, (98, 13)), bids(1025, (98, 4)), sold(1030, 98, 6))
@@ -104,7 +104,7 @@ def test_cancellations_exceeding_queue_behind_reduce_queue_ahead(play, model):
     assert fill[1] >= 2
 
 
-@pytest.mark.parametrize(("model", "ours"), [(CAUTIOUS, 1), (POWER, 3), (LOG, 5)])
+@pytest.mark.parametrize(("model", "ours"), [(CAUTIOUS, 1), (POWER, 3), (LOG, 5), (FRONT, 8)])
 def test_cancellation_is_split_between_ahead_and_behind(play, model, ours):
     """Seven ahead, 13 behind, ten leave: none, 10·49/218 = 2.2 or 10·ln 8/(ln 8 + ln 14) = 4.4 of them from ahead."""
     events = (bids(1020, (98, 20)), bids(1025, (98, 10)), sold(1030, 98, 8))
@@ -119,9 +119,25 @@ def test_trade_beyond_price_clears_queue_even_when_fully_consumed(play):
     assert fills(played) == [(1050, 1, 1, 98, 10), (1060, 2, 1, 97, 1)]
 
 
-def test_queue_model_fills_remainder_when_book_crosses_order(play):
-    book = (1050, "depth", [(99, 0), (98, 0)], [(98, 1)])
-    assert filled(play(BID_98, SNAPSHOT, book, fills=LOG)) == [(1050, 10, "queue:book")]
+@pytest.mark.parametrize(("asks", "lots"), [([(98, 1)], 1), ([(98, 1), (97, 4)], 5), ([(97, 40)], 10)])
+def test_queue_model_fills_what_a_crossing_book_shows(play, asks, lots):
+    """What the other side shows at our price or better; the rest stays."""
+    book = (1050, "depth", [(99, 0), (98, 0)], asks)
+    assert filled(play(BID_98, SNAPSHOT, book, fills=LOG)) == [(1050, lots, "queue:book")]
+
+
+def test_what_the_book_showed_is_met_once_while_it_crosses(play):
+    """Three stay for three messages, two more join, and after the book has left it comes anew."""
+    events = [
+        (1050, "depth", [(99, 0), (98, 0)], [(98, 3)]),
+        (1051, "depth", [(97, 2)], []),
+        (1052, "depth", [(97, 3)], [(98, 5)]),
+        (1053, "depth", [(97, 0), (96, 3)], []),
+        (1054, "depth", [], [(98, 0)]),
+        (1055, "depth", [], [(98, 1)]),
+    ]
+    by_book = [(1050, 3, "queue:book"), (1053, 2, "queue:book"), (1055, 1, "queue:book")]
+    assert filled(play(BID_98, SNAPSHOT, *events, fills=CAUTIOUS)) == by_book
 
 
 def test_remainder_of_taker_is_first_in_queue_at_its_price(play):

@@ -13,7 +13,7 @@ import pytest
 from console_pages import own_files
 from support import ROOT
 
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "mm").rglob("*.md")]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "mm").rglob("*.md")]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 KERNEL = '''\
 """A kernel."""
@@ -183,6 +183,51 @@ def test_public_api_passes_mypy_strict_and_rejects_misuse(tmp_path: Path) -> Non
     assert {line.partition(": ")[0] for line in errors} == {f"face.py:{line}" for line in range(12, 16)}
     assert '"does_not_exist"' in errors[0]
     assert '"nonsense"' in "".join(errors[1:])
+
+
+TABLES_USE = """\
+import numpy as np
+
+from mm.backtest.journal import Fills, Journal
+
+
+def read(journal: Journal) -> Fills:
+    print(journal.fills.mid2[3:], journal.state.array[:, 2], len(journal.mids), np.asarray(journal.spans)[0])
+    return journal.fills[journal.fills.side > 0][1:]
+
+
+def misspelt(journal: Journal) -> None:
+    print(journal.fills.mid3)
+
+
+def numbered(journal: Journal) -> None:
+    print(journal.fills[:, 4])
+
+
+def chosen(journal: Journal) -> None:
+    print(journal.orders[3])
+
+
+def unpacked(journal: Journal) -> None:
+    print([us for us, *_ in journal.state])
+
+
+def listed(journal: Journal) -> None:
+    print(journal.fills.tolist())
+
+
+def turned(journal: Journal) -> None:
+    print(len(journal.mids.T))
+"""
+
+
+@pytest.mark.slow
+def test_columns_of_a_runs_tables_have_names_for_mypy(tmp_path: Path) -> None:
+    """Outside of the declaration and the kernels none is read by its number, and no row by position."""
+    (tmp_path / "tables.py").write_text(TABLES_USE)
+    marked = {at for at, line in enumerate(TABLES_USE.splitlines(), 1) if line.startswith("    print(") and at > 8}
+    found = strict(tmp_path, "tables.py")
+    assert {int(line.split(":")[1]) for line in found} == marked, found
 
 
 OWN_FOLDER = """\

@@ -6,9 +6,9 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.errors import BrokenFile, ModelError
+from mm.terminal.console import Console
 
 _LONGEST_CELL_S = 300
 _METADATA = {

@@ -1,4 +1,4 @@
-"""Write the tables that the program declares into the pages: numbers, metrics, errors; ``--check`` only compares."""
+"""Write the tables that the program declares: columns, numbers, metrics, errors, faults; ``--check`` only compares."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -6,8 +6,11 @@ from functools import partial
 from pathlib import Path
 
 import error_codes
+import faults
 
+from mm.backtest.journal import TABLES
 from mm.backtest.metrics.numbers import table
+from mm.backtest.table import Column
 from mm.live.account.limits import ACCOUNT_FAMILIES
 from mm.live.pages.contract_metrics import ContractMetrics
 from mm.live.pages.trading_metrics import TradingMetrics
@@ -27,20 +30,32 @@ def metrics() -> Iterator[str]:
         yield f"| `{family.name}` | {labels} | {family.help.replace('<', '&lt;')} |"
 
 
+def columns() -> Iterator[str]:
+    """Yield the lines of the table of the columns of a run's files."""
+    yield "| file | column | in `result.journal` | unit | meaning | empty if |"
+    yield "|---|---|---|---|---|---|"
+    for name in ("orders", "fills", "state"):
+        for place, column in enumerate(TABLES[name].written):
+            memory = f"`{name}.{column.name}`, {column.kind.unit}" if isinstance(column, Column) else ""
+            shown = (f"`{name}`" if place == 0 else "", f"`{column.file}`", memory, column.kind.shown, column.meaning)
+            yield f"| {' | '.join((*shown, column.null))} |"
+
+
 Table = Callable[[], Iterable[str]]
-TABLES: dict[str, dict[str, Table]] = {
-    "results.md": {"numbers": table},
+PAGES: dict[str, dict[str, Table]] = {
+    "results.md": {"columns": columns, "numbers": table},
     "trading.md": {"metrics": metrics},
-    "exchange.md": {
+    "specification/exchange.md": {
         "codes": partial(error_codes.table, contracts=False),
         "contract_codes": partial(error_codes.table, contracts=True),
+        "faults": faults.table,
     },
 }
 
 
 def page(name: str, text: str) -> str:
     """Return the page *name* with its tables."""
-    for mark, rows in TABLES[name].items():
+    for mark, rows in PAGES[name].items():
         lines = "".join(f"{line}\n" for line in rows())
         begin, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
         before, _, rest = text.partition(begin)
@@ -50,7 +65,7 @@ def page(name: str, text: str) -> str:
 
 if __name__ == "__main__":
     differs = False
-    for name in TABLES:
+    for name in PAGES:
         old = (DOCS / name).read_text(encoding="utf-8")
         if page(name, old) != old:
             differs = True

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import mm
 from browser import browser, started
+from mm.backtest.metrics.numbers import Summary
 from mm.dayfolder.layout import DayFolder
 from mm.report import figures
 from mm.report.backtest_charts import equity_panels, market_panels
@@ -39,10 +40,11 @@ def main() -> None:
         folder = DayFolder(Path(place), "SIMUSDT", "20260105")
         make_day(folder, SCENARIOS["poisson"](), Session("SIMUSDT", "20260105", hours=0.2, seed=7))
         tape = mm.load_day(folder)
-        terms: dict[str, Any] = {"maker_fee_rate": 0, "initial_inventory": 0.5, "sensitivity": False}
-        result = mm.backtest(tape, fills="poisson", fit=mm.calibrate(tape), **terms)
+        knobs: dict[str, Any] = {"maker_fee_rate": 0, "initial_inventory": 0.5, "sensitivity": False}
+        result = mm.backtest(tape, fills="poisson", fit=mm.calibrate(tape), **knobs)
         run = columns_of(result)
-        every = [*equity_panels(run, run.curve, result.summary), *market_panels(run, run.curve, result.summary)]
+        terms = Summary.read(result.summary)
+        every = [*equity_panels(run, run.curve, terms), *market_panels(run, run.curve, terms)]
         figure = figures.stacked([one for one in every if one.title in SHOWN], figures.time_axis(*run.curve.x))
         figure["layout"] |= {"paper_bgcolor": "#ffffff", "plot_bgcolor": "#ffffff"}
         page = Path(place) / "page.html"

@@ -430,6 +430,7 @@ def settings() -> Iterator[str]:
     """Yield the types of the keyword arguments of functions that take knobs, as Python values or as text."""
     from mm.base.knobs import knobs
     from mm.commands.load_capture import GROUPS as OF_A_CAPTURE
+    from mm.play.forward import GROUPS as OF_A_WALKFORWARD
     from mm.play.python import GROUPS as OF_A_BACKTEST
     from mm.sweep.evaluate import GROUPS as OF_AN_EVALUATION
 
@@ -437,6 +438,7 @@ def settings() -> Iterator[str]:
     for name, groups, arguments in (
         ("_BacktestKnobs", OF_A_BACKTEST, ()),
         ("_EvaluationKnobs", OF_AN_EVALUATION, ("symbol", "day")),
+        ("_WalkForwardKnobs", OF_A_WALKFORWARD, ()),
         ("_CaptureKnobs", OF_A_CAPTURE, ("symbol",)),
     ):
         bases = []

@@ -166,7 +166,7 @@ class OrderEndpoints:
         return _json(self._answer(order, began))
 
     async def cancel(self, request: Request, order_id: Number, client_id: Mine = None) -> Response:
-        """For an order that no longer rests, return its final state."""
+        """Cancel an order; of one that no longer rests, return the final state."""
         began = time.perf_counter_ns()
         body = await _body(request)
         owner = client_id or (_read(read_cancel, body).client_id if body.strip() else None)

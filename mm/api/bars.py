@@ -174,7 +174,7 @@ def _book(mid: int, lots: int) -> dict[tuple[int, int], int]:
 
 
 def _path(bar: Bar, grid: Instrument, rng: np.random.Generator) -> NDArray[np.int64]:
-    """In ticks: open first, close last, both extremes in between, none exceeded."""
+    """Return prices in ticks: open first, close last, both extremes in between, none exceeded."""
     opened, high, low, close = (
         max(HALF_SPREAD + 1, round(price / grid.tick_e8))
         for price in (bar.open_e8, bar.high_e8, bar.low_e8, bar.close_e8)

@@ -22,7 +22,6 @@ from mm.base.knobs import (
     one_of,
 )
 from mm.cli.config import Doors
-from mm.cli.console import Console, write_line
 from mm.cli.frame import command
 from mm.clock import DAY_ZONE, US_PER_S, day_of, now_us, run_stamp
 from mm.errors import Sentence, UsageError, parameter
@@ -31,6 +30,7 @@ from mm.play.knobs import Results
 from mm.sim.flow.order_flow import Flow
 from mm.sim.flow.scenario import FIELDS, SCENARIOS, ScenarioParameters, chosen
 from mm.sim.flow.session import STEP_US, Session
+from mm.terminal.console import Console, write_line
 
 if TYPE_CHECKING:
     from mm.api.desk_market import DeskMarket

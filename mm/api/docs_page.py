@@ -12,9 +12,11 @@ code, textarea, pre {font: 13px/1.4 ui-monospace, monospace}
 textarea {width: 100%; box-sizing: border-box}
 label {display: block; margin: .3rem 0}
 pre {overflow: auto; max-height: 24rem}
+td {padding: .15rem .8rem .15rem 0; vertical-align: top}
+td:first-child {font: 13px/1.6 ui-monospace, monospace}
 </style></head><body><h1></h1><p></p>
 <label>Token, where the server needs one <input type="password" autocomplete="off"></label><main></main>
-<h2>Schemas</h2><pre></pre>
+<h2>Schemas</h2><section></section>
 <script>
 const token = document.querySelector("input");
 const call = (url, options = {}) =>
@@ -55,6 +57,25 @@ const show = (main, path, method, one) => {
     answer.textContent = `${response.status} ${url}\\n${await response.text()}`;
   };
 };
+const kindOf = one =>
+  one.$ref ? one.$ref.split("/").pop()
+  : one.enum ? one.enum.map(value => JSON.stringify(value)).join(" | ")
+  : one.anyOf ? one.anyOf.map(kindOf).join(" | ")
+  : one.type === "array" ? `${kindOf(one.items || {})}[]`
+  : one.type || "any";
+const describe = (section, name, schema) => {
+  const box = make(section, "details");
+  make(box, "summary", name);
+  make(box, "p", schema.description || (schema.properties ? "" : kindOf(schema)));
+  const table = make(box, "table");
+  for (const [field, one] of Object.entries(schema.properties || {})) {
+    const row = make(table, "tr");
+    const needed = (schema.required || []).includes(field);
+    const fallback = "default" in one ? `, default ${JSON.stringify(one.default)}` : "";
+    for (const text of [field, kindOf(one) + (needed ? ", required" : fallback), one.description || ""])
+      make(row, "td", text);
+  }
+};
 const load = async () => {
   const response = await call("openapi.json");
   if (!response.ok) {
@@ -67,7 +88,9 @@ const load = async () => {
   document.querySelector("p").textContent = document_.info.description;
   for (const [path, methods] of Object.entries(document_.paths))
     for (const [method, one] of Object.entries(methods)) show(document.querySelector("main"), path, method, one);
-  document.querySelector("body > pre").textContent = JSON.stringify(document_.components.schemas, null, 2);
+  const section = document.querySelector("section");
+  section.replaceChildren();
+  for (const [name, schema] of Object.entries(document_.components.schemas)) describe(section, name, schema);
 };
 token.onchange = load;
 load();

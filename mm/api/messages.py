@@ -177,16 +177,16 @@ def number(value: int, places: int = 8) -> Raw:
 def in_e8(value: Decimal, what: str) -> int:
     """Return a decimal in 1e-8; ValueError unless above zero and possible, OffGrid beyond eight places."""
     if not value.is_finite() or value <= 0:
-        raise ValueError(f"{what} is {_shown(value)}; it must be a number above zero")
+        raise ValueError(f"{what} is {_short_text(value)}; it must be a number above zero")
     if value.adjusted() >= _MOST_DIGITS:
-        raise ValueError(f"{what} is {_shown(value)}; it must be below 1e{_MOST_DIGITS}")
+        raise ValueError(f"{what} is {_short_text(value)}; it must be below 1e{_MOST_DIGITS}")
     _, digits, exponent = value.as_tuple()
     if value.adjusted() < -8:
-        raise OffGrid(f"{what} {_shown(value)} is below 0.00000001")
+        raise OffGrid(f"{what} {_short_text(value)} is below 0.00000001")
     whole, shift = int("".join(map(str, digits))), int(exponent) + 8
     amount, rest = divmod(whole * int(10 ** max(shift, 0)), int(10 ** max(-shift, 0)))
     if rest:
-        raise OffGrid(f"{what} {_shown(value)} has more than eight decimal places")
+        raise OffGrid(f"{what} {_short_text(value)} has more than eight decimal places")
     return amount
 
 
@@ -206,6 +206,6 @@ def _widened(schema: Any) -> Any:
     return {key: _widened(member) for key, member in schema.items()}
 
 
-def _shown(value: Decimal) -> str:
+def _short_text(value: Decimal) -> str:
     text = str(value)
     return text if len(text) <= 40 else f"{text[:40]}…"

@@ -11,8 +11,8 @@ import uvicorn
 from mm.api.app import made_app
 from mm.api.desk_market import DeskMarket
 from mm.base.doors import Door
-from mm.cli.interrupts import at_ending_signals
 from mm.errors import UsageError
+from mm.terminal.interrupts import at_ending_signals
 
 SEND_BUFFER = 65_536
 UNREAD_MS = 10_000

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from fractions import Fraction
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -11,16 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.account_limits import JOIN, LOSS, NOTIONAL, ORDERS, AccountBounds
+from mm.backtest.account_text import IN_NUMERAIRE, account_text
 from mm.backtest.engine.contract_margin import peaks_shown
 from mm.backtest.io import CSV, PARQUET
 from mm.backtest.margin import MarginAccount
 from mm.backtest.metrics.json_values import finite
 from mm.backtest.metrics.notes import NULL, of_verdict
-from mm.backtest.metrics.pnl import EquitySeries, account_of, together
+from mm.backtest.metrics.numbers import PARTS
+from mm.backtest.metrics.pnl import AccountSeries, EquitySeries, account_of, together
 from mm.backtest.metrics.risk import drawdowns_of, moments
 from mm.backtest.metrics.spans import PERIOD_US, Spans
 from mm.backtest.metrics.summary import strategy_summary
-from mm.backtest.result import PARTS, Result
+from mm.backtest.numeraire import Numeraire, converted_number
+from mm.backtest.own_series import OWN_SERIES
+from mm.backtest.result import Result
 from mm.backtest.run_terms import RunTerms
 from mm.base.code_identity import hash_file
 from mm.clock import US_PER_S, iso
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
     from mm.base.arrays import Floats
 
 COUNTS = ("n_orders", "n_fills", "n_rejects", "n_skips")
-TABLES = ("orders", "fills", "state", "breaches")
+TABLES = ("orders", "fills", "state", "breaches", OWN_SERIES)
 
 
 def name_of(symbols: Sequence[str]) -> str:
@@ -71,17 +76,29 @@ class AccountResult:
         )
 
     @cached_property
-    def accounts(self) -> dict[str, EquitySeries]:
+    def accounts(self) -> dict[str, AccountSeries]:
         series = {symbol: account_of(result.journal, result.terms) for symbol, result in self.results.items()}
         return {symbol: account for symbol, account in series.items() if account.valid.any()}
 
     @cached_property
+    def numeraire(self) -> Numeraire:
+        return Numeraire.of(
+            {symbol: result.terms.instrument.assets for symbol, result in self.results.items()}, self.bounds.numeraire
+        )
+
+    @cached_property
+    def counted(self) -> dict[str, EquitySeries]:
+        """The money of each market in the numeraire; a market in another quote asset counts at the mids of a pair."""
+        grids = {symbol: result.terms.instrument for symbol, result in self.results.items()}
+        return self.numeraire.series(self.accounts, grids)
+
+    @cached_property
     def series(self) -> EquitySeries | None:
-        """The exact money of all markets together, over the time in which at least one had a market."""
-        if not self.accounts:
+        """The money of all markets together, over the time in which at least one had a market."""
+        if not self.counted:
             return None
-        series = together(list(self.accounts.values()))
-        spans = Spans.union([account.spans for account in self.accounts.values()])
+        series = together(list(self.counted.values()))
+        spans = Spans.union([account.spans for account in self.counted.values()])
         return replace(series, valid=np.ones(len(series.us), np.bool_), spans=spans)
 
     @cached_property
@@ -97,19 +114,63 @@ class AccountResult:
             *(of_verdict(summary) if "undone_by" in summary else ()),
             *_warnings(symbols),
         ]
-        return {**summary, "symbols": symbols}
+        return {**summary, "symbols": self.with_numeraire(symbols)}
+
+    def with_numeraire(self, symbols: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+        """Add to the summary of each market in another quote asset its money in the numeraire."""
+        return {
+            symbol: {**one, IN_NUMERAIRE: self._converted(symbol, one)} if symbol in self.numeraire.by else one
+            for symbol, one in symbols.items()
+        }
+
+    def in_numeraire(self, symbol: str, outcome: dict[str, Any]) -> dict[str, Any]:
+        """An outcome of a market (`mm.sweep.play_point`) with its money in the numeraire."""
+        if symbol not in self.counted or symbol not in self.numeraire.by:
+            return outcome
+        summary = outcome["summary"] | self._converted(symbol, outcome["summary"])
+        pnl = self.counted[symbol].changes / self.counted[symbol].per_quote
+        return {**outcome, "summary": summary, "series": {**outcome["series"], "pnl": pnl.tolist()}}
+
+    def _converted(self, symbol: str, one: Mapping[str, Any]) -> dict[str, Any]:
+        """A market's money in the numeraire; what has no rows of its own counts at the last mid of the pair."""
+        way, series = self.numeraire.by[symbol], self.counted.get(symbol)
+        numbers: dict[str, Any] = {"quote_asset": self.numeraire.asset, "pair": way.pair}
+        if series is None:
+            nothing = dict.fromkeys((*PARTS, "pnl_total", "pnl_quoting", "pnl_hold", "rate", "max_drawdown"))
+            return {**numbers, **nothing, "volume": {"quote": None}}
+        over, under = way.fraction(self.results[way.pair].terms.instrument)
+        mark2 = int(self.accounts[way.pair].marks2[-1])
+        rate = Fraction(over, under * mark2) if way.inverse else Fraction(over * mark2, under)
+        money = {name: converted_number(one[name], rate) for name in PARTS if name in one}
+        terms = self.results[symbol].terms
+        largest = {name: converted_number(one["largest_position"][name], rate) for name in ("value", "loss")}
+        return {
+            **numbers,
+            "rate": float(rate),
+            **strategy_summary(series, terms, knows=bool(one["knows_next_move"]), judges=False),
+            **money,
+            "volume": {**one["volume"], "quote": converted_number(one["volume"]["quote"], rate)},
+            "largest_position": {**one["largest_position"], **largest},
+        }
 
     def point_summary(self, symbols: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         killed = None if self.killed is None else list(self.killed)
         return self._summed(symbols, judges=False) | {"killed": killed, "warnings": _warnings(symbols)}
 
     def _summed(self, symbols: Mapping[str, Mapping[str, Any]], *, judges: bool) -> dict[str, Any]:
-        each, terms, series = list(symbols.values()), self.terms, self.series
+        terms, series = self.terms, self.series
+        each = [{**one, **one.get(IN_NUMERAIRE, {})} for one in self.with_numeraire(symbols).values()]
         knows = all(result.terms.knows_next_move for result in self.results.values())
         if series is None:
             numbers: dict[str, Any] = {"returns": moments(np.empty(0), 0.0)}
         else:
-            numbers = strategy_summary(series, terms, knows=knows and terms.liquidated_us is None, judges=judges)
+            numbers = strategy_summary(
+                series,
+                terms,
+                {symbol: one["largest_position"] for symbol, one in zip(symbols, each, strict=True)},
+                knows=knows and terms.liquidated_us is None,
+                judges=judges,
+            )
         numbers |= {name: sum_of(each, name) for name in (*PARTS, "pnl_total", "pnl_quoting", "pnl_hold")}
         numbers |= {name: sum(one[name] for one in each) for name in COUNTS if all(name in one for one in each)}
         return {
@@ -118,7 +179,8 @@ class AccountResult:
             "days": list(terms.days),
             "models": _models(each),
             "knows_next_move": knows,
-            "quote_asset": terms.instrument.assets[1],
+            "quote_asset": self.numeraire.asset,
+            **({"numeraire": self.numeraire.to_json()} if self.numeraire.by else {}),
             **dict(finite(numbers)),
             "volume": {"quote": sum_of([one["volume"] for one in each], "quote")},
             "balances": self.balances(),
@@ -154,9 +216,9 @@ class AccountResult:
         for symbol, result in self.results.items():
             grid, state, terms = result.terms.instrument, result.journal.state, result.terms
             base, quote = grid.assets
-            first, last = (state[row].tolist() if len(state) else None for row in (0, -1))
-            for end, row in enumerate((first, last)):
-                lots, cash_tl, fees_e8 = (0, 0, 0) if row is None else row[1:4]
+            for end, row in enumerate((0, -1)):
+                account = (state.inventory_lots, state.cash_tl, state.fees_e8)
+                lots, cash_tl, fees_e8 = (int(column[row]) if len(state) else 0 for column in account)
                 cash = (terms.initial_cash_e8 - fees_e8) * E8 + cash_tl * grid.tick_lot_e16
                 owned = ((base, lots * grid.lot_e8 * E8), (quote, cash))
                 for asset, amount in owned if self.wallet is None else ((symbol, owned[0][1]),):
@@ -179,9 +241,9 @@ class AccountResult:
         if series is None or len(series.spans.periods) < 2:
             return None
         begins = series.spans.periods
-        changes = {symbol: _changes(account, begins) for symbol, account in self.accounts.items()}
+        changes = {symbol: _changes(account, begins) for symbol, account in self.counted.items()}
         total, falls = sum(changes.values()), {}
-        for symbol, account in self.accounts.items():
+        for symbol, account in self.counted.items():
             falls[symbol] = account.quote(drawdowns_of(account.us, account.quoting).deepest or 0)
         whole_fall = series.quote(drawdowns_of(series.us, series.quoting).deepest or 0)
         deviations = {symbol: float(change.std(ddof=1)) for symbol, change in changes.items()}
@@ -217,7 +279,7 @@ class AccountResult:
         last_us = max(result.journal.counters["last_us"] for result in self.results.values())
         for symbol, result in self.results.items():
             journal, grid = result.journal, result.terms.instrument
-            held = int(journal.state[-1, 1]) if len(journal.state) else 0
+            held = int(journal.state.inventory_lots[-1]) if len(journal.state) else 0
             if held and journal.counters["last_us"] < last_us - PERIOD_US:
                 notes.append(
                     f"{symbol} ends at {iso(journal.counters['last_us'])}, before the others, while the account holds "
@@ -226,6 +288,11 @@ class AccountResult:
             if symbol not in self.accounts:
                 notes.append(
                     f"{symbol} never had a valid book, so it traded nothing and what is held of it has no price"
+                )
+            elif symbol not in self.counted:
+                notes.append(
+                    f"{self.numeraire.by[symbol].pair} never had a valid book, so {symbol} is in no sum: nothing "
+                    f"converts {grid.assets[1]} to {self.numeraire.asset}"
                 )
         if self.killed:
             us, reason = self.killed
@@ -236,8 +303,6 @@ class AccountResult:
         yield from str(self).splitlines()
 
     def __str__(self) -> str:
-        from mm.backtest.account_text import account_text
-
         return account_text(self.summary)
 
     @property
@@ -258,9 +323,7 @@ class AccountResult:
     def write_tables(
         self, folder: Path, hashes: dict[str, str] | None = None, orders_format: str = CSV
     ) -> dict[str, int]:
-        """Write orders, fills, state and breaches of all markets as `Result.write_tables`; each row has its
-        ``symbol``.
-        """
+        """Write the tables of all markets as `Result.write_tables`; each row has its ``symbol``."""
         import polars as pl
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -268,7 +331,7 @@ class AccountResult:
         written: dict[str, dict[str, Path]] = {name: {} for name in TABLES}
         for symbol, result in self.results.items():
             for file in result.write_tables(parts / symbol, {}, orders_format):
-                written[file.partition("_")[0]][symbol] = parts / symbol / file
+                written[file if file == OWN_SERIES else file.partition("_")[0]][symbol] = parts / symbol / file
         rows = dict[str, int]()
         for name, files in written.items():
             if not files:
@@ -279,6 +342,7 @@ class AccountResult:
                 for symbol, path in files.items()
             }
             whole, path = _in_time(read), folder / f"{name}_{self.symbol}.{orders_format if name == 'orders' else CSV}"
+            path = folder / OWN_SERIES if name == OWN_SERIES else path
             whole.write_parquet(path) if is_parquet else whole.write_csv(path)
             rows[path.name] = len(whole)
             if hashes is not None:

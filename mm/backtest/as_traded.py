@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 
 from mm.backtest.fills.base import FillModel
-from mm.backtest.journal import LEGS, ORDER_COLUMNS, Journal
+from mm.backtest.journal import LEGS, Journal
 from mm.backtest.latency import Latencies
 from mm.errors import BrokenFile, DataError
 from mm.tape.columns import Ints
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 STEP, HEARD = "step", "heard"
-_ID, _ACTIVE = (ORDER_COLUMNS.index(name) for name in ("order_id", "active_us"))
 FILL_REASONS = ("exchange:maker", "exchange:taker")
 
 
@@ -117,6 +116,10 @@ class AsTraded:
     def accepted_us(self) -> dict[int, int]:
         return {given[0]: us for _, us, _, what, given in self.rows if what == "accepted"}
 
+    @property
+    def base_fee_lots(self) -> Ints:
+        return np.array([given[4] for *_, what, given in self.rows if what == "filled"], np.int64)
+
     def latencies(self) -> Latencies | None:
         """Latency of each order and cancel by order id; a missing one repeats the previous."""
         begun: dict[tuple[str, int], int] = {}
@@ -150,13 +153,18 @@ def with_acceptances(journal: Journal, accepted_us: Mapping[int, int]) -> Journa
     """Let orders rest from the instants at which the exchange accepted them."""
     orders = journal.orders.copy()
     if len(orders):
-        known = np.full(int(orders[:, _ID].max()) + 1, journal.counters["last_us"] + 1, np.int64)
+        known = np.full(int(orders.order_id.max()) + 1, journal.counters["last_us"] + 1, np.int64)
         for order_id, us in accepted_us.items():
             if order_id < len(known):
                 known[order_id] = us
-        named = orders[:, _ID] > 0
-        orders[named, _ACTIVE] = known[orders[named, _ID]]
+        named = orders.order_id > 0
+        orders.active_us[named] = known[orders.order_id[named]]
     return replace(journal, orders=orders)
+
+
+def as_reported(journal: Journal, traded: AsTraded) -> Journal:
+    """Let orders rest as the exchange reported it, and tell fills from their commissions."""
+    return replace(with_acceptances(journal, traded.accepted_us), base_fee_lots=traded.base_fee_lots)
 
 
 def steps_path(out_root: Path, symbol: str, run: str) -> Path:

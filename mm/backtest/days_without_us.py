@@ -98,7 +98,7 @@ class _OwnRows:
         self._first = np.searchsorted(rows, tape.first_row).tolist()
         self._tape = tape
 
-    def of(self, event: int) -> list[Row]:
+    def at(self, event: int) -> list[Row]:
         return self._rows[self._first[event] : self._first[event + 1]]
 
     def others(self, event: int) -> list[Row]:
@@ -132,7 +132,7 @@ def _changed(tape: Tape, ours: Sequence[RecordedOrder]) -> Iterator[tuple[int, S
                 market.known(number, us, left_e8 // grid.lot_e8)
         if tape.kind[event] == KEYFRAME and event != begin:
             continue
-        kind, rows = int(tape.kind[event]), own_rows.of(event)
+        kind, rows = int(tape.kind[event]), own_rows.at(event)
         shown = FeedEvent(SNAPSHOT if kind == KEYFRAME else kind, 0, 0, 0, rows, int(stamp_ms[event]) * US_PER_MS)
         (event_without_us,) = market.without_us((shown,))
         if list(event_without_us.rows) != rows:

@@ -123,8 +123,12 @@ class PriceCross(Parameters):
     penetration_ticks: _Penetration = 0
 
 
-class QueueRiskAverse(Parameters):
+class QueueBack(Parameters):
     bias = "assumes every cancellation to be behind our order, a lower bound of the fills"
+
+
+class QueueFront(Parameters):
+    bias = "assumes every cancellation to be ahead of our order, an upper bound of the fills"
 
 
 class QueueProbLog(Parameters):

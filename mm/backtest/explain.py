@@ -95,8 +95,8 @@ def causing_prints(tape: "Tape", fill: Row, together: Sequence[Row]) -> list[int
     reaching = list(_reaching(tape, fill))
     printed = [row for row in together if row["reason"].endswith(PRINTED)]
     sizes, nth = [e8(row["qty"]) for row in printed], printed.index(fill)
-    first = _after(reaching, sizes[:nth])
-    stop = len(reaching) - _after(reaching[::-1], sizes[:nth:-1])
+    first = _needed_prints(reaching, sizes[:nth])
+    stop = len(reaching) - _needed_prints(reaching[::-1], sizes[:nth:-1])
     return [event for event, size in reaching[first:stop] if size >= sizes[nth]]
 
 
@@ -109,7 +109,7 @@ def _reaching(tape: "Tape", fill: Row) -> Iterator[tuple[int, int]]:
                 yield event, lots * tape.instrument.lot_e8
 
 
-def _after(prints: Sequence[tuple[int, int]], sizes: Sequence[int]) -> int:
+def _needed_prints(prints: Sequence[tuple[int, int]], sizes: Sequence[int]) -> int:
     """How many of the first *prints* suffice to assign one to each fill of *sizes*, in order."""
     at = 0
     for size in sizes:

@@ -16,22 +16,32 @@ import numpy as np
 
 from mm.backtest.engine._csv_rows import CsvRows
 from mm.backtest.journal import (
-    ACTIONS,
-    CANCEL_REASONS,
-    FILL_COLUMNS,
-    ORDER_COLUMNS,
-    REJECT_REASONS,
-    STATE_COLUMNS,
-    STATUSES,
+    CASH,
+    EQUITY,
+    INSTANT,
+    INSTANT_MS,
+    MID,
+    MONEY,
+    NUMBER,
+    PRICE,
+    QTY,
+    REASON,
+    SIDE,
+    WORTH,
+    Fills,
+    Orders,
+    State,
 )
+from mm.backtest.table import Column, Table, Written
 from mm.base.arrays import Ints
 from mm.base.code_identity import HashedFile, hash_file
 from mm.clock import US_PER_MS
-from mm.tape.frames import floats, sides, words
+from mm.tape.frames import floats, frame, instants, sides, words
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from mm.backtest.journal import Journal
     from mm.backtest.run_terms import RunTerms
     from mm.instrument import Instrument
 
@@ -127,78 +137,101 @@ class Amount:
         return values if self.mark < 0 else values.set(pl.Series(table[:, self.mark] <= 0), None)
 
 
-Columns = Mapping[str, Whole | Instant | Word | SideColumn | Amount]
+Cell = Whole | Instant | Word | SideColumn | Amount
+Columns = Mapping[str, Cell]
 """The columns of a file, by name."""
 
 
+@dataclass(frozen=True, slots=True)
+class Units:
+    """What the numbers of a run's tables are worth."""
+
+    grid: "Instrument"
+    reasons: Sequence[str] = ()
+    initial_cash_e8: int = 0
+
+    def cell(self, column: Column | Written) -> Cell:
+        """Return the cell of a declared column."""
+        kind, grid, places = column.kind, self.grid, [one.index for one in column.of]
+        if kind in (CASH, WORTH, EQUITY):
+            return self._money(column, places)
+        (at,) = places
+        if kind.names is not None or kind == REASON:
+            return Word(at, self.reasons if kind.names is None else kind.names, kind.first)
+        if kind == MID:  # null for 0; half a tick may need a ninth place
+            half, digits = _fewest_places(5 * grid.tick_e8, 9)
+            return Amount(((half, at),), digits, 0, at)
+        plain: dict[Any, Cell] = {
+            NUMBER: Whole(at),
+            INSTANT: Instant(at),
+            INSTANT_MS: Instant(at, US_PER_MS),
+            SIDE: SideColumn(at),
+            PRICE: Amount(((grid.tick_e8, at),)),
+            QTY: Amount(((grid.lot_e8, at),)),
+            MONEY: Amount(((1, at),)),
+        }
+        return plain[kind]
+
+    def _money(self, column: Column | Written, places: Sequence[int]) -> Amount:
+        """Return the cell of cash (of cash_tl and fees), worth (of inventory and mid), or the sum of both."""
+        tick_lot, terms, start = self.grid.tick_lot_e16, list[tuple[int, ...]](), 0
+        worth_unit, digits = _fewest_places(5 * tick_lot, 17)
+        if column.kind == CASH:
+            digits = _fewest_places(tick_lot, 16)[1]
+        if column.kind != WORTH:
+            e8 = 10 ** (digits - 8)
+            terms += [(tick_lot * 10**digits // 10**16, places[0]), (-e8, places[1])]
+            start = self.initial_cash_e8 * e8
+        if column.kind == CASH:
+            return Amount(tuple(terms), digits, start)
+        return Amount((*terms, (worth_unit, *places[-2:])), digits, start, places[-1])
+
+
+def columns_of(table: type[Table], units: Units) -> Columns:
+    """Return the columns of a table's file, as they are declared."""
+    return {column.file: units.cell(column) for column in table.written}
+
+
 def order_columns(grid: "Instrument") -> Columns:
-    at = ORDER_COLUMNS.index
-    instants = {name: at(f"{name}_us") for name in ("active", "expire", "cancel_req", "cancel_effective")}
-    return {
-        "recv_ms": Instant(at("us"), US_PER_MS),
-        "order_id": Whole(at("order_id")),
-        "action": Word(at("action"), ACTIONS),
-        "status": Word(at("status"), STATUSES),
-        "side": SideColumn(at("side")),
-        "price": Amount(((grid.tick_e8, at("ticks")),)),
-        "qty": Amount(((grid.lot_e8, at("lots")),)),
-        "remaining_qty": Amount(((grid.lot_e8, at("remaining_lots")),)),
-        "active_recv_ms": Instant(instants["active"], US_PER_MS),
-        "expire_recv_ms": Instant(instants["expire"], US_PER_MS),
-        "cancel_req_ms": Instant(instants["cancel_req"], US_PER_MS),
-        "cancel_effective_ms": Instant(instants["cancel_effective"], US_PER_MS),
-        "reject_reason": Word(at("reject_reason"), REJECT_REASONS[1:], 1),
-        "cancel_reason": Word(at("cancel_reason"), CANCEL_REASONS[1:], 1),
-        "recv_us": Instant(at("us")),
-        "active_recv_us": Instant(instants["active"]),
-        "cancel_effective_us": Instant(instants["cancel_effective"]),
-        "expire_recv_us": Instant(instants["expire"]),
-    }
+    return columns_of(Orders, Units(grid))
 
 
 def fill_columns(grid: "Instrument", reasons: Sequence[str]) -> Columns:
-    at = FILL_COLUMNS.index
-    return {
-        "recv_ms": Instant(at("us"), US_PER_MS),
-        "order_id": Whole(at("order_id")),
-        "side": SideColumn(at("side")),
-        "price": Amount(((grid.tick_e8, at("ticks")),)),
-        "qty": Amount(((grid.lot_e8, at("lots")),)),
-        "fee": Amount(((1, at("fee_e8")),)),
-        "reason": Word(at("reason"), reasons),
-        "recv_us": Instant(at("us")),
-        "mid": _mid(grid, at("mid2_ticks")),
-        "inventory_after": Amount(((grid.lot_e8, at("inventory_lots")),)),
-    }
+    return columns_of(Fills, Units(grid, reasons))
 
 
 def state_columns(terms: "RunTerms") -> Columns:
-    at, grid = STATE_COLUMNS.index, terms.instrument
-    inventory, cash_tl, fees, mid2 = map(at, ("inventory_lots", "cash_tl", "fees_e8", "mid2_ticks"))
-    cash_unit, places = _fewest_places(grid.tick_lot_e16, 16)
-    worth_unit, worth_places = _fewest_places(5 * grid.tick_lot_e16, 17)
-
-    def cash(finer: int) -> tuple[tuple[tuple[int, ...], ...], int]:
-        e8 = 10 ** (places + finer - 8)
-        return ((cash_unit * 10**finer, cash_tl), (-e8, fees)), terms.initial_cash_e8 * e8
-
-    (own, start), (marked, marked_start), worth = cash(0), cash(worth_places - places), (worth_unit, inventory, mid2)
-    return {
-        "recv_ms": Instant(at("us"), US_PER_MS),
-        "inventory": Amount(((grid.lot_e8, inventory),)),
-        "cash": Amount(own, places, start),
-        "mid": _mid(grid, mid2),
-        "mtm_value": Amount((worth,), worth_places, 0, mid2),
-        "open_orders": Whole(at("open_orders")),
-        "recv_us": Instant(at("us")),
-        "equity": Amount((*marked, worth), worth_places, marked_start, mid2),
-    }
+    return columns_of(State, Units(terms.instrument, (), terms.initial_cash_e8))
 
 
-def _mid(grid: "Instrument", column: int) -> Amount:
-    """Null for 0: half a tick may need a ninth place."""
-    half, places = _fewest_places(5 * grid.tick_e8, 9)
-    return Amount(((half, column),), places, 0, column)
+def bought_lots(journal: "Journal") -> Ints:
+    """The lots of each fill before a commission in the base asset."""
+    fills = journal.fills
+    return fills.lots if journal.base_fee_lots is None else fills.lots + fills.side * journal.base_fee_lots
+
+
+def fills_table(journal: "Journal", grid: "Instrument") -> tuple[Ints, Columns]:
+    """Return the fills with the columns of their file; of a trade that is played again with ``base_commission``."""
+    columns = fill_columns(grid, journal.fill_reasons)
+    if journal.base_fee_lots is None:
+        return journal.fills, columns
+    table = np.column_stack((journal.fills, bought_lots(journal), journal.base_fee_lots))
+    first = Fills.width()
+    own = {"qty": Amount(((grid.lot_e8, first),)), "base_commission": Amount(((grid.lot_e8, first + 1),))}
+    return table, {**columns, **own}
+
+
+def frame_for_users(table: Table, units: Units) -> "pl.DataFrame":
+    """Return a frame of the columns in memory, with instants as datetimes and the nearest floats."""
+    shown = {}
+    for column in table.columns:
+        if column.frame:
+            values = column.of_table(table)
+            is_instant = column.kind in (INSTANT, INSTANT_MS)
+            shown[column.frame] = (
+                instants(values) if is_instant else units.cell(column).series(table.array, exactly=False)
+            )
+    return frame(shown)
 
 
 def orders_path(folder: Path, symbol: str) -> Path:
@@ -267,7 +300,7 @@ def frame_of(table: Ints, columns: Columns, *, exactly: bool = False) -> "pl.Dat
 
 
 def _fewest_places(unit: int, places: int) -> tuple[int, int]:
-    """As few places as needed, at least eight."""
+    """Return the unit and decimals with as few places as needed, at least eight."""
     while places > 8 and unit % 10 == 0:
         unit, places = unit // 10, places - 1
     return unit, places

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.base.texts import read_text
 from mm.clock import US_PER_MS
 from mm.errors import BrokenFile
 
@@ -34,16 +35,15 @@ class Latencies:
     @classmethod
     def read(cls, path: Path) -> Self:
         try:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                table = csv.DictReader(file)
-                names = table.fieldnames or []
-                if ORDER not in names:
-                    raise BrokenFile(f"{path}: column {ORDER} is missing; {CANCEL} and {RATE} are optional")
-                rows = [
-                    [_value(path, table.line_num, row, name) for name in (ORDER, CANCEL, RATE) if name in names]
-                    for row in table
-                ]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            table = csv.DictReader(read_text(path).splitlines())
+            names = table.fieldnames or []
+            if ORDER not in names:
+                raise BrokenFile(f"{path}: column {ORDER} is missing; {CANCEL} and {RATE} are optional")
+            rows = [
+                [_value(path, table.line_num, row, name) for name in (ORDER, CANCEL, RATE) if name in names]
+                for row in table
+            ]
+        except (OSError, ValueError, csv.Error) as error:
             raise BrokenFile(f"{path}: cannot be read ({error}); give a CSV file of measured latencies") from error
         if not rows:
             raise BrokenFile(f"{path}: the file has no rows; give at least one measurement, one per row")

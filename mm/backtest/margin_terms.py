@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mm.base.knobs import PATH, integer, knob, one_of
-from mm.dayfolder.layout import USDM
+from mm.base.texts import read_text
 from mm.errors import BrokenFile, OffGrid, UsageError
 from mm.instrument import E8, e8, short_text
 from mm.margin.brackets import BRACKETS, MOST_LEVERAGE, Bracket, Brackets
@@ -58,7 +58,7 @@ class MarginTerms:
     @classmethod
     def of(cls, margin: Margin | None, tape: "Tape") -> "MarginTerms | None":
         """None without margin, and for markets other than USD-M; raises BrokenFile or UsageError."""
-        if margin is None or tape.meta.venue != USDM:
+        if margin is None or not tape.meta.market.contract:
             return None
         path, rate_e8 = margin.brackets_file, tape.instrument.filters.liquidation_rate_e8
         brackets = BRACKETS if path is None else read_brackets(path, tape.symbol)
@@ -87,7 +87,7 @@ def read_brackets(path: Path, symbol: str) -> Brackets:
     """Read the exchange's answer to ``leverageBracket``; BrokenFile if its rows do not follow each other."""
     way = "save the answer of GET /fapi/v1/leverageBracket as it is"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_float=str, parse_int=str)
+        content = json.loads(read_text(path), parse_float=str, parse_int=str)
         answers = [content] if isinstance(content, Mapping) else content
         rows = next((one["brackets"] for one in answers if one["symbol"] == symbol), None)
         if rows is None:

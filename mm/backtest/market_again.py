@@ -8,8 +8,8 @@ from typing import Any
 
 from mm.backtest.as_traded import HEARD, STEP, AsTraded
 from mm.backtest.engine.live_feed import FeedEvent, feed_events
-from mm.backtest.engine.paper_exchange import PaperExchange
 from mm.backtest.market_without_us import MarketWithoutUs
+from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.risk import RiskLimits
 from mm.backtest.rules import Rules
 from mm.backtest.trading_time import NEVER
@@ -20,8 +20,10 @@ from mm.tape.tape import Tape
 
 _ASSUMED = frozenset(("order_latency_us", "cancel_latency_us", "latency_seed", "recorded_feed", "feed_us", "feed_why"))
 _OF_MARKET = frozenset(("sent", "leaving", "known", "never", "stays", "traded", "moving", "moved", "moved_not"))
-_OF_CLOCK = frozenset(("accepted", "rejected", "filled", "closed", "amended", "paid", "set_reached", "pull", "kill"))
-_OF_TIMING = frozenset(("pull", "resume", "kill", "set_reached", "paid", "transfer"))
+_OF_CLOCK = frozenset(
+    ("accepted", "rejected", "filled", "closed", "amended", "paid", "set_reached", "pull", "kill", "reduce_only")
+)
+_OF_TIMING = frozenset(("pull", "resume", "kill", "set_reached", "paid", "transfer", "reduce_only"))
 
 
 def head_of(rules: Rules) -> dict[str, Any]:
@@ -94,7 +96,7 @@ class MarketAgain:
 
     @property
     def number(self) -> int:
-        """Of the next row; NEVER without one."""
+        """Number of the next row; NEVER without one."""
         rows = self._traded.rows
         return rows[self._at].number if self._at < len(rows) else NEVER
 

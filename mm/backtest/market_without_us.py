@@ -133,9 +133,9 @@ class MarketWithoutUs:
     # the market
 
     def without_us(self, events: Iterable[FeedEvent]) -> tuple[FeedEvent, ...]:
-        return tuple(without_us for event in events if (without_us := self._of(event)) is not None)
+        return tuple(without_us for event in events if (without_us := self._remove_ours(event)) is not None)
 
-    def _of(self, event: FeedEvent) -> FeedEvent | None:
+    def _remove_ours(self, event: FeedEvent) -> FeedEvent | None:
         self._us, self._late_us = event.us, event.late_us
         if event.kind == TRADE:
             return None if event.event_id in self._trade_ids else event

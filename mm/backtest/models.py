@@ -12,7 +12,8 @@ from mm.base.knobs import REQUIRED, Knob, Unit
 
 price_cross, trade_cross = reached.PriceCross, reached.TradeCross
 queue_prob_log, queue_prob_power = reached.QueueProbLog, reached.QueueProbPower
-queue_orders, queue_risk_averse = reached.QueueOrders, reached.QueueRiskAverse
+queue_back, queue_front, queue_orders = reached.QueueBack, reached.QueueFront, reached.QueueOrders
+queue_risk_averse = queue_back
 hawkes, hybrid, poisson, predicted = drawn.hawkes, drawn.Hybrid, drawn.poisson, drawn.PredictedFills
 
 adaptive_spread, expected_value, fixed_spread = simple.AdaptiveSpread, simple.ExpectedValue, simple.FixedSpread
@@ -38,7 +39,8 @@ def declared(build: Callable[..., Any]) -> type[Parameters]:
 
 FILL_MODELS: Registry = {
     **_by_name(hawkes, hybrid, poisson, predicted, price_cross),
-    **_by_name(queue_orders, queue_prob_log, queue_prob_power, queue_risk_averse, trade_cross),
+    **_by_name(queue_back, queue_front, queue_orders, queue_prob_log, queue_prob_power, trade_cross),
+    "queue_risk_averse": queue_back,
     "trade_driven": trade_cross,
 }
 QUOTE_MODELS: Registry = {

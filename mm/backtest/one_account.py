@@ -1,4 +1,4 @@
-"""Several markets on one clock and the balances of one account; docs/engine.md, *One account*."""
+"""Several markets on one clock and the balances of one account; docs/specification/engine.md, *One account*."""
 
 import heapq
 from collections import deque
@@ -10,16 +10,16 @@ from mm.backtest.account_limits import LOSS, AccountBounds
 from mm.backtest.account_result import AccountResult
 from mm.backtest.engine._engine import Together
 from mm.backtest.engine.contract_margin import LIQUIDATED
-from mm.backtest.engine.paper_exchange import STRIDE_US, require_orders
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.margin import MarginAccount
 from mm.backtest.market_again import MarketAgain
+from mm.backtest.numeraire import Numeraire
+from mm.backtest.paper_exchange import STRIDE_US, require_orders
 from mm.backtest.replay import Replay
 from mm.backtest.risk import RiskLimits
 from mm.backtest.rules import Rules
 from mm.backtest.trading_time import NEVER
 from mm.base.user_code import named_hooks
-from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
 from mm.instrument import Instrument
 from mm.tape.tape import Tape
@@ -41,36 +41,60 @@ class AccountMarket:
         return self.tapes[0].instrument
 
 
-def check_markets(tapes: Mapping[str, Tape]) -> None:
-    """Raise UsageError if one account cannot trade these markets."""
+def check_markets(tapes: Mapping[str, Tape], numeraire: str | None = None) -> Numeraire:
+    """Return what converts their quote assets; UsageError if one account cannot trade these markets."""
     way = "leave --one-account (ONE_ACCOUNT) out, and each is played with balances of its own"
-    contracts = [symbol for symbol, tape in tapes.items() if tape.meta.venue == USDM]
+    contracts = [symbol for symbol, tape in tapes.items() if tape.meta.market.contract]
     if contracts and len(contracts) < len(tapes):
         spot = ", ".join(symbol for symbol in tapes if symbol not in contracts)
         raise UsageError(
             f"ONE_ACCOUNT: {', '.join(contracts)} of USD-M and {spot} of Spot have separate accounts; {way}"
         )
-    quotes = {symbol: tape.instrument.assets[1] for symbol, tape in tapes.items()}
-    if unknown := [symbol for symbol, asset in quotes.items() if not asset]:
+    assets = {symbol: tape.instrument.assets for symbol, tape in tapes.items()}
+    if unknown := [symbol for symbol, (_, quote) in assets.items() if not quote]:
         raise UsageError(
             f"ONE_ACCOUNT: the assets of {', '.join(unknown)} are not known, so what it shares is not; {way}"
         )
-    if len(set(quotes.values())) > 1:
+    quotes = {symbol: quote for symbol, (_, quote) in assets.items()}
+    if contracts and len(set(quotes.values())) > 1:
         named = ", ".join(f"{symbol} in {asset}" for symbol, asset in quotes.items())
-        raise UsageError(f"ONE_ACCOUNT: amounts in different quote assets have no sum: {named}; {way}")
+        raise UsageError(f"ONE_ACCOUNT: contracts of one wallet need one quote asset, not {named}; {way}")
+    return Numeraire.of(assets, numeraire)
 
 
-def shared(markets: Mapping[str, AccountMarket], cash_e8: int, bounds: AccountBounds) -> dict[str, AccountMarket]:
-    """Equal shares of *cash_e8*; the first market gets the remainder."""
-    share, rest = divmod(cash_e8, len(markets))
+def shared(
+    markets: Mapping[str, AccountMarket], cash_e8: Mapping[str, int], bounds: AccountBounds
+) -> dict[str, AccountMarket]:
+    """Equal shares of the cash of each quote asset; its first market gets the remainder."""
     owned = {}
-    for place, (symbol, market) in enumerate(markets.items()):
-        own_e8 = share + (rest if place == 0 else 0)
+    for symbol, market in markets.items():
+        quote = market.instrument.assets[1]
+        alike = [name for name, other in markets.items() if other.instrument.assets[1] == quote]
+        share, rest = divmod(cash_e8.get(quote, 0), len(alike))
+        own_e8 = share + (rest if symbol == alike[0] else 0)
         risk = market.rules.risk or (RiskLimits() if bounds.limited else None)
         if risk is not None:
-            risk = replace(risk, added_equity_e8=risk.added_equity_e8 + cash_e8 - own_e8)
+            risk = replace(risk, added_equity_e8=risk.added_equity_e8 + cash_e8.get(quote, 0) - own_e8)
         owned[symbol] = replace(market, rules=replace(market.rules, start_cash_e8=own_e8, risk=risk))
     return owned
+
+
+def _cash_of(
+    numeraire: Numeraire, markets: Mapping[str, AccountMarket], cash_e8: int, bounds: AccountBounds
+) -> dict[str, int]:
+    """The cash at the start by quote asset; UsageError for a balance that no symbol is quoted in."""
+    balances = dict(bounds.balances_e8)
+    quotes = {market.instrument.assets[1] for market in markets.values()}
+    for asset in balances:
+        if asset == numeraire.main:
+            raise UsageError(f"INITIAL_BALANCES has {asset}, whose balance is INITIAL_CASH; give it there")
+        if asset not in quotes:
+            raise UsageError(
+                f"INITIAL_BALANCES has {asset}, in which no symbol of the account is quoted "
+                f"({', '.join(sorted(quotes))} are); the balance of a base asset is INITIAL_INVENTORY of its symbol "
+                f"(PER_SYMBOL)"
+            )
+    return {**balances, numeraire.main: cash_e8}
 
 
 def backtest_account(
@@ -81,14 +105,14 @@ def backtest_account(
     step: Callable[[int], None] | None = None,
     keeps_orders: bool = True,
 ) -> AccountResult:
-    """Play several markets of one account, with its cash at the start in 1e-8 of the quote asset.
+    """Play several markets of one account, with its cash at the start in 1e-8 of the quote asset of most of them.
 
     Raises:
         Mismatch: If the days of a market do not follow each other on one grid.
         UsageError: If a market sends orders to others, or the markets have no account in common.
         ModelError: If a user's model raises, or returns an invalid value.
     """
-    check_markets({symbol: market.tapes[0] for symbol, market in markets.items()})
+    numeraire = check_markets({symbol: market.tapes[0] for symbol, market in markets.items()}, bounds.numeraire)
     for symbol, market in markets.items():
         if market.rules.legs:
             raise UsageError(
@@ -101,8 +125,8 @@ def backtest_account(
     if any(market.rules.margin is not None for market in markets.values()):
         wallet = MarginAccount.of(cash_e8)
     if not as_reported(markets):  # a trade's symbols have the account's cash each
-        markets = shared(markets, cash_e8, bounds)
-    return _Account(markets, bounds, step, wallet, keeps_orders=keeps_orders).play()
+        markets = shared(markets, _cash_of(numeraire, markets, cash_e8, bounds), bounds)
+    return _Account(markets, bounds, step, wallet, numeraire, keeps_orders=keeps_orders).play()
 
 
 def as_reported(markets: Mapping[str, AccountMarket]) -> bool:
@@ -118,6 +142,7 @@ class _Account:
         bounds: AccountBounds,
         step: Callable[[int], None] | None,
         wallet: MarginAccount | None,
+        numeraire: Numeraire,
         *,
         keeps_orders: bool,
     ) -> None:
@@ -140,7 +165,12 @@ class _Account:
         pairs = [(assets.index(base), assets.index(quote)) for base, quote in each]
         engines = [exchange.engine for exchange in self.exchanges.values()]
         each_bound = (bounds.loss_e8, bounds.notional_e8, bounds.orders)
-        self.together = Together(engines, pairs, each_bound, counted=not as_reported(markets))
+        places = list(markets)
+        converting = [
+            (places.index(symbol), places.index(way.pair), markets[way.pair].instrument.tick_e8, way.inverse)
+            for symbol, way in numeraire.by.items()
+        ]
+        self.together = Together(engines, pairs, each_bound, counted=not as_reported(markets), pairs=converting)
         self.coming = {symbol: deque(market.tapes) for symbol, market in markets.items()}
         self.playing = dict[str, Tape]()
         self.us = 0

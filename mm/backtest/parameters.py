@@ -1,7 +1,7 @@
 """Parameters of models: the base of their declarations, units, and shared types.
 
 A declaration (`mm/backtest/declarations.py`) is a class's attribute ``declared``, or decorates the building function.
-QUOTE_PARAMS_JSON, FILL_PARAMS_JSON, type stubs, docs/configuration.md and a summary's parameters follow from it.
+QUOTE_PARAMS_JSON, FILL_PARAMS_JSON, type stubs, docs/lookup/configuration.md and a summary's parameters follow from it.
 
 Prices are ticks, time seconds, inventory clips. A key with another unit (``gamma_usd``, ``k_per_price``, ``sigma_pct``,
 ``horizon_ms``) is refused with the conversion.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from mm.backtest.exchange_sessions import is_in_session, sessions_of
 from mm.clock import EPOCH, US_PER_S, zone_of
@@ -24,7 +25,7 @@ class Fees:
     unit_e8: tuple[int, int] = (0, 0)
     rate_e8: tuple[int, int] = (0, 0)
 
-    def of(self, qty_e8: int, notional_e16: int, *, taker: bool) -> int:
+    def fee(self, qty_e8: int, notional_e16: int, *, taker: bool) -> int:
         """A fill's fee, 1e-8 of the quote asset, rounded half to even; *notional_e16* includes the multiplier."""
         fee, rest = divmod(self.unit_e8[taker] * qty_e8 * E8 + self.rate_e8[taker] * notional_e16, _E16)
         return fee + (2 * rest > _E16 or (2 * rest == _E16 and fee % 2 == 1))
@@ -71,6 +72,10 @@ class Hours:
         for year in range(here.year, self._local(to_us).year + 1) if self.calendar else ():
             turns |= {us for session in sessions_of(self.calendar, year) or () for us in session}
         return [us for us in sorted(turns) if from_us < us <= to_us and self.is_open(us) != self.is_open(us - 1)]
+
+    def open_spans(self, from_us: int, to_us: int) -> list[tuple[int, int]]:
+        edges = [from_us, *self.borders(from_us, to_us), to_us]
+        return [(begin, end) for begin, end in pairwise(edges) if begin < end and self.is_open(begin)]
 
     def _local(self, us: int) -> datetime:
         return (EPOCH + timedelta(microseconds=us)).astimezone(zone_of(self.zone or "UTC"))
@@ -124,3 +129,9 @@ PRESETS: Mapping[str, Preset] = {
     ),
 }
 """The presets by name; docs/models.md has a worked example of each."""
+
+
+def hours_of(preset: str | None) -> Hours | None:
+    """Return the trading hours of a preset by name; None for a market that is always open."""
+    hours = ALWAYS if preset is None else PRESETS[preset].hours
+    return hours if hours.spans else None

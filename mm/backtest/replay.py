@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.as_traded import with_acceptances
-from mm.backtest.engine.paper_exchange import PaperExchange, require_orders
+from mm.backtest.as_traded import as_reported
 from mm.backtest.fills.intensity import Intensity, Poisson
+from mm.backtest.journal import Orders
 from mm.backtest.margin import MarginAccount
 from mm.backtest.market_again import MarketAgain
 from mm.backtest.metrics.order_lives import mid_offsets
 from mm.backtest.models import FILL_BIAS
+from mm.backtest.paper_exchange import PaperExchange, require_orders
 from mm.backtest.result import Result
 from mm.backtest.rules import NO_FEED, Rules
 from mm.backtest.run_terms import RunTerms
 from mm.backtest.strategy_info import bound_clips, strategy_fields
 from mm.base.arrays import Ints
 from mm.clock import US_PER_MS
-from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
-from mm.predict.artefact import predictors_of
+from mm.signals.artefact import predictors_of
 from mm.tape.columns import release
 from mm.tape.load import require_symbol
 from mm.tape.order_index import joined
@@ -30,9 +30,9 @@ from mm.tape.tape import Tape
 from mm.tape.warnings import day_warnings, excluded_spans
 
 if TYPE_CHECKING:
-    from mm.backtest.engine.paper_exchange import Leg
     from mm.backtest.journal import Journal
-    from mm.predict.artefact import Artefact
+    from mm.backtest.paper_exchange import Leg
+    from mm.signals.artefact import Artefact
     from mm.signals.other_feed import OtherFeed
     from mm.tape.feed import Feed
     from mm.tape.order_index import Consistency
@@ -47,7 +47,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     step: Callable[[int], None] | None = None,
     intensity: Intensity | None = None,
     keeps_orders: bool = True,
-    on_orders: "Callable[[Ints], None] | None" = None,
+    on_orders: "Callable[[Orders], None] | None" = None,
 ) -> "Result":
     """Play recorded days against a quote model and a fill model.
 
@@ -65,7 +65,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
 
     def passed(us: int) -> None:
         if on_orders:
-            on_orders(replay.exchange.engine.order_rows())
+            on_orders(Orders(replay.exchange.engine.order_rows()))
         if step:
             step(us)
 
@@ -81,7 +81,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         else:
             replay.exchange.run(day, passed, best=not replay.exchange.needs_depth)
         if on_orders:
-            on_orders(replay.exchange.engine.order_rows())
+            on_orders(Orders(replay.exchange.engine.order_rows()))
         replay.ended(day)
         if not (len(given) == 1 or day.keep_mapped):  # a further run may read it
             day.release_memory()  # of many days, one is in memory
@@ -126,7 +126,7 @@ class Replay:
 
     def ended(self, day: Tape) -> None:
         exchange, rules = self.exchange, self.exchange.rules
-        feed = exchange.feeds[-1] if exchange.feeds else None
+        feed = exchange.last_feed
         if self._predicting is not None and self._predicting.reference != "mid":
             self._offsets.append(_reference_offsets(self._predicting.reference, day, feed))
         self._notes += [*day_warnings(day), *_feed_notes(day, feed, rules, is_first=day is self._first)]
@@ -160,7 +160,7 @@ class Replay:
             day_notes=noted,
             excluded=left_out,
             offsets=np.concatenate(self._offsets) if self._offsets else None,
-            feed=exchange.feeds[0].to_dict() if exchange.feeds else {},
+            feed=exchange.first_feed,
             fifo_consistency=joined(self._queues).share,
             predictors=tuple(predictor.terms(journal.counters["first_us"]) for predictor in self._predictors),
         )
@@ -191,7 +191,7 @@ def _leg_result(leg: "Leg", feed: "OtherFeed", run: RunTerms) -> Result:
 
 def _journal(exchange: PaperExchange) -> "Journal":
     journal, again = exchange.journal(), exchange.rules.as_traded
-    return with_acceptances(journal, again.accepted_us) if again is not None and again.reported else journal
+    return as_reported(journal, again) if again is not None and again.reported else journal
 
 
 def terms_of(
@@ -199,7 +199,7 @@ def terms_of(
 ) -> RunTerms:
     """The terms of a run that *exchange* has played from *tape* on; *played* are the caller's additions."""
     terms, funding, margin = run_terms(tape, exchange.rules, models), dict[str, Any](), dict[str, Any]()
-    if tape.meta.venue == USDM:
+    if tape.meta.market.contract:
         doubts = ((payment.us, payment.mark_e8 > 0, payment.doubt) for payment in exchange.funding_doubts)
         funding = {
             "funding_e8": exchange.funding_e8,
@@ -220,6 +220,7 @@ def run_terms(tape: Tape, rules: Rules, models: tuple[object, object, Intensity 
     return RunTerms(
         seed=rules.latency_seed,
         instrument=replace(tape.instrument, multiplier=rules.multiplier),
+        market=tape.meta.market.name,
         days=tape.days,
         quote_model=model_name(quotes),
         fill_model=model_name(fills),

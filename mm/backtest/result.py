@@ -11,24 +11,28 @@ import numpy as np
 
 from mm.backtest.io import (
     CSV,
-    fill_columns,
+    Units,
+    bought_lots,
+    fills_table,
+    frame_for_users,
     frame_of,
     order_columns,
     state_columns,
     write_table,
 )
-from mm.backtest.journal import ACTIONS, BREACHES, CANCEL_REASONS, LEGS, REJECT_REASONS, STATUSES, Journal
+from mm.backtest.journal import BREACHES, LEGS, Breaches, Journal
 from mm.backtest.metrics.markouts import HORIZONS_S, just_after, moves
 from mm.backtest.metrics.notes import NULL, of_verdict
+from mm.backtest.metrics.numbers import OF_A_LEG, PARTS
 from mm.backtest.metrics.pnl import EquitySeries, account_of, account_series, together
 from mm.backtest.metrics.summary import strategy_summary, summarise
+from mm.backtest.own_series import OWN_SERIES, own_series_frame
 from mm.backtest.run_terms import OWN_MARKET, RunTerms
 from mm.backtest.summary_text import describe
 from mm.base.notebook import Picture, Shown, picture_of
-from mm.clock import US_PER_MS
 from mm.errors import UsageError
 from mm.instrument import E8, decimal_text
-from mm.tape.frames import floats, frame, instants, sides, words
+from mm.tape.frames import floats, frame, instants
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,22 +42,9 @@ if TYPE_CHECKING:
 
     Columns = dict[str, NDArray[Any]]
 
-OF_A_LEG = (
-    "symbol",
-    "n_orders",
-    "n_fills",
-    "volume",
-    "fees",
-    "pnl_total",
-    "pnl_quoting",
-    "pnl_hold",
-    "target_inventory",
-    "rejects",
-    "skips",
-)
 SIDES = ("", "BUY", "SELL")  # 0, +1, −1, modulo 3
-PARTS = ("pnl_spread_capture", "pnl_inventory", "fees", "pnl_realised", "pnl_unrealised")  # of `pnl_quoting`
 ACCOUNT = ("inventory", "cash", "mid", "mtm_value", "equity")  # columns of `Result.account_columns`
+OF_A_FILL = ("time", "order_id", "side", "price", "qty", "mid")  # first columns of a frame of fills
 BREACHES_HEAD = "recv_us,limit,side,value,bound\n"
 
 
@@ -97,31 +88,37 @@ class Result(Shown):
     @cached_property
     def fills(self) -> "pl.DataFrame":
         """The fills, a polars frame with the columns of ``fills_<S>.csv``."""
-        journal = self.journal
-        return _with_text(frame_of(journal.fills, fill_columns(self.terms.instrument, journal.fill_reasons)))
+        return _with_text(frame_of(*fills_table(self.journal, self.terms.instrument)))
 
     @cached_property
     def state(self) -> "pl.DataFrame":
         """The state rows, a polars frame with the columns of ``state_<S>.csv``."""
-        us, open_orders = self.journal.state[:, [0, 5]].T
-        columns = self.account_columns(ACCOUNT)
-        ends = {"open_orders": open_orders, "recv_us": columns.pop("recv_us"), "equity": columns.pop("equity")}
-        return frame({"recv_ms": us // US_PER_MS, **columns, **ends})
+        state, account = self.journal.state, self.account_columns(ACCOUNT)
+        cells = state_columns(self.terms).items()
+        return frame(
+            {
+                name: account[name] if name in account else cell.series(state.array, exactly=False)
+                for name, cell in cells
+            }
+        )
 
     @cached_property
     def summary(self) -> dict[str, Any]:
         """The numbers of ``summary.json``: JSON values, None if undefined, with the reason in ``warnings``."""
         summary = summarise(self.journal, self.terms)
-        return {**summary, **self._of_legs(summary)} if self.legs else summary
+        whole = {**summary, **self._of_legs(summary)} if self.legs else summary
+        bounds = self.terms.bounds
+        return whole if bounds is None else bounds.within(whole, self.terms.trials)
 
     def _of_legs(self, summary: dict[str, Any]) -> dict[str, Any]:
         legs = {name: {key: leg.summary[key] for key in OF_A_LEG} for name, leg in self.legs.items()}
         for name, leg in self.legs.items():
-            end = leg.journal.state[-1, 1] if len(leg.journal.state) else leg.terms.target_lots
+            held = leg.journal.state.inventory_lots
+            end = held[-1] if len(held) else leg.terms.target_lots
             legs[name]["inventory_end"] = float(end) * leg.terms.instrument.lot_e8 / E8
             legs[name] |= {key: leg.summary[key] for key in ("funding",) if key in leg.summary}  # of a perpetual
             if ("funding" in leg.summary) != ("funding" in summary):  # spot and perpetual: symbols may be the same
-                legs[name]["market"] = "usdm" if "funding" in leg.summary else "spot"
+                legs[name]["market"] = leg.terms.market
         together = self.all_legs(summary)
         for name, leg in self.legs.items():
             together["warnings"] += [f"{name}: {note}" for note in leg.summary["warnings"] if not note.startswith(NULL)]
@@ -172,27 +169,7 @@ class Result(Shown):
         ``cancel_reason``. Words and rows are as in ``orders_<S>.csv``; instants are datetimes in UTC; prices (quote
         asset) and quantities (base asset) are the floats nearest to the exact decimals.
         """
-        table, grid = self.journal.orders, self.terms.instrument
-        us, order_id, action, status, side, ticks, lots, remaining, *times, reject, cancel = table.T
-        active, expire, cancel_req, cancel_effective = map(instants, times)
-        return frame(
-            {
-                "time": instants(us),
-                "order_id": order_id,
-                "action": words(ACTIONS, action),
-                "status": words(STATUSES, status),
-                "side": sides(side),
-                "price": floats(ticks, grid.tick_e8),
-                "qty": floats(lots, grid.lot_e8),
-                "remaining_qty": floats(remaining, grid.lot_e8),
-                "active_time": active,
-                "expire_time": expire,
-                "cancel_request_time": cancel_req,
-                "cancel_effective_time": cancel_effective,
-                "reject_reason": words(REJECT_REASONS[1:], reject - 1),
-                "cancel_reason": words(CANCEL_REASONS[1:], cancel - 1),
-            }
-        )
+        return frame_for_users(self.journal.orders, Units(self.terms.instrument))
 
     def fills_frame(self) -> "pl.DataFrame":
         """Return the fills as a polars frame.
@@ -200,9 +177,9 @@ class Result(Shown):
         Columns: ``time``, ``order_id``, ``side``, ``price``, ``qty``, ``mid`` (null without a valid book), ``fee`` in
         the quote asset, ``reason``, ``inventory`` after the fill.
         """
-        fills, reasons = self.journal.fills, self.journal.fill_reasons
-        ends = {"reason": words(reasons, fills[:, 6]), "inventory": self._qty(fills[:, 8])}
-        return frame({**self._fill_columns(), "fee": floats(fills[:, 5]), **ends})
+        import polars as pl
+
+        return self._fills_frame.with_columns(pl.Series("qty", self._qty(bought_lots(self.journal))))
 
     def markouts_frame(self, horizons_s: Sequence[float] = HORIZONS_S) -> "pl.DataFrame":
         """Return the value of each fill at later instants, as a polars frame.
@@ -221,7 +198,7 @@ class Result(Shown):
             UsageError: If a horizon is not above 0.
         """
         journal = self.journal
-        side, ticks, mid2 = journal.fills[:, 2], journal.fills[:, 3], journal.fills[:, 7]
+        side, ticks, mid2 = journal.fills.side, journal.fills.ticks, journal.fills.mid2
         half, after2 = (self.terms.instrument.tick_e8, 2 * E8), just_after(journal)
         known = (mid2 > 0) & (after2 > 0)
         later: Columns = {"markout_0s": np.where(known, floats(side * (after2 - 2 * ticks), *half), np.nan)}
@@ -231,7 +208,7 @@ class Result(Shown):
             move2, known = moves(journal, horizon_s)
             markout = floats(side * (move2 + mid2 - 2 * ticks), *half)
             later[f"markout_{horizon_s:g}s"] = np.where(known, markout, np.nan)
-        return frame({**self._fill_columns(), **later})
+        return self._fills_frame.select(OF_A_FILL).with_columns(frame(later))
 
     def state_frame(self) -> "pl.DataFrame":
         """Return the account over time as a polars frame: a row after every fill, and one per second.
@@ -241,7 +218,14 @@ class Result(Shown):
         """
         columns = self.account_columns(ACCOUNT)
         time = instants(columns.pop("recv_us"))
-        return frame({"time": time, **columns, "open_orders": self.journal.state[:, 5]})
+        return frame({"time": time, **columns, "open_orders": self.journal.state.open_orders})
+
+    def series_frame(self) -> "pl.DataFrame":
+        """Return what the strategy recorded (``view.record``) as a polars frame, a row per call.
+
+        Columns: ``time``, ``name``, ``value`` (null where None was recorded).
+        """
+        return own_series_frame(self.journal.recorded.frame())
 
     def equity_frame(self) -> "pl.DataFrame":
         """Return the equity over time as a polars frame: the state rows with a valid book.
@@ -282,7 +266,7 @@ class Result(Shown):
         make: dict[str, Callable[[], NDArray[Any]]] = {
             "inventory": lambda: self._qty(account.inventory),
             "cash": lambda: floats(account.equity - held, per=account.per_quote),
-            "mid": lambda: self._mid(state[:, 4]),
+            "mid": lambda: self._mid(state.mid2),
             "mtm_value": lambda: valued(held),
             "equity": lambda: valued(account.equity),
         }
@@ -290,7 +274,7 @@ class Result(Shown):
 
     def excluded(self) -> "NDArray[np.int64]":
         """Return the first and the last µs of each stretch without a valid book, one per row."""
-        us, mid2 = self.journal.mids.T
+        us, mid2 = self.journal.mids.us, self.journal.mids.mid2
         begins = np.flatnonzero(mid2 == 0)
         ends = np.append(us, self.journal.counters["last_us"])[begins + 1]
         return np.stack([us[begins], ends], axis=1)
@@ -298,7 +282,10 @@ class Result(Shown):
     def write_tables(
         self, folder: Path, hashes: dict[str, str] | None = None, orders_format: str = CSV
     ) -> dict[str, int]:
-        """Write orders, fills and state, and the breaches of a run with limits; return the rows of each file.
+        """Write orders, fills and state, the breaches of a run with limits, and what the strategy recorded.
+
+        Returns:
+            The rows of each file.
 
         Args:
             folder: Created if it does not exist.
@@ -317,6 +304,9 @@ class Result(Shown):
             name = f"breaches_{grid.symbol}.csv"
             (folder / name).write_text(BREACHES_HEAD + "".join(_breach_lines(journal.breaches)), encoding="utf-8")
             rows[name] = len(journal.breaches)
+        if len(journal.recorded):
+            journal.recorded.frame().write_csv(folder / OWN_SERIES)
+            rows[OWN_SERIES] = len(journal.recorded)
         for name, leg in self.legs.items():
             inner = dict[str, str]()
             counts = leg.write_tables(folder / LEGS / name, inner, orders_format)
@@ -327,17 +317,17 @@ class Result(Shown):
     def write_fills(self, folder: Path, hashes: dict[str, str]) -> dict[str, int]:
         """Write the fills as `write_tables` does."""
         folder.mkdir(parents=True, exist_ok=True)
-        journal, grid = self.journal, self.terms.instrument
-        name = f"fills_{grid.symbol}.{CSV}"
-        columns = fill_columns(grid, journal.fill_reasons)
-        hashes[name], rows = write_table(folder / name, [journal.fills], columns)
+        name = f"fills_{self.terms.instrument.symbol}.{CSV}"
+        table, columns = fills_table(self.journal, self.terms.instrument)
+        hashes[name], rows = write_table(folder / name, [table], columns)
         return {name: rows}
 
-    def _fill_columns(self) -> dict[str, Any]:
-        us, order_id, side, ticks, lots, _, _, mid2, _ = self.journal.fills.T
-        price = floats(ticks, self.terms.instrument.tick_e8)
-        first = {"time": instants(us), "order_id": order_id, "side": sides(side)}
-        return {**first, "price": price, "qty": self._qty(lots), "mid": self._mid(mid2)}
+    @property
+    def _fills_frame(self) -> "pl.DataFrame":
+        import polars as pl
+
+        units = Units(self.terms.instrument, self.journal.fill_reasons)
+        return frame_for_users(self.journal.fills, units).select(*OF_A_FILL, pl.exclude(OF_A_FILL))
 
     def _qty(self, lots: "NDArray[np.int64]") -> "NDArray[np.float64]":
         return floats(lots, self.terms.instrument.lot_e8)
@@ -346,8 +336,9 @@ class Result(Shown):
         return np.where(mid2 > 0, floats(mid2, self.terms.instrument.tick_e8, 2 * E8), np.nan)
 
 
-def _breach_lines(breaches: "NDArray[np.int64]") -> Iterator[str]:
-    for us, limit, value_e8, bound_e8, side in breaches.tolist():
+def _breach_lines(breaches: Breaches) -> Iterator[str]:
+    columns = (breaches.us, breaches.limit, breaches.side, breaches.value_e8, breaches.bound_e8)
+    for us, limit, side, value_e8, bound_e8 in zip(*(column.tolist() for column in columns), strict=True):
         yield f"{us},{BREACHES[limit]},{SIDES[side % 3]},{decimal_text(value_e8)},{decimal_text(bound_e8)}\n"
 
 

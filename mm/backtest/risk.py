@@ -258,7 +258,7 @@ def limits_of(risk: Risk) -> RiskLimits | None:
 
 
 def ramped_lots(quote_lots: int, step_lots: int, size_ramp: str | None, day: int = 0) -> int:
-    """In whole steps, at least one; days without a breach count from 0."""
+    """Return the quote size in whole steps, at least one; days without a breach count from 0."""
     fractions = _decimals(size_ramp)
     if not fractions:
         return quote_lots

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from mm.backtest.preset import PRESETS, Hours
+from mm.backtest.preset import PRESETS, Hours, hours_of
 from mm.backtest.run_terms import FEE_RATE
 from mm.base.common_knobs import seed_knob
 from mm.base.knobs import PATH, SWITCH, decimal, integer, knob, number, one_of, text_of_number_or
@@ -97,7 +97,7 @@ class Account:
     )
     preset: str | None = knob(
         None,
-        one_of("equity", "future", "crypto"),
+        one_of(*PRESETS),
         "Fees, contract multiplier, hours and short sales of an asset class; without it the recorded market's.",
     )
     state_interval_ms: float = knob(1000.0, number(1, 1e10), "Time between two rows of the state file.")
@@ -145,8 +145,7 @@ def _of_preset(account: Account) -> dict[str, Any]:
         if rate == FEE_RATE:
             rates[f"{role}_fee_e8"] = preset.fees.rate_e8[taker]
             rates[f"{role}_unit_fee_e8"] = preset.fees.unit_e8[taker]
-    hours = preset.hours if preset.hours.spans else None
-    terms = {"multiplier": preset.multiplier, "hours": hours, "days_a_year": preset.days_a_year}
+    terms = {"multiplier": preset.multiplier, "hours": hours_of(account.preset), "days_a_year": preset.days_a_year}
     return {**rates, **terms, "enforce_balances": not preset.may_short}
 
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mm.instrument import E8, decimal_text, short_text
+from mm.markets.registry import DEFAULT
 
 if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity
     from mm.base.arrays import Floats, Ints
     from mm.instrument import Instrument
+    from mm.trials.earlier_fills import EarlierFills
     from mm.trials.on_record import OnRecord
 
 OWN_MARKET = "own_market"  # key of the own market's numbers, of strategies that also send orders to other markets
@@ -20,9 +22,24 @@ SPOT_FEES = "spot_fees"  # key of the warning that a perpetual is played with th
 UNEARNED_FEE = "fee_not_earned"  # key of the warning that the quoted half-spread is below the maker fee
 NO_NEXT_MOVE = "no_next_move"  # key of the warning that nothing is concluded from the PnL
 NO_SENSITIVITY = "no sensitivity: "  # prefix of the note that says why
+NO_BOUNDS = "no bounds: "
 EXCLUDED = "excluded: "  # prefix of the note that a span of a day is in none of the numbers
 IMPLAUSIBLE_FEE = "implausible_fee"  # key of the warning that no exchange has such a rate
 DAYS_NOT_PLAYED = "days_not_played"  # key of the warning that days in the middle of a run were left out
+
+
+class Bounded(Protocol):
+    """The plays of a run's bounds: `mm.backtest.metrics.bounds.Bounds`, which imports this module."""
+
+    def within(self, summary: Mapping[str, Any], record: "OnRecord | None") -> dict[str, Any]:
+        """Return a summary with the bounds, judged by the least of the plays."""
+
+    @property
+    def block(self) -> dict[str, Any]:
+        """The bounds, and the share that they leave open."""
+
+    def minutes(self) -> dict[str, list[float]]:
+        """Return the PnL per 60 s of each play."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +68,9 @@ class RunTerms:
             ``feed_latency_ms`` if its events were placed by exchange time.
         feed: How the exchange's messages reach us: ``kind`` (`Rules.feed_kind`), ``why``, and ``median_ms`` after they
             happened; of a recorded feed also the 99th percentile and the offset of the clocks.
+        market: Name of the market, as ``MARKET`` has it.
+        bounds: The plays of the same quotes in front and at the back of every queue; None if they were not played.
+        unbounded: Why they were not, though the fill model is a queue.
         fifo_consistency: Share of the executed lots of the order logs whose order was first in its queue; None unless
             the fill model plays them.
     """
@@ -83,12 +103,15 @@ class RunTerms:
     bound_clips: float | None = None
     sensitivity: Mapping[str, Any] | None = None
     played_once: str | None = None
+    bounds: "Bounded | None" = field(default=None, compare=False)
+    unbounded: str | None = None
     starts_us: tuple[int, ...] = ()
     days_a_year: int = 365
     between_days_us: int = 0
     intensity: "Intensity | None" = None
     offsets: "Ints | None" = field(default=None, compare=False)
     fit: Mapping[str, Any] | None = None
+    earlier: "tuple[EarlierFills, ...]" = field(default=(), compare=False)
     fill_bias: str | None = None
     target_lots: int = 0
     ended: Mapping[str, Any] | None = None
@@ -98,6 +121,7 @@ class RunTerms:
     trials: "OnRecord | None" = field(default=None, compare=False)
     fifo_consistency: float | None = None
     margin: Mapping[str, Any] | None = None
+    market: str = DEFAULT.name
     liquidated_us: int | None = None
 
     @property
@@ -143,7 +167,7 @@ def concludes(summary: Mapping[str, Any]) -> bool:
 
 
 def quoting_of(numbers: Mapping[str, Any]) -> float | None:
-    """From a summary, or a row of a sweep, evaluation or sensitivity."""
+    """Return the PnL of the quoting from a summary, or a row of a sweep, evaluation or sensitivity."""
     numbers = of_all_legs(numbers)
     pnl: float | None = numbers.get(QUOTING_ALL_LEGS, numbers.get("pnl_quoting", numbers.get("pnl_total")))
     return pnl

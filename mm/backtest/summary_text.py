@@ -3,59 +3,67 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from msgspec import UNSET
+
 from mm.backtest.metrics.notes import NO_REFERENCE, NULL, by_reason
-from mm.backtest.metrics.numbers import NUMBERS, SummaryNumber
-from mm.backtest.run_terms import of_all_legs, own_market_of, quoting_of
+from mm.backtest.metrics.numbers import NUMBERS, Summary
+from mm.backtest.metrics.summary_number import given
+from mm.backtest.metrics.verdict import GAIN, LOSS, colour, words
+from mm.backtest.run_terms import quoting_of
 from mm.base.numbers import (
     ABOVE,
     MINUS,
     SHARPE_DAYS,
-    UNDECIDED,
     duration,
+    noun,
     number,
     percent,
-    sign_of,
     signed,
 )
 from mm.clock import iso
 from mm.trials.own_content import STRESSED
 
 NONE = "–"
+LAST_IN_QUEUE = "queue_back"
+HORIZONS = ("1", "5", "30", "60")  # s, of the markouts
 _MONEY_PLACES = 3  # decimals of amounts and prices, at least; times and counts have fewer
+_MONEY_DIGITS = 4
 _LEAST_UNITS = 25  # an amount of fewer units of its last decimal has three digits instead
 
 
-def describe(summary: Mapping[str, Any]) -> str:
-    inventory = summary["inventory"]
-    base, quote = (f" {summary[asset]}".rstrip() for asset in ("base_asset", "quote_asset"))
-    risk, legs = of_all_legs(summary), summary.get("legs") or {}
-    own = own_market_of(summary) or summary
-    parts = {**summary, **own}
-    whole = f"{signed(quoting_of(summary))}{quote} with {', '.join(legs)}; alone " if legs else ""
+def describe(content: Mapping[str, Any]) -> str:
+    summary = Summary.read(content)
+    inventory = summary.inventory
+    base, quote = (f" {asset}".rstrip() for asset in (summary.base_asset, summary.quote_asset))
+    risk, legs = summary.whole, given(summary.legs) or {}
+    own = summary.own or summary
+    parts = summary.parted
+    whole = f"{signed(summary.quoting)}{quote} with {', '.join(legs)}; alone " if legs else ""
     rows = {
-        "Quoting": f"{whole}{signed(own['pnl_quoting'])}{quote} = spread {signed(parts['pnl_spread_capture'])}, "
-        f"inventory {signed(parts['pnl_inventory'])}, fees {number(parts['fees'])}; "
+        "Quoting": f"{whole}{signed(own.pnl_quoting)}{quote} = spread {signed(parts.pnl_spread_capture)}, "
+        f"inventory {signed(parts.pnl_inventory)}, fees {number(parts.fees)}; "
         f"{beside(summary)}{worst(summary, '; ')}",
         "Risk": f"{sharpe(summary)}, "
-        f"drawdown {number(risk['max_drawdown'])}{quote} over {duration(risk['drawdown_duration_s'])}",
-        "Fills": f"{summary['n_fills']:,} of {summary['n_orders']:,} orders, {percent(summary['fill_ratio'])} of the "
-        f"quantity; half-spread {number(summary['effective_half_spread'])}, "
-        f"after 60 s {number(summary['realised_half_spread']['60'])}",
+        f"drawdown {number(risk.max_drawdown)}{quote} over {duration(risk.drawdown_duration_s)}",
+        "Fills": f"{summary.n_fills:,} of {summary.n_orders:,} orders, {percent(summary.fill_ratio)} of the "
+        f"quantity; half-spread {number(summary.effective_half_spread)}, "
+        f"after 60 s {number(summary.realised_half_spread['60'])}",
         "Inventory": f"rms {number(inventory['rms'], 3)}{base}, at most {number(inventory['max'], 3)}; "
-        f"both sides quoted {percent(summary['two_sided_uptime'])} of the time",
-        "Covered": f"{duration(summary['seconds_covered'])}, excluded {duration(excluded_s(summary))}",
+        f"both sides quoted {percent(summary.two_sided_uptime)} of the time",
+        "Covered": f"{duration(summary.seconds_covered)}, excluded {duration(excluded_s(summary))}",
+        "Bounds": bounds_text(summary),
         "Trials": tried_of(summary),
     }
-    models = summary["models"]
-    head = f"{summary['symbol']} {', '.join(summary['days'])}: {models['quote']} quotes, {models['fill']} fills"
-    ended = {"LIQUIDATED": summary["liquidated_at"]} if summary.get("liquidated_at") else {}
+    models = summary.models
+    head = f"{summary.symbol} {', '.join(summary.days)}: {models['quote']} quotes, {models['fill']} fills"
+    ended = {"LIQUIDATED": given(summary.liquidated_at)} if given(summary.liquidated_at) else {}
     body = [f"  {name:<9} {text}" for name, text in (ended | rows).items() if text]
-    cautions = [f"  ! {line}" for line in summary["warnings"] if not line.startswith(NULL)]
+    cautions = [f"  ! {line}" for line in summary.warnings if not line.startswith(NULL)]
     return "\n".join([head, *body, *cautions])
 
 
-def beside(summary: Mapping[str, Any]) -> str:
-    return f"hold {signed(summary['pnl_hold'])}, account {signed(summary['pnl_total'])}"
+def beside(summary: Summary) -> str:
+    return f"hold {signed(summary.pnl_hold)}, account {signed(summary.pnl_total)}"
 
 
 def _drawdown(account: Mapping[str, Any]) -> str:
@@ -63,89 +71,164 @@ def _drawdown(account: Mapping[str, Any]) -> str:
     return f"drawdown {_number(account['max_drawdown'], 4)}" + ("" if share is None else f" ({100 * share:.2f} %)")
 
 
-def excluded_s(summary: Mapping[str, Any]) -> float:
-    outside: float = summary["seconds_excluded"] - summary.get("seconds_between_days", 0.0)
-    return max(outside, 0.0)
+def excluded_s(summary: Summary) -> float:
+    return max((summary.seconds_excluded or 0.0) - (given(summary.seconds_between_days) or 0.0), 0.0)
 
 
-def _between(summary: Mapping[str, Any]) -> str:
-    seconds = summary.get("seconds_between_days")
+def _between(summary: Summary) -> str:
+    seconds = given(summary.seconds_between_days)
     return f", {_number(seconds, 0)} between the days" if seconds else ""
 
 
-def text_of(summary: Mapping[str, Any]) -> str:
+def text_of(content: Mapping[str, Any]) -> str:
+    summary = Summary.read(content)
     (first, whole), *rows = [
-        (figure.line, _LINES.get(figure.key, _plain)(summary, figure))
-        for figure in NUMBERS
-        if figure.line and _has(summary, figure.key)
+        (one.line, _line(summary, name)) for name, one in NUMBERS.items() if one.line and _has(summary, name)
     ]
-    block, legs, band = (summary.get(name) for name in ("sensitivity", "legs", "pnl_band"))
+    rows += reading(summary)
+    block, legs, band = given(summary.sensitivity), given(summary.legs), given(summary.pnl_band)
     inside = []
     if block:
         whole += worst(summary, ", ")
         inside.append(("  sensitivity", sensitivity(assumed_rows(summary))))
         inside += [("  stressed", text) for text in stressed(block["rows"])]
     if legs:
-        own = own_market_of(summary) or summary
-        inside.append((f"  {summary['symbol']} alone", _number(own["pnl_quoting"], 4)))
-        inside.append(("  with", f"{legs_of(legs)}; account {_number(of_all_legs(summary)['pnl_total'], 4)}"))
+        own = summary.own or summary
+        inside.append((f"  {summary.symbol} alone", _number(own.pnl_quoting, 4)))
+        inside.append(("  with", f"{legs_of(legs)}; account {_number(summary.whole.pnl_total, 4)}"))
     if band:
         text = f"{_number(band['low'], 4)} to {_number(band['high'], 4)}, 95 % of {band['draws']} draws"
         inside.append(("  range by fit", text))
-    ended = [("LIQUIDATED", summary["liquidated_at"])] if summary.get("liquidated_at") else []
+    ended = [("LIQUIDATED", given(summary.liquidated_at))] if given(summary.liquidated_at) else []
     lines = [f"{name:<18}{value}" for name, value in (*ended, (first, whole), *inside, *rows)]
-    notes = [warning for warning in summary["warnings"] if not warning.startswith(NULL)]
+    notes = [warning for warning in summary.warnings if not warning.startswith(NULL)]
     if trials := tried_of(summary):
         lines.append(f"{'trials':<18}{trials}")
     return "\n".join([*lines, *tree(summary), *assumed(summary), *(f"note: {note}" for note in notes)])
 
 
-def _has(summary: Mapping[str, Any], key: str) -> bool:
+def reading(summary: Summary) -> list[tuple[str, str]]:
+    """What a reader looks for first: the fee at which nothing is left, and what fills are worth afterwards."""
+    told = (("bounds", bounds_text(summary)), ("break-even fee", break_even(summary)))
+    rows = [(name, text) for name, text in told if text]
+    later = [(seconds, summary.realised_half_spread.get(seconds)) for seconds in HORIZONS]
+    if any(value is not None for _, value in later):
+        asset = f" {summary.quote_asset}".rstrip()
+        text = ", ".join(f"{signed(value)} after {seconds} s" for seconds, value in later)
+        rows.append(("markouts", f"{text}{asset} per unit"))
+    return rows
+
+
+def bounds_text(summary: Summary) -> str:
+    """What the same quotes earn at the back and in front of every queue; empty without bounds."""
+    bounds = given(summary.bounds)
+    if not bounds:
+        return ""
+    ends = bounds["back"], bounds["front"]
+    asset = f" {summary.quote_asset or ''}".rstrip()
+
+    def between(key: str, text: Callable[[Any], str]) -> str:
+        return " to ".join(NONE if end[key] is None else text(end[key]) for end in ends)
+
+    share = given(summary.open_share)
+    left = "" if share is None else f"; open: {percent(share)} of the chosen one's"
     return (
-        bool(summary.get(key))
-        if key in ("feed", "risk", "margin")
-        else key in summary and (key, summary[key]) != ("funding", None)
+        f"PnL {between('pnl_quoting', signed)}{asset} from the back of every queue to the front, "
+        f"fills {between('n_fills', '{:,}'.format)}, share filled {between('fill_ratio', percent)}, "
+        f"markout after 5 s {between('markout_5s', signed)}{left}"
     )
 
 
-def _plain(summary: Mapping[str, Any], figure: SummaryNumber) -> str:
-    value = summary[figure.key]
-    return f"{value:,}" if isinstance(value, int) else _number(value, figure.digits)
+def break_even(summary: Summary) -> str | None:
+    """The rate that leaves nothing, beside the mean rate paid; None without a fill."""
+    rate, turnover, fees = (
+        (summary.break_even_fee_rate or {}).get("pnl"),
+        summary.volume["quote"],
+        summary.fees,
+    )
+    if rate is None or not turnover or fees is None:
+        return None
+    return f"{number(100 * rate, 3)} % of turnover leaves nothing; {number(100 * fees / turnover, 3)} % was paid"
 
 
-def _paid(summary: Mapping[str, Any], figure: SummaryNumber) -> str:
-    return _number(_negative(summary[figure.key]), figure.digits)
+def expected_fills(summary: Summary) -> str:
+    """Fills observed over those that the fit expects, with the ratio's interval."""
+    ratio = summary.fills_ratio or {}
+    value, low, high = (ratio.get(name) for name in ("value", "low", "high"))
+    if value is None:
+        return ""
+    ends = "" if low is None or high is None else f", 95 %: {number(low, 3)} to {number(high, 3)}"
+    forecast = given(summary.fills_forecast)
+    by_then = "" if forecast is None else _by_earlier_days(forecast)
+    return f"{summary.observed_fills:,} observed, ratio {number(value, 3)}{ends}{by_then}"
 
 
-def _rejected(summary: Mapping[str, Any], figure: SummaryNumber) -> str:
-    reasons = by_reason(summary["rejects"])
-    return _plain(summary, figure) + (f" ({reasons})" if reasons else "")
+def _by_earlier_days(forecast: Mapping[str, Any]) -> str:
+    days, low, high = (forecast[name] for name in ("days", "low", "high"))
+    when = days[0] if len(days) == 1 else f"{len(days)} days from {days[0]} on"
+    given = f", given {forecast['given']}" if forecast["given"] else ""
+    ends = "" if low is None else f" (95 %{given}: {low:,.0f} to {high:,.0f})"
+    return f"; {forecast['value']:,.1f} expected by the ratios of {when}{ends}"
 
 
-def _held(summary: Mapping[str, Any], figure: SummaryNumber) -> str:
-    return f"mean {_number(summary[figure.key]['mean'], 4)}, largest {_number(summary[figure.key]['max'], 4)}"
+def _has(summary: Summary, name: str) -> bool:
+    value = getattr(summary, name)
+    if name in ("feed", "risk", "margin"):
+        return bool(value)
+    return value is not UNSET and (name, value) != ("funding", None)
 
 
-_LINES: Mapping[
-    str, Callable[[Mapping[str, Any], SummaryNumber], str]
-] = {  # of a key whose line says more than its value
-    "pnl_quoting": lambda summary, figure: _number(quoting_of(summary), figure.digits),
-    "funding": _paid,
-    "fees": _paid,
-    "pnl_total": lambda summary, figure: f"{_plain(summary, figure)}, {_drawdown(summary['account'])}",
-    "quote_qty": lambda summary, figure: f"{_short(summary[figure.key])} {summary['base_asset']}".rstrip(),
+def _line(summary: Summary, name: str) -> str:
+    more = _LINES.get(name)
+    return _plain(summary, name) if more is None else more(summary)
+
+
+def _plain(summary: Summary, name: str) -> str:
+    value = getattr(summary, name)
+    return f"{value:,}" if isinstance(value, int) else _number(value, NUMBERS[name].digits)
+
+
+def _paid(value: float | None) -> str:
+    return _number(_negative(value), _MONEY_DIGITS)
+
+
+def _expected(summary: Summary) -> str:
+    return ", ".join(filter(None, (_plain(summary, "predicted_fills"), expected_fills(summary))))
+
+
+def _rejected(summary: Summary) -> str:
+    reasons = by_reason(summary.rejects)
+    return _plain(summary, "n_rejects") + (f" ({reasons})" if reasons else "")
+
+
+def _covered(summary: Summary) -> str:
+    excluded = _number(excluded_s(summary), 0)
+    return f"{_plain(summary, 'seconds_covered')}, {excluded} excluded{_between(summary)}"
+
+
+def _first_in_queue(summary: Summary) -> str:
+    return f"{100 * (given(summary.fifo_consistency) or 0.0):.1f} % of the executed lots of the order log"
+
+
+def _held(inventory: Mapping[str, Any]) -> str:
+    return f"mean {_number(inventory['mean'], _MONEY_DIGITS)}, largest {_number(inventory['max'], _MONEY_DIGITS)}"
+
+
+_LINES: Mapping[str, Callable[[Summary], str]] = {  # of a key whose line says more than its value
+    "pnl_quoting": lambda summary: _number(summary.quoting, _MONEY_DIGITS),
+    "funding": lambda summary: _paid(given(summary.funding)),
+    "fees": lambda summary: _paid(summary.fees),
+    "pnl_total": lambda summary: f"{_plain(summary, 'pnl_total')}, {_drawdown(summary.account or {})}",
+    "predicted_fills": _expected,
+    "quote_qty": lambda summary: f"{_short(summary.quote_qty)} {summary.base_asset}".rstrip(),
     "n_rejects": _rejected,
-    "n_fills": lambda summary, figure: f"{_plain(summary, figure)}, {summary['n_partial']:,} orders filled in parts",
-    "inventory": _held,
-    "seconds_covered": lambda summary, figure: (
-        f"{_plain(summary, figure)}, {_number(excluded_s(summary), 0)} excluded{_between(summary)}"
-    ),
-    "feed": lambda summary, figure: feed_text(summary[figure.key]),
-    "margin": lambda summary, figure: _margin(summary[figure.key]),
-    "risk": lambda summary, figure: _limits(summary[figure.key]),
-    "fifo_consistency": lambda summary, figure: (
-        f"{100 * summary[figure.key]:.1f} % of the executed lots of the order log"
-    ),
+    "n_fills": lambda summary: f"{_plain(summary, 'n_fills')}, {summary.n_partial:,} orders filled in parts",
+    "inventory": lambda summary: _held(summary.inventory),
+    "seconds_covered": _covered,
+    "feed": lambda summary: feed_text(given(summary.feed) or {}),
+    "margin": lambda summary: _margin(given(summary.margin) or {}),
+    "risk": lambda summary: _limits(given(summary.risk) or {}),
+    "fifo_consistency": _first_in_queue,
 }
 
 
@@ -193,8 +276,8 @@ def sensitivity(rows: Sequence[Mapping[str, Any]]) -> str:
     return "PnL " + ", ".join(ranges) if ranges else NONE
 
 
-def assumed_rows(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    rows = (summary.get("sensitivity") or {}).get("rows", ())
+def assumed_rows(summary: Summary) -> list[Mapping[str, Any]]:
+    rows = (given(summary.sensitivity) or {}).get("rows", ())
     return [row for row in rows if row.get("role") != STRESSED]
 
 
@@ -207,92 +290,99 @@ def stressed(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def worst(summary: Mapping[str, Any], before: str = "") -> str:
+def worst(summary: Summary, before: str = "") -> str:
     """The least PnL of the sensitivity and its assumption, after *before*; empty without one."""
     rows = assumed_rows(summary)
     known = [(pnl, row["role"] != "headline", row) for row in rows if (pnl := quoting_of(row)) is not None]
     if not known:
         return ""
     pnl, _, row = min(known, key=lambda assumption: assumption[:2])
-    if row["role"] == "headline":
-        return f"{before}the least of {len(known)} assumptions"
     latency = "" if row["latency"] == 1 else f" at {_short(row['latency'])} × latency"
+    last = [quoting_of(row) for row in rows if row["fills"] == LAST_IN_QUEUE and row["latency"] == 1]
+    first = next((own for own, is_other, _ in known if not is_other), None)
+    more = first is not None and any(earned is not None and earned > first for earned in last)
+    beyond = "; no bound: the last in the queue earns more" if more else ""
+    if row["role"] == "headline":
+        return f"{before}the least of {len(known)} assumptions{beyond}"
     own = [row.get("feed") for row in rows if row["role"] == "headline"]
     feed = "" if row.get("feed") in own else f" with FEED_LATENCY={row['feed']}"
-    return f"{before}{signed(pnl)} under the worst of {len(known)} assumptions ({row['fills']}{latency}{feed})"
+    where = f"{row['fills']}{latency}{feed}"
+    return f"{before}{signed(pnl)} under the worst of {len(known)} assumptions ({where}){beyond}"
 
 
-def assumptions(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    name, value = summary["reference"], summary["reference_why"]
-    legs = summary.get("legs") or {}
+def assumptions(summary: Summary) -> list[tuple[str, str]]:
+    name, value = summary.reference, summary.reference_why
+    legs = given(summary.legs) or {}
     rows = [
-        *([("all legs", f"account {signed(of_all_legs(summary)['pnl_total'])}, with {legs_of(legs)}")] if legs else []),
+        *([("all legs", f"account {signed(summary.whole.pnl_total)}, with {legs_of(legs)}")] if legs else []),
         ("reference", name + (f": {value}" if value else "")),
         ("curve", curve(summary)),
-        ("fill model", f"{summary['models']['fill']}: {summary['fill_bias'] or 'bias unknown'}"),
+        ("fill model", f"{summary.models['fill']}: {summary.fill_bias or 'bias unknown'}"),
         ("queue exponent", exponent(summary)),
         ("outside the fit", outside(summary)),
         ("quoted distance", quoted_distance(summary)),
         ("fills observed", " · ".join(by_distance(summary)) or NONE),
     ]
-    return [row for row in rows if row[1] and (summary["fit"] or row[1] != NONE)]
+    return [row for row in rows if row[1] and (summary.fit or row[1] != NONE)]
 
 
-def exponent(summary: Mapping[str, Any]) -> str:
-    estimate = (summary.get("sensitivity") or {}).get("queue_exponent")
+def exponent(summary: Summary) -> str:
+    estimate = (given(summary.sensitivity) or {}).get("queue_exponent")
     if not estimate:
         return ""
     played, own = number(estimate["played"]), number(estimate["exponent"])
     interval = f"{number(estimate['low'])} to {number(estimate['high'])}"
     return (
-        f"{played} played; {summary['symbol']}'s own is {own} ({interval}, {estimate['day']}): PnL of quoting "
+        f"{played} played; {summary.symbol}'s own is {own} ({interval}, {estimate['day']}): PnL of quoting "
         f"{signed(estimate['pnl_quoting'])} at {played}, {signed(estimate['pnl_at_estimate'])} at {own}"
     )
 
 
-def assumed(summary: Mapping[str, Any]) -> list[str]:
+def assumed(summary: Summary) -> list[str]:
     rows = assumptions(summary)
-    if summary["gamma"] is not None:
-        rows.insert(2, ("gamma", f"{number(summary['gamma'])} per tick and clip"))
-    if (moved := (summary["fit"] or {}).get("adverse_ticks")) is not None:
+    if summary.gamma is not None:
+        rows.insert(2, ("gamma", f"{number(summary.gamma)} per tick and clip"))
+    if (moved := (summary.fit or {}).get("adverse_ticks")) is not None:
         rows.insert(2, ("adverse_ticks", f"{number(moved)} ticks, adverse move of the mid after a fill, from the fit"))
     return ["assumptions", *(f"{'  ' + name:<18}{value}" for name, value in rows)]
 
 
-def curve(summary: Mapping[str, Any]) -> str:
-    fit = summary["fit"]
+def curve(summary: Summary) -> str:
+    fit = summary.fit
     if fit is None:
         return "no fit was given (FILL_PARAMS_FILE), so there are no predicted fills"
     shape = "" if fit["A"] is None else f"λ = {number(fit['A'])}/s · exp(−{number(fit['k'])} per tick · δ), "
     if fit.get("shape") not in (None, "exponential"):
         shape = f"{fit['shape']} (lambda_curve, used by optimal_curve); its exponential {shape}"
-    verdict = f"{shape}{fit['status']} ({fit['path']})" + (f": {fit['reason']}" if fit["reason"] else "")
-    if "quotes_from" in summary:
-        verdict += f"; quotes_from: {summary['quotes_from']}"
+    verdict = f"{shape}{fit['status']} ({fit['path']})"
+    if fit["reason"] and fit["status"] not in ("misfit", "poor_fit"):  # of these a note has it
+        verdict += f": {fit['reason']}"
+    if source := given(summary.quotes_from):
+        verdict += f"; quotes_from: {source}"
     count = len(fit["warnings"])
     return verdict + (f"; {count} warning{'s' if count > 1 else ''} of the fit in summary.json" if count else "")
 
 
-def outside(summary: Mapping[str, Any]) -> str:
-    fit, share = summary["fit"] or {}, summary["share_outside_fit"]
+def outside(summary: Summary) -> str:
+    fit, share = summary.fit or {}, summary.share_outside_fit
     if share is None:
-        unknown = fit and summary["reference"] != "mid"
-        return f"unknown: {NO_REFERENCE.format(summary['reference'])}" if unknown else NONE
+        unknown = fit and summary.reference != "mid"
+        return f"unknown: {NO_REFERENCE.format(summary.reference)}" if unknown else NONE
     near, far = fit.get("min_delta_ticks"), fit.get("max_delta_ticks")
-    from_there = "" if summary["reference"] == "mid" else f" from the {summary['reference']}"
+    from_there = "" if summary.reference == "mid" else f" from the {summary.reference}"
     reach = "" if near is None or far is None else f", {near:g} to {far:g} ticks{from_there}"
     return f"{percent(share)} of the order time (fitted distances{reach})"
 
 
-def quoted_distance(summary: Mapping[str, Any]) -> str:
-    ticks = summary["quoted_half_spread_ticks"]
+def quoted_distance(summary: Summary) -> str:
+    ticks = summary.quoted_half_spread_ticks
     if ticks["p50"] is None:
         return NONE
     return f"median {number(ticks['p50'])} ticks from the mid, 80 % in {number(ticks['p10'])} to {number(ticks['p90'])}"
 
 
-def by_distance(summary: Mapping[str, Any], most: int = 6) -> list[str]:
-    rows = [row for row in summary["fills_by_distance"] if row.get("predicted") is not None]
+def by_distance(summary: Summary, most: int = 6) -> list[str]:
+    rows = [row for row in summary.fills_by_distance or () if row.get("predicted") is not None]
     nearest, farthest = (rows[0], rows[-1]) if len(rows) > 1 else (None, None)
     largest = sorted(rows, key=lambda row: -max(row["predicted"], row["fills"]))[:most]
     texts: list[str] = []
@@ -306,17 +396,17 @@ def by_distance(summary: Mapping[str, Any], most: int = 6) -> list[str]:
     return texts
 
 
-def tree(summary: Mapping[str, Any]) -> list[str]:
-    trips, wait, asset = summary["round_trips"], summary["order_to_fill_s"], f" {summary['quote_asset']}".rstrip()
+def tree(summary: Summary) -> list[str]:
+    trips, wait, asset = summary.round_trips, summary.order_to_fill_s, f" {summary.quote_asset}".rstrip()
     branches = [
-        ("PnL of quoting", _number(quoting_of(summary), 4, asset)),
+        ("PnL of quoting", _number(summary.quoting, 4, asset)),
         ("Sharpe ratio", sharpe(summary)),
-        ("Max drawdown", _number(of_all_legs(summary)["max_drawdown"], 4, asset)),
+        ("Max drawdown", _number(summary.whole.max_drawdown, 4, asset)),
         ("Total trades", f"{trips['n']:,} round trips"),
         ("Win rate", _percent(trips["win_rate"])),
         ("Avg trade", _number(trips["mean"], 6, asset)),
         ("Avg fill latency", f"{_number(wait['mean'], 3, ' s')} from sending, median {_number(wait['p50'], 3, ' s')}"),
-        ("Fill rate", f"{_percent(summary['fill_ratio'])} of the quantity, {_percent(summary['hit_rate'])} of orders"),
+        ("Fill rate", f"{_percent(summary.fill_ratio)} of the quantity, {_percent(summary.hit_rate)} of orders"),
     ]
     twigs = ["├──"] * (len(branches) - 1) + ["└──"]
     return [
@@ -325,31 +415,22 @@ def tree(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def sharpe(summary: Mapping[str, Any]) -> str:
+def sharpe(summary: Summary) -> str:
     """The Sharpe ratio with its interval; below `SHARPE_DAYS` days the verdict on the PnL's sign."""
-    days, numbers = days_of(summary), of_all_legs(summary)
-    ends = numbers["sharpe_ci95"]
+    days, numbers = days_of(summary), summary.whole
+    ends = numbers.sharpe_ci95
     if days >= SHARPE_DAYS:
         interval = "" if ends is None else f", 95 % from {_number(ends[0], 1)} to {_number(ends[1], 1)}"
-        return NONE if numbers["sharpe"] is None else f"{_number(numbers['sharpe'], 2)} annualised{interval}"
+        return NONE if numbers.sharpe is None else f"{_number(numbers.sharpe, 2)} annualised{interval}"
     return f"{NONE}, {days} of {SHARPE_DAYS} days; PnL {sign_of_mean(summary)}"
 
 
-def days_of(summary: Mapping[str, Any]) -> int:
-    return len(summary.get("daily") or summary["days"])
+def days_of(summary: Summary) -> int:
+    return len(summary.daily or summary.days)
 
 
-def sign_of_mean(summary: Mapping[str, Any]) -> str:
-    verdict = of_all_legs(summary).get("verdict")
-    if verdict is None:
-        return "without a verdict"
-    text, days = str(verdict["text"]), days_of(summary)
-    if verdict["lower95"] is None:
-        return text
-    whose = "of this day" if days == 1 else f"of these {days} days"
-    told = f"{text} (95 %: {signed(verdict['lower95'])} to {signed(verdict['upper95'])}, {whose})"
-    enough = verdict.get("days_to_decide")
-    return f"{told}; {enough:,} days like {'this' if days == 1 else 'these'} would decide it" if enough else told
+def sign_of_mean(summary: Summary) -> str:
+    return words(summary.whole.verdict, days_of(summary))
 
 
 def tried(trials: Any, bound: float | None) -> str:
@@ -364,26 +445,32 @@ def tried(trials: Any, bound: float | None) -> str:
         others = "" if trials["known"] == 1 else f", of {trials['known']:,} known"
         said = f"the only one on record for these days{others}"
     else:
-        said = "no trial is known: nothing was put on record"
+        said = "nothing is remembered, so no other trial is known (in Python, give out_root)"
+    if forgotten := trials.get("forgotten"):
+        said += f"; {forgotten:,} {noun(forgotten, 'trial')} of these days were forgotten (mm runs trials)"
+    if gone := trials.get("off_record"):
+        said += f"; {gone:,} finished {noun(gone, 'run')} of these days {'is' if gone == 1 else 'are'} not on record"
     openings = trials["held_out_openings"]
     return said + (f"; held out, opened {'once' if openings == 1 else f'{openings:,} times'}" if openings else "")
 
 
-def tried_of(summary: Mapping[str, Any]) -> str:
-    verdict = of_all_legs(summary).get("verdict") or {}
-    return tried(summary.get("trials"), verdict.get("lower95"))
+def tried_of(summary: Summary) -> str:
+    verdict = summary.whole.verdict or {}
+    return tried(summary.trials, verdict.get("lower95"))
 
 
-def told_sign(summary: Mapping[str, Any]) -> str:
-    """The verdict's sign, which colours a PnL, unless the worst assumption contradicts it."""
-    verdict = of_all_legs(summary).get("verdict") or {}
-    sign = sign_of(verdict.get("lower95"), verdict.get("upper95"))
-    rows = assumed_rows(summary)
-    if sign == ABOVE and any(
-        (quoting_of(row) or 0) <= 0 or row.get("verdict", ABOVE) not in (None, ABOVE) for row in rows
-    ):
-        return UNDECIDED
-    return sign
+def told_colour(summary: Summary) -> str:
+    """The verdict's, which colours a PnL, unless the worst assumption contradicts one above 0."""
+    numbers = summary.whole
+    kind, rows = colour(numbers.verdict, numbers.undone_by), assumed_rows(summary)
+    rows += list((given(summary.bounds) or {}).values())
+    denied = any((quoting_of(row) or 0) <= 0 or row.get("verdict", ABOVE) not in (None, ABOVE) for row in rows)
+    return "" if denied and kind != LOSS else kind
+
+
+def is_decided(summary: Summary) -> bool:
+    """Whether parts of the PnL have colours, too."""
+    return told_colour(summary) in (GAIN, LOSS)
 
 
 def _percent(share: float | None) -> str:

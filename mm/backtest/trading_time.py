@@ -1,9 +1,15 @@
 """When a strategy may quote: while the market is open, and after its training."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mm.backtest.preset import Hours
 from mm.clock import US_PER_S
+from mm.errors import UsageError
+
+if TYPE_CHECKING:
+    from mm.tape.tape import Tape
 
 NEVER = 2**62
 """No instant: later than all."""
@@ -39,5 +45,17 @@ class TradingTime:
         return sorted(turns)
 
     def next_turn(self, us: int) -> int:
-        """At most a week later, except for the end of a training."""
+        """Return the next opening or closing, at most a week later, or the end of a training."""
         return min([*self.turns(us, us + _WEEK_US)[:1], self.begins_us if self.begins_us > us else NEVER])
+
+
+def open_parts(tapes: "Iterable[Tape]", hours: Hours | None) -> "tuple[Tape, ...]":
+    """Return the parts of the tapes in which the market is open; UsageError if there is none."""
+    if hours is None:
+        return tuple(tapes)
+    days = list(tapes)
+    parts = [tape.between(*span) for tape in days for span in hours.open_spans(tape.start_us, tape.end_us)]
+    if not parts:
+        names = ",".join(day for tape in days for day in tape.days)
+        raise UsageError("{preset}: the market is closed in all of {} {}", days[0].symbol, names)
+    return tuple(parts)

@@ -87,7 +87,7 @@ def _digest(text: str) -> str:
 def read_tokens(path: Path) -> list[Token]:
     """SafetyError if others may read the file; UsageError if it is unreadable or a line is no token."""
     tokens = []
-    for number, line in enumerate(read_private(path, TOKENS).decode("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(read_private(path, TOKENS).decode("utf-8-sig", "replace").splitlines(), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue

@@ -81,12 +81,25 @@ def slow_variance(values: Floats) -> Floats:
     degrees = cosines(len(values))
     if degrees == 0:
         return np.zeros(values.shape[1:])
+    variance: Floats = 2 / degrees * (slow_waves(values, degrees) ** 2).sum(axis=0)
+    return variance
+
+
+def slow_covariance(values: Floats) -> Floats:
+    """Return the long-run covariance matrix of the sums of the columns of *values*."""
+    degrees = max(cosines(len(values)), 1)
+    waves = slow_waves(values, degrees)
+    covariance: Floats = 2 / degrees * (waves[:, :, None] * waves[:, None, :]).sum(axis=0)
+    return covariance
+
+
+def slow_waves(values: Floats, degrees: int) -> Floats:
+    """Return the sums of *values* times each of the slowest *degrees* cosines, of half a wave, a wave, … in all."""
     # by a transform of the values and their mirror image: a matrix of the cosines of weeks takes hundreds of MB
     waves = np.fft.rfft(np.concatenate((values, values[::-1])), axis=0)[1 : degrees + 1]
     turned = np.exp(-0.5j * np.pi / len(values) * np.arange(1, degrees + 1))
-    sums = (waves.T * turned).T.real / 2
-    variance: Floats = 2 / degrees * (sums**2).sum(axis=0)
-    return variance
+    sums: Floats = (waves.T * turned).T.real / 2
+    return sums
 
 
 def estimated(
@@ -96,6 +109,7 @@ def estimated(
     comparisons: float = 1.0,
     independent: bool = False,
     least: float = 2,
+    least_error: float = 0.0,
 ) -> Estimate:
     """Return Σ *sums* / Σ *weights* with its interval.
 
@@ -104,11 +118,13 @@ def estimated(
         comparisons: Independent intervals that hold at once in 95 % of cases.
         independent: Whether draws are independent; else the error is the long-run one.
         least: Effective draws, (Σw)²/Σw², below which there is no interval.
+        least_error: Of the ratio, such as that of independent parts of the draws: few cosines may fall below it.
     """
     weights = np.ones(len(sums)) if weights is None else weights
     if not len(sums) or not weights.sum() > 0:
         return NO_ESTIMATE
-    ends = column_ends(sums[:, None], weights, comparisons=comparisons, independent=independent, least=least)
+    how = {"comparisons": comparisons, "least": least, "least_error": least_error}
+    ends = column_ends(sums[:, None], weights, independent=independent, **how)
     value, error, half = (float(column[0]) for column in ends)
     if math.isnan(half):
         return Estimate(value)
@@ -116,9 +132,15 @@ def estimated(
 
 
 def column_ends(
-    sums: Floats, weights: Floats, *, comparisons: float = 1.0, independent: bool = False, least: float = 2
+    sums: Floats,
+    weights: Floats,
+    *,
+    comparisons: float = 1.0,
+    independent: bool = False,
+    least: float = 2,
+    least_error: float = 0.0,
 ) -> tuple[Floats, Floats, Floats]:
-    """As `estimated`, for each column: ratio, error and half the interval."""
+    """Estimate each column as `estimated` does: ratio, error and half the interval."""
     total = float(weights.sum())
     value: Floats = sums.sum(axis=0) / total
     effective = total * total / float((weights**2).sum())
@@ -129,5 +151,5 @@ def column_ends(
         degrees, variance = effective - 1, (away**2).sum(axis=0) * draws / (draws - 1)
     else:  # more cosines than draws with something in them would tell of zeros
         degrees, variance = min(cosines(len(sums)), effective - 1), slow_variance(away)
-    error = np.sqrt(variance) / total
+    error = np.maximum(np.sqrt(variance) / total, least_error)
     return value, error, student_quantile(degrees, comparisons) * error

@@ -1,4 +1,4 @@
-"""Whether a living process holds a file: a lock that ends with it, however it ends."""
+"""Locks of files and folders, which end with their process, however it ends."""
 
 import os
 import time
@@ -6,18 +6,18 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # not on every system; there every file counts as held
+except ImportError:  # not on Windows: there nobody waits, and every file counts as held
     fcntl = None  # type: ignore[assignment]
 
 _ATTEMPTS = 20
 _PAUSE_S = 0.001
 
 
-def hold_file(descriptor: int) -> bool:
-    """Hold it until it is closed or the process ends; False if another process does, or there are no locks."""
+def hold_file(descriptor: int, attempts: int = _ATTEMPTS) -> bool:
+    """Hold it until it is closed or the process ends; False if another process does, or its disk has no locks."""
     if fcntl is None:
         return True
-    for _ in range(_ATTEMPTS):
+    for _ in range(attempts):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:  # looked at just now, or a file system without locks
@@ -25,6 +25,12 @@ def hold_file(descriptor: int) -> bool:
         else:
             return True
     return False
+
+
+def wait_for_file(descriptor: int) -> None:
+    """Hold it as soon as no other process does, until it is closed or the process ends."""
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def is_held(path: Path) -> bool:

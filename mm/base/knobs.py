@@ -1,7 +1,8 @@
 """A knob: one dataclass field that is also one flag, one environment variable and one manifest entry.
 
 ``order_latency_ms: float = knob(50.0, number(0), "From sending ...")`` gives ``--order-latency-ms``,
-``ORDER_LATENCY_MS``, the help, a row in docs/configuration.md and a manifest entry. A reader turns text into the value.
+``ORDER_LATENCY_MS``, the help, a row in docs/lookup/configuration.md and a manifest entry.
+A reader turns text into the value.
 """
 
 import dataclasses
@@ -10,19 +11,20 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from mm.base.markets import MARKETS, SPOT
 from mm.base.paths import is_pipe
 from mm.clock import has_zones, next_day, parse_day, plain_days, zone_of
 from mm.errors import OffGrid, Sentence, UsageError, parameter
 from mm.instrument import e8, short_text
+from mm.markets.registry import DEFAULT, MARKETS
 
 REQUIRED = dataclasses.MISSING
 _FOUND: dict[type, "tuple[Knob, ...]"] = {}  # cached knobs of each group
@@ -128,11 +130,33 @@ def closest(word: str, known: Iterable[str], most: int = 1) -> str:
 
 def typed(value: Any) -> str:
     """Write dicts and lists as JSON, numbers without exponents."""
+    value = plain(value)
     if isinstance(value, Mapping | list):
-        return json.dumps(value)
+        return json.dumps(value, default=_in_json)
     if isinstance(value, float) and math.isfinite(value):
         return format(Decimal(repr(value)), "f")
-    return shown(value)
+    return shown(tuple(map(plain, value)) if isinstance(value, tuple) else value)
+
+
+def plain(value: Any) -> Any:
+    """Return Python's number for a scalar of numpy or an array of one, a list for other arrays, else the value itself.
+
+    A number of single precision is the shortest decimal for it: 0.1, not 0.10000000149.
+    """
+    if isinstance(value, Fraction):
+        return float(value)
+    if not hasattr(value, "ndim") or not hasattr(value, "tolist"):
+        return value
+    number = value.tolist()
+    return number if value.ndim or not isinstance(number, float) else float(str(value))
+
+
+def _in_json(value: Any) -> Any:
+    """Return what JSON has for a number that it does not know."""
+    number = float(value) if isinstance(value, Decimal) else plain(value)
+    if number is value:
+        raise UsageError(f"{value!r} cannot be written as JSON: give a number, text, a list or a dict")
+    return number
 
 
 def span(low: Any = None, high: Any = None, above: Any = None, below: Any = None) -> str:
@@ -227,7 +251,7 @@ def decimal(low: str | None = None, high: str | None = None) -> Reader:
 
 
 def one_of(*words: str, upper: bool = False) -> Reader:
-    """With *upper*, read a word in any case and store it in capitals."""
+    """Read one of *words*; with *upper*, in any case, stored in capitals."""
 
     def parse(text: str) -> str:
         word = text.upper() if upper else text
@@ -310,6 +334,14 @@ def _switch(text: str) -> bool:
     return text.lower() in ("1", "true")
 
 
+def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"an object without a name twice, such as {next(n for n in names if names.count(n) > 1)!r}")
+    return content
+
+
 def _json_object(text: str) -> str:
     wanted = 'a JSON object such as {"gamma": 0.1}'
 
@@ -317,7 +349,7 @@ def _json_object(text: str) -> str:
         raise ValueError(f"{constant} is not a JSON number")
 
     try:
-        value = json.loads(text, parse_constant=refuse)
+        value = json.loads(text, parse_constant=refuse, object_pairs_hook=_each_once)
     except ValueError as error:
         raise ValueError(f"{wanted} ({error})") from None
     if not isinstance(value, dict):
@@ -390,7 +422,7 @@ def _others(text: str) -> str:
         late = market.get("feed_latency_ms")
         if late is not None and not (isinstance(late, int | float) and 0 <= late <= 1e7):
             raise ValueError(f"a feed_latency_ms from 0 to 1e7 in {name!r}, not {late!r}")
-        if market.get("market", SPOT) not in MARKETS:
+        if market.get("market", DEFAULT.name) not in MARKETS:
             raise ValueError(f"a market of {' or '.join(MARKETS)} in {name!r}, not {market['market']!r}")
         if not isinstance(market.get("orders", {}), dict):
             raise ValueError(f"an object of knobs as orders in {name!r}, not {market['orders']!r}")

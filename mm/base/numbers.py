@@ -13,7 +13,7 @@ SMALLEST = 1e-12  # size below which a number has an exponent
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """At most *digits* significant digits and thousands separators; a dash for None."""
+    """Write at most *digits* significant digits, with thousands separators; a dash for None."""
     if value is None or math.isnan(value):
         return "–"
     if value == 0:
@@ -73,7 +73,7 @@ def fixed(value: float, places: int) -> str:
 
 
 def short(value: float) -> str:
-    """As in an axis label or knob: up to ten significant digits, no exponent above 1e-12."""
+    """Write as in an axis label or knob: up to ten significant digits, no exponent above 1e-12."""
     text = f"{value:,.10g}"
     if "e-" in text and abs(value) >= SMALLEST:
         text = f"{value:.{9 - math.floor(math.log10(abs(value)))}f}".rstrip("0")
@@ -98,7 +98,7 @@ def probability(value: float | None) -> str:
 
 
 def duration(seconds: float | None, *, exact: bool = False) -> str:
-    """In its two largest units; below a minute an *exact* one has decimals, in s or ms."""
+    """Write in the two largest units; below a minute an *exact* duration has decimals, in s or ms."""
     if seconds is None:
         return "–"
     if exact and seconds < 60:

@@ -4,7 +4,7 @@ import ctypes
 from collections.abc import Collection, Iterable, MutableMapping
 from pathlib import Path
 
-from mm.base.markets import MARKETS
+from mm.markets.registry import MARKETS
 
 SECRET_VARIABLES = ("BINANCE_API_KEY", "BINANCE_API_SECRET")
 """The account's variables; an account in another market has variables with its name after the first word."""

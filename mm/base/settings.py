@@ -64,7 +64,7 @@ def convert(value: Any, kind: Any) -> Any:
 
 
 def wanted(kind: Any) -> str:
-    """In words: "a number above 0 or auto"."""
+    """Say in words what a type accepts: "a number above 0 or auto"."""
     origin, parts = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return wanted(parts[0]) + "".join(span(meta.ge, meta.le, meta.gt, meta.lt) for meta in parts[1:])

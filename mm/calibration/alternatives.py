@@ -272,8 +272,8 @@ def _ends(low: float, high: float) -> Interval | None:
 def _half_width(fitted: FittedCurve, sample: Sample, at: Ints) -> Floats:
     """Half of the 95 % interval of ln λ at the edges *at*.
 
-    The covariance is a sandwich of the blocks' scores; the variance of their sum comes from their slowest cosines, as
-    for A and k.
+    The covariance is a sandwich of the blocks' scores; the variance of their sum comes from their slowest cosines, and
+    is not below the likelihood's, as for A and k.
     """
     points, rows, blocks = sample.points, len(fitted.log_gain), sample.n_blocks
     rate, degrees = np.exp(fitted.log_gain), cosines(blocks)
@@ -283,23 +283,24 @@ def _half_width(fitted: FittedCurve, sample: Sample, at: Ints) -> Floats:
         return _of_pools(fitted.pools, sample, expected, residual)[at]
     information = (fitted.gain_slopes * expected[:, None]).T @ fitted.gain_slopes
     influence = fitted.edge_slopes[at] @ _inverse(information)
+    alone = np.sqrt((influence * (influence @ information)).sum(axis=1))
     if degrees == 0:
-        variance = (influence * (influence @ information)).sum(axis=1)
-        return np.asarray(NORMAL * np.sqrt(variance))
+        return np.asarray(NORMAL * alone)
     by_row = sum_by(sample.block * rows + sample.row, residual, blocks * rows).reshape(blocks, rows)
     errors = long_run_error(by_row @ (fitted.gain_slopes @ influence.T))
-    half_width: Floats = student_quantile(degrees) * errors
+    half_width: Floats = student_quantile(degrees) * np.maximum(errors, alone)
     return half_width
 
 
 def _of_pools(pools: tuple[Ints, Ints], sample: Sample, expected: Floats, residual: Floats) -> Floats:
     (of_row, of_edge), count, blocks = pools, int(pools[0].max()) + 1, sample.n_blocks
     information, degrees = np.bincount(of_row, expected, count), cosines(blocks)
+    alone = 1 / np.sqrt(information)
     if degrees == 0:
-        return np.asarray(NORMAL / np.sqrt(information))[of_edge]
+        return np.asarray(NORMAL * alone)[of_edge]
     place = sample.block * count + of_row[sample.row]
     scores = sum_by(place, residual, blocks * count).reshape(blocks, count)
-    half_width: Floats = student_quantile(degrees) * long_run_error(scores / information)
+    half_width: Floats = student_quantile(degrees) * np.maximum(long_run_error(scores / information), alone)
     return half_width[of_edge]
 
 

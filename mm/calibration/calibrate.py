@@ -12,7 +12,9 @@ import numpy as np
 
 from mm.backtest.metrics.json_values import finite
 from mm.backtest.rules import Rules
+from mm.backtest.trading_time import open_parts
 from mm.base.arrays import Floats, Ints
+from mm.base.random_effects import LEAST
 from mm.calibration.alternatives import CurveComparison, chosen_curve, compare
 from mm.calibration.calibrator import Calibrator, Measured, first_blocks
 from mm.calibration.config import CalibrationConfig
@@ -23,8 +25,9 @@ from mm.calibration.moves import moves_between
 from mm.calibration.points import Points, joined, sum_by
 from mm.calibration.reference import within
 from mm.calibration.reference_choice import decay_of, k_by_reference, resolved
-from mm.calibration.shared_strength import LEAST, NextStretch, Stretch, log_rate_half, sentence, shrunk_to
+from mm.calibration.shared_strength import NextStretch, Stretch, log_rate_half, sentence, shrunk_to
 from mm.calibration.volatility import volatility
+from mm.errors import DataError
 from mm.instrument import E8
 from mm.tape.load import known_at_end, tapes_given
 from mm.tape.tape import DEPTH
@@ -142,7 +145,7 @@ def measure(
     rules: Rules | None = None,
     keep: Keep | None = None,
 ) -> CalibrationResult:
-    tapes = known_at_end(tapes_given(tape, "the calibration"))
+    tapes = open_parts(known_at_end(tapes_given(tape, "the calibration")), None if rules is None else rules.hours)
     config, choice, marks, notes = resolved(tapes, config or CalibrationConfig())
     decays = k_by_reference(tapes, config, marks)
     own = marks[config.reference]
@@ -229,9 +232,14 @@ def calibrate(
         out_root: Folder of results whose ledger records that held-out days were opened; needed for such days.
 
     Raises:
+        DataError: If the tape covers no time.
         UsageError: If a day that is held out was opened without an *out_root*.
     """
     tapes = tapes_given(tape, "the calibration")
+    if all(one.start_us == one.end_us for one in tapes):
+        raise DataError(
+            f"the tape of {tapes[0].symbol} covers no time, so nothing can be measured; give a window of it"
+        )
     note_fitted(tapes, out_root)
     return measure(tapes, config, rules).fit
 

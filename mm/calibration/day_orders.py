@@ -12,6 +12,7 @@ from mm.calibration._exposure import places_of
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_US, SETTLED_S, later
 from mm.clock import US_PER_S
+from mm.tape.columns import trim_heap
 
 if TYPE_CHECKING:
     from mm.calibration.exposure import RestingOrders, RestingTime
@@ -130,8 +131,11 @@ class DayOrders:
             move = side * (path.mid2[row] - path.mid2[then]) / 2
             parts.append((us[valid], distance[valid], move[valid]))
         us, distance, move = map(np.concatenate, zip(*parts, strict=True))
+        del parts  # of all fills of a day, a copy less
         order = np.argsort(us, kind="stable")
-        return us[order], distance[order], move[order]
+        us, distance, move = us[order], distance[order], move[order]
+        trim_heap()
+        return us, distance, move
 
     def between(self, start_us: int, end_us: int) -> OrderRows:
         whole = (end_us - start_us) // BLOCK_US

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import numpy as np
 
 from mm.backtest.fills.base import TradeCross
-from mm.backtest.journal import FILL_COLUMNS, NEVER, LifeLog
+from mm.backtest.journal import NEVER, LifeLog
 from mm.backtest.models import FILL_MODELS
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.replay import backtest
@@ -109,10 +109,10 @@ class RestingOrders:
     def of(cls, journal: "Journal", anchors: Anchors | None = None, *, by_model: bool = False) -> Self:
         sent = journal.order_lives
         side, ticks, active_us = sent.side, sent.ticks, sent.active_us
-        fills = dict(zip(FILL_COLUMNS, journal.fills.T, strict=True))
-        row = fills["order_id"] - sent.first_id
+        fills = journal.fills
+        row = fills.order_id - sent.first_id
         known = (row >= 0) & (row < len(side))
-        row, us, mid2 = (column[known][::-1] for column in (row, fills["us"], fills["mid2_ticks"]))
+        row, us, mid2 = (column[known][::-1] for column in (row, fills.us, fills.mid2))
         first_us, first_mid2 = np.full(len(side), FOREVER), np.zeros(len(side), np.int64)
         first_us[row], first_mid2[row] = us, mid2  # reversed, so that the first fill of an order comes last
         end_us = np.where(sent.end_us == NEVER, FOREVER, sent.end_us)

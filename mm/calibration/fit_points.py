@@ -21,7 +21,7 @@ from mm.calibration.estimators import (
 )
 from mm.calibration.fit_result import PoissonFit, Rates, RatesWithErrors, SideRates, Sides
 from mm.calibration.goodness import POOR_FIT_P, Goodness, curvature_p, dispersion, goodness, misfit, sides_p
-from mm.calibration.intervals import Intervals, block_robust, drift_half_life, profile, too_slow, wald
+from mm.calibration.intervals import Intervals, block_robust, drift_half_life, profile, smooth_pattern, too_slow, wald
 from mm.calibration.likelihood import Sample, Table
 from mm.calibration.points import Columns, Points, as_points
 from mm.errors import UsageError
@@ -199,6 +199,7 @@ def _finished(task: _Task, chosen: Estimate, intervals: str) -> PoissonFit:
         reason=reason,
         ci95_A_block=None if robust is None else robust.A,
         ci95_k_block=None if robust is None else robust.k,
+        cov_logA_k_block=None if robust is None else robust.cov,
         **(_checked(task, chosen, ends, good, spread) if task.checks else {}),
     )
 
@@ -262,8 +263,9 @@ def _warnings(
         yield f"bid and ask differ (p = {side_lr_p:.2g}): compare their own A and k"
     if ends.A is None or ends.k is None:
         yield "no 95 % intervals: they need at least two blocks, and a block for every row"
-    if slow := too_slow(drift_half_life(task.sample, chosen), task.sample.n_blocks, "blocks"):
-        yield slow
+    slow = too_slow(drift_half_life(task.sample, chosen), task.sample.n_blocks, "blocks")
+    if told := smooth_pattern(task.sample, chosen) or slow:
+        yield told
 
 
 def _values(estimate: Estimate | NoEstimate, names: Sequence[str]) -> dict[str, Any]:

@@ -168,6 +168,7 @@ class PoissonFit(Shown):
     ci95_k: Interval | None = None
     ci95_A_block: Interval | None = None
     ci95_k_block: Interval | None = None
+    cov_logA_k_block: float | None = None
     dispersion: float | None = None
     n_blocks: int = 0
     loglik: float | None = None

@@ -350,7 +350,7 @@ def _with_one_more(flow: ArrivalFlow, law: Excitation) -> tuple[Excitation, floa
 
 
 def _climbed(flow: ArrivalFlow, logs: Floats, steps: int) -> tuple[Floats, float]:
-    """At most *steps* Newton steps from *logs*; also the log-likelihood.
+    """Take at most *steps* Newton steps from *logs*; return also the log-likelihood.
 
     A step divides the gradient by the absolute curvature in each direction, to leave saddle points. It is at most 2 in
     any logarithm, halved until the likelihood increases. A parameter at a bound is fixed if the gradient points beyond

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mm.base.estimate import LEVEL, cosines, long_run_error, student_quantile
+from mm.base.estimate import LEVEL, cosines, slow_covariance, slow_waves, student_quantile
 from mm.base.numbers import NORMAL
 from mm.calibration.estimators import Estimate, falls_at
 from mm.calibration.fit_result import Interval, PoissonFit
@@ -22,16 +22,19 @@ LEAST_STRETCHES = 3
 HALF_LIVES = 30  # of the slowest drift, in a window whose intervals by blocks hold
 DRIFTS = "the rate of fills drifts"  # begins the warning
 LEAST_DRIFT_BLOCKS = 6  # for a measured drift
+CURVE = 3  # cosines of a smooth curve: up to one and a half waves in a window
+CURVE_P = 0.01  # of the F test of such a curve against the next cosines
 FAR, CLOSE = 100.0, 1e-6  # an end that is farther than so many steps is checked, to this share of the limit
 HALF = 0.5  # fills added, so that the logarithm of an empty period is finite
 
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """None if unbounded."""
+    """None if unbounded; *cov* is of ln A and k, of a normal distribution with these intervals by blocks."""
 
     A: Interval | None
     k: Interval | None
+    cov: float | None = None
 
 
 def profile(table: Table, estimate: Estimate, *, penalised: bool) -> Intervals:
@@ -104,7 +107,8 @@ def block_robust(sample: Sample, estimate: Estimate) -> Intervals:
 
     The variance of the blocks' scores comes from their slowest `cosines`, whose periods exceed the dependence, with the
     t distribution of as many degrees of freedom: the equal-weighted cosine estimator of Lazarus, Lewis, Stock and
-    Watson (JBES 36 (2018) 541-559).
+    Watson (JBES 36 (2018) 541-559). As few of them may by chance tell of next to nothing, the interval of no
+    combination of ln A and k is narrower than the likelihood's.
     """
     degrees = cosines(sample.n_blocks)
     if degrees == 0:
@@ -112,11 +116,15 @@ def block_robust(sample: Sample, estimate: Estimate) -> Intervals:
     residual = sample.points.fills - sample.expected(estimate)
     steepness = sample.shape.steepness(estimate.k)[sample.row]
     score_log_a, score_k = sample.by_block(residual), sample.by_block(-residual * steepness)
-    error_log_a = estimate.var_logA * score_log_a + estimate.cov_logA_k * score_k
-    error_k = estimate.cov_logA_k * score_log_a + estimate.var_k * score_k
-    t_quantile = student_quantile(degrees)
-    halves = (t_quantile * float(long_run_error(error)) for error in (error_log_a, error_k))
-    return around(estimate.logA, estimate.k, *halves)
+    # at the pivot, where the likelihood's errors are uncorrelated, and in units of them
+    pivot, error_pivot, error_k = estimate.pivot_delta, math.sqrt(estimate.var_pivot), estimate.se_k
+    of_pivot, of_k = error_pivot * score_log_a, error_k * (score_k + pivot * score_log_a)
+    wide = (student_quantile(degrees) / NORMAL) ** 2
+    values, axes = np.linalg.eigh(wide * slow_covariance(np.column_stack((of_pivot, of_k))))
+    back = np.array([[error_pivot, pivot * error_k], [0.0, error_k]]) @ axes
+    covariance = (back * np.maximum(values, 1.0)) @ back.T
+    ends = around(estimate.logA, estimate.k, *(NORMAL * np.sqrt(np.diag(covariance))).tolist())
+    return replace(ends, cov=float(covariance[0, 1]))
 
 
 def drift_half_life(sample: Sample, estimate: Estimate) -> float:
@@ -132,6 +140,34 @@ def drift_half_life(sample: Sample, estimate: Estimate) -> float:
     alike = float((beyond[1:] * beyond[:-1]).sum()) / (blocks - 1) / drift
     alike += (1 + 3 * min(alike, 1.0)) / blocks
     return 0.0 if alike <= 0 else math.inf if alike >= 1 else -math.log(2) / math.log(alike)
+
+
+def smooth_pattern(sample: Sample, estimate: Estimate) -> str | None:
+    """Warn if the slowest cosines tell far more of the rate in blocks than the next do: a smooth curve in time.
+
+    Intervals by blocks take such a curve, if it is that of every day, for noise.
+    """
+    from mm.base.special import fdtrc
+
+    blocks = sample.n_blocks
+    if blocks < LEAST_DRIFT_BLOCKS:
+        return None
+    expected = sample.expected(estimate)
+    beyond = sample.by_block(sample.points.fills - expected)
+    waves = slow_waves(beyond, min(4 * CURVE, blocks - 1))  # faster ones, which see less of a slow noise, do not count
+    power, others = waves**2, len(waves) - CURVE
+    curve, rest = float(power[:CURVE].sum()), float(power[CURVE:].sum())
+    if not (rest > 0 and fdtrc(CURVE, others, curve / CURVE / (rest / others)) < CURVE_P):
+        return None
+    share = 2 / blocks * curve / float(((beyond - beyond.mean()) ** 2).sum())
+    angles = np.pi / blocks * np.outer(np.arange(blocks) + 0.5, np.arange(1, CURVE + 1))
+    rate = 1 + 2 / float(expected.sum()) * (np.cos(angles) @ waves[:CURVE])
+    return (
+        f"{DRIFTS} along a smooth curve, from {max(rate.min(), 0):.2g} to {rate.max():.2g} times its mean, which "
+        f"explains {share:.0%} of the variance between blocks: intervals by blocks are those of a changing "
+        f"rate; of the mean of this window, A has a sampling error of {estimate.se_logA:.2g} of itself; "
+        f"if every day has the curve, fit its hours apart (mm schedule, or shorter windows), else pool more time"
+    )
 
 
 def too_slow(half_life: float, window: float, unit: str) -> str | None:
@@ -161,13 +197,29 @@ def with_drift(fit: PoissonFit, window_s: float) -> PoissonFit:
     return fit if slow is None or known else replace(fit, warnings=(*fit.warnings, slow))
 
 
-def with_block_errors(fit: PoissonFit) -> PoissonFit:
+def normal_of(fit: PoissonFit) -> tuple[float, float, float] | None:
+    """Return deviations of ln A and k, and their correlation: of a normal distribution with the fit's 95 % intervals,
+    by blocks if it has them.
+    """
     A, k, error_a, error_k, cov = fit.ci95_A_block, fit.ci95_k_block, fit.se_logA, fit.se_k, fit.cov_logA_k
-    if A is None or k is None or error_a is None or error_k is None or cov is None:
+    if error_a is None or error_k is None or cov is None:
+        return None
+    correlation = cov / (error_a * error_k) if error_a and error_k else 0.0
+    if A is None or k is None or A[0] <= 0:
+        return error_a, error_k, correlation
+    error_a, error_k = math.log(A[1] / A[0]) / (2 * NORMAL), (k[1] - k[0]) / (2 * NORMAL)
+    if fit.cov_logA_k_block is not None:  # else of an earlier version's file
+        correlation = fit.cov_logA_k_block / (error_a * error_k)
+    return error_a, error_k, correlation
+
+
+def with_block_errors(fit: PoissonFit) -> PoissonFit:
+    normal = normal_of(fit)
+    if normal is None or not fit.by_blocks:
         return fit
-    widths = 2 * student_quantile(cosines(fit.n_blocks))
-    se_a, se_k = math.log(A[1] / A[0]) / widths, (k[1] - k[0]) / widths
-    return replace(fit, se_logA=se_a, se_k=se_k, cov_logA_k=cov * (se_a / error_a) * (se_k / error_k))
+    narrow = NORMAL / student_quantile(cosines(fit.n_blocks))
+    error_a, error_k, correlation = narrow * normal[0], narrow * normal[1], normal[2]
+    return replace(fit, se_logA=error_a, se_k=error_k, cov_logA_k=correlation * error_a * error_k)
 
 
 def around(log_a: float, k: float, half_log_a: float, half_k: float) -> Intervals:
@@ -220,24 +272,17 @@ def predictive_ci95(points: Points, horizon_s: float) -> tuple[float, float] | N
 def draws(fit: PoissonFit, count: int, seed: int) -> Iterator[PoissonFit]:
     """Yield *count* fits with ln A and k drawn from the normal distribution of their estimates.
 
-    Standard errors are by blocks if available and larger, the correlation is the likelihood's; k is redrawn until
-    positive.
+    Errors and correlation are by blocks if available, and as wide as Student's t makes their intervals; k is redrawn
+    until positive.
 
     Raises:
         FitError: If the fit is not usable, or has no standard errors.
     """
     A, k = fit.parameters()
-    if fit.se_logA is None or fit.se_k is None or fit.cov_logA_k is None:
+    normal = normal_of(fit)
+    if normal is None:
         raise FitError("the fit has no standard errors to draw from (se_logA, se_k, cov_logA_k); fit again")
-    width_per_se = 2 * round(NORMAL, 6)
-    error_a, error_k = fit.se_logA, fit.se_k
-    if fit.ci95_A_block is not None and fit.ci95_A_block[0] > 0:
-        low, high = map(math.log, fit.ci95_A_block)
-        error_a = max(error_a, (high - low) / width_per_se)
-    if fit.ci95_k_block is not None:
-        low, high = fit.ci95_k_block
-        error_k = max(error_k, (high - low) / width_per_se)
-    correlation = fit.cov_logA_k / (fit.se_logA * fit.se_k) if fit.se_logA and fit.se_k else 0.0
+    error_a, error_k, correlation = normal
     random = np.random.default_rng(seed)
     left = count
     while left:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mm.base.arrays import Floats, Ints, Numbers
+from mm.base.texts import read_text
 from mm.errors import BrokenFile, DataError
 
 SIDES = {"bid": 1, "ask": -1, "": 0}
@@ -241,12 +242,11 @@ def read_points(path: Path | str) -> Points:
     """
     path = Path(path)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, skipinitialspace=True)
-            header = [name.strip() for name in next(reader, [])]
-            _check_header(path, header)
-            lines = [(reader.line_num, row) for row in reader if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.reader(read_text(path).splitlines(), skipinitialspace=True)
+        header = [name.strip() for name in next(reader, [])]
+        _check_header(path, header)
+        lines = [(reader.line_num, row) for row in reader if row]
+    except (OSError, ValueError, csv.Error) as error:
         raise BrokenFile(f"{path}: cannot be read as a CSV of points ({error}); check the path and the file") from error
     return _table(path, header, lines)
 

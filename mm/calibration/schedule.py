@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from mm.backtest.trading_time import open_parts
 from mm.base.notebook import Picture, Shown, picture_of
 from mm.base.numbers import duration
 from mm.calibration.alternatives import rates_on
@@ -76,6 +77,7 @@ class Segment:
     k_shrunk: float | None = None
     ci95_A_shrunk: Interval | None = None
     ci95_k_shrunk: Interval | None = None
+    cov_logA_k: float | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -246,7 +248,7 @@ def calibrator_of(
     rules: "Rules | None" = None,
     **memory: Any,
 ) -> tuple[Calibrator, tuple[str, ...]]:
-    tapes = tapes_given(tape, "the schedule")
+    tapes = open_parts(tapes_given(tape, "the schedule"), None if rules is None else rules.hours)
     given = config or CalibrationConfig()
     chosen, choice, notes = chosen_before(tapes, given, tapes[0].start_us + plan.first_us)
     return Calibrator(tapes, chosen, rules, learn_us=plan.first_us, choice=choice, **memory), notes
@@ -302,6 +304,7 @@ def segments_of(
             k=used.k,
             se_k=used.se_k,
             se_logA=used.se_logA,
+            cov_logA_k=used.cov_logA_k,
             n_fills=own.fit.n_fills,
             usable=used.A is not None,
             status=own.fit.status,

@@ -9,8 +9,9 @@ import numpy as np
 
 from mm.base.arrays import Floats
 from mm.base.numbers import NORMAL
+from mm.base.random_effects import LEAST, Shared
 from mm.calibration.schedule import Schedule, Segment
-from mm.calibration.shared_strength import LEAST, Shared, Stretch
+from mm.calibration.shared_strength import Stretch
 from mm.errors import FitError
 
 
@@ -25,7 +26,8 @@ def schedule_log_rate_half(schedule: Schedule) -> float | None:
         return None
     spans = [(each.train_start_us, each.train_end_us) for each in windows]
     apart = max(_covered(spans) / max(sum(end - start for start, end in spans) / len(spans), 1.0), 1.0)
-    squares = fmean(stretch.error_at(1 / stretch.k) ** 2 for stretch in alone)
+    # short windows hardly know the correlation of ln A and k; without it the error is the larger one
+    squares = fmean(stretch._replace(correlation=0.0).error_at(1 / stretch.k) ** 2 for stretch in alone)
     wide = NORMAL + (fmean(stretch.wide for stretch in alone) - NORMAL) / apart  # errors of many windows even out
     return wide * math.sqrt(squares / apart)
 
@@ -49,14 +51,13 @@ def schedule_draws(schedule: Schedule, count: int, seed: int) -> Iterator[Schedu
     if schedule.shared is None:
         raise FitError(f"fewer than {LEAST} segments can be fitted alone, so there is no distribution to draw from")
     shared = [Shared(**schedule.shared[name]) for name in ("A", "k")]
-    turn = np.array([[1.0, 0.0], [0.0, 0.0]])
-    turn[1] = schedule.shared["correlation"], math.sqrt(max(1 - schedule.shared["correlation"] ** 2, 0.0))
+    between = _turn(schedule.shared["correlation"])
     first_us = min((each.train_start_us for each in schedule.segments), default=0)
     length_us = max(schedule.train_window_min * 60e6, 1.0)
     random = np.random.default_rng(seed)
     for _ in range(count):
-        of_window = random.standard_normal((2 + len(schedule.segments), 2)) @ turn.T
-        apart = random.standard_normal((len(schedule.segments), 2)) @ turn.T
+        of_window = random.standard_normal((2 + len(schedule.segments), 2))
+        apart = random.standard_normal((len(schedule.segments), 2)) @ between.T
         drawn = []
         for place, segment in enumerate(schedule.segments):
             whole, part = divmod((segment.train_start_us - first_us) / length_us, 1.0)
@@ -66,10 +67,16 @@ def schedule_draws(schedule: Schedule, count: int, seed: int) -> Iterator[Schedu
         yield replace(schedule, segments=tuple(drawn))
 
 
+def _turn(correlation: float) -> Floats:
+    """Make two independent standard normal numbers correlated."""
+    return np.array([[1.0, 0.0], [correlation, math.sqrt(max(1 - correlation**2, 0.0))]])
+
+
 def _drawn(segment: Segment, shared: Sequence[Shared], together: Floats, apart: Floats) -> Segment:
     own = Stretch.stated(segment)
     if own is None:
         return segment
+    together = _turn(own.correlation) @ together
     centre_a, error_a = shared[0].shrunk(own.log_a, own.error_log_a)
     centre_k, error_k = shared[1].shrunk(own.k, own.error_k)
     log_a = centre_a + error_a * together[0] + shared[0].sd * apart[0]

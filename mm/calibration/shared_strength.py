@@ -1,80 +1,24 @@
-"""What stretches of time share: a parameter's mean, and how far stretches differ beyond their errors.
+"""What stretches of time share: the mean of A and k, and how far stretches differ beyond their errors.
 
 Each window's A and k are drawn to the mean of all (empirical Bayes), the more the larger their error is against the
-differences; the next stretch differs from the mean by as much again. The variance between stretches is Paule and
-Mandel's (1982): squared deviations, each over its own variance, add up to the degrees of freedom.
+differences; the next stretch differs from the mean by as much again.
 """
 
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
-import numpy as np
-
-from mm.base.arrays import Floats
-from mm.base.estimate import Estimate, student_quantile
+from mm.base.estimate import student_quantile
 from mm.base.numbers import NORMAL, number
+from mm.base.random_effects import LEAST, Shared
 from mm.calibration.fit_result import Interval, PoissonFit
 from mm.calibration.intervals import with_block_errors
 
 if TYPE_CHECKING:
     from mm.calibration.windows import Window, WindowFit
 
-LEAST = 3  # stretches, for a variance between them
 SHRUNK = ("A_shrunk", "k_shrunk", "ci95_A_shrunk", "ci95_k_shrunk")
-STEPS = 60  # of the bisection
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """A normal distribution of a parameter over stretches of time."""
-
-    mean: float
-    sd: float
-    n: int
-
-    @classmethod
-    def of(cls, values: Sequence[float], errors: Sequence[float]) -> Self | None:
-        if len(values) < LEAST:
-            return None
-        x, squares = np.asarray(values, np.float64), np.asarray(errors, np.float64) ** 2
-        low, high = 0.0, float(((x - x.mean()) ** 2).sum()) + 1e-300
-        for _ in range(STEPS if _spread(x, squares) > len(x) - 1 else 0):
-            middle = (low + high) / 2
-            low, high = (middle, high) if _spread(x, squares + middle) > len(x) - 1 else (low, middle)
-        variance = low
-        weights = 1 / np.maximum(squares + variance, 1e-300)
-        return cls(float((weights * x).sum() / weights.sum()), math.sqrt(variance), len(x))
-
-    def shrunk(self, value: float, error: float) -> tuple[float, float]:
-        own, between = error**2, self.sd**2
-        if own + between == 0:
-            return value, error
-        share = between / (own + between)
-        return self.mean + share * (value - self.mean), math.sqrt(share) * error
-
-    def estimate(self, value: float, error: float, wide: float = NORMAL) -> Estimate:
-        """Return the estimate drawn to the mean, with its 95 % interval.
-
-        The interval allows for the errors of mean and deviation: Morris, JASA 78 (1983) 47-55, eq. 4.1.
-        """
-        own, every = error**2, error**2 + self.sd**2
-        if every == 0:
-            return Estimate(value)
-        drawn = own / every * (self.n - 3) / (self.n - 1)
-        alone = math.sqrt(own * (1 - drawn))
-        shared = drawn * math.sqrt(every / self.n + 2 * (value - self.mean) ** 2 / max(self.n - 3, 1))
-        centre = value + drawn * (self.mean - value)
-        half = math.hypot(wide * alone, student_quantile(self.n - 1) * shared)
-        return Estimate(centre, math.hypot(alone, shared), centre - half, centre + half, self.n)
-
-
-def _spread(values: Floats, variances: Floats) -> float:
-    weights = 1 / np.maximum(variances, 1e-300)
-    mean = (weights * values).sum() / weights.sum()
-    return float((weights * (values - mean) ** 2).sum())
 
 
 class Stated(Protocol):
@@ -88,6 +32,8 @@ class Stated(Protocol):
     def se_logA(self) -> float | None: ...
     @property
     def se_k(self) -> float | None: ...
+    @property
+    def cov_logA_k(self) -> float | None: ...
     @property
     def ci95_k(self) -> Interval | None: ...
 
@@ -108,19 +54,21 @@ class Stretch(NamedTuple):
     @classmethod
     def of(cls, fit: PoissonFit) -> Self | None:
         own = with_block_errors(fit)
-        known = (fit.logA, fit.k, fit.se_logA, fit.se_k, own.se_logA, own.se_k, fit.cov_logA_k)
-        if not fit.usable or None in known or not fit.se_logA or not fit.se_k:
+        known = (fit.logA, fit.k, fit.se_logA, fit.se_k, own.se_logA, own.se_k, own.cov_logA_k)
+        if not fit.usable or None in known or not own.se_logA or not own.se_k:
             return None
         log_a, k, naive_a, naive_k, by_blocks_a, by_blocks_k, together = (float(each or 0.0) for each in known)
         # of two or three blocks the error by blocks may be next to nothing by chance
         errors = max(by_blocks_a, naive_a), max(by_blocks_k, naive_k)
-        return cls(log_a, k, *errors, together / (naive_a * naive_k), _wide(fit.ci95_k_block, by_blocks_k))
+        return cls(log_a, k, *errors, together / (by_blocks_a * by_blocks_k), _wide(fit.ci95_k_block, by_blocks_k))
 
     @classmethod
     def stated(cls, own: "Stated") -> Self | None:
         if not own.A or not own.k or own.se_logA is None or own.se_k is None:
             return None
-        return cls(math.log(own.A), own.k, own.se_logA, own.se_k, wide=_wide(own.ci95_k, own.se_k))
+        both = own.se_logA * own.se_k
+        together = own.cov_logA_k / both if own.cov_logA_k is not None and both else 0.0
+        return cls(math.log(own.A), own.k, own.se_logA, own.se_k, together, _wide(own.ci95_k, own.se_k))
 
     def error_at(self, ticks: float) -> float:
         together = self.correlation * self.error_log_a * self.error_k

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SHAPE_MIN = 60.0  # minutes of a schedule between two comparisons of shapes
 ENDS = ("predicted", "ci95_A", "ci95_k")
-KEPT = ("A", "k", "se_k", "se_logA", "sigma_ticks", "half_spread_ticks", "moves", "measured", *ENDS)
+KEPT = ("A", "k", "se_k", "se_logA", "cov_logA_k", "sigma_ticks", "half_spread_ticks", "moves", "measured", *ENDS)
 
 Lead = KeptCurve | None  # of an hour's first window; None for it, and if no shapes were compared
 PointsOf = Callable[[int, int], Points]
@@ -46,18 +46,18 @@ class WindowFits:
         for number, window in enumerate(windows):
             span, leads = (window.train_start_us, window.train_end_us), number % per_hour == 0
             if span not in known:
-                known[span] = self._known(points, span, None if leads else lead)
+                known[span] = self._recall(points, span, None if leads else lead)
             if leads:
                 fit = known[span].fit
                 lead = KeptCurve(fit.line, fit.shape.chosen, 1.0) if fit.shape else None
             yield known[span]
 
-    def _known(self, points: PointsOf, span: tuple[int, int], lead: Lead) -> WindowFit:
-        name, make = f"fit {self.plan.mode} {span[0]} {span[1]}", partial(self._made, points, span, lead)
+    def _recall(self, points: PointsOf, span: tuple[int, int], lead: Lead) -> WindowFit:
+        name, make = f"fit {self.plan.mode} {span[0]} {span[1]}", partial(self._make, points, span, lead)
         own: WindowFit = self.memory(name, make, _as_json, partial(_from_json, lead=lead))
         return own if self.clustering is None else replace(own, mean_per_s=self.clustering.mean(*span))
 
-    def _made(self, points: PointsOf, span: tuple[int, int], lead: Lead) -> WindowFit:
+    def _make(self, points: PointsOf, span: tuple[int, int], lead: Lead) -> WindowFit:
         calibrator, step_s = self.calibrator, 60 * self.plan.step_min
         table = points(*span)
         fit = self._fitted(table, span, lead)

@@ -11,7 +11,7 @@ import numpy as np
 from mm.base.arrays import Floats, Ints
 from mm.base.estimate import cosines, student_quantile
 from mm.calibration.fit_result import EXPONENTIAL, Interval, Line, PoissonFit
-from mm.calibration.intervals import around, with_block_errors
+from mm.calibration.intervals import around, normal_of, with_block_errors
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_S
 from mm.clock import US_PER_S
@@ -155,20 +155,23 @@ class WindowFit:
     curve: KeptCurve | None = None
     ci95_A: Interval | None = None
     ci95_k: Interval | None = None
+    cov_logA_k: float | None = None
 
     @classmethod
     def of(cls, fit: PoissonFit) -> Self:
         own, ends = with_block_errors(fit), (fit.headline_ci95("A"), fit.headline_ci95("k"))
-        return cls(fit.A, fit.k, own.se_k, own.se_logA, fit, ci95_A=ends[0], ci95_k=ends[1])
+        errors = own.se_k, own.se_logA
+        return cls(fit.A, fit.k, *errors, fit, ci95_A=ends[0], ci95_k=ends[1], cov_logA_k=own.cov_logA_k)
 
     @classmethod
     def weighted(
-        cls, estimate: tuple[float, float], errors: tuple[float, float], fit: PoissonFit, blocks: float
+        cls, estimate: tuple[float, float], errors: tuple[float, float, float], fit: PoissonFit, blocks: float
     ) -> Self:
-        (A, k), (se_log_a, se_k) = estimate, errors
+        (A, k), (se_log_a, se_k, correlation) = estimate, errors
         wide = student_quantile(max(cosines(round(blocks)), 1))
         ends = around(math.log(A), k, wide * se_log_a, wide * se_k)
-        return cls(A, k, se_k, se_log_a, fit, ci95_A=ends.A, ci95_k=ends.k)
+        cov = correlation * se_log_a * se_k
+        return cls(A, k, se_k, se_log_a, fit, ci95_A=ends.A, ci95_k=ends.k, cov_logA_k=cov)
 
     @property
     def line(self) -> Line:
@@ -219,18 +222,20 @@ def _recent(
     if fitted.A is None or fitted.k is None or fitted.se_k is None or fitted.se_logA is None:
         return WindowFit.of(fitted)
     shrink = sqrt(_total(weights**2, points.fills) / _total(weights, points.fills))
-    wide_a, wide_k = _clustered(plain(points))
-    errors = wide_a * fitted.se_logA * shrink, wide_k * fitted.se_k * shrink
+    wide_a, wide_k, correlation = _clustered(plain(points))
+    errors = wide_a * fitted.se_logA * shrink, wide_k * fitted.se_k * shrink, correlation
     return WindowFit.weighted((fitted.A, fitted.k), errors, fitted, _effective_blocks(points, weights))
 
 
-def _clustered(fit: PoissonFit) -> tuple[float, float]:
+def _clustered(fit: PoissonFit) -> tuple[float, float, float]:
+    """Errors by blocks over the likelihood's, of ln A and k, and their correlation."""
     own = with_block_errors(fit)
     ratios = [
         1.0 if not naive or error is None else error / naive
         for error, naive in ((own.se_logA, fit.se_logA), (own.se_k, fit.se_k))
     ]
-    return ratios[0], ratios[1]
+    normal = normal_of(fit)
+    return ratios[0], ratios[1], normal[2] if normal else 0.0
 
 
 def _effective_blocks(points: Points, weights: Floats) -> float:
@@ -250,11 +255,12 @@ def _pooled(points: Points, weights: Floats, fit: Callable[[Points], PoissonFit]
     steepness[cells] -= far[cells] * np.exp(-fitted.k * far[cells])
     fills, waited = _total(weights, points.fills), _total(weights * points.exposure_s, gain)
     pivot = _total(weights * points.exposure_s, steepness) / waited
-    wide_a, wide_k = _clustered(fitted)
+    wide_a, wide_k, _ = _clustered(fitted)
     se_k = wide_k * fitted.se_k
     variance = wide_a**2 * _total(weights**2, points.fills) / fills**2 + (pivot * se_k) ** 2
     blocks = _effective_blocks(points, weights)
-    return WindowFit.weighted((fills / waited, fitted.k), (sqrt(variance), se_k), fitted, blocks)
+    errors = sqrt(variance), se_k, pivot * se_k / sqrt(variance)  # at the pivot the rate tells nothing of k
+    return WindowFit.weighted((fills / waited, fitted.k), errors, fitted, blocks)
 
 
 def _total(first: Floats, second: Floats) -> float:

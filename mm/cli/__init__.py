@@ -1,1 +1,1 @@
-"""The command line: knobs, options, the frame of every command, console, logs, generated docs."""
+"""The command line: knobs, options, the frame of every command, generated docs."""

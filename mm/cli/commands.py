@@ -41,6 +41,7 @@ _TAPES: Commands = {
 }
 _FILLS: Commands = {
     "score": ("Score the fill models on a day with a full order log.", "mm.commands.fills:fills_score"),
+    "bounds": ("Count the true fills between the bounds of a queue.", "mm.commands.fills:fills_bounds"),
     "fit": ("Estimate the exponent of queue_prob_power from a recorded day.", "mm.commands.fills:fills_fit"),
 }
 _CHECK: Commands = {

@@ -1,6 +1,6 @@
-"""Knobs that most tasks have beside a backtest's: output, logs, servers.
+"""Knobs that many tasks have beside a backtest's: servers, the orders file, and the fit of an earlier run.
 
-``make docs`` writes docs/configuration.md from the groups in mm/cli/task_knobs.py.
+``make docs`` writes docs/lookup/configuration.md from the groups in mm/cli/task_knobs.py.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mm.base.knobs import PATH, SWITCH, knob, matching, one_of
+from mm.base.knobs import SWITCH, knob, matching, one_of
 from mm.errors import Sentence
 from mm.play.knobs import Models
 
@@ -52,38 +52,6 @@ class Doors:
             certificate=files[0], key=files[1], tokens=files[2], allowed_hosts=names, plain_http=self.plain_http
         )
         return Door(host, of_server, name=name, report=report)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Terminal:
-    """Log level of the terminal."""
-
-    log_level: str = knob(
-        "INFO",
-        one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", upper=True),
-        "Lowest level that is logged to the terminal; run.log contains INFO and above, or DEBUG.",
-        matters=False,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Name:
-    """The name of a run."""
-
-    run_id: str | None = knob(
-        None,
-        matching(r"(?!.*\.partial$)\w[\w.-]{0,99}", "letters, digits and ._- (at most 100, not ending in .partial)"),
-        "Name of the run; without it a UTC time stamp. A name that was used before is refused.",
-        matters=False,
-        common="Name of the run",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Output(Name, Terminal):
-    """The name of a run, and its logs."""
-
-    log_root: Path | None = knob(None, PATH, "Folder of the run logs; without it <OUT_ROOT>/logs.", matters=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from the knobs and the models' declarations."""
+"""Writes docs/lookup/configuration.md from the knobs and the models' declarations."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -61,6 +61,11 @@ A file that is missing or cannot be read ends with exit code 3.
 `mm.yaml` is read as well, with `pip install '.[yaml]'`.
 `.env` in the working folder, or the file that `MM_ENV_FILE` names (`none`: no file), has `NAME=value` lines.
 They count as exported unless the environment sets them; `.env.example` is one to copy.
+It is read as `docker compose` reads the same file: `$NAME`, `${NAME}` and `${NAME:-other}` are variables.
+`$$` is a dollar, and nothing within single quotes is put in.
+Another dollar, and a variable that is not set, are refused with their line.
+A variable of this file that is no knob is named in a warning.
+So is one there or in the environment that is nearly a knob (`max_daily_loss`, `LATENCY_MS`).
 API keys are no knobs: they come from the environment, `MM_ENV_FILE` included.
 Python (`mm.backtest`) reads neither file.
 

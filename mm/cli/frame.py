@@ -6,26 +6,29 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 from click.core import ParameterSource
 
+from mm.base.common_knobs import Output, Terminal
 from mm.base.knobs import REQUIRED, SWITCH, Knob, ServerUrl, closest, is_switch, knobs, shown
 from mm.cli.commands import COMMANDS, Commands
-from mm.cli.config import FROM_RUNS, Output, Terminal
-from mm.cli.console import Console, Elsewhere, write_line
-from mm.cli.exits import exit_code_of, named
-from mm.cli.interrupts import interruptible
+from mm.cli.config import FROM_RUNS
+from mm.cli.env_file import ENV_FILE, EnvFile, env_file
 from mm.cli.options import FILE, KnobOption, heading, is_short, write_options
-from mm.cli.settings_file import ENV_FILE, ENV_IN_FOLDER, VARIABLE, env_file, settings_file
+from mm.cli.settings_file import VARIABLE, settings_file
 from mm.errors import SAID, MMError, UnknownModel, UsageError
 from mm.play.knobs import Day, OneAccount
+from mm.terminal.console import Console, Elsewhere, write_line
+from mm.terminal.exits import exit_code_of, named
+from mm.terminal.interrupts import interruptible
 
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 _SOURCES = {
@@ -151,12 +154,13 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
     varied: Sequence[type] = (),
     legs_of: Callable[[Any], Any] | None = None,
 ) -> Callable[[Body], Command]:
-    """Declare a command that writes a run folder: ``main(run, *groups)``, whose docstring is the help.
+    """Declare a command that writes a run folder: ``main(run, day: Day, …)``, whose docstring is the help.
 
-    Import what the body needs inside it, so that the help loads no package of research.
+    The dataclasses among the body's annotations are the groups of its knobs, one of them Day. Import what the body
+    needs inside it, so that the help loads no package of research.
 
     Args:
-        groups: The dataclasses of its knobs, one of them Day; the body gets one object of each.
+        groups: The groups of a body whose annotations do not name them.
         method: The knob that names the folder between kind and symbol (``calib_method``).
         resumable: A killed run resumes when its RUN_ID or OUT_DIR is given again.
         day_of: Returns the run's day from the knobs, if Day is not among them; the body gets it last.
@@ -192,15 +196,26 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
         if varied:
             from mm.cli.symbol_runs import symbol_runs
 
+            for note in notes:
+                console.log.warning("knob_not_used", note=note)
             with _traced(console):
                 main(symbol_runs(plan, console, objects, varied, legs_of), **_values_of(arguments))
             return
         with _traced(console), new_run(plan, console) as run:
             for note in notes:
                 run.log.warning("knob_not_used", note=note)
-            main(run, *objects[: len(groups)], *([day] if day_of else []), **_values_of(arguments))
+            main(run, *objects[: len(taken(main))], *([day] if day_of else []), **_values_of(arguments))
 
-    return lambda main: _make(main, _with(groups, Output), call, defaults, arguments, brief)
+    def taken(main: Body) -> tuple[type, ...]:
+        return groups or _groups_of(main)[: -1 if day_of else None]
+
+    return lambda main: _make(main, _with(taken(main), Output), call, defaults, arguments, brief)
+
+
+def _groups_of(main: Body) -> tuple[type, ...]:
+    """Return the groups of knobs that a body takes."""
+    kinds = [parameter.annotation for parameter in signature(main).parameters.values()]
+    return tuple(kind for kind in kinds if isinstance(kind, type) and is_dataclass(kind))
 
 
 def _of_account(day: Day) -> Day:
@@ -219,22 +234,24 @@ def command(
     defaults: Mapping[str, Any] | None = None,
     brief: Sequence[type] = (),
 ) -> Callable[[Body], Command]:
-    """Declare a command without a run folder, ``main(console, *groups, **arguments)``; else as `runner`."""
+    """Declare a command without a run folder, ``main(console, results: Results, …)``; else as `runner`."""
 
     def call(main: Body, console: Console, objects: Sequence[Any], _settings: Mapping[str, Any]) -> None:
         for note in _misspelt():
             console.log.warning("knob_not_used", note=note)
         with _traced(console):
-            main(console, *objects[: len(groups)], **_values_of(arguments))
+            main(console, *objects[: len(groups or _groups_of(main))], **_values_of(arguments))
 
-    return lambda main: _make(main, _with(groups, Terminal), call, defaults, arguments, brief)
+    return lambda main: _make(main, _with(groups or _groups_of(main), Terminal), call, defaults, arguments, brief)
 
 
 def _misspelt() -> list[str]:
     from mm.cli.refused_knobs import misspelt
 
     known = {knob.variable for knob in known_knobs(click.get_current_context().command)}
-    return misspelt(os.environ, known, lambda: set(map(str.upper, every_name())))
+    listed: EnvFile | None = click.get_current_context().meta.get(ENV_FILE)
+    found = misspelt(os.environ, known, lambda: set(map(str.upper, every_name())), listed.unused if listed else ())
+    return [*(listed.notes if listed else ()), *found]
 
 
 @contextmanager
@@ -361,8 +378,8 @@ def _read_files(ctx: click.Context) -> None:
     try:
         exported = env_file(os.environ)
         if exported:
-            ctx.meta[ENV_FILE] = (os.environ.get(ENV_FILE) or ENV_IN_FOLDER, frozenset(exported))
-        _export(ctx, exported)
+            ctx.meta.setdefault(ENV_FILE, exported)  # a command within one finds its variables exported
+            _export(ctx, exported.values)
         settings = settings_file(os.environ.get(VARIABLE))
         if settings is not None:
             settings.check((knob.name for knob in known_knobs(ctx.command)), every_name)
@@ -409,6 +426,12 @@ def _values_of(arguments: Sequence[click.Parameter]) -> dict[str, Any]:
     return {str(argument.name): click.get_current_context().params[str(argument.name)] for argument in arguments}
 
 
+def command_named(name: str) -> click.Command:
+    """Load a command of the table: not a group, and not one below a group."""
+    command: click.Command = imported(str(COMMANDS[name][1]))
+    return command
+
+
 def imported(target: str) -> Any:
     module, _, name = target.partition(":")
     return getattr(import_module(module), name)
@@ -429,12 +452,12 @@ def source_of(ctx: click.Context, name: str) -> str:
 def _elsewhere(
     ctx: click.Context, declared: Sequence[Knob], params: Mapping[str, Any], typed: Mapping[str, Any]
 ) -> Elsewhere | None:
-    path, exported = ctx.meta.get(ENV_FILE, ("", frozenset()))
+    file: EnvFile | None = ctx.meta.get(ENV_FILE)
     sources, texts = {}, {}
     for knob in declared:
         source = source_of(ctx, knob.name)
         if source in ("environment", "file") and knob.name not in _NO_SETTING:
-            in_file = path if knob.variable in exported else source
+            in_file = file.path if file and knob.variable in file.values else source
             sources[knob.variable] = str(ctx.meta[FILE]) if source == "file" else in_file
             texts[knob.variable] = shown(as_json(params[knob.name]))
     fit = "fill_params_file"

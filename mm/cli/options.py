@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 
 from mm.base.knobs import REQUIRED, Knob, shown
 from mm.cli.completion import complete
-from mm.cli.settings_file import ENV_FILE
+from mm.cli.env_file import ENV_FILE, EnvFile
 from mm.errors import UsageError
 
 SHORT_ENOUGH = 14  # options; a command with more has a short help and a whole one
@@ -66,8 +66,8 @@ class KnobOption(click.Option):
             if source is ParameterSource.DEFAULT_MAP:
                 raise UsageError(f"{ctx.meta.get(FILE, 'the file of settings')}: {error}") from error
             if source is ParameterSource.ENVIRONMENT:
-                path, names = ctx.meta.get(ENV_FILE, ("", ()))
-                where = path if self.knob.variable in names else "the environment"
+                file: EnvFile | None = ctx.meta.get(ENV_FILE)
+                where = file.path if file and self.knob.variable in file.values else "the environment"
                 raise UsageError(f"{where}: {error}") from error
             raise
 

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mm.base.knobs import shown
-from mm.cli.console import Console, write_line
 from mm.errors import Incomplete
 from mm.runs.manifest import SetKnob
+from mm.terminal.console import Console, write_line
 
 
 def each_symbol(console: Console, symbols: Sequence[str], program: str, settings: Mapping[str, SetKnob]) -> None:

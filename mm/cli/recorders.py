@@ -5,6 +5,7 @@ import json
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from time import time_ns
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,15 +14,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mm.base.atomic_file import process_exists
+from mm.base.common_knobs import Name
 from mm.base.knobs import knobs, shown
-from mm.cli.config import Name
-from mm.cli.console import Console
-from mm.cli.exits import named
-from mm.cli.interrupts import at_ending_signals
 from mm.cli.task_knobs import SPOT_REST, SPOT_STREAMS, BinanceMarket, Recorder, Sources
 from mm.clock import now_us, run_stamp
 from mm.errors import DataError, MissingDay, MMError, UsageError, parameter
-from mm.market_data.binance_usdm import MARKETS
 from mm.market_data.contract_feed import ContractStreams, addresses
 from mm.market_data.days import Days, WindowRule
 from mm.market_data.health import Health, health_text, is_running, read_health, trouble_of
@@ -31,10 +28,15 @@ from mm.market_data.recording import Parts, Recording
 from mm.market_data.snapshot import RestClient, RestParts
 from mm.market_data.stalls import StallDetector
 from mm.market_data.supervisor import InProcessRecordings, Supervisor, shares, worst
-from mm.market_data.venue import WrongMarket
 from mm.market_data.ws_link import GATHER_S
 from mm.market_data.ws_stream import WsStream
+from mm.markets.feed import feed_of
+from mm.markets.messages import WrongMarket
+from mm.markets.registry import DEFAULT, MARKETS
 from mm.play.knobs import Source
+from mm.terminal.console import Console
+from mm.terminal.exits import named
+from mm.terminal.interrupts import at_ending_signals
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
@@ -76,7 +78,7 @@ class _Monitored:
     def __init__(self, source: Source, market: BinanceMarket, recorder: Recorder, name: Name, log: "Logger") -> None:
 
         parts = parts_of(source, recorder, name, log, market=market.market)
-        if market.market == "usdm" and recorder.contract_data:
+        if MARKETS[market.market].best_prices and recorder.contract_data:
             parts = replace(parts, contract=contract_streams(source.symbol, recorder, parts.rest.rest, log))
         self._recording = Recording(parts, log)
         self._monitor = Monitor(Health(source.symbol, parts.days.run_id, parts.rest.rest), parts.rest.rest)
@@ -198,19 +200,28 @@ def _words(groups: Sequence[Any], console: Console) -> list[str]:
     return [*words, *(["--json"] if console.as_json else [])]
 
 
-def of_market(recorder: Recorder, market: str = "spot") -> Recorder:
-    """With *market*'s default bases and snapshot levels; UsageError if a base belongs to another market."""
+def of_market(recorder: Recorder, market: str = DEFAULT.name) -> Recorder:
+    """Fill in *market*'s default bases and snapshot levels; UsageError if a base belongs to another market."""
 
-    venue = MARKETS[market]
+    feed = feed_of(MARKETS[market])
     named = ((recorder.ws_url, SPOT_STREAMS), (recorder.rest_url, SPOT_REST))
-    urls = [own if url == spot else url for (url, spot), own in zip(named, venue.bases, strict=True)]
+    urls = [own if url == spot else url for (url, spot), own in zip(named, feed.bases, strict=True)]
     for label, url in zip(map(parameter, ("ws_url", "rest_url")), urls, strict=True):
         try:
-            venue.check_address(url)
+            feed.check_address(url)
         except WrongMarket as error:
-            served = "futures; use mm record --market usdm" if market == "spot" else "another market than USD-M"
-            raise UsageError(f"{label} was {url!r}: {error} serves {served}") from error
-    return replace(recorder, ws_url=urls[0], rest_url=urls[1], snapshot_limit=venue.levels(recorder.snapshot_limit))
+            raise UsageError(f"{label} was {url!r}: {error} serves another market; {_way_to(url, market)}") from error
+    return replace(recorder, ws_url=urls[0], rest_url=urls[1], snapshot_limit=feed.levels(recorder.snapshot_limit))
+
+
+def _way_to(url: str, market: str) -> str:
+    """Name the market that serves *url*."""
+    for name, other in MARKETS.items():
+        with suppress(WrongMarket):
+            feed_of(other).check_address(url)
+            if name != market:
+                return f"use --market {name}"
+    return f"give an address of {MARKETS[market].title}"
 
 
 def parts_of(  # noqa: PLR0913 - the inputs of all parts
@@ -221,15 +232,15 @@ def parts_of(  # noqa: PLR0913 - the inputs of all parts
     clock: Callable[[], int] = now_us,
     *,
     gathers: bool = True,
-    market: str = "spot",
+    market: str = DEFAULT.name,
 ) -> "Parts":
     """*clock* (µs) stamps arrivals; *gathers* delivers messages in batches."""
 
-    trade_stream, venue = recorder.trade_stream or "trade", MARKETS[market]
-    connections, limits = 2 if recorder.ws_pair else 1, venue.limits
+    trade_stream, feed = recorder.trade_stream or "trade", feed_of(MARKETS[market])
+    connections, limits = 2 if recorder.ws_pair else 1, feed.limits
     weight = _budget("weight", recorder.rest_url, (limits.weight, limits.weight_window_s), log)
     attempts = _budget("connections", recorder.ws_url, (limits.connections, limits.connections_window_s), log)
-    rest = RestClient(recorder.rest_url, weight, clock, venue)
+    rest = RestClient(recorder.rest_url, weight, clock, feed)
     return Parts(
         days=Days(
             data_root=source.data_root,
@@ -243,7 +254,7 @@ def parts_of(  # noqa: PLR0913 - the inputs of all parts
             write_gaps=recorder.write_gaps,
             min_free_mb=recorder.min_free_mb,
             knobs={"symbol": source.symbol, "market": market, **asdict(recorder)},
-            venue=venue.name,
+            market=feed.market,
         ),
         window=WindowRule(recorder.window_start, recorder.window_end, recorder.window_tz),
         rest=RestParts(
@@ -254,12 +265,13 @@ def parts_of(  # noqa: PLR0913 - the inputs of all parts
             info_backoff=Backoff(_REST_DELAY_S, _MOST_REST_DELAY_S),
         ),
         stream=WsStream(
-            venue.stream_url(recorder.ws_url, source.symbol, trade_stream),
+            feed.stream_url(recorder.ws_url, source.symbol, trade_stream),
             [Backoff(_CONNECT_DELAY_S, recorder.backoff_max_s) for _ in range(connections)],
             recorder.ws_max_age_s,
             attempts,
             time_ns if clock is now_us else lambda: 1_000 * clock(),
             GATHER_S if gathers else 0.0,
+            feed.speech(source.symbol, recorder.book_depth),
         ),
         silences=[StallDetector(recorder.depth_silence_s) for _ in range(connections)],
         start_jitter_s=recorder.start_jitter_s,
@@ -270,7 +282,7 @@ def contract_streams(
     symbol: str, recorder: Recorder, rest: RestClient, log: "Logger", clock: Callable[[], int] | None = None
 ) -> ContractStreams:
     """*clock* belongs to a market that is played while it is recorded."""
-    limits = MARKETS["usdm"].limits
+    limits = rest.feed.limits
     attempts = _budget("connections", recorder.ws_url, (limits.connections, limits.connections_window_s), log)
     streams = [
         WsStream(url, [Backoff(_CONNECT_DELAY_S, recorder.backoff_max_s)], recorder.ws_max_age_s, attempts)

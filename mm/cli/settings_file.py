@@ -1,7 +1,6 @@
 """Settings in files: ``mm.toml`` or ``mm.yaml`` in the working folder, or the file of ``--config`` (MM_CONFIG).
 
-Keys are knobs; sections only group them. Flag before environment before file before default. ``.env`` in the working
-folder, or MM_ENV_FILE, has variables that count as exported unless the environment sets them.
+Keys are knobs; sections only group them. Flag before environment before file before default.
 """
 
 import json
@@ -15,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from mm.base.knobs import JSON, Knob, closest, typed
+from mm.base.texts import read_text, untyped
+from mm.cli.env_file import ENV_FILE, NO_FILE
 from mm.errors import BrokenFile, DataError, UsageError
 
-VARIABLE, ENV_FILE = "MM_CONFIG", "MM_ENV_FILE"
-IN_FOLDER, ENV_IN_FOLDER = ("mm.toml", "mm.yaml"), ".env"
-NO_FILE = "none"  # the word by which such a file of the working folder is ignored
+VARIABLE = "MM_CONFIG"
+IN_FOLDER = ("mm.toml", "mm.yaml")
 LEFT_OUT = {VARIABLE: NO_FILE, ENV_FILE: NO_FILE}
 """The environment of a process that takes its settings from flags and variables alone."""
 
@@ -39,7 +39,7 @@ class SettingsFile:
                 raise UsageError(f"{self.path}: there is no knob {key!r}{closest(key.lower(), sorted(known))}")
 
     def texts(self, knobs: Iterable[Knob]) -> dict[str, str | tuple[str, ...]]:
-        """As they would be typed; UsageError for a value of a kind that no knob takes."""
+        """Return the settings as they would be typed; UsageError for a value of a kind that no knob takes."""
         texts = {knob.name: self._text(knob) for knob in knobs if knob.name in self.values}
         return {name: text for name, text in texts.items() if text}
 
@@ -83,47 +83,16 @@ def settings_file(given: str | None) -> SettingsFile | None:
     return _read(there[0]) if there else None
 
 
-def env_file(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of MM_ENV_FILE or ``.env`` that *environment* does not set; DataError or BrokenFile."""
-    given = environment.get(ENV_FILE) or (ENV_IN_FOLDER if Path(ENV_IN_FOLDER).is_file() else NO_FILE)
-    if given == NO_FILE:
-        return {}
-    path = Path(given).expanduser()
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise DataError(f"{ENV_FILE}: {path}: there is no such file; give another, or {NO_FILE}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BrokenFile(f"{ENV_FILE}: {path}: cannot be read ({error}); give a file of NAME=value lines") from error
-    values = {}
-    for number, line in enumerate(lines, 1):
-        text = line.strip().removeprefix("export ").strip()
-        if not text or text.startswith("#"):
-            continue
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip().isidentifier():
-            raise BrokenFile(
-                f"{path}:{number}: {line.strip()!r} does not set a variable; write NAME=value, or {ENV_FILE}={NO_FILE}"
-            )
-        if (stripped := value.strip())[:1] in ("'", '"') and stripped.count(stripped[0]) == 1:
-            raise BrokenFile(f"{path}:{number}: the quote of {name.strip()} has no end; close it")
-        values[name.strip()] = _unquoted(value)
-    return {name: value for name, value in values.items() if not environment.get(name)}
-
-
-def _unquoted(value: str) -> str:
-    if quoted := re.fullmatch(r"""\s*(["'])(.*?)\1\s*(?:#.*)?""", value):
-        return quoted[2]
-    return re.sub(r"\s+#.*", "", value).strip()
-
-
 def _read(path: Path) -> SettingsFile:
-
+    text = ""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         content = _yaml(text) if path.suffix in (".yaml", ".yml") else tomllib.loads(text, parse_float=Decimal)
     except (OSError, ValueError) as error:
         why = " ".join(str(error).split())
+        line = re.search(r"line (\d+)", why)
+        odd = untyped(text.splitlines()[int(line[1]) - 1]) if line and text else None
+        why += f"; the line has {odd}" if odd else ""
         raise BrokenFile(f"{path}: cannot be read as settings ({why}); correct it, or give --config none") from error
     values: dict[str, Any] = {}
     for key, value in _flat(content):

@@ -7,18 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mm.backtest.margin_terms import Margin
+from mm.backtest.risk import Risk
+from mm.backtest.rules import Account, Execution
 from mm.base.knobs import closest, knobs
-from mm.cli.console import Console
 from mm.errors import Incomplete, MMError, SafetyError, UsageError, parameter
-from mm.play.knobs import Day, Models, PerSymbol, Results, Source
+from mm.play.knobs import Day, Market, Models, OtherMarkets, PerSymbol, Results, Source
 from mm.runs.in_progress import Run, new_run
 from mm.runs.plan import Plan
+from mm.terminal.console import Console
 
 if TYPE_CHECKING:
     from mm.runs.manifest import SetKnob
 
 _Group = TypeVar("_Group")
 _FLAG = parameter("per_symbol")
+VARIED = (Market, Execution, Account, Margin, Models, OtherMarkets, Risk)  # may differ between symbols of one account
 SHARED = frozenset({"INITIAL_CASH", "ORDER_LIMIT_10S", "ORDER_LIMIT_DAY"})  # of which one account has one
 
 
@@ -74,7 +78,7 @@ def symbol_runs(
 ) -> list[SymbolRun]:
     """Return the run of each symbol, and of further symbols with orders of their strategies; UsageError."""
     common: Knobs = {type(group): group for group in objects}
-    given = _given(common[PerSymbol])
+    given = _read_per_symbol(common[PerSymbol])
     by_symbol = knobs_by_symbol(plan.day.symbol, common, varied)
     legs = legs_of(by_symbol) if legs_of else {}
     for key, leg_symbol in legs.items():
@@ -91,15 +95,15 @@ def symbol_runs(
 
 
 def knobs_by_symbol(symbols: str, common: Knobs, varied: Sequence[type]) -> dict[str, Knobs]:
-    given = _given(common[PerSymbol])
+    given = _read_per_symbol(common[PerSymbol])
     return {symbol: _own(symbol, common, given.get(symbol, {}), varied) for symbol in symbols.split(",")}
 
 
-def account_knobs(symbols: str, objects: Sequence[Any], varied: Sequence[type]) -> dict[str, Knobs]:
+def account_knobs(symbols: str, objects: Sequence[Any]) -> dict[str, Knobs]:
     """Raise UsageError if PER_SYMBOL names an unknown symbol or knob, or cash, which is the account's."""
     common: Knobs = {type(group): group for group in objects}
-    given = _given(common[PerSymbol])
-    by_symbol = knobs_by_symbol(symbols, common, varied)
+    given = _read_per_symbol(common[PerSymbol])
+    by_symbol = knobs_by_symbol(symbols, common, VARIED)
     _check_named(given, by_symbol, symbols)
     for symbol, own in given.items():
         if shared := sorted(SHARED & set(own)):
@@ -151,7 +155,7 @@ def _own(symbol: str, common: Knobs, given: Mapping[str, str], varied: Sequence[
     return own
 
 
-def _given(per_symbol: PerSymbol) -> dict[str, dict[str, str]]:
+def _read_per_symbol(per_symbol: PerSymbol) -> dict[str, dict[str, str]]:
     given = json.loads(per_symbol.per_symbol or "{}", parse_float=str, parse_int=str)
     for symbol, own in given.items():
         if not isinstance(own, dict):

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mm.backtest.account_limits import AccountLimits
+from mm.backtest.account_limits import AccountTerms
 from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.base.common_knobs import data_root_knob, day_knob, symbol_knob
+from mm.base.common_knobs import Output, data_root_knob, day_knob, symbol_knob
 from mm.base.knobs import (
     GRID,
     PATH,
@@ -20,14 +20,15 @@ from mm.base.knobs import (
     day_list,
     integer,
     knob,
+    knobs,
     matching,
     number,
     one_of,
 )
-from mm.base.markets import MARKETS
-from mm.cli.config import Doors, OrdersFile, Output
+from mm.cli.config import Doors, OrdersFile
 from mm.dayfolder.held_out import held_days, held_of
 from mm.errors import Sentence, UsageError, parameter
+from mm.markets.registry import DEFAULT, MARKETS
 from mm.play.calibration_knobs import Calibration, Fit, Windows
 from mm.play.knobs import (
     DamagedDay,
@@ -92,8 +93,9 @@ class Sweep:
     )
     rank_by: str = knob(
         "pnl_lower95",
-        one_of("pnl_lower95", "pnl_quoting", "max_drawdown"),
-        "Metric by which designs are ranked, each by its worst fill assumption.",
+        one_of("pnl_lower95", "pnl_quoting", "max_drawdown", "bound"),
+        "Metric by which designs are ranked, each by its worst fill assumption; bound: the least PnL at the back and "
+        "in front of every queue, and as chosen.",
         common="Metric by which points are ranked",
     )
     search: int | None = knob(
@@ -116,6 +118,17 @@ class Sweep:
         one_of("none", "best", "all"),
         "Points that are repeated as backtests with their own run folder.",
         matters=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounded:
+    """Whether a queue model is also played at both bounds."""
+
+    bounds: bool = knob(
+        True,
+        SWITCH,
+        "Bounds: 1 also plays each day of a queue model in front and at the back of every queue.",
     )
 
 
@@ -251,19 +264,19 @@ class Streams:
 
 @dataclass(frozen=True, kw_only=True)
 class BinanceMarket:
-    """The market of Binance that is recorded or fetched."""
+    """The market that is recorded, fetched or traded."""
 
     market: str = knob(
-        "spot",
+        DEFAULT.name,
         one_of(*MARKETS),
-        "Spot, or USD-M futures; the default of mm data fetch is usdm, whose published files have best prices.",
-        common="spot, or usdm: futures",
+        "Binance's Spot or USD-M futures, Bybit's linear contracts or Spot; the default of mm data fetch is usdm.",
+        common="spot, usdm, bybit, bybit-spot",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublicFiles:
-    """The files that Binance publishes (data.binance.vision)."""
+    """The files that exchanges publish: Binance (data.binance.vision) and Bybit."""
 
     sha256: str | None = knob(
         None,
@@ -274,6 +287,15 @@ class PublicFiles:
     )
     fetch_url: str = knob(
         "https://data.binance.vision", base_url("http", "https"), "Base URL of the published files.", matters=False
+    )
+    bybit_book_archive: str = knob(
+        "https://quote-saver.bycsi.com",
+        base_url("http", "https"),
+        "Base URL of Bybit's archive of books.",
+        matters=False,
+    )
+    bybit_trades_archive: str = knob(
+        "https://public.bybit.com", base_url("http", "https"), "Base URL of Bybit's archive of prints.", matters=False
     )
     max_download_mb: float = knob(2000.0, number(0.001, 1e6), "Maximum size of a file, in MB.", matters=False)
 
@@ -299,6 +321,11 @@ class Recorder(Doors, Streams):
         matters=False,
     )
     snapshot_limit: int = knob(5000, integer(1, 5000), "Levels per side of a snapshot; at most 1000 for USD-M.")
+    book_depth: int | None = knob(
+        None,
+        integer(1, 10_000),
+        "Levels per side of the book's stream, where a market has several: of Bybit 50, 200 (default), 1000.",
+    )
     flush_interval_s: float = knob(5.0, number(0.01, 3600), "Maximum time until a row is on disk, in s.")
     window_start: str = knob(
         "08:00",
@@ -359,7 +386,7 @@ GROUPS: tuple[type, ...] = (
     Margin,
     OneAccount,
     PerSymbol,
-    AccountLimits,
+    AccountTerms,
     TradeAgain,
     Models,
     OtherMarkets,
@@ -379,3 +406,8 @@ GROUPS: tuple[type, ...] = (
     BinanceMarket,
     PublicFiles,
 )
+
+
+def knobs_without_effect() -> frozenset[str]:
+    """Return the names of the knobs that change no result."""
+    return frozenset(knob.name for group in GROUPS for knob in knobs(group) if not knob.matters)

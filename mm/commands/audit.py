@@ -9,24 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mm.base.audit_chain import Witness, end_of, read_rows, verify_lines
+from mm.base.audit_chain import Witness, audit_folder, end_of, read_rows, verify_lines
 from mm.base.common_knobs import symbol_knob
 from mm.base.knobs import PATH, REQUIRED, knob
 from mm.base.waiting import happened
-from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.interrupts import at_ending_signals
 from mm.clock import US_PER_S, iso, now_us
+from mm.commands.elsewhere import folder_meant
 from mm.errors import BrokenFile, DataError, MMError, UsageError
+from mm.live.account.locks import KnownTraders
 from mm.live.orders.access import AUDIT_TYPES
 from mm.live.state.stores import StateStores
 from mm.play.knobs import Results
+from mm.terminal.console import Console
+from mm.terminal.interrupts import at_ending_signals
 
 if TYPE_CHECKING:
     pass
 
 
-_PLACE = click.Argument(["file"], metavar="FILE|FOLDER", type=click.Path(path_type=Path))
+_PLACE = click.Argument(["file"], metavar="FILE|FOLDER|SYMBOL", type=click.Path(path_type=Path))
 
 
 _OPEN = click.Option(
@@ -45,7 +47,7 @@ _HEADS = click.Option(
 )
 
 
-_FILE = click.Argument(["file"], metavar="FILE", type=click.Path(path_type=Path))
+_FILE = click.Argument(["file"], metavar="FILE|SYMBOL", type=click.Path(path_type=Path))
 
 
 _SHOWN = (
@@ -89,18 +91,21 @@ _CHAIN = ("seq", "us", "type", "prev", "hash")
 
 
 @command(arguments=[_PLACE, _OPEN, _LAST, _HEADS])
-def audit_verify(console: Console, file: Path, open_end: bool, last_hash: str | None, heads: Path | None) -> None:
+def audit_verify(
+    console: Console, results: Results, file: Path, open_end: bool, last_hash: str | None, heads: Path | None
+) -> None:
     """Find the first row of audit logs that was changed, removed, inserted or moved.
 
     The hash of each row covers the previous row, and row 1 of each later log in the same folder has the number of rows
     and the last hash of this one. An error names the row, and the exit code is 3. In a folder all logs are verified,
-    and what they say of one another.
+    and what they say of one another. A symbol means the folder of its trader, wherever that is.
 
     Example: mm audit verify out/audit/BTCUSDT --heads /mnt/elsewhere/heads.ndjson --open
     """
     from mm.live.audit.copies import has_hash, read_heads, verify_series
     from mm.live.audit.log import witnesses_of
 
+    file = _logs_meant(console, results, file)
     symbol = file.name if file.is_dir() else file.parent.name
     kept = [head.witness(heads.name) for head in read_heads(heads, symbol)] if heads else []
     if file.is_dir():
@@ -149,6 +154,14 @@ def audit_verify(console: Console, file: Path, open_end: bool, last_hash: str | 
     console.print(f"last hash {verified.last_hash}")
 
 
+def _logs_meant(console: Console, results: Results, file: Path) -> Path:
+    """The path, or the folder of logs of the symbol that is given instead of one."""
+    if file.exists() or len(file.parts) > 1 or file.suffix:
+        return file
+    symbol = file.name.upper()
+    return audit_folder(folder_meant(console, results.out_root, symbol), symbol)
+
+
 def _folders(copies: Copies, root: Path, others: Path) -> Iterator[tuple[str, Path, Path]]:
     from mm.live.state.follow import symbols_with_logs
 
@@ -160,7 +173,7 @@ def _folders(copies: Copies, root: Path, others: Path) -> Iterator[tuple[str, Pa
         yield symbol, root / symbol, others / symbol
 
 
-@command(Copies, arguments=[_HEAD, _EVERY])
+@command(arguments=[_HEAD, _EVERY])
 def audit_ship(console: Console, copies: Copies, places: tuple[str, ...], every: float | None) -> None:
     """Copy new rows of the audit logs to another folder, and send the last hashes elsewhere.
 
@@ -204,7 +217,10 @@ class _Shipping:
         from mm.live.audit.log import logs_of
 
         heads, errors = list[LogHead](), list[MMError]()
-        for symbol, folder, archive in _folders(self._copies, self._copies.out_root / "audit", self._copies.archive):
+        known = KnownTraders.look(self._copies.out_root)
+        has_logs = known.has_logs(self._copies.symbol) or not known.living(self._copies.symbol)
+        root = self._copies.out_root if has_logs else known.folder_for(self._copies.symbol)
+        for symbol, folder, archive in _folders(self._copies, root / "audit", self._copies.archive):
             try:
                 ends = [self._append(log, archive / log.name) for log in logs_of(folder)]
             except MMError as error:
@@ -213,7 +229,7 @@ class _Shipping:
             if ends:
                 heads.append(LogHead(symbol, ends[-1].file, ends[-1].rows, ends[-1].hash, now_us()))
         if not (heads or errors):
-            self._console.print(f"nothing to ship: no audit logs in {self._copies.out_root / 'audit'}")
+            self._console.print(f"nothing to ship: no audit logs in {root / 'audit'} ({known.where()})")
         for head in heads:
             self._console.print(f"{head.symbol}: {head.file} to row {head.rows}, last hash {head.hash}")
         for place in self._places:
@@ -248,7 +264,7 @@ def _stamp(path: Path) -> tuple[int, ...]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
-@command(Copies)
+@command()
 def audit_restore(console: Console, copies: Copies) -> None:
     """Bring back audit logs, or their ends, from the copies; a log that differs from its copy is refused (exit code 3).
 
@@ -272,7 +288,7 @@ def audit_restore(console: Console, copies: Copies) -> None:
     console.set_json({"restored": restored})
 
 
-@command(Copies, StateStores, arguments=[_KEEP, _DRY])
+@command(arguments=[_KEEP, _DRY])
 def audit_prune(console: Console, copies: Copies, stores: StateStores, keep_days: float, dry_run: bool) -> None:
     """Remove old audit logs whose copies were shipped and verified, and whose rows the state store has.
 
@@ -310,13 +326,17 @@ def audit_prune(console: Console, copies: Copies, stores: StateStores, keep_days
 
 
 @command(arguments=_SHOWN)
-def audit_show(console: Console, file: Path, kind: str | None, client_id: str | None) -> None:
+def audit_show(console: Console, results: Results, file: Path, kind: str | None, client_id: str | None) -> None:
     """Show the rows of an audit log, one line each: number, instant (UTC), type and fields.
 
-    The hashes are not checked; mm audit verify does so.
+    The hashes are not checked; mm audit verify does so. A symbol means the latest log of its trader.
 
-    Example: mm audit show out/audit/BTCUSDT/20260105_20260105T080000Z.ndjson --type fill
+    Example: mm audit show BTCUSDT --type fill
     """
+    from mm.live.audit.log import logs_of
+
+    file = _logs_meant(console, results, file)
+    file = logs_of(file)[-1] if file.is_dir() else file
     rows = (
         row
         for row in read_rows(file)

@@ -6,14 +6,15 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mm.backtest.account_limits import AccountLimits
+from mm.backtest.account_limits import AccountTerms
 from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import OrdersFile, Output
+from mm.base.common_knobs import Output
+from mm.cli.config import OrdersFile
 from mm.cli.frame import runner
 from mm.cli.symbol_runs import account_knobs
-from mm.commands.account_runs import VARIED, opened_plays, write_account
+from mm.commands.account_runs import opened_plays, write_account
 from mm.play.knobs import Day, Market, Models, OneAccount, OtherMarkets, PerSymbol, Sensitivity, TradeAgain
 from mm.runs.in_progress import Run
 
@@ -22,11 +23,7 @@ if TYPE_CHECKING:
     from mm.play.play import Play
 
 
-@runner(
-    *("backtest", Day, Market, Execution, Account, Margin, Models, OtherMarkets, Risk, Sensitivity, OrdersFile),
-    *(OneAccount, PerSymbol, AccountLimits, TradeAgain),
-    brief=(Day, Execution, Account, Models, Output),
-)
+@runner("backtest", brief=(Day, Execution, Account, Models, Output))
 def backtest(
     run: Run,
     day: Day,
@@ -41,7 +38,7 @@ def backtest(
     orders_file: OrdersFile,
     one_account: OneAccount,
     per_symbol: PerSymbol,
-    limits: AccountLimits,
+    limits: AccountTerms,
     again: TradeAgain,
 ) -> None:
     """Replay one or more recorded days with a quote model and a fill model.
@@ -52,7 +49,7 @@ def backtest(
 
     if one_account.one_account:
         groups = (day, market, execution, account, margin, models, others, risk, again, per_symbol)
-        plays, absent = opened_plays(run, account_knobs(day.symbol, groups, VARIED))
+        plays, absent = opened_plays(run, account_knobs(day.symbol, groups))
         for one in plays.values():
             note_play(run, one)
         write_account(run, plays, limits, absent, orders_file.orders_format)
@@ -88,7 +85,7 @@ def playing(run: Run, play: "Play") -> "Iterator[tuple[Result, Callable[[Result]
     """Yield also the result, which is recorded; else as `beside`."""
     from mm.backtest.replay import by_events
     from mm.play.design import Design, recorded
-    from mm.play.stress import keep_moves
+    from mm.trials.moves import keep_moves
     from mm.trials.on_record import Recording
 
     design = Design.of_play(play)
@@ -99,8 +96,7 @@ def playing(run: Run, play: "Play") -> "Iterator[tuple[Result, Callable[[Result]
         with run.timing("play"):
             base = play.run_base(by_events(play.tapes, advance))
             base.journal.spill_state(run.partial)
-        if play.sensitivity.sensitivity is not False:
-            keep_moves(run.tapes.parent, play.tapes)
+        keep_moves(run.out_root, play.tapes)
         with run.timing("trials"):
-            base = recorded(base, design, Recording(run.out_root, run.kind))
+            base = recorded(base, design, Recording(run.out_root, run.kind, run.id))
         yield base, further

@@ -25,11 +25,7 @@ if TYPE_CHECKING:
 ADVERSE = "adverse_selection.csv"
 
 
-@runner(
-    *("calibration", Day, Market, Calibration, Fit, Execution, Account, OrdersFile),
-    method="calib_method",
-    brief=(Day, Calibration, Fit),
-)
+@runner("calibration", method="calib_method", brief=(Day, Calibration, Fit))
 def calibrate(
     run: Run,
     day: Day,
@@ -47,6 +43,7 @@ def calibrate(
     import msgspec
 
     from mm.backtest.metrics.json_values import finite
+    from mm.backtest.trading_time import open_parts
     from mm.calibration import calibrate as steps
     from mm.calibration.goodness import table
     from mm.calibration.hawkes import fit_hawkes, flow_of
@@ -60,6 +57,7 @@ def calibrate(
 
     tapes = opened(run, day, market).tapes
     rules = rules_of(tapes[0], execution, account)
+    tapes = open_parts(tapes, rules.hours)
     config = measuring(run, calibration, fit, execution, account, tapes[0])
     tables = TableWriter(run, orders_file.orders_format)
     with run.timing("play"), ThreadPoolExecutor(1) as other:

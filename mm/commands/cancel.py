@@ -11,15 +11,14 @@ import click
 
 from mm.base.audit_chain import audit_folder
 from mm.base.common_knobs import symbol_knob
-from mm.base.knobs import REQUIRED, SWITCH, base_url, knob, number, one_of
-from mm.cli.console import Console
+from mm.base.knobs import REQUIRED, SWITCH, base_url, closest, knob, number, one_of
 from mm.cli.frame import command
 from mm.cli.task_knobs import BinanceMarket
 from mm.clock import now_us
 from mm.commands.trade import KEYS
 from mm.errors import MMError, TryLater, UsageError
 from mm.live.account.kill_switch import note_none_open
-from mm.live.account.locks import TraderLocks
+from mm.live.account.locks import KnownTraders, TraderLocks
 from mm.live.audit.books import runs_in
 from mm.live.knobs import BOX, PRODUCTION, TESTNET, VenueUrls
 from mm.live.venues.addresses import addresses, quiet_file
@@ -36,6 +35,7 @@ from mm.live.venues.canceller import (
 )
 from mm.live.venues.keys import Credentials, blank_process_list, credentials_beside, read_credentials
 from mm.play.knobs import OtherMarkets, Results
+from mm.terminal.console import Console
 
 if TYPE_CHECKING:
     from mm.live.audit.books import AuditOrder
@@ -63,7 +63,7 @@ _FEW = 3
 _ALL = click.Option(["--all", "every"], is_flag=True, help="Cancel every order of the symbols, also others' orders.")
 
 
-@command(*(CancelAccess, BinanceMarket, OtherMarkets), arguments=(*KEYS[:2], _ALL), brief=(CancelAccess,))
+@command(arguments=(*KEYS[:2], _ALL), brief=(CancelAccess,))
 def trade_cancel(
     console: Console, access: CancelAccess, market: BinanceMarket, others: OtherMarkets, **given: str | bool | None
 ) -> None:
@@ -93,11 +93,13 @@ def trade_cancel(
         for canceller in by_canceller.keys() - failed.keys():
             place, unknown = by_canceller[canceller].place, by_canceller[canceller].unknown
             if unknown:
-                why = "{symbol} {}: the exchange does not list it (-1121), nor has it an order"
-                failed[canceller] = UsageError(why, ",".join(unknown))
+                near = closest(unknown[0], sorted(place.known.symbols()), 3)
+                why = "{symbol} {}: the exchange does not list it (-1121), nor has it an order{}"
+                failed[canceller] = UsageError(why, ",".join(unknown), near)
                 continue
             for symbol in place.symbols:
-                note_none_open(place.out_root, symbol, now_us())
+                for root in place.roots(symbol):
+                    note_none_open(root, symbol, now_us())
     finally:
         for exchange in exchanges:
             exchange.rest.close()
@@ -110,12 +112,21 @@ def trade_cancel(
 
 @dataclass(frozen=True)
 class _Place:
-    """*out_root* is the folder of the symbols' results."""
+    """*out_root* is the folder of the symbols' results, where *known* does not name that of their traders."""
 
     market: str
     url: str
     symbols: list[str]
     out_root: Path
+    known: KnownTraders
+
+    def roots(self, symbol: str) -> list[Path]:
+        """Folders of traders of the symbol in this market, and the one that was given if it has logs, or none has."""
+        of_market = [one for one in self.known.traders if one.holder.market in ("", self.market)]
+        found = [root for one in of_market if one.holder.symbol == symbol and (root := one.out_root)]
+        if not found or audit_folder(self.out_root, symbol).is_dir():
+            found.insert(0, self.out_root.resolve())
+        return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)
@@ -135,7 +146,9 @@ class _Exchange:
     @property
     def unknown(self) -> list[str]:
         unlisted = sorted(self.canceller.unlisted)
-        return [symbol for symbol in unlisted if not audit_folder(self.place.out_root, symbol).is_dir()]
+        place = self.place
+        logs = (symbol for symbol in unlisted for root in place.roots(symbol) if audit_folder(root, symbol).is_dir())
+        return sorted(set(unlisted).difference(logs))
 
     def failure(self, error: MMError, exchanges: int) -> str:
         where = f"{self.place.market} ({self.place.url}): " if exchanges > 1 else ""
@@ -155,20 +168,22 @@ class _Exchange:
         ids = [order.client_id for order, _ in self.canceller.ended.values() if is_ours(order.client_id)]
         runs = set[str]()
         for symbol in self.place.symbols if ids else ():
-            with suppress(MMError, OSError):
-                runs |= runs_in(audit_folder(self.place.out_root, symbol))
+            for root in self.place.roots(symbol):
+                with suppress(MMError, OSError):
+                    runs |= runs_in(audit_folder(root, symbol))
         return [client_id for client_id in ids if run_of(client_id) not in runs]
 
 
 def _places(access: CancelAccess, market: str, others: OtherMarkets) -> list[_Place]:
-    by_market = {market: _Place(market, access.urls(market).rest, access.symbol.split(","), access.out_root)}
+    known = KnownTraders.look(access.out_root)
+    by_market = {market: _Place(market, access.urls(market).rest, access.symbol.split(","), access.out_root, known)}
     for declared in others.declared().values():
         if "orders" not in declared:
             continue
         of_leg = declared.get("market", market)
         if of_leg not in by_market:
             there = replace(access, rest_url=declared.get("rest_url"))
-            by_market[of_leg] = _Place(of_leg, there.urls(of_leg).rest, [], access.out_root / of_leg)
+            by_market[of_leg] = _Place(of_leg, there.urls(of_leg).rest, [], access.out_root / of_leg, known)
         symbols = by_market[of_leg].symbols
         symbols += [declared["symbol"]] if declared["symbol"] not in symbols else []
     return [*by_market.values()]
@@ -192,9 +207,13 @@ def _show(console: Console, exchanges: "Sequence[_Exchange]") -> None:
         elsewhere += exchange.elsewhere
     if elsewhere:
         console.print(
-            f"{len(elsewhere)} of another trader, whose audit logs are not below OUT_ROOT "
+            f"{len(elsewhere)} of another trader, whose audit logs are in no folder that is known here "
             f"({', '.join(elsewhere[:_FEW])}): if it runs, stop it where it runs"
         )
+    for exchange in exchanges:
+        unknown = set(exchange.place.symbols) - exchange.place.known.symbols()
+        for symbol in sorted(unknown if not exchange.canceller.ended else ()):
+            console.print(str(exchange.place.known.unknown(symbol)))
     console.print(f"{len(cancelled)} ended, {len(left)} left")
     console.set_json({"ended": cancelled, "left": left, "elsewhere": elsewhere})
 
@@ -208,10 +227,11 @@ def _logged(place: _Place) -> str:
 
     open_orders: list[AuditOrder] = []
     for symbol in place.symbols:
-        with suppress(MMError, OSError):
-            orders = AuditOrders(audit_folder(place.out_root, symbol), symbol)
-            orders.follow()
-            open_orders += orders.open
+        for root in place.roots(symbol):
+            with suppress(MMError, OSError):
+                orders = AuditOrders(audit_folder(root, symbol), symbol)
+                orders.follow()
+                open_orders += orders.open
     return ", ".join(
         f"{order.symbol} {order.client_id} {order.side} {order.qty} at {order.price}" for order in open_orders
     )

@@ -13,11 +13,11 @@ from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.common_knobs import day_knob
 from mm.base.knobs import integer, knob, matching
-from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.errors import DataError, SafetyError
 from mm.play.knobs import DamagedDay, Day, Market, Models, OpenedDay, OtherMarkets, Results, Source
 from mm.runs.plan import new_page
+from mm.terminal.console import Console
 
 if TYPE_CHECKING:
     from mm.probes.run_comparison import Report
@@ -59,18 +59,7 @@ class Checked(OpenedDay, DamagedDay, Results, Source):
 _OUT = click.Option(["--out"], metavar="FILE", help="File of the page, instead of one in <OUT_ROOT>/lookahead/.")
 
 
-@command(
-    Checked,
-    Market,
-    Execution,
-    Account,
-    Margin,
-    Models,
-    OtherMarkets,
-    Risk,
-    arguments=[click.Argument(["model"], metavar="[MODEL]", required=False), _OUT],
-    brief=(Checked, Models),
-)
+@command(arguments=[click.Argument(["model"], metavar="[MODEL]", required=False), _OUT], brief=(Checked, Models))
 def check_lookahead(
     console: Console,
     checked: Checked,

@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from mm.cli.completion import runs as run_ids
-from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.play.knobs import Results
 from mm.runs.plan import new_page
+from mm.terminal.console import Console
 
 _COMPARE_RUNS = click.Argument(["runs"], nargs=-1, required=True, metavar="RUN RUN…", shell_complete=run_ids)
 
@@ -18,7 +18,7 @@ _COMPARE_RUNS = click.Argument(["runs"], nargs=-1, required=True, metavar="RUN R
 _COMPARE_OUT = click.Option(["--out"], metavar="FILE", help="File of the page, instead of one in <OUT_ROOT>/compare/.")
 
 
-@command(Results, arguments=[_COMPARE_RUNS, _COMPARE_OUT])
+@command(arguments=[_COMPARE_RUNS, _COMPARE_OUT])
 def compare(console: Console, results: Results, runs: tuple[str, ...], out: str | None) -> None:
     """Compare a replay, a shadow and a trade of one strategy, order by order; the first is the reference.
 

@@ -17,10 +17,10 @@ from typing import Any
 from mm.base.common_knobs import data_root_knob
 from mm.base.knobs import integer, knob, matching
 from mm.cli.config import Doors
-from mm.cli.console import Console, write_line
 from mm.cli.frame import command
 from mm.errors import TryLater, UsageError, parameter
 from mm.play.knobs import Results
+from mm.terminal.console import Console, write_line
 
 HOST = "127.0.0.1"
 
@@ -56,7 +56,7 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-@command(Dashboard)
+@command()
 def dashboard(console: Console, place: Dashboard) -> None:
     """Show days, runs, calibrations and risk in a browser; SIGTERM and Ctrl-C end it.
 

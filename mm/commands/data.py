@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mm.base.common_knobs import data_root_knob, day_knob, symbol_knob
+from mm.base.common_knobs import Name, data_root_knob, day_knob, symbol_knob
 from mm.base.knobs import day_list, decimal, knob, matching, one_of
 from mm.base.numbers import noun
 from mm.base.paths import read_twice
-from mm.cli.config import Name
-from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.task_knobs import BinanceMarket, PublicFiles, Streams
 from mm.clock import now_us, run_stamp
 from mm.dayfolder.held_out import FILE
 from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, DataError, NeverSynced, Sentence, UsageError
+from mm.markets import binance, bybit
+from mm.markets import market as markets
+from mm.markets.registry import MARKETS
 from mm.play.knobs import DamagedDay, Market, Results, Source
+from mm.terminal.console import Console
 
 if TYPE_CHECKING:
     from mm.dayfolder.check import CheckReport
@@ -39,7 +41,8 @@ _PATH = click.Path(path_type=Path)
 _FILES = click.Argument(["captures"], type=_PATH, nargs=-1, required=True, metavar="CAPTURE...")
 
 
-_FORMATS = ("raw", "bitstamp", "hftbacktest", "tardis", "lobster", "databento", "binance_vision", "table")
+_BYBIT = {"bybit": bybit.LINEAR, "bybit-spot": bybit.SPOT}
+_FORMATS = ("raw", *_BYBIT, "bitstamp", "hftbacktest", "tardis", "lobster", "databento", "binance_vision", "table")
 
 
 _FORMAT = click.Option(
@@ -47,7 +50,7 @@ _FORMAT = click.Option(
     type=click.Choice(_FORMATS),
     default=_FORMATS[0],
     show_default=True,
-    help="File format: raw captures of Binance, or files of another source (bitstamp: order by order).",
+    help="File format: raw captures of Binance or Bybit, or files of Bybit's archive; else that of another source.",
 )
 
 
@@ -111,6 +114,9 @@ class Tables:
     trade_files: str | None = knob(None, _FILE_PATTERN, "Names of the files with trades, if their columns do not tell.")
     change_files: str | None = knob(None, _FILE_PATTERN, "Names of the files with changes of levels.")
     book_files: str | None = knob(None, _FILE_PATTERN, "Names of the files with whole books, a level in each row.")
+    best_files: str | None = knob(
+        None, _FILE_PATTERN, "Names of the files with best prices alone, which books of the same time may stand beside."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +184,7 @@ _ROOT = click.Option(
 _PICTURE = click.Option(["--out"], type=_PATH, help="File, .html; default <OUT_ROOT>/inspect/…/<DAY>.html.")
 
 
-@command(Source, Market, Streams, Tables, Name, arguments=[_FILES, _FORMAT], defaults={"trade_stream": None})
+@command(arguments=[_FILES, _FORMAT], defaults={"trade_stream": None})
 def data_import(
     console: Console,
     source: Source,
@@ -222,7 +228,11 @@ def imported(
         trade_stream=streams.trade_stream,
     )
     read_as = RAW
-    if form != RAW.name or tables != Tables():
+    if form in (RAW.name, *_BYBIT) and tables == Tables():
+        from mm.formats.bybit import form_of_files
+
+        read_as = form_of_files([path for path in captures if path.is_file()], _BYBIT.get(form)) or RAW
+    elif form != RAW.name or tables != Tables():
         from mm.formats.registry import form_of  # they need numpy, which a recorder-only installation does not have
 
         read_as = form_of(form, tables.contract_size, _columns(form, tables), tables.price_scale)
@@ -273,26 +283,28 @@ def require_synced(report: "ImportReport") -> None:
     if any(day.synced for day in report.days) and not any(day.book.diffs for day in report.days):
         raise NeverSynced(
             f"{report.days[-1].path}: the book stands still: of {sum(one.lines for one in report.captures):,} lines "
-            f"only a snapshot is of it; import again with a capture of the depth stream, or of whole books"
+            f"only a snapshot is of it; remove that folder, and import again with a capture of the depth stream, or "
+            f"of whole books"
         )
     if not any(day.synced for day in report.days):
         raise NeverSynced(
             f"{report.days[-1].path}: never synced: no snapshot could be used (see snapshot_failed in the "
-            f"ledger); what was read is stored; import again with a capture that has a snapshot"
+            f"ledger); what was read is stored; remove that folder, and import again with a capture that has a snapshot"
         )
     unread, used = sum(one.unread_lines for one in report.captures), sum(day.lines for day in report.days)
     if used < FEW_USED * (used + unread):
         reason = next(reason for one in report.captures for reason in one.unread)
         raise BrokenFile(
             f"{report.days[-1].path}: only {used:,} of {used + unread:,} messages could be read, and the others are in "
-            f"quarantine, such as {reason}; what was read is stored; correct the capture, and import it again"
+            f"quarantine, such as {reason}; what was read is stored; correct the capture, remove that folder, and "
+            f"import it again"
         )
     changes, frames = sum(day.book.diffs for day in report.days), sum(day.book.frames for day in report.days)
     if frames < FEW_USED * changes:
         raise BrokenFile(
             f"{report.days[-1].path}: only {frames:,} of {changes:,} changes are of a valid book, so nearly nothing "
-            f"can be played (see mm data coverage); what was read is stored; import again with a snapshot at the start "
-            f"of the capture, and after each loss of messages"
+            f"can be played (see mm data coverage); what was read is stored; remove that folder, and import again "
+            f"with a snapshot at the start of the capture, and after each loss of messages"
         )
 
 
@@ -307,14 +319,15 @@ def _columns(form: str, tables: Tables) -> "TableColumns | None":
     return TableColumns(**{name.removesuffix("_column"): value for name, value in given.items()})
 
 
-@command(PublishedDay, BinanceMarket, PublicFiles, Market, defaults={"market": "usdm"})
+@command(defaults={"market": binance.USDM.name})
 def data_fetch(
     console: Console, chosen: PublishedDay, of_market: BinanceMarket, published: PublicFiles, market: Market
 ) -> None:
-    """Fetch a published day of Binance into a day folder; without --symbol and --day, the sample.
+    """Fetch a published day of Binance or Bybit into a day folder; without --symbol and --day, the sample.
 
-    USD-M days from 20230516 to 20240330 have best prices and can be played; all others have only trades. Each file is
-    verified by its published checksum.
+    Bybit's days have book and prints, and no funding; its archive publishes no checksums. Of Binance's days, USD-M from
+    20230516 to 20240330 has best prices and can be played; all others have only trades. Each of these files is verified
+    by its published checksum.
 
     Example: mm data fetch --symbol XMRUSDT --day 20230920
     """
@@ -326,6 +339,9 @@ def data_fetch(
         of, symbol, day = SAMPLE
     if symbol is None or day is None:
         raise UsageError(Sentence("{symbol} and {day} must be set together; give both, or neither for the sample"))
+    if of in _BYBIT:
+        _fetch_bybit(console, chosen, _BYBIT[of], published, market)
+        return
     wanted = PublishedFiles(
         market=of,
         symbol=symbol,
@@ -341,8 +357,27 @@ def data_fetch(
     for line in fetched.lines():
         console.print(line)
     console.set_json(fetched.to_json())
-    if of == "usdm":  # Spot has no published book
+    if MARKETS[of].best_prices:  # the others have no published book
         require_synced(fetched.report)
+
+
+def _fetch_bybit(
+    console: Console, chosen: PublishedDay, of: markets.Market, published: PublicFiles, market: Market
+) -> None:
+    from mm.formats.bybit_days import ArchiveDay, fetch_archive_day
+    from mm.market_data.capture_import import ImportOptions
+
+    options = ImportOptions(tick_size=market.tick_size, qty_step=market.qty_step, min_notional=market.min_notional)
+    archives = published.bybit_book_archive, published.bybit_trades_archive
+    wanted = ArchiveDay(of, chosen.symbol or "", chosen.day or "", *archives, options)
+    fetched = fetch_archive_day(wanted, chosen.data_root, round(published.max_download_mb * 1e6), console.progress)
+    _doubt_days(fetched.report)
+    if of.contract:
+        fetched.report.warnings.append("funding and mark prices are unknown: the archive does not have them")
+    for line in fetched.report.lines():
+        console.print(line)
+    console.set_json({"files": fetched.files, **fetched.report.to_json()})
+    require_synced(fetched.report)
 
 
 def _named_after(captures: Sequence[Path]) -> str:
@@ -399,7 +434,7 @@ def _date(text: str) -> str:
     return day
 
 
-@command(NamedDays, arguments=[_FOLDER])
+@command(arguments=[_FOLDER])
 def data_check(console: Console, days: NamedDays, folder: Path | None) -> None:
     """Check a day folder: every file, the ledger, books, ids and hashes; a defect ends with exit code 3.
 
@@ -408,6 +443,7 @@ def data_check(console: Console, days: NamedDays, folder: Path | None) -> None:
     import msgspec
 
     from mm.dayfolder.check import check_day
+    from mm.dayfolder.coverage import PROVABLE
     from mm.dayfolder.rows import Defect
 
     folder = days.one(folder)
@@ -427,6 +463,8 @@ def data_check(console: Console, days: NamedDays, folder: Path | None) -> None:
         console.print(report.order_log)
     for note in notes:
         console.print(f"note: {note}")
+    if report.trades_provable is not None:
+        console.print(f"trades: {PROVABLE[report.trades_provable]}")
     if not report.trades:
         console.print(
             "note: 0 trades: backtests fill only if the book moves through an order; calibrations have no trade flow"
@@ -443,7 +481,7 @@ def _trade_gaps(report: "CheckReport") -> str:
     return f"; trades are missing in {spans}, which {'is' if report.trade_gaps == 1 else 'are'} no time with a market"
 
 
-@command(NamedDays, Name, arguments=[_FOLDER])
+@command(arguments=[_FOLDER])
 def data_repair(console: Console, days: NamedDays, name: Name, folder: Path | None) -> None:
     """Repair a damaged day folder from its raw messages; a folder without damage is not changed."""
     import msgspec
@@ -473,9 +511,7 @@ def data_repair(console: Console, days: NamedDays, name: Name, folder: Path | No
         )
 
 
-@command(
-    NamedDays, DamagedDay, arguments=[click.Argument(["folders"], type=_PATH, nargs=-1, metavar="[DAY_FOLDER]...")]
-)
+@command(arguments=[click.Argument(["folders"], type=_PATH, nargs=-1, metavar="[DAY_FOLDER]...")])
 def data_coverage(console: Console, named: NamedDays, damaged: DamagedDay, folders: tuple[Path, ...]) -> None:
     """Report the coverage of day folders: seconds with a valid book, gaps, ids, and the spans excluded from backtests.
 
@@ -509,7 +545,7 @@ def _named(altered: "Sequence[AlteredFile]") -> list[str]:
     return [f"{path.name}: {what}" for path, what, _ in altered]
 
 
-@command(Results, NamedDays, DamagedDay, arguments=[_FOLDER, _FORM, _OUT])
+@command(arguments=[_FOLDER, _FORM, _OUT])
 def data_export(
     console: Console,
     results: Results,
@@ -584,7 +620,7 @@ def _export_hftbacktest(console: Console, damaged: DamagedDay, day: "DayFolder",
     console.set_json({**asdict(done), "path": str(target), "warnings": list(tape.meta.warnings)})
 
 
-@command(Results, NamedDays, DamagedDay, arguments=[_FOLDER, _PICTURE])
+@command(arguments=[_FOLDER, _PICTURE])
 def data_inspect(
     console: Console, results: Results, days: NamedDays, damaged: DamagedDay, folder: Path | None, out: Path | None
 ) -> None:

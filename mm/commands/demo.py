@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from mm.base.knobs import knobs
-from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.settings_file import LEFT_OUT
 from mm.cli.task_knobs import GROUPS
 from mm.report.contents import PAGE, SCHEDULE
+from mm.terminal.console import Console
 
 _ROOT = click.Option(
     ["--out-root"],

@@ -9,15 +9,16 @@ from pathlib import Path
 import click
 
 from mm.base.knobs import integer, knob
-from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.errors import DataError, UsageError
+from mm.terminal.console import Console
 
 PACKAGE = Path(__file__).resolve().parents[1]
 PAGES = (PACKAGE / "pages", PACKAGE.parent / "docs")
 """The pages of an installed package, or of a checkout."""
 FIRST = ("glossary", "configuration", "results", "models")
 """Pages that define terms, the most likely one first."""
+_GLOSSARY = 50  # a term's definition comes before pages on what it is about
 _HEADING = re.compile(r"(#+) (.+)")
 _DEFINED = re.compile(r"\*\*(.+?)\*\*")
 _CELLS = re.compile(r"(?<!\\)\|")
@@ -36,6 +37,7 @@ class Block:
     def score(self, term: str) -> int:
         """How well the block explains *term*, in lower case; 0 if it does not name it."""
         page = len(FIRST) - FIRST.index(self.page) if self.page in FIRST else 0
+        page += _GLOSSARY if self.page == FIRST[0] else 0
         if term in self.terms:
             return 100 + page
         if any(re.search(rf"\b{re.escape(term)}\b", defined) for defined in self.terms):
@@ -53,7 +55,7 @@ class Shown:
     docs_most: int = knob(3, integer(1, 100), "Number of paragraphs to show.", flag="--most")
 
 
-@command(Shown, arguments=[click.Argument(["words"], nargs=-1, required=True, metavar="TERM")])
+@command(arguments=[click.Argument(["words"], nargs=-1, required=True, metavar="TERM")])
 def docs(console: Console, shown: Shown, words: tuple[str, ...]) -> None:
     """Show what the documentation says of a TERM: a word, a knob, a key of a file, a model, a line of a log.
 
@@ -63,7 +65,7 @@ def docs(console: Console, shown: Shown, words: tuple[str, ...]) -> None:
     folder = next((folder for folder in PAGES if folder.is_dir()), None)
     if folder is None:
         raise DataError("this installation has no pages of the documentation; install a wheel, or use a checkout")
-    blocks = [block for path in sorted(folder.glob("*.md")) for block in blocks_of(path)]
+    blocks = [block for path in sorted(folder.rglob("*.md")) for block in blocks_of(path)]
     found = sorted((block for block in blocks if block.score(term)), key=lambda block: -block.score(term))
     if not found:
         known = {name for block in blocks for name in block.terms}

@@ -5,15 +5,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mm.backtest.account_limits import AccountLimits
+from mm.backtest.account_limits import AccountTerms
 from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.backtest.run_terms import OWN_MARKET
 from mm.base.numbers import number, signed
 from mm.cli.frame import runner
-from mm.cli.task_knobs import ManyDays, Workers
-from mm.commands.account_runs import account_setup
+from mm.cli.task_knobs import Bounded, ManyDays, Workers
 from mm.play.knobs import Day, Market, Models, OneAccount, OtherMarkets, PerSymbol
 from mm.report.contents import EVALUATION
 from mm.runs.in_progress import Run
@@ -34,13 +33,7 @@ def one_folder(objects: Sequence[Any]) -> Day:
     return replace(days, symbol="+".join(symbols) if len(symbols) <= 3 else f"{len(symbols)}_symbols")
 
 
-@runner(
-    *("evaluation", ManyDays, Market, Execution, Account, Margin, Models, OtherMarkets, Risk, Workers),
-    *(OneAccount, PerSymbol, AccountLimits),
-    resumable=True,
-    day_of=one_folder,
-    brief=(ManyDays, Models, Workers),
-)
+@runner("evaluation", resumable=True, day_of=one_folder, brief=(ManyDays, Models, Workers))
 def evaluate(
     run: Run,
     days: ManyDays,
@@ -52,9 +45,10 @@ def evaluate(
     others: OtherMarkets,
     risk: Risk,
     workers: Workers,
+    bounded: Bounded,
     one_account: OneAccount,
     per_symbol: PerSymbol,
-    limits: AccountLimits,
+    limits: AccountTerms,
     _folder: Day,
 ) -> None:
     """Play a strategy on many days and symbols, each day on its own, and tell what the days say together.
@@ -69,16 +63,17 @@ def evaluate(
     from mm.play.models import check_names
     from mm.play.setup import Setup
     from mm.report.evaluation import page
+    from mm.sweep.account_setup import account_setup
     from mm.sweep.evaluate import read_days
     from mm.sweep.sweep import as_csv
     from mm.trials.on_record import Recording
 
     check_names(models)
     setup = Setup.of(days, market, execution, account, margin, models, risk, others)
-    recording = Recording(days.out_root, run.kind)
+    recording = Recording(days.out_root, run.kind, run.id)
     with run.timing("load"), run.progress("days read", len(days.played())) as step:
         together = account_setup(setup, one_account, per_symbol, limits)
-        works = read_days(setup, days, workers, recording, run, step, together=together)
+        works = read_days(setup, days, workers, recording, run, step, together=together, bounded=bounded.bounds)
     run.keep_source(dict.fromkeys(name for work in works.each for name in work.sources))
     _play(run, works, workers)
     content = works.content(recording)
@@ -110,16 +105,23 @@ def _play(run: Run, works: "DayWorks", workers: Workers) -> None:
 
 
 def _lines(content: "Row") -> Iterator[str]:
+    from mm.backtest.metrics.verdict import words
     from mm.backtest.summary_text import tried
     from mm.report.evaluation import early_end
 
     daily, asset = content["daily"], content["quote_asset"]
     ends = "" if daily["low"] is None else f", 95 % {signed(daily['low'])} … {signed(daily['high'])}"
-    above = number(100 * (daily["share_above_0"] or 0), 3)
+    gained = round((daily["share_above_0"] or 0.0) * daily["days"])
     yield f"PnL of quoting    {signed(content['pnl'])} {asset}, {daily['days']} days, {content['played']} played"
     if OWN_MARKET in content:
         yield f"  own market      {signed(content[OWN_MARKET]['pnl'])} {asset}, without the other legs"
-    yield f"a day             {signed(daily['mean'])}{ends}, above 0 on {above} % of the days"
+    yield f"a day             {signed(daily['mean'])}{ends}, a gain on {gained:,} of {daily['days']:,}"
+    yield f"verdict           {words(content['verdict'], daily['days'])}"
+    if bounds := content.get("bounds"):
+        both = (f"{signed(bounds[end]['pnl'])} with {bounds[end]['n_fills']:,} fills" for end in ("back", "front"))
+        share = content["open_share"]
+        left = "" if share is None else f"; open: {number(100 * share, 3)} % of the chosen one's"
+        yield f"bounds            PnL {' to '.join(both)}, from the back of every queue to the front{left}"
     yield f"trials            {tried(content['trials'], daily['low'])}"
     for name in ("best_day", "worst_day"):
         if content[name]:

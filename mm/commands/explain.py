@@ -10,7 +10,6 @@ import click
 from mm.base.common_knobs import moved_data_root_knob
 from mm.base.knobs import PATH, integer, knob, matching, number
 from mm.cli.completion import runs as run_ids
-from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.options import TRUST
 from mm.clock import iso, us_of
@@ -18,6 +17,7 @@ from mm.dayfolder.layout import day_folder
 from mm.errors import BrokenFile, DataError, Mismatch, MMError, Sentence, UsageError
 from mm.instrument import E8, e8
 from mm.play.knobs import Results
+from mm.terminal.console import Console
 
 if TYPE_CHECKING:
     from mm.base.arrays import Floats, Ints
@@ -43,7 +43,7 @@ class Which(Results):
     data_root: Path | None = moved_data_root_knob()
 
 
-@command(Which, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), TRUST])
+@command(arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), TRUST])
 def runs_explain(console: Console, which: Which, name: str, trust: tuple[Path, ...]) -> None:
     """Show the tape around a fill of a backtest, and the cause of the fill.
 

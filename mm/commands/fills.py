@@ -5,15 +5,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mm.backtest.preset import PRESETS, hours_of
 from mm.base.atomic_file import write_atomic
 from mm.base.common_knobs import data_root_knob, day_knob, seed_knob, symbol_knob
-from mm.base.knobs import JSON_OBJECT, PATH, SWITCH, day_list, integer, knob, matching, number
-from mm.cli.console import Console
+from mm.base.knobs import JSON_OBJECT, PATH, SWITCH, day_list, integer, knob, matching, number, one_of
 from mm.cli.frame import command
 from mm.clock import us_from_ms
+from mm.dayfolder.held_out import refuse_held
 from mm.dayfolder.layout import day_folder
 from mm.errors import DataError, FitError, Mismatch, MissingDay, MissingOrders, Sentence, UsageError
 from mm.play.knobs import EXPONENT_FILE, DamagedDay, Day, Market, OpenedDay, OtherMarkets, Results, Source
+from mm.terminal.console import Console
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +35,12 @@ class VirtualLife(OpenedDay, DamagedDay, Results):
     queue_life_s: float = knob(30.0, number(0.1, 86400), "Lifetime of a virtual order, in s.", flag="--life-s")
     seed: int = seed_knob()
 
+    preset: str | None = knob(
+        None,
+        one_of(*PRESETS),
+        "Asset class whose trading hours count, as in mm backtest; without it the market is always open.",
+    )
+
     def life_us(self) -> int:
         return us_from_ms(1000 * self.queue_life_s)
 
@@ -41,14 +49,20 @@ _MODEL = matching(r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scored(OtherMarkets, VirtualLife):
-    """The order log to score against, one model in addition to the standard ones, and a strategy."""
+class Logged(VirtualLife):
+    """The days with order logs, or an order log alone."""
 
     symbol: str | None = symbol_knob("Symbol of a simulated day.", None, common="")
     day: str | None = day_knob("The day, YYYYMMDD; also a list or a range.", None, many=True)
     data_root: Path = data_root_knob(common="")
     order_log: Path | None = knob(None, PATH, "An order log instead of a day; the tape is built from it.")
     queue_passes: int = knob(8, integer(1, 1000), "Number of passes over the day.", flag="--passes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored(OtherMarkets, Logged):
+    """The order log to score against, one model in addition to the standard ones, and a strategy."""
+
     fill_model: str | None = knob(None, _MODEL, "An additional fill model: a name, or package.module:Class.")
     fill_params_json: str | None = knob(None, JSON_OBJECT, "Its constructor arguments.")
 
@@ -85,11 +99,18 @@ class Fitted(VirtualLife, Source):
 
 TRUE_PASSES = 8
 BATCHED_US = 10_000  # from here on a depth message has several changes of a busy queue
-STRATEGY_MODELS = ("trade_cross", "price_cross", "queue_risk_averse", "queue_prob_power", "queue_prob_log")
+STRATEGY_MODELS = (
+    "trade_cross",
+    "price_cross",
+    "queue_back",
+    "queue_front",
+    "queue_prob_power",
+    "queue_prob_log",
+)
 CHECKS = (0.0, 0.125, 0.25, 0.5)  # fractions of the lifetime at which queue positions are compared
 
 
-@command(Scored)
+@command()
 def fills_score(console: Console, scored: Scored) -> None:
     """Score the fill models on a day with a full order log.
 
@@ -135,6 +156,53 @@ def fills_score(console: Console, scored: Scored) -> None:
         console.print(str(path))
 
 
+@command()
+def fills_bounds(console: Console, logged: Logged) -> None:
+    """Count how many true fills lie between the bounds of a queue, order by order.
+
+    Virtual orders join the queues of each order log of DATA_ROOT, of a symbol, its days, or of one log. On a book made
+    of the log that shows each change, every true fill must lie between queue_front and queue_back; on one of a message
+    each 100 ms, additions and cancellations net, and the shares above and below say how often the bounds fail.
+
+    Example: mm fills bounds --symbol SIMUSDT --day 20260105 --life-s 15
+    """
+    from mm.probes.fill_bounds import BOOKS, content, lines, log_bounds
+
+    logs = _logs(logged)
+    plan = _plan(logged, logged.queue_passes)
+    with console.progress("books", len(logs) * len(BOOKS)) as step:
+        rows = [row for log in logs for row in log_bounds(log, plan, step)]
+    path = logged.out_root / "fills" / "fills_bounds.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, (_json(content(rows, plan.life_us)) + "\n").encode())
+    console.set_json({**json.loads(_json(content(rows, plan.life_us))), "path": str(path)})
+    console.print("\n".join(lines(rows, plan.life_us)))
+    console.print(str(path))
+
+
+def _logs(logged: Logged) -> list[Path]:
+    if logged.order_log is not None:
+        if not logged.order_log.is_file():
+            raise DataError("{order_log} {}: there is no such file", logged.order_log)
+        return [logged.order_log]
+    symbols = [logged.symbol] if logged.symbol else sorted(path.name for path in logged.data_root.glob("*"))
+    days = day_list(logged.day) if logged.day else None
+    folders = [
+        day_folder(logged.data_root, symbol, day)
+        for symbol in symbols
+        for day in days or sorted(path.name for path in (logged.data_root / symbol).glob("[0-9]" * 8))
+    ]
+    for folder in [] if logged.open_held_out else folders:
+        refuse_held(folder.root, folder.symbol, [folder.day])
+    if not (logs := [folder.order_log for folder in folders if folder.order_log.is_file()]):
+        raise DataError(
+            "{data_root} {}: no such day has an order log; simulate one (mm sim day), or import orders (mm data import "
+            "--format bitstamp)",
+            logged.data_root,
+        )
+    return logs
+
+
 def _json(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=1, default=asdict)
 
@@ -151,7 +219,8 @@ def _strategy(
     models: dict[str, object] = {name: name for name in STRATEGY_MODELS}
     models |= {name: build() for name, build in own.items()}
     with console.progress("strategy", len(models) + 1) as step:
-        scores = strategy_scores(tapes, (scored.strategy, params), models, {**settings, "others": others}, step)
+        played = {"preset": scored.preset, **settings, "others": others}
+        scores = strategy_scores(tapes, (scored.strategy, params), models, played, step)
     about = {"name": scored.strategy, "params": params, "settings": settings, "others": scored.declared()}
     return {"strategy": {**about, "scores": scores}}
 
@@ -169,10 +238,10 @@ def _plan(life: VirtualLife, passes: int) -> "OrderPlan":
     from mm.probes.virtual_orders import OrderPlan
 
     checks_us = tuple(round(check * life.life_us()) for check in CHECKS)
-    return OrderPlan(life.life_us(), checks_us, passes, life.seed)
+    return OrderPlan(life.life_us(), checks_us, passes, life.seed, hours_of(life.preset))
 
 
-@command(Fitted)
+@command()
 def fills_fit(console: Console, fitted: Fitted) -> None:
     """Estimate the exponent of queue_prob_power from a recorded day, and write it to a file if it is usable.
 
@@ -193,7 +262,8 @@ def fills_fit(console: Console, fitted: Fitted) -> None:
     if fitted.truth:
         _fit_truth(console, fitted, day, tape)
         return
-    fit = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed)
+    hours = hours_of(fitted.preset)
+    fit = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed, hours=hours)
     content = {"symbol": fitted.symbol, "day": day, "source": "sizes", **asdict(fit)}
     path = fitted.out_root / "fills" / fitted.symbol / f"{day}{EXPONENT_FILE}"
     if fit.usable:
@@ -226,7 +296,7 @@ def _fit_truth(console: Console, fitted: Fitted, day: str, tape: "Tape") -> None
         raise MissingOrders("{truth} fits to every order of the market: {}", tape.no_orders)
     scored = scored_day(tape, tape.order_log, _plan(fitted, TRUE_PASSES))
     fit = true_exponent(scored)
-    by_sizes = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed)
+    by_sizes = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed, hours=hours_of(fitted.preset))
     fifo = scored.consistency or Consistency(0, 0)
     about = {"source": "truth", "fifo_consistency": fifo.share, "by_sizes": asdict(by_sizes)}
     path = _write_fit(console, fitted, day, fit, about)

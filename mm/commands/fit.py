@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.errors import FitError
 from mm.play.calibration_knobs import Fit
+from mm.terminal.console import Console
 
 if TYPE_CHECKING:
     pass
 
 
 @command(
-    Fit,
     arguments=[click.Argument(["points"], type=click.Path(path_type=Path), metavar="POINTS.csv")],
     defaults={"min_exposure_s": 0.0, "max_delta_ticks": None},
 )

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from mm.base.common_knobs import symbol_knob
 from mm.base.knobs import REQUIRED, SWITCH, base_url, integer, knob, number, one_of
-from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.clock import US_PER_MS
 from mm.live.knobs import BOX, PRODUCTION, TESTNET, VenueUrls
 from mm.live.venues.addresses import addresses
+from mm.terminal.console import Console
 
 if TYPE_CHECKING:
     from mm.live.venues.measured_latency import Quantiles, VenueLatency
@@ -48,7 +48,7 @@ _NAMES = {
 }
 
 
-@command(Probing)
+@command()
 def latency(console: Console, probing: Probing) -> None:
     """Measure connection, first byte, clock offset and the delay of market messages; no order is sent, no key needed.
 

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from mm.cli.config import Name
+from mm.base.common_knobs import Name
 from mm.cli.task_knobs import Streams
 from mm.commands.data import Tables, imported, require_synced
 from mm.play.given import groups_of

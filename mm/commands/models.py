@@ -10,9 +10,9 @@ import click
 from mm.backtest.parameters import VOLATILITY
 from mm.backtest.rules import Execution
 from mm.base.knobs import REQUIRED, Knob, closest, knobs, shown
-from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.errors import UnknownModel
+from mm.terminal.console import Console
 
 _NAME = click.Argument(["name"], required=False, metavar="[MODEL]")
 

@@ -12,7 +12,6 @@ from mm.base.common_knobs import seed_knob
 from mm.base.knobs import REQUIRED, knob, number, numbers, one_of
 from mm.base.numbers import fixed, signed
 from mm.base.user_code import import_trusted
-from mm.cli.console import Console
 from mm.cli.frame import command, runner
 from mm.cli.options import TRUST
 from mm.cli.task_knobs import SignalColumns
@@ -20,9 +19,10 @@ from mm.commands.signals import OTHER_USUAL
 from mm.errors import FitError, UsageError
 from mm.play.knobs import Day, Market, OtherMarkets
 from mm.runs.in_progress import Run
+from mm.terminal.console import Console
 
 if TYPE_CHECKING:
-    from mm.predict.artefact import Artefact
+    from mm.signals.artefact import Artefact
     from mm.tape.tape import Tape
 
 
@@ -65,16 +65,7 @@ SIGNALS = (
 SCORE, PREDICTIONS = "score.json", "predictions.parquet"
 
 
-@runner(
-    "models",
-    Day,
-    Market,
-    OtherMarkets,
-    PredictionTask,
-    SignalColumns,
-    method="predict_target",
-    brief=(Day, PredictionTask, SignalColumns),
-)
+@runner("models", method="predict_target", brief=(Day, PredictionTask, SignalColumns))
 def predict_fit(
     run: Run, day: Day, market: Market, others: OtherMarkets, prediction: PredictionTask, columns: SignalColumns
 ) -> None:
@@ -85,11 +76,11 @@ def predict_fit(
 
     Example: mm predict fit --target return --horizon-s 10 --symbol BTCUSDT --day 20251216
     """
-    from mm.predict.artefact import MODEL, Artefact, write
     from mm.predict.samples import Task, distances_of
     from mm.predict.walk import WINDOWS, learn
     from mm.report.predictor_page import predictor_page
     from mm.runs.noted import opened, said_days
+    from mm.signals.artefact import MODEL, Artefact, write
 
     usual = [f"{name}.{signal}" for name in others.declared() for signal in OTHER_USUAL]
     names = tuple(columns.signals.split(",")) if columns.signals else (*SIGNALS, *usual)
@@ -122,7 +113,7 @@ def predict_fit(
         raise FitError(f"{day.symbol} {day.label()}: {_why(content)}")
 
 
-@runner("predict_score", Day, Market, OtherMarkets, arguments=[FOLDER, TRUST], brief=(Day,))
+@runner("predict_score", arguments=[FOLDER, TRUST], brief=(Day,))
 def predict_score(
     run: Run, day: Day, market: Market, others: OtherMarkets, folder: Path, trust: tuple[Path, ...]
 ) -> None:
@@ -153,7 +144,7 @@ def predict_score(
         raise FitError(f"{folder} on {day.symbol} {day.label()}: {_why(content)}")
 
 
-@runner("predictions", Day, Market, OtherMarkets, arguments=[FOLDER, TRUST], brief=(Day,))
+@runner("predictions", arguments=[FOLDER, TRUST], brief=(Day,))
 def predict_apply(
     run: Run, day: Day, market: Market, others: OtherMarkets, folder: Path, trust: tuple[Path, ...]
 ) -> None:
@@ -195,7 +186,7 @@ def predict_show(console: Console, folder: Path) -> None:
 
     Example: mm predict show out/models/return/BTCUSDT/20251216_20251217T060000Z
     """
-    from mm.predict.artefact import MODEL, Artefact
+    from mm.signals.artefact import MODEL, Artefact
 
     artefact = Artefact.read(folder)
     console.set_json({**artefact.about, "path": str((folder / MODEL).resolve())})
@@ -278,7 +269,7 @@ def _check(names: Sequence[str], prediction: PredictionTask) -> None:
 
 
 def _read(run: Run, folder: Path) -> "Artefact":
-    from mm.predict.artefact import ARRAYS, MODEL, Artefact
+    from mm.signals.artefact import ARRAYS, MODEL, Artefact
 
     artefact = Artefact.read(folder)
     run.input_file(folder / MODEL)

@@ -7,11 +7,11 @@ import click
 from click.shell_completion import get_completion_class
 
 from mm.base.knobs import REQUIRED, Knob, knobs, shown
-from mm.cli.console import Console
 from mm.cli.docs import every_group
 from mm.cli.frame import Command, Program, as_json, command, source_of
 from mm.cli.options import FILE, KnobOption, heading
 from mm.errors import UsageError
+from mm.terminal.console import Console
 
 _WORDS = click.Argument(["words"], nargs=-1, metavar="[COMMAND…]")
 

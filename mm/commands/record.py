@@ -2,15 +2,15 @@
 
 import click
 
-from mm.cli.config import Name
-from mm.cli.console import Console
+from mm.base.common_knobs import Name
 from mm.cli.frame import command
 from mm.cli.task_knobs import BinanceMarket, Recorder, Sources
+from mm.terminal.console import Console
 
 _STATUS = click.Option(["--status"], is_flag=True, help="Print the state of the recording, without recording.")
 
 
-@command(Sources, BinanceMarket, Recorder, Name, arguments=[_STATUS])
+@command(arguments=[_STATUS])
 def record(
     console: Console, source: Sources, market: BinanceMarket, recorder: Recorder, name: Name, status: bool
 ) -> None:

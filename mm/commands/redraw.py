@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.replay import by_events
-from mm.cli.console import Console
 from mm.cli.task_knobs import PageKnobs
 from mm.errors import Mismatch, MMError
 from mm.play.calibration import unfitted
@@ -19,6 +18,7 @@ from mm.report.contents import SCHEDULE
 from mm.report.run_columns import market_of
 from mm.runs.finished import RunFolder
 from mm.runs.trusted import InputPlaces, check_inputs, playable, setup_of
+from mm.terminal.console import Console
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result

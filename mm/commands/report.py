@@ -13,7 +13,6 @@ from mm.base.atomic_file import atomic_file
 from mm.base.code_identity import hash_file
 from mm.base.knobs import knobs
 from mm.cli.completion import runs as run_ids
-from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.options import TRUST
 from mm.cli.task_knobs import PageKnobs
@@ -23,6 +22,7 @@ from mm.play.calibration_knobs import Calibration, Fit
 from mm.report.contents import FIT, PAGE, read_content
 from mm.runs.manifest import MANIFEST
 from mm.runs.plan import repeating
+from mm.terminal.console import Console
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mm.runs.finished import RunFolder
 
 
-@command(PageKnobs, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), TRUST])
+@command(arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), TRUST])
 def report(console: Console, drawn: PageKnobs, name: str, trust: tuple[Path, ...]) -> None:
     """Redraw the page of a run, given as its folder or its RUN_ID under OUT_ROOT.
 
@@ -124,7 +124,9 @@ def _account(redraw: "Redraw", about: "About") -> str:
     run = redraw.run
     with run.readable():
         targets = {symbol: float(one["target_inventory"]) for symbol, one in run.summary["symbols"].items()}
-        return account_page(run.summary, *curves_in(run.table("state"), targets), about)
+        by = run.summary.get("numeraire", {}).get("by", {})
+        pairs = {symbol: (pair, pair in run.summary["numeraire"]["inverse"]) for symbol, pair in by.items()}
+        return account_page(run.summary, *curves_in(run.table("state"), targets, pairs), about)
 
 
 def _windows(redraw: "Redraw", about: "About") -> str:

@@ -17,7 +17,6 @@ from mm.base.common_knobs import moved_data_root_knob
 from mm.base.knobs import shown
 from mm.base.user_code import FIRST_ON_PATH
 from mm.cli.completion import runs as run_ids
-from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.options import TRUST
 from mm.cli.settings_file import LEFT_OUT
@@ -29,6 +28,7 @@ from mm.commands.sweep import sweep
 from mm.errors import DataError, Mismatch, MMError
 from mm.play.knobs import Results
 from mm.runs.in_progress import SOURCE
+from mm.terminal.console import Console
 
 if TYPE_CHECKING:
     from mm.runs.diff import Comparison, OutputDifference
@@ -74,7 +74,7 @@ class NotPlayed(MMError):
         self.exit_code = code
 
 
-@command(Where, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), _KEEP, _TOLERANCE, TRUST])
+@command(arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), _KEEP, _TOLERANCE, TRUST])
 def runs_reproduce(
     console: Console, where: Where, name: str, keep: bool, tolerance: float, trust: tuple[Path, ...]
 ) -> None:
@@ -89,7 +89,8 @@ def runs_reproduce(
 
     Example: mm runs reproduce 20260105T080000Z
     """
-    from mm.runs.diff import compare, knobs_without_effect
+    from mm.cli.task_knobs import knobs_without_effect
+    from mm.runs.diff import compare
     from mm.runs.find import open_run
     from mm.runs.trusted import InputPlaces, playable
 
@@ -106,7 +107,7 @@ def runs_reproduce(
             played.copy_source(scratch / SOURCE)
             variables |= {FIRST_ON_PATH: str(scratch / SOURCE)}
         again = _play(run, words, variables, scratch)
-        comparison = compare(run, again)
+        comparison = compare(run, again, knobs_without_effect())
         near = _near(comparison, tolerance)
         equal = not comparison.inputs and not _others(comparison, near) and not _edited(comparison)
         kept = str(again.folder) if keep else None
@@ -122,7 +123,7 @@ def runs_reproduce(
 
 
 def _knobs(run: "RunFolder") -> str:
-    from mm.runs.diff import knobs_without_effect
+    from mm.cli.task_knobs import knobs_without_effect
 
     unused = knobs_without_effect()
     knobs = {name: knob for name, knob in run.manifest["knobs"].items() if name not in unused}
@@ -137,7 +138,7 @@ def _variables(played: "Playable") -> tuple[str, dict[str, str]]:
 
     Variables, because a flag that the run does not use would be refused.
     """
-    from mm.runs.diff import knobs_without_effect
+    from mm.cli.task_knobs import knobs_without_effect
 
     run, unused = played.run, knobs_without_effect()
     name, options = command_of(run)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from mm.backtest.rules import Account, Execution
 from mm.base.user_code import import_trusted
-from mm.cli.console import Console
 from mm.cli.frame import command, runner
 from mm.cli.task_knobs import HeldOutDays, Learning, Refereed, TrainedAgent
 from mm.dayfolder.held_out import held_of
@@ -14,6 +13,7 @@ from mm.dayfolder.layout import days_of
 from mm.errors import MissingDay, Sentence, UsageError, parameter
 from mm.play.knobs import Day, Market, Models
 from mm.runs.in_progress import Run
+from mm.terminal.console import Console
 
 if TYPE_CHECKING:
     from mm.backtest.quotes.agent_file import SavedAgent
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _IDLE = ("quote_model", "quote_params_json", "quote_levels", "level_step_ticks", "fit_draws")
 
 
-@runner("rl_train", Day, Market, Execution, Account, Models, Learning, brief=(Day, Learning))
+@runner("rl_train", brief=(Day, Learning))
 def rl_train(
     run: Run, day: Day, market: Market, execution: Execution, account: Account, models: Models, learning: Learning
 ) -> None:
@@ -63,7 +63,7 @@ def rl_train(
     run.print(f"{path}; compare it with other strategies: mm rl evaluate --model-path {path}")
 
 
-@command(TrainedAgent, HeldOutDays, Market, Execution, Account, Models, brief=(TrainedAgent, HeldOutDays))
+@command(brief=(TrainedAgent, HeldOutDays))
 def rl_evaluate(
     console: Console,
     trained: TrainedAgent,
@@ -113,7 +113,7 @@ def rl_evaluate(
     console.print(f"trials: {tried(evaluation['trials'], None)}")
 
 
-@command(Refereed, Account, brief=(Refereed,))
+@command(brief=(Refereed,))
 def rl_referee(console: Console, refereed: Refereed, account: Account) -> None:
     """Train agents in the model of Avellaneda and Stoikov (2008), and print their share of the closed form's utility.
 
@@ -134,8 +134,8 @@ def rl_referee(console: Console, refereed: Refereed, account: Account) -> None:
 
 
 def _shares(console: Console, refereed: Refereed, seeds: list[int], closed: float, optimum: float) -> dict[str, Any]:
-    from mm.predict.predictor import Network
     from mm.rl.closed_form import PAPER, LearnedPolicy, Share, utility
+    from mm.signals.predictor import Network
 
     if find_spec("stable_baselines3") is None:
         console.print(

@@ -2,23 +2,27 @@
 
 import json
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import click
 
+from mm.backtest.metrics.numbers import Summary
 from mm.base.numbers import noun, number, signed
 from mm.cli.completion import runs as run_ids
-from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.errors import DataError, UsageError
+from mm.errors import DataError, TryLater, UsageError
 from mm.play.knobs import Pages, Results
 from mm.report.contents import PAGE
-from mm.runs.manifest import MANIFEST, flat, headlines, shown
+from mm.runs.manifest import MANIFEST, flat, headlines, read_manifest, shown
 from mm.runs.plan import new_page
+from mm.terminal.console import Console
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,6 +33,11 @@ if TYPE_CHECKING:
     from mm.trials.ledger import Ledger
     from mm.trials.on_record import Tried
 
+
+PDF = ".pdf"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+PRINT_S = 120
+SHEET = (1240, 1754)  # of a printed page, in CSS pixels: that of style.css
 
 _FILTERS = (
     click.Option(["--kind"], metavar="KIND", help="Only runs of this kind (backtest, calibration, …)."),
@@ -57,7 +66,9 @@ _NAMES = [
 _RUNS = click.Argument(["names"], nargs=-1, required=True, metavar="RUN RUN…", shell_complete=run_ids)
 
 
-_OUT = click.Option(["--out"], metavar="FILE", help="File of the page, instead of one in OUT_ROOT.")
+_OUT = click.Option(
+    ["--out"], metavar="FILE", help="File of the page, instead of one in OUT_ROOT; FILE.pdf for a mail (by chromium)."
+)
 
 
 _TAG = (
@@ -94,7 +105,7 @@ _BOUND = ("run_id", "symbol")  # on every line of a log
 COLUMNS = ("kind", "symbol", "day", "run_id", "status", "started_at", "found", "path")
 
 
-@command(Results, arguments=_FILTERS)
+@command(arguments=_FILTERS)
 def runs_list(
     console: Console, results: Results, kind: str | None, symbol: str | None, day: str | None, tag: str | None
 ) -> None:
@@ -109,14 +120,14 @@ def runs_list(
     from mm.runs.tags import Tags
     from mm.trials.on_record import Tried
 
-    every_run, invalid = find_runs(results.out_root)
+    every_run, invalid = find_runs(results.out_root, _read_for_list)
     tags = Tags(results.out_root)
     runs = _wanted(every_run, tags, (kind, symbol, day, tag))
     rows, tried = [], Tried(results.out_root)
     for run in runs:
         tagged = tags.tagged(run)
         more = {
-            "found": headlines(run.manifest),
+            "found": run.manifest["found"],
             "trials": _trials_now(run, tried),
             "tags": tagged.tags,
             "note": tagged.note,
@@ -138,6 +149,15 @@ def runs_list(
         console.print(f"{other.folder}: {other.why}")
 
 
+def _read_for_list(folder: Path) -> dict[str, Any]:
+    """Read a manifest, and keep what a list shows of it: there may be thousands."""
+    manifest = read_manifest(folder)
+    knobs, trials = manifest["knobs"], manifest["summary"].get("trials")
+    kept = {name: manifest[name] for name in (*COLUMNS, "digest") if name in manifest}
+    day = {"day": knobs["day"]} if "day" in knobs else {}
+    return {**kept, "knobs": day, "summary": {"trials": trials}, "found": headlines(manifest)}
+
+
 def _trials_now(run: "RunFolder", tried: "Tried") -> int | None:
     trials = run.manifest["summary"].get("trials")
     if not isinstance(trials, Mapping):
@@ -145,7 +165,7 @@ def _trials_now(run: "RunFolder", tried: "Tried") -> int | None:
     return max(int(trials["on_these_days"]), tried.on(str(run.manifest["symbol"]), run.days()))
 
 
-@command(Results, arguments=_TRIALS)
+@command(arguments=_TRIALS)
 def runs_trials(
     console: Console, results: Results, symbol: str | None, day: str | None, forget: bool, why: str | None
 ) -> None:
@@ -199,13 +219,13 @@ def _trials_line(row: Mapping[str, Any]) -> Sequence[str]:
     return [part for part in parts if part]
 
 
-@command(Results, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)])
+@command(arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)])
 def runs_show(console: Console, results: Results, name: str) -> None:
     """Show one run: knobs, inputs, outputs and main numbers.
 
     RUN is its folder, its RUN_ID, or the beginning of its RUN_ID or digest.
     """
-    from mm.backtest.summary_text import tried_of
+    from mm.backtest.summary_text import sign_of_mean, tried_of
     from mm.report.as_of_now import as_of_now
     from mm.runs.find import open_run
     from mm.runs.tags import Tags
@@ -222,7 +242,10 @@ def runs_show(console: Console, results: Results, name: str) -> None:
     console.print(f"time     {manifest['started_at']} to {manifest['finished_at']}")
     console.print(f"version  {manifest['version']} {manifest['commit'] or ''}".rstrip())
     console.print(f"digest   {manifest['digest']}")
-    if trials := tried_of(as_of_now(manifest["summary"], results.out_root)):
+    now = as_of_now(manifest["summary"], results.out_root)
+    if now.get("verdict"):
+        console.print(f"verdict  {sign_of_mean(Summary.read(now))}")
+    if trials := tried_of(Summary.read(now)):
         console.print(f"trials   {trials}")
     said = Tags(results.out_root).tagged(run)
     if said.tags or said.note:
@@ -242,7 +265,7 @@ def runs_show(console: Console, results: Results, name: str) -> None:
             console.print("\n".join([title, *(f"  {line}" for line in lines)]))
 
 
-@command(Results, arguments=_LOG)
+@command(arguments=_LOG)
 def runs_log(console: Console, results: Results, name: str, level: str | None, search: str | None) -> None:
     """Show the log of a run: time, level, event and values, one event per line, followed by tracebacks.
 
@@ -310,7 +333,7 @@ def _print_table(console: Console, rows: Sequence[Mapping[str, str]]) -> None:
         console.print("  ".join(row[name].ljust(widths[name]) for name in COLUMNS).rstrip())
 
 
-@command(Results, arguments=_NAMES)
+@command(arguments=_NAMES)
 def runs_diff(console: Console, results: Results, first: str, second: str) -> None:
     """List the differences of two runs: knobs, version, inputs, outputs and main numbers.
 
@@ -319,16 +342,18 @@ def runs_diff(console: Console, results: Results, first: str, second: str) -> No
 
     Example: mm runs diff base wide
     """
+    from mm.cli.task_knobs import knobs_without_effect
     from mm.runs.diff import compare
     from mm.runs.find import open_run
 
-    comparison = compare(open_run(first, results.out_root), open_run(second, results.out_root))
+    one, other = open_run(first, results.out_root), open_run(second, results.out_root)
+    comparison = compare(one, other, knobs_without_effect())
     console.set_json(comparison.to_json())
     for line in comparison.lines():
         console.print(line)
 
 
-@command(Results, Pages, arguments=[_RUNS, _OUT])
+@command(arguments=[_RUNS, _OUT])
 def runs_compare(console: Console, results: Results, pages: Pages, names: Sequence[str], out: str | None) -> None:
     """Draw the tear sheet of two to eight backtests: their numbers, charts and differing knobs.
 
@@ -353,8 +378,8 @@ def runs_compare(console: Console, results: Results, pages: Pages, names: Sequen
         raise UsageError(f"{' '.join(names)}: a run is given twice; name each once")
     path = Path(out) if out else new_page(results.out_root / "compare")
     sheet = _sheet(runs, Tags(results.out_root), path, results.out_root)
-    plotly = plotly_address(pages.plotlyjs, results.out_root, path.parent)
-    _write_page(path, tear_sheet(sheet, plotly))
+    form = "inline" if path.suffix == PDF else pages.plotlyjs
+    write_page(path, tear_sheet(sheet, plotly_address(form, results.out_root, path.parent)))
     console.set_json({**sheet.to_json(), "path": str(path.resolve())})
     head = ["", *(run.name for run in sheet.runs)]
     rows = [head, *([name, *(number(value, 6) for value in values)] for name, values in sheet.numbers().items())]
@@ -390,7 +415,7 @@ def _sheet(runs: "Sequence[RunFolder]", tags: "Tags", page: Path, out_root: Path
             ComparedRun(
                 name,
                 run.manifest,
-                as_of_now(run.summary, out_root),
+                Summary.read(as_of_now(run.summary, out_root)),
                 columns=run.columns,
                 tags=tags.tagged(run).tags,
                 note=tags.tagged(run).note,
@@ -406,7 +431,7 @@ def _link(run: "RunFolder", page: Path) -> str | None:
     return quote(Path(os.path.relpath(own, page.parent)).as_posix()) if own.is_file() else None
 
 
-@command(Results, arguments=_TAG)
+@command(arguments=_TAG)
 def runs_tag(
     console: Console, results: Results, name: str, add: Sequence[str], remove: Sequence[str], note: str | None
 ) -> None:
@@ -430,7 +455,7 @@ def runs_tag(
     )
 
 
-@command(Results, arguments=_EXPORT)
+@command(arguments=_EXPORT)
 def runs_export(
     console: Console,
     results: Results,
@@ -462,7 +487,7 @@ def runs_export(
     runs = _wanted(find_runs(results.out_root)[0], tags, (kind, symbol, day, tag))
     written: dict[str, Any] = {"runs": len(runs)}
     if path is not None:
-        table = run_table(runs, tags)
+        table = run_table(runs, tags, results.out_root)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             (table.write_parquet if path.suffix == ".parquet" else table.write_csv)(path)
@@ -485,14 +510,16 @@ def runs_export(
     console.set_json(written)
 
 
-def run_table(runs: "Sequence[RunFolder]", tags: "Tags") -> "pl.DataFrame":
+def run_table(runs: "Sequence[RunFolder]", tags: "Tags", out_root: Path) -> "pl.DataFrame":
     import polars as pl
+
+    from mm.report.as_of_now import as_of_now
 
     rows = []
     for run in runs:
-        said = tags.tagged(run)
+        said, now = tags.tagged(run), as_of_now(run.manifest["summary"], out_root)
         knobs = {f"knob.{name}": knob["value"] for name, knob in run.manifest["knobs"].items()}
-        numbers = {f"summary.{name}": value for name, value in flat(run.manifest["summary"]) if "[" not in name}
+        numbers = {f"summary.{name}": value for name, value in flat(now) if "[" not in name}
         about = {"digest": run.manifest["digest"], "tags": " ".join(said.tags), "note": said.note}
         rows.append({**_row(run), **about, **knobs, **numbers})
     columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
@@ -507,9 +534,35 @@ def _column(name: str, values: Sequence[Any]) -> "pl.Series":
     return pl.Series(name, [None if value is None else str(value) for value in values], pl.String)
 
 
-def _write_page(path: Path, html: str) -> None:
+def _print_page(path: Path, html: str) -> None:
+    """Print a page by a browser of this machine."""
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        raise UsageError(f"--out: {path} needs a browser, one of {', '.join(BROWSERS)} on the PATH; or give FILE.html")
+    with TemporaryDirectory() as place:
+        page, printed = Path(place, "page.html"), Path(place, "page.pdf")
+        page.write_text(html, encoding="utf-8")
+        words = [program, "--headless=new", "--disable-gpu", "--no-pdf-header-footer", "--virtual-time-budget=10000"]
+        words.append(f"--window-size={SHEET[0]},{SHEET[1]}")  # charts are drawn as wide as they are printed
+        words += ["--no-sandbox"] * (os.geteuid() == 0)  # a browser refuses to run as root with one
+        words += [f"--user-data-dir={place}/browser", f"--print-to-pdf={printed}", page.as_uri()]
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PRINT_S)
+        except subprocess.TimeoutExpired as error:
+            raise TryLater(f"--out: {program} has not printed {path} within {PRINT_S} s; try again") from error
+        if not printed.is_file():
+            said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            raise UsageError(f"--out: {program} did not print {path} ({said}); give FILE.html")
+        shutil.move(printed, path)
+
+
+def write_page(path: Path, html: str) -> None:
+    """Write a page, or print it where *path* is that of a PDF."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(html, encoding="utf-8")
+        if path.suffix == PDF:
+            _print_page(path, html)
+        else:
+            path.write_text(html, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--out: {path} cannot be written ({error.strerror}); give another file") from error

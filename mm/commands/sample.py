@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from mm.base.knobs import PATH, base_url, knob
-from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.market_data.samples import SAMPLES, SERVER, fetch_sample, sample_of
+from mm.terminal.console import Console
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class SampleFiles:
 _NAME = click.Argument(["name"], required=False, metavar="[NAME]")
 
 
-@command(SampleFiles, arguments=[_NAME])
+@command(arguments=[_NAME])
 def data_sample(console: Console, files: SampleFiles, name: str | None) -> None:
     """Fetch a recorded market from where it was published, into samples/NAME; without NAME, list them.
 

@@ -1,48 +1,34 @@
 """``mm schedule`` and ``mm walkforward``."""
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mm.backtest.account_limits import AccountLimits
+from mm.backtest.account_limits import AccountTerms
 from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import OrdersFile
 from mm.cli.frame import runner
 from mm.cli.symbol_runs import account_knobs
-from mm.commands.account_runs import VARIED, opened_plays, write_account
+from mm.commands.account_runs import opened_plays, write_account
 from mm.commands.backtest import playing
 from mm.commands.calibrate import measuring
 from mm.errors import FitError
 from mm.play.calibration_knobs import Calibration, Fit, PlayedCalibration, Windows
 from mm.play.knobs import Day, Market, Models, OneAccount, OtherMarkets, PerSymbol, Sensitivity
-from mm.report.contents import BACKTEST, METRICS, PAGE, SCHEDULE
+from mm.report.contents import BACKTEST, PAGE
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mm.backtest.rules import Rules
     from mm.calibration.config import CalibrationConfig
     from mm.calibration.windows import Fallback, WindowPlan
     from mm.play.play import Play
     from mm.tape.tape import Tape
-    from mm.walkforward.walkforward import Study
 
 
-STUDY = (Day, Market, Calibration, Fit, Windows, Execution, Account, Models)
-
-
-DAYS_HELD = 3  # in memory at once: a training window and its segment need no more, if days are not shorter than it
-
-
-@runner(
-    "schedule",
-    *(Day, Market, Calibration, Fit, Windows, Execution, Account, Models),
-    resumable=True,
-    brief=(Day, Calibration, Fit, Windows),
-)
+@runner("schedule", resumable=True, brief=(Day, Calibration, Fit, Windows))
 def schedule(
     run: Run,
     day: Day,
@@ -63,6 +49,7 @@ def schedule(
     from mm.play.engine_rules import rules_of
     from mm.report.walkforward import page
     from mm.runs.noted import opened, said_days
+    from mm.runs.study import study_days, write_study
 
     markets = opened(run, day, market)
     tapes = markets.tapes
@@ -80,12 +67,7 @@ def schedule(
         raise FitError(f"{day.symbol} {day.label()}: {why_unusable(studied.schedule)}")
 
 
-@runner(
-    *("walkforward", Day, Market, PlayedCalibration, *STUDY[3:], Margin, OtherMarkets, Risk, Sensitivity, OrdersFile),
-    *(OneAccount, PerSymbol, AccountLimits),
-    resumable=True,
-    brief=(Day, Models, Windows),
-)
+@runner("walkforward", resumable=True, brief=(Day, Models, Windows))
 def walkforward(
     run: Run,
     day: Day,
@@ -103,7 +85,7 @@ def walkforward(
     orders_file: OrdersFile,
     one_account: OneAccount,
     per_symbol: PerSymbol,
-    limits: AccountLimits,
+    limits: AccountTerms,
 ) -> None:
     """Calibrate rolling windows of one day or more, and trade each segment with the latest fit before it.
 
@@ -124,7 +106,7 @@ def walkforward(
 
     if one_account.one_account:
         groups = (day, market, execution, account, margin, models, others, risk, per_symbol)
-        by_symbol = account_knobs(day.symbol, groups, VARIED)
+        by_symbol = account_knobs(day.symbol, groups)
         plays, absent = opened_plays(run, by_symbol, unfitted)
         measured = {  # the checkpoint is of all inputs
             symbol: _measured(run, play, (calibration, fit, windows, by_symbol[symbol][Models]))
@@ -175,6 +157,7 @@ def _fitted(
 ) -> "Play":
     """Write the schedule's files into a subfolder *place* of the run."""
     from mm.report.walkforward import page
+    from mm.runs.study import study_days, write_study
     from mm.tape.columns import trim_heap
 
     (config, plan, fallback), tapes = measured, play.tapes
@@ -196,63 +179,3 @@ def _fallback(run: Run, windows: Windows, models: Models, tapes: "Sequence[Tape]
     if windows.fallback_policy == "global_default":
         note_files(run, [models.fill_params_file])
     return fallback_of(windows, models, tapes)
-
-
-def study_days(
-    run: Run,
-    measured: "tuple[Sequence[Tape], CalibrationConfig, Rules]",
-    plan: "WindowPlan",
-    fallback: "Fallback",
-    place: str = "",
-) -> "Study":
-    """Reuse the fits of a killed run, kept in a subfolder *place*."""
-    from mm.calibration.schedule import calibrator_of
-    from mm.walkforward.walkforward import Checkpoint, study
-
-    known = Checkpoint(run.checkpoint() / place)
-    if known.found:
-        run.log.info("windows_known", fits=known.found)
-    tapes, config, rules = measured
-    calibrator, notes = calibrator_of(tapes, plan, config, rules, keep=known.played, held=DAYS_HELD)
-    choice = calibrator.reference_choice
-    for note in filter(None, (*notes, choice and choice.why)):
-        run.print(f"note: first training window: {note}")
-    with run.progress("windows", len(plan.over(calibrator.days))) as step:
-        return study(calibrator, plan, fallback, known.value, step)
-
-
-def write_study(run: Run, studied: "Study", place: str = "") -> int:
-    """Write into a subfolder *place*; return the number of usable segments."""
-    import msgspec
-
-    from mm.calibration import shared_strength
-    from mm.calibration.hawkes import sentence
-    from mm.calibration.intervals import drift_warning
-    from mm.walkforward import window_shapes
-    from mm.walkforward.window_metrics import write_window_metrics
-
-    segments, said = studied.schedule.segments, place.replace("/", ": ")
-    with run.timing("write"):
-        shapes = window_shapes.window_shapes(studied.shapes)
-        for name, content in ((SCHEDULE, studied.schedule.to_json()), (window_shapes.FILE, shapes)):
-            text = msgspec.json.format(json.dumps(content, allow_nan=False), indent=1)  # json is slow with indents
-            run.path(f"{place}{name}").write_text(text + "\n", encoding="utf-8")
-        run.output(f"{place}{METRICS}", write_window_metrics(run.path(f"{place}{METRICS}"), studied))
-    run.artefact = f"{place}{SCHEDULE}"
-    usable = sum(segment.usable for segment in segments)
-    run.summary = {
-        "segments": len(segments),
-        "usable": usable,
-        "sources": studied.schedule.sources,
-        "oldest_carried_s": studied.schedule.oldest_s,
-        "shared": studied.schedule.shared,
-        "calib_deltas": list(studied.deltas) or None,
-    }
-    run.print(f"{said}{studied.schedule.counted()}")
-    if studied.schedule.shared is not None:
-        run.print(f"{said}{shared_strength.strength_text(studied.schedule.to_json())}")
-    if studied.schedule.clustering is not None:
-        run.print(f"note: {said}first training window: {sentence(studied.schedule.clustering)}")
-    if slow := drift_warning(studied.schedule.clustering, studied.schedule.train_window_min * 60):
-        run.print(f"note: {said}training windows: {slow}")
-    return usable

@@ -9,13 +9,9 @@ import click
 
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
-from mm.base.common_knobs import moved_data_root_knob
-from mm.base.markets import USDM
+from mm.base.common_knobs import Name, moved_data_root_knob
 from mm.cli.completion import runs as run_ids
-from mm.cli.config import Name
-from mm.cli.console import Console
 from mm.cli.frame import command, runner
-from mm.cli.interrupts import TradeSignals
 from mm.cli.options import TRUST
 from mm.cli.symbol_runs import SymbolRun, in_each
 from mm.cli.task_knobs import BinanceMarket, Recorder, Sources
@@ -25,8 +21,11 @@ from mm.live.knobs import (
     CallLimit,
 )
 from mm.live.state.stores import LiveStore
+from mm.markets.registry import DEFAULT, MARKETS
 from mm.play.knobs import Day, Market, Models, OtherMarkets, PerSymbol, Results, Source
 from mm.runs.in_progress import Run
+from mm.terminal.console import Console
+from mm.terminal.interrupts import TradeSignals
 
 if TYPE_CHECKING:
     from mm.base.doors import Door
@@ -101,7 +100,7 @@ def shadow(works: Sequence[SymbolRun], watch: bool) -> None:
     from mm.live.run.guardian import Guarded
     from mm.live.run.live_run import run_together
     from mm.live.run.shadow_run import ShadowRun
-    from mm.market_data.binance_usdm import MARKETS
+    from mm.markets.feed import feed_of
 
     signals = TradeSignals()
 
@@ -113,7 +112,7 @@ def shadow(works: Sequence[SymbolRun], watch: bool) -> None:
             recorder = _checked(work[Recorder], work[Execution], market)
             parts = day_parts(run, work[Sources], recorder, work.day, clock, market)
             live = ShadowRun(run, strategy_of(work, "a shadow"), work[LiveStore], parts, work.day, clock)
-            published = {kind: (venue.bases[0], venue.bases[1]) for kind, venue in MARKETS.items()}
+            published = {kind: feed_of(MARKETS[kind]).bases for kind in MARKETS}
             live.beside, live.own_views = parts_beside(run, work, recorder, clock, published)
             lives.append(live)
         door = page_door(runs[0], works[0][Recorder])
@@ -143,13 +142,13 @@ def _checked(recorder: Recorder, execution: Execution, market: str) -> Recorder:
 
 
 def day_parts(
-    run: Run, source: Source, recorder: Recorder, day: Day, clock: Callable[[], int], market: str = "spot"
+    run: Run, source: Source, recorder: Recorder, day: Day, clock: Callable[[], int], market: str = DEFAULT.name
 ) -> "Parts":
     from mm.cli.recorders import contract_streams, parts_of
     from mm.market_data.days import DayWindow
 
     parts = parts_of(source, recorder, Name(run_id=run.id), run.log, clock, gathers=False, market=market)
-    if market == USDM and recorder.contract_data:
+    if MARKETS[market].contract and recorder.contract_data:
         contract = contract_streams(source.symbol, recorder, parts.rest.rest, run.log, clock)
         parts = replace(parts, contract=contract)
     return replace(parts, window=DayWindow.of(parts.window, day.day))
@@ -179,7 +178,7 @@ def parts_beside(
     return parts, [name for name, one in others.declared().items() if is_own(one, own)]
 
 
-@command(ShadowPlaces, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), TRUST])
+@command(arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), TRUST])
 def shadow_reconcile(console: Console, places: ShadowPlaces, name: str, trust: tuple[Path, ...]) -> None:
     """Compare a shadow run with the replay of the day that it recorded, row by row.
 

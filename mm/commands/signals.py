@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mm.base.numbers import UNDECIDED, fixed, number, sign_of
-from mm.cli.console import Console
 from mm.cli.frame import command, runner
 from mm.cli.task_knobs import SignalColumns
 from mm.errors import UsageError
 from mm.play.knobs import Day, Market, OtherMarkets
 from mm.runs.in_progress import Run
+from mm.terminal.console import Console
 
 if TYPE_CHECKING:
     from mm.report.frame import About
@@ -50,7 +50,7 @@ def signals_list(console: Console) -> None:
             console.print(f"  {'':<{width}}  {'':<{units}}  default: {usual}{source}")
 
 
-@runner("signals", Day, Market, OtherMarkets, SignalColumns, brief=(Day, OtherMarkets, SignalColumns))
+@runner("signals", brief=(Day, OtherMarkets, SignalColumns))
 def signals_compute(run: Run, day: Day, market: Market, others: OtherMarkets, columns: SignalColumns) -> None:
     """Compute signals over recorded days: signals.parquet with recv_us, recv_seq and a column for each.
 
@@ -117,7 +117,7 @@ def _about(tapes: "Sequence[Tape]", fits: "dict[str, MicroPriceFit | None]") -> 
     }
 
 
-@runner("signals_score", Day, Market, OtherMarkets, SignalColumns, brief=(Day, OtherMarkets, SignalColumns))
+@runner("signals_score", brief=(Day, OtherMarkets, SignalColumns))
 def signals_score(run: Run, day: Day, market: Market, others: OtherMarkets, columns: SignalColumns) -> None:
     """Score signals against the move of the mid over 100 ms to 60 s.
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mm.base.audit_chain import audit_folder
-from mm.cli.console import Console
 from mm.cli.frame import command
+from mm.commands.elsewhere import folder_meant
 from mm.errors import DataError
-from mm.live.state.stores import SHOWN, StateStores
+from mm.live.state.stores import SHOWN, STATE_FILE, StateStores
 from mm.play.knobs import Results
+from mm.terminal.console import Console
 
 if TYPE_CHECKING:
     from mm.live.state.tables import StateBackend
@@ -27,7 +28,7 @@ _SHOW = (
 )
 
 
-@command(Results, StateStores)
+@command()
 def state_init(console: Console, results: Results, stores: StateStores) -> None:
     """Create missing tables of the state store, and check that its servers respond.
 
@@ -44,7 +45,7 @@ def state_init(console: Console, results: Results, stores: StateStores) -> None:
     console.set_json({"stores": places})
 
 
-@command(Results, StateStores, arguments=[_ONE])
+@command(arguments=[_ONE])
 def state_rebuild(console: Console, results: Results, stores: StateStores, symbol: str | None) -> None:
     """Rebuild the state store from the audit logs.
 
@@ -56,23 +57,24 @@ def state_rebuild(console: Console, results: Results, stores: StateStores, symbo
     from mm.live.audit.books import rebuild_symbol
     from mm.live.state.follow import bring_up, symbols_with_logs
 
-    symbols = [symbol.upper()] if symbol else list(symbols_with_logs(results.out_root / "audit"))
+    out_root = folder_meant(console, results.out_root, symbol.upper() if symbol else None)
+    symbols = [symbol.upper()] if symbol else list(symbols_with_logs(out_root / "audit"))
     for name in symbols:
-        folder = audit_folder(results.out_root, name)
+        folder = audit_folder(out_root, name)
         if not rebuild_symbol(folder, name).starts:  # reads all logs first, so that nothing is removed if one is broken
             raise DataError(f"{folder}: {name} has no audit logs to rebuild from; check --symbol and OUT_ROOT")
     done = []
-    for backend in stores.backends(results.out_root):
+    for backend in stores.backends(out_root):
         with _connected(backend):
             for name in symbols:
                 backend.forget(name)
-                rows = bring_up(backend, audit_folder(results.out_root, name), name)
+                rows = bring_up(backend, audit_folder(out_root, name), name)
                 done.append({"store": backend.place, "symbol": name, "rows": rows})
                 console.print(f"{backend.place}: {name} rebuilt from {rows} rows of its audit logs")
     console.set_json({"rebuilt": done})
 
 
-@command(Results, StateStores, arguments=_SHOW)
+@command(arguments=_SHOW)
 def state_show(
     console: Console, results: Results, stores: StateStores, symbol: str | None, table: str | None, last: int
 ) -> None:
@@ -82,8 +84,10 @@ def state_show(
     """
     from mm.live.audit.books import OPEN_STATUSES
 
-    backend = stores.ledger(results.out_root)
-    name = symbol.upper() if symbol else None
+    name, out_root = symbol.upper() if symbol else None, results.out_root
+    if not (stores.ledger_url or (name is None and (out_root / STATE_FILE).is_file())):
+        out_root = folder_meant(console, out_root, name)
+    backend = stores.ledger(out_root)
     with _connected(backend):
         tables = {shown_table: backend.read(shown_table, name) for shown_table in ([table] if table else SHOWN)}
     console.set_json({"store": backend.place, **tables})

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mm.backtest.account_limits import AccountLimits
+from mm.backtest.account_limits import AccountTerms
 from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.frame import runner
 from mm.cli.task_knobs import Sweep, Workers
-from mm.commands.account_runs import account_setup, on_known_days
 from mm.commands.calibrate import measuring
 from mm.errors import FitError, Sentence, UsageError
 from mm.play.calibration_knobs import Calibration, Fit, Windows
@@ -26,12 +25,7 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 
-@runner(
-    *("sweep", Day, Market, Execution, Account, Margin, Models, OtherMarkets, Risk, Sweep, Workers),
-    *(Calibration, Fit, Windows, OneAccount, PerSymbol, AccountLimits),
-    resumable=True,
-    brief=(Day, Models, Sweep, Workers),
-)
+@runner("sweep", resumable=True, brief=(Day, Models, Sweep, Workers))
 def sweep(
     run: Run,
     day: Day,
@@ -49,7 +43,7 @@ def sweep(
     windows: Windows,
     one_account: OneAccount,
     per_symbol: PerSymbol,
-    limits: AccountLimits,
+    limits: AccountTerms,
 ) -> None:
     """Run many backtests over a grid, rank them, and estimate the selection bias of the best one.
 
@@ -61,9 +55,11 @@ def sweep(
     from mm.play.notes import log_notes, missing_days_note
     from mm.play.setup import Setup
     from mm.runs.noted import opened
+    from mm.sweep.account_setup import account_setup
     from mm.sweep.grid import axes_for, points_of
     from mm.sweep.store import Store
     from mm.sweep.work import Work, check, fits, shared_inputs
+    from mm.trials.moves import keep_moves
     from mm.trials.on_record import Recording
 
     setup = Setup.of(day, market, execution, account, margin, models, risk, others)
@@ -85,6 +81,7 @@ def sweep(
     points = points_of(axes, setup, sweep.grid_unfit)
     markets = opened(run, day, market, others)
     tapes = markets.tapes
+    keep_moves(day.out_root, tapes)
     log_notes(run.log, missing_days_note(tapes))
     store = Store.of(day.out_root, day.symbol, day.label())
     shared = shared_inputs(run, points, markets, run.tapes, workers.cluster and workers.object_store)
@@ -97,8 +94,8 @@ def sweep(
             )
         config = measuring(run, calibration, fit, execution, account, tapes[0])
         shared = fits(run, points, tapes, (config, windows), shared, store)
-    shared = check(run, points, markets, shared)
-    _play(run, Work(points, shared, store, Recording(day.out_root, run.kind)), axes, sweep, workers)
+    shared = replace(check(run, points, markets, shared), bounded=sweep.rank_by == "bound")
+    _play(run, Work(points, shared, store, Recording(day.out_root, run.kind, run.id)), axes, sweep, workers)
 
 
 def _sweep_account(run: Run, account: "AccountSetup", sweep: Sweep, workers: Workers) -> None:
@@ -110,12 +107,16 @@ def _sweep_account(run: Run, account: "AccountSetup", sweep: Sweep, workers: Wor
     account = _on_known_days(run, account)
     axes = axes_for(sweep.grid, account)
     points = points_of(axes, account, sweep.grid_unfit)
-    recording = Recording(account.day.out_root, run.kind)
-    work = any_work_of(run, points, _opened(run, account), workers, run.tapes, recording)
+    recording = Recording(account.day.out_root, run.kind, run.id)
+    work = any_work_of(
+        run, points, _opened(run, account), workers, run.tapes, recording, bounded=sweep.rank_by == "bound"
+    )
     _play(run, work, axes, sweep, workers)
 
 
 def _on_known_days(run: Run, account: "AccountSetup") -> "AccountSetup":
+    from mm.sweep.account_setup import on_known_days
+
     known, absent = on_known_days(account)
     for symbol, days in absent.items():
         run.log.warning("symbol_absent", name=symbol, days=list(days))
@@ -141,7 +142,7 @@ def _play(run: Run, work: "PointJobs", axes: "Sequence[Axis]", sweep: Sweep, wor
             message = "run the same command to resume the sweep"
             run.log.warning("points_kept", known=work.known, of=len(work.jobs), message=message)
             raise
-    findings = write(run, (axes, played, work), sweep.rank_by)
+    findings = write(run, (axes, played, work), sweep.rank_by, workers)
     with run.timing("write"):
         run.write_page(page(run.partial, run.about))
     keep(run, work, findings, sweep.keep_runs, workers.jobs)
@@ -210,6 +211,8 @@ def _search(run: Run, setup: "AnySetup", sweep: Sweep, workers: Workers) -> None
     days, held = held_out(setup.day.days(), sweep.search_holdout)
     seen, first, unseen = (_player(run, setup, tapes, names, workers) for names in (days, days[:1], held or days))
     players = {player.setup.day.day: player for player in (unseen, first, seen)}  # equal days, the same player
+    for player in players.values():
+        player.bounded = sweep.rank_by == "bound"
 
     def play(points: "Sequence[AnyPoint]") -> "list[PlayedPoint]":
         return players[points[0].setup.day.day](points) if points else []
@@ -231,7 +234,7 @@ def _search(run: Run, setup: "AnySetup", sweep: Sweep, workers: Workers) -> None
         "held_out": beyond,
         "history": searched.history,
     }
-    findings = write(run, (space.seen(searched.points), searched.points, work), sweep.rank_by, content)
+    findings = write(run, (space.axes_of(searched.points), searched.points, work), sweep.rank_by, workers, content)
     run.timings.update(
         played=sum(player.played for player in players.values()),
         reused=sum(player.reused for player in players.values()),

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.clock import US_PER_S, now_us
 from mm.errors import DataError, UsageError
 from mm.play.knobs import Results
 from mm.tape.kept_tapes import kept_days, to_prune
+from mm.terminal.console import Console
 
 if TYPE_CHECKING:
     from mm.tape.kept_tapes import KeptDay
@@ -35,7 +35,7 @@ _MB, _GB = 1e6, 1e9
 FOLDER = "tapes"
 
 
-@command(Results)
+@command()
 def tapes_list(console: Console, results: Results) -> None:
     """List the tapes under OUT_ROOT/tapes with their best prices and indices, least recently used first."""
     folder = results.out_root / FOLDER
@@ -47,7 +47,7 @@ def tapes_list(console: Console, results: Results) -> None:
     console.print(f"{len(days)} tapes, {total / _MB:,.1f} MB, in {folder}")
 
 
-@command(Results, arguments=_PRUNE)
+@command(arguments=_PRUNE)
 def tapes_prune(
     console: Console, results: Results, older_than: float | None, most_gb: float | None, dry_run: bool
 ) -> None:

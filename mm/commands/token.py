@@ -9,9 +9,9 @@ import click
 from mm.base.atomic_file import write_atomic
 from mm.base.doors import ROLES, TOKENS, Token, new_token, read_tokens
 from mm.base.knobs import PATH, REQUIRED, knob
-from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.errors import DataError, UsageError
+from mm.terminal.console import Console
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ _NAME = click.Argument(["name"], metavar="NAME")
 _ROLE = click.Option(["--role", "roles"], type=click.Choice(ROLES), multiple=True, help="What it allows; repeatable.")
 
 
-@command(TokensPlace, arguments=[_NAME, _ROLE])
+@command(arguments=[_NAME, _ROLE])
 def token_add(console: Console, place: TokensPlace, name: str, roles: tuple[str, ...]) -> None:
     """Add a token to a file, which running servers read again, and print it: it is shown this once.
 
@@ -48,7 +48,7 @@ def token_add(console: Console, place: TokensPlace, name: str, roles: tuple[str,
     console.set_json({"name": name, "roles": list(roles), "token": text})
 
 
-@command(TokensPlace, arguments=[_NAME])
+@command(arguments=[_NAME])
 def token_revoke(console: Console, place: TokensPlace, name: str) -> None:
     """Remove a token from a file; running servers refuse it from then on, and end its streams.
 
@@ -63,7 +63,7 @@ def token_revoke(console: Console, place: TokensPlace, name: str) -> None:
     console.set_json({"revoked": name})
 
 
-@command(TokensPlace)
+@command()
 def token_list(console: Console, place: TokensPlace) -> None:
     """List the tokens of a file by name and roles.
 

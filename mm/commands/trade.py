@@ -13,14 +13,12 @@ import click
 from mm.backtest.account_limits import AccountLimits
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account
-from mm.base.markets import SPOT
 from mm.cli.frame import runner
-from mm.cli.interrupts import TradeSignals
 from mm.cli.symbol_runs import Knobs, LegSymbol, SymbolRun, in_each
 from mm.cli.task_knobs import BinanceMarket, Recorder, Sources
 from mm.clock import SteadyClock
 from mm.commands.shadow import STRATEGY, day_parts, day_recorded, page_door, parts_beside, strategy_of
-from mm.errors import Incomplete, Sentence, UsageError, parameter
+from mm.errors import DataError, Incomplete, Sentence, UsageError, parameter
 from mm.instrument import e8
 from mm.live.knobs import (
     API,
@@ -34,8 +32,10 @@ from mm.live.knobs import (
 from mm.live.state.stores import StateStores
 from mm.live.venues.addresses import addresses, check_switches, published
 from mm.live.venues.keys import blank_process_list, credentials_beside, read_credentials
+from mm.markets.registry import MARKETS
 from mm.play.knobs import Market, Models, OtherMarkets, PerSymbol, Results
 from mm.runs.in_progress import Run
+from mm.terminal.interrupts import TradeSignals
 
 if TYPE_CHECKING:
     from mm.live.account.exchange_account import ExchangeAccount
@@ -184,20 +184,50 @@ def trade_flatten(works: Sequence[SymbolRun], **given: Any) -> None:
         cost = FlattenCost(len(works), works[0][FlattenKnobs].max_cost)
         jobs = [Flatten(cost, place) for place in range(len(works))]
         lives, account = _trades(runs, works, strategies, (given["api_key"], given["api_secret"]), jobs)
+        for work in works:
+            if not work.leg:
+                _check_logs(work)
         return [(live.run, live.finish) for live in run_together(lives, signals, account, watched=False)]
 
     with signals.caught():
         in_each(works, play)
 
 
+def _check_logs(work: SymbolRun) -> None:
+    """Raise DataError if the position of own fills is in the audit logs of another folder, or in none."""
+    from mm.live.account.locks import KnownTraders
+
+    known, symbol = KnownTraders.look(work.day.out_root), work.day.symbol
+    if (meant := known.folder_for(symbol)) != known.given:
+        raise DataError(
+            f"{symbol}: {known.given} has no audit logs, so nothing of ours to close; its trader's are in {meant}: "
+            f"give --out-root {meant}"
+        )
+
+
 def _check_markets(works: Sequence[SymbolRun], strategies: "Sequence[PlayKnobs]") -> None:
-    if all(work[BinanceMarket].market == SPOT for work in works):
+    if not any(MARKETS[work[BinanceMarket].market].contract for work in works):
         wanted = vars(works[0][Contracts])
-        for name in ("leverage", "margin_type", "max_margin_ratio", "protective_stop", "kill_closes"):
+        for name in (
+            "leverage",
+            "margin_type",
+            "max_margin_ratio",
+            "protective_stop",
+            "kill_closes",
+            "flatten_after_s",
+        ):
             if wanted[name] not in (None, False):
                 only = "{} is of contracts, but {market} is spot; leave it out, or set {market} to usdm"
                 raise UsageError(only, parameter(name))
         return
+    after_s, between_s = works[0][Contracts].flatten_after_s, works[0][OrderAccess].reconcile_interval_s
+    if after_s is not None and after_s < 2 * between_s:
+        raise UsageError(
+            "{flatten_after_s} is {:g}, less than twice {reconcile_interval_s} of {:g}, so that no fault would close "
+            "positions; raise the one, or lower the other",
+            after_s,
+            between_s,
+        )
     stores, symbols = works[0][StateStores], [work.day.symbol for work in works]
     if (stores.ledger_url or stores.state_url) and len(set(symbols)) < len(symbols):
         twice = next(work.key for work in works if work.leg and work.leg.market and symbols.count(work.day.symbol) > 1)
@@ -207,7 +237,7 @@ def _check_markets(works: Sequence[SymbolRun], strategies: "Sequence[PlayKnobs]"
         )
     for work, strategy in zip(works, strategies, strict=True):
         begin = strategy.account.initial_inventory
-        if work[BinanceMarket].market != SPOT and e8(begin):
+        if MARKETS[work[BinanceMarket].market].contract and e8(begin):
             raise UsageError(
                 "{initial_inventory} of {} is {}, but a ledger of a contract begins without a position; leave it out",
                 work.key,
@@ -216,9 +246,9 @@ def _check_markets(works: Sequence[SymbolRun], strategies: "Sequence[PlayKnobs]"
 
 
 def served_by(recorder: Recorder, market: str) -> Recorder:
-    from mm.market_data.binance_usdm import MARKETS
+    from mm.markets.feed import feed_of
 
-    return replace(recorder, snapshot_limit=MARKETS[market].levels(recorder.snapshot_limit))
+    return replace(recorder, snapshot_limit=feed_of(MARKETS[market]).levels(recorder.snapshot_limit))
 
 
 def _trades(
@@ -255,7 +285,7 @@ def _trades(
             access=work[OrderAccess],
             stores=work[StateStores],
             strategy=strategy,
-            contracts=None if at.market == SPOT else first[Contracts],
+            contracts=first[Contracts] if MARKETS[at.market].contract else None,
         )
         served = served_by(replace(work[Recorder], ws_url=at.urls.streams, rest_url=at.urls.rest), at.market)
         parts = day_parts(run, work[Sources], served, work.day, clock, at.market)
@@ -315,7 +345,7 @@ def _check_same_exchange(work: SymbolRun, known: VenueUrls) -> None:
 
 
 def _guard(run: Run, works: Sequence[SymbolRun], lives: "Sequence[TradeRun]") -> "GuardianProcess":
-    from mm.live.run.guard import GuardianProcess, guarded_exchange, guarded_run
+    from mm.live.run.guard import GuardianProcess, guarded_closing, guarded_exchange, guarded_run
     from mm.live.run.guardian import Guarded
 
     work, exchanges = works[0], {id(live.at): live.at for live in lives}
@@ -330,8 +360,13 @@ def _guard(run: Run, works: Sequence[SymbolRun], lives: "Sequence[TradeRun]") ->
             )
             for at in exchanges.values()
         ],
+        closings=[
+            guarded_closing(live.run, index, live.at.market, live.ids.run, live.unreconciled.path, live.knobs.contracts)
+            for index, live in enumerate(lives)
+            if live.unreconciled and live.knobs.contracts
+        ],
     )
-    return GuardianProcess(told, run.log)
+    return GuardianProcess(told, run.log, lambda: [live.reconciled() for live in lives])
 
 
 def _connect(works: Sequence[SymbolRun], lives: "Sequence[TradeRun]", quotes: "Sequence[Quote]") -> None:
@@ -355,7 +390,7 @@ def _at_interface(
     from mm.live.run.interface import InterfaceAt, InterfaceTrade
     from mm.live.run.trade_end import KILLED, write_trade
 
-    if works[0][BinanceMarket].market != SPOT:
+    if MARKETS[works[0][BinanceMarket].market].contract:
         raise UsageError("MARKET is not possible with VENUE=api, whose server has one market of its own; leave it out")
     if strategies[0].others.others:
         raise UsageError("OTHERS is not possible with VENUE=api, whose server knows one market; leave it out")

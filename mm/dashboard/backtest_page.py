@@ -10,14 +10,15 @@ from urllib.parse import quote
 import polars as pl
 import streamlit as st
 
+from mm.backtest.metrics.numbers import Summary
+from mm.backtest.metrics.verdict import words
 from mm.backtest.run_terms import of_all_legs, quoting_of
+from mm.backtest.summary_text import bounds_text, sign_of_mean
 from mm.base.doors import TRADE
 from mm.base.knobs import REQUIRED, Knob, shown
 from mm.base.numbers import number, probability, signed
-from mm.cli.frame import known_knobs
+from mm.cli.frame import command_named, known_knobs
 from mm.cli.options import KnobOption
-from mm.commands.backtest import backtest
-from mm.commands.sweep import sweep
 from mm.dashboard import gate
 from mm.dashboard.charts import draw
 from mm.dashboard.jobs import StartedCommand, words_of
@@ -36,6 +37,7 @@ GRID_HELP = "One axis per line, such as GAMMA=0.01,0.1,1"
 
 def show(folders: Folders) -> None:
     st.title("Backtest")
+    backtest, sweep = command_named("backtest"), command_named("sweep")
     options = [param for param in backtest.params if isinstance(param, KnobOption) and param.knob.name not in PLACED]
     texts = _controls(options, folders)
     first, second, _ = st.columns([1, 1, 2])
@@ -216,7 +218,8 @@ def _result(answer: Mapping[str, Any], name: str) -> None:
         st.session_state["sweep shown"] = name
         return
     pnl, fills, drawdown, link = st.columns(4, vertical_alignment="center")
-    pnl.metric("PnL of the quoting", signed(quoting_of(answer)))
+    pnl.metric("PnL of the quoting", signed(quoting_of(answer)), help=sign_of_mean(Summary.read(answer)))
+    pnl.caption(sign_of_mean(Summary.read(answer)))
     fills.metric("Fills", f"{answer.get('n_fills', 0):,}")
     drawdown.metric("Max drawdown", number(of_all_legs(answer).get("max_drawdown")))
     link.markdown(f"[Open the run {name}](/runs?run={quote(name)})")
@@ -281,10 +284,12 @@ def _best(content: Mapping[str, Any]) -> None:
     rank_by, asset = content["rank_by"], assets_of(content.get("symbol", ""))[1]
     unit = f", {asset}" if asset else ""
     figure, deflated, pnl, trials = st.columns(4)
-    figure.metric(
-        f"Best {rank_by}" + (unit if rank_by in ("pnl_lower95", "pnl_quoting", "max_drawdown") else ""),
-        number(best.get(rank_by), 4),
-    )
+    if rank_by == "pnl_lower95":
+        allowed = "Allows for the choice and for losses not seen yet; its own, which does not, is {}."
+        own = number(best.get(rank_by), 4)
+        figure.metric(f"Bound of the chosen{unit}", number(best.get("pnl_lower95_chosen"), 4), help=allowed.format(own))
+    else:
+        figure.metric(f"Best {rank_by}{unit}", number(best.get(rank_by), 4))
     why = "Probability that the best is better than the best of as many without skill (deflated Sharpe ratio)."
     deflated.metric("Deflated Sharpe", probability(content.get("deflated_sharpe")), help=why)
     pnl.metric("Its quoting PnL" + unit, signed(quoting_of(best)))
@@ -294,6 +299,9 @@ def _best(content: Mapping[str, Any]) -> None:
         content.get("n_trials", content.get("trials")),
         help=f"Per fill assumption; {independent} independent ones.",
     )
+    st.caption(f"Its sum is {words(best.get('verdict'), best.get('n_days', 1))}")
+    if said := bounds_text(Summary.read({**best, "quote_asset": asset})):
+        st.caption(f"Its bounds: {said}")
     st.code(best["command"], language="bash")
     for line in content.get("warnings", []):
         st.caption(line)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mm.base.knobs import REQUIRED, Knob
-from mm.cli.settings_file import ENV_FILE, NO_FILE
+from mm.cli.env_file import ENV_FILE, NO_FILE
 from mm.errors import Sentence, UsageError, parameter
 
 ENDING_S = 3.0

@@ -8,13 +8,13 @@ import streamlit as st
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.base.audit_chain import audit_folder
 from mm.base.doors import KILL, REARM
-from mm.base.knobs import knobs, shown
+from mm.base.knobs import REQUIRED, SYMBOL, Knob, knobs, shown
 from mm.base.numbers import percent
 from mm.clock import now_us
-from mm.commands.risk import MANUAL, SwitchPlace, switches
 from mm.dashboard import gate, live_view
 from mm.dashboard.sources import Folders, one_line
 from mm.errors import DataError
+from mm.live.account.kill_switch import BY_HAND, KillSwitch
 from mm.live.audit.log import first_row, logs_of
 
 REFRESH_S = 1.0
@@ -39,8 +39,8 @@ def show(folders: Folders) -> None:
         st.info("There is no symbol yet: give one.")
         return
     with one_line():
-        name = next(knob for knob in knobs(SwitchPlace) if knob.name == "symbol").read(symbol)
-        _switch(SwitchPlace(symbol=name, out_root=folders.out_root), traded=name in _traded(folders))
+        name = Knob(SYMBOL, REQUIRED, name="symbol").read(symbol)
+        _switch(KillSwitch(folders.out_root, name), traded=name in _traded(folders))
         _limits(folders, name, metrics or "")
 
 
@@ -56,24 +56,23 @@ def _traded(folders: Folders) -> set[str]:
     return symbols | {str(run.manifest["symbol"]) for run in folders.runs(*LIMITED)}
 
 
-def _switch(place: SwitchPlace, *, traded: bool) -> None:
-    switch = switches(place)[0]
-    killed, wanted = switch.triggered, f"risk wanted {place.symbol}"
+def _switch(switch: KillSwitch, *, traded: bool) -> None:
+    killed, wanted = switch.triggered, f"risk wanted {switch.symbol}"
     st.subheader("Kill switch", anchor=False)
     if traded or killed:
         (st.error if killed else st.success)(switch.line())
     else:
-        st.info(f"{place.symbol}: not traded here, so there is nothing to kill; after Kill no trader of it starts.")
-    reason = MANUAL
+        st.info(f"{switch.symbol}: not traded here, so there is nothing to kill; after Kill no trader of it starts.")
+    reason = BY_HAND
     if not killed:
-        reason = st.text_input("Reason", key=f"reason {place.symbol}", placeholder=MANUAL).strip() or MANUAL
+        reason = st.text_input("Reason", key=f"reason {switch.symbol}", placeholder=BY_HAND).strip() or BY_HAND
     word = "Re-arm" if killed else "Kill"
-    if st.button(f"{word} {place.symbol}", type="secondary" if killed else "primary"):
+    if st.button(f"{word} {switch.symbol}", type="secondary" if killed else "primary"):
         st.session_state[wanted] = word
     if st.session_state.get(wanted) != word:
         return
     effect = "it may be traded again" if killed else "a trader cancels all its orders and ends, and none starts"
-    st.warning(f"{word} {place.symbol}? After that, {effect}.")
+    st.warning(f"{word} {switch.symbol}? After that, {effect}.")
     yes, no, _ = st.columns([1, 1, 4])
     sure = yes.button(f"Yes, {word.lower()}", width="stretch")
     if sure or no.button("No", width="stretch"):
@@ -81,19 +80,18 @@ def _switch(place: SwitchPlace, *, traded: bool) -> None:
         if sure:
             gate.need(REARM if killed else KILL)
         if sure and killed:
-            switch.rearm()
+            switch.rearm(BY_HAND, now_us())
         elif sure:
-            _trigger(place, reason)
+            _trigger(switch, reason)
         st.rerun()
 
 
-def _trigger(place: SwitchPlace, reason: str) -> None:
+def _trigger(switch: KillSwitch, reason: str) -> None:
     try:
-        switches(place)[0].trigger(reason, now_us())
+        switch.trigger(reason, now_us())
     except OSError as error:
-        path = switches(place)[0].path
         raise DataError(
-            f"{path}: the kill switch cannot be triggered ({error.strerror}); run mm risk kill, or touch the file"
+            f"{switch.path}: the kill switch cannot be triggered ({error.strerror}); run mm risk kill, or touch it"
         ) from error
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 import streamlit as st
 
-from mm.backtest.run_terms import of_all_legs, quoting_of
+from mm.backtest.metrics.numbers import Summary
+from mm.backtest.summary_text import sign_of_mean, tried_of
 from mm.base.numbers import SHARPE_DAYS, number, percent, short, signed
 from mm.clock import iso
 from mm.dashboard.charts import Zoom, draw
@@ -116,35 +117,35 @@ def _draw(pair: Sequence[RunFolder], folders: Folders) -> None:
 
 
 def _head(run: RunFolder) -> None:
-    summary, manifest = run.summary, run.manifest
+    summary, manifest = Summary.read(run.now), run.manifest
     st.subheader(run.name, anchor=False)
-    models = f"{summary['models'].get('quote')} quotes, {summary['models'].get('fill')} fills"
+    models = f"{summary.models.get('quote')} quotes, {summary.models.get('fill')} fills"
     page = f" · [its page](/page?run={quote(run.run_id)})" if page_of(run) else ""
     st.caption(f"{manifest['kind']} of {manifest['symbol']} {manifest['day']}: {models}{page}")
     quote_, base = quote_asset(summary), base_asset(summary)
-    sharpe = number(summary.get("sharpe"), 3) if len(summary["days"]) >= SHARPE_DAYS else NONE
-    inventory = summary.get("inventory_from_target") or summary.get("inventory") or {}
+    sharpe = number(summary.sharpe, 3) if len(summary.days) >= SHARPE_DAYS else NONE
+    inventory = summary.inventory_from_target or summary.inventory or {}
     tiles = (
         (
             f"PnL of the quoting, {quote_}",
-            signed(quoting_of(summary)),
-            f"After {number(summary['fees'])} fees; the inventory held earned "
-            f"{signed(summary.get('pnl_hold', 0.0))} apart.",
+            signed(summary.quoting),
+            f"After {number(summary.fees)} fees; the inventory held earned {signed(summary.pnl_hold or 0.0)} apart.",
         ),
         (
             f"Max drawdown, {quote_}",
-            number(of_all_legs(summary)["max_drawdown"]),
+            number(summary.whole.max_drawdown),
             "From the previous peak of the PnL of the quoting.",
         ),
         ("Sharpe, annual", sharpe, f"Of {SHARPE_DAYS} days or more; annualising an hour would be meaningless."),
-        ("Fills", f"{summary['n_fills']:,}", f"Of {summary['n_orders']:,} orders."),
+        ("Fills", f"{summary.n_fills:,}", f"Of {summary.n_orders:,} orders."),
         (
             f"Inventory from its target, rms, {base}",
             number(inventory.get("rms"), 3),
-            f"Target {short(summary.get('target_inventory', 0))}, at most {number(inventory.get('max'), 3)} from it.",
+            f"Target {short(summary.target_inventory or 0.0)}, at most {number(inventory.get('max'), 3)} from it.",
         ),
-        ("Quoting both sides", percent(summary.get("two_sided_uptime")), "Of the time with a valid book."),
+        ("Quoting both sides", percent(summary.two_sided_uptime), "Of the time with a valid book."),
     )
+    st.caption(f"Mean PnL: {sign_of_mean(summary)}. {tried_of(summary)}")
     for row in (tiles[:3], tiles[3:]):
         for (name, value, why), column in zip(row, st.columns(3), strict=True):
             column.metric(name, value, help=why)
@@ -157,19 +158,19 @@ def _price_chart(run: RunFolder, folders: Folders, zoom: Zoom) -> None:
     except MMError as error:
         st.caption(f"Without the market's best prices: {' '.join(str(error).split())}")
     part, curve = columns.between(*zoom.span), run.columns.curve.between(*zoom.span)
-    panels = [price_panel(part, curve, quote_asset(run.summary)), count_panel(part, curve)]
+    panels = [price_panel(part, curve, quote_asset(Summary.read(run.summary))), count_panel(part, curve)]
     zoom.draw(f"prices {run.run_id}", stacked(panels, time_axis(*zoom.span), merged(part.excluded, curve.x)))
 
 
 def _account_charts(runs: Sequence[RunFolder], zoom: Zoom) -> None:
-    summary = runs[0].summary
+    summary = Summary.read(runs[0].summary)
     curves = [(short_label(run), run.columns.curve.between(*zoom.span)) for run in runs]
     panels = account_panels(curves, quote_asset(summary), base_asset(summary))
     zoom.draw("account", stacked(panels, time_axis(*zoom.span)))
 
 
 def _markouts(runs: Sequence[RunFolder]) -> None:
-    st.markdown(f"**Markouts**: value of fills at later times, {quote_asset(runs[0].summary)} per unit")
+    st.markdown(f"**Markouts**: value of fills at later times, {quote_asset(Summary.read(runs[0].summary))} per unit")
     figure = markouts_figure([compared(run) for run in runs])
     if figure is None:
         st.caption("No fill was early enough to have a markout before the end.")
@@ -180,7 +181,8 @@ def _markouts(runs: Sequence[RunFolder]) -> None:
 def _fills_table(run: RunFolder, zoom: Zoom) -> None:
     fills = run.columns.fills
     first, last = np.searchsorted(np.asarray(fills["recv_us"], np.int64), (zoom.span[0], zoom.span[1] + 1)).tolist()
-    asset = f"prices and fees in {quote_asset(run.summary)}, quantities in {base_asset(run.summary)}"
+    summary = Summary.read(run.summary)
+    asset = f"prices and fees in {quote_asset(summary)}, quantities in {base_asset(summary)}"
     st.markdown(f"**Fills of {run.run_id}** in this span: {last - first:,}, the newest first; {asset}")
     shown = slice(max(first, last - LISTED), last)
     rows = {name: np.asarray(fills[name])[shown][::-1] for name in ("side", "price", "qty", "fee", "reason")}

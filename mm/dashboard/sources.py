@@ -10,12 +10,12 @@ from typing import Any
 
 import streamlit as st
 
+from mm.backtest.metrics.numbers import Summary
 from mm.base.numbers import signed
 from mm.base.paths import as_given
 from mm.dayfolder.layout import DayFolder, days_of, existing
 from mm.errors import BrokenFile, DataError, MMError
 from mm.instrument import e8
-from mm.report.as_of_now import as_of_now
 from mm.report.contents import SUMMARY
 from mm.report.run_columns import MarketColumns, market_of
 from mm.report.tear_sheet import ComparedRun
@@ -44,7 +44,7 @@ class Folders:
             return []
 
     def runs(self, *kinds: str) -> list[RunFolder]:
-        runs = _found(str(self.out_root))[0]
+        runs = _find_runs(str(self.out_root))[0]
         return [run for run in reversed(runs) if not kinds or run.manifest["kind"] in kinds]
 
     def menu(self, *kinds: str) -> dict[str, RunFolder]:
@@ -58,10 +58,10 @@ class Folders:
 
     @staticmethod
     def list_again() -> None:
-        _found.clear()
+        _find_runs.clear()
 
     def invalid_runs(self) -> list[InvalidRun]:
-        return _found(str(self.out_root))[1]
+        return _find_runs(str(self.out_root))[1]
 
     def run(self, name: str) -> RunFolder:
         try:
@@ -77,7 +77,7 @@ class Folders:
 
 
 @st.cache_resource(ttl=LISTED_S, show_spinner=False)
-def _found(out_root: str) -> tuple[list[RunFolder], list[InvalidRun]]:
+def _find_runs(out_root: str) -> tuple[list[RunFolder], list[InvalidRun]]:
     return find_runs(Path(out_root), _manifest) if Path(out_root).is_dir() else ([], [])
 
 
@@ -115,8 +115,7 @@ def short_label(run: RunFolder) -> str:
 
 
 def compared(run: RunFolder) -> ComparedRun:
-    summary = as_of_now(run.summary, Path(str(run.knob("out_root") or "out")))
-    return ComparedRun(short_label(run), run.manifest, summary, columns=run.columns)
+    return ComparedRun(short_label(run), run.manifest, Summary.read(run.now), columns=run.columns)
 
 
 def traded_run(run: RunFolder) -> RunFolder:
@@ -135,7 +134,9 @@ def _traded(folder: str, changed_ns: int) -> RunFolder:  # noqa: ARG001 - part o
 
 
 def market_of_run(run: RunFolder, folders: Folders) -> MarketColumns:
-    """In the run's price and quantity steps; DataError if a day is missing, broken, or not the played one."""
+    """Read a run's day in the run's price and quantity steps; DataError if it is missing, broken, or not the played
+    one.
+    """
     manifest = run.manifest
     steps: dict[str, int] = {}
     for entry in manifest["inputs"]:

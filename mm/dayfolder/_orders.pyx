@@ -340,6 +340,15 @@ cdef class OrderBook:
         array = array[:used]
         return array[np.argsort(array[:, 0])]
 
+    def rests(self, const int64_t[::1] number) -> NDArray[np.bool_]:
+        """Whether the order of each of the venue's ids is in the book."""
+        cdef int64_t at
+        found = np.empty(number.shape[0], np.bool_)
+        cdef int8_t[::1] view = found.view(np.int8)
+        for at in range(number.shape[0]):
+            view[at] = find(&self.orders_at, number[at]) != NONE
+        return found
+
     def level(self, int64_t side, int64_t ticks) -> int:
         cdef int32_t at = find(&self.levels_at, 2 * ticks + (side > 0))
         return 0 if at == NONE else self.levels[at].lots

@@ -17,7 +17,8 @@ from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.ledger import EVENT_KEYS, LOST, Event, LedgerView, is_hole, read_gaps
 from mm.dayfolder.line_files import FileTail
-from mm.dayfolder.manifest import FileEntry, contents, day_files, read_manifest
+from mm.dayfolder.manifest import FileEntry, contents, day_files, read_manifest, trades_provable
+from mm.dayfolder.recovery import readable_market
 from mm.dayfolder.rows import CheckedLines, Defect, DefectList, FileRows, RowOrder
 from mm.dayfolder.seal import differing
 from mm.errors import BrokenFile, OffGrid
@@ -35,6 +36,7 @@ class CheckReport(msgspec.Struct, frozen=True):
         gaps: Declared gaps of update ids, which are no defects.
         trade_gaps: Spans with missing trades, which are no time with a market.
         standing_s: Spans in which trades print through a standing book, if given.
+        trades_provable: As in the manifest; None where `trade_id` shows which are missing.
     """
 
     ok: bool
@@ -48,6 +50,7 @@ class CheckReport(msgspec.Struct, frozen=True):
     standing_s: float = 0.0
     order_log: str = ""
     fifo_consistency: float | None = None
+    trades_provable: bool | None = None
 
 
 def check_day(folder: DayFolder, standing: Sequence[tuple[int, int]] = ()) -> CheckReport:
@@ -83,8 +86,9 @@ class _DayCheck:
         trades = self._required(folder.trades)
         count, holes = 0, list[MissingIds]()
         if trades:
-            source = self._source(trades, 0)
-            missing = check_trades(self._view, grids, findings, source, TradeRange.of(folder, prices_e8))
+            source, within = self._source(trades, 0), TradeRange.of(folder, prices_e8)
+            market = readable_market(folder, self._view)
+            missing = check_trades(self._view, grids, findings, source, within, market)
             count = max(source.lines.row, 0)
             if missing or self._view.of_kind("trade_gap"):
                 holes = missing_in(folder, self._view, max((end for _, end in valid.stretches), default=0))
@@ -112,7 +116,8 @@ class _DayCheck:
             len(holes),
             lost_s,
             standing_s,
-            *((orders.line(), orders.fifo_consistency) if orders else ()),
+            *((orders.line(), orders.fifo_consistency) if orders else ("", None)),
+            trades_provable(folder),
         )
 
     def _required(self, path: Path) -> Path | None:
@@ -209,9 +214,12 @@ class _DayCheck:
             self._findings.add(path, None, "schema", f"not a JSON object: {error}")
             return
         version = schema.get("schema_version")
-        if not isinstance(version, int) or not 1 <= version <= layout.CONTRACT_SCHEMA_VERSION:
+        if not isinstance(version, int) or not 1 <= version <= layout.SEQUENCED_SCHEMA_VERSION:
             self._findings.add(
-                path, None, "schema", f"schema_version is {version!r}; known versions are 1 to {layout.SCHEMA_VERSION}"
+                path,
+                None,
+                "schema",
+                f"schema_version is {version!r}; known versions are 1 to {layout.SEQUENCED_SCHEMA_VERSION}",
             )
         elif self._top_n is not None and (trouble := schema_difference(schema, self._folder, self._top_n)):
             self._findings.add(path, None, "schema", trouble)

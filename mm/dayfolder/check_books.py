@@ -15,13 +15,14 @@ from mm.dayfolder.coverage import ValidTime
 from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder, existing
 from mm.dayfolder.ledger import Event, LedgerView, ids_begin_anew, is_halt, is_hole, with_events
-from mm.dayfolder.recovery import venue_in
-from mm.dayfolder.rows import Arrival, CheckedLines, DefectList, DiffLine, FileRows, Levels, Stamp
+from mm.dayfolder.recovery import readable_market
+from mm.dayfolder.rows import Arrival, CheckedLines, DefectList, DiffLine, FileRows, Stamp
 from mm.errors import OffGrid
 from mm.ids import Follow, IdRanges, IdSequence, MissingIds
-from mm.market_data import local_orderbook
-from mm.market_data.local_orderbook import Level, LocalOrderBook, SnapshotDepth
-from mm.market_data.sync_engine import HORIZON, SyncEngine, Verdict
+from mm.markets import local_orderbook
+from mm.markets.local_orderbook import Level, LocalOrderBook, SnapshotDepth
+from mm.markets.records import Levels
+from mm.markets.sequence import HORIZON, SyncEngine, Verdict
 
 if TYPE_CHECKING:
     from mm.dayfolder.check_orders import OrderLogCheck
@@ -122,8 +123,8 @@ class Replay:
         self._reread = any(event.details.get("kind") == "reread" for event in view.of_kind("anomaly"))
         self.prices_e8: tuple[int, int] | None = None
         self._diffs = folder.diffs
-        self._venue = venue_in(folder, view)
-        self._engine: SyncEngine[ReadDiff] = SyncEngine(venue=self._venue)
+        self._rule = readable_market(folder, view).rule
+        self._engine: SyncEngine[ReadDiff] = SyncEngine(rule=self._rule)
         self._book = LocalOrderBook(grids.price, in_e8=True)
         self._run = ""
         self._epoch = 0
@@ -280,7 +281,7 @@ class Replay:
         return True
 
     def _check_horizon(self, row: int) -> None:
-        """Once per snapshot: the frame has no level beyond the snapshot's."""
+        """Report once per snapshot that the frame has levels beyond the snapshot's."""
         top_n = self._frames.top_n
         if any(self._book.levels_to(side, edge) < top_n for side, edge in self._horizons):
             self._horizons = []
@@ -304,7 +305,7 @@ class Replay:
         if run_id != self._run:
             self._end_run()
             self._run = run_id
-            self._engine = SyncEngine(venue=self._venue)
+            self._engine = SyncEngine(rule=self._rule)
             self._received = IdRanges()
 
     def _end_run(self) -> None:
@@ -314,7 +315,7 @@ class Replay:
 
 
 def _off_tick_levels(view: LedgerView) -> dict[int, list[tuple[str, str, str]]]:
-    """By update id; none if the book was dropped instead."""
+    """Return the declared levels off the grid by update id; none if the book was dropped instead."""
     declared = (event.details for event in view.of_kind("anomaly"))
     return {
         details["last_id"]: msgspec.convert(details.get("left_out", []), list[tuple[str, str, str]])

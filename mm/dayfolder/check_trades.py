@@ -1,6 +1,6 @@
 """Check the trades of a day: cells, ids, and the range of prices and quantities."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from math import gcd
@@ -16,13 +16,15 @@ from mm.dayfolder.check_books import OFF_STEP, OFF_TICK
 from mm.dayfolder.day_grids import CAPPED_QTY, DayGrids
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.ledger import DUPLICATE, LedgerView
-from mm.dayfolder.rows import REST, STREAM, DefectList, FileRows
+from mm.dayfolder.rows import DefectList, FileRows
 from mm.errors import BrokenFile, OffGrid
 from mm.ids import IdRange, IdRanges
 from mm.instrument import decimal_text, e8, from_exchange_info, short_text
-from mm.market_data.grid import MOST_E8
-from mm.market_data.market_events import TradeVerdict
-from mm.market_data.trade_state import TradeIds
+from mm.markets.grid import MOST_E8
+from mm.markets.market import Market
+from mm.markets.records import REST, SENT_LATE_MS, STREAM
+from mm.markets.registry import DEFAULT
+from mm.markets.trade_ids import CountedPrints, TradeIds, TradeVerdict
 
 WIDE = 5
 """Factor by which a trade may be above the highest best price, or below the lowest."""
@@ -60,17 +62,25 @@ _BOOLEANS = ("true", "false")
 
 
 def check_trades(
-    view: LedgerView, grids: DayGrids, findings: DefectList, source: FileRows, within: TradeRange
+    view: LedgerView,
+    grids: DayGrids,
+    findings: DefectList,
+    source: FileRows,
+    within: TradeRange,
+    market: Market = DEFAULT,
 ) -> list[tuple[int, IdRange]]:
+    """Return the ids that are missing, each with the row after them; of counted prints, of rows that were lost."""
     path, order, ids = source.lines.path, source.order, _Ids()
     single = view.knob("trade_stream", None) == "trade"
+    named = len(layout.TRADE_COLUMNS) if market.trade_numbers.are_counted else None
     fetched, older = IdRanges(), False
+    names: CountedPrints | None = None if named is None else CountedPrints()
     repeats: dict[int, int] = {}  # row and id
 
     def take(first_row: int, columns: list[list[str]]) -> bool:
         sent, recv_ms, seq, runs, trade_id, traded, prices, qtys, makers, recv_us, first, last, sources = columns
-        named = {*makers} <= {*_BOOLEANS} and {*sources} <= {*layout.TRADE_SOURCES} - {REST} and len({*runs}) == 1
-        if not named or recv_ms != [text[:-3] for text in recv_us]:
+        usual = {*makers} <= {*_BOOLEANS} and {*sources} <= {*layout.TRADE_SOURCES} - {REST} and len({*runs}) == 1
+        if not usual or recv_ms != [text[:-3] for text in recv_us]:
             return False
         try:
             sent_ms, traded_ms, seqs, stamps, taken = rows.integers(sent, traded, seq, recv_us, trade_id)
@@ -83,7 +93,7 @@ def check_trades(
             return False
         good = (
             0 < min(*prices_e8, *qtys_e8) <= max(*prices_e8, *qtys_e8) < MOST_E8
-            and max(map(abs, map(sub, sent_ms, traded_ms))) <= rows.SENT_LATE_MS
+            and max(map(abs, map(sub, sent_ms, traded_ms))) <= SENT_LATE_MS
             and grids.are_ticks(gcd(*prices_e8), seqs[0])  # later steps divide the one at the first row
             and grids.are_lots(gcd(*qtys_e8), seqs[0])
             and not any(within.out_of_range(price, max(qtys_e8), "", "") for price in (min(prices_e8), max(prices_e8)))
@@ -94,11 +104,14 @@ def check_trades(
             ids.extend(taken)
         return good
 
-    for row, cells in rows.table(source.lines, layout.TRADE_COLUMNS, layout.OPTIONAL_TRADE_COLUMNS, findings, take):
+    taken_at_once = take if names is None else _row_by_row
+    for row, cells in _trade_table(source.lines, market, findings, taken_at_once):
         try:
             at = rows.arrival(cells[2], cells[3], cells[1], cells[9])
             order.check_row(row, at)
             trade_id = _typed(cells)
+            if names is not None:
+                _check_name(cells[named:], names)
             price_e8, qty_e8 = grids.price(cells[6]), e8(cells[7])
             out = within.out_of_range(price_e8, qty_e8, *cells[6:8])
         except (ValueError, OffGrid) as error:
@@ -127,8 +140,34 @@ def check_trades(
         findings.add(path, row, "trade_hole", f"{message}, and the ledger has no trade_gap for them")
     if not older:
         _check_backfills(view, fetched, findings)
-    _check_contents(view, path, repeats, findings)
+    _check_contents(view, path, repeats, findings, market)
     return missing
+
+
+def _row_by_row(_row: int, _columns: list[list[str]]) -> bool:
+    return False
+
+
+def _trade_table(
+    lines: rows.CheckedLines,
+    market: Market,
+    findings: DefectList,
+    take: Callable[[int, list[list[str]]], bool] = _row_by_row,
+) -> Iterator[tuple[int, list[str]]]:
+    return rows.table(lines, layout.trade_columns(market), layout.optional_trade_columns(market), findings, take)
+
+
+def _check_name(cells: list[str], names: CountedPrints) -> None:
+    """Check the exchange's id, number and kind of a print; raises ValueError."""
+    name, number, *kinds = cells
+    if not name:
+        raise ValueError("venue_trade_id is empty")
+    if number:
+        rows.integer(number, "seq")
+    if not {*kinds} <= {"", *_BOOLEANS}:
+        raise ValueError(f"rpi, block are {kinds[0]!r}, {kinds[1]!r}, not true, false or empty")
+    if names.number(name) is None:
+        raise ValueError(f"venue_trade_id {name} occurs twice")
 
 
 class _TradeContent(NamedTuple):
@@ -142,7 +181,9 @@ class _TradeContent(NamedTuple):
         return f"{numbers}, is_buyer_maker {self.is_buyer_maker}, trade_time_ms {self.trade_time_ms}"
 
 
-def _check_contents(view: LedgerView, path: Path, repeats: dict[int, int], findings: DefectList) -> None:
+def _check_contents(
+    view: LedgerView, path: Path, repeats: dict[int, int], findings: DefectList, market: Market
+) -> None:
     received = list(_received_again(view))
     wanted = {*repeats.values(), *(trade_id for _, trade_id, _ in received)}
     if not wanted:
@@ -155,9 +196,7 @@ def _check_contents(view: LedgerView, path: Path, repeats: dict[int, int], findi
             message = f"trade {trade_id} has {content}, but in row {row} of {path.name} {first}; one of them is wrong"
             findings.add(*at, "contradiction", message)
 
-    for row, cells in rows.table(
-        rows.CheckedLines(path, unreported, 0), layout.TRADE_COLUMNS, layout.OPTIONAL_TRADE_COLUMNS, unreported
-    ):
+    for row, cells in _trade_table(rows.CheckedLines(path, unreported, 0), market, unreported):
         if cells[4].isdigit() and (trade_id := int(cells[4])) in wanted:
             with suppress(ValueError, OffGrid):  # a row that cannot be read is a defect already
                 content = _TradeContent(e8(cells[6]), e8(cells[7]), cells[8], int(cells[5]))
@@ -233,7 +272,7 @@ def _typed(cells: list[str]) -> int:
         sent_ms = rows.stamp_ms(cells[0], "event_time_ms")
         if cells[12] == REST:
             raise ValueError(f"event_time_ms is {cells[0]}; a trade from REST has none")
-        if abs(sent_ms - traded_ms) > rows.SENT_LATE_MS:
+        if abs(sent_ms - traded_ms) > SENT_LATE_MS:
             raise ValueError(f"event_time_ms {sent_ms} is far from trade_time_ms {traded_ms}")
     rows.positive(cells[6], "price")
     rows.positive(cells[7], "qty")

@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 
 from mm.clock import US_PER_S, now_us
-from mm.dayfolder.layout import USDM, USDM_DIFF_KEYS, DayFolder, existing, schema_json
+from mm.dayfolder.layout import DIFF_KEYS, SCHEMA_VERSION, DayFolder, existing, schema_json
 from mm.dayfolder.ledger import Event, LedgerView
 from mm.dayfolder.manifest import read_manifest
 from mm.dayfolder.rows import DefectList, RowOrder
-from mm.errors import BrokenFile
+from mm.errors import BrokenFile, UsageError
+from mm.markets.registry import DEFAULT, MARKETS
 
 _UNFLUSHED_US = 60 * US_PER_S
 _SEALING_US = 300 * US_PER_S
@@ -197,15 +198,20 @@ class WholeDay:
 
 def schema_difference(schema: Mapping[str, Any], folder: DayFolder, top_n: int) -> str | None:
     """None if ``schema.json`` matches; keys may be missing."""
-    expected = msgspec.json.decode(schema_json(folder, top_n, None), type=dict[str, Any])
+    venue = schema.get("venue", DEFAULT.venue)
+    try:
+        market = MARKETS.of_venue(venue)
+    except UsageError as error:
+        return str(error)
+    expected = msgspec.json.decode(schema_json(folder, top_n, None, market), type=dict[str, Any])
     for key in ("symbol", "day", "top_n"):
         if schema.get(key, expected[key]) != expected[key]:
             return f"{key} is {schema[key]!r}, the day has {expected[key]!r}"
     columns = schema.get("columns")
     for name, names in expected["columns"].items():
         stated = columns.get(name) if isinstance(columns, dict) else None
-        if stated == [*USDM_DIFF_KEYS] and schema.get("venue") == USDM:
-            continue
+        if stated == [*DIFF_KEYS] and schema.get("schema_version") == SCHEMA_VERSION:
+            continue  # the first version of any market
         if isinstance(stated, list) and stated != names[: len(stated)]:  # an older day may lack some at the end
             return f"the columns of {name} are {','.join(map(str, stated))}, not {','.join(names)}"
     return None

@@ -10,10 +10,11 @@ import msgspec
 from mm.base.numbers import noun
 from mm.clock import US_PER_S, iso
 from mm.dayfolder.contract_rows import ContractCoverage, cover_contract
-from mm.dayfolder.layout import OPTIONAL_TRADE_COLUMNS, TRADE_COLUMNS, DayFolder, day_folder, existing
+from mm.dayfolder.layout import DayFolder, day_folder, existing, optional_trade_columns, trade_columns
 from mm.dayfolder.ledger import Event, LedgerView, excused_trades, halts, ids_begin_anew, is_hole, with_events
-from mm.dayfolder.recovery import venue_in
-from mm.dayfolder.rows import CheckedLines, DefectList, Number, table
+from mm.dayfolder.manifest import trades_provable
+from mm.dayfolder.recovery import readable_market
+from mm.dayfolder.rows import CheckedLines, DefectList, table
 from mm.errors import MissingDay
 from mm.ids import (
     ConsecutiveIds,
@@ -24,7 +25,9 @@ from mm.ids import (
     MissingIds,
     missing_trades,
 )
-from mm.market_data.sync_engine import SyncEngine, Verdict
+from mm.markets.market import Market
+from mm.markets.records import Number
+from mm.markets.sequence import SequenceRule, SyncEngine, Verdict
 
 # Causes of an invalid book, the most informative first.
 CAUSES = (
@@ -92,6 +95,7 @@ class DayCoverage:
 
     Attributes:
         excluded_s: The rest of the window, which a backtest leaves out.
+        trades_provable: Whether the exchange's ids show that no trade is missing; None: `trade_id` does.
     """
 
     symbol: str
@@ -107,6 +111,7 @@ class DayCoverage:
     trades: Ids
     unreadable: int
     contract: ContractCoverage | None = None
+    trades_provable: bool | None = None
 
 
 def cover(folder: DayFolder, standing: Sequence[tuple[int, int]] = ()) -> DayCoverage:
@@ -116,8 +121,9 @@ def cover(folder: DayFolder, standing: Sequence[tuple[int, int]] = ()) -> DayCov
         raise MissingDay(f"{folder.path}: no {folder.events.name}; give a day folder with its ledger")
     findings, times, depth, trades = DefectList(folder), _Times(), Ids(), Ids()
     view = LedgerView.of(folder, findings)
-    _play(view, _diffs(existing(folder.diffs), findings), times, depth, venue_in(folder, view))
-    runs = list(trade_runs(existing(folder.trades), findings, trades))
+    market = readable_market(folder, view)
+    _play(view, _diffs(existing(folder.diffs), findings), times, depth, market.rule)
+    runs = list(trade_runs(existing(folder.trades), findings, trades, market))
     window = _window(view, times)
     holes = missing_trades(runs, view.holes("trade_gap"), excused_trades(view.events), window[1])
     depth.declare(view.of_kind("gap"))
@@ -126,7 +132,7 @@ def cover(folder: DayFolder, standing: Sequence[tuple[int, int]] = ()) -> DayCov
         trades.miss(hole.ids)
     halted = [MissingIds(0, 0, from_us, to_us or times.last_us) for from_us, to_us, _ in halts(view.events)]
     still = [MissingIds(0, 0, *span) for span in standing]
-    covered_us, excluded = _split(window, times.without([*holes, *halted, *still]), view.events, (holes, still))
+    covered_us, excluded = _split(window, times.cut_out([*holes, *halted, *still]), view.events, (holes, still))
     return DayCoverage(
         symbol=folder.symbol,
         day=folder.day,
@@ -141,6 +147,7 @@ def cover(folder: DayFolder, standing: Sequence[tuple[int, int]] = ()) -> DayCov
         trades=trades,
         unreadable=len(findings.defects()),
         contract=cover_contract(folder),
+        trades_provable=trades_provable(folder),
     )
 
 
@@ -156,7 +163,7 @@ class ClockJumps:
             self._widest = self._last_us, us
         self._last_us = us
 
-    def found(self, step: Event) -> tuple[int, int]:
+    def locate(self, step: Event) -> tuple[int, int]:
         (before_us, after_us), self._widest = self._widest, (0, 0)
         by_us = step.details.get("by_us")
         if not isinstance(by_us, int) or by_us <= 0 or 2 * (after_us - before_us) < by_us:
@@ -202,7 +209,7 @@ class ValidTime:
         if self._last_us is not None:
             self.mark(step.at.recv_us)
             self._last_us = step.at.recv_us
-        from_us, to_us = self._jumps.found(step)
+        from_us, to_us = self._jumps.locate(step)
         self.total_us -= to_us - from_us
 
 
@@ -218,11 +225,11 @@ class _Times:
         self._jumps.add(us)
 
     def stepped(self, step: Event) -> None:
-        jump = MissingIds(0, 0, *self._jumps.found(step))
+        jump = MissingIds(0, 0, *self._jumps.locate(step))
         if jump.from_us < jump.to_us:
             valid = self._from_us is not None
             self.stop(self.last_us)
-            self.stretches = self.without([jump])
+            self.stretches = self.cut_out([jump])
             if valid:
                 self.start(max(self.last_us, jump.to_us))
 
@@ -235,7 +242,7 @@ class _Times:
             self.stretches.append((self._from_us, max(us, self._from_us)))
             self._from_us = None
 
-    def without(self, holes: Iterable[MissingIds]) -> list[tuple[int, int]]:
+    def cut_out(self, holes: Iterable[MissingIds]) -> list[tuple[int, int]]:
         left = self.stretches
         for hole in holes:
             pieces = [((a, min(b, hole.from_us)), (max(a, hole.to_us), b)) for a, b in left]
@@ -243,8 +250,8 @@ class _Times:
         return left
 
 
-def _play(view: LedgerView, diffs: Iterator[IdRow], times: _Times, ids: Ids, venue: str) -> None:
-    engine: SyncEngine[None] = SyncEngine(venue=venue)
+def _play(view: LedgerView, diffs: Iterator[IdRow], times: _Times, ids: Ids, rule: SequenceRule) -> None:
+    engine: SyncEngine[None] = SyncEngine(rule=rule)
     open_: set[object] = set()
     run, seen, declared = "", IdSequence(), view.holes("gap")
     known_us = 0  # arrival of the last depth message or snapshot
@@ -253,7 +260,7 @@ def _play(view: LedgerView, diffs: Iterator[IdRow], times: _Times, ids: Ids, ven
         at = item.at if isinstance(item, Event) else item
         if at.run_id != run:
             times.stop(times.last_us if lost_us is None else lost_us)
-            run, engine, open_, lost_us = at.run_id, SyncEngine(venue=venue), set(), None
+            run, engine, open_, lost_us = at.run_id, SyncEngine(rule=rule), set(), None
         times.add(at.recv_us)
         if isinstance(item, IdRow):
             ids.take(item.U, item.u)
@@ -298,12 +305,13 @@ def _diffs(path: Path | None, findings: DefectList) -> Iterator[IdRow]:
             findings.add(path, row, "type", str(error))
 
 
-def trade_runs(path: Path | None, findings: DefectList, ids: Ids) -> Iterator[ConsecutiveIds]:
+def trade_runs(path: Path | None, findings: DefectList, ids: Ids, market: Market) -> Iterator[ConsecutiveIds]:
     """Each id once; all are counted in *ids*."""
     if path is None:
         return
+    columns = trade_columns(market), optional_trade_columns(market)
     seen = IdRanges()
-    for row, cells in table(CheckedLines(path, findings, 0), TRADE_COLUMNS, OPTIONAL_TRADE_COLUMNS, findings):
+    for row, cells in table(CheckedLines(path, findings, 0), *columns, findings):
         try:
             trade_id, us = int(cells[4]), int(cells[9] or int(cells[1]) * 1000)
         except ValueError as error:
@@ -319,7 +327,7 @@ def missing_in(folder: DayFolder, view: LedgerView, until_us: int) -> list[Missi
     """Missing trades with the arrivals around them (the last ones until *until_us*), except those lost with a
     connection.
     """
-    runs = trade_runs(existing(folder.trades), DefectList(folder), Ids())
+    runs = trade_runs(existing(folder.trades), DefectList(folder), Ids(), readable_market(folder, view))
     return missing_trades(runs, view.holes("trade_gap"), excused_trades(view.events), until_us)
 
 
@@ -382,7 +390,7 @@ def coverage_text(coverage: DayCoverage) -> str:
     if count > MOST_STRETCHES:
         lines.append(f"    and {count - MOST_STRETCHES} more; --json lists all")
     lines.append(f"  depth     {_ids(coverage.depth)}")
-    lines.append(f"  trades    {_ids(coverage.trades)}")
+    lines.append(f"  trades    {_trades(coverage)}")
     if (of := coverage.contract) is not None:
         told = f"{of.liquidations:,} liquidations, {of.open_interests:,} open interests, {of.best_prices:,} best prices"
         marked = f"{of.marks:,} marks over {_duration(round(of.marked_s * US_PER_S))}"
@@ -397,6 +405,18 @@ def coverage_text(coverage: DayCoverage) -> str:
 def _stretch(span: Stretch) -> str:
     ids = "" if span.from_id is None else f", ids {span.from_id} to {span.to_id} missing"
     return f"{_time(span.from_us)} to {_time(span.to_us)}  {_duration(span.to_us - span.from_us)}  {span.cause}{ids}"
+
+
+PROVABLE = {
+    True: "the exchange's own ids have no hole, though it does not promise that they count",
+    False: "not provable that none is missing: the exchange's ids do not count",
+}
+"""What is said of a day's trades where `trade_id` is only their count."""
+
+
+def _trades(coverage: DayCoverage) -> str:
+    told = _ids(coverage.trades)
+    return told if coverage.trades_provable is None else f"{told}; {PROVABLE[coverage.trades_provable]}"
 
 
 def _ids(ids: Ids) -> str:

@@ -15,7 +15,7 @@ from mm.dayfolder.ledger import GRID, Event, LedgerView
 from mm.dayfolder.rows import DefectList
 from mm.errors import BrokenFile, Mismatch, OffGrid
 from mm.instrument import Instrument, decimal_text, e8, from_exchange_info, to_exchange_info
-from mm.market_data.grid import Grid
+from mm.markets.grid import Grid
 
 CAPPED_QTY = "92233720368.54775807"
 """The exchange's text for larger quantities, which is on no grid."""

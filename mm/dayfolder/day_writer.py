@@ -7,7 +7,6 @@ in its loop, another thread writes (`DayWriter.write_behind`).
 
 import base64
 import errno
-import fcntl
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -21,17 +20,20 @@ from typing import Any, Self
 from msgspec import UNSET
 
 from mm.base.atomic_file import fsync_path, write_atomic
+from mm.base.held_file import hold_file
 from mm.clock import MS_BELOW
 from mm.dayfolder import layout
+from mm.dayfolder.buffered_writer import NO_SPACE, CsvWriter, NdjsonWriter, is_at, write_together
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.ledger import Details, LedgerWriter
 from mm.dayfolder.line_files import FLUSH_BYTES, FileTail
 from mm.dayfolder.manifest import Manifest, contents, note_manifest, unseal, write_manifest
-from mm.dayfolder.recovery import recover, runs_of, venue_of
-from mm.dayfolder.rows import DiffLine, Levels, Stamp, Trade, frame_row, level_cells, trade_row
+from mm.dayfolder.recovery import market_of_day, read_schema, recover, runs_of
+from mm.dayfolder.rows import DiffLine, Stamp, frame_row, trade_row
 from mm.errors import RunExists, TryLater
 from mm.instrument import Instrument, to_exchange_info
-from mm.market_data.buffered_writer import NO_SPACE, CsvWriter, NdjsonWriter, is_at, write_together
+from mm.markets.market import Market
+from mm.markets.records import Levels, Trade, level_cells
 
 MOST_WAITING_BYTES = 32 << 20
 """Maximum size of the rows in memory while the disk is full."""
@@ -40,7 +42,11 @@ STALLED_BYTES = 8 * MOST_WAITING_BYTES
 
 
 class DayWriter:
-    """Appends a run's rows to a day folder, locked until `close`."""
+    """Appends a run's rows to a day folder, locked until `close`.
+
+    Attributes:
+        book_depth: Levels a side of the book's stream, if it shows only the best; in the schema when the day is sealed.
+    """
 
     def __init__(  # noqa: PLR0913 - each is a part of the day
         self,
@@ -51,7 +57,7 @@ class DayWriter:
         instrument: Instrument | str | None = None,
         write_diffs: bool = True,
         write_gaps: bool = True,
-        venue: str | None = None,
+        market: Market | None = None,
     ) -> None:
         self.folder = folder
         self.run_id = layout.plain_run_id(run_id)
@@ -72,7 +78,8 @@ class DayWriter:
             if run_id in runs_of(folder):  # including a run with only torn rows
                 raise RunExists("{} has rows of run {} already; give another {run_id}", folder.path, run_id)
             self.earlier = recover(folder)
-            self.venue = venue or venue_of(folder, self.earlier.knobs)
+            self.market = market or market_of_day(folder, self.earlier.knobs)
+            self.book_depth = read_schema(folder).book_depth
             unseal(folder)
             # The frames come first: their header may not match, and then nothing else is created.
             shows = top_n or folder.frames in self.earlier.lost
@@ -81,7 +88,7 @@ class DayWriter:
             lost = self.earlier.lost  # these are opened at least to be cut
             self._gaps = self._csv(folder.gaps, layout.GAP_COLUMNS, held) if write_gaps or folder.gaps in lost else None
             self._diffs = self._ndjson(folder.diffs, held) if write_diffs or folder.diffs in lost else None
-            self._trades = self._csv(folder.trades, layout.TRADE_COLUMNS, held)
+            self._trades = self._csv(folder.trades, layout.trade_columns(self.market), held)
             self._quarantine = self._ndjson(folder.quarantine, held) if folder.quarantine in lost else None
             self._of_contract = {
                 path: self._csv(path, folder.columns_of(path) or (), held)
@@ -109,7 +116,7 @@ class DayWriter:
         return self.ledger.gap(recv_us, self.skip(), kind, epoch_id, details)
 
     def snapshot(self, recv_us: int, tag: str, last_update_id: int, bids: Levels, asks: Levels, epoch_id: int) -> int:
-        """Also writes the `snapshot_loaded` event that opens *epoch_id*; returns its id."""
+        """Write a snapshot and the `snapshot_loaded` event that opens *epoch_id*; return its id."""
         if tag not in layout.SNAPSHOT_TAGS:
             raise ValueError(f"{tag!r} is not a snapshot tag; it is one of {', '.join(layout.SNAPSHOT_TAGS)}")
         event_id = self.ledger.next_event_id
@@ -130,8 +137,17 @@ class DayWriter:
         self.diff_of(stamp, first_id, bids, asks)
         return stamp.recv_seq
 
-    def diff_of(self, stamp: Stamp, first_id: int, bids: Levels, asks: Levels, *, matched: int | None = None) -> None:
-        """Store the message of *stamp*, whose `recv_seq` `skip` reserved; *first_id* is U, *matched* T."""
+    def diff_of(
+        self,
+        stamp: Stamp,
+        first_id: int,
+        bids: Levels,
+        asks: Levels,
+        *,
+        matched: int | None = None,
+        number: int | None = None,
+    ) -> None:
+        """Store the message of *stamp*, whose `recv_seq` `skip` gave; *first_id* is U, *matched* T, *number* seq."""
         self._note_unit(stamp.exch_time)
         if self._diffs and self._write_diffs:
             recv_us, seq, exch_time, last_id = stamp
@@ -144,6 +160,7 @@ class DayWriter:
                 T=UNSET if matched is None else matched,
                 U=first_id,
                 u=last_id,
+                seq=UNSET if number is None else number,
                 b=bids,
                 a=asks,
             )
@@ -238,7 +255,7 @@ class DayWriter:
         self._wanted = wanted
 
     def flush(self, *, sync: bool = False) -> None:
-        """To the disk cache, with *sync* to the disk: the ledger, and all other files or none."""
+        """Write to the disk cache, with *sync* to the disk: the ledger, and all other files or none."""
         self._gather_files()
         self._write_files()  # before the rows that refer to them
         self.gather()
@@ -384,7 +401,7 @@ class DayWriter:
 
     def _write_schema(self) -> None:
         unit = " and ".join(sorted(self._units)) or None
-        self._write(self.folder.schema, layout.schema_json(self.folder, self.top_n, unit, self.venue))
+        self._write(self.folder.schema, layout.schema_json(self.folder, self.top_n, unit, self.market, self.book_depth))
 
     def _write(self, path: Path, text: str) -> None:
         self._whole[path] = text.encode()
@@ -446,14 +463,12 @@ def _force_if_there(path: Path) -> None:
 
 
 def lock_day(folder: DayFolder, held: ExitStack) -> int:
-    """Until *held* closes; TryLater if locked."""
+    """Lock a day until *held* closes; TryLater if it is locked."""
     folder.path.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     held.callback(os.close, lock)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    if not hold_file(lock, attempts=1):
         raise TryLater(
             "{} is being written by another process; stop it, or set {data_root} to another folder", folder.path
-        ) from error
+        )
     return lock

@@ -7,15 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mm.base.atomic_file import write_atomic
+from mm.base.held_file import wait_for_file
 from mm.clock import now_us, run_stamp
 from mm.errors import BrokenFile, UsageError
 
-try:
-    import fcntl
-except ImportError:  # not on Windows, where two commands that hold days in the same instant may lose one
-    fcntl = None  # type: ignore[assignment]
-
-FILE = "held_out.json"
+FILE, OPENINGS = "held_out.json", "held_out_openings.ndjson"
 Held = Mapping[str, Mapping[str, str | None]]
 """By symbol and day: the date from which the day is no longer held; None for none."""
 
@@ -56,6 +52,26 @@ def refuse_held(data_root: Path, symbol: str, days: Sequence[str]) -> None:
         )
 
 
+def note_opening(data_root: Path, symbol: str, day: str, made_by: str) -> str | None:
+    """Write beside the hold that a day was opened, whatever the OUT_ROOT; return why it cannot be."""
+    path = data_root / OPENINGS
+    line = json.dumps({"at_us": now_us(), "symbol": symbol, "day": day, "made_by": made_by}) + "\n"
+    try:
+        with path.open("a", encoding="utf-8") as file:  # one write of a short line is whole
+            file.write(line)
+    except OSError as error:
+        return f"{path}: cannot be written ({error.strerror}); only this OUT_ROOT counts the opening"
+    return None
+
+
+def openings_of(data_root: Path, symbol: str, day: str) -> int:
+    try:
+        lines = (data_root / OPENINGS).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0
+    return sum(f'"symbol": "{symbol}", "day": "{day}"' in line for line in lines)
+
+
 def hold(data_root: Path, symbol: str, days: Iterable[str], until: str | None) -> None:
     with _changed(data_root) as held:
         held.setdefault(symbol, {}).update(dict.fromkeys(days, until))
@@ -78,8 +94,7 @@ def _changed(data_root: Path) -> Iterator[dict[str, dict[str, str | None]]]:
     except OSError as error:
         raise UsageError("{data_root} {}: {}; name the folder of the days", data_root, error.strerror) from error
     try:
-        if fcntl is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        wait_for_file(descriptor)
         held = {symbol: dict(days) for symbol, days in held_days(data_root).items()}
         yield held
         text = json.dumps({symbol: days for symbol, days in held.items() if days}, indent=1, sort_keys=True)

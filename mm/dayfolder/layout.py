@@ -12,12 +12,12 @@ from typing import Any
 from mm.base.paths import as_given, dead_link
 from mm.clock import next_day, parse_day, plain_days
 from mm.errors import MissingDay, UsageError
+from mm.markets.market import Market
 
-SCHEMA_VERSION, CONTRACT_SCHEMA_VERSION = 1, 2
-"""Versions of a day's schema: of Spot, and of a contract, which has the files `DayFolder.contract` and `best`."""
+SCHEMA_VERSION, CONTRACT_SCHEMA_VERSION, SEQUENCED_SCHEMA_VERSION = 1, 2, 3
+"""Versions of a day's schema: of Spot; of a contract, which has the files `DayFolder.contract` and `best`; of a market
+whose rows have more columns (`seq`, `venue_trade_id`), with or without those files."""
 PACKED = ".gz"
-SPOT, USDM = "binance-spot", "binance-usdm"
-"""Venues of a day, in ``schema.json``."""
 DAMAGED = "damaged"
 """Folder, below ``DATA_ROOT``, of days that a recorder could not continue."""
 
@@ -38,6 +38,9 @@ TRADE_COLUMNS = (
 )
 OPTIONAL_TRADE_COLUMNS = 4
 """Number of last columns that may be missing in an older day."""
+COUNTED_TRADE_COLUMNS = ("venue_trade_id", "seq", "rpi", "block")
+"""Further columns where `trade_id` counts the day's prints: the exchange's id, the matching engine's number, and
+whether the print is of hidden retail liquidity, or was agreed outside the book; empty if unknown."""
 EVENT_COLUMNS = (
     "event_id",
     "recv_time_ms",
@@ -51,8 +54,10 @@ EVENT_COLUMNS = (
 GAP_COLUMNS = ("recv_time_ms", "recv_seq", "run_id", "epoch_id", "event", "details", "recv_time_us")
 SNAPSHOT_COLUMNS = ("run_id", "event_id", "side", "price", "qty", "lastUpdateId")
 DIFF_KEYS = ("recv_ms", "recv_us", "recv_seq", "run_id", "E", "U", "u", "b", "a")
-USDM_DIFF_KEYS = ("recv_ms", "recv_us", "recv_seq", "run_id", "E", "T", "U", "u", "b", "a")
-"""Keys of a depth message of USD-M: `T`, the time of matching, is absent where the message had none."""
+TIMED_DIFF_KEYS = ("recv_ms", "recv_us", "recv_seq", "run_id", "E", "T", "U", "u", "b", "a")
+"""Keys of a depth message with a time of matching: `T` is absent where the message had none."""
+SEQUENCED_DIFF_KEYS = ("recv_ms", "recv_us", "recv_seq", "run_id", "E", "T", "U", "u", "seq", "b", "a")
+"""Keys with the matching engine's number."""
 CONTRACT_COLUMNS = (
     "event_time_ms",
     "recv_time_ms",
@@ -232,12 +237,39 @@ def snapshot_event_id(path: Path) -> int | None:
     return int(parts[1]) if named and path.name.removesuffix(PACKED).endswith(".csv") else None
 
 
-def schema_json(folder: DayFolder, top_n: int, exchange_unit: str | None, venue: str = SPOT) -> str:
+def diff_keys(market: Market) -> tuple[str, ...]:
+    """Return the keys of a line of the diffs file."""
+    if market.sequenced:
+        return SEQUENCED_DIFF_KEYS
+    return TIMED_DIFF_KEYS if market.matched_times else DIFF_KEYS
+
+
+def trade_columns(market: Market) -> tuple[str, ...]:
+    """Return the columns of the trades file."""
+    return (*TRADE_COLUMNS, *COUNTED_TRADE_COLUMNS) if market.trade_numbers.are_counted else TRADE_COLUMNS
+
+
+def optional_trade_columns(market: Market) -> int:
+    """Return the number of last columns of the trades file that may be missing: only older days lack some."""
+    return 0 if market.trade_numbers.are_counted else OPTIONAL_TRADE_COLUMNS
+
+
+def schema_version(market: Market) -> int:
+    """Return the version of the schema of the market's days."""
+    if market.sequenced or market.trade_numbers.are_counted:
+        return SEQUENCED_SCHEMA_VERSION
+    return CONTRACT_SCHEMA_VERSION if market.contract else SCHEMA_VERSION
+
+
+def schema_json(
+    folder: DayFolder, top_n: int, exchange_unit: str | None, market: Market, book_depth: int | None = None
+) -> str:
+    """*book_depth*: levels a side of a stream that shows only the best ones."""
     schema: dict[str, Any] = {
-        "schema_version": CONTRACT_SCHEMA_VERSION if venue == USDM else SCHEMA_VERSION,
+        "schema_version": schema_version(market),
         "symbol": folder.symbol,
         "day": folder.day,
-        "venue": venue,
+        "venue": market.venue,
         "units": {
             "*_ms": "Unix UTC, milliseconds",
             "*_us": "Unix UTC, microseconds",
@@ -250,15 +282,17 @@ def schema_json(folder: DayFolder, top_n: int, exchange_unit: str | None, venue:
         "top_n": top_n,
         "columns": {
             "orderbook_ws_depth": frame_columns(top_n),
-            "trades_ws": TRADE_COLUMNS,
+            "trades_ws": trade_columns(market),
             "events": EVENT_COLUMNS,
             "gaps": GAP_COLUMNS,
             "snapshot": SNAPSHOT_COLUMNS,
-            "depth_diffs": USDM_DIFF_KEYS if venue == USDM else DIFF_KEYS,
+            "depth_diffs": diff_keys(market),
             "quarantine": QUARANTINE_KEYS,
         },
     }
-    if venue == USDM:
+    if book_depth is not None:
+        schema["book_depth"] = book_depth
+    if market.contract:
         schema["columns"] |= {"contract": CONTRACT_COLUMNS, "best": BEST_COLUMNS}
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 

@@ -214,7 +214,7 @@ def whole_events(path: Path, rows: Iterable[Mapping[str, str]]) -> list[Event]:
 
 
 def with_events(rows: Iterable[Row], events: Iterable[Event], seq_of: Callable[[Row], int]) -> Iterator[Row | Event]:
-    """By `recv_seq`."""
+    """Merge rows and events by `recv_seq`."""
     sources: list[Iterable[Row | Event]] = [rows, events]
     return merge(*sources, key=lambda item: item.at.seq if isinstance(item, Event) else seq_of(item))
 

@@ -146,7 +146,7 @@ def _inflated(stream: BinaryIO, inflater: Callable[[int], Any], read: int = 0) -
 
 
 def text_of(path: Path) -> Iterator[bytes]:
-    """In pieces of some 64 KiB; text before damage comes first."""
+    """Yield the text in pieces of some 64 KiB; text before damage comes first."""
     with path.open("rb") as stream:
         if path.suffix != PACKED:
             yield from iter(lambda: stream.read(_PIECE), b"")

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from mm.base.atomic_file import UNFINISHED, atomic_file, fsync_path
-from mm.dayfolder.layout import PACKED, SCHEMA_VERSION, DayFolder, snapshot_event_id
-from mm.dayfolder.line_files import known_tail, scan
+from mm.dayfolder.layout import COUNTED_TRADE_COLUMNS, PACKED, SCHEMA_VERSION, DayFolder, snapshot_event_id
+from mm.dayfolder.line_files import known_tail, lines_of_file, scan
 from mm.errors import BrokenFile
 
 if TYPE_CHECKING:
     from mm.dayfolder.line_files import FileTail
 
 _CHUNK = 1 << 20
+_NAME = COUNTED_TRADE_COLUMNS[0]
 _UNFINISHED = (UNFINISHED, ".tmp")  # the second one was used by older versions
 
 
@@ -40,7 +41,12 @@ class FileEntry(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """All files of a day; *sealed* means that there was no later writer."""
+    """All files of a day; *sealed* means that there was no later writer.
+
+    Attributes:
+        trades_provable: Whether the exchange's ids show that no trade is missing; unset where `trade_id` is its number,
+            whose holes the ledger has.
+    """
 
     schema_version: int
     symbol: str
@@ -48,6 +54,7 @@ class Manifest(msgspec.Struct, frozen=True):
     sealed: bool
     runs: list[str]
     files: list[FileEntry]
+    trades_provable: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 def read_manifest(folder: DayFolder) -> Manifest | None:
@@ -71,9 +78,26 @@ def write_manifest(
 ) -> Manifest:
     """Read every file of *folder*, write its sealed manifest, and return it."""
     files = [file_entry(folder, path, known.get(path), hashes.get(path)) for path in day_files(folder)]
-    manifest = Manifest(SCHEMA_VERSION, folder.symbol, folder.day, True, list(runs), files)
+    proved = trades_provable(folder)
+    told = msgspec.UNSET if proved is None else proved
+    manifest = Manifest(SCHEMA_VERSION, folder.symbol, folder.day, True, list(runs), files, told)
     _write(folder, manifest, forced)
     return manifest
+
+
+def trades_provable(folder: DayFolder) -> bool | None:
+    """Return whether the day's prints have ids that are numbers without a hole; None where `trade_id` is such a one."""
+    lines = lines_of_file(folder.trades)
+    columns = next(lines, b"").split(b",")
+    if _NAME.encode() not in columns:
+        return None
+    at, least, most, count = columns.index(_NAME.encode()), 1 << 63, 0, 0
+    for line in lines:
+        cell = line.split(b",", at + 1)[at]
+        if not cell.isdigit():
+            return False
+        least, most, count = min(least, int(cell)), max(most, int(cell)), count + 1
+    return count > 0 and most - least + 1 == count
 
 
 def sealed_contents(folder: DayFolder) -> tuple[dict[Path, Contents], dict[Path, str]]:
@@ -125,7 +149,7 @@ def day_files(folder: DayFolder) -> list[Path]:
 
 
 def file_entry(folder: DayFolder, path: Path, known: Contents | None = None, sha256: str | None = None) -> FileEntry:
-    """From disk, except *known* rows and ids, and a given hash; BrokenFile if ids cannot be read."""
+    """Describe a file from disk, except *known* rows and ids, and a given hash; BrokenFile if ids cannot be read."""
     size = path.stat().st_size
     rows, first_id, last_id = known or contents(folder, path)
     return FileEntry(folder.relative(path), rows, size, sha256 or sha256_of(path), first_id, last_id)

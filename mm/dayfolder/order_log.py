@@ -1,5 +1,6 @@
-"""The order log of a day: every order of the market, as Parquet with the columns `ORDER_COLUMNS`; docs/exchange.md
-describes it.
+"""The order log of a day: every order of the market, as Parquet with the columns `ORDER_COLUMNS`.
+
+docs/specification/exchange.md describes it.
 
 An older log is the same as CSV in gzip. ``order_id`` numbers the order's joining of its queue: ascending, new after a
 price change or where the venue takes the place away, kept when it only shrinks. So one comparison tells who was ahead.
@@ -36,7 +37,7 @@ ROWS_AT_ONCE = 1 << 18
 _PIECE_BYTES = 1 << 25
 _REPEATED = ["kind", "account", "side", "ticks"]
 _SCHEMA = pa.schema([(name, pa.int64()) for name in ORDER_COLUMNS])
-_WAY_OUT = "import or simulate the day again; docs/exchange.md lists the columns"
+_WAY_OUT = "import or simulate the day again; docs/specification/exchange.md lists the columns"
 
 
 class Steps(NamedTuple):
@@ -174,8 +175,8 @@ def fifo_text(executed: int, first: int) -> str:
     if is_fifo(executed, first):
         return share
     return (
-        f"only {share}: the market is no plain FIFO (pro rata, leading market makers), or fills carry another order's "
-        f"price; queue positions of its order log are doubtful"
+        f"only {share}: the market is no plain FIFO (pro rata, leading market makers), fills carry another order's "
+        f"price, or the source lacks rows; queue positions of its order log are doubtful"
     )
 
 

@@ -4,6 +4,7 @@ import csv
 import errno
 import itertools
 import zlib
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,16 +12,15 @@ from typing import Any
 
 import msgspec
 
+from mm.dayfolder.buffered_writer import require_appendable
 from mm.dayfolder.layout import (
-    CONTRACT_SCHEMA_VERSION,
     DAMAGED,
     EVENT_COLUMNS,
     GAP_COLUMNS,
     PACKED,
     SCHEMA_VERSION,
-    SPOT,
+    SEQUENCED_SCHEMA_VERSION,
     TRADE_COLUMNS,
-    USDM,
     DayFolder,
     snapshot_event_id,
 )
@@ -28,9 +28,11 @@ from mm.dayfolder.ledger import Details, LedgerView, whole_events
 from mm.dayfolder.line_files import FileTail, appendable_tail, first_lines, last_line, whole_rows
 from mm.dayfolder.manifest import contents, is_unfinished, proved_tails
 from mm.dayfolder.rows import number_in
-from mm.errors import BrokenFile
+from mm.errors import BrokenFile, UsageError
 from mm.ids import IdRanges, MissingIds, went_back
-from mm.market_data.buffered_writer import require_appendable
+from mm.markets.market import Market
+from mm.markets.registry import DEFAULT, MARKETS
+from mm.markets.trade_ids import KNOWN_PRINTS
 
 USUAL_TOP_N = 20
 _SEQ_COLUMN = TRADE_COLUMNS.index("recv_seq")  # as in events and frames
@@ -63,6 +65,7 @@ class RecoveredState:
     last_trade_us: int = 0
     last_trade_sent: int = 0
     trade_holes: tuple[MissingIds, ...] = ()
+    known_prints: tuple[str, ...] = ()
     knobs: Mapping[str, Any] = field(default_factory=dict)
     exchange_units: frozenset[str] = frozenset()
     lost: dict[Path, int] = field(default_factory=dict)
@@ -103,11 +106,19 @@ def recover(folder: DayFolder) -> RecoveredState:
             whole_rows(folder.trades, trades),
             aggregates=knobs.get("trade_stream") == "aggTrade",
         ),
+        known_prints=_known_prints(trades, whole_rows(folder.trades, trades)),
         knobs=knobs,
         exchange_units=_exchange_units(folder),
         lost={path: tail.lost_bytes for path, tail in tails.items() if tail.lost_bytes},
         tails={path: tail for path, tail in tails.items() if tail.good_bytes},
     )
+
+
+def _known_prints(tail: FileTail, rows: "_Rows") -> tuple[str, ...]:
+    """Return the exchange's ids of the latest prints, where `trade_id` only counts them."""
+    if not tail.head or b"venue_trade_id" not in tail.head[0]:
+        return ()
+    return tuple(deque((row["venue_trade_id"] for row in rows), KNOWN_PRINTS))
 
 
 def require_ledger(folder: DayFolder) -> None:
@@ -190,6 +201,7 @@ class _SchemaRead(msgspec.Struct):
     time_unit: str | None = None
     venue: str | None = None
     top_n: int = USUAL_TOP_N
+    book_depth: int | None = None
 
 
 def read_schema(folder: DayFolder) -> _SchemaRead:
@@ -201,26 +213,34 @@ def read_schema(folder: DayFolder) -> _SchemaRead:
         raise BrokenFile(
             f"{folder.schema}: not the schema of a day ({error}); restore it, or remove it: the next run writes it"
         ) from error
-    if not 1 <= schema.schema_version <= CONTRACT_SCHEMA_VERSION:
+    if not 1 <= schema.schema_version <= SEQUENCED_SCHEMA_VERSION:
         raise BrokenFile(
             f"{folder.schema}: schema_version is {schema.schema_version}, and this version of mm reads 1 to "
-            f"{CONTRACT_SCHEMA_VERSION}; install the version that wrote the day, or a newer one"
+            f"{SEQUENCED_SCHEMA_VERSION}; install the version that wrote the day, or a newer one"
         )
     return schema
 
 
-def venue_of(folder: DayFolder, knobs: Mapping[str, Any]) -> str:
-    """From the schema, else the first run's *knobs*, else Spot."""
-    named = read_schema(folder).venue
-    return named or (USDM if knobs.get("market") == "usdm" else SPOT)
+def market_of_day(folder: DayFolder, knobs: Mapping[str, Any]) -> Market:
+    """Return the market that the schema names, else the first run's *knobs*; older days name none.
+
+    Raises:
+        BrokenFile: If the schema is not readable, or this version of mm does not know the market.
+    """
+    named, knob = read_schema(folder).venue, knobs.get("market")
+    try:
+        return MARKETS.of_venue(named) if named else MARKETS[knob] if knob else DEFAULT
+    except UsageError as error:
+        raise BrokenFile(f"{folder.schema if named else folder.events}: {error}") from error
 
 
-def venue_in(folder: DayFolder, view: LedgerView) -> str:
+def readable_market(folder: DayFolder, view: LedgerView) -> Market:
+    """Return the market of a day whose schema may be damaged: then the ledger's knobs name it."""
     knobs = {"market": view.knob("market", None)}
     try:
-        return venue_of(folder, knobs)
+        return market_of_day(folder, knobs)
     except BrokenFile:
-        return USDM if knobs["market"] == "usdm" else SPOT
+        return MARKETS[knobs["market"]] if knobs["market"] in MARKETS else DEFAULT  # noqa: SIM401 - no KeyError
 
 
 def damage_of(error: Exception) -> str | None:
@@ -274,7 +294,7 @@ def open_holes(
         filled = kind == "backfill"
         if filled or (last_id is not None and first <= last < last_id and last >= least):
             received = IdRanges([(first, last)])
-            holes = [left for hole in holes for left in hole.without(received)]
+            holes = [left for hole in holes for left in hole.subtract(received)]
             holes += [] if filled else [MissingIds(first, last, details["from_us"], details["to_us"])]
     return tuple(sorted(holes))
 
@@ -285,4 +305,4 @@ def still_open(holes: Sequence[MissingIds], rows: _Rows, *, aggregates: bool) ->
         return ()
     first, last = ("trade_id", "trade_id") if aggregates else ("first_trade_id", "last_trade_id")
     received = IdRanges((int(row[first]), int(row[last])) for row in rows if row["source"] == "rest")
-    return tuple(left for hole in holes for left in hole.without(received))
+    return tuple(left for hole in holes for left in hole.subtract(received))

@@ -22,7 +22,7 @@ from mm.dayfolder.layout import TRADE_COLUMNS, DayFolder, day_folder, existing
 from mm.dayfolder.ledger import LedgerView, gap_row
 from mm.dayfolder.line_files import WholeLines, lines_of_file, write_lines
 from mm.dayfolder.manifest import FileEntry, day_files, is_passing, read_manifest, unseal
-from mm.dayfolder.recovery import venue_of
+from mm.dayfolder.recovery import market_of_day, readable_market
 from mm.dayfolder.repair_ledger import Damage, remove_orphans, restore_events, write_ledger
 from mm.dayfolder.repair_rows import (
     Dropped,
@@ -207,8 +207,8 @@ class DayRepair:
         view = LedgerView.of(folder, DefectList(folder))
         if existing(folder.quarantine) is None:
             return
-        venue = venue_of(folder, {"market": view.knob("market", None)})
-        reader = Rereader(folder.symbol, view.events, view.knob("trade_stream", "trade"), venue)
+        market = market_of_day(folder, {"market": view.knob("market", None)})
+        reader = Rereader(folder.symbol, view.events, view.knob("trade_stream", "trade"), market)
         read = [row for row in map(reader.read, lines_of_file(folder.quarantine)) if row]
         for path, stream in ((folder.diffs, "depth"), (folder.trades, "trade")):
             rows = [row for row in read if row.stream == stream]
@@ -258,9 +258,10 @@ class DayRepair:
     def _trades(self, view: LedgerView, findings: DefectList) -> None:
         folder = self._folder
         source = FileRows(CheckedLines(folder.trades, findings, 0), self._order(folder.trades, view))
-        holes = check_trades(view, DayGrids(), findings, source, TradeRange())
+        market = readable_market(folder, view)
+        holes = check_trades(view, DayGrids(), findings, source, TradeRange(), market)
         ids = Ids()
-        missing = missing_trades(trade_runs(folder.trades, DefectList(folder), ids), view.holes("trade_gap"))
+        missing = missing_trades(trade_runs(folder.trades, DefectList(folder), ids, market), view.holes("trade_gap"))
         around = {hole.ids: hole for hole in missing}
         gaps = [around.get(hole, MissingIds(*hole)) for _, hole in holes]
         self._note("trade_gap", gaps + self._cut_off("trade_gap", folder.trades, ids.last_id, view))

@@ -18,22 +18,15 @@ from mm.dayfolder.layout import DayFolder, existing
 from mm.dayfolder.ledger import Event, LedgerView, event_of
 from mm.dayfolder.line_files import LineWriter, line_writer, lines_of_file
 from mm.dayfolder.recovery import read_schema
-from mm.dayfolder.rows import (
-    STREAM,
-    CheckedLines,
-    DefectList,
-    DiffLine,
-    FileRows,
-    RowOrder,
-    Trade,
-    number_in,
-    trade_row,
-)
+from mm.dayfolder.rows import CheckedLines, DefectList, DiffLine, FileRows, RowOrder, number_in, trade_row
 from mm.errors import BrokenFile, OffGrid
 from mm.ids import MissingIds
-from mm.market_data.binance_usdm import market_of
-from mm.market_data.grid import Grid
-from mm.market_data.venue import AggTrade, DepthUpdate, TradePrint
+from mm.markets.feed import feed_of
+from mm.markets.grid import Grid
+from mm.markets.market import Market
+from mm.markets.messages import AggTrade, DepthUpdate, TradePrint
+from mm.markets.records import STREAM, Trade
+from mm.markets.registry import DEFAULT
 
 _SEQ_COLUMN = layout.TRADE_COLUMNS.index("recv_seq")  # as in events and frames
 
@@ -61,12 +54,17 @@ def head_of(folder: DayFolder, path: Path, first_line: bytes) -> bytes:
     columns = {
         folder.events: layout.EVENT_COLUMNS,
         folder.gaps: layout.GAP_COLUMNS,
-        folder.trades: layout.TRADE_COLUMNS,
+        folder.trades: _trade_columns(first_line),
     }.get(path) or folder.columns_of(path)
     if columns is None:
         return first_line
     proper = ",".join(columns).encode()
     return first_line if first_line and proper.startswith(first_line + b",") else proper
+
+
+def _trade_columns(first_line: bytes) -> tuple[str, ...]:
+    counted = first_line.startswith(",".join((*layout.TRADE_COLUMNS, *layout.COUNTED_TRADE_COLUMNS)).encode())
+    return (*layout.TRADE_COLUMNS, *(layout.COUNTED_TRADE_COLUMNS if counted else ()))
 
 
 def valid_row(folder: DayFolder, path: Path, width: int) -> Callable[[bytes], bool]:
@@ -137,8 +135,8 @@ class Reread:
 
 
 class Rereader:
-    def __init__(self, symbol: str, events: Sequence[Event], trade_stream: str, venue: str = layout.SPOT) -> None:
-        self._messages = market_of(venue).decoder(symbol, Grid())
+    def __init__(self, symbol: str, events: Sequence[Event], trade_stream: str, market: Market = DEFAULT) -> None:
+        self._messages = feed_of(market).decoder(symbol, Grid())
         self._trades = AggTrade if trade_stream == "aggTrade" else TradePrint
         self._seqs = [event.at.seq for event in events]
         self._runs = [event.at.run_id for event in events]
@@ -153,6 +151,8 @@ class Rereader:
             return None
         if isinstance(message, DepthUpdate):
             return self._depth(row, message)
+        if isinstance(message, TradePrint) and message.name is not None:
+            return None  # the prints after it are counted already
         return self._trade(row, message) if isinstance(message, self._trades) else None
 
     def _run_of(self, seq: int) -> str:
@@ -168,6 +168,7 @@ class Rereader:
             T=msgspec.UNSET if update.T is None else update.T,
             U=update.U,
             u=update.u,
+            seq=msgspec.UNSET if update.seq is None else update.seq,
             b=list(update.b),
             a=list(update.a),
         )

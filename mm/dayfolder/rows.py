@@ -12,22 +12,18 @@ from heapq import merge
 from itertools import accumulate, chain, repeat
 from operator import lt, sub
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from mm.clock import US_PER_MS, US_PER_S, US_STAMPS, checked_stamp_ms, exchange_ms, midnight_us
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.line_files import FileTail, known_tail, text_of
-
-Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-"""A non-negative whole number of 64 bits."""
-Levels = Sequence[tuple[str, str]]
-"""Book levels, best first: pairs of price and quantity, as text of the exchange."""
+from mm.markets.records import Levels, Number, Trade
 
 
 class DiffLine(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
-    """A line of the diffs file, with exactly the keys of the contract; `T` only where messages have it."""
+    """A line of the diffs file, with exactly the keys of the contract; `T` and `seq` only where messages have them."""
 
     recv_ms: Number
     recv_us: Number
@@ -37,6 +33,7 @@ class DiffLine(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_only=Tru
     T: Number | msgspec.UnsetType = msgspec.UNSET
     U: Number
     u: Number
+    seq: Number | msgspec.UnsetType = msgspec.UNSET
     b: Levels
     a: Levels
 
@@ -50,40 +47,23 @@ class Stamp(NamedTuple):
     last_id: int
 
 
-class Trade(msgspec.Struct, frozen=True, gc=False):
-    """A trade; times as received (ms or µs), price and quantity as the exchange's text.
-
-    `event_time` is None from REST; `first_id` and `last_id` bound an aggregate, and equal a single trade's id.
-    """
-
-    event_time: int | None
-    trade_id: int
-    trade_time: int
-    price: str
-    qty: str
-    is_buyer_maker: bool
-    first_id: int
-    last_id: int
-    source: str = "ws"
-
-
-STREAM, REST = "ws", "rest"
-"""Sources of trades: the stream, with rows in the order of their ids, and REST."""
-
-
-def level_cells(bids: Levels, asks: Levels, top_n: int) -> str:
-    """Bid and ask alternate; a missing level is empty."""
-    levels = zip(_padded(bids, top_n), _padded(asks, top_n), strict=True)
-    return ",".join(chain.from_iterable(chain.from_iterable(levels)))
-
-
 def trade_row(recv_us: int, seq: int, run_id: str, trade: Trade) -> str:
+    """Return a line of the trades file; further columns only of a trade that has a name."""
     event_ms = "" if trade.event_time is None else exchange_ms(trade.event_time)
     maker = "true" if trade.is_buyer_maker else "false"
     return (
         f"{event_ms},{recv_us // 1000},{seq},{run_id},{trade.trade_id},{exchange_ms(trade.trade_time)},"
-        f"{trade.price},{trade.qty},{maker},{recv_us},{trade.first_id},{trade.last_id},{trade.source}\n"
+        f"{trade.price},{trade.qty},{maker},{recv_us},{trade.first_id},{trade.last_id},{trade.source}"
+        f"{'' if trade.name is None else _counted_cells(trade)}\n"
     )
+
+
+_WORDS = {None: "", True: "true", False: "false"}
+
+
+def _counted_cells(trade: Trade) -> str:
+    number = "" if trade.seq is None else trade.seq
+    return f",{trade.name},{number},{_WORDS[trade.rpi]},{_WORDS[trade.block]}"
 
 
 def frame_row(stamp: Stamp, run_id: str, epoch_id: int, cells: str) -> str:
@@ -92,19 +72,10 @@ def frame_row(stamp: Stamp, run_id: str, epoch_id: int, cells: str) -> str:
     return f"{event_ms},{recv_us // 1000},{seq},{run_id},{epoch_id},{cells},{recv_us},{last_id}\n"
 
 
-def _padded(levels: Levels, top_n: int) -> Levels:
-    if len(levels) == top_n:
-        return levels
-    return [*levels[:top_n], *[("", "")] * (top_n - len(levels))]
-
-
 MOST_OF_A_KIND = 100
 CLOCK_SLACK_US = US_PER_S
 _DAY_US = 86_400 * US_PER_S
 _MOST_DIGITS, _MOST = 19, 2**63 - 1
-SENT_LATE_MS = 1_800_000
-"""Maximum time, in ms, between a trade and its message."""
-
 _DECIMAL = re.compile(r"0*\d{1,11}(\.\d{0,8}0*)?", re.ASCII)
 
 

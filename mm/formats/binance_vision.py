@@ -11,7 +11,7 @@ from mm.formats.events import BytesRead, FileEvent, FileTrade, LevelChanges, Tim
 from mm.formats.feed import FileReader
 from mm.formats.tables import CsvTable, RowBlock, flags, sorted_by, whole_numbers
 from mm.market_data.captures import FilePlace
-from mm.market_data.local_orderbook import Level
+from mm.markets.local_orderbook import Level
 
 TRADES = ("id", "price", "qty", "quote_qty", "time", "is_buyer_maker", "is_best_match")
 AGG_TRADES = (

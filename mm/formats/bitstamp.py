@@ -16,12 +16,12 @@ from mm.formats._bitstamp import LAG_US, VenueBook
 from mm.formats.bitstamp_lines import BOOK, TRADE, OrderLines, matched, read_lines, with_trades
 from mm.formats.orders import OrderRecords
 from mm.instrument import decimal_text
-from mm.market_data import local_orderbook
 from mm.market_data.captures import CapturedMessage, FilePlace, refuse_folder
-from mm.market_data.grid import Grid
 from mm.market_data.message_batch import MessageBatch
 from mm.market_data.stamps import FAR_US, Moved, Steady
-from mm.market_data.venue import DepthSnapshot, DepthUpdate, TradePrint
+from mm.markets import local_orderbook
+from mm.markets.grid import Grid
+from mm.markets.messages import DepthSnapshot, DepthUpdate, TradePrint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -161,14 +161,14 @@ class BitstampCapture:
         self.lines = FilePlace(path)
         self.symbols = self.lines.symbols
         self.market, self._progress = market, progress
-        self.told: Sequence[str] = ()
+        self.told: list[str] = []
         self._far = Moved()
         refuse_folder(path)
         if not path.is_file():
             raise BrokenFile(f"{path}: there is no such file; give the path of a capture")
 
     def __iter__(self) -> Iterator[CapturedMessage]:
-        read = read_lines(self.lines.path, self.market.grid, self._progress)
+        read = read_lines(self.lines.path, self.market.grid, self._progress, self.told)
         self.lines.number = len(read.number)
         lines = with_trades(self._steady(read))
         self.symbols[self.market.symbol] = len(lines.number)  # no message has one, so the requested one is accepted
@@ -203,7 +203,8 @@ class BitstampCapture:
         consistency = records.written.executed, records.written.executed_first
         fifo = [text] if (text := fifo_text(*consistency)) else []
         if is_fifo(*consistency):
-            self.told, fifo = fifo, []
+            self.told += fifo
+            fifo = []
         return [said, *fifo, *notes]
 
     def _steady(self, read: OrderLines) -> OrderLines:

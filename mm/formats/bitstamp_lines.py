@@ -3,7 +3,8 @@
 - ``<receive time, ms> <kind> <JSON>`` with the kinds ``order_created``, ``order_changed``, ``order_deleted``, ``trade``
   and ``order_book`` (the venue's best levels). A trade has neither side nor order ids: `matched` identifies both orders
   by their reduction in quantity.
-- ``orders.csv`` of ob-analytics, the orders alone: `with_trades` infers the trades from the reduced orders.
+- ``orders.csv`` of ob-analytics, the orders alone: `with_trades` infers the trades from the reduced orders. Its volumes
+  are decimals or, as in its own example, whole numbers of 1e-8; a file of whole numbers alone tells by their size.
 
 A pattern reads the rows of a block at once; what it does not match is read, or refused, row by row.
 """
@@ -29,9 +30,9 @@ from msgspec import Struct
 from mm.clock import stamp_to_us
 from mm.errors import BrokenFile, OffGrid
 from mm.formats._bitstamp import KINDS, losses
-from mm.instrument import E8
+from mm.instrument import E8, decimal_text
 from mm.market_data.captures import BOM
-from mm.market_data.grid import Grid
+from mm.markets.grid import Grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,6 +68,10 @@ _ACCEPTED = (
 _LINE = re.compile(rb"(\d{13}) (order_created|order_changed|order_deleted|trade|order_book) (\{.*\})\s*\Z", re.DOTALL)
 _SIDES = {0: 1, 1: -1}
 _BLOCK_BYTES = 1 << 22
+_WHOLE_VOLUME = re.compile(rb"[0-9]+(?:\.0*)?")
+LEAST_E8 = 1_000_000
+"""Largest volume of a file of whole numbers, from which on they are of 1e-8: .01, for an order of a million coins."""
+IN_E8 = "the volumes of {} are whole numbers up to {:,}, read as 1e-8 of the coin: {}"
 # Rust's \d has the digits of every script.
 _MS, _ID, _WHOLE = "(?P<ms>[1-9][0-9]{12})", "(?P<id>[0-9]{1,18})", "(?:0|[1-9][0-9]{0,9})"
 _PRICE, _AMOUNT = rf"(?P<price>{_WHOLE}(?:\.[0-9]{{1,8}})?)", rf"(?P<whole>{_WHOLE})(?:\.(?P<places>[0-9]{{1,8}}))?"
@@ -148,9 +153,11 @@ class TradeOrders(NamedTuple):
     taker: int
 
 
-def read_lines(path: Path, grid: Grid, progress: Callable[[int], None] = lambda _done: None) -> OrderLines:
-    """*progress* gets the bytes read so far; raises BrokenFile."""
-    parts, read, rest = [], _Block(path, grid), b""
+def read_lines(
+    path: Path, grid: Grid, progress: Callable[[int], None] = lambda _done: None, told: list[str] | None = None
+) -> OrderLines:
+    """*progress* gets the bytes read so far, *told* how volumes were read; raises BrokenFile."""
+    parts, read, rest = [], _Block(path, grid, [] if told is None else told), b""
     with path.open("rb") as raw:
         head = raw.read(8)
         unpack, opener = next(((name, call) for magic, name, call in _OPENERS if head.startswith(magic)), ("cat", None))
@@ -190,9 +197,9 @@ class _Block:
         number: Lines read so far.
     """
 
-    def __init__(self, path: Path, grid: Grid) -> None:
+    def __init__(self, path: Path, grid: Grid, told: list[str]) -> None:
         self.number = 0
-        self._path, self._grid = path, grid
+        self._path, self._grid, self._told = path, grid, told
         self._one = _line
         self._pattern = _ORDERS
         self._kinds: dict[str, int] = {name: code for code, name in enumerate(KINDS)}
@@ -227,11 +234,24 @@ class _Block:
     def _begun(self, texts: list[bytes]) -> list[bytes]:
         if not _is_table(texts[0]):
             return [texts[0].removeprefix(BOM), *texts[1:]]
-        in_e8 = b"local.ts" in texts[0]
+        in_e8 = b"local.ts" in texts[0] or self._whole(texts[1:])
         self.number, self._one = 1, partial(_row, in_e8=in_e8)
-        self._pattern = _rows("(?P<whole>[0-9]{1,18})(?P<places>)" if in_e8 else _AMOUNT)
+        self._pattern = _rows(r"(?P<whole>[0-9]{1,18})(?:\.0*)?(?P<places>)" if in_e8 else _AMOUNT)
         self._kinds, self._sides, self._in_e8 = _ACTIONS, _DIRECTIONS, in_e8
         return texts[1:]
+
+    def _whole(self, rows: list[bytes]) -> bool:
+        """Whether the volumes of *rows* are whole numbers that only 1e-8 of a coin explain; tell it."""
+        volumes = [
+            row.replace(b'"', b"").split(b",")[4].strip() for row in rows if row.count(b",") == len(_HEADERS[0]) - 1
+        ]
+        if not all(map(_WHOLE_VOLUME.fullmatch, volumes)):
+            return False
+        most = max((int(volume.partition(b".")[0]) for volume in volumes), default=0)
+        if most < LEAST_E8:
+            return False
+        self._told.append(IN_E8.format(self._path.name, most, decimal_text(most)))
+        return True
 
     def _orders(self, block: OrderLines, text: pl.Series) -> "NDArray[np.bool_]":
         """Return which lines were read."""
@@ -295,7 +315,7 @@ def _row(path: Path, number: int, text: bytes, grid: Grid, *, in_e8: bool) -> tu
     cells = text.replace(b'"', b"").strip().split(b",")
     try:
         name, stamp, _, price, volume, action, direction = (cell.decode(errors="replace") for cell in cells)
-        amount = f"{int(volume) // E8}.{int(volume) % E8:08d}" if in_e8 else volume
+        amount = decimal_text(int(volume)) if in_e8 else volume
         price_e8, amount_e8 = grid.price(price), grid.qty(amount)
         us = stamp_to_us(int(stamp))
         return (us, _ACTIONS[action], int(name), _DIRECTIONS[direction], price_e8, amount_e8), ()

@@ -7,8 +7,8 @@ quanto one pays in a third asset. Some exchanges count linear contracts, whose s
 import re
 
 from mm.errors import BrokenFile, Sentence
-from mm.market_data.binance_usdm import COIN_M
 from mm.market_data.captures import FilePlace
+from mm.markets.registry import MARKETS
 
 _INVERSE = {
     "binance-delivery": ".",
@@ -41,7 +41,7 @@ def require_linear(exchange: str, symbol: str, place: FilePlace, row: int, *, co
     """BrokenFile for an inverse symbol, or one counted in contracts of unknown size (not *counted*)."""
     name, upper = exchange.lower(), symbol.upper()
     of = f"{symbol} of {exchange}" if exchange else symbol
-    if COIN_M.search(upper) or re.search(_INVERSE.get(name, "(?!)"), upper):
+    if MARKETS.is_inverse(upper) or re.search(_INVERSE.get(name, "(?!)"), upper):
         raise BrokenFile(
             f"{place.path}:{row}: {of} is an inverse or quanto contract: it pays in another asset than it is priced "
             f"in, and the replay knows only price times quantity; import a linear contract, such as one in USDT"

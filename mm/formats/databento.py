@@ -19,12 +19,12 @@ from mm.clock import us_of
 from mm.errors import UsageError
 from mm.formats.dbn import dbn_blocks
 from mm.formats.event_columns import EventColumns, Prints, Records, Texts
-from mm.formats.events import BytesRead
+from mm.formats.events import BytesRead, TimedEvent
 from mm.formats.feed import FileReader
-from mm.formats.orders import OP, Commands, OrderRecords, log_us
+from mm.formats.orders import HOLE, OP, Commands, OrderRecords, log_us
 from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, file_of, one_of, whole_column
 from mm.instrument import E8, decimal_text
-from mm.market_data.captures import FilePlace
+from mm.market_data.captures import BookLoss, FilePlace
 from mm.market_data.stamps import FAR_US
 
 if TYPE_CHECKING:
@@ -75,17 +75,17 @@ class DatabentoReader(FileReader):
         self._last_us = self._doubtful = 0
         self._replay: _Record | None = None  # the last record of an unfinished snapshot
 
-    def _streams(self) -> list[Iterator[EventColumns]]:
+    def _streams(self) -> "list[Iterator[TimedEvent | EventColumns]]":
         return [self._records()]
 
-    def _records(self) -> Iterator[EventColumns]:
+    def _records(self) -> "Iterator[TimedEvent | EventColumns]":
         for path in self._paths:
             self._at.path, self._at.number = path, 0
             for block in self._blocks(path):
                 if block.height:  # all of a block may be of other instruments
-                    yield self._events(block)
+                    yield from self._events(block)
             if self._replay is not None:
-                yield self._events(_NO_RECORDS, end=True)
+                yield from self._events(_NO_RECORDS, end=True)
         if self._doubtful:
             self.notes.append(f"{self._doubtful:,} records are marked as a book that may be bad (F_MAYBE_BAD_BOOK)")
 
@@ -166,20 +166,28 @@ class DatabentoReader(FileReader):
             raise self._at.broken(what, COPY_AGAIN, row["row"])
         return frame
 
-    def _events(self, frame: pl.DataFrame, *, end: bool = False) -> EventColumns:
+    def _events(self, frame: pl.DataFrame, *, end: bool = False) -> "Iterator[TimedEvent | EventColumns]":
         path, records = self._at.path, self._with_ends(frame, end=end)
         column = {name: records[name].to_numpy() for name in records.columns}
-        us, row = self._received(column), column["row"]
+        us, row, exch_us = self._received(column), column["row"], column["exch_us"]
         op, price, lots = _commands(column)
         side = column["side"].astype(np.int8)
-        times, ends = log_us(us, column["exch_us"]), column["ends"].astype(np.int8)
+        times, ends = log_us(us, exch_us), column["ends"].astype(np.int8)
         commands = Commands(times, op, column["order_id"], side, price, lots, ends, row)
         self._doubtful += int(np.count_nonzero(column["flags"] & F_MAYBE_BAD_BOOK))
-        at = np.flatnonzero((op == OP["trade"]) & (price > 0))
-        number = np.where(lots[at] > 0, self._kept.trades + np.cumsum(lots[at] > 0), 0)
-        prints = Prints(at, column["side"][at], price[at], lots[at], number)
-        messages = self._kept.play(path, commands)
-        return EventColumns.of(Records(path, us, column["exch_us"], row), prints, messages, Texts(_text, str))
+        for part, lost in self._kept.parts(path, commands):
+            if lost:
+                yield int(us[part.start]), 0, (path, int(row[part.start])), BookLoss(HOLE, unseen=True)
+            played = commands.part(part)
+            at = np.flatnonzero((played.op == OP["trade"]) & (played.price > 0))
+            number = np.where(played.lots[at] > 0, self._kept.trades + np.cumsum(played.lots[at] > 0), 0)
+            prints = Prints(at, column["side"][part][at], played.price[at], played.lots[at], number)
+            messages = self._kept.play(path, played)
+            events = EventColumns.of(
+                Records(path, us[part], exch_us[part], played.row), prints, messages, Texts(_text, str)
+            )
+            if len(events):
+                yield events
 
     def _with_ends(self, frame: pl.DataFrame, *, end: bool) -> pl.DataFrame:
         last = pl.DataFrame([self._replay]) if self._replay is not None else None

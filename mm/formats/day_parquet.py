@@ -18,10 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mm.base.paths import target_of
-from mm.dayfolder.layout import DIFF_KEYS, PACKED, USDM, USDM_DIFF_KEYS, DayFolder, day_folder
+from mm.dayfolder.layout import PACKED, DayFolder, day_folder, diff_keys
 from mm.dayfolder.line_files import line_writer
 from mm.dayfolder.manifest import day_files, read_manifest, write_manifest
 from mm.errors import BrokenFile, MissingDay, RunExists
+from mm.markets.registry import DEFAULT, MARKETS
 
 SUFFIX = ".parquet"
 ROWS_AT_ONCE = 50_000
@@ -29,9 +30,9 @@ PARTIAL = ".partial"
 _WHOLE = (
     *("event_time_ms", "recv_time_ms", "recv_time_us", "trade_time_ms", "recv_seq", "epoch_id", "event_id"),
     *("trade_id", "first_trade_id", "last_trade_id", "last_update_id", "lastUpdateId"),
-    *("recv_ms", "recv_us", "E", "T", "U", "u"),
+    *("recv_ms", "recv_us", "E", "T", "U", "u", "seq"),
 )
-_SWITCHES = frozenset(["is_buyer_maker"])
+_SWITCHES = frozenset(["is_buyer_maker", "rpi", "block"])
 _QUOTED = frozenset(["details_json", "details"])
 
 
@@ -146,8 +147,8 @@ def _blocks(path: Path, stream: BinaryIO) -> Iterator[bytes]:
 
 def _diff_keys(path: Path) -> Sequence[str]:
     schema = path.parents[1] / "schema.json"
-    usdm = schema.is_file() and json.loads(schema.read_bytes()).get("venue") == USDM
-    return USDM_DIFF_KEYS if usdm else DIFF_KEYS
+    venue = json.loads(schema.read_bytes()).get("venue") if schema.is_file() else None
+    return diff_keys(MARKETS.of_venue(venue) if venue else DEFAULT)
 
 
 def _checked(path: Path, names: Sequence[str], text: bytes) -> pl.DataFrame:
@@ -189,7 +190,7 @@ def _text(table: pl.DataFrame) -> bytes:
     if "b" in table.columns:
         written = io.BytesIO()
         table.write_ndjson(written)
-        return written.getvalue().replace(b',"T":null', b"")
+        return written.getvalue().replace(b',"T":null', b"").replace(b',"seq":null', b"")
     if _QUOTED & set(table.columns):
         cells = [pl.col(name).cast(pl.String) for name in table.columns]
         details = next(name for name in table.columns if name in _QUOTED)

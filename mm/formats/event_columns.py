@@ -12,9 +12,9 @@ import numpy as np
 
 from mm.clock import FIRST_US, LAST_US
 from mm.formats.events import FileTrade, LevelChanges, TimedEvent, WholeBook
-from mm.market_data.grid import MOST_SHOWN_E8, Grid
 from mm.market_data.message_batch import MessageBatch
 from mm.market_data.stamps import FAR_US
+from mm.markets.grid import MOST_SHOWN_E8, Grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mm.market_data.captures import BookLoss, Remark
-from mm.market_data.local_orderbook import Level
+from mm.markets.local_orderbook import Level
 
 
 class LevelChanges(NamedTuple):

@@ -22,14 +22,14 @@ from mm.formats.events import (
     TimedEvent,
     WholeBook,
 )
-from mm.market_data import local_orderbook
 from mm.market_data.captures import BookLoss, CapturedMessage, FilePlace, Remark
-from mm.market_data.grid import Grid, rounded_qty
-from mm.market_data.local_orderbook import Level, LocalOrderBook
 from mm.market_data.message_batch import MessageBatch
 from mm.market_data.partial_books import difference
 from mm.market_data.stamps import FAR_US, Moved, Steady
-from mm.market_data.venue import AggTrade, DepthSnapshot, DepthUpdate, TradePrint
+from mm.markets import local_orderbook
+from mm.markets.grid import Grid, rounded_qty
+from mm.markets.local_orderbook import Level, LocalOrderBook
+from mm.markets.messages import AggTrade, DepthSnapshot, DepthUpdate, TradePrint
 
 if TYPE_CHECKING:
     from mm.dayfolder.layout import DayFolder

@@ -24,7 +24,7 @@ from mm.formats.feed import FileReader, finer_way_out
 from mm.formats.orders import OP, Commands, OrderRecords, log_us
 from mm.formats.tables import COPY_AGAIN, file_of
 from mm.instrument import E8, short_text
-from mm.market_data.local_orderbook import Level
+from mm.markets.local_orderbook import Level
 
 DEPTH_EVENT, TRADE_EVENT, CLEAR_EVENT, SNAPSHOT_EVENT, BBO_EVENT = 1, 2, 3, 4, 5
 ADD_ORDER, CANCEL_ORDER, MODIFY_ORDER, FILL_ORDER = 10, 11, 12, 13
@@ -260,6 +260,11 @@ class HftbacktestReader(FileReader):
                 f"{path}:1: not events of hftbacktest: {columns}; version 2 has the columns {', '.join(_NEEDED)}, "
                 f"version 1 six columns of floats, row by row; {_WAY_OUT}"
             )
+        for name in _NEEDED if dtype.names else ("",):
+            held = dtype[name] if name else dtype
+            if held.itemsize < 8:  # single precision moves prices by ticks, and 32 bits hold no stamp
+                what = f"{path}: {name or 'the array'} is {held}, which loses digits"
+                raise BrokenFile(f"{what}; write it again from its source in 64 bits")
         return shape, dtype
 
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import polars as pl
 
-from mm.clock import midnight_us, parse_day
+from mm.clock import US_PER_S, midnight_us, parse_day
 from mm.errors import BrokenFile, Mismatch
 from mm.formats.event_columns import EventColumns, Prints, Records, Texts
 from mm.formats.events import BytesRead, TimedEvent
 from mm.formats.feed import FileReader
-from mm.formats.orders import OP, Commands, OrderRecords
+from mm.formats.orders import LEAST_SILENCE_US, OP, Commands, OrderRecords
 from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, one_of, whole_column
 from mm.instrument import E8
 from mm.market_data.captures import BookLoss, FilePlace, Remark
@@ -38,6 +38,8 @@ _HALTS = {-1: "halted", 0: "quoting resumed", 1: "trading resumed"}
 _RESUMED = 1
 HALTED = "trading_halt"
 """The ledger's word for a halt: the book is not valid until trading resumes."""
+HOLE = "silence_and_other_book"
+"""The ledger's word for messages that the files lack: after a silence the book has changed where no message says so."""
 NO_PRICE = 9_999_999_999
 _NAME = re.compile(r"(?P<symbol>.+?)_(?P<day>\d{4}-\d\d-\d\d)_\d+_\d+_(?P<kind>message|orderbook)_(?P<levels>\d+)")
 _KIND_OPS = np.array(
@@ -80,7 +82,7 @@ class LobsterReader(FileReader):
     def __init__(self, paths: Sequence[Path], symbol: str, moved: BytesRead = lambda _: None) -> None:
         super().__init__(paths, symbol, moved)
         self._pairs = _pairs(paths, symbol)
-        self._crosses = self._last_us = self._prints = 0
+        self._crosses = self._last_us = self._prints = self._silences = 0
         self.orders = self._orders = OrderRecords(price_e8=Fraction(10**4), qty_e8=Fraction(E8))
 
     def _streams(self) -> "list[Iterator[TimedEvent | EventColumns]]":
@@ -98,6 +100,11 @@ class LobsterReader(FileReader):
                 f"{self._orders.corrected:,} levels differ from their orders: the order log has the orderbook file's, "
                 f"with orders of unknown id"
             )
+        if self._silences:
+            self.notes.append(
+                f"{self._silences:,} times the book has changed without a message in {LEAST_SILENCE_US // US_PER_S} s "
+                f"or more: the files lack messages there, and the ledger has a gap ({HOLE})"
+            )
         if self._crosses:
             self.notes.append(
                 f"{self._crosses:,} cross trades (type 6) were left out: they repeat executions of an auction"
@@ -105,9 +112,13 @@ class LobsterReader(FileReader):
 
     def _day(self, pair: _Pair) -> "Iterator[TimedEvent | EventColumns]":
         orders, halted = self._orders, False
-        for part in self._parts(pair):
+        for part, lost in _pieces(self._parts(pair)):
             self.place.symbols[self._symbol] += len(part.us)
             self._crosses += int(np.count_nonzero(part.kind == CROSS))
+            if lost and orders.has_book:
+                self._silences += 1
+                orders.clear(pair.message, int(part.us[0]), int(part.row[0]))
+                yield int(part.us[0]), 0, (pair.message, int(part.row[0])), BookLoss(HOLE, unseen=True)
             at = 0
             while at < len(part.us):
                 self._at.number = int(part.row[at])
@@ -187,6 +198,39 @@ class LobsterReader(FileReader):
                 np.arange(block.first_row, block.first_row + cells.height),
                 _NO_BOOK,
             )
+
+
+def _pieces(parts: "Iterator[_Part]") -> "Iterator[tuple[_Part, bool]]":
+    """The parts, cut where messages are missing, and whether they are before each."""
+    last: tuple[int, list[int]] | None = None
+    for part in parts:
+        silent = np.diff(part.us, prepend=last[0] if last else part.us[0]) >= LEAST_SILENCE_US
+        begin, lost = 0, False
+        for at in np.flatnonzero(silent).tolist():
+            before = part.book[at - 1].tolist() if at else last[1] if last else []
+            if _jumps(before, part.book[at].tolist(), int(part.kind[at]), int(part.direction[at]), int(part.price[at])):
+                if at > begin:
+                    yield part.cut(begin, part.book[begin:at]), lost
+                begin, lost = at, True
+        yield part.cut(begin, part.book[begin:]), lost
+        last = int(part.us[-1]), part.book[-1].tolist()
+
+
+def _jumps(before: list[int], after: list[int], kind: int, direction: int, price: int) -> bool:
+    """Whether a level that both windows reach has changed at another price than that of the message, no cross."""
+    for side, first in ((-1, 0), (1, 2)):
+        old, new = (
+            {side * cells[at]: cells[at + 1] for at in range(first, len(cells), 4) if cells[at + 1]}
+            for cells in (before, after)
+        )
+        # A full window ends at its worst price: what is behind it may have been there before.
+        reach = max((min(levels) for levels in (old, new) if 4 * len(levels) == len(after)), default=-NO_PRICE)
+        own = side * price if kind in (SUBMITTED, REDUCED, DELETED, EXECUTED) and side == direction else None
+        if any(
+            at >= reach and at != own and old.get(at) != new.get(at) and kind != CROSS for at in old.keys() | new.keys()
+        ):
+            return True
+    return False
 
 
 @lru_cache(maxsize=1 << 16)

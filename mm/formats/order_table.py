@@ -1,6 +1,6 @@
 """A user's tables with a row per event of a single order: messages and an order log."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -9,11 +9,12 @@ import polars as pl
 
 from mm.errors import OffGrid, Sentence
 from mm.formats.event_columns import EventColumns, Prints, Records, Texts
+from mm.formats.events import TimedEvent
 from mm.formats.feed import finer_way_out
-from mm.formats.orders import OP, Commands, OrderRecords, log_us
+from mm.formats.orders import HOLE, OP, Commands, OrderRecords, log_us
 from mm.formats.tables import COPY_AGAIN, RowBlock, plain_decimal
 from mm.instrument import e8, short_text
-from mm.market_data.captures import FilePlace
+from mm.market_data.captures import BookLoss, FilePlace
 
 ADD, MODIFY, CANCEL, DELETE, CLEAR, TRADE = "add", "modify", "cancel", "delete", "clear", "trade"
 KINDS = {
@@ -85,15 +86,22 @@ def commands_of(block: RowBlock, cells: OrderCells, place: FilePlace) -> Command
     return Commands(us_, op8, number_, side8, price_, lots_, ends8, row_)
 
 
-def events_of(place: FilePlace, commands: Commands, exchange_us: Sequence[int], records: OrderRecords) -> EventColumns:
-    at = np.flatnonzero(commands.op == OP["trade"])
-    number = records.trades + 1 + np.arange(len(at))
-    prints = Prints(at, commands.side[at].astype(np.int64), commands.price[at], commands.lots[at], number)
+def events_of(
+    place: FilePlace, commands: Commands, exchange_us: Sequence[int], records: OrderRecords
+) -> Iterator[TimedEvent | EventColumns]:
     exch_us = np.asarray(exchange_us, np.int64)
-    messages = records.play(place.path, commands._replace(us=log_us(commands.us, exch_us)))
-    return EventColumns.of(
-        Records(place.path, commands.us, exch_us, commands.row), prints, messages, Texts(_text, _text)
-    )
+    for part, lost in records.parts(place.path, commands._replace(us=log_us(commands.us, exch_us))):
+        ours = commands.part(part)
+        if lost:
+            yield int(ours.us[0]), 0, (place.path, int(ours.row[0])), BookLoss(HOLE, unseen=True)
+        at = np.flatnonzero(ours.op == OP["trade"])
+        number = records.trades + 1 + np.arange(len(at))
+        prints = Prints(at, ours.side[at].astype(np.int64), ours.price[at], ours.lots[at], number)
+        messages = records.play(place.path, ours._replace(us=log_us(ours.us, exch_us[part])))
+        played = Records(place.path, ours.us, exch_us[part], ours.row)
+        events = EventColumns.of(played, prints, messages, Texts(_text, _text))
+        if len(events):
+            yield events
 
 
 def _in_e8(block: RowBlock, column: pl.Series, place: FilePlace) -> list[int]:

@@ -17,12 +17,12 @@ from weakref import finalize
 
 import numpy as np
 
-from mm.clock import midnight_us, next_day
+from mm.clock import US_PER_S, midnight_us, next_day
 from mm.dayfolder._orders import OPS, OrderBook
 from mm.dayfolder.layout import ORDER_COLUMNS, ROW_LEVEL, ROW_REST, ROW_TRADE, DayFolder
 from mm.dayfolder.order_log import OrderLog, OrderLogWriter, Steps, fifo_text, is_fifo
-from mm.market_data.grid import Grid
 from mm.market_data.stamps import FAR_US
+from mm.markets.grid import Grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +34,14 @@ OP = {name: code for code, name in enumerate(OPS)}
 """Codes of the commands of `OrderBook.play`, by name."""
 FIRST_RANK = 16
 """Small numbers of makers have a meaning of their own in the log of a futures exchange."""
+LEAST_SILENCE_US = 5_000_000
+"""The shortest silence that may be a hole of the source."""
+HOLE = "silence_and_unknown_orders"
+"""Cause of the gap that such a hole is."""
+_CHANGES = ("modify", "cancel", "delete", "fill", "execute")
+_ADDS = ("add", "snapshot", "modify")
+_CHANGES_COMPARED = 500
+_DEVIATIONS = 4  # of the difference of two counts, by which chance does not explain it
 _SAID = {
     "twice": "add an order whose id is in use: the earlier order counts as cancelled",
     "unknown_cancel": "are of orders that were never added; they were left out",
@@ -51,6 +59,51 @@ def log_us(recv_us: "Ints", exch_us: "Ints") -> "Ints":
     return np.where(np.abs(exch_us - recv_us) <= FAR_US, exch_us, recv_us)
 
 
+class Silences:
+    """Silences of a source over which orders came that it does not have: its files lack records there.
+
+    Of a whole source every order is added before it is changed, also over a silence. One that begins within a session
+    changes unknown orders all the time; so what counts is how many more are unknown after a silence than before it.
+    """
+
+    def __init__(self) -> None:
+        self._last_us: int | None = None
+        self._before = np.empty(0, np.bool_)  # whether orders were unknown, of the latest changes
+        self.count = 0
+
+    def lacking(self, commands: "Commands", book: OrderBook) -> list[int]:
+        """The first commands after such silences, of those that *book* plays next.
+
+        What follows a silence counts as far as these commands go.
+        """
+        us, op = commands.us, commands.op
+        change, adds = (np.isin(op, [OP[name] for name in names]) for names in (_CHANGES, _ADDS))
+        numbers, first_at = np.unique(commands.number[adds], return_index=True)
+        changes = np.flatnonzero(change)
+        changed = np.ascontiguousarray(commands.number[changes])
+        unknown = ~book.rests(changed)
+        if len(numbers):
+            at = np.minimum(np.searchsorted(numbers, changed), len(numbers) - 1)
+            added_at = np.flatnonzero(adds)[first_at][at]
+            unknown &= (numbers[at] != changed) | (added_at >= changes)
+        every = np.concatenate((self._before, unknown))
+        totals = np.concatenate(([0], np.cumsum(every)))
+        waits = np.diff(us, prepend=us[:1] if self._last_us is None else self._last_us)
+        silences = np.flatnonzero(waits >= LEAST_SILENCE_US)
+        found = []
+        for silence in silences.tolist():
+            place = len(self._before) + int(np.searchsorted(changes, silence))
+            length = min(place, len(every) - place, _CHANGES_COMPARED)
+            before = int(totals[place] - totals[place - length])
+            after = int(totals[place + length] - totals[place])
+            if after - before > _DEVIATIONS * (after + before) ** 0.5:
+                found.append(silence)
+        if len(us):
+            self._before, self._last_us = every[-_CHANGES_COMPARED:], int(us[-1])
+        self.count += len(found)
+        return found
+
+
 class Commands(NamedTuple):
     """Commands of `OrderBook.play`, as columns, with the times of the log."""
 
@@ -62,6 +115,12 @@ class Commands(NamedTuple):
     lots: "Ints"
     ends: "Bytes"
     row: "Ints"
+
+    def part(self, at: slice) -> "Commands":
+        ids, rows = self.number[at], self.row[at]
+        return Commands(
+            self.us[at], self.op[at], ids, self.side[at], self.price[at], self.lots[at], self.ends[at], rows
+        )
 
 
 class BookMessages(NamedTuple):
@@ -95,6 +154,7 @@ class OrderRecords:
         self._holes: list[tuple[int, int]] = []  # stretches in which orders are missing, µs
         self._first: dict[str, str] = {}
         self.off_tick = 0
+        self._silences = Silences()
         self.written = OrderBook()
 
     def multiply(self, price: int, qty: Decimal) -> None:
@@ -112,6 +172,21 @@ class OrderRecords:
     def play(self, path: Path, commands: Commands) -> BookMessages:
         self._book.play(*commands)
         return self._taken(path)
+
+    def parts(self, path: Path, commands: Commands) -> Iterator[tuple[slice, bool]]:
+        """Cut commands where the source lacks records, and clear the book there; yield parts and whether it was.
+
+        The caller plays each part before it takes the next, and says that the book is lost.
+        """
+        holes = self._silences.lacking(commands, self._book)
+        begin = 0
+        for end in [*holes, len(commands.us)]:
+            lost = begin in holes
+            if lost:
+                self.clear(path, int(commands.us[begin]), int(commands.row[begin]))
+            if end > begin:
+                yield slice(begin, end), lost
+            begin = end
 
     def watch(
         self, path: Path, commands: Commands, book: "Ints", begin: int, *, halted: bool
@@ -190,6 +265,11 @@ class OrderRecords:
             f"{count:,} records {_SAID[name]} (first {self._first[name]})"
             for name, (count, _) in self._book.problems.items()
         ]
+        if self._silences.count:
+            said.append(
+                f"after {self._silences.count:,} silences of {LEAST_SILENCE_US // US_PER_S} s or more, orders are "
+                f"changed that were never added: the files lack records there, and the ledger has a gap ({HOLE})"
+            )
         return said if self._is_fifo else [*said, self._queues()]
 
     def told(self) -> list[str]:

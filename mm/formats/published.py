@@ -10,26 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 from mm.clock import parse_day
 from mm.dayfolder.day_writer import lock_day
-from mm.dayfolder.layout import SPOT, USDM, DayFolder
+from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, MMError, RunExists
 from mm.formats.binance_vision import BinanceVisionReader
 from mm.formats.feed import FileCapture
 from mm.formats.registry import form_of
 from mm.market_data.capture_import import CaptureForm, ImportOptions, Progress, import_captures, steps
 from mm.market_data.downloads import Bar, Downloads, Loaded, NotPublished
+from mm.markets.binance import SPOT, USDM
+from mm.markets.registry import MARKETS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from mm.market_data.grid import Grid
     from mm.market_data.import_session import ImportReport
+    from mm.markets.grid import Grid
 
-MARKETS = {"spot": (SPOT, "/data/spot/daily"), "usdm": (USDM, "/data/futures/um/daily")}
+FOLDERS = {SPOT.name: "/data/spot/daily", USDM.name: "/data/futures/um/daily"}
+"""Folders of Binance's archive, by market."""
 TRADES, BOOK = "trades", "bookTicker"
 BOOK_DAYS = "20230516", "20240330"
 """First and last day of the published best prices, for BTCUSDT of USD-M; other symbols may begin later."""
-SAMPLE = "usdm", "XMRUSDT", "20230920"
+SAMPLE = USDM.name, "XMRUSDT", "20230920"
 """The default day, of an inactive symbol, so that its files are small."""
 DOWNLOADS = ".download"
 NEAREST_DAYS = 10
@@ -64,17 +67,17 @@ class PublishedFiles:
 
     def place(self, kind: str, day: str | None = None) -> str:
         at = parse_day(day or self.day).isoformat()
-        return f"{MARKETS[self.market][1]}/{kind}/{self.symbol}/{self.symbol}-{kind}-{at}.zip"
+        return f"{FOLDERS[self.market]}/{kind}/{self.symbol}/{self.symbol}-{kind}-{at}.zip"
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        return (BOOK, TRADES) if self.market == "usdm" else (TRADES,)
+        return (BOOK, TRADES) if MARKETS[self.market].best_prices else (TRADES,)
 
     def form(self) -> CaptureForm:
         def opened(paths: "Sequence[Path]", symbol: str, grid: "Grid", moved: Progress) -> list[FileCapture]:
             return [FileCapture(BinanceVisionReader(paths, symbol, moved, day=self.day), symbol, grid)]
 
-        return replace(form_of("binance_vision"), opened=opened, venue=MARKETS[self.market][0])
+        return replace(form_of("binance_vision"), opened=opened, market=MARKETS[self.market])
 
 
 def fetch_day(

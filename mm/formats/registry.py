@@ -13,7 +13,7 @@ from mm.errors import UsageError
 from mm.formats.feed import UTC, FileCapture, FileReader
 from mm.market_data.capture_import import RAW, CaptureForm, Progress, steps_of
 from mm.market_data.captures import CaptureLike
-from mm.market_data.grid import Grid
+from mm.markets.grid import Grid
 
 if TYPE_CHECKING:
     from mm.formats.table import TableColumns

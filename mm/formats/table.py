@@ -1,7 +1,8 @@
 """Your own tables, CSV or Parquet, as messages for the import; `TableColumns` names the columns.
 
-A file has trades, level changes, or whole books: one level a row (long), or one book a row (wide). Rows of one kind,
-time and id are one message. Times are µs of UTC; the first row tells a number column's unit, unless stated.
+A file has trades, level changes, best prices, or whole books: one level a row (long), or one book a row (wide). Rows
+of one kind, time and id are one message. Times are µs of UTC; the first row tells a number column's unit, unless
+stated.
 """
 
 import json
@@ -12,6 +13,7 @@ from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatch
 from fractions import Fraction
 from functools import lru_cache
+from heapq import merge
 from itertools import groupby, pairwise
 from operator import itemgetter
 from pathlib import Path
@@ -24,18 +26,20 @@ import pyarrow.parquet as pq
 from mm.clock import iso
 from mm.errors import BrokenFile, Sentence, UsageError, parameter
 from mm.formats import order_table
+from mm.formats.best_prices import BEST_RANK, BestPrices
 from mm.formats.contracts import require_linear
 from mm.formats.event_columns import EventColumns
 from mm.formats.events import BytesRead, FileTrade, LevelChanges, TimedEvent, WholeBook
 from mm.formats.feed import FileReader
 from mm.formats.flags import are_flags, flags_by, side_of_true, true_is_whole_book
 from mm.formats.instants import instants_us, unit_of
+from mm.formats.lost_digits import Stamps, Types, check_written, shortest
 from mm.formats.orders import OrderRecords
 from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, plain_decimal
 from mm.market_data.captures import FilePlace
-from mm.market_data.local_orderbook import Level
+from mm.markets.local_orderbook import Level
 
-TRADES, CHANGES, BOOKS = "trades", "changes", "books"
+TRADES, CHANGES, BOOKS, BESTS = "trades", "changes", "books", "best prices"
 SNAPSHOT, CHANGE, TRADE = "snapshot", "change", "trade"
 _PARQUET = b"PAR1"
 _ROWS_AT_ONCE, _BOOKS_AT_ONCE = 1 << 16, 1 << 10
@@ -106,6 +110,7 @@ class TableColumns:
     trade_files: str | None = None
     change_files: str | None = None
     book_files: str | None = None
+    best_files: str | None = None
 
     def words(self, name: str, usual: dict[str, Any], allowed: dict[str, Any]) -> dict[str, Any]:
         text, known = getattr(self, name), dict(usual)
@@ -144,6 +149,8 @@ class _Table:
     kind: str = ""
     units: dict[str, str] = field(default_factory=dict)
     first_us: int = 0
+    types: Types = field(default_factory=Types)
+    lossy: dict[str, str] = field(default_factory=dict)
 
 
 class TableReader(FileReader):
@@ -173,44 +180,88 @@ class TableReader(FileReader):
         self._check_named()
         self._own_ids = self._ids_count()
         self._repeated = 0
+        self._shared: list[str] = []
         if all(table.kind == TRADES for table in self._tables):
             self.notes.append("the files have no book; calibration and backtests need one")
 
     @property
     def told(self) -> list[str]:
-        return [_told(table) for table in self._tables]
+        return [*map(_told, self._tables), *self._shared]
 
     def _streams(self) -> Sequence[Iterator[TimedEvent | EventColumns]]:
         if self.orders:
             return [self._single_orders(self.orders)]
-        return [self._stream(is_trade) for is_trade in (True, False)]
+        bests = [table for table in self._tables if table.kind == BESTS]
+        if not bests:
+            return [self._stream(is_trade) for is_trade in (True, False)]
+        streams = merge(self._stream(is_trade=False), self._best_prices(bests), key=itemgetter(0, 1))
+        return [self._stream(is_trade=True), BestPrices().edits(streams)]
 
-    def _single_orders(self, orders: OrderRecords) -> Iterator[EventColumns]:
+    def _best_prices(self, tables: "Sequence[_Table]") -> Iterator[TimedEvent]:
+        """Best prices as books of one level a side, after other rows of their instant."""
+        for table in sorted(tables, key=lambda table: table.first_us):
+            stamps = Stamps(trades=False)
+            for us, _, place, event in self._events(table, stamps, is_trade=False):
+                yield us, BEST_RANK, place, event
+            self._note_lost(table, stamps)
+
+    def _single_orders(self, orders: OrderRecords) -> Iterator[TimedEvent | EventColumns]:
         for table in sorted(self._tables, key=lambda table: table.first_us):
             for block in _whole_times(self._blocks(table), table.names["time"]):
                 times, exchange = self._times(table, block)
                 kinds, sides = self._words(table, block, "kind"), self._words(table, block, "side")
-                columns = (block.cells[table.names[name]] for name in ("order_id", "price", "qty"))
+                columns = [block.cells[table.names[name]] for name in ("order_id", "price", "qty")]
+                _check_digits(table, block, *((column.name, column.to_list()) for column in columns[1:]))
                 cells = order_table.OrderCells(times, kinds, sides, *columns)
                 commands = order_table.commands_of(block, cells, table.place)
                 by_row = dict(zip(block.rows, exchange, strict=True))
                 exchange_us = [by_row[row] for row in commands.row.tolist()]
-                yield order_table.events_of(table.place, commands, exchange_us, orders)
+                yield from order_table.events_of(table.place, commands, exchange_us, orders)
 
     def _stream(self, is_trade: bool) -> Iterator[TimedEvent]:
+        before, last_us = None, 0
         for table in sorted(self._tables, key=lambda table: table.first_us):
-            if table.kind == BOOKS and table.levels:
-                if not is_trade:
-                    yield from self._wide(table)
-            elif not table.kind or (table.kind == TRADES) == is_trade:
-                rows = (row for row in self._rows(table) if (row.kind == TRADE) == is_trade)
-                yield from self._trades(table, rows) if is_trade else _messages(table.path, rows)
+            if table.kind == BESTS or (table.kind and (table.kind == TRADES) != is_trade):
+                continue
+            if before and before.kind != table.kind and table.first_us < last_us:
+                what = f"its {table.kind} begin within the time of the {before.kind} of {before.path.name}"
+                way_out = Sentence(
+                    "leave one of the two files out, or give {best_files} if it has the best prices alone"
+                )
+                raise table.place.broken(f"{what}, and a market has one book", way_out, 1)
+            stamps = Stamps(trades=is_trade)
+            for event in self._events(table, stamps, is_trade=is_trade):
+                last_us = event[0]
+                yield event
+            before = table
+            self._note_lost(table, stamps)
         if is_trade and self._repeated:
             self.notes.append(f"{self._repeated:,} trades repeat the id of an earlier one; they were left out")
 
-    def _trades(self, table: _Table, rows: Iterator[_Row]) -> Iterator[TimedEvent]:
+    def _events(self, table: _Table, stamps: Stamps, *, is_trade: bool) -> Iterator[TimedEvent]:
+        if table.kind in (BOOKS, BESTS) and table.levels:
+            return self._wide(table, stamps)
+        rows = (row for row in self._rows(table) if (row.kind == TRADE) == is_trade)
+        return self._trades(table, rows, stamps) if is_trade else _messages(table, rows, stamps)
+
+    def _note_lost(self, table: _Table, stamps: Stamps) -> None:
+        self.notes += [f"{table.path.name}: {sentence}" for sentence in table.lossy.values()]
+        table.lossy.clear()
+        column = table.names["time"]
+        if rounded := stamps.rounded():
+            self.notes.append(
+                f"{table.path.name}: the times in {column} look rounded: {rounded}, so what happened between them is "
+                f"lost; write the column again from its source with all its digits"
+            )
+        elif stamps.whole_seconds():
+            self._shared.append(
+                f"{table.path.name}: {column} has whole seconds; changes of one second are read as one message"
+            )
+
+    def _trades(self, table: _Table, rows: Iterator[_Row], stamps: Stamps) -> Iterator[TimedEvent]:
         seen: set[str] = set()
         for row in rows:
+            stamps.add(row.recv_us)
             if row.id and not self._own_ids:
                 if row.id in seen:
                     self._repeated += 1
@@ -219,7 +270,8 @@ class TableReader(FileReader):
             number = int(row.id) if self._own_ids else None
             yield row.recv_us, 0, (table.path, row.row), FileTrade(row.exch_us, row.price, row.qty, row.side, number)
 
-    def _wide(self, table: _Table) -> Iterator[TimedEvent]:
+    def _wide(self, table: _Table, stamps: Stamps) -> Iterator[TimedEvent]:
+        narrow = next(filter(table.types.narrow, table.levels), "")
         for block in self._blocks(table):
             times, exchange = self._times(table, block)
             books = zip(*(block.cells[column].to_list() for column in table.levels), strict=True)
@@ -229,15 +281,25 @@ class TableReader(FileReader):
                 except (ValueError, TypeError) as error:
                     what = f"{', '.join(table.levels[:4])} are not lists of prices and quantities ({error})"
                     raise table.place.broken(what, COPY_AGAIN, block.row(at)) from error
+                stamps.add(recv_us)
+                if table.kind == BESTS:
+                    bids, asks = bids[:1], asks[:1]
+                if narrow:
+                    prices, qtys = zip(*bids, *asks, strict=True)
+                    _check_digits(table, block, (narrow, list(prices)), (narrow, list(qtys)))
                 yield recv_us, 1, (table.path, block.row(at)), WholeBook(bids, asks, exch_us)
 
     def _rows(self, table: _Table) -> Iterator[_Row]:
-        names, of_table = table.names, {TRADES: TRADE, CHANGES: CHANGE, BOOKS: SNAPSHOT}.get(table.kind, "")
+        names, of_table = (
+            table.names,
+            {TRADES: TRADE, CHANGES: CHANGE, BOOKS: SNAPSHOT, BESTS: SNAPSHOT}.get(table.kind, ""),
+        )
         for block in self._blocks(table):
             cells, count = block.cells, block.cells.height
             times, exchange = self._times(table, block)
             kinds = [of_table] * count if of_table else self._words(table, block, "kind")
             prices, qtys = ([_decimal(text) for text in cells[names[name]].to_list()] for name in ("price", "qty"))
+            _check_digits(table, block, (names["price"], prices), (names["qty"], qtys))
             ids = cells[names["id"]].to_list() if "id" in names else [""] * count
             columns = (times, kinds, ids, block.rows, exchange, self._sides_of(table, block, kinds), prices, qtys)
             for row in zip(*columns, strict=True):
@@ -292,7 +354,10 @@ class TableReader(FileReader):
             if option.name in _NAMED and (name := self._column(table, option.name)):
                 table.names[option.name] = name
         table.levels = self._level_columns(table)
-        globs = ((TRADES, chosen.trade_files), (CHANGES, chosen.change_files), (BOOKS, chosen.book_files))
+        globs = (
+            *((TRADES, chosen.trade_files), (CHANGES, chosen.change_files)),
+            *((BOOKS, chosen.book_files), (BESTS, chosen.best_files)),
+        )
         stated = [kind for kind, pattern in globs if pattern and any(fnmatch(path.name, p) for p in pattern.split(","))]
         table.kind = stated[0] if stated else BOOKS if table.levels else ""
         needed = ["time"] if table.levels else ["time", "price", "qty"]
@@ -479,10 +544,10 @@ def _opened(path: Path) -> _Table:
     if not is_parquet:
         return _Table(path, CsvTable(path).columns, lambda moved: iter(CsvTable(path, moved)), place)
     try:
-        columns = pq.ParquetFile(path).schema_arrow.names
+        schema = pq.ParquetFile(path).schema_arrow
     except (pa.ArrowException, OSError) as error:
         raise BrokenFile(f"{path}:1: not a whole Parquet file ({error}); {COPY_AGAIN}") from error
-    return _Table(path, columns, lambda moved: _parquet_blocks(path, moved), place)
+    return _Table(path, schema.names, lambda moved: _parquet_blocks(path, moved), place, types=Types.of(schema))
 
 
 def _parquet_blocks(path: Path, moved: BytesRead) -> Iterator[RowBlock]:
@@ -505,6 +570,7 @@ def _as_text(column: pl.Series) -> pl.Series:
     if isinstance(column.dtype, pl.Datetime):
         return column.dt.epoch("ns").cast(pl.String).fill_null("")
     if column.dtype in (pl.List, pl.Array, pl.Struct):
+        column = shortest(column)
         return pl.Series(column.name, [json.dumps(value, default=str) for value in column.to_list()], pl.String)
     return column.cast(pl.String).fill_null("")
 
@@ -514,6 +580,8 @@ def _instants(table: _Table, block: RowBlock, column: str, stated: str | None) -
     if text.str.contains(r"^\d[\d.]*[eE]").any():
         text = text.map_elements(plain_decimal, pl.String)
     unit = table.units.get(column) or stated or unit_of(text[0])
+    table.types.check_times(block, column, unit, table.place)
+    check_written(block, column, unit, table.place)
     if not unit:
         what = f"{column} is {text[0]!r}, neither a Unix time nor an ISO 8601 instant"
         raise table.place.broken(what, Sentence("give {time_column} and {time_unit}"), block.row(0))
@@ -539,6 +607,15 @@ def _decimal(text: str) -> str:
         if rounded and abs(rounded - exact) <= abs(exact) * _NOISE:
             return f"{rounded.normalize():f}"
     return text
+
+
+def _check_digits(table: _Table, block: RowBlock, price: tuple[str, list[str]], qty: tuple[str, list[str]]) -> None:
+    """Raise BrokenFile for prices and ids that their type cannot hold, and keep a note of such quantities."""
+    table.types.check_prices(block, *price, table.place)
+    if lost := table.types.loses_qty(*qty):
+        table.lossy.setdefault(qty[0], lost)
+    if "id" in table.names:
+        table.types.check_ids(block, table.names["id"], table.place)
 
 
 def _levels_of(cells: Sequence[str]) -> tuple[list[Level], list[Level]]:
@@ -575,13 +652,16 @@ def _list_of(cell: str) -> list[Any]:
     return list(content.items()) if isinstance(content, dict) else content
 
 
-def _messages(path: Path, rows: Iterator[_Row]) -> Iterator[TimedEvent]:
-    for (recv_us, kind, _), group in groupby(rows, key=itemgetter(0, 1, 2)):
+def _messages(table: _Table, rows: Iterator[_Row], stamps: Stamps) -> Iterator[TimedEvent]:
+    # Best prices of several instants may have been received at once; the last ones are the best.
+    key = itemgetter(0, 1, 4) if table.kind == BESTS else itemgetter(0, 1, 2)
+    for (recv_us, kind, _), group in groupby(rows, key=key):
         every = list(group)
+        stamps.add(recv_us, len(every), len(every) - len({(row.side, row.price) for row in every}))
         bids, asks = ([(row.price, row.qty) for row in every if row.side == side] for side in (1, -1))
         last = every[-1]
         event = WholeBook(bids, asks, last.exch_us) if kind == SNAPSHOT else LevelChanges(last.exch_us, bids, asks)
-        yield recv_us, 1, (path, every[0].row), event
+        yield recv_us, 1, (table.path, every[0].row), event
 
 
 def _told(table: _Table) -> str:

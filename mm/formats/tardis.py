@@ -45,6 +45,13 @@ class TardisReader(FileReader):
         tables = [CsvTable(path, self._progress(path)) for path in self._paths]
         kinds = {BOOK_COLUMNS: 1, TRADE_COLUMNS: 0}
         for table in tables:
+            if "asks[0].price" in table.columns:
+                raise BrokenFile(
+                    "{}:1: is a book_snapshot of Tardis, a whole book a row; give --format table, {levels} '{}', "
+                    "{time_column} local_timestamp and {exchange_time_column} timestamp",
+                    table.path,
+                    "bids[{n}].price,bids[{n}].amount,asks[{n}].price,asks[{n}].amount",
+                )
             if table.columns not in kinds:
                 raise BrokenFile(
                     f"{table.path}:1: the header is {','.join(table.columns)[:120]}; give Tardis incremental_book_L2 "

@@ -280,6 +280,11 @@ cdef class LiveEngine:
         self.venue.now_us = self.at(us)
         self.manager.pull(reason)
 
+    def reduce_only(self, on: bool, us: int) -> None:
+        """Send only orders that reduce the position from now on, or no more."""
+        self.venue.now_us = self.at(us)
+        self.manager.reduce_only(on)
+
     def kill(self, reason: str, us: int) -> None:
         """Cancel every order now, and send nothing afterwards."""
         self.venue.now_us = self.at(us)

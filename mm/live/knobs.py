@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mm.base.knobs import REQUIRED, SWITCH, base_url, decimal, integer, knob, matching, number, one_of
-from mm.base.markets import SPOT
 from mm.base.private_file import read_private
 from mm.errors import parameter
+from mm.markets.registry import DEFAULT
 
 BOX, TESTNET, PRODUCTION, API = "box", "testnet", "production", "api"
 _URL = matching(r"wss?://[^\s?#]+", "the complete address of a WebSocket API, such as wss://host:443/ws-api/v3", "URL")
@@ -24,7 +24,7 @@ class VenueUrls(NamedTuple):
 
 
 def account_name(venue: str, market: str) -> str:
-    return venue if market == SPOT else f"{venue}-{market}"
+    return venue if market == DEFAULT.name else f"{venue}-{market}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Trading:
         if self.api_token_file is None:
             return ""
         path = Path(self.api_token_file).expanduser()
-        return read_private(path, parameter("api_token_file")).decode("ascii", "replace").strip()
+        return read_private(path, parameter("api_token_file")).decode("utf-8-sig", "replace").strip()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +95,12 @@ class Contracts:
     )
     kill_max_slippage: str = knob(
         "0.01", decimal("0", "1"), "Farthest price of that order from the mark price, as a share of it."
+    )
+    flatten_after_s: float | None = knob(
+        None,
+        number(2, 86_400),
+        "Time after which the guardian closes a position that cannot be reconciled, by such an order; at least twice "
+        "the time between two reconciles; without it none is closed.",
     )
 
 

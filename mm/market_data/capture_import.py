@@ -1,6 +1,7 @@
 """Import of raw captured streams into day folders."""
 
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,25 +15,35 @@ import msgspec
 
 import mm
 from mm.base.atomic_file import write_atomic
+from mm.base.held_file import hold_file
 from mm.base.paths import dead_link, read_twice, shown_name, target_of
 from mm.clock import DAY_ZONE, US_PER_MS, iso
 from mm.dayfolder.day_grids import GridChange, instrument_json, with_history
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.layout import SPOT, DayFolder
+from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.ledger import FUNDING_DOUBT, GRID, NO_EXECUTION
 from mm.dayfolder.manifest import sealed_contents, write_manifest
-from mm.errors import BrokenFile, Mismatch, OffGrid, RunExists, UsageError, parameter
+from mm.errors import BrokenFile, Mismatch, OffGrid, RunExists, TryLater, UsageError, parameter
 from mm.instrument import Instrument, e8, from_exchange_info, short_text
-from mm.market_data.binance_spot import BINANCE_SPOT
-from mm.market_data.binance_usdm import BINANCE_USDM, COIN_M, FundingDoubt, FundingState
 from mm.market_data.capture_order import Arrived, in_order
-from mm.market_data.captures import ACCEPTED, BookLoss, Broken, Capture, CaptureLike, Remark
-from mm.market_data.grid import NO_MIN_NOTIONAL, Grid
+from mm.market_data.captures import (
+    ACCEPTED,
+    BookLoss,
+    Broken,
+    Capture,
+    CaptureLike,
+    Remark,
+    exchange_markets,
+)
 from mm.market_data.grid_stretches import ChangedStep
 from mm.market_data.import_session import MARKET_MESSAGES, CaptureReport, ImportReport, ImportSession, MarketMessage
 from mm.market_data.message_batch import MessageBatch
 from mm.market_data.partial_books import PartialBooks
-from mm.market_data.venue import (
+from mm.markets.feed import feed_of
+from mm.markets.funding import FundingDoubt, FundingState
+from mm.markets.grid import NO_MIN_NOTIONAL, Grid
+from mm.markets.market import Market
+from mm.markets.messages import (
     BookFrame,
     Connected,
     DepthSnapshot,
@@ -41,25 +52,34 @@ from mm.market_data.venue import (
     ForceOrder,
     Funding,
     Futures,
-    MarketVenue,
     MarkPrice,
     Other,
+    Several,
     WrongMarket,
 )
+from mm.markets.registry import DEFAULT, MARKETS
 
 PARTIAL = ".partial"
 
 
 class Staging:
     def __init__(
-        self, data_root: Path, symbol: str, run_id: str, top_n: int, *, write_diffs: bool = True, venue: str = SPOT
+        self,
+        data_root: Path,
+        symbol: str,
+        run_id: str,
+        top_n: int,
+        *,
+        write_diffs: bool = True,
+        market: Market = DEFAULT,
     ) -> None:
         self._root = data_root
         self._symbol = symbol
         self._run_id = run_id
-        self._make = partial(DayWriter, run_id=run_id, top_n=top_n, write_diffs=write_diffs, venue=venue)
+        self._make = partial(DayWriter, run_id=run_id, top_n=top_n, write_diffs=write_diffs, market=market)
         self.folders: list[DayFolder] = []
         self._writer: DayWriter | None = None
+        self._held = ExitStack()
         home = data_root / symbol
         self._made = [path for path in (home, *home.parents) if not path.exists()]
 
@@ -71,18 +91,25 @@ class Staging:
             raise RunExists("{} already contains a recorded day; move it, or import into another {data_root}", place)
         beside = target_of(place)
         beside = beside.with_name(beside.name + PARTIAL)
+        folder = DayFolder(beside, self._symbol, day)
         try:
-            beside.mkdir(parents=True)
-        except FileExistsError as error:
-            raise RunExists(
-                f"{beside} already exists: another import is running or was killed; if none is running, remove it"
-            ) from error
+            self._own(beside)
+            shutil.rmtree(folder.path, ignore_errors=True)  # of an import that was killed
         except OSError as error:
             raise UsageError("{data_root} {}: cannot be written ({})", self._root, error.strerror) from error
-        folder = DayFolder(beside, self._symbol, day)
         self.folders.append(folder)
         self._writer = self._make(folder)
         return self._writer
+
+    def _own(self, beside: Path) -> None:
+        """Hold *beside* until it is published or discarded, or the process ends; raises TryLater."""
+        beside.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(beside, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._held.callback(os.close, descriptor)
+        if not hold_file(descriptor):
+            raise TryLater("{}: another import is writing it; wait for its end, or give another {data_root}", beside)
+        if any(path.name != self._symbol for path in beside.iterdir()):
+            raise RunExists("{} has files that no import wrote; move it, or import into another {data_root}", beside)
 
     def publish(self, instrument_json: str | None) -> list[Path]:
         if instrument_json is not None:
@@ -96,6 +123,7 @@ class Staging:
             folder.path.rename(target_of(place))
             shutil.rmtree(folder.root)
             places.append(place)
+        self._held.close()
         return places
 
     def discard(self) -> None:
@@ -104,6 +132,7 @@ class Staging:
                 self._writer.close()
         for folder in self.folders:
             shutil.rmtree(folder.root, ignore_errors=True)
+        self._held.close()
         for path in self._made:
             with suppress(OSError):
                 path.rmdir()
@@ -131,7 +160,7 @@ class CaptureForm:
     zone: str
     opened: Callable[[Sequence[Path], str, Grid, Progress], Sequence[CaptureLike]]
     nothing: str
-    venue: str = SPOT
+    market: Market = DEFAULT
     units: Mapping[str, str] = field(default_factory=dict)
     ids_skip: bool = False  # of trades
     one_book: bool = False  # which the next capture continues
@@ -178,17 +207,19 @@ def import_captures(  # noqa: PLR0913 - a public function
     """Write the day folders of *symbol* from *paths*, captures in the order of their recording.
 
     Args:
-        form: Format of the files; None is raw Binance captures, USD-M if a message is of USD-M, else Spot.
+        form: Format of the files; None is raw captures, of the market that their frames suggest: Bybit's of linear
+            contracts or Spot, Binance's of USD-M if a message is of USD-M, else of Spot.
 
     Raises:
         BrokenFile: If a capture is empty, has another format, is of other futures or two markets, or precedes the
             previous capture.
         Mismatch: If no capture has a message of *symbol*; the error lists the symbols.
         RunExists: If a day folder exists.
+        TryLater: If another import is writing it.
     """
     if not paths:
         raise UsageError("no capture was given; give at least one file")
-    if COIN_M.search(symbol.upper()):
+    if MARKETS.is_inverse(symbol.upper()):
         raise BrokenFile(
             "{}: {symbol} {} is an inverse contract (COIN-M): it pays in the coin, and the replay knows only price "
             "times quantity; import the contract in USDT",
@@ -200,22 +231,32 @@ def import_captures(  # noqa: PLR0913 - a public function
         work = _Import(symbol.upper(), options or ImportOptions(), read_as)
         captures = read_as.opened(files, work.symbol, work.grid, progress)
         with ExitStack() as undo:
-            staging = Staging(Path(data_root), work.symbol, run_id, work.options.top_n, venue=read_as.venue)
+            staging = Staging(Path(data_root), work.symbol, run_id, work.options.top_n, market=read_as.market)
             undo.callback(staging.discard)
             report = work.run(files, captures, staging, run_id)
             undo.pop_all()
         return report
 
     with read_twice(paths) as files:
-        try:
+        if (form or RAW) is not RAW:
             return whole(form or RAW)
-        except Futures as error:
-            if (form or RAW) is not RAW:
-                raise
-            try:
-                return whole(RAW_USDM)
-            except WrongMarket:
-                raise error from None
+        return _first_that_fits(exchange_markets(files[0]), whole)
+
+
+def _first_that_fits(markets: Sequence[Market], whole: Callable[[CaptureForm], ImportReport]) -> ImportReport:
+    """Import as the first of an exchange's *markets* that the messages do not contradict; without any, as Binance's."""
+    of_binance = DEFAULT in markets or not markets
+    first, *others = [DEFAULT, *(known for known in MARKETS.values() if not known.frames)] if of_binance else markets
+    try:
+        return whole(captures_of(first))
+    except WrongMarket as error:
+        if of_binance and not isinstance(error, Futures):
+            raise
+        for market in others:
+            if market.contract or not of_binance:
+                with suppress(WrongMarket):
+                    return whole(captures_of(market))
+        raise
 
 
 class _Import:
@@ -245,8 +286,8 @@ class _Import:
             **self.form.units,
             "form": self.form.name,
         }
-        if self.form.venue == BINANCE_USDM.name:
-            knobs["market"] = "usdm"
+        if self.form.market is not DEFAULT:
+            knobs["market"] = self.form.market.name
         session = ImportSession(
             staging.open,
             self.grid,
@@ -288,35 +329,39 @@ class _Import:
                 self._end(capture, read, session)
                 continue
             recv_us, message, _ = captured
-            if isinstance(message, MessageBatch):
+            if isinstance(message, MARKET_MESSAGES):  # nearly all: the fewest questions first
+                bare = isinstance(message, DepthSnapshot) and message.symbol is None and recv_us is not None
+                if bare and not bare_snapshots[source]:
+                    bare_snapshots[source] = f"{capture.lines.path.name}:{line}"
+                if recv_us is not None and (not self._partial or self._goes_with_partial(capture, line, message)):
+                    self._take(recv_us, message, capture, line, session)
+            elif isinstance(message, MessageBatch):
                 session.take_columns(message)
             elif isinstance(message, Broken):
                 read.quarantine(message.reason, cut=message.cut)
                 session.quarantine(recv_us, message)
-            elif isinstance(message, Other) or recv_us is None:
+            elif isinstance(message, (Other, Several)) or recv_us is None:
                 continue
             elif isinstance(message, BookFrame):
                 self._beside += self._partial is None
-                for made in self._partial.made(recv_us, message) if self._partial else ():
-                    self._take(recv_us, made, f"{capture.lines.path}:{line}", session)
-            elif isinstance(message, MARKET_MESSAGES):
-                if isinstance(message, DepthSnapshot) and message.symbol is None and not bare_snapshots[source]:
-                    bare_snapshots[source] = f"{capture.lines.path.name}:{line}"
-                if not self._partial or self._goes_with_partial(capture, line, message):
-                    self._take(recv_us, message, f"{capture.lines.path}:{line}", session)
+                for made in self._partial.convert(recv_us, message) if self._partial else ():
+                    self._take(recv_us, made, capture, line, session)
             else:
                 self._note(recv_us, message, capture, session)
 
-    def _take(self, recv_us: int, message: MarketMessage, where: str, session: ImportSession) -> None:
-        if self.form.venue == BINANCE_USDM.name:
+    def _take(
+        self, recv_us: int, message: MarketMessage, capture: CaptureLike, line: int, session: ImportSession
+    ) -> None:
+        if self.form.market.contract:
             if session.ends_us is not None and recv_us >= session.ends_us:
                 self._fund(session.last_us, self._funding.ended(session.ends_us - 1), session)
                 session.write_notes()
-            self._fund(recv_us, self._funding.passed(recv_us), session)
+            if doubts := self._funding.passed(recv_us):
+                self._fund(recv_us, doubts, session)
         try:
             session.take(recv_us, message)
         except BrokenFile as error:
-            raise BrokenFile(f"{where}: {error}") from error
+            raise BrokenFile(f"{capture.lines.path}:{line}: {error}") from error
 
     @staticmethod
     def _end(capture: CaptureLike, read: CaptureReport, session: ImportSession) -> None:
@@ -564,15 +609,17 @@ def steps_of(paths: Sequence[Path], progress: Progress) -> Iterator[tuple[Path, 
         before += path.stat().st_size if path.is_file() else 0
 
 
-def _raw_of(venue: MarketVenue) -> CaptureForm:
+def captures_of(market: Market) -> CaptureForm:
+    """Return the form of raw captures of *market*: lines of receive stamp and message."""
+
     def opened(paths: Sequence[Path], symbol: str, grid: Grid, progress: Progress) -> list[Capture]:
-        return [Capture(path, symbol, grid, step, venue) for path, step in steps_of(paths, progress)]
+        return [Capture(path, symbol, grid, step, feed_of(market)) for path, step in steps_of(paths, progress)]
 
-    nothing = f"no depth, trade or bookTicker message of {venue.name} could be read; {ACCEPTED}"
-    return CaptureForm("raw", DAY_ZONE, opened, nothing, venue.name)
+    nothing = f"no depth, trade or bookTicker message of {market.venue} could be read; {ACCEPTED}"
+    return CaptureForm("raw", DAY_ZONE, opened, nothing, market)
 
 
-RAW, RAW_USDM = _raw_of(BINANCE_SPOT), _raw_of(BINANCE_USDM)
+RAW = captures_of(DEFAULT)
 
 
 def _named(symbols: Counter[str]) -> str:

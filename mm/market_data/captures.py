@@ -16,25 +16,27 @@ from msgspec import Raw, Struct
 
 from mm.base.paths import shown_name
 from mm.clock import LAST_US, US_PER_S, iso, stamp_to_us
-from mm.dayfolder.layout import SPOT, USDM, DayFolder
+from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.line_files import GZIP_FORMAT
 from mm.errors import BrokenFile, OffGrid, Sentence
-from mm.market_data.binance_spot import BINANCE_SPOT
-from mm.market_data.grid import Grid
 from mm.market_data.message_batch import MessageBatch
 from mm.market_data.partial_books import MOST_LINES, BookContent, content_of
 from mm.market_data.stamps import Moved, Steady
-from mm.market_data.venue import (
+from mm.markets.feed import Feed, feed_of
+from mm.markets.grid import Grid
+from mm.markets.market import Market
+from mm.markets.messages import (
     AggTrade,
     Futures,
-    MarketVenue,
     Message,
     Other,
     Partial,
+    Several,
     TradePrint,
     Unreadable,
     WrongMarket,
 )
+from mm.markets.registry import DEFAULT, MARKETS
 
 BOM = b"\xef\xbb\xbf"  # before the text of files that editors and spreadsheets have saved
 CHUNK_BYTES = 1 << 18
@@ -182,8 +184,6 @@ def _skip_zeros(data: mmap.mmap, at: int) -> int:
 
 EARLIEST_US = 10**15
 RECOGNISE_LINES = 20
-RECORDERS = {SPOT: ("BINANCE", "BINANCE_US"), USDM: ("BINANCE_FUTURES",)}
-"""Exchange names in the header of the second format, per market."""
 
 
 class Broken(Struct):
@@ -279,6 +279,7 @@ class _Record(Struct, gc=False):
     addr: str = ""
     data: str = ""
     exchange: str = ""
+    conn: str = ""
 
 
 _HEADER = re.compile(rb'\{\s*"t"\s*:\s*"header"')
@@ -293,13 +294,14 @@ class Capture:
         symbol: str,
         grid: Grid,
         progress: Callable[[int], None] = lambda _done: None,
-        venue: MarketVenue = BINANCE_SPOT,
+        feed: Feed | None = None,
     ) -> None:
         self.lines = CaptureLines(path, progress)
         self._symbol = symbol
-        self._messages = venue.decoder(symbol, grid, packs=not grid.tick_e8)  # prices off a given tick are counted
+        feed = feed or feed_of(DEFAULT)
+        self._messages = feed.decoder(symbol, grid, packs=not grid.tick_e8)  # prices off a given tick are counted
         self.symbols = self._messages.symbols
-        self.market = venue.name
+        self.market = feed.market
         self.line = 0
         self.told: Sequence[str] = ()
         self._far = Moved()
@@ -323,9 +325,9 @@ class Capture:
 
     def __iter__(self) -> Iterator[CapturedMessage]:
         lines = (self._parsed(line) for line in self.lines if line.strip())
-        if self._split is _split_record:  # a REST response may precede all messages
-            return _answers_in_time(map(self._received, lines))
-        return map(self._received, Steady(lines, _us_of, self._far_line))
+        if isinstance(self._split, _Records):  # a REST response may precede all messages
+            return _answers_in_time(_single(map(self._received, lines)))
+        return _single(map(self._received, Steady(lines, _us_of, self._far_line)))
 
     def where(self) -> str:
         return f"{shown_name(self.lines.path)}:{self.line}"
@@ -362,7 +364,7 @@ class Capture:
                     f"{where} belongs to futures, whose update ids follow another rule; give captures "
                     f"entirely of Binance Spot or entirely of USD-M"
                 ) from error
-            raise WrongMarket(f"{where} does not belong to USD-M; give captures of one market") from error
+            raise WrongMarket(f"{where} does not belong to {self.market.title}; give captures of one market") from error
         if line.far_us and isinstance(message, (TradePrint, AggTrade)):
             reason = f"{self.where()}: its receive time {iso(line.far_us)} is far from the lines around it"
             return CapturedMessage(recv_us, Broken(line.text, reason, cut=False))
@@ -378,14 +380,14 @@ class Capture:
         for line in first:
             if _HEADER.match(line):
                 self._check_recorder(line)
-                return _split_record
+                return _Records(self.market)
             try:
                 _split_stamped(line)
             except ValueError:
                 continue
             return _split_stamped
         what = _describe(first[0]) if first else "its first lines are empty"
-        raise BrokenFile(f"{self.lines.path}:1: not a capture of Binance Spot: {what}; {ACCEPTED}")
+        raise BrokenFile(f"{self.lines.path}:1: not a capture of {self.market.title}: {what}; {ACCEPTED}")
 
     def _check_recorder(self, line: bytes) -> None:
         path = self.lines.path
@@ -393,11 +395,24 @@ class Capture:
             exchange = _RECORD.decode(line).exchange
         except (ValueError, msgspec.MsgspecError) as error:
             raise BrokenFile(f"{path}:1: the configuration record is broken ({error}); {ACCEPTED}") from error
-        if exchange in RECORDERS[self.market]:
+        if exchange in self.market.recorded_as:
             return
-        known = ", ".join(name for names in RECORDERS.values() for name in names)
-        kind = Futures if exchange in RECORDERS[USDM] else WrongMarket
+        known = ", ".join(name for market in MARKETS for name in MARKETS[market].recorded_as)
+        kind = (
+            Futures
+            if any(exchange in MARKETS[name].recorded_as for name in MARKETS if MARKETS[name].contract)
+            else WrongMarket
+        )
         raise kind(f"{path}:1: a capture of exchange {exchange!r}; accepted: {known}")
+
+
+def _single(received: Iterator[CapturedMessage]) -> Iterator[CapturedMessage]:
+    """Yield the messages of a frame one by one."""
+    for captured in received:
+        if isinstance(captured.message, Several):
+            yield from (captured._replace(message=message) for message in captured.message.messages)
+        else:
+            yield captured
 
 
 def _answers_in_time(received: Iterator[CapturedMessage]) -> Iterator[CapturedMessage]:
@@ -430,13 +445,39 @@ def _split_stamped(line: bytes) -> _Packet:
     return _Packet(_stamp_us(stamp.rstrip(b":")), url, body)
 
 
-def _split_record(line: bytes) -> _Packet:
-    record = _RECORD.decode(line)
-    if record.t == "connect":
-        return _Packet(_stamp_us(bytes(record.ts)), record.addr, "")
-    if record.t in ("http", "recv"):
-        return _Packet(_stamp_us(bytes(record.ts)), record.url if record.t == "http" else "", record.data)
-    return _Packet(None, "", "")
+def exchange_markets(path: Path) -> list[Market]:
+    """Return the markets of the exchange whose frames or name are in the first lines, the likeliest first."""
+    lines = [line for line in islice(CaptureLines(path), RECOGNISE_LINES) if line.strip()]
+    named: set[str] = set()
+    for line in lines:
+        with suppress(ValueError, msgspec.MsgspecError):
+            named |= {_RECORD.decode(line).exchange} if _HEADER.match(line) else set()
+    return [
+        market
+        for market in MARKETS.values()
+        if named.intersection(market.recorded_as)
+        or (market.frames and any(re.search(market.frames.encode(), line) for line in lines))
+    ]
+
+
+class _Records:
+    """Splits records of cryptofeed; those of connections that serve another market are left out."""
+
+    def __init__(self, market: Market) -> None:
+        self._mine = re.compile(market.connections)
+        self._others: set[str] = set()
+
+    def __call__(self, line: bytes) -> _Packet:
+        record = _RECORD.decode(line)
+        if record.t == "connect" and not self._mine.search(record.addr):
+            self._others.add(record.conn)
+        if record.conn in self._others:
+            return _Packet(None, "", "")
+        if record.t == "connect":
+            return _Packet(_stamp_us(bytes(record.ts)), record.addr, "")
+        if record.t in ("http", "recv"):
+            return _Packet(_stamp_us(bytes(record.ts)), record.url if record.t == "http" else "", record.data)
+        return _Packet(None, "", "")
 
 
 def _stamp_us(text: bytes) -> int:

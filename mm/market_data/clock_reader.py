@@ -24,5 +24,5 @@ class ClockReader:
         start_us = self._monotonic_us()
         answer = await self._rest.time()
         took_us = self._monotonic_us() - start_us
-        server_us = None if answer.cause else self._rest.venue.server_time_us(answer.body)
+        server_us = None if answer.cause else self._rest.feed.server_time_us(answer.body)
         return None if server_us is None else RoundTrip(took_us, answer.recv_us, server_us)

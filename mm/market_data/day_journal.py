@@ -5,19 +5,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from msgspec import structs
+
 from mm.base.numbers import noun
 from mm.clock import exchange_ms
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.ledger import DUPLICATE, GRID
-from mm.dayfolder.rows import STREAM, Stamp, Trade
+from mm.dayfolder.rows import Stamp
 from mm.ids import MissingIds
 from mm.market_data import market_events as events
-from mm.market_data.local_orderbook import LocalOrderBook
-from mm.market_data.market_events import Verdict
 from mm.market_data.message_batch import MessageBatch
 from mm.market_data.message_latency import OFFSET_STREAM
-from mm.market_data.sync_engine import BUFFERED_DIFFS
-from mm.market_data.venue import DepthUpdate, TradePrint
+from mm.markets.local_orderbook import LocalOrderBook
+from mm.markets.messages import DepthUpdate, TradePrint
+from mm.markets.records import STREAM, Trade
+from mm.markets.sequence import BUFFERED_DIFFS, Verdict
+from mm.markets.trade_ids import TradeVerdict
 
 
 @dataclass
@@ -187,7 +190,7 @@ class DayJournal:
 
     def _write(self, stamp: Stamp, update: DepthUpdate | None, book: LocalOrderBook | None) -> None:
         if update is not None:
-            self.writer.diff_of(stamp, update.U, update.b, update.a, matched=update.T)
+            self.writer.diff_of(stamp, update.U, update.b, update.a, matched=update.T, number=update.seq)
             self.report.book.diffs += 1
         if book is not None:
             if self.writer.top_n:
@@ -222,10 +225,12 @@ class DayJournal:
 
     def _trade_arrived(self, event: events.TradeArrived) -> None:
         trade = event.trade
-        if event.verdict is events.TradeVerdict.LATE:
+        if event.verdict is TradeVerdict.LATE:
             self._backfill(event.recv_us, events.trade_id_of(trade), events.trade_id_of(trade), 1)
         ids = (trade.t, trade.t, trade.t) if isinstance(trade, TradePrint) else (trade.a, trade.f, trade.l)
         row = Trade(trade.E, ids[0], trade.T, trade.p, trade.q, trade.m, ids[1], ids[2], self.source)
+        if isinstance(trade, TradePrint) and trade.name is not None:
+            row = structs.replace(row, name=trade.name, seq=trade.seq, rpi=trade.rpi, block=trade.block)
         self.writer.trade(event.recv_us, row)
         self.report.trades += 1
 

@@ -17,12 +17,14 @@ from weakref import WeakSet
 import mm
 from mm.base.waiting import happened
 from mm.clock import US_PER_S, day_of, parse_day, zone_of
+from mm.dayfolder.buffered_writer import NO_SPACE
 from mm.dayfolder.day_grids import read_grids
 from mm.dayfolder.day_writer import DayWriter, lock_day
-from mm.dayfolder.layout import SPOT, DayFolder
+from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.recovery import damage_of, read_schema, require_ledger, require_sealable, set_aside
 from mm.errors import Mismatch, RunExists, TryLater, UsageError, parameter
-from mm.market_data.buffered_writer import NO_SPACE
+from mm.markets.market import Market
+from mm.markets.registry import DEFAULT
 
 ALWAYS = "always"
 LONGEST_SLEEP_S = 1.0
@@ -105,7 +107,7 @@ class Days:
     write_gaps: bool
     min_free_mb: float
     knobs: Mapping[str, Any]
-    venue: str = SPOT
+    market: Market = DEFAULT
     made: list[Path] = field(default_factory=list)
 
     def check_space(self) -> None:
@@ -198,7 +200,7 @@ class Days:
                     instrument=instrument,
                     write_diffs=self.write_diffs,
                     write_gaps=self.write_gaps,
-                    venue=self.venue,
+                    market=self.market,
                 )
             except RunExists:
                 if self.own_id:
@@ -210,13 +212,13 @@ class Days:
         yield from (f"{self.run_id}_{count}" for count in itertools.count(2))
 
     def _check_market(self, folder: DayFolder) -> None:
-        before = read_schema(folder).venue or self.venue
-        if before != self.venue:
+        before = read_schema(folder).venue or self.market.venue
+        if before != self.market.venue:
             raise Mismatch(
                 "{} is a day of {}, this run is of {} ({market}); record each market into a {data_root} of its own",
                 folder.path,
                 before,
-                self.venue,
+                self.market.venue,
             )
 
     def _check_stream(self, writer: DayWriter) -> None:

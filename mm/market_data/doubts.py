@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from mm.clock import exchange_ms
 from mm.ids import went_back
-from mm.market_data.venue import AggTrade, DepthUpdate, TradePrint
+from mm.markets.messages import AggTrade, DepthUpdate, TradePrint
 
 FAR_IDS = 1_000
 DOUBT_S = 0.5

@@ -1,14 +1,15 @@
 """Grid changes that a source does not report: stretches in which all levels lie on a coarser step."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from math import gcd
 from typing import NamedTuple
 
-from mm.market_data.grid import MOST_SHOWN_E8
-from mm.market_data.local_orderbook import Level
 from mm.market_data.message_batch import MessageBatch
+from mm.markets import local_orderbook
+from mm.markets.grid import MOST_SHOWN_E8
+from mm.markets.local_orderbook import Level
 
 STRETCH = 1_000
 """Levels from which on a stretch proves a grid."""
@@ -57,6 +58,16 @@ class GridStretches:
         now.count += len(values)
         if len(now.distinct) < DISTINCT:
             now.distinct.update(values)
+
+    def add_step(self, us: int, step_e8: int, count: int) -> bool:
+        """Add *count* values by their greatest common divisor; False at the start of a stretch, which needs each."""
+        now = self._stretches[-1] if self._stretches else None
+        if now is None or now.count >= STRETCH or len(now.distinct) < DISTINCT:
+            return False
+        now.count += count
+        if count and step_e8 % now.step_e8:
+            now.step_e8, now.reduced_us = gcd(now.step_e8, step_e8), us
+        return True
 
     def add_columns(self, batch: MessageBatch, *, prices: bool) -> None:
         columns, at, upto = batch.columns, 0, batch.columns.at
@@ -115,10 +126,20 @@ class BookStretches:
         self.prices, self.quantities = GridStretches(), GridStretches()
         self._price, self._qty = price, qty
 
-    def add(self, us: int, sides: Iterable[Sequence[Level]]) -> None:
-        levels = [level for side in sides for level in side]
-        self.prices.add(us, [self._price(price) for price, _ in levels])
-        self.quantities.add(us, [qty_e8 for _, qty in levels if 0 < (qty_e8 := self._qty(qty)) < MOST_SHOWN_E8])
+    def add(self, us: int, sides: tuple[Sequence[Level], Sequence[Level]]) -> None:
+        bids, asks = sides
+        kernel = local_orderbook.kernel
+        of_prices = of_quantities = False
+        if kernel and isinstance(bids, kernel.Levels) and isinstance(asks, kernel.Levels):
+            of_prices = self.prices.add_step(us, gcd(bids.step_e8, asks.step_e8), len(bids) + len(asks))
+            of_quantities = self.quantities.add_step(us, gcd(bids.lot_e8, asks.lot_e8), bids.filled + asks.filled)
+            if of_prices and of_quantities:
+                return
+        levels = [*bids, *asks]
+        if not of_prices:
+            self.prices.add(us, [self._price(price) for price, _ in levels])
+        if not of_quantities:
+            self.quantities.add(us, [qty_e8 for _, qty in levels if 0 < (qty_e8 := self._qty(qty)) < MOST_SHOWN_E8])
 
     def add_columns(self, batch: MessageBatch) -> None:
         self.prices.add_columns(batch, prices=True)

@@ -15,10 +15,10 @@ from mm.clock import US_PER_S, iso
 from mm.dayfolder.layout import DayFolder, days_of
 from mm.dayfolder.ledger import LedgerWriter
 from mm.errors import BrokenFile
-from mm.market_data import local_orderbook
 from mm.market_data.live_session import LiveSession
 from mm.market_data.message_latency import RoundTrip, StreamLatencies
 from mm.market_data.snapshot import RestClient
+from mm.markets import local_orderbook
 
 INTERVAL_S = 2.0
 LATELY_US = 60 * US_PER_S

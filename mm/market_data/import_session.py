@@ -1,8 +1,8 @@
 """Writes the messages of one symbol, in capture order, into day folders; the report of an import."""
 
 from bisect import bisect_left, bisect_right
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from math import gcd
@@ -10,20 +10,19 @@ from typing import Any
 
 from mm.clock import DAY_ZONE, US_PER_S, day_of, exchange_us, iso, midnight_us, next_day
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.layout import USDM
 from mm.errors import BrokenFile
 from mm.instrument import Instrument, e8, inferred_step, short_text
 from mm.market_data.captures import Broken
-from mm.market_data.contract_feed import ContractMessage, ContractWriter
+from mm.market_data.contract_writer import ContractMessage, ContractWriter
 from mm.market_data.day_journal import DayJournal, DayReport
-from mm.market_data.grid import MOST_SHOWN_E8, Grid
 from mm.market_data.grid_stretches import BookStretches
-from mm.market_data.local_orderbook import LocalOrderBook
 from mm.market_data.market_events import EpochOpened, MarketEvent, stream_of
 from mm.market_data.market_state import MarketState
 from mm.market_data.message_batch import MessageBatch
 from mm.market_data.stamps import FAR_US, Moved
-from mm.market_data.venue import AggTrade, BookTicker, DepthSnapshot, DepthUpdate, TradePrint
+from mm.markets.grid import MOST_SHOWN_E8, Grid
+from mm.markets.local_orderbook import LocalOrderBook
+from mm.markets.messages import AggTrade, BookTicker, DepthSnapshot, DepthUpdate, TradePrint
 
 
 class TickerCheck:
@@ -67,6 +66,44 @@ class TickerCheck:
         return ours == theirs
 
 
+class SequencedTickerCheck:
+    """Compares best prices of a matching engine's number (`seq`) with those of the book of the last number up to it.
+
+    Which book that is shows only the next one; a ticker before the first book, or lost with it, is not compared.
+    Quantities are not compared: the best ones change between two messages of the book.
+    """
+
+    def __init__(self, check: TickerCheck, grid: Grid) -> None:
+        self._check, self._grid = check, grid
+        self._books: deque[tuple[int, tuple[int | None, int | None]]] = deque(maxlen=_BOOKS_KEPT)
+        self._waiting: deque[BookTicker] = deque(maxlen=_BOOKS_KEPT)
+
+    def ticker(self, ticker: BookTicker) -> Iterable[str]:
+        self._waiting.append(ticker)
+        return self._compare()
+
+    def changed(self, seq: int | None, valid: bool, book: LocalOrderBook) -> Iterable[str]:
+        """Keep the best prices after a change or a whole book; return the differences that it decides."""
+        if not valid or seq is None:
+            self._books.clear()
+            return ()
+        self._books.append((seq, book.best()))
+        return self._compare() if self._waiting else ()
+
+    def _compare(self) -> Iterator[str]:
+        while self._waiting and self._books and self._waiting[0].u < self._books[-1][0]:
+            ticker = self._waiting.popleft()
+            ours = next((best for seq, best in reversed(self._books) if seq <= ticker.u), None)
+            if ours is None:
+                continue
+            self._check.compared += 1
+            if ours == (self._grid.price(ticker.b), self._grid.price(ticker.a)):
+                self._check.agreed += 1
+            else:
+                yield f"book {ours} in 1e-8, best prices ({ticker.b}, {ticker.a})"
+
+
+_BOOKS_KEPT = 64
 UNREAD_NAMED = 5
 """Maximum number of quarantined lines in the report."""
 
@@ -182,6 +219,10 @@ def _loss_line(capture: CaptureReport) -> str:
     return f"lost: {capture.name}: {', '.join(lost)}; all {capture.lines - capture.cut_lines:,} complete lines used"
 
 
+def _valid(market: MarketState) -> bool:
+    return market.book_id is not None
+
+
 TRADE_STREAM = "trade"
 LONGEST_STEP_BACK_US = 3_600 * US_PER_S
 MarketMessage = DepthUpdate | BookTicker | TradePrint | AggTrade | DepthSnapshot
@@ -215,6 +256,7 @@ class ImportSession:
     ) -> None:
         self.days: list[DayReport] = []
         self.ticker_check = TickerCheck(grid)
+        self._sequenced = SequencedTickerCheck(self.ticker_check, grid)
         self.trade_stream = trade_stream
         self.left_out = 0
         self.book_step_e8 = self.book_levels = 0
@@ -267,21 +309,36 @@ class ImportSession:
         market = today.market
         if isinstance(message, DepthSnapshot):
             self.stretches.add(recv_us, (message.bids, message.asks))
+            if message.window is not None:
+                today.journal.writer.book_depth = message.window
             market.snapshot(recv_us, message)
+            self._compare(recv_us, market, self._sequenced.changed(message.seq, _valid(market), market.book.book))
             return
         market.arrived(recv_us)
         if isinstance(message, DepthUpdate):
-            today.offsets_us[recv_us - exchange_us(message.E)] += 1
+            if message.T is None or recv_us != exchange_us(message.T):  # else there is no time of receipt
+                today.offsets_us[recv_us - exchange_us(message.E)] += 1
             self.stretches.add(recv_us, (message.b, message.a))
             market.take(recv_us, message)
+            if message.seq is not None:
+                self._compare(recv_us, market, self._sequenced.changed(message.seq, _valid(market), market.book.book))
+                return
             differs = self.ticker_check.compare_ticker(market.book_id, market.book.book)
         else:
             today.report.tickers += 1
-            if message.E is not None and today.journal.writer.venue == USDM:
+            if message.E is not None and today.journal.writer.market.best_prices:
                 self.contract(recv_us, message)
+            if today.journal.writer.market.sequenced:
+                self._compare(recv_us, market, self._sequenced.ticker(message))
+                return
             differs = self.ticker_check.ticker(message, market.book_id, market.book.book)
         if differs:
             market.book.anomaly(recv_us, "ticker_differs", book_id=market.book_id, difference=differs)
+
+    @staticmethod
+    def _compare(recv_us: int, market: MarketState, differences: Iterable[str]) -> None:
+        for difference in differences:
+            market.book.anomaly(recv_us, "ticker_differs", book_id=market.book_id, difference=difference)
 
     def take_columns(self, batch: MessageBatch) -> None:
         """Process *batch* up to a message that needs more than rows and a changed book; pass the rest to `take`."""
@@ -369,7 +426,8 @@ class ImportSession:
         self._latest_us = max(self._latest_us, recv_us)
         self._last_us = today.report.last_us = recv_us
         today.report.lines += 1
-        today.market.report_grid(recv_us, from_seq=0)
+        if self._grid.off:
+            today.market.report_grid(recv_us, from_seq=0)
         return today
 
     def _next_day(self, recv_us: int) -> OpenDay:
@@ -381,10 +439,11 @@ class ImportSession:
         writer.event(recv_us, "window_start", 0, {})
         if before:
             journal, market, carry = before.journal, before.market, day == next_day(before.report.day)
+            writer.book_depth = journal.writer.book_depth
             journal.next_day(writer, recv_us)
             self._grid.next_day()
             market.book.next_day(recv_us, carry=carry)
-            market.trades.next_day()
+            market.next_day_of_trades(None)
         else:
             journal = DayJournal(writer, recv_us, "import")
             market = MarketState(
@@ -393,7 +452,8 @@ class ImportSession:
                 top_n=self._top_n,
                 keeps_late=True,
                 ids_skip=self._ids_skip,
-                venue=writer.venue,
+                rule=writer.market.rule,
+                trade_numbers=writer.market.trade_numbers,
             )
         self.days.append(journal.report)
         self._last_us = max(self._last_us, recv_us)

@@ -14,34 +14,41 @@ from mm.clock import US_PER_MS
 from mm.dayfolder.day_grids import GridChange, read_grids, with_history
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.ledger import IDS_AGAIN, RESTART
-from mm.dayfolder.rows import REST, STREAM
 from mm.errors import BrokenFile, Mismatch, OffGrid
 from mm.instrument import Instrument, from_exchange_info, short_text
-from mm.market_data.binance_spot import BINANCE_SPOT
+from mm.market_data.contract_writer import ContractWriter
 from mm.market_data.day_journal import DayJournal, DayReport
-from mm.market_data.grid import Grid
 from mm.market_data.market_events import ClockRead, Subscriber
 from mm.market_data.market_state import MarketState, PreviousRun
 from mm.market_data.message_latency import RoundTrip, StreamLatencies
 from mm.market_data.stalls import StallDetector, TradeWatch
-from mm.market_data.sync_engine import SnapshotSanity
 from mm.market_data.trade_state import TradeBackfill
-from mm.market_data.venue import (
+from mm.markets.feed import Feed, feed_of
+from mm.markets.grid import Grid
+from mm.markets.local_orderbook import SnapshotSanity
+from mm.markets.messages import (
     AggTrade,
     Answer,
+    BookTicker,
     DepthSnapshot,
     DepthUpdate,
     ExchangeInfo,
     Futures,
-    MarketVenue,
+    MarkPrice,
     Message,
+    Other,
     ServerShutdown,
+    Several,
+    StreamAnswer,
     TradePrint,
 )
+from mm.markets.records import REST, STREAM
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
+PRINTS_MISSING = "prints_missing"
+"""The kind of anomaly of an interruption that recent prints do not reach back over."""
 DAY_OVER, DAY_REMOVED = "day_over", "day_removed"
 CONTINUING_REASONS = (DAY_OVER, DAY_REMOVED, IDS_AGAIN)
 """Reasons for the end of a day that do not end the recording."""
@@ -50,10 +57,20 @@ _SEQUENCED = (TradePrint, DepthUpdate, AggTrade)
 _BROKEN = (ValueError, RecursionError, Futures, OffGrid, msgspec.MsgspecError)
 
 
+class PrintsHole(NamedTuple):
+    """An interruption after the print *last_number* of the day, from *from_us* on."""
+
+    last_number: int
+    from_us: int
+
+
 class Received(NamedTuple):
+    """What a message was, and did; of several in one frame, those that were depth or trades."""
+
     kind: type[Message] | None
     ids_missing: bool = False
     advanced: bool = False
+    answer: StreamAnswer | None = None
 
 
 class LiveSession:
@@ -65,7 +82,7 @@ class LiveSession:
         *,
         snapshot_limit: int = 5000,
         trade_stream: str = "trade",
-        venue: MarketVenue = BINANCE_SPOT,
+        feed: Feed | None = None,
     ) -> None:
         self.instrument: str | None = None
         self.clock: ClockRead | None = None
@@ -80,10 +97,17 @@ class LiveSession:
         self._grid = Grid(derives_steps=False)
         for grid in self._grids:
             self._grid.use(grid.tick_e8, grid.lot_e8)
-        self._decoder = venue.decoder(writer.folder.symbol, self._grid, packs=True)
+        feed = self._feed = feed or feed_of(writer.market)
+        self._in_stream = feed.market.rule.in_stream
+        self._contract = (
+            ContractWriter(writer.folder.symbol, lambda: self.writer)
+            if self._in_stream and feed.market.contract
+            else None
+        )
+        self._decoder = feed.decoder(writer.folder.symbol, self._grid, packs=True)
         self._journal = DayJournal(writer, at_us, STREAM)
         earlier, aggregates = writer.earlier, trade_stream == "aggTrade"
-        self.backfill = TradeBackfill(self._grid, venue, aggregates=aggregates, missing=earlier.trade_holes)
+        self.backfill = TradeBackfill(self._grid, feed, aggregates=aggregates, missing=earlier.trade_holes)
         before = PreviousRun(
             update_id=earlier.last_diff_id,
             update_us=earlier.last_diff_us,
@@ -92,6 +116,7 @@ class LiveSession:
             trade_us=earlier.last_trade_us,
             trade_sent=earlier.last_trade_sent,
             missing_trades=earlier.trade_holes,
+            known_prints=earlier.known_prints,
             cause=RESTART,
         )
         self.market = MarketState(
@@ -100,9 +125,13 @@ class LiveSession:
             trade_subscribers=(self.backfill,),
             top_n=top_n,
             before=before,
-            venue=venue.name,
+            rule=feed.market.rule,
+            trade_numbers=feed.market.trade_numbers,
         )
         self.market.book.limit = snapshot_limit
+        self.prints_hole: PrintsHole | None = None
+        if self.market.prints and earlier.known_prints:
+            self.prints_hole = PrintsHole(earlier.last_trade_id or 0, earlier.last_trade_us)
         self._sanity = SnapshotSanity()
         self._attempt: int | None = None
         self._last_us = at_us
@@ -157,6 +186,10 @@ class LiveSession:
         self.event(at_us, "ws_disconnected", {"conn": conn, "code": code, "reason": reason})
         if not self.market.arbiter.open:
             self.market.all_closed()
+            prints = self.market.prints
+            if prints and prints.last_number:
+                # another object: an answer that was asked for before this interruption does not end it
+                self.prints_hole = PrintsHole(*(self.prints_hole or (prints.last_number, at_us)))
 
     def clock_read(self, at_us: int, step_us: int) -> None:
         """The wall clock was set by *step_us*, unless 0 or arrivals already showed it."""
@@ -205,16 +238,69 @@ class LiveSession:
             message = self._decoder.received(raw)
         except _BROKEN as error:
             return self._unusable(recv_us, str(error), raw)
+        parts = message.messages if isinstance(message, Several) else (message,)
+        received = [self._take(recv_us, part, conn, now_s, raw) for part in parts]
+        if len(received) == 1:
+            return received[0]
+        sequenced = [one for one in received if one.kind] or received[:1]
+        missing, advanced = (any(one[at] for one in sequenced) for at in (1, 2))
+        return sequenced[0]._replace(ids_missing=missing, advanced=advanced)
+
+    def _take(self, recv_us: int, message: Message, conn: int | None, now_s: float, raw: bytes) -> Received:
+        if isinstance(message, DepthSnapshot) and self._in_stream:
+            self.writer.book_depth = message.window
+            if message.E is not None:
+                self._depth_times.extend((recv_us, message.E))
+            taken = self.market.stream_snapshot(recv_us, message, conn, now_s)
+            return Received(DepthUpdate, taken.ids_missing, taken.advanced)
         if not isinstance(message, _SEQUENCED):
-            if isinstance(message, ServerShutdown):
-                self.market.arrived(recv_us)
-                return Received(ServerShutdown)
-            return self._unusable(recv_us, "neither a depth update nor a trade of the symbol", raw)
+            return self._aside(recv_us, message, raw)
         (self._depth_times if type(message) is DepthUpdate else self._trade_times).extend((recv_us, message.E))
         taken = self.market.take(recv_us, message, conn, now_s, raw)
         if taken.late:
             self._journal.quarantine(recv_us, STREAM, "a trade with an id out of order", raw)
         return Received(type(message), taken.ids_missing, taken.advanced)
+
+    def _aside(self, recv_us: int, message: Message, raw: bytes) -> Received:
+        """Take what is neither of the book nor a trade."""
+        self.market.arrived(recv_us)
+        if isinstance(message, ServerShutdown):
+            return Received(ServerShutdown)
+        if isinstance(message, StreamAnswer):
+            self._journal.report.lines -= 1  # it says nothing of the market
+            return Received(None, answer=message)
+        if isinstance(message, (MarkPrice, BookTicker)) and self._contract:
+            if isinstance(message, MarkPrice) or self.writer.market.best_prices:
+                self._contract.take(recv_us, message)
+            return Received(None)
+        if isinstance(message, (Other, BookTicker)) and self._in_stream:
+            return Received(None)
+        return self._unusable(recv_us, "neither a depth update nor a trade of the symbol", raw)
+
+    def prints_answered(self, answer: Answer, hole: PrintsHole) -> bool:
+        """Take recent prints that an interruption may have lost; return whether they reach back to known ones."""
+        answer = self._in_order(answer)
+        self.market.book.carry_over(answer.recv_us)
+        try:
+            prints = self._feed.prints(answer.body)
+            self._grid.check([(trade.price, trade.qty) for trade in prints])
+        except (*_BROKEN, BrokenFile) as error:
+            self._journal.quarantine(answer.recv_us, REST, str(error), answer.body)
+            return False
+        self.market.report_grid(answer.recv_us)
+        assert self.market.prints
+        return self.market.prints.fetched(answer.recv_us, prints, hole.last_number)
+
+    def prints_lost(self, at_us: int, hole: PrintsHole) -> None:
+        """Note that prints may be missing since *hole*: nothing says how many."""
+        details = {"kind": PRINTS_MISSING, "from_us": hole.from_us, "to_us": at_us}
+        self.event(max(at_us, self._last_us), "anomaly", details)
+        self.end_prints_hole(hole)
+
+    def end_prints_hole(self, hole: PrintsHole) -> None:
+        """Ask no more for the prints of *hole*, unless the connection was lost again meanwhile."""
+        if self.prints_hole is hole:
+            self.prints_hole = None
 
     def _unusable(self, recv_us: int, reason: str, raw: bytes) -> Received:
         self.market.arrived(recv_us)
@@ -316,6 +402,7 @@ class LiveSession:
             reason: After `IDS_AGAIN` the ids begin anew.
         """
         attempt, before = self._attempt, self._journal.writer
+        interrupted = self.prints_hole is not None
         self.finish(at_us, reason, window_over=reason == DAY_OVER)
         self._journal.next_day(writer, at_us)
         self._ended = False
@@ -329,7 +416,9 @@ class LiveSession:
         self.market.book.next_day(at_us, carry=carry, cause=IDS_AGAIN if reason == IDS_AGAIN else "days_missing")
         if reason == IDS_AGAIN:
             self.market.forget_ids()
-        self.market.trades.next_day()
+        self.market.next_day_of_trades(writer.earlier.last_trade_id)
+        if interrupted and self.market.prints:
+            self.prints_hole = PrintsHole(self.market.prints.last_number, at_us)
         self.backfill.plan.clear()
         self.market.status_again(at_us)
         self.market.report_grid(at_us)
@@ -345,6 +434,8 @@ class LiveSession:
             self._attempt = None
             self._journal.snapshot_failed(at_us, reason, None)
         self.market.book.finish(at_us)
+        if self.prints_hole is not None:
+            self.prints_lost(at_us, self.prints_hole)
         if window_over:
             self.event(at_us, "window_end", {})
         self.event(at_us, "run_stop", {"reason": reason})
@@ -366,6 +457,8 @@ class RecordingControl(Protocol):
     def need_snapshot(self) -> None: ...
 
     def begin_anew(self) -> None: ...
+
+    def answered(self, conn: int, answer: StreamAnswer) -> None: ...
 
 
 class StreamListener:
@@ -410,8 +503,10 @@ class StreamListener:
         session, now_s = self._session, monotonic()
         if recv_us >= self._ends_us:
             return
-        kind, ids_missing, advanced = session.message(recv_us, raw, conn, now_s)
-        if kind is DepthUpdate:
+        kind, ids_missing, advanced, answer = session.message(recv_us, raw, conn, now_s)
+        if answer is not None:
+            self._recording.answered(conn, answer)
+        elif kind is DepthUpdate:
             if ids_missing:
                 self._silences[slot].received(now_s, ids_missing=True)
                 self._log.warning("ids_missing", epoch_id=session.epoch_id)

@@ -5,45 +5,18 @@ the message that caused the event.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
 from typing import Any
 
 from msgspec import Struct
 
-from mm.dayfolder.rows import Trade
 from mm.ids import IdRange, MissingIds
-from mm.market_data.local_orderbook import Level, LocalOrderBook
-from mm.market_data.venue import AggTrade, DepthUpdate, TradePrint
+from mm.markets.local_orderbook import Level, LocalOrderBook
+from mm.markets.messages import AggTrade, DepthUpdate, TradePrint
+from mm.markets.records import Trade
+from mm.markets.sequence import Verdict
+from mm.markets.trade_ids import TradeVerdict
 
 TradeMessage = TradePrint | AggTrade
-
-
-class Verdict(Enum):
-    BUFFER = "buffer"
-    """Update: no book yet; it is buffered until a snapshot arrives."""
-    APPLY = "apply"
-    """Update: apply it to the book. Snapshot: it is the new book, and the returned updates are applied to it."""
-    STALE = "stale"
-    """Update or snapshot: it contains nothing new; the book stays unchanged."""
-    GAP = "gap"
-    """Update: ids before it are missing; a book is invalid now, and the update waits for a snapshot."""
-    RESET = "reset"
-    """As GAP (update) or APPLY (snapshot), because the ids were reset; all earlier ids are void."""
-    TOO_OLD = "too_old"
-    """Snapshot: it ends before the start of the buffer; fetch another one, the buffer is kept."""
-
-
-class TradeVerdict(Enum):
-    NEW = "new"
-    """It directly follows the last one, or is the first."""
-    GAP = "gap"
-    """It is new, and ids before it are missing."""
-    LATE = "late"
-    """It is one of the missing ids."""
-    DUPLICATE = "duplicate"
-    """It was received before, or would precede the first received one."""
-    RESET = "reset"
-    """It is so far back that the exchange has reset its ids; it is new."""
 
 
 class DepthArrived(Struct, gc=False):

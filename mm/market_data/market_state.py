@@ -14,34 +14,33 @@ is wrong, all ids are forgotten, and the book begins again with a snapshot.
 """
 
 from bisect import insort
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from mm.clock import exchange_ms
-from mm.dayfolder.layout import SPOT
 from mm.dayfolder.ledger import DISCONNECTED, GRID, IDS_AGAIN, NOT_TRADED
 from mm.dayfolder.rows import CLOCK_SLACK_US
-from mm.ids import Follow, IdRanges, MissingIds, follow, went_back
+from mm.ids import Follow, IdRanges, MissingIds, went_back
 from mm.market_data.doubts import FAR_IDS, Doubts, Sequenced, Settled, ids_of, is_far
-from mm.market_data.grid import Grid
-from mm.market_data.market_events import (
-    Anomaly,
-    MarketEvent,
-    MessageRefused,
-    StatusReported,
-    Subscriber,
-    TradeVerdict,
-    Verdict,
-    stream_of,
-)
+from mm.market_data.market_events import Anomaly, MarketEvent, MessageRefused, StatusReported, Subscriber, stream_of
 from mm.market_data.message_batch import MessageBatch
 from mm.market_data.sync_engine import IDS_MISSING, BookState
-from mm.market_data.trade_state import TradeState
-from mm.market_data.venue import DepthSnapshot, DepthUpdate, TradePrint
+from mm.market_data.trade_state import PrintState, TradeState
+from mm.markets.grid import Grid
+from mm.markets.messages import DepthSnapshot, DepthUpdate, TradePrint
+from mm.markets.sequence import CONTIGUOUS, SequenceRule, Verdict
+from mm.markets.trade_ids import CountedPrints, TradeNumbers, TradeVerdict
 
 HOLD_S = 1.0
 MOST_HELD = 20_000
+JUST_RESET = 50
+"""Ids after a restart of a market's ids within which another connection's restart is the same one."""
+COMPARED = 2_000
+"""Number of updates whose contents are compared between connections."""
+PAIR_DIFFERS = "pair_differs"
+"""The kind of anomaly, and the cause, if two connections have different updates of equal ids."""
 MOST_BACK_US = CLOCK_SLACK_US - 100_000
 
 Item = TypeVar("Item")
@@ -64,7 +63,8 @@ class Lane(Generic[Item]):
         alone: The single connection, whose messages need only `note`; None with several.
     """
 
-    def __init__(self, hold_s: float = HOLD_S) -> None:
+    def __init__(self, hold_s: float = HOLD_S, rule: SequenceRule = CONTIGUOUS) -> None:
+        self._rule = rule
         self.last_id: int | None = None
         self.alone: int | None = None
         self._hold_s = hold_s
@@ -94,6 +94,10 @@ class Lane(Generic[Item]):
         passed = self._passed.get(conn)
         return passed is not None and self.last_id is not None and passed <= self.last_id
 
+    def is_behind(self, conn: int) -> bool:
+        """Whether *conn* has not had a reset that another connection has had."""
+        return conn in self._behind_reset
+
     def note(self, last_id: int) -> bool:
         """Advance by a message of the single connection; False if it is not new."""
         known = self.last_id
@@ -102,14 +106,44 @@ class Lane(Generic[Item]):
             self.last_id = last_id
         return new
 
+    def begin(self, conn: int, last_id: int) -> list[Item]:
+        """Pass on a snapshot of *conn* up to *last_id*, which needs nothing before it; return what follows it."""
+        self._held = [held for held in self._held if held.last_id > last_id]
+        self._skipped = IdRanges()
+        self._behind_reset.clear()
+        self.last_id = last_id
+        if conn != self.alone:
+            self._passed[conn] = last_id
+        return self._released()
+
+    def told_again(self, conn: int, last_id: int) -> bool:
+        """Note a snapshot of *conn*; return whether other connections have passed on what it has."""
+        known, passed = self.last_id, self._passed.get(conn)
+        if conn in self._behind_reset and passed is not None and self._went_back(passed, last_id):
+            self._behind_reset.discard(conn)
+        elif (
+            known is None
+            or last_id > known
+            or (
+                self._rule.follow(known, last_id, last_id) is Follow.RESET
+                and (passed is not None or known - last_id > JUST_RESET)
+            )
+        ):
+            return False
+        self._passed[conn] = last_id
+        return True
+
+    def _went_back(self, known: int, last_id: int) -> bool:
+        return went_back(known, last_id) or (last_id == self._rule.first_id and last_id < known)
+
     def take(self, conn: int, first_id: int, last_id: int, item: Item, now_s: float) -> list[Item]:
         """Return what to pass on once *item* has arrived; *now_s* is a monotonic clock."""
         known, passed = self.last_id, self._passed.get(conn)
-        if conn in self._behind_reset and passed is not None and went_back(passed, last_id):
+        if conn in self._behind_reset and passed is not None and self._went_back(passed, last_id):
             self._behind_reset.discard(conn)
             passed = None
-        step = follow(known, first_id, last_id)
-        if step is Follow.RESET and (passed is None or went_back(passed, last_id)):  # else it only lags behind
+        step = self._rule.follow(known, first_id, last_id)
+        if step is Follow.RESET and (passed is None or self._went_back(passed, last_id)):  # else it only lags behind
             return self._reset(conn, last_id, item)
         self._passed[conn] = last_id if passed is None else max(passed, last_id)
         if conn in self._behind_reset or step in (Follow.STALE, Follow.RESET):
@@ -150,7 +184,7 @@ class Lane(Generic[Item]):
         out: list[Item] = []
         while self._held:
             held, known = self._held[0], self.last_id or 0
-            step = follow(known, held.first_id, held.last_id)
+            step = self._rule.follow(known, held.first_id, held.last_id)
             follows, covered = step is not Follow.GAP, held.last_id <= known
             if not (follows or held.first_id <= up_to or len(self._held) > MOST_HELD or self._all_passed(held)):
                 break
@@ -172,7 +206,7 @@ class Lane(Generic[Item]):
         )
 
 
-Passing = list[tuple[int, Sequenced]]
+Passing = list[tuple[int, Sequenced | DepthSnapshot]]
 """Messages to pass on, each with its arrival in µs."""
 
 
@@ -182,11 +216,24 @@ class Arbiter:
     Args:
         doubts: Whether messages with far ids are held for confirmation; not in an import, which keeps the order.
         update_id: Last update id of an earlier run.
+        rule: Of the updates; with snapshots in the stream, connections count the same messages, which are compared.
+
+    Attributes:
+        muted: Connections whose updates differ from those passed on.
     """
 
-    def __init__(self, *, doubts: bool = False, update_id: int | None = None, trade_id: int | None = None) -> None:
-        self._updates: Lane[tuple[int, Sequenced]] = Lane()
-        self._trades: Lane[tuple[int, Sequenced]] = Lane()
+    def __init__(
+        self,
+        *,
+        doubts: bool = False,
+        update_id: int | None = None,
+        trade_id: int | None = None,
+        rule: SequenceRule = CONTIGUOUS,
+    ) -> None:
+        self.muted: set[int] = set()
+        self._rows: OrderedDict[int, tuple[int, int]] | None = OrderedDict() if rule.in_stream else None
+        self._updates: Lane[tuple[int, Sequenced | DepthSnapshot]] = Lane(rule=rule)
+        self._trades: Lane[tuple[int, Sequenced | DepthSnapshot]] = Lane()
         self._updates.last_id, self._trades.last_id = update_id, trade_id
         self._doubts = {lane: Doubts() for lane in (self._updates, self._trades)} if doubts else {}
         self._open: set[int] = set()
@@ -201,6 +248,7 @@ class Arbiter:
 
     def closed(self, conn: int) -> Passing:
         self._open.discard(conn)
+        self.muted.discard(conn)
         return [*self._updates.closed(conn), *self._trades.closed(conn)]
 
     @property
@@ -212,6 +260,10 @@ class Arbiter:
         return list(self._doubts.values())
 
     @property
+    def only_muted(self) -> bool:
+        return self._open <= self.muted
+
+    @property
     def last_trade_id(self) -> int | None:
         return self._trades.last_id
 
@@ -219,6 +271,8 @@ class Arbiter:
         return self._updates.joined(conn)
 
     def start_again(self) -> Passing:
+        if self._rows:
+            self._rows.clear()
         return self._updates.start_again()
 
     def forget(self) -> None:
@@ -271,6 +325,40 @@ class Arbiter:
         number = message.t if isinstance(message, TradePrint) else message.a
         return self._trades.take(conn, number, number, (recv_us, message), now_s)
 
+    def differs(self, conn: int | None, update: DepthUpdate) -> bool:
+        """Return whether another connection had other levels under the same id; then *conn* is muted."""
+        lane = self._updates
+        if self._rows is None or conn is None or lane.alone == conn or lane.is_behind(conn):
+            return False
+        content = hash((tuple(update.b), tuple(update.a)))
+        told_by, told = self._rows.setdefault(update.u, (conn, content))
+        if len(self._rows) > COMPARED:
+            self._rows.popitem(last=False)
+        if told_by == conn:
+            self._rows[update.u] = conn, content
+        elif told != content:
+            self.muted.add(conn)
+            return True
+        return False
+
+    def snapshot(
+        self, recv_us: int, conn: int | None, snapshot: DepthSnapshot, now_s: float, *, wanted: bool
+    ) -> Passing:
+        """Return what to pass on once a snapshot of the stream has arrived, *wanted* while there is no book."""
+        lane, last_id = self._updates, snapshot.lastUpdateId
+        if self._doubts:
+            self._doubts[lane].forget()
+        if conn is None:
+            return [(recv_us, snapshot)]
+        known = lane.last_id
+        if self._rows and known is not None and last_id < known:
+            self._rows.clear()  # the ids may have been reset
+        if lane.alone == conn or known is None or (wanted and last_id >= known):
+            return [(recv_us, snapshot), *lane.begin(conn, last_id)]
+        if lane.told_again(conn, last_id):
+            return []
+        return lane.take(conn, last_id, last_id, (recv_us, snapshot), now_s)
+
     def overdue(self, now_s: float) -> Passing:
         return [*self._updates.overdue(now_s), *self._trades.overdue(now_s)]
 
@@ -287,6 +375,7 @@ class PreviousRun:
     trade_us: int = 0
     trade_sent: int = 0
     missing_trades: Sequence[MissingIds] = ()
+    known_prints: Sequence[str] = ()
     cause: str = IDS_MISSING
 
 
@@ -312,6 +401,7 @@ class MarketState:
         ids_skip: Whether the venue skips trade ids.
 
     Attributes:
+        prints: Numbers trades, where the market's own ids do not.
         ids_again: The exchange gives known ids again: messages are dropped until `forget_ids`.
     """
 
@@ -325,14 +415,15 @@ class MarketState:
         keeps_late: bool = False,
         ids_skip: bool = False,
         before: PreviousRun | None = None,
-        venue: str = SPOT,
+        rule: SequenceRule = CONTIGUOUS,
+        trade_numbers: TradeNumbers = TradeNumbers.EXCHANGE,
     ) -> None:
         before = before or PreviousRun()
         common = tuple(subscribers)
         self._emit = emit = _to_all(common)
         self._grid = grid
-        self.arbiter = Arbiter(doubts=not keeps_late, update_id=before.update_id, trade_id=before.trade_id)
-        self.book = BookState(grid, emit, top_n=top_n, seen_id=before.update_id, seen_us=before.update_us, venue=venue)
+        self.arbiter = Arbiter(doubts=not keeps_late, update_id=before.update_id, trade_id=before.trade_id, rule=rule)
+        self.book = BookState(grid, emit, top_n=top_n, seen_id=before.update_id, seen_us=before.update_us, rule=rule)
         self.trades = TradeState(
             _to_all((*common, *trade_subscribers)),
             keeps_late=keeps_late,
@@ -341,6 +432,9 @@ class MarketState:
             last_us=before.trade_us,
             missing=before.missing_trades,
         )
+        self.prints: PrintState | None = None
+        if trade_numbers.are_counted:
+            self.prints = PrintState(emit, CountedPrints(before.trade_id or 0, before.known_prints))
         self._depth_cause = self._trade_cause = before.cause
         self._update_sent, self._trade_sent = before.update_sent, before.trade_sent
         self.ids_again = False
@@ -366,16 +460,34 @@ class MarketState:
         self.ids_again = False
 
     def closed(self, conn: int, at_us: int = 0) -> None:
-        """Also process the messages that waited for the connection."""
+        """Close a connection, and process the messages that waited for it."""
         self._last_us = max(self._last_us, at_us)
         self._newest.pop(conn, None)
         for doubts in self.arbiter.doubts:
             self._settle(doubts.closed(conn))
+        others_muted = self.arbiter.muted - {conn}
         self._pass_on(self.arbiter.closed(conn))
+        if others_muted and self.arbiter.only_muted:
+            self._follow_another(max(self._last_us, at_us))
+
+    def _follow_another(self, at_us: int) -> None:
+        """Follow connections whose updates differ from those so far: ids and book begin anew."""
+        self.arbiter.muted.clear()
+        self._pass_on(self.arbiter.start_again())
+        self.book.carry_over(at_us)
+        self.book.drop_book(at_us, PAIR_DIFFERS)
+        self.book.ids.start_again()
+        self.needs_snapshot = True
 
     def all_closed(self) -> None:
         self._depth_cause = self._trade_cause = DISCONNECTED
         self.needs_snapshot = False
+
+    def next_day_of_trades(self, last_id: int | None) -> None:
+        """Continue in another day, of which an earlier run stored trades up to *last_id*."""
+        self.trades.next_day()
+        if self.prints:
+            self.prints.next_day(last_id or 0)
 
     def arrived(self, recv_us: int) -> None:
         self._last_us = recv_us
@@ -385,7 +497,7 @@ class MarketState:
     def passed(self, us: int) -> None:
         self._passed_us = us
 
-    def take(
+    def take(  # noqa: PLR0911 - each message has one way
         self, recv_us: int, message: Sequenced, conn: int | None = None, now_s: float = 0.0, raw: bytes = b""
     ) -> Taken:
         if self.ids_again:
@@ -393,9 +505,18 @@ class MarketState:
         self._last_us = recv_us
         if self._grid.off:
             self.report_grid(recv_us)
+        if self.prints and isinstance(message, TradePrint):
+            self._trade_sent = max(self._trade_sent, message.E)
+            return Taken(ids_missing=False, advanced=self.prints.take(recv_us, message, conn), late=False)
+        if conn in self.arbiter.muted:
+            return Taken(ids_missing=False, advanced=False, late=False)
+        if isinstance(message, DepthUpdate) and self.arbiter.differs(conn, message):
+            self._emit(Anomaly(recv_us, PAIR_DIFFERS, {"conn": conn, "update_id": message.u}))
+            return Taken(ids_missing=False, advanced=False, late=False)
         if conn is not None and isinstance(message, DepthUpdate):
             first_id, last_id = self._newest.get(conn, (0, 0))
-            if first_id < message.U <= last_id:
+            in_stream = self.book.ids.rule.in_stream  # then ids of a connection go back with a snapshot only
+            if last_id > message.U if in_stream else first_id < message.U <= last_id:
                 self._pass_on(self.arbiter.start_again())
                 self.book.start_again(recv_us, message, (first_id, last_id))
             self._newest[conn] = message.U, message.u
@@ -437,6 +558,19 @@ class MarketState:
             missing |= self._feed(self._last_us, doubted.message, doubted.conn, now_s).ids_missing
         self._last_us = last_us
         return missing
+
+    def stream_snapshot(
+        self, recv_us: int, snapshot: DepthSnapshot, conn: int | None = None, now_s: float = 0.0
+    ) -> Taken:
+        """Take a snapshot of the stream in the order of the messages; one that others have told is not passed on."""
+        self._last_us = recv_us
+        if self.ids_again or conn in self.arbiter.muted:
+            return Taken(ids_missing=False, advanced=False, late=False)
+        if conn is not None:
+            self._newest[conn] = snapshot.lastUpdateId, snapshot.lastUpdateId
+        passing = self.arbiter.snapshot(recv_us, conn, snapshot, now_s, wanted=self.book_id is None)
+        missing = self._pass_on(passing)
+        return Taken(missing, bool(passing), late=False)
 
     def snapshot(self, recv_us: int, snapshot: DepthSnapshot) -> bool:
         recv_us = max(recv_us, self._passed_us)
@@ -508,7 +642,16 @@ class MarketState:
             missing |= _is_gap(self._process(max(recv_us, least_us), message, one_of_many=True))
         return missing
 
-    def _process(self, recv_us: int, message: Sequenced, *, one_of_many: bool) -> Verdict | TradeVerdict:
+    def _process(
+        self, recv_us: int, message: Sequenced | DepthSnapshot, *, one_of_many: bool
+    ) -> Verdict | TradeVerdict:
+        if isinstance(message, DepthSnapshot):
+            cause, self._depth_cause = self._depth_cause, IDS_MISSING
+            self._update_sent = max(self._update_sent, message.E or 0)
+            self.report_grid(recv_us)
+            self.book.snapshot(recv_us, message, cause)
+            self.needs_snapshot = self.book_id is None
+            return Verdict.APPLY
         if isinstance(message, DepthUpdate):
             self._update_sent = max(self._update_sent, message.E)
             cause, self._depth_cause = self._depth_cause, IDS_MISSING

@@ -9,7 +9,7 @@ class MessageBatch:
     """A batch whose times do not step back and whose prices and quantities are on the known grid.
 
     Attributes:
-        columns: ``mm.market_data._levels.MessageColumns``; its attribute *at* tells how many were taken.
+        columns: ``mm.markets._levels.MessageColumns``; its attribute *at* tells how many were taken.
     """
 
     columns: Any

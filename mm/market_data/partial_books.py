@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from mm.clock import US_PER_MS
-from mm.market_data.grid import Grid
-from mm.market_data.local_orderbook import Level
-from mm.market_data.venue import BookFrame, DepthSnapshot, DepthUpdate
+from mm.markets.grid import Grid
+from mm.markets.local_orderbook import Level
+from mm.markets.messages import BookFrame, DepthSnapshot, DepthUpdate
 
 DEPTHS = (5, 10, 20)
 """Levels a side that such streams have."""
@@ -108,7 +108,7 @@ class PartialBooks:
         self._id = 1
         self._sides: list[Mapping[int, Level]] | None = None
 
-    def made(self, recv_us: int, frame: BookFrame) -> Iterator[DepthSnapshot | DepthUpdate]:
+    def convert(self, recv_us: int, frame: BookFrame) -> Iterator[DepthSnapshot | DepthUpdate]:
         before, grid = self._sides, self._grid
         self._sides = [{grid.price(price): (price, qty) for price, qty in side} for side in (frame.bids, frame.asks)]
         if before is None:

@@ -1,7 +1,6 @@
 """A venue's request limits: the address's budget, shared by its recorders, and delays between attempts."""
 
 import asyncio
-import fcntl
 import math
 import os
 import random
@@ -16,6 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
+from mm.base.held_file import hold_file
 from mm.base.host_clock import HostTime, boot, passing_s
 
 HEALTHY_S = 60.0
@@ -129,7 +129,7 @@ class RateBudget:
     async def granted(self, amount: float, kept: float = 0.0) -> None:
         """Wait until *amount* may be spent while *kept* is left for urgent requests, and count it."""
         reported = False
-        while (wait_s := await self._asked(amount, kept)) > 0:
+        while (wait_s := await self._ask(amount, kept)) > 0:
             if wait_s >= LONG_WAIT_S and not reported:  # other waiting tasks may repeatedly be first
                 self._waits(wait_s)
                 reported = True
@@ -137,7 +137,7 @@ class RateBudget:
 
     def spend(self, amount: float, kept: float = 0.0) -> float:
         """Return 0 and count *amount*, or the seconds until the next attempt."""
-        with self._held() as state:
+        with self._hold_state() as state:
             return HELD_S * (1 + random.random()) if state is None else self._spend(state, amount, kept)
 
     def _spend(self, state: _Spent, amount: float, kept: float) -> float:
@@ -152,7 +152,7 @@ class RateBudget:
         state.spent.append((now_s, amount))
         return 0.0
 
-    async def _asked(self, amount: float, kept: float) -> float:
+    async def _ask(self, amount: float, kept: float) -> float:
         """`spend` in a thread; if the disk stalls, by this process's own spending."""
         if self._path is None:
             return self.spend(amount, kept)
@@ -182,12 +182,12 @@ class RateBudget:
         self.soon(partial(self._use, used))
 
     def shared(self, used: float) -> float:
-        """Also return for how long (s) another process wants no requests."""
+        """Take over the exchange's count; return for how long (s) another process wants no requests."""
         self._use(used)
         return self.spend(0.0)
 
     def _use(self, used: float) -> None:
-        with self._held() as state:
+        with self._hold_state() as state:
             if state is not None:
                 now_s = self._now_s()
                 self._prune(state, now_s)
@@ -196,19 +196,19 @@ class RateBudget:
                     state.spent.append((now_s, unknown))
 
     def hold_off(self, seconds: float) -> None:
-        """For all processes."""
+        """Hold off the requests of all processes."""
         now_s = self._now_s()
         self._quiet_until_s = max(self._quiet_until_s, now_s + seconds)
         self.soon(partial(self._hold_off, now_s, now_s + seconds))
 
     def _hold_off(self, now_s: float, until_s: float) -> None:
-        with self._held(attempts=10) as state:
+        with self._hold_state(attempts=10) as state:
             if state is not None:
                 state.asked_s, state.quiet_until_s = now_s, max(state.quiet_until_s, until_s)
 
     @property
     def spent(self) -> float:
-        """As this process last read it."""
+        """Spending as this process last read it."""
         now_s = self._now_s()
         return sum(entry for at_s, entry in self._own.spent if at_s > now_s - self._window_s)
 
@@ -219,7 +219,7 @@ class RateBudget:
             state.asked_s = state.quiet_until_s = 0.0
 
     @contextmanager
-    def _held(self, *, attempts: int = 1) -> Iterator[_Spent | None]:
+    def _hold_state(self, *, attempts: int = 1) -> Iterator[_Spent | None]:
         """None while another process holds the lock."""
         if self._path is None:
             yield self._own
@@ -230,7 +230,7 @@ class RateBudget:
             yield self._own
             return
         try:
-            if not _locked(opened, attempts):
+            if not hold_file(opened, attempts):
                 yield None
                 return
             now = HostTime(self._now_s(), self._wall_s(), boot())
@@ -248,17 +248,6 @@ def _freed_s(state: _Spent, amount: float) -> float:
         if amount <= 0:
             return at_s
     return state.spent[-1][0]
-
-
-def _locked(opened: int, attempts: int) -> bool:
-    for _ in range(attempts):
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            time.sleep(0.001)
-        else:
-            return True
-    return False
 
 
 def _read(opened: int, now: HostTime) -> _Spent:

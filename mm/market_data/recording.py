@@ -21,8 +21,8 @@ from mm.market_data.market_events import Subscriber
 from mm.market_data.market_state import MarketState
 from mm.market_data.snapshot import RestParts, RestTasks
 from mm.market_data.stalls import StallDetector, TradeWatch
-from mm.market_data.venue import BookTicker, Funding
 from mm.market_data.ws_stream import WsStream
+from mm.markets.messages import BookTicker, Funding, StreamAnswer
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
@@ -158,7 +158,7 @@ class Recording:
             parts.days.top_n,
             snapshot_limit=parts.rest.limit,
             trade_stream=parts.days.trade_stream,
-            venue=parts.rest.rest.venue,
+            feed=parts.rest.rest.feed,
         )
         if parts.follower:
             session.follow(parts.follower.subscriber)
@@ -237,7 +237,8 @@ class _OpenRecording:
         self._ids_again = asyncio.Event()
         self.disk.take(session.writer)
         self._look_s = min(parts.silences[0].limit_s / 10, 0.5)
-        self._rest = RestTasks(session, parts.rest, parts.stream.settled, log, parts.stream.reached_us)
+        self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._rest = RestTasks(session, parts.rest, parts.stream.settled, log, parts.stream.reached_us, parts.stream)
         if parts.follower:
             self._rest.paid = parts.follower.paid
         self._trades = TradeWatch(
@@ -263,7 +264,7 @@ class _OpenRecording:
         disk = (work(lambda: self.session.writer) for work in (self.disk.flush, self.disk.write_wanted))
         best = parts.follower.best if parts.follower else None
         contract = parts.contract.work(lambda: self.session.writer, self._log, best) if parts.contract else []
-        return *self._rest.work(), *disk, *watches, *follower, *contract
+        return self._unless_refused(), *self._rest.work(), *disk, *watches, *follower, *contract
 
     async def until_end(self) -> None:
         """An endless recording continues in each next day, even without messages."""
@@ -353,6 +354,23 @@ class _OpenRecording:
 
     def need_snapshot(self) -> None:
         self._rest.snapshot_wanted.set()
+
+    def answered(self, conn: int, answer: StreamAnswer) -> None:
+        """A refusal is an error at the start; later it ends the connection."""
+        if answer.success:
+            self._parts.stream.beaten(conn)
+            return
+        self._log.warning("stream_refused", conn=conn, request=answer.op, name=answer.name, reason=answer.text)
+        if self.session.report.book.snapshots:
+            self._parts.stream.replace("refused", conn=conn)
+        elif not self._refused.done():
+            symbol, told = self._parts.days.symbol, f"{answer.name or answer.op}: {answer.text}"
+            self._refused.set_exception(
+                SymbolRefused("{symbol} {!r}: the exchange refuses to send {}; check it, and {market}", symbol, told)
+            )
+
+    async def _unless_refused(self) -> None:
+        await self._refused
 
     async def _roll(self) -> None:
         session, at_us = self.session, self._parts.stream.reached_us()

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 import msgspec
@@ -15,11 +15,12 @@ from mm.base.waiting import happened
 from mm.clock import US_PER_MS, US_PER_S, now_us
 from mm.dayfolder.ledger import FUNDING_DOUBT, GRID, NOT_TRADED
 from mm.errors import MMError
-from mm.market_data.binance_spot import BINANCE_SPOT
-from mm.market_data.binance_usdm import FundingState
 from mm.market_data.live_session import LiveSession
 from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s
-from mm.market_data.venue import Answer, Funding, MarketVenue, RestRefusal, RestRequest, trusted, with_symbol
+from mm.markets.feed import Feed, feed_of
+from mm.markets.funding import FundingState
+from mm.markets.messages import Answer, Funding, RestRefusal, RestRequest, trusted, with_symbol
+from mm.markets.registry import DEFAULT
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
@@ -44,25 +45,25 @@ class RestClient:
         base_url: str,
         weight: RateBudget | None = None,
         clock: Callable[[], int] = now_us,
-        venue: MarketVenue = BINANCE_SPOT,
+        feed: Feed | None = None,
     ) -> None:
-        self.venue = venue
+        self.feed = feed = feed or feed_of(DEFAULT)
         self.used_weight: int | None = None
-        self._weight = weight or RateBudget(venue.limits.weight, venue.limits.weight_window_s)
+        self._weight = weight or RateBudget(feed.limits.weight, feed.limits.weight_window_s)
         self._clock = clock
         self._kept = 0
         self._info: Answer | None = None
         self._base_url = base_url.rstrip("/")
-        self._headers = {"User-Agent": f"mm/{mm.__version__}", "Accept-Encoding": "gzip", **venue.headers}
+        self._headers = {"User-Agent": f"mm/{mm.__version__}", "Accept-Encoding": "gzip", **feed.headers}
         self._timeouts = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S).as_dict()
         # No httpx client around it: no cookies, no redirects, no proxy.
         self._transport = httpx.AsyncHTTPTransport(verify=trusted(), trust_env=False)
 
     async def depth(self, symbol: str, limit: int) -> Answer:
-        return await self._send(self.venue.depth(symbol, limit))
+        return await self._send(self.feed.depth(symbol, limit))
 
     async def until_depth(self, symbol: str, limit: int) -> None:
-        weight = self.venue.depth(symbol, limit).weight
+        weight = self.feed.depth(symbol, limit).weight
         self._kept = KEPT_SNAPSHOTS * weight
         await self._weight.granted(weight)
 
@@ -72,10 +73,10 @@ class RestClient:
         return await self._send(with_symbol(request, symbol))
 
     async def exchange_info(self, symbol: str) -> Answer:
-        return await self._get(self.venue.exchange_info(symbol))
+        return await self._get(self.feed.exchange_info(symbol))
 
     async def time(self) -> Answer:
-        return await self._get(self.venue.time())
+        return await self._get(self.feed.time())
 
     async def refusal(self, symbol: str) -> str | None:
         """The exchange's message if it denies *symbol* twice: a server that has just started may not know it yet."""
@@ -86,7 +87,7 @@ class RestClient:
                     answer = await self.exchange_info(symbol)
             except TimeoutError:
                 return None
-            if not self.venue.refuses_symbol(answer, symbol):
+            if not self.feed.refuses_symbol(answer, symbol):
                 self._info = None if answer.cause else answer
                 return None
         outcome = f"answered {answer.body[:200].decode(errors='replace')}" if answer.cause else "does not list it"
@@ -123,12 +124,12 @@ class RestClient:
         return Answer(self._clock(), url, response.status_code, body, cause)
 
     def _learn_weight(self, response: httpx.Response) -> None:
-        used = self.venue.used_weight(response.headers)
+        used = self.feed.used_weight(response.headers)
         if used is not None:
             self.used_weight = used
             self._weight.used(used)
-        if self.venue.refusal(response.status_code) is RestRefusal.HOLDS_OFF:
-            self._weight.hold_off(retry_after_s(response.headers.get("Retry-After")))
+        if self.feed.refusal(response.status_code) is RestRefusal.HOLDS_OFF:
+            self._weight.hold_off(retry_after_s(response.headers.get("Retry-After")) or self.feed.limits.banned_s)
 
 
 class TooLong(ValueError):
@@ -155,7 +156,21 @@ FILL_EVERY_S = 1.0
 INFO_FIRST_S, INFO_EVERY_S, HALTED_EVERY_S = 1.0, 900.0, 10.0
 FUNDING_EVERY_S, LAST_FUNDING_S = 60.0, 2.0
 LEAST_PAUSE_S = 1.0
+BOOK_WITHIN_S = 5.0
+"""Time for a snapshot of the stream to come after it was asked for, else the connections are replaced."""
+PRINTS_AFTER_S = 1.0
+"""Time from an interruption until past prints are asked for: REST may lag behind the stream."""
+MOST_PRINTS_ASKED = 5
+"""Number of times that the prints of an interruption are asked for."""
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 30.0
+
+
+class BookStream(Protocol):
+    """The stream, where it has the snapshots."""
+
+    def ask_again(self) -> None: ...
+
+    def replace(self, reason: str, *, slot: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -181,7 +196,9 @@ class RestTasks:
         settled: Callable[[], Awaitable[None]],
         log: "Logger",
         clock: Callable[[], int] = now_us,
+        stream: BookStream | None = None,
     ) -> None:
+        self._stream = stream if parts.rest.feed.market.rule.in_stream else None
         self.snapshot_wanted, self.status_wanted = asyncio.Event(), asyncio.Event()
         self._session = session
         self._settled = settled
@@ -197,8 +214,10 @@ class RestTasks:
         self.paid: Callable[[Funding], None] = lambda _: None
 
     def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        paid = (self._note_funding,) if self._rest.venue.funding() else ()
-        return tuple(self._restarted(task) for task in (self._load_snapshots, self._learn, self._fill, *paid))
+        feed = self._rest.feed
+        paid = (self._note_funding,) if feed.funding() else ()
+        fill = self._fill_prints if feed.recent_prints() else self._fill
+        return tuple(self._restarted(task) for task in (self._load_snapshots, self._learn, fill, *paid))
 
     async def _restarted(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
         while True:
@@ -213,13 +232,32 @@ class RestTasks:
                 await asyncio.sleep(LEAST_PAUSE_S + self._task_backoff.delay(asyncio.get_running_loop().time()))
 
     async def last_trade_id(self) -> int | None:
-        return self._session.backfill.last_id(await self._rest.trades(self._symbol, self._rest.venue.last_trade()))
+        return self._session.backfill.last_id(await self._rest.trades(self._symbol, self._rest.feed.last_trade()))
 
     async def _load_snapshots(self) -> None:
         while True:
             await self.snapshot_wanted.wait()
-            await self.load_snapshot()
+            if self._stream:
+                await self._await_book(self._stream)
+            else:
+                await self.load_snapshot()
             self.snapshot_wanted.clear()
+
+    async def _await_book(self, stream: BookStream) -> None:
+        """Ask for the stream's snapshot until there is a book; without one in time, on new connections."""
+        loop, attempt = asyncio.get_running_loop(), 0
+        while self.needs_snapshot and self._session.market.arbiter.open:
+            attempt += 1
+            self._log.info("snapshot_asked", attempt=attempt)
+            stream.ask_again()
+            until_s = loop.time() + BOOK_WITHIN_S
+            while self.needs_snapshot and loop.time() < until_s:
+                await asyncio.sleep(LEAST_PAUSE_S / 10)
+            if self.needs_snapshot:
+                self._log.warning("snapshot_failed", cause="no snapshot in the stream", status=None)
+                stream.replace("no_snapshot", slot=0)
+                stream.replace("no_snapshot", slot=1)
+                await asyncio.sleep(BOOK_WITHIN_S)
 
     async def load_snapshot(self) -> None:
         loop, attempt = asyncio.get_running_loop(), 0
@@ -248,7 +286,7 @@ class RestTasks:
         return True
 
     async def _learn(self) -> None:
-        """At the start, in a new day, after a stall, every quarter of an hour."""
+        """Read status and rules at the start, in a new day, after a stall, every quarter of an hour."""
         loop, failed, pause_s = asyncio.get_running_loop(), False, INFO_FIRST_S
         while True:
             self.status_wanted.clear()
@@ -291,6 +329,28 @@ class RestTasks:
                 failed = not rows
                 pause_s = 0.0 if rows else FILL_EVERY_S + self._fill_backoff.delay(loop.time())
 
+    async def _fill_prints(self) -> None:
+        """After an interruption, ask for recent prints until they reach back to one from before it."""
+        loop, asked = asyncio.get_running_loop(), 0
+        while True:
+            await asyncio.sleep(PRINTS_AFTER_S + (self._fill_backoff.delay(loop.time()) if asked else 0.0))
+            hole, request = self._session.prints_hole, self._rest.feed.recent_prints()
+            if hole is None or request is None or not self._session.market.arbiter.open:
+                continue
+            asked += 1
+            answer = await self._rest.trades(self._symbol, request)
+            await self._settled()
+            if answer.cause is None and self._session.prints_answered(answer, hole):
+                self._session.end_prints_hole(hole)
+                self._log.info("prints_filled", from_us=hole.from_us)
+            elif answer.cause is None or asked >= MOST_PRINTS_ASKED:
+                self._session.prints_lost(self._clock(), hole)
+                self._log.warning("prints_not_filled", cause=answer.cause or "no known print", status=answer.status)
+            else:
+                continue
+            asked = 0
+            self._fill_backoff.succeeded()
+
     async def _note_funding(self) -> None:
         while True:
             await self._ask_funding()
@@ -304,19 +364,28 @@ class RestTasks:
             self._session.event(self._clock(), "anomaly", {"kind": FUNDING_DOUBT, **doubt._asdict()})
 
     async def _ask_funding(self, end_us: int | None = None) -> None:
-        request = self._rest.venue.funding()
+        request = self._rest.feed.funding()
         if request is None:
             return
         answer = await self._rest.trades(self._symbol, request)
         await self._settled()
-        payments = [] if answer.cause else self._rest.venue.payments(answer.body)
+        payments = [] if answer.cause else self._rest.feed.payments(answer.body)
         if answer.cause is None:
             self._funding_known_us = self._clock()
         due = [payment for payment in payments if end_us is None or payment.paid_ms * US_PER_MS < end_us]
-        for payment in self._funding.new(due):
+        for new in self._funding.new(due):
+            payment = await self._with_mark(new)
             self._session.event(self._clock(), "funding", payment._asdict())
             self._log.info("funding", **payment._asdict())
             self.paid(payment)
+
+    async def _with_mark(self, payment: Funding) -> Funding:
+        request = None if payment.mark_price else self._rest.feed.mark_price(payment.paid_ms)
+        if request is None:
+            return payment
+        answer = await self._rest.trades(self._symbol, request)
+        await self._settled()
+        return payment._replace(mark_price="" if answer.cause else self._rest.feed.mark_of(answer.body))
 
     @property
     def wants_filters(self) -> bool:

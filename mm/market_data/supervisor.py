@@ -47,13 +47,13 @@ class Restarts:
         start, code = 0, 0
         while not await self._stopped_within(wait_s + backoff.delay(loop.time())):
             wait_s, start = 0.0, start + 1
-            code = await self._once(name, start)
+            code = await self._run_once(name, start)
             if self._stopping.is_set() or code in FINAL or not self._due():
                 break
             self._log.warning("recorder_died", symbol=name, code=code, starts=start)
         return code
 
-    async def _once(self, name: str, start: int) -> int:
+    async def _run_once(self, name: str, start: int) -> int:
         raise NotImplementedError
 
     async def _stopped_within(self, wait_s: float) -> bool:
@@ -90,7 +90,7 @@ class Supervisor(Restarts):
             with suppress(ProcessLookupError):
                 process.send_signal(signal.Signals[name])
 
-    async def _once(self, name: str, start: int) -> int:
+    async def _run_once(self, name: str, start: int) -> int:
         words = self._command(name, start)
         stdout = PIPE if self._capture else None
         process = await asyncio.create_subprocess_exec(*words, stdin=DEVNULL, stdout=stdout, process_group=0)
@@ -143,7 +143,7 @@ class InProcessRecordings(Restarts):
         for recording in self._recordings.values():
             recording.stop(reason)
 
-    async def _once(self, name: str, start: int) -> int:
+    async def _run_once(self, name: str, start: int) -> int:
         try:
             recording = self._recordings[name] = self._begin(name, start)
             await recording.run()

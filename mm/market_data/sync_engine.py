@@ -9,131 +9,23 @@ horizon, it is dropped with the cause until a snapshot is loaded. A side's horiz
 has as many levels as requested: levels beyond it are unknown.
 """
 
-from collections import deque
-from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from mm.dayfolder.layout import SPOT, USDM
 from mm.dayfolder.ledger import OVERLAP
 from mm.ids import RESET_IDS, Follow, MissingIds, follow, went_back
 from mm.market_data import market_events as events
-from mm.market_data.grid import Grid
-from mm.market_data.local_orderbook import LocalOrderBook, SnapshotDepth, SnapshotSanity
-from mm.market_data.market_events import Verdict
-from mm.market_data.venue import DepthSnapshot, DepthUpdate
+from mm.markets.grid import Grid
+from mm.markets.local_orderbook import LocalOrderBook, SnapshotDepth, SnapshotSanity
+from mm.markets.messages import DepthSnapshot, DepthUpdate
+from mm.markets.sequence import CONTIGUOUS, HORIZON, Bridge, SequenceRule, SyncEngine, Verdict
 
 __all__ = ["IDS_MISSING", "BookState", "Bridge", "SnapshotDepth", "SnapshotSanity", "SyncEngine", "Verdict"]
-
-BUFFERED_DIFFS = 36_000
-
-Update = TypeVar("Update")
-
-
-@dataclass(frozen=True, slots=True)
-class Bridge(Generic[Update]):
-    """Result of matching a snapshot with the buffered updates."""
-
-    verdict: Verdict
-    updates: tuple[Update, ...] = ()
-
-
-class SyncEngine(Generic[Update]):
-    """Decides, update by update, whether a book is valid.
-
-    An update is any object (a message, a row number), buffered with its ids and returned by the first snapshot that can
-    use it.
-
-    Args:
-        venue: On USD-M the first update after a snapshot may end at its id, elsewhere beyond.
-    """
-
-    def __init__(self, seen_id: int | None = None, *, venue: str = SPOT, limit: int = BUFFERED_DIFFS) -> None:
-        self.book_id: int | None = None
-        self.seen_id = seen_id
-        self.least = 0 if venue == USDM else 1
-        self._fresh_id: int | None = None  # id of the snapshot in the book, if an update that ends there changes it
-        self._buffer: deque[tuple[int, int, Update]] = deque(maxlen=limit)
-
-    @property
-    def synced(self) -> bool:
-        return self.book_id is not None
-
-    @property
-    def known_id(self) -> int | None:
-        """The id that the next update must follow."""
-        return self.seen_id if self.book_id is None else self.book_id
-
-    def changes(self, last_id: int, snapshot_id: int) -> bool:
-        return last_id >= snapshot_id + self.least
-
-    def diff(self, first_id: int, last_id: int, update: Update) -> Verdict:
-        known = self.seen_id if self.book_id is None else self.book_id
-        if first_id - 1 != known or last_id < first_id:  # nearly all follow directly: no call of `follow`
-            step = follow(known, first_id, last_id)
-            if step is Follow.STALE:
-                self.seen_id = max(last_id, self.seen_id or 0)
-                if last_id == self.book_id == self._fresh_id:
-                    self._fresh_id = None
-                    return Verdict.APPLY
-                return Verdict.STALE
-            if step is Follow.GAP or step is Follow.RESET:
-                return self._start_again(first_id, last_id, update, _LOST[step])
-        self.seen_id = last_id
-        if self.book_id is not None:
-            self.book_id = last_id
-            return Verdict.APPLY
-        self._buffer.append((first_id, last_id, update))
-        return Verdict.BUFFER
-
-    def snapshot(self, last_update_id: int) -> Bridge[Update]:
-        """APPLY and RESET make the snapshot the book, STALE and TOO_OLD do not."""
-        known = self.known_id
-        begins = self._buffer[0][0] - 1 if self._buffer else known  # the id to reach, for any length of the buffer
-        if begins is not None and went_back(begins, last_update_id):
-            self._buffer.clear()
-            self.book_id, self.seen_id = last_update_id, None
-            self._fresh_id = last_update_id if self.changes(last_update_id, last_update_id) else None
-            return Bridge(Verdict.RESET)
-        if self.book_id is not None:
-            if last_update_id < self.book_id:
-                return Bridge(Verdict.STALE)
-        elif begins is not None and last_update_id < begins:
-            return Bridge(Verdict.TOO_OLD)
-        updates = tuple(update for _, last_id, update in self._buffer if self.changes(last_id, last_update_id))
-        self._buffer.clear()
-        self.book_id = max(last_update_id, known or 0)
-        seen = self.seen_id is not None and self.changes(self.seen_id, last_update_id)
-        self._fresh_id = last_update_id if not seen and self.changes(last_update_id, last_update_id) else None
-        return Bridge(Verdict.APPLY, updates)
-
-    def start_again(self) -> None:
-        self._buffer.clear()
-        self.book_id = self.seen_id = self._fresh_id = None
-
-    def advance(self, last_id: int) -> None:
-        """Updates up to *last_id* were applied, each of which followed directly."""
-        self.book_id = self.seen_id = last_id
-
-    def lose(self) -> None:
-        self.book_id = None
-
-    def _start_again(self, first_id: int, last_id: int, update: Update, verdict: Verdict) -> Verdict:
-        self._buffer.clear()
-        self._buffer.append((first_id, last_id, update))
-        self.book_id, self.seen_id = None, last_id
-        return verdict
-
-
-_LOST = {Follow.GAP: Verdict.GAP, Follow.RESET: Verdict.RESET}
 
 IDS_MISSING = "ids_missing"
 """The default cause of missing ids."""
 
 AHEAD_US, MOST_AHEAD_US = 2_000_000, 60_000_000
 """Time, in µs, for which updates may lag behind a snapshot, until one was refused for that, and at most."""
-
-HORIZON = "horizon"
-"""The kind of anomaly, and the cause, if the best levels of a book reach beyond its snapshot's depth."""
 
 
 class _Pending(NamedTuple):
@@ -157,7 +49,7 @@ class BookState:
         top_n: int,
         seen_id: int | None = None,
         seen_us: int = 0,
-        venue: str = SPOT,
+        rule: SequenceRule = CONTIGUOUS,
     ) -> None:
         self.book = LocalOrderBook(grid.price, in_e8=True)
         self.depth = SnapshotDepth()
@@ -167,7 +59,7 @@ class BookState:
         self._grid = grid
         self._emit = emit
         self._top_n = max(top_n, 1)
-        self.ids: SyncEngine[_Pending] = SyncEngine(seen_id, venue=venue)
+        self.ids: SyncEngine[_Pending] = SyncEngine(seen_id, rule=rule)
         self._number = 0
         self._day = 0
         self.carries = False
@@ -258,7 +150,7 @@ class BookState:
             self._number += count
             self._last, self._last_us = (last_id, last_id), last_us
 
-    def snapshot(self, recv_us: int, snapshot: DepthSnapshot) -> bool:
+    def snapshot(self, recv_us: int, snapshot: DepthSnapshot, cause: str = IDS_MISSING) -> bool:
         """Load a snapshot as the book and return True, or let it wait, or refuse it.
 
         A snapshot ahead of the book waits for the update beyond it: only that shows whether the updates in between were
@@ -266,6 +158,8 @@ class BookState:
         updates do not reach it in time, it is dropped, and the next gets twice the time: on a slow stream every
         snapshot is ahead.
         """
+        if self.ids.rule.in_stream:
+            return self._replace(recv_us, snapshot, cause)
         if self.limit and self._impossible(snapshot.lastUpdateId):
             self._refuse(recv_us, "impossible_id", snapshot.lastUpdateId)
             return False
@@ -278,6 +172,23 @@ class BookState:
             return self._load(recv_us, snapshot, depth)
         self._ahead, self._ahead_us = snapshot, recv_us
         return False
+
+    def _replace(self, recv_us: int, snapshot: DepthSnapshot, cause: str) -> bool:
+        """Load a snapshot of the stream: it is the book from here on, and ids before it may be missing, for *cause*."""
+        self.carry_over(recv_us)
+        known, last_id = self.ids.known_id, snapshot.lastUpdateId
+        if known is not None and last_id > known + 1 and not self.ids.rule.relinks:
+            missing = MissingIds(known + 1, last_id - 1, self._last_us, recv_us)
+            self._emit(events.DepthMissing(recv_us, missing, cause))
+            self._drop(recv_us, Verdict.GAP.value)
+        elif known is not None and last_id < known and self.ids.synced:
+            self._drop(recv_us, "id_reset")
+        loaded = self._load(recv_us, snapshot, SnapshotDepth.of(snapshot.bids, snapshot.asks, self._grid.price))
+        if not loaded:  # the exchange's book is another one now
+            self.ids.seen_id = last_id
+            self.drop_book(recv_us, "crossed")
+        self._last = None
+        return loaded
 
     def _impossible(self, last_id: int) -> bool:
         known = self.ids.known_id
@@ -380,7 +291,8 @@ class BookState:
             tag = "resync"
         self.depth = depth
         self._patience_us = AHEAD_US
-        self._horizons = self.depth.horizons(self.limit) if self.limit else []
+        windows = self.ids.rule.in_stream  # they show the best levels at any time, not those of the first snapshot
+        self._horizons = self.depth.horizons(self.limit) if self.limit and not windows else []
         self._last_us = recv_us
         self._begin(recv_us, tag, last_id, fresh, bridge.updates)
         return True
@@ -390,7 +302,7 @@ class BookState:
             return "crossed"
         levels = len(snapshot.bids), len(snapshot.asks)
         shallow = any(2 * new < old for new, old in zip(levels, self.depth.levels, strict=True))
-        return "shallow" if self.ids.synced and shallow else None
+        return "shallow" if self.ids.synced and shallow and not self.ids.rule.in_stream else None
 
     def _refuse(self, recv_us: int, cause: str, last_id: int) -> None:
         self.carry_over(recv_us)

@@ -6,86 +6,20 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import msgspec
+from msgspec import structs
 
 from mm.clock import checked_stamp
 from mm.dayfolder.ledger import NO_EXECUTION, SKIPPED
-from mm.dayfolder.rows import Trade
 from mm.errors import BrokenFile, OffGrid
-from mm.ids import Follow, IdRange, IdRanges, IdSequence, MissingIds
+from mm.ids import IdRange, MissingIds
 from mm.market_data import market_events as events
 from mm.market_data.doubts import FAR_IDS
-from mm.market_data.grid import Grid
 from mm.market_data.market_events import MarketEvent, TradesMissing
-from mm.market_data.venue import (
-    EXECUTED,
-    AggTrade,
-    Answer,
-    MarketVenue,
-    PastTrades,
-    RestRefusal,
-    RestRequest,
-    TradePrint,
-)
-
-
-class TradeIds:
-    def __init__(self, last_id: int | None = None) -> None:
-        self.missing = IdRanges()
-        self.hole = IdRange(0, -1)
-        self._sequence = IdSequence(last_id)
-
-    @property
-    def last_id(self) -> int | None:
-        """Setting it counts all ids up to it as received."""
-        return self._sequence.last_id
-
-    @last_id.setter
-    def last_id(self, last_id: int | None) -> None:
-        self._sequence.last_id = last_id
-
-    def take(self, trade_id: int) -> events.TradeVerdict:
-        if trade_id - 1 == self.last_id:  # nearly always: no search
-            self.last_id = trade_id
-            return events.TradeVerdict.NEW
-        if trade_id in self.missing:
-            self.missing.remove(trade_id, trade_id)
-            return events.TradeVerdict.LATE
-        hole = self._sequence.missing_before(trade_id)
-        step = self._sequence.take(trade_id, trade_id)
-        if hole:
-            self._add(hole)
-        elif step is Follow.RESET:
-            self.missing = IdRanges()
-        return _VERDICTS[step]
-
-    def skip(self, first_id: int, last_id: int) -> bool:
-        """Count ids as missing (`hole`); False if all were received."""
-        if self.last_id is not None:
-            first_id = self.last_id + 1
-        if first_id > last_id:
-            return False
-        self._sequence.last_id = last_id
-        self._add(IdRange(first_id, last_id))
-        return True
-
-    def fill(self, first_id: int, last_id: int) -> bool:
-        """False unless all ids were missing."""
-        missing = self.missing.covers(first_id, last_id)
-        if missing:
-            self.missing.remove(first_id, last_id)
-        return missing
-
-    def _add(self, hole: IdRange) -> None:
-        self.hole = hole
-        self.missing.add(*hole)
-
-
-_VERDICTS = {
-    Follow.CONTINUES: events.TradeVerdict.NEW,
-    Follow.GAP: events.TradeVerdict.GAP,
-    Follow.STALE: events.TradeVerdict.DUPLICATE,
-    Follow.RESET: events.TradeVerdict.RESET,
-}
+from mm.markets.feed import Feed
+from mm.markets.grid import Grid
+from mm.markets.messages import EXECUTED, AggTrade, Answer, PastTrades, RestRefusal, RestRequest, TradePrint
+from mm.markets.records import Trade
+from mm.markets.trade_ids import CountedPrints, TradeIds, TradeVerdict
 
 
 class TradeState:
@@ -131,23 +65,23 @@ class TradeState:
             self._today_id = max(self._ids.last_id, self._today_id or 0)
             self._last_us = last_us
 
-    def take(self, recv_us: int, trade: events.TradeMessage, cause: str) -> events.TradeVerdict:
+    def take(self, recv_us: int, trade: events.TradeMessage, cause: str) -> TradeVerdict:
         """*cause* is why ids before the trade's may be missing."""
         trade_id = events.trade_id_of(trade)
         verdict = self._ids.take(trade_id)
-        if verdict is events.TradeVerdict.DUPLICATE and self._is_another(trade):
-            verdict = events.TradeVerdict.NEW
-        if verdict is events.TradeVerdict.DUPLICATE:
+        if verdict is TradeVerdict.DUPLICATE and self._is_another(trade):
+            verdict = TradeVerdict.NEW
+        if verdict is TradeVerdict.DUPLICATE:
             self._emit(events.TradeRepeated(recv_us, trade))
             return verdict
         self._today_id = max(trade_id, self._today_id or trade_id)
         if isinstance(trade, AggTrade):
             self._of_last = max(trade.l, self._of_last or 0)
-        if verdict is events.TradeVerdict.GAP:
+        if verdict is TradeVerdict.GAP:
             self._report_missing(recv_us, cause)
-        elif verdict is events.TradeVerdict.RESET:
+        elif verdict is TradeVerdict.RESET:
             self._anomaly(recv_us, "id_reset", trade)
-        elif verdict is events.TradeVerdict.LATE and not self._keeps_late:
+        elif verdict is TradeVerdict.LATE and not self._keeps_late:
             self._ids.missing.add(trade_id, trade_id)  # it is not a row, so REST must return it
             self._anomaly(recv_us, "late", trade)
             return verdict
@@ -186,6 +120,49 @@ class TradeState:
     def _anomaly(self, recv_us: int, kind: str, trade: events.TradeMessage) -> None:
         details = {"stream": events.stream_of(trade), "trade_id": events.trade_id_of(trade)}
         self._emit(events.Anomaly(recv_us, kind, details))
+
+
+class PrintState:
+    """Numbers the prints of a market whose own ids do not, and reports each once."""
+
+    def __init__(self, emit: events.Subscriber, numbers: CountedPrints) -> None:
+        self._emit, self._numbers = emit, numbers
+
+    @property
+    def last_number(self) -> int:
+        return self._numbers.last_id
+
+    def next_day(self, last_id: int) -> None:
+        self._numbers.last_id = last_id
+
+    def fetched(self, recv_us: int, prints: Sequence[Trade], last_number: int) -> bool:
+        """Number the unknown ones of *prints*, oldest first; return whether they reach back to *last_number* or before.
+
+        Prints before the oldest known one are left out: they may be those of another day.
+        """
+        reached = [at for at, one in enumerate(prints) if self._numbers.is_known(one.name or "", up_to=last_number)]
+        news = []
+        for one in prints[reached[0] :] if reached else prints:
+            number = self._numbers.number(one.name or "")
+            if number is not None:
+                news.append(structs.replace(one, trade_id=number, first_id=number, last_id=number))
+        if news:
+            ids = IdRange(news[0].trade_id, news[-1].trade_id)
+            self._emit(events.TradesFetched(recv_us, news, ids))
+        return bool(reached)
+
+    def take(self, recv_us: int, trade: TradePrint, conn: int | None) -> bool:
+        """Return whether it is new; with connections (*conn*), that another one told it before is no anomaly."""
+        name = trade.name or ""
+        number = self._numbers.number(name)
+        if number is not None:
+            trade.t = number
+            self._emit(events.TradeArrived(recv_us, trade, TradeVerdict.NEW))
+            return True
+        trade.t = self._numbers.number_of(name)
+        if conn is None:
+            self._emit(events.TradeRepeated(recv_us, trade))
+        return False
 
 
 MOST_MISSING = 200_000
@@ -239,7 +216,7 @@ class FillPlan:
         ids = [span for span, _ in page.trades]
         if any(span.size < 1 for span in ids) or any(low.last >= high.first for low, high in pairwise(ids)):
             raise BrokenFile(f"trades from REST whose ids are not ascending: {ids[:3]} …")
-        inside = [(span, trade) for span, trade in page.trades if span.within(missing.ids)]
+        inside = [(span, trade) for span, trade in page.trades if span.is_within(missing.ids)]
         fill.more = page.more or fill.more
         reached = max((last for _, last in ids), default=0)
         if reached >= missing.last_id:
@@ -259,11 +236,11 @@ class FillPlan:
 
 
 class TradeBackfill:
-    def __init__(self, grid: Grid, venue: MarketVenue, *, aggregates: bool, missing: Iterable[MissingIds] = ()) -> None:
+    def __init__(self, grid: Grid, feed: Feed, *, aggregates: bool, missing: Iterable[MissingIds] = ()) -> None:
         self._grid = grid
-        self._venue = venue
+        self._feed = feed
         self._aggregates = aggregates
-        self.plan = FillPlan(venue.trade_history(aggregates=aggregates))
+        self.plan = FillPlan(feed.trade_history(aggregates=aggregates))
         for gap in missing:
             self.plan.missing(gap)
 
@@ -272,8 +249,8 @@ class TradeBackfill:
             self.plan.missing(event.missing)
 
     def last_id(self, answer: Answer) -> int | None:
-        """The last id of a `MarketVenue.last_trade` response, in the used numbering."""
-        return None if answer.cause else self._venue.last_trade_id(answer.body, aggregates=self._aggregates)
+        """The last id of a `Feed.last_trade` response, in the used numbering."""
+        return None if answer.cause else self._feed.last_trade_id(answer.body, aggregates=self._aggregates)
 
     def answered(self, answer: Answer) -> list[tuple[IdRange, Trade]]:
         """The requested trades, each with its range of ids; BrokenFile if unreadable, to be requested again."""
@@ -281,7 +258,7 @@ class TradeBackfill:
         if missing is None:
             return []
         if answer.cause:
-            self.plan.refused(self._venue.refusal(answer.status))
+            self.plan.refused(self._feed.refusal(answer.status))
             return []
         try:
             trades = self.plan.answered(answer.body)

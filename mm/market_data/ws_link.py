@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from select import POLLIN, poll
 from time import perf_counter, time_ns
 from typing import Protocol
@@ -10,11 +10,11 @@ from typing import Protocol
 from websockets.asyncio.client import ClientConnection
 from websockets.client import ClientProtocol
 from websockets.frames import DATA_OPCODES, Frame, Opcode
-from websockets.protocol import Event
+from websockets.protocol import OPEN, Event
 from websockets.uri import parse_uri
 
 import mm
-from mm.market_data.venue import trusted
+from mm.markets.messages import Speech, trusted
 
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
@@ -204,6 +204,7 @@ class Link:
         self._fragments: list[bytes] = []
         self._closing: asyncio.Task[None] | None = None
         self._poll: poll | None = None
+        self._beat_waits = False
 
     async def open(self) -> None:
         context = trusted() if self.uri.secure else None
@@ -243,6 +244,32 @@ class Link:
             self._poll.register(transport.get_extra_info("socket").fileno(), POLLIN)
         return bool(self._poll.poll(0))
 
+    def begin(self, speech: Speech) -> None:
+        """Say what opens the stream, then a beat at intervals; one without an answer ends the connection."""
+        self.say(speech.opening)
+        if speech.beat:
+            asyncio.get_running_loop().call_later(speech.beat_s, self._beat, speech)
+
+    def say(self, texts: Sequence[bytes]) -> None:
+        """Send *texts* unless the connection is closing."""
+        for text in texts:
+            if self.connection.protocol.state is OPEN:
+                self.send(text)
+
+    def beaten(self) -> None:
+        """The last beat was answered."""
+        self._beat_waits = False
+
+    def _beat(self, speech: Speech) -> None:
+        if self.ended:
+            return
+        if self._beat_waits:
+            self.replace("no_answer_to_beat")
+            return
+        self._beat_waits = True
+        self.say((speech.beat,))
+        asyncio.get_running_loop().call_later(speech.beat_s, self._beat, speech)
+
     def send(self, text: bytes) -> None:
         self.connection.protocol.send_text(text)
         self.connection.send_data()
@@ -255,7 +282,7 @@ class Link:
     # Called by the connection.
 
     def announce(self) -> None:
-        """Once, before any message: one may come with the handshake response."""
+        """Announce once, before any message: one may come with the handshake response."""
         if not self.announced:
             self.announced = True
             self.inbox.opened_or_ended(self)

@@ -14,11 +14,13 @@ from websockets.exceptions import InvalidStatus
 from mm.clock import US_PER_S
 from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s
 from mm.market_data.ws_link import CLOSE_TIMEOUT_S, GATHER_S, Inbox, Link, Listener
+from mm.markets.messages import Speech
 
 HANDOVER_S = 5.0
 LINGER_S = 1.0
 POLL_S = 0.05
 YOUNGER = 0.1
+_SILENT = Speech()
 GOOD_S = 1.0
 """Age from which a connection counts as a success; reopening at that age stays within the budget of attempts."""
 
@@ -29,9 +31,10 @@ class WsStream:
     Args:
         max_age_s: The second of a pair is replaced a tenth earlier.
         attempts: Budget of connection attempts; None: no limit.
+        speech: What is said on each connection.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - most have a default
         self,
         url: str,
         backoffs: list[Backoff],
@@ -39,8 +42,10 @@ class WsStream:
         attempts: RateBudget | None = None,
         clock_ns: Callable[[], int] = time_ns,
         gather_s: float = GATHER_S,
+        speech: Speech = _SILENT,
     ) -> None:
         self._url = url
+        self._speech = speech
         self._backoffs = backoffs
         self._max_age_s = max_age_s
         self._attempts = attempts
@@ -70,6 +75,17 @@ class WsStream:
         for link, number in self._inbox.numbers.items():
             if number == conn or link.slot == slot:
                 link.replace(reason)
+
+    def ask_again(self) -> None:
+        """Request the book's snapshot on each connection."""
+        for link in self._inbox.numbers:
+            link.say(self._speech.again)
+
+    def beaten(self, conn: int) -> None:
+        """The last beat on *conn* was answered."""
+        for link, number in self._inbox.numbers.items():
+            if number == conn:
+                link.beaten()
 
     async def stop(self, reason: str) -> None:
         self._stopping = True
@@ -168,6 +184,8 @@ class WsStream:
                     self._inbox.links.remove(link)
                 raise
             else:
+                if self._speech != _SILENT:
+                    link.begin(self._speech)
                 return link
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
-from mm.backtest.account_limits import AccountBounds, AccountLimits
+from mm.backtest.account_limits import AccountBounds, AccountTerms
 from mm.backtest.account_result import AccountResult
 from mm.backtest.one_account import AccountMarket, backtest_account, check_markets
 from mm.dayfolder.layout import days_of
@@ -25,9 +25,9 @@ class AccountPlay:
 
     @classmethod
     def of(
-        cls, plays: Mapping[str, Play], limits: AccountLimits, absent: Mapping[str, Sequence[str]] | None = None
+        cls, plays: Mapping[str, Play], limits: AccountTerms, absent: Mapping[str, Sequence[str]] | None = None
     ) -> Self:
-        check_markets({symbol: play.tapes[0] for symbol, play in plays.items()})
+        check_markets({symbol: play.tapes[0] for symbol, play in plays.items()}, limits.numeraire)
         for name in ("initial_cash", "order_limit_10s", "order_limit_day"):
             values = {str(_shared(play.knobs, name)) for play in plays.values()}
             if len(values) > 1:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mm.play.knobs import Models
-from mm.predict.artefact import MODEL
+from mm.signals.artefact import MODEL
 
 FILES_NAMED = ("model_path", "latency_file")
 """Parameters of models and of other markets that name a file."""

@@ -1,25 +1,24 @@
 """Digests of a backtest's design and fill assumption: a new one is another trial."""
 
-import inspect
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-from mm.backtest.account_limits import JOIN
+from mm.backtest.account_limits import JOIN, AccountLimits, AccountTerms
 from mm.backtest.metrics.pnl import EquitySeries, account_of, changes_60s
 from mm.base.code_identity import closure, digest, hash_file
 from mm.base.knobs import knobs as declared_knobs
 from mm.base.own_modules import file_of, own_file
-from mm.base.user_code import USER_ERRORS
 from mm.clock import now_us
+from mm.play.here import identity_here, is_here
+from mm.play.identity import identity, kind_of
 from mm.play.models import fitted_from, read_fitted
 from mm.play.names import resolve
 from mm.play.play import GivenModels, Play
 from mm.play.setup import PlayKnobs, users_models
+from mm.trials.earlier_fills import EarlierFills, earlier_fills
 from mm.trials.ledger import Spans, Trial, TrialLine, market_of, split_by_day
 from mm.trials.on_record import Recording
 
@@ -38,6 +37,9 @@ Sources = Callable[[tuple[str, ...]], Mapping[str, str]]
 _LETTERS = 24  # of a digest: 96 bits
 _GROUPS = ("market", "execution", "account", "models", "risk", "others")
 _OF_FILLS = ("fill_model", "fill_params_json")
+# Terms of the account, not of the quotes: another fee, or other balances, are no other design.
+_OF_ACCOUNT = ("maker_fee_rate", "taker_fee_rate", "initial_cash", "initial_inventory", "preset", "state_interval_ms")
+_FEES = ("maker_fee_e8", "taker_fee_e8", "maker_unit_fee_e8", "taker_unit_fee_e8", "start_cash_e8", "start_lots")
 # counted by their content; draws play no other quotes
 _CONTENT = ("latency_file", "brackets_file", "fill_params_file", "fit_draws")
 
@@ -68,7 +70,8 @@ class Design:
             for value in [getattr(getattr(knobs, group), knob.name)]
         }
         margin = {} if knobs.margin is None else vars(knobs.margin)
-        values |= {name: value for name, value in margin.items() if value is not None and name not in _CONTENT}
+        account = {name: value for name, value in margin.items() if value is not None and name not in _CONTENT}
+        account |= {name: values.pop(name) for name in _OF_ACCOUNT}
         files = sorted(known.get(path) or hash_file(path) for path in knobs.files if path != models.fill_params_file)
         fit = None if fitted is None else digest(fitted.to_json())
         named = (
@@ -79,15 +82,15 @@ class Design:
             )
         )
         own, other = (
-            read(names) if model is None else _identity(model)
+            read(names) if model is None else identity(model)
             for names, model in zip(named, (quotes, fills), strict=True)
         )
-        filling = [models.fill_model, models.fill_params(), other]
+        filling = [models.fill_model, models.fill_params(), other, account]
         return cls(
             digest([values, files, fit, own])[:_LETTERS],
             digest(filling)[:_LETTERS],
-            models.quote_model if quotes is None else _kind(quotes).__name__,
-            models.fill_model if fills is None else _kind(fills).__name__,
+            models.quote_model if quotes is None else kind_of(quotes).__name__,
+            models.fill_model if fills is None else kind_of(fills).__name__,
         )
 
     @classmethod
@@ -99,11 +102,14 @@ class Design:
     @classmethod
     def of_objects(cls, rules: "Rules", fitted: "Fitted", quotes: object, fills: object) -> "Design":
         """Call it before playing: objects count in their present state."""
+        account = {name: getattr(rules, name) for name in _FEES}
+        none: dict[str, Any] = dict.fromkeys(_FEES, 0)
+        quoting = identity(replace(rules, **none))
         return cls(
-            digest([_identity(rules), fitted.to_json(), _identity(quotes)])[:_LETTERS],
-            digest(_identity(fills))[:_LETTERS],
-            _kind(quotes).__name__,
-            _kind(fills).__name__,
+            digest([quoting, fitted.to_json(), identity(quotes)])[:_LETTERS],
+            digest([identity(fills), account])[:_LETTERS],
+            kind_of(quotes).__name__,
+            kind_of(fills).__name__,
         )
 
     def trials(self, days: "Sequence[PlayedDay]", spans: Spans, pnl: "Floats", made_by: str) -> list[Trial]:
@@ -163,7 +169,12 @@ def recorded(result: "Result", design: Design, recording: Recording) -> "Result"
     """Record a backtest's trials; return it with the trials on its days, for which its verdict allows."""
     days = [PlayedDay.of(tape) for tape in result.tapes]
     recording.add(design.trials(days, *minutes_of(result), recording.made_by))
-    return replace(result, terms=replace(result.terms, trials=recording.on_record()))
+    earlier: tuple[EarlierFills, ...] = ()
+    if result.terms.fit is not None and days:
+        first = min(day.day for day in days)
+        same = design.quoting, design.assumption
+        earlier = earlier_fills(recording.ledger, days[0].symbol, first, same)
+    return replace(result, terms=replace(result.terms, trials=recording.on_record(), earlier=earlier))
 
 
 def recorded_account(
@@ -188,10 +199,17 @@ def account_design(designs: Mapping[str, Design], limits: object) -> Design:
     """The symbols' designs in the order in which they play, and the limits."""
     each = designs.values()
     return Design(
-        digest([[symbol, one.quoting] for symbol, one in designs.items()] + [repr(limits)])[:_LETTERS],
+        digest([[symbol, one.quoting] for symbol, one in designs.items()] + [_limits(limits)])[:_LETTERS],
         digest([one.assumption for one in each])[:_LETTERS],
         *(", ".join(dict.fromkeys(getattr(one, name) for one in each)) for name in ("quotes", "fills")),
     )
+
+
+def _limits(limits: object) -> str:
+    """What decides the orders: neither the numeraire nor balances."""
+    if isinstance(limits, AccountTerms):
+        limits = AccountLimits(**{name: getattr(limits, name) for name in AccountLimits.__dataclass_fields__})
+    return repr(limits)
 
 
 def days_of_account(days_by_symbol: "Mapping[str, Sequence[PlayedDay]]") -> list["PlayedDay"]:
@@ -228,33 +246,8 @@ def sources_of(names: tuple[str, ...]) -> Mapping[str, str]:
         named += users_models(declared) if isinstance(declared, tuple | list) else []
     if not named:
         return {}
-    given = [name.partition(":")[0] for name in named]
+    here = {name: digest(identity_here(name)) for name in names if is_here(name)}
+    given = [name.partition(":")[0] for name in named if name not in here]
     own, _ = closure(given, own_file)
     paths = {name: path for name, (path,) in own.items()} | {name: file_of(name) for name in given}
-    return {name: hash_file(path) for name, path in sorted(paths.items()) if path is not None}
-
-
-def _kind(model: object) -> type:
-    made = model.args[0] if isinstance(model, partial) else model
-    return made if isinstance(made, type) else type(made)
-
-
-def _identity(model: object) -> Any:
-    kind = _kind(model)
-    state: Any = model.args[1] if isinstance(model, partial) and len(model.args) > 1 else None
-    if not isinstance(model, partial | type):
-        try:
-            state = pickle.dumps(model, protocol=4).hex()
-        except USER_ERRORS:  # what cannot be told apart is another trial each time
-            state = uuid4().hex
-    sources = [_source(base) for base in kind.__mro__ if not base.__module__.startswith(("mm.", "builtins"))]
-    return [kind.__module__, kind.__qualname__, sources, repr(state)]
-
-
-def _source(kind: type) -> str:
-    """For a class typed at a prompt, its methods' code."""
-    try:
-        return inspect.getsource(kind)
-    except (OSError, TypeError):
-        codes = [getattr(value, "__code__", None) for value in vars(kind).values()]
-        return repr([(code.co_code, code.co_consts, code.co_names) for code in codes if code is not None])
+    return {name: hash_file(path) for name, path in sorted(paths.items()) if path is not None} | here

@@ -9,7 +9,7 @@ from mm.backtest.latency import Latencies
 from mm.backtest.margin_terms import Margin, MarginTerms
 from mm.backtest.risk import NO_RISK, Risk, limits_of, ramped_lots
 from mm.backtest.rules import Account, Execution, Rules, feed_fields, rule_fields
-from mm.dayfolder.layout import USDM
+from mm.backtest.run_terms import FEE_RATE
 from mm.errors import UsageError, parameter
 from mm.instrument import E8, Instrument, e8, short_text
 from mm.play.given import groups_of
@@ -18,6 +18,7 @@ from mm.play.nested_quotes import Tree, volatility
 from mm.signals.other_feed import OtherFeed
 
 if TYPE_CHECKING:
+    from mm.markets.market import Market
     from mm.tape.tape import Tape
 
 _CHUNK = 4_096  # events searched at once for the first mid
@@ -36,7 +37,8 @@ def rules_of(
 ) -> Rules:
     """Without *models* a quote is one quantity step."""
     instrument = tape.instrument
-    money = ({"enforce_balances": False} if tape.meta.venue == USDM else {}) | rule_fields(execution, account)
+    money = ({"enforce_balances": False} if tape.meta.market.contract else {}) | rule_fields(execution, account)
+    money |= _usual_fees(tape.meta.market, account)
     start_lots = _lots(account.initial_inventory, instrument, "initial_inventory")
     if start_lots < 0 and money.get("enforce_balances", True):
         raise UsageError(
@@ -64,6 +66,14 @@ def rules_of(
         **feed_fields(execution.feed_latency, tape),
         **sigma,
     )
+
+
+def _usual_fees(market: "Market", account: Account) -> dict[str, int]:
+    """Return the market's usual rates for those that were not given, in 1e-8."""
+    if market.fees is None or account.preset is not None:
+        return {}
+    rates = zip(("maker", "taker"), (account.maker_fee_rate, account.taker_fee_rate), market.fees, strict=True)
+    return {f"{role}_fee_e8": e8(usual) for role, given, usual in rates if given == FEE_RATE}
 
 
 def with_others(

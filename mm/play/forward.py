@@ -2,22 +2,36 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard, Unpack, overload
 
 from mm.backtest.account_limits import AccountBounds
+from mm.backtest.margin_terms import Margin
 from mm.backtest.models import avellaneda_stoikov, queue_prob_power
 from mm.backtest.one_account import AccountMarket, backtest_account
 from mm.backtest.quotes.steps import Gated
 from mm.backtest.replay import backtest
+from mm.backtest.risk import Risk
+from mm.backtest.rules import Account, Execution, Rules
+from mm.base.knobs import knobs
 from mm.calibration.config import CalibrationConfig, FillsMeasured
 from mm.calibration.intensities import intensity_of, measured_intensity
 from mm.calibration.reference import AUTO
 from mm.calibration.schedule import Schedule, calibrator_of, schedule_by
 from mm.calibration.windows import Fallback, WindowPlan
 from mm.errors import UsageError
+from mm.play.calibration import calibration_config, fallback_of, plan_of, unfitted
+from mm.play.calibration_knobs import Fit, PlayedCalibration, Windows
 from mm.play.design import Design, recorded, recorded_account
+from mm.play.given import groups_of
+from mm.play.here import with_names
+from mm.play.knobs import Models, Sensitivity
+from mm.play.market import Markets
+from mm.play.models import check_names
+from mm.play.play import Play
+from mm.play.python import as_on_record, run_play
+from mm.play.setup import PlayKnobs
 from mm.tape.load import tapes_given
 from mm.tape.tape import Tape
 from mm.trials.on_record import Recording
@@ -25,11 +39,15 @@ from mm.trials.openings import PYTHON, check_openings, write_openings
 from mm.walkforward.walkforward import WalkForward
 
 if TYPE_CHECKING:
+    from mm import _WalkForwardKnobs
     from mm.backtest.account_result import AccountResult
     from mm.backtest.fills.intensity import Intensity
-    from mm.backtest.rules import Rules
+    from mm.play.strategy_types import StrategyOrName
 
-Models = Callable[[Schedule], tuple[object, object]]
+GROUPS: tuple[type, ...] = (PlayedCalibration, Fit, Windows, Execution, Account, Margin, Models, Risk, Sensitivity)
+"""The knobs of a walk-forward of given tapes."""
+MakesModels = Callable[[Schedule], tuple[object, object]]
+Step = Callable[[int], None]
 
 
 @overload
@@ -39,9 +57,24 @@ def walkforward(
     config: CalibrationConfig | None = None,
     plan: WindowPlan | None = None,
     fallback: Fallback | None = None,
-    models: Models | None = None,
+    models: MakesModels | None = None,
     *,
     out_root: "str | os.PathLike[str] | None" = None,
+) -> WalkForward: ...
+@overload
+def walkforward(
+    tape: "Tape | Sequence[Tape]",
+    quotes: "StrategyOrName | None" = None,
+    /,
+    *,
+    fills: object = None,
+    config: CalibrationConfig | None = None,
+    plan: WindowPlan | None = None,
+    fallback: Fallback | None = None,
+    others: Mapping[str, Any] | None = None,
+    step: Step | None = None,
+    out_root: "str | os.PathLike[str] | None" = None,
+    **settings: Unpack["_WalkForwardKnobs"],
 ) -> WalkForward: ...
 @overload
 def walkforward(
@@ -50,7 +83,7 @@ def walkforward(
     config: CalibrationConfig | None = None,
     plan: WindowPlan | None = None,
     fallback: Fallback | None = None,
-    models: Models | None = None,
+    models: MakesModels | None = None,
     *,
     one_account: Literal[True],
     bounds: AccountBounds | None = None,
@@ -58,30 +91,43 @@ def walkforward(
 ) -> "AccountWalkForward": ...
 def walkforward(  # noqa: PLR0913 - arguments that no knob can express
     tape: "Tape | Sequence[Tape]",
-    rules: "Rules | Mapping[str, Rules]",
+    rules: "Rules | Mapping[str, Rules] | StrategyOrName | None" = None,
     config: CalibrationConfig | None = None,
     plan: WindowPlan | None = None,
     fallback: Fallback | None = None,
-    models: Models | None = None,
+    models: MakesModels | None = None,
     *,
     one_account: bool = False,
-    bounds: AccountBounds | None = None,
+    bounds: AccountBounds | int | None = None,
+    fills: object = None,
+    others: Mapping[str, Any] | None = None,
+    step: Step | None = None,
     out_root: "str | os.PathLike[str] | None" = None,
+    **settings: Any,
 ) -> "WalkForward | AccountWalkForward":
     """Calibrate rolling windows of a tape, and trade each segment with the parameters available before it.
 
+    ``mm.walkforward(tape, Strategy, wf_step_min=15, maker_fee_rate=0)`` takes models and knobs as `mm.backtest` does,
+    and those of calibration and windows; its numbers are those of ``mm walkforward``. With `Rules`, in the engine's own
+    units, the other arguments have this meaning:
+
     Args:
         tape: One day, or days in order of time.
-        rules: Rules of our orders; their latency separates training window and segment.
-        config: None is ``fixed`` orders under the default fill model, or, with your own *models*, ``marks`` from the
-            reference price that predicts best in the first training window.
+        rules: The strategy (a name, a class, an object, or a pair with parameters; None is the default), or rules of
+            our orders; their latency separates training window and segment.
+        config: None is the knobs'; with rules ``fixed`` orders under the default fill model, or, with your own
+            *models*, ``marks`` from the reference price that predicts best in the first training window.
         plan: The windows; None is 120 minutes every 15.
         fallback: Used for a window without a usable fit; None carries the last one.
         models: Quote and fill model of a schedule; None is Avellaneda-Stoikov under the default fill model,
             ``queue_prob_power``.
         one_account: Whether tapes of several symbols trade on the balances of one account, each by its own schedule;
             *rules* are then for all symbols or by symbol, and begin with the account's cash.
-        bounds: Limits over all symbols of an account.
+        bounds: Limits over all symbols of an account; without rules the knob of `mm.backtest`, a bool.
+        fills: Fill model in the forms of `mm.backtest`.
+        others: Other markets that the strategy sees, as for `mm.backtest`.
+        step: Called with the µs of tape replayed since the last call, for a progress bar.
+        settings: Knobs of ``mm walkforward`` by field name, without rules.
         out_root: Folder of results with the ledger of trials, as for `mm.backtest`.
 
     Raises:
@@ -89,6 +135,17 @@ def walkforward(  # noqa: PLR0913 - arguments that no knob can express
         UsageError: If a day that is held out was opened without an *out_root*.
     """
     asked = _Asked(config, plan, fallback, models, out_root)
+    if not (isinstance(rules, Rules) or _is_by_symbol(rules)):
+        if one_account or isinstance(bounds, AccountBounds) or models is not None:
+            raise UsageError(
+                "one_account, bounds of an account and models go with rules; give rules, or knobs without them"
+            )
+        settings |= {} if bounds is None else {"bounds": bounds}
+        return _by_knobs(tapes_given(tape, "walkforward"), asked, (rules, fills, others or {}, step), settings)
+    if names := [*settings, *(name for name, value in (("fills", fills), ("others", others)) if value is not None)]:
+        raise UsageError(f"rules set every term, so {', '.join(names)} would have no effect; give rules or knobs")
+    if isinstance(bounds, int):
+        raise UsageError("bounds=True or False is a knob; with rules, play back and front as fill models of your own")
     if one_account:
         return _account(tape, rules, asked, bounds or AccountBounds())
     if isinstance(rules, Mapping) or bounds is not None:
@@ -100,12 +157,42 @@ def walkforward(  # noqa: PLR0913 - arguments that no knob can express
     return WalkForward(part.schedule, result)
 
 
+def _is_by_symbol(rules: object) -> "TypeGuard[Mapping[str, Rules]]":
+    return isinstance(rules, Mapping) and all(isinstance(own, Rules) for own in rules.values())
+
+
+def _by_knobs(
+    tapes: "tuple[Tape, ...]",
+    asked: "_Asked",
+    given: "tuple[object, object, Mapping[str, Any], Step | None]",
+    settings: Mapping[str, Any],
+) -> WalkForward:
+    """Do what ``mm walkforward`` does, without a run."""
+    (quotes, fills, others, step), out_root = given, asked.out_root
+    groups = groups_of(GROUPS, with_names(quotes, fills, settings), "mm.walkforward")
+    calibration, fit, windows, execution, account, margin, models, risk, sensitivity = groups
+    check_names(models)
+    values = {knob.name: getattr(group, knob.name) for group in groups for knob in knobs(type(group))}
+    calibration = replace(calibration, **PlayedCalibration.resolved(values))
+    check_openings(tapes, out_root)
+    if out_root is not None:
+        sensitivity = as_on_record(sensitivity, tapes, Path(out_root), models.fill_model)
+    played = PlayKnobs(execution=execution, account=account, margin=margin, models=unfitted(models), risk=risk)
+    play = Play.of(played, Markets.given(tapes, others), sensitivity=sensitivity)
+    rules = replace(play.market_rules, others={}, legs={})
+    config = asked.config or calibration_config(calibration, fit, account.seed, tapes[0])
+    plan = asked.plan or plan_of(windows, execution, models)
+    fallback = asked.fallback or fallback_of(windows, models, tapes)
+    schedule = schedule_by(calibrator_of(tapes, plan, config, rules)[0], plan, fallback)
+    return WalkForward(schedule, run_play(play.with_fit(schedule), out_root, step))
+
+
 @dataclass(frozen=True)
 class _Asked:
     config: CalibrationConfig | None
     plan: WindowPlan | None
     fallback: Fallback | None
-    models: Models | None
+    models: MakesModels | None
     out_root: "str | os.PathLike[str] | None"
 
     def recording(self) -> Recording | None:
@@ -156,6 +243,7 @@ def _account(
     by_symbol: dict[str, list[Tape]] = {}
     for one in [tapes] if isinstance(tapes, Tape) else tapes:
         by_symbol.setdefault(one.symbol, []).append(one)
+    by_symbol = dict(sorted(by_symbol.items()))  # another order is no other account
     if len(by_symbol) < 2:
         raise UsageError(f"one_account=True needs tapes of two symbols at least, not of {', '.join(by_symbol)} alone")
     own = rules if isinstance(rules, Mapping) else dict.fromkeys(by_symbol, rules)

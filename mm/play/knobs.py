@@ -186,6 +186,12 @@ class OneAccount:
         common="1 plays a list of symbols on one account",
     )
 
+    @staticmethod
+    def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
+        """Symbols in alphabetical order: another order is no other account."""
+        symbols = (params.get("symbol") or "").split(",")
+        return {"symbol": ",".join(sorted(symbols))} if params["one_account"] and len(symbols) > 1 else {}
+
 
 @dataclass(frozen=True, kw_only=True)
 class PerSymbol:
@@ -281,6 +287,12 @@ class Sensitivity:
         "default: 1.",
         alias="--honesty",
     )
+    bounds: bool | None = knob(
+        None,
+        SWITCH,
+        "Bounds: 1 also plays a queue model's quotes with every cancellation ahead of our orders (queue_front), and "
+        "with none (queue_back); default: 1.",
+    )
     queue_exponent_file: Path | None = knob(
         None,
         PATH,
@@ -300,11 +312,11 @@ class Sensitivity:
     @staticmethod
     def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
         """The symbol's worst moves on record, for a report that plays them later, and its own queue exponent."""
-        from mm.play.stress import moves_on_record
+        from mm.trials.moves import WorstMoves, moves_on_record
 
         root, symbol = params.get("out_root") or Path("out"), params.get("symbol") or ""
-        moves = None if params["stress_moves"] is not None else moves_on_record(root, symbol)
-        found = {} if moves is None else {"stress_moves": str(moves)}
+        moves = {} if params["stress_moves"] is not None else moves_on_record(root, symbol)
+        found = {"stress_moves": str(WorstMoves.worst(moves.values()))} if moves else {}
         return found | Sensitivity._exponent(params, root / "fills" / symbol)
 
     @staticmethod

@@ -16,7 +16,7 @@ from mm.backtest.as_traded import AsTraded, steps_path
 from mm.base.audit_chain import audit_folder
 from mm.clock import US_PER_MS, iso, us_from_ms
 from mm.dayfolder.held_out import held_of, refuse_held
-from mm.dayfolder.layout import USDM, DayFolder, day_folder, days_of, existing
+from mm.dayfolder.layout import DayFolder, day_folder, days_of, existing
 from mm.dayfolder.ledger import LedgerView
 from mm.dayfolder.rows import DefectList
 from mm.errors import DataError, Mismatch, UsageError
@@ -141,8 +141,8 @@ def _received(
 
 
 def _without_us(tape: "Tape", folder: "DayFolder", day: Day) -> "Tape":
-    market = "usdm" if tape.meta.venue == USDM else "spot"
-    roots = [root for root in (day.out_root, day.out_root / market) if audit_folder(root, folder.symbol).is_dir()]
+    market = tape.meta.market
+    roots = [root for root in (day.out_root, day.out_root / market.name) if audit_folder(root, folder.symbol).is_dir()]
     if day.own_orders == "keep" or (day.own_orders == "auto" and not roots):
         return tape
     from mm.backtest.days_without_us import OwnActivity, without_us  # imported here: most days have no orders of ours
@@ -151,7 +151,7 @@ def _without_us(tape: "Tape", folder: "DayFolder", day: Day) -> "Tape":
     view = LedgerView.of(folder, DefectList(folder))
     if day.own_orders == "auto":
         paths = [path for root in roots for path in logs_of_day(root, folder.symbol, folder.day, view.runs)]
-        logs = [path for path in paths if is_of_contract(path) is (market == "usdm")]
+        logs = [path for path in paths if is_of_contract(path) is market.contract]
     else:
         path = Path(day.own_orders).expanduser()
         logs = sorted(path.glob("*.ndjson")) if path.is_dir() else [path]

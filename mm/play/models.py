@@ -16,6 +16,7 @@ from mm.backtest.quotes.base import compiled
 from mm.backtest.quotes.curve import avellaneda_stoikov_of_curve
 from mm.backtest.quotes.steps import Gated
 from mm.base.settings import settings
+from mm.base.texts import read_text
 from mm.base.user_code import NAME, import_trusted, refuse_code_of
 from mm.errors import BrokenFile, DataError, Mismatch, Sentence, UsageError
 from mm.instrument import E8, short_text
@@ -23,7 +24,7 @@ from mm.play.knobs import Models
 from mm.play.names import Registry, accepted_by, construct, require_signature, resolve
 from mm.play.nested_quotes import Tree, listed, named
 from mm.play.notes import Note
-from mm.predict.artefact import Artefact, predictors_of
+from mm.signals.artefact import Artefact, predictors_of
 
 if TYPE_CHECKING:
     from mm.calibration.fit_result import PoissonFit
@@ -51,6 +52,7 @@ class Made:
 
     Attributes:
         on_curve: Whether it quotes from the measured curve, because A and k miss the measured rates.
+        uses_fit: Whether a parameter comes from the fit or schedule.
     """
 
     model: object
@@ -59,6 +61,7 @@ class Made:
     notes: Sequence[Note]
     adverse_ticks: float | None
     on_curve: bool
+    uses_fit: bool
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -118,8 +121,12 @@ class PlayModels:
         return self.rates
 
     def quotes(self) -> object:
-        """With a schedule, the model quotes only in usable segments."""
-        return _Maker(self).quotes()
+        """Make the quote model; with a schedule that it uses, it quotes only in usable segments."""
+        maker = _Maker(self)
+        model = maker.quotes()
+        if self.schedule is None or self.rates is None or not (maker.uses_fit or self.filling.uses_fit):
+            return model
+        return Gated(model, self.rates)
 
     def fills(self) -> object:
         """Without its own parameters it takes those of a fit measured under it."""
@@ -135,13 +142,13 @@ class PlayModels:
         maker = _Maker(self)
         return maker.made(maker.fills())
 
-    def fit_notes(self, tapes: "Sequence[Tape]") -> Iterator[Note]:
-        """Which fit is used, and whether it was measured on the replayed *tapes* or later data."""
+    def fit_notes(self, tapes: "Sequence[Tape]", *, used: bool) -> Iterator[Note]:
+        """Which fit is given, and whether the models *used* one of the replayed *tapes* or later data."""
         fitted, path = self.fitted, self.named.fill_params_file
         if fitted is None or path is None:
             return
         yield Note.info("fit_taken", path=str(path), day=fitted.day)
-        if fitted_after(fitted, tapes[0].start_us):
+        if fitted_after(fitted, tapes[0].start_us) and used:
             way_out = "read the PnL as in-sample, give a fit of earlier days, or run mm walkforward"
             yield Note.warning("fit_in_sample", day=fitted.day, way_out=way_out)
 
@@ -171,12 +178,16 @@ class PlayModels:
             artefact.check(self.tape.symbol, self.tape.instrument.tick_e8)
         return predictors
 
-    def describe(self, result: "Result", quoting: Made | None, predictors: Mapping[str, Artefact]) -> "Result":
+    def describe(
+        self, result: "Result", quoting: Made | None, predictors: Mapping[str, Artefact], *, used: bool
+    ) -> "Result":
+        """*used*: whether a model takes something from the fit."""
         result = self.with_predictors(result, predictors)
         if self.fitted is None:
             return result
         name = "poisson_schedule.json" if self.schedule is not None else "poisson_fit.json"
         terms = fit_terms(self.fitted, name, self.lacks)
+        terms["used"] = used
         terms["in_sample"] = fitted_after(self.fitted, result.journal.counters["first_us"])
         terms["adverse_ticks"] = quoting and quoting.adverse_ticks
         if quoting is not None and quoting.on_curve:
@@ -201,10 +212,11 @@ class _Maker:
         self._notes: list[Note] = []
         self._adverse: float | None = None
         self._on_curve = False
+        self.uses_fit = False
 
     def made(self, model: object) -> Made:
         kept = self._predictors, self._sources, self._notes
-        return Made(model, *kept, adverse_ticks=self._adverse, on_curve=self._on_curve)
+        return Made(model, *kept, self._adverse, self._on_curve, self.uses_fit)
 
     def _note(self, note: Note) -> None:
         if note not in self._notes:
@@ -236,16 +248,14 @@ class _Maker:
                 "models": [self._fills(*named(pair, PAIRS)) for pair in listed(params["models"], PAIRS)],
             }
         if not params and self._rates is not None:
+            self.uses_fit |= "intensity" in self._by_run(build, {})
             model = self._construct(build, {}, "fill_params_file")
         else:
             model = self._construct(build, params, "fill_params_json", offer_intensity=False)
         return self._read_by(_checked(model, {"on_rest": 2, "on_trade": 2, "on_book": 3, "on_level": 3}))
 
     def quotes(self) -> object:
-        model = self._read_by(self._quotes(Tree.parsed(self._named.quote_model, self._named.quote_params())))
-        if self._schedule is None or self._rates is None:
-            return model
-        return Gated(model, self._rates)
+        return self._read_by(self._quotes(Tree.parsed(self._named.quote_model, self._named.quote_params())))
 
     def _quotes(self, tree: Tree) -> object:
         build = self._resolve(QUOTE_MODELS, tree.name, "quote model")
@@ -257,6 +267,9 @@ class _Maker:
         known = {setting.name: setting.unit or UNITS.get(setting.name) for setting in accepted_by(build)[0]}
         refuse_other_units(tree.name, params, known, short_text(self._tape.instrument.tick_e8))
         needed = [name for name in FITTED if name in known and name not in params and "curve" not in params]
+        of_run = "intensity" in self._by_run(build, params) and "curve" not in params
+        if of_run and self._rates is not None and (needed or not known.keys() & {*FITTED}):
+            self.uses_fit = True
         if "adverse_ticks" in known and "adverse_ticks" not in params and list(FITTED) == needed:
             params |= self._adverse_ticks()
         if tree.name == "avellaneda_stoikov" and "k" in needed and params.get("mode", "rolling") == "rolling":
@@ -316,12 +329,15 @@ class _Maker:
         self, build: Callable[..., Any], params: Mapping[str, Any], source: str, *, offer_intensity: bool = True
     ) -> object:
         offers = {"seed": self._seed, "intensity": self._rates if offer_intensity else None}
+        taken = self._by_run(build, params)
+        return construct(build, params, source, {name: offer for name, offer in offers.items() if name in taken})
+
+    def _by_run(self, build: Callable[..., Any], params: Mapping[str, Any]) -> set[str]:
+        """Arguments that the run gives."""
         declaration = declaration_of(build)
         if declaration:
-            taken = {setting.name for setting in settings(declaration) if setting.by_run}
-        else:
-            taken = {setting.name for setting in accepted_by(build)[0]} - params.keys()
-        return construct(build, params, source, {name: offer for name, offer in offers.items() if name in taken})
+            return {setting.name for setting in settings(declaration) if setting.by_run}
+        return {setting.name for setting in accepted_by(build)[0]} - params.keys()
 
 
 def agent_files(models: Models) -> list[Path]:
@@ -385,14 +401,14 @@ def fitted_after(fitted: "Fitted", begin_us: int) -> bool:
 
 def read_fitted(path: Path) -> "Fitted":
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError as error:
         raise DataError("{fill_params_file} {}: there is no such file; run mm calibrate", path) from error
     except IsADirectoryError as error:
         raise DataError(
             "{fill_params_file} {}: is a folder; name the poisson_fit.json or poisson_schedule.json in it", path
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise BrokenFile("{fill_params_file} {}: cannot be read ({})", path, error) from error
     try:
         content = json.loads(text)
@@ -406,7 +422,7 @@ def lacking(path: Path, fitted: "Fitted") -> list[str]:
 
     if not isinstance(fitted, PoissonFit):
         return []
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = json.loads(read_text(path))
     return [name for name in PoissonFit.json_keys() if name not in content]
 
 

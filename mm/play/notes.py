@@ -17,10 +17,9 @@ from mm.backtest.run_terms import (
     fraction_of,
 )
 from mm.clock import missing_days
-from mm.dayfolder.layout import USDM
-from mm.instrument import E8, assets_of, short_text
+from mm.instrument import E8, assets_of, e8, short_text
 from mm.play.engine_rules import first_mid_e8
-from mm.predict.artefact import Artefact
+from mm.signals.artefact import Artefact
 from mm.tape.warnings import day_warnings
 
 if TYPE_CHECKING:
@@ -102,7 +101,14 @@ def _fee_notes(tape: "Tape", rules: Sequence[Rules]) -> Iterator[Note]:
     for knob, rate_e8 in odd:
         way_out = fraction_of(knob, rate_e8)
         yield Note.warning(IMPLAUSIBLE_FEE, knob=knob, rate=short_text(rate_e8), way_out=way_out)
-    if tape.meta.venue == USDM and any("MAKER_FEE_RATE" in market_rules.default_fees for market_rules in rules):
+    usual = tape.meta.market.fees
+    if usual and any(tuple(map(e8, usual)) == (one.maker_fee_e8, one.taker_fee_e8) for one in rules):
+        words = (
+            f"fills pay {usual[0]} (maker) and {usual[1]} (taker), the fees assumed for {tape.meta.market.title}: set "
+            f"MAKER_FEE_RATE and TAKER_FEE_RATE to your account's"
+        )
+        yield Note.warning("fees_assumed", words, maker=usual[0], taker=usual[1])
+    if tape.meta.market.contract and any("MAKER_FEE_RATE" in market_rules.default_fees for market_rules in rules):
         way_out = "set MAKER_FEE_RATE to your account's rate"
         yield Note.warning(SPOT_FEES, day=tape.days[0], rate=FEE_RATE, way_out=way_out)
 

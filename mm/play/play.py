@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from mm.backtest import replay
 from mm.backtest.as_traded import TradeFills
-from mm.backtest.engine.paper_exchange import PaperExchange
+from mm.backtest.fills.base import Queue
 from mm.backtest.journal import LONG
 from mm.backtest.market_again import rules_as_traded
 from mm.backtest.metrics.notes import short_of_fee
+from mm.backtest.models import FILL_MODELS
+from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.rules import Rules
 from mm.backtest.run_terms import UNEARNED_FEE
 from mm.backtest.strategy_info import trained_on
@@ -33,10 +35,10 @@ from mm.play.notes import (
 )
 from mm.play.sensitivity import ExponentEstimate, FurtherRow, Variants, again, with_band
 from mm.play.setup import PlayKnobs, Setup
-from mm.play.stress import NO_MOVES, WorstMoves
-from mm.predict.artefact import ARRAYS, MODEL, Artefact
+from mm.signals.artefact import ARRAYS, MODEL, Artefact
 from mm.tape.columns import MANY_EVENTS, trim_heap
 from mm.tape.tape import Tape
+from mm.trials.moves import NO_MOVES, WorstMoves
 from mm.trials.openings import refuse_trained
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from mm.calibration.schedule import Schedule
 
 Step = Callable[[int], None]
-OFF = Sensitivity(sensitivity=False)
+OFF = Sensitivity(sensitivity=False, bounds=False)
 FIRST_MIN = 10  # minutes that are played to see whether quotes can earn the fee
 
 
@@ -60,6 +62,10 @@ class GivenModels(NamedTuple):
 
 
 NO_MODELS = GivenModels()
+_UNUSED = (
+    "the models take nothing from the fits, so they quote from the day's begin; only expected fills are of the fits"
+)
+FITS_UNUSED = Note("fits_unused", {}, is_warning=False, words=_UNUSED)
 
 
 def _is_object(model: object) -> bool:
@@ -118,7 +124,7 @@ class Play:
 
     @cached_property
     def rules(self) -> Rules:
-        """With the micro-price if the quote model reads it."""
+        """Rules of the engine, with the micro-price if the quote model reads it."""
         if not self.reads_micro_price:
             return self.market_rules
         return replace(self.market_rules, micro_price=self.markets.micro_price.fit)
@@ -142,7 +148,10 @@ class Play:
     @property
     def notes(self) -> list[Note]:
         fees, closed = fee_notes(self.markets, self.market_rules), holidays_note(self.market_rules.hours)
-        of_days = [*self.models.fit_notes(self.tapes), *missing_days_note(self.tapes)]
+        of_days = [
+            *self.models.fit_notes(self.tapes, used=self.models.fitted is not None and self.uses_fit),
+            *missing_days_note(self.tapes),
+        ]
         return [*of_days, *fees, *closed, *self.clip_notes, *self.agent_notes]
 
     @property
@@ -163,7 +172,12 @@ class Play:
 
     @property
     def made_notes(self) -> list[Note]:
-        return [note for made in self.made for note in made.notes]
+        notes = [note for made in self.made for note in made.notes]
+        return notes if self.models.schedule is None or self.uses_fit else [*notes, FITS_UNUSED]
+
+    @property
+    def uses_fit(self) -> bool:
+        return any(made.uses_fit for made in self.made)
 
     @property
     def files(self) -> list[Path]:
@@ -177,7 +191,7 @@ class Play:
     def plays_orders(self) -> bool:
         own = self.given.fills if _is_object(self.given.fills) else self.knobs.models.fill_model
         every = all(tape.has_orders for tape in self.tapes)
-        return own == "queue_orders" or getattr(own, "needs_orders", False) or (self.further and every)
+        return own == "queue_orders" or getattr(own, "needs_orders", False) or (self.sensitive and every)
 
     @property
     def sources(self) -> list[str]:
@@ -192,7 +206,8 @@ class Play:
         quotes, fills = self._factories(factory)
         known = self.sensitivity.stress_moves
         moves = NO_MOVES if known is None else WorstMoves.parsed(known)
-        return Variants(self.tapes, self.rules, quotes, fills, self.intensity, seed, estimate, moves)
+        wanted = {"sensitive": self.sensitivity.sensitivity is not False, "bounded": self.bounded}
+        return Variants(self.tapes, self.rules, quotes, fills, self.intensity, seed, estimate, moves, **wanted)
 
     def _factories(self, factory: Callable[[object], Callable[[], object]]) -> tuple[Callable[[], object], ...]:
         pairs = ((self.given.quotes, self.models.quotes), (self.given.fills, self.models.fills))
@@ -214,8 +229,23 @@ class Play:
         return None
 
     @cached_property
-    def further(self) -> bool:
+    def bounded(self) -> bool:
+        """Whether the fill model is a queue, and its bounds are wanted."""
+        if self.sensitivity.bounds is False:
+            return False
+        own = self.given.fills
+        if not _is_object(own):
+            build = FILL_MODELS.get(own if isinstance(own, str) else self.knobs.models.fill_model)
+            return isinstance(build, type) and issubclass(build, Queue)
+        return isinstance(_model(own), Queue)
+
+    @cached_property
+    def sensitive(self) -> bool:
         return self.sensitivity.sensitivity is not False and self.why_once is None
+
+    @cached_property
+    def further(self) -> bool:
+        return (self.sensitivity.sensitivity is not False or self.bounded) and self.why_once is None
 
     @property
     def concurrent(self) -> bool:
@@ -242,7 +272,7 @@ class Play:
         wanted = self.sensitivity.sensitivity
         if self.given.objects() and self.knobs.models.fit_draws:
             raise UsageError("fit_draws draws A and k for models by name; give names, or package.module:Class")
-        once = None if wanted is False else self.why_once  # copies the objects before they play
+        once = self.why_once if wanted is not False or self.bounded else None  # copies the objects before they play
         if wanted and once:
             raise UsageError(f"sensitivity plays the models several times, but {once}")
         _ = self.predictors  # predictors of another market are refused before anything plays
@@ -273,17 +303,21 @@ class Play:
 
     def described(self, result: "Result") -> "Result":
         quoting = None if _is_object(self.given.quotes) else self.models.quoting
-        words = words_of([*self.made_notes, *self.clip_notes, *self.agent_notes])
+        words = words_of(
+            [*self.made_notes, *fee_notes(self.markets, self.market_rules), *self.clip_notes, *self.agent_notes]
+        )
         noted = replace(result, terms=replace(result.terms, model_notes=words))
-        return self.models.describe(noted, quoting, self.predictors)
+        return self.models.describe(noted, quoting, self.predictors, used=self.uses_fit)
 
     def with_further(
         self, result: "Result", step: Step | None = None, rows: Callable[[], list[FurtherRow]] | None = None
     ) -> "Result":
         if self.sensitivity.sensitivity is not False and self.why_once:
             result = replace(result, terms=replace(result.terms, played_once=self.why_once))
+        if self.bounded and self.why_once:
+            result = replace(result, terms=replace(result.terms, unbounded=self.why_once))
         if self.further:
-            result = self.variants.with_sensitivity(result, rows() if rows else self.variants.further(step))
+            result = self.variants.with_rows(result, rows() if rows else self.variants.further(step))
         if self.knobs.models.fit_draws:
             play = partial(replay.backtest, self.tapes, rules=self.rules, step=step, keeps_orders=False)
             result = with_band(result, [play(drawn.quotes(), drawn.fills()) for drawn in self.models.redrawn()])

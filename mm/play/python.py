@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from mm.backtest import replay
-from mm.backtest.account_limits import AccountLimits
+from mm.backtest.account_limits import AccountTerms
 from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution, Rules
@@ -21,11 +21,12 @@ from mm.play.market import Markets
 from mm.play.models import check_names
 from mm.play.names import construct
 from mm.play.play import GivenModels, Play
+from mm.play.reused import reuse_said
 from mm.play.setup import PlayKnobs
-from mm.play.stress import keep_moves
 from mm.signals.micro_price import MicroPriceFit
 from mm.tape.load import tapes_given
 from mm.tape.tape import Tape
+from mm.trials.moves import keep_moves
 from mm.trials.on_record import Recording
 from mm.trials.openings import PYTHON, check_openings, write_openings
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from mm.calibration.schedule import Schedule
     from mm.play.strategy_types import StrategyOrName
 
-GROUPS: tuple[type, ...] = (Execution, Account, Margin, Models, Risk, Sensitivity, AccountLimits)
+GROUPS: tuple[type, ...] = (Execution, Account, Margin, Models, Risk, Sensitivity, AccountTerms)
 """The knobs of a backtest of given tapes; quantity step and minimum notional come from the tape (`mm.load_day`)."""
 
 Step = Callable[[int], None]
@@ -115,7 +116,8 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
             check_openings(tapes_given(tape, "backtest"), None)
         else:
             tape = map(_not_opened, tape)  # one day is in memory at a time
-        return replay.backtest(tape, quotes, fills, rules, step=step, intensity=intensity)
+        with reuse_said(quotes, fills) as noted:
+            return noted(replay.backtest(tape, quotes, fills, rules, step=step, intensity=intensity))
     tapes = tapes_given(tape, "backtest")
     check_openings(tapes, out_root)
     quoting = _without_parameters(quotes, "quote_params_json", settings)
@@ -130,22 +132,27 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
     check_names(models)
     if out_root is not None:
         named = models.fill_model if filling is None or isinstance(filling, str) else None
-        sensitivity = _as_on_record(sensitivity, tapes, Path(out_root), named)
+        sensitivity = as_on_record(sensitivity, tapes, Path(out_root), named)
     played = PlayKnobs(execution=execution, account=account, margin=margin, models=models, risk=risk)
     markets = Markets.given(tapes, others or {}, micro_price)
     play = Play.of(played, markets, fitted, sensitivity, GivenModels(quoting, filling, intensity))
+    with reuse_said(quoting, filling) as noted:
+        return noted(run_play(play, out_root, step))
+
+
+def run_play(play: Play, out_root: "str | os.PathLike[str] | None", step: Step | None) -> "Result":
+    """Play, and with an *out_root* record the trial there."""
     if out_root is None:
         return play.run(step)
     from mm.play.design import Design, recorded  # they need the play
 
     recording, design = Recording(Path(out_root), PYTHON), Design.of_play(play)
-    recording.problems += write_openings(Path(out_root), tapes, recording.made_by)
-    if sensitivity.sensitivity is not False:
-        keep_moves(Path(out_root), tapes)
+    recording.problems += write_openings(Path(out_root), play.tapes, recording.made_by)
+    keep_moves(Path(out_root), play.tapes)
     return play.with_further(recorded(play.run_base(step), design, recording), step)
 
 
-_ACCOUNT = tuple(knob.name for knob in knobs(AccountLimits))
+_ACCOUNT = tuple(knob.name for knob in knobs(AccountTerms))
 
 
 def _check_of_account(given: Mapping[str, object]) -> None:
@@ -169,11 +176,12 @@ def _one_account(
     by_symbol: dict[str, list[Tape]] = {}
     for one in [tape] if isinstance(tape, Tape) else tape:
         by_symbol.setdefault(one.symbol, []).append(_not_opened(one))
+    by_symbol = dict(sorted(by_symbol.items()))  # another order is no other account
     if len(by_symbol) < 2:
         raise UsageError(f"one_account=True needs tapes of two symbols at least, not of {', '.join(by_symbol)} alone")
     if unknown := [symbol for symbol in per_symbol if symbol not in by_symbol]:
         raise UsageError(f"per_symbol names {', '.join(unknown)}, of which there is no tape")
-    plays, limits = {}, AccountLimits()
+    plays, limits = {}, AccountTerms()
     for symbol, tapes in by_symbol.items():
         own = {**settings, **per_symbol.get(symbol, {})}
         quoting = _without_parameters(_of_symbol(quotes, symbol, "quotes"), "quote_params_json", own)
@@ -199,7 +207,7 @@ def _of_symbol(model: object, symbol: str, argument: str) -> object:
     raise UsageError(f"{argument} is one object for several symbols; give a dict of objects by symbol, or its class")
 
 
-def _as_on_record(sensitivity: Sensitivity, tapes: Sequence[Tape], out_root: Path, fills: str | None) -> Sensitivity:
+def as_on_record(sensitivity: Sensitivity, tapes: Sequence[Tape], out_root: Path, fills: str | None) -> Sensitivity:
     tape = tapes[0]
     about = {"out_root": out_root, "symbol": tape.symbol, "day": tape.days[0], "fill_model": fills}
     return replace(sensitivity, **Sensitivity.resolved({**asdict(sensitivity), **about}))

@@ -12,16 +12,19 @@ import numpy as np
 
 from mm.backtest.fills.base import QueueOrders, QueueProbPower
 from mm.backtest.fills.intensity import Poisson
-from mm.backtest.metrics.summary import headline, verdict_text
-from mm.backtest.models import queue_orders, queue_prob_power, queue_risk_averse, trade_cross
+from mm.backtest.metrics.bounds import BACK, FRONT, PLAYS, BoundPlay, Bounds
+from mm.backtest.metrics.pnl import account_of
+from mm.backtest.metrics.summary import headline, largest_position, verdict_text
+from mm.backtest.models import queue_back, queue_front, queue_orders, queue_prob_power, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.run_terms import QUOTING_OWN_MARKET, quoting_of
 from mm.backtest.strategy_info import strategy_of
 from mm.base.arithmetic import quantiles
+from mm.base.texts import read_text
 from mm.base.user_code import USER_ERRORS, one_line
 from mm.errors import BrokenFile, Mismatch, UsageError
-from mm.play.stress import NO_MOVES, WorstMoves, stressed_row
 from mm.tape.columns import MANY_EVENTS, trim_heap
+from mm.trials.moves import NO_MOVES, WorstMoves
 from mm.trials.own_content import STRESSED
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 LATENCIES = (0.5, 2.0)
 ROLES = ("optimistic", "headline", "pessimistic", "other", STRESSED)
+_BOUND = "bound"  # key of a row's `BoundPlay`
 _WITH_EXPONENT = "queue_prob_power exponent "
 
 Step = Callable[[int], None]
@@ -51,7 +55,7 @@ class ExponentEstimate:
     @classmethod
     def read(cls, path: Path, symbol: str) -> "ExponentEstimate":
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(read_text(path))
             exponent, low, high = (float(content[name]) for name in ("exponent", "low", "high"))
             estimate = cls(exponent, low, high, str(content["day"]))
             other = content["symbol"]
@@ -74,13 +78,20 @@ class Variants:
     seed: int = 0
     estimate: "ExponentEstimate | None" = None
     moves: WorstMoves = NO_MOVES
+    sensitive: bool = True
+    bounded: bool = False
 
     def settings(self) -> "Iterator[tuple[str, object, Rules, float]]":
         own = self.fills()
+        if self.bounded:
+            if not self.sensitive:
+                yield BACK, _another(queue_back(), own), self.rules, 1.0
+            yield FRONT, _another(queue_front(), own), self.rules, 1.0
+        if not self.sensitive:
+            return
         # the pessimistic one first: its index of levels is released again before the files are written
-        for role, bound in (("pessimistic", queue_risk_averse()), ("optimistic", trade_cross())):
-            is_own = type(own) is type(bound) and strategy_of(own) == strategy_of(bound)
-            yield role, None if is_own else bound, self.rules, 1.0
+        for role, bound in (("pessimistic", queue_back()), ("optimistic", trade_cross())):
+            yield role, _another(bound, own), self.rules, 1.0
         for factor in LATENCIES:
             yield "other", self.fills(), slower(self.rules, factor), factor
         if (otherwise := self._other_feed()) is not None:
@@ -108,7 +119,10 @@ class Variants:
                 trim_heap()
             row = None
             if fills is not None:
-                row = _row(backtest(self.tapes, self.quotes(), fills, rules, step=step, keeps_orders=False))
+                played = backtest(self.tapes, self.quotes(), fills, rules, step=step, keeps_orders=False)
+                row = {} if role in PLAYS else _row(played)
+                if self.bounded and role in (BACK, FRONT, "pessimistic"):
+                    row[_BOUND] = _bound(played)
             if row is not None and rules.feed_kind != self.rules.feed_kind:
                 row["feed"] = rules.feed_kind
             if row is not None and isinstance(fills, QueueProbPower) and strategy_of(fills) != strategy_of(own):
@@ -116,8 +130,22 @@ class Variants:
             rows.append((role, factor, row))
         return rows
 
+    def with_rows(self, base: "Result", further: "Sequence[FurtherRow]") -> "Result":
+        """The run with its sensitivity and bounds, as far as they were played."""
+        if self.bounded:
+            own = _bound(base)
+            plays = {role: (row or {}).get(_BOUND, own) for role, _, row in further}
+            bounds = Bounds(plays.get(BACK, plays.get("pessimistic", own)), own, plays[FRONT])
+            base = replace(base, terms=replace(base.terms, bounds=bounds))
+        return self.with_sensitivity(base, further) if self.sensitive else base
+
     def with_sensitivity(self, base: "Result", further: "Sequence[FurtherRow]") -> "Result":
         own = _row(base)
+        further = [
+            (role, factor, row and {key: value for key, value in row.items() if key != _BOUND})
+            for role, factor, row in further
+            if role not in PLAYS
+        ]
         entries = [("headline", 1.0, own), *((role, factor, row or own) for role, factor, row in further)]
         rows = [
             {"role": _checked(role, row, own), "fills": row["fills"], "latency": factor, "feed": self.rules.feed_kind}
@@ -127,7 +155,7 @@ class Variants:
         _name_the_worst(rows)
         own_exponent = {} if self.estimate is None else {"queue_exponent": self._exponent(further, own)}
         moves = WorstMoves.worst([self.moves, *map(WorstMoves.measured, self.tapes)])
-        rows.append(stressed_row(base, next(row for row in rows if row["role"] == "headline"), moves))
+        rows.append(_stressed_row(base, next(row for row in rows if row["role"] == "headline"), moves))
         rows.sort(key=lambda row: ROLES.index(row["role"]))
         return replace(base, terms=replace(base.terms, sensitivity={"rows": rows, **own_exponent}))
 
@@ -139,6 +167,16 @@ class Variants:
         estimated = [row for *_, row in further if row and row["fills"].startswith(_WITH_EXPONENT)]
         pnl = {"pnl_quoting": quoting_of(own), "pnl_at_estimate": quoting_of((estimated or [own])[0])}
         return {"played": model.exponent, **asdict(self.estimate), **pnl}
+
+
+def _stressed_row(base: "Result", row: dict[str, Any], moves: WorstMoves) -> dict[str, Any]:
+    """Add one more minute, with the symbol's worst move on record for the run's largest inventory."""
+    position = largest_position(account_of(base.journal, base.terms), base.terms)
+    value = position["value"]
+    less = {name: None if row[name] is None else row[name] - moves.loss(value) for name in ("pnl_quoting", "pnl_total")}
+    unknown = dict.fromkeys(("sharpe", "verdict"))
+    move = moves.down if value > 0 else moves.up
+    return {**row, **unknown, **less, "role": STRESSED, "move": move, "inventory": position["inventory"]}
 
 
 def again(model: object, shared: Sequence[object] = ()) -> Callable[[], object]:
@@ -194,6 +232,15 @@ def with_band(result: "Result", others: "Sequence[Result]") -> "Result":
     spread = float(pnl.std(ddof=1)) if len(pnl) > 1 else 0.0
     band = {"draws": len(pnl), "mean": float(pnl.mean()), "sd": spread, "low": float(low), "high": float(high)}
     return replace(result, terms=replace(result.terms, pnl_band=band))
+
+
+def _another(bound: object, own: object) -> object | None:
+    """The model, or None if it is the run's own."""
+    return None if type(own) is type(bound) and strategy_of(own) == strategy_of(bound) else bound
+
+
+def _bound(result: "Result") -> BoundPlay:
+    return BoundPlay.of(result.journal, result.terms, result.series if result.legs else None)
 
 
 def _row(result: "Result") -> dict[str, Any]:

@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
-from mm.backtest.account_limits import AccountLimits
+from mm.backtest.account_limits import AccountTerms
 from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import NO_RISK, Risk
 from mm.backtest.rules import Account, Execution
@@ -17,7 +17,7 @@ from mm.play.artefacts import artefacts
 from mm.play.knobs import NO_OTHERS, NOT_AGAIN, Day, Market, Models, OtherMarkets, TradeAgain
 from mm.play.models import agent_files
 from mm.play.unused_knobs import unused_knobs
-from mm.predict.artefact import predictor_files
+from mm.signals.artefact import predictor_files
 
 GROUPS_BY_NAME: Mapping[str, type] = {
     "day": Day,
@@ -136,7 +136,7 @@ class AccountSetup:
 
     day: Day
     setups: Mapping[str, Setup]
-    limits: AccountLimits
+    limits: AccountTerms
 
     @property
     def seed(self) -> int:
@@ -154,7 +154,7 @@ class AccountSetup:
             for symbol, value in values.items():
                 if value is not None and value != knob.default:
                     own.setdefault(symbol, {})[knob.variable] = shown(value)
-        common += [(knob, getattr(self.limits, knob.name)) for knob in knobs(AccountLimits)]
+        common += [(knob, getattr(self.limits, knob.name)) for knob in knobs(type(self.limits))]
         words = ["mm", "backtest", "--one-account", "1", *_flags(common, named, places=places)]
         return [*words, "--per-symbol", json.dumps(own)] if own else words
 

@@ -16,7 +16,10 @@ _STRATEGY = (
     *("quote_model", "quote_qty", "quote_levels", "level_step_ticks", "quote_params_json"),
     *("fill_model", "fill_per_side", "fit_draws"),
 )
-_OF_ACCOUNT = ("per_symbol", "account_max_notional", "account_max_daily_loss", "account_max_open_orders")
+_OF_ACCOUNT = (
+    *("per_symbol", "account_max_notional", "account_max_daily_loss", "account_max_open_orders"),
+    *("numeraire", "initial_balances"),
+)
 _ONE_BY_ONE = ("sensitivity", "queue_exponent_file", "stress_moves", "fit_draws")
 
 
@@ -42,7 +45,10 @@ def axes(values: Values) -> set[str]:
 
 def _rules(kind: str, values: Values) -> Iterator[Rule]:
     if values.get("one_account"):
-        yield _ONE_BY_ONE, lambda _: "ONE_ACCOUNT is 1, and the sensitivity and the band of fits are of one symbol"
+        one_by_one = (
+            _ONE_BY_ONE if values.get("sensitivity", True) else _ONE_BY_ONE[1:]
+        )  # an account has none: so be it
+        yield one_by_one, lambda _: "ONE_ACCOUNT is 1, and the sensitivity and the band of fits are of one symbol"
     else:
         yield _OF_ACCOUNT, lambda _: None if kind in ("shadow", "trade") else "ONE_ACCOUNT is not set"
     if kind == "sweep":
@@ -74,8 +80,9 @@ def _rules(kind: str, values: Values) -> Iterator[Rule]:
     trained = kind in ("schedule", "walkforward")
     latencies = ("cancel_latency_ms",) if trained else ("order_latency_ms", "cancel_latency_ms")
     if kind in ("calibration", "schedule") and values.get("calib_method") == "marks":
-        orders = (name for name in _names(Execution, Account) if not (trained and name == "order_latency_ms"))
-        yield tuple(orders), lambda values: _unless(values, "calib_method", "ladder", "fixed")
+        used = ("preset", *(["order_latency_ms"] if trained else []))  # its hours
+        orders = tuple(name for name in _names(Execution, Account) if name not in used)
+        yield orders, lambda values: _unless(values, "calib_method", "ladder", "fixed")
     else:
         yield latencies, lambda values: "LATENCY_FILE gives the latencies" if values.get("latency_file") else None
 

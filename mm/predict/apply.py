@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.instrument import e8
-from mm.predict.artefact import Artefact
 from mm.predict.fitting import predict_baselines
 from mm.predict.samples import Task, samples_of
 from mm.predict.scoring import PredictedSamples, score
 from mm.predict.walk import predictions, probe, shuffled_predictions
+from mm.signals.artefact import Artefact
 from mm.signals.compute import NO_OTHERS, compute
 
 if TYPE_CHECKING:

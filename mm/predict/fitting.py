@@ -1,6 +1,6 @@
 """Fits linear models, forests and small networks by scikit-learn, exported as plain arrays, and baselines.
 
-``mm.predict.predictor`` computes the same without scikit-learn (tests/predict).
+``mm.signals.predictor`` computes the same without scikit-learn (tests/predict).
 """
 
 import warnings
@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.errors import FitError
-from mm.predict.artefact import Arrays, kernel_of
-from mm.predict.predictor import LARGEST_SCALED, Predictor
 from mm.predict.samples import IMBALANCE, Samples, Task
 from mm.predict.scoring import CONSTANT
+from mm.signals.artefact import Arrays, kernel_of
 from mm.signals.families import QUOTE, SIGNALS
+from mm.signals.predictor import LARGEST_SCALED, Predictor
 
 POISSON = "poisson"  # the name of A·exp(−k·δ) among baselines
 MODELS = ("logistic", "forest", "mlp")

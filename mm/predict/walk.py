@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from mm.errors import FitError, UsageError
 from mm.instrument import short_text
-from mm.predict.artefact import SCHEMA_VERSION, Arrays
 from mm.predict.fitting import constant_signals, fit, fit_baselines, predict_baselines
-from mm.predict.predictor import Predictor
 from mm.predict.samples import Samples, Task, joined, samples_of
 from mm.predict.scoring import PredictedSamples, beats, score
+from mm.signals.artefact import SCHEMA_VERSION, Arrays
 from mm.signals.compute import NO_OTHERS
+from mm.signals.predictor import Predictor
 
 if TYPE_CHECKING:
     from mm.signals.other_feed import OtherFeed

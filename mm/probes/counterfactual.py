@@ -1,9 +1,9 @@
-"""Counterfactual tapes: truncated at a cut, mirrored after it, or shifted by a week or by hours."""
+"""Counterfactual tapes: truncated at a cut, mirrored after it, shifted, stretched, or reflected as a whole."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,15 @@ from mm.dayfolder.contract_rows import ContractRow, LiquidationRow, MarkRow
 from mm.signals.other_feed import OtherFeed
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Ints, Tape
 
+if TYPE_CHECKING:
+    from mm.tape.order_index import OrderIndex
+
 WEEK_US = 7 * 24 * 3600 * US_PER_S  # keeps the day of the week and the time of day
 HOURS_US = ((5 * 60 + 37) * 60 + 23) * US_PER_S  # keeps neither the hour nor the minute nor the second
+STRETCH = 1.01  # no instant but the first stays where it was, and what is kept in seconds hardly changes
 AFTER_US = 2  # from an action to the cut behind it
 BEYOND_US = 60 * US_PER_S  # length of a mirrored future
+FOREVER_US = 1 << 61
 LOTS_TIMES = 3  # factor of the quantities in a mirrored future
 _OTHER = {
     "top_bid_ticks": "top_ask_ticks",
@@ -41,9 +46,40 @@ def shifted(tape: Tape, by_us: int = WEEK_US) -> Tape:
     ).with_orders_of(tape, lambda orders: orders.shifted(by_us))
 
 
-def mirrored(tape: Tape, cut_us: int) -> Tape:
+def stretched(tape: Tape, about_us: int) -> Tape:
+    """`STRETCH` times as long; messages are as late as they were."""
+    moved_us = _stretched_us(tape.event_us, about_us)
+    start_us, end_us = _stretched_us(np.array([tape.start_us, tape.end_us]), about_us).tolist()
+    return replace(
+        tape,
+        event_us=moved_us,
+        event_exch_us=np.where(tape.event_exch_us > 0, tape.event_exch_us + moved_us - tape.event_us, 0),
+        start_us=start_us,
+        end_us=end_us,
+    ).with_orders_of(tape, lambda orders: _stretched_orders(orders, tape, about_us))
+
+
+def _stretched_orders(orders: "OrderIndex", tape: Tape, about_us: int) -> "OrderIndex":
+    """Move orders as much later as the messages of their instants."""
+    logged, at_us = (orders.step_us, orders.meet_us), orders.at(tape, None)
+    moved = [us + _stretched_us(at, about_us) - at for us, at in zip(logged, at_us, strict=True)]
+    spans = orders.spans and tuple(map(tuple, _stretched_us(np.array(orders.spans), about_us).tolist()))
+    return replace(orders, step_us=moved[0], meet_us=moved[1], spans=spans)
+
+
+def _stretched_us(us: Ints, about_us: int) -> Ints:
+    later: Ints = about_us + np.rint((us - about_us) * STRETCH).astype(np.int64)
+    return later
+
+
+def reflected(tape: Tape, _us: int = 0) -> Tape:
+    """The whole tape, without its orders, upside down: bids are asks, and what rose falls."""
+    return mirrored(tape, -FOREVER_US, beyond_us=2 * FOREVER_US, times=1).with_orders(None)
+
+
+def mirrored(tape: Tape, cut_us: int, *, beyond_us: int = BEYOND_US, times: int = LOTS_TIMES) -> Tape:
     cut = int(np.searchsorted(tape.event_us, cut_us))
-    stop = int(np.searchsorted(tape.event_us, cut_us + BEYOND_US))
+    stop = int(np.searchsorted(tape.event_us, cut_us + beyond_us))
     book = book_before(tape, cut)
     if book:
         bids, asks = ([ticks for side, ticks in book if side == own] for own in (1, -1))
@@ -68,25 +104,23 @@ def mirrored(tape: Tape, cut_us: int) -> Tape:
         row_ticks=np.concatenate(
             [tape.row_ticks[: rows.start], _at(twice - old[:, 1]), _at(twice - tape.row_ticks[rows])]
         ),
-        row_lots=np.concatenate(
-            [tape.row_lots[: rows.start], old[:, 2] * LOTS_TIMES, tape.row_lots[rows] * LOTS_TIMES]
-        ),
-        **_tops(tape, (cut, stop), old, twice),
-        end_us=max(cut_us, min(tape.end_us, cut_us + BEYOND_US)),
+        row_lots=np.concatenate([tape.row_lots[: rows.start], old[:, 2] * times, tape.row_lots[rows] * times]),
+        **_tops(tape, (cut, stop), old, twice, times),
+        end_us=max(cut_us, min(tape.end_us, cut_us + beyond_us)),
     ).with_orders_of(tape, lambda orders: orders.before(cut_us, tape))  # what fills after the cut is not compared
 
 
 def feeds_like(
     feeds: Mapping[str, OtherFeed], change: Callable[[Tape, int], Tape], us: int, own: Tape
 ) -> dict[str, OtherFeed]:
-    """Change the feeds as the tape *own* was changed; *us* is the cut (by arrival), or the shift."""
+    """Change the feeds as the tape *own* was changed; *us* is the cut (by arrival), the shift, or the fixed instant."""
     changed_feeds = {}
     for name, feed in feeds.items():
-        tapes, at = feed.tapes, us
-        if change is not shifted:
+        tapes, at, cut = feed.tapes, us, change not in _WHOLE
+        if cut:
             at = us - max(feed.delay_us, 0)  # a feed that shows what has not happened yet looks ahead
             tapes = tuple(tape for tape in tapes if tape.start_us < at)
-        changed = tuple(tape if change is not shifted and tape.end_us < at else change(tape, at) for tape in tapes)
+        changed = tuple(tape if cut and tape.end_us < at else change(tape, at) for tape in tapes)
         told = tuple(_changed_rows(feed.told(), change, at))
         changed_feeds[name] = feed._replace(tapes=changed, span=(own.start_us, own.end_us), told=partial(tuple, told))
     return changed_feeds
@@ -96,10 +130,17 @@ def _changed_rows(rows: Sequence[ContractRow], change: Callable[[Tape, int], Tap
     for row in rows:
         if change is shifted:
             yield _later(row, us)
+        elif change is stretched:
+            yield _later(row, int(_stretched_us(np.array([row.recv_us]), us)[0]) - row.recv_us)
+        elif change is reflected:
+            yield _mirrored_row(row)
         elif row.recv_us < us:
             yield row
         elif change is mirrored:
             yield _mirrored_row(row)
+
+
+_WHOLE = (shifted, stretched, reflected)  # from the begin on
 
 
 def _later(row: ContractRow, by_us: int) -> ContractRow:
@@ -130,7 +171,7 @@ def book_before(tape: Tape, event: int) -> dict[tuple[int, int], int]:
 
 
 def market_at(tape: Tape, us: int) -> str:
-    """As text: best prices and the last trade."""
+    """Describe the market as text: best prices and the last trade."""
     grid = tape.instrument
     top = int(np.searchsorted(tape.event_us[tape.top_event], us, side="right")) - 1
     bid, ask = (int(column[top]) if top >= 0 else 0 for column in (tape.top_bid_ticks, tape.top_ask_ticks))
@@ -187,7 +228,7 @@ def greatest_moves(tape: Tape, after_us: int, horizons_s: Sequence[float]) -> li
 
 
 def greatest_prints(tape: Tape, after_us: int) -> list[int]:
-    """Of the largest print by a buyer and the largest by a seller."""
+    """Return the instants of the largest print by a buyer and the largest by a seller."""
     late = tape.trades[tape.event_us[tape.trades] > after_us]
     rows = tape.first_row[late]
     instants = []
@@ -206,7 +247,7 @@ def _at(ticks: Ints) -> Ints:
     return np.maximum(ticks, 1)
 
 
-def _tops(tape: Tape, events: tuple[int, int], old: Ints, twice: int) -> dict[str, Any]:
+def _tops(tape: Tape, events: tuple[int, int], old: Ints, twice: int, times: int) -> dict[str, Any]:
     """Bids and asks are swapped, after the two events that begin the future."""
     first, last = np.searchsorted(tape.top_event, events).tolist()
     past, later = slice(0, first), slice(first, last)
@@ -217,13 +258,13 @@ def _tops(tape: Tape, events: tuple[int, int], old: Ints, twice: int) -> dict[st
         for side, name in ((1, "ask"), (-1, "bid")):  # a bid of the old book is an ask now
             ticks, lots = best[side]
             own[f"top_{name}_ticks"] = np.array([0, max(twice - ticks, 1) if lots else 0])
-            own[f"top_{name}_lots"] = np.array([0, lots * LOTS_TIMES])
+            own[f"top_{name}_lots"] = np.array([0, lots * times])
     own["top_event"] = np.concatenate(
         [tape.top_event[past], own["top_event"], tape.top_event[later] + len(own["top_event"])]
     )
     for name, other in _OTHER.items():
         column = getattr(tape, other)[later]
-        future = np.where(column > 0, _at(twice - column), 0) if name.endswith("ticks") else column * LOTS_TIMES
+        future = np.where(column > 0, _at(twice - column), 0) if name.endswith("ticks") else column * times
         own[name] = np.concatenate([getattr(tape, name)[past], own[name], future])
     return own
 

@@ -14,35 +14,43 @@ from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.backtest.quotes.base import QuoteModel
 from mm.base.user_code import load_class, put_cwd_first
 from mm.calibration.schedule import Schedule
+from mm.clock import US_PER_MS
 from mm.dayfolder.layout import DayFolder
-from mm.errors import DataError, UnknownModel, UsageError
+from mm.errors import DataError, ModelError, UnknownModel, UsageError
 from mm.play.knobs import Day, Models
 from mm.play.market import Markets, other_day
 from mm.play.names import FILL_HOOKS, QUOTE_HOOKS, resolve
 from mm.play.play import Play
 from mm.play.setup import Setup, users_models
-from mm.predict.artefact import FOLDER
 from mm.probes import run_comparison as test
 from mm.probes.counterfactual import (
     HOURS_US,
+    STRETCH,
     WEEK_US,
     cuts,
     feeds_like,
     greatest_moves,
     greatest_prints,
     mirrored,
+    reflected,
     shifted,
+    stretched,
     truncated,
 )
 from mm.probes.data_access import MODEL_RAISED, Child, TruncatedCopy, derived_from, run_command, truncated_copy
 from mm.probes.file_watch import FileWatch
+from mm.probes.foresight import Acts
 from mm.probes.run_comparison import Baseline, Finding, ModelPlayer, Report, RunTables
+from mm.signals.artefact import FOLDER
 from mm.signals.families import SIGNALS, is_signal
+from mm.tape.feed import delayed
 
 if TYPE_CHECKING:
+    from mm.backtest.rules import Rules
     from mm.calibration.fit_result import PoissonFit
-    from mm.cli.console import Console
+    from mm.tape.feed import Feed
     from mm.tape.tape import Tape
+    from mm.terminal.console import Console
 
 FILE_HORIZONS_S = (1, 10, 60)  # day folders are truncated before the largest move over each
 FILE_ACTIONS = 2  # and behind as many of the rarest actions
@@ -82,18 +90,12 @@ def _is(build: object, compiled: type, *hooks: str) -> bool:
 
 def file_watch(setup: Setup, model: str | None, past: Sequence[Path]) -> FileWatch:
     put_cwd_first()
-    models, derived = setup.models, derived_from(setup.day.day, setup.day.out_root)
+    derived = derived_from(setup.day.day, setup.day.out_root)
     folders = [_folder(day).path for day in (setup.day, *_other_days(setup))]
     forbidden = [*folders, setup.day.out_root / "tapes", *derived]
-    listened = list(dict.fromkeys([Path.cwd(), setup.day.data_root.resolve(), *(path.parent for path in folders)]))
     predictor = [Path(model.rpartition(":")[0])] if model and FOLDER in model else []  # the run itself names its files
     allowed = [*setup.files, *(path for folder in predictor for path in folder.rglob("*"))]
-    watch = FileWatch(forbidden, allowed, listened=listened, past=past)
-    params = (models.quote_params(), models.fill_params())
-    watch.listen_to_code([model or "", *users_models(models.quote_model, models.fill_model, *params)])
-    for text in (models.quote_params_json, models.fill_params_json):
-        watch.listen_to_named(text or "")
-    return watch
+    return FileWatch(forbidden, allowed, past=past)
 
 
 def unseen(watch: FileWatch, skip: Collection[str], users: Sequence[str]) -> list[str]:
@@ -123,7 +125,7 @@ def truncated_copies(
 
 
 def _play(words: Sequence[str], place: Path, copy: tuple[Path, Mapping[str, str]]) -> Child:
-    return run_command(["backtest"], [*words, "--sensitivity=0"], place, copy)
+    return run_command(["backtest"], [*words, "--sensitivity=0", "--bounds=0"], place, copy)
 
 
 def _folder(day: Day) -> DayFolder:
@@ -150,18 +152,22 @@ class Probe:
 
     def run(self, console: "Console", count: int) -> Report:
         report = self.report
-        if (feed := self.setup.execution.feed_latency) != "none":  # what a day that is cut lacks had happened before it
-            if feed != "auto":
-                report.notes.append("FEED_LATENCY is set to none: models see the same, and days can be cut anywhere")
-            self.setup = replace(self.setup, execution=replace(self.setup.execution, feed_latency="none"))
         setup = self.setup
         self.markets = Markets.open(setup.day, setup.market, setup.others)
         (tape,) = self.markets.tapes
         report.notes += [note for feed in self.markets.others.values() for note in feed.notes]
         _ = tape.levels, tape.orders  # opened before recording starts
         play = Play.of(setup, self.markets)
+        feed, in_order = _feed(play.rules)  # by name: a part of the day might tell another one
+        self.setup = setup = replace(setup, execution=replace(setup.execution, feed_latency=feed))
         player = ModelPlayer(_models(play), play.rules, self.place / "plays", self.watch)
-        base = Baseline(tape, player.play(tape))
+        base = Baseline(tape, player.play(tape), in_order)
+        if in_order:
+            late_us = int((tape.event_us - in_order(tape).by_event).max(initial=0))
+            report.unseen.append(
+                f"what a fill model, or the lots ahead of an order, knew of messages up to "
+                f"{late_us / US_PER_MS:,.0f} ms before they arrived (feed latency {feed})"
+            )
         if not any(base.tables.rows("fills")):
             report.notes.append(
                 "there were no fills, so neither the fill model nor quotes with an inventory were tested"
@@ -225,16 +231,47 @@ class Probe:
         play = Play.of(setup, self.markets)
         rules = replace(play.rules, latencies=None)
         player = ModelPlayer(_models(play), rules, self.place / "moved", self.watch)
-        base = Baseline(tape, player.play(tape))
+        tables, acts = player.acts(tape, rules.others)
+        base = Baseline(tape, tables)
         tests = ((test.SHIFTED, WEEK_US, partial(self.report.add, test.SHIFTED)),)
         for name, by_us, add in (*tests, (test.HOURS, HOURS_US, self.report.add_hours)):
             later = shifted(tape, by_us)
             others = feeds_like(self.markets.others, shifted, by_us, later)
             add(base.play(player, name, later, shift_us=by_us, others=others))
+        self._stretch(base, acts, play)
+        self._reflect(base, acts, play)
+
+    def _stretch(self, base: Baseline, acts: Acts, play: Play) -> None:
+        """All that the engine keeps in time is stretched with the tape."""
+        tape, rules = base.tape, _longer(replace(play.rules, latencies=None))
+        player = ModelPlayer(_models(play), rules, self.place / "stretched", self.watch)
+        longer = stretched(tape, tape.start_us)
+        others = feeds_like(self.markets.others, stretched, tape.start_us, longer)
+        try:
+            tables, changed = player.acts(longer, others, STRETCH)
+        except ModelError as error:
+            message = f"error that a day which lasts 1 % less did not raise: {error}"
+            self.report.add(test.STRETCHED, Finding(test.STRETCHED, None, None, message))
+            return
+        self.report.add_stretch(*base.tables.equal_decisions(tables, (tape.start_us, tape.end_us)))
+        surplus = acts.surplus(changed, ("quotes", "fills", "widths"))
+        self.report.add_foresight(test.STRETCHED, surplus, vouched=self.watch.vouched)
+
+    def _reflect(self, base: Baseline, acts: Acts, play: Play) -> None:
+        """What a model takes from the market turns with it."""
+        player = ModelPlayer(_models(play), replace(play.rules, latencies=None), self.place / "reflected", self.watch)
+        tape = reflected(base.tape)
+        try:
+            _, changed = player.acts(tape, feeds_like(self.markets.others, reflected, 0, tape))
+        except ModelError as error:
+            message = f"error that the day itself did not raise: {error}"
+            self.report.add(test.REFLECTED, Finding(test.REFLECTED, None, None, message))
+            return
+        surplus = acts.surplus(changed, ("quotes", "fills"))
+        self.report.add_foresight(test.REFLECTED, surplus, vouched=self.watch.vouched)
 
     def _fresh(self, base: Baseline) -> None:
-        with self.watch.again():
-            child = _play(self._words(), self.place / "fresh", (Path.cwd(), os.environ))
+        child = _play(self._words(), self.place / "fresh", (Path.cwd(), os.environ))
         self.report.add(test.FRESH, _of_child(base, test.FRESH, child, None))
 
     def _files(self, base: Baseline) -> None:
@@ -268,11 +305,26 @@ class Probe:
         window = json.loads(path.read_text(encoding="utf-8")).get("window")
         if not isinstance(window, Mapping):
             return
-        if _after(window, "end_us", tape.start_us) and not _after(window, "start_us", tape.end_us):
+        if _is_later(window, "end_us", tape.start_us) and not _is_later(window, "start_us", tape.end_us):
             self.report.notes.append(f"{path} was fitted on the played day: its A and k are in-sample")
 
 
-def _after(window: Mapping[str, Any], name: str, us: int) -> bool:
+def _feed(rules: "Rules") -> tuple[str, "Callable[[Tape], Feed] | None"]:
+    """FEED_LATENCY as it is played, and the exchange's order of a tape."""
+    if rules.recorded_feed:
+        return "recorded", lambda tape: tape.feed
+    if rules.feed_us:
+        return f"{rules.feed_us / US_PER_MS:g}", lambda tape: delayed(tape, rules.feed_us)
+    return "none", None
+
+
+def _longer(rules: "Rules") -> "Rules":
+    lasts = ("order_latency_us", "cancel_latency_us", "requote_us", "ttl_us", "refresh_us", "state_us", "feed_us")
+    legs = {name: _longer(leg) for name, leg in rules.legs.items()}
+    return replace(rules, legs=legs, **{name: round(getattr(rules, name) * STRETCH) for name in lasts})
+
+
+def _is_later(window: Mapping[str, Any], name: str, us: int) -> bool:
     value = window.get(name)
     return isinstance(value, int) and value > us
 

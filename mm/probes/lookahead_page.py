@@ -7,7 +7,7 @@ import numpy as np
 
 from mm.clock import iso
 from mm.instrument import E8
-from mm.probes.run_comparison import HOURS, OPENED, TESTS, Finding, Report
+from mm.probes.run_comparison import OPENED, TESTS, Finding, Report
 from mm.report.figures import LOSS, SOFT, Panel, ms, points, stacked, step, time_axis
 from mm.report.frame import card, chart, document, grid, header, listed, minute, notes, nothing, tile, tiles, zoom_bar
 
@@ -49,7 +49,7 @@ def _tests(report: Report) -> str:
             bad = len(report.failed(test))
             of = "–" if test == OPENED else f"{report.played[test]:,}"
             verdict = f'<b class="{"loss" if bad else "gain"}">{"failed" if bad else "passed"}</b>'
-            if test == HOURS and report.depends_on_time_of_day:
+            if report.is_note(test):
                 verdict = "differs: a note"
             rows.append([f"{escape(test)}: {escape(what)}", of, f"{bad:,}", verdict])
     return grid(["test", "comparisons", "different", "verdict"], rows)

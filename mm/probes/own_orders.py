@@ -89,7 +89,7 @@ class Played:
     filled: "Bools"
     sent: "Bools"
 
-    def under(self, exponents: slice) -> "Played":
+    def select(self, exponents: slice) -> "Played":
         return replace(
             self,
             passed=self.passed[:, exponents],
@@ -135,7 +135,7 @@ def own_exponent(days: "Iterable[tuple[Tape, OwnActivity]]") -> OwnExponent:
     definition = DEFINITION.format(block_s=BLOCK_US / 1e6)
     best, status = NO_ESTIMATE, "too_few"
     if count >= LEAST_ORDERS and fills:
-        losses = _losses(tried.under(slice(-1)), orders.filled, waits)
+        losses = _losses(tried.select(slice(-1)), orders.filled, waits)
         best, status = _best(losses, orders.us[waits])
     if best.value is None:
         return OwnExponent(

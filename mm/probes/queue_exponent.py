@@ -14,14 +14,15 @@ the observed one. Lots are the weights, as the model works in lots: if all order
 lots ahead are cancelled as a / (a + b), which is n = 1.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mm.backtest.fills.base import QueueByExponents
-from mm.probes.virtual_orders import manual_exchange
+from mm.backtest.preset import Hours
+from mm.probes.virtual_orders import manual_exchange, while_open
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
 
 if TYPE_CHECKING:
@@ -157,6 +158,9 @@ class Probes:
     def __len__(self) -> int:
         return len(self.us)
 
+    def where(self, kept: "NDArray[np.bool_]") -> "Probes":
+        return Probes(**{field.name: getattr(self, field.name)[kept] for field in fields(self)})
+
 
 @dataclass(frozen=True)
 class ExponentFit:
@@ -184,7 +188,7 @@ class ExponentFit:
     @property
     def reason(self) -> str:
         if self.status == "too_few":
-            return f"{self.probes} cancellations could be used, {LEAST_PROBES} are needed; give a longer day"
+            return f"{self.probes} cancellations could be used, {LEAST_PROBES} are needed; give a day with more of them"
         if self.status == "no_trades":
             return (
                 "the day has no trades, so executions cannot be distinguished from cancellations; check that the "
@@ -198,9 +202,10 @@ class ExponentFit:
         return ""
 
 
-def fit_exponent(tape: "Tape", *, life_us: int, seed: int = 0) -> ExponentFit:
+def fit_exponent(tape: "Tape", *, life_us: int, seed: int = 0, hours: Hours | None = None) -> ExponentFit:
     """*life_us* is the most time from a virtual order's arrival to the cancellation: our orders' lifetime."""
     cancelled, probes = find_probes(tape, life_us, np.random.default_rng(seed))
+    probes = probes.where(while_open(tape, hours, probes.us, probes.end_us))
     missing = "too_few" if len(probes) < LEAST_PROBES else "" if (tape.kind == TRADE).any() else "no_trades"
     if missing:
         return ExponentFit(missing, None, None, None, cancelled, len(probes), None, None)
@@ -282,7 +287,9 @@ def predicted_shares(tape: "Tape", probes: Probes, exponents: "Floats") -> "Floa
 
 
 def _blocks(us: "Ints") -> "Ints":
-    stretch: Ints = (us - us[0]) * BLOCKS // (us[-1] - us[0] + 1)
+    """Stretches of the day; one without a probe, as while a market is closed, is none."""
+    stretch: Ints
+    _, stretch = np.unique((us - us[0]) * BLOCKS // (us[-1] - us[0] + 1), return_inverse=True)
     return stretch
 
 

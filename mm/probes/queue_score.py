@@ -17,9 +17,10 @@ from mm.backtest.models import (
     FILL_MODELS,
     hybrid,
     price_cross,
+    queue_back,
+    queue_front,
     queue_prob_log,
     queue_prob_power,
-    queue_risk_averse,
     trade_cross,
 )
 from mm.base.estimate import Estimate, estimated
@@ -227,7 +228,8 @@ def candidates() -> dict[str, Callable[[], object]]:
         "trade_cross": trade_cross,
         "trade_cross strict": lambda: trade_cross(strict=True),
         "price_cross": price_cross,
-        "queue_risk_averse": queue_risk_averse,
+        "queue_back": queue_back,
+        "queue_front": queue_front,
         **powers,
         "queue_prob_log": queue_prob_log,
     }
@@ -258,7 +260,7 @@ class ScoredDay:
 
     @property
     def lot(self) -> float:
-        """In the base asset."""
+        """Size of a lot in the base asset."""
         return self.tape.instrument.lot_e8 / E8
 
     @property
@@ -271,7 +273,10 @@ def scored_day(tape: "Tape", log: Path, plan: OrderPlan) -> ScoredDay:
     orders = draw_orders(on_exchange_time(tape, {}), plan)
     if not len(orders):
         raise UsageError(
-            "{}: no order of {:g} s fits into this day; give a shorter {queue_life_s}", log, plan.life_us / US_PER_S
+            "{}: no order of {:g} s fits into {}; give a shorter {queue_life_s}",
+            log,
+            plan.life_us / US_PER_S,
+            "this day" if plan.hours is None else "this day while its market is open",
         )
     moved = on_exchange_time(tape, trade_instants(log))
     truth = {

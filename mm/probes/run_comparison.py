@@ -2,31 +2,37 @@
 
 import csv
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.journal import FILL_COLUMNS, ORDER_COLUMNS, STATE_COLUMNS, Journal
+from mm.backtest.journal import INSTANT_MS, NEVER, Journal
 from mm.backtest.replay import backtest
 from mm.base.differences import first_difference
 from mm.clock import US_PER_S, iso
 from mm.errors import ModelError
 from mm.instrument import E8
-from mm.probes.counterfactual import market_at, rare_instants, short
+from mm.probes.counterfactual import STRETCH, market_at, rare_instants, short
 from mm.probes.file_watch import DAY, LATER, OWN, PAST
+from mm.probes.foresight import Acts
 
 if TYPE_CHECKING:
     from mm.backtest.rules import Rules
     from mm.probes.file_watch import FileWatch
+    from mm.probes.foresight import Surplus
     from mm.signals.other_feed import OtherFeed
+    from mm.tape.feed import Feed
     from mm.tape.tape import Tape
 
 NEVER_US = 1 << 62
 REPEAT, TRUNCATED, PERTURBED, SHIFTED = "repeat", "truncated", "perturbed", "shifted"
 FRESH, FILES, OPENED, HOURS = "fresh", "files", "opened", "hours"
+STRETCHED, REFLECTED = "stretch", "reflected"
+NO_STRETCH, LEAST_ORDERS = 0.02, 10  # share of equal orders, of so many, below which a model looks instants up
 TESTS = {  # description of each test, in the printed order
     REPEAT: "the same run again in this process",
     FRESH: "the same run in a separate process",
@@ -34,10 +40,11 @@ TESTS = {  # description of each test, in the printed order
     PERTURBED: "tapes mirrored after the cut",
     SHIFTED: "the same tape a week later",
     HOURS: "the same tape 5 h 37 min 23 s later",
+    STRETCHED: "the same tape, lasting 1 % longer",
+    REFLECTED: "the same tape upside down",
     FILES: "day folders that end at the cut",
     OPENED: "files that the model opened itself, of the day or made after it began",
 }
-_COLUMNS = {"orders": ORDER_COLUMNS, "fills": FILL_COLUMNS, "state": STATE_COLUMNS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,38 @@ class Report:
     opened: list[dict[str, Any]] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
     depends_on_time_of_day: bool | None = None
+    stretch: dict[str, float] | None = None
+    foresight: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def add_foresight(self, test: str, surplus: "Surplus | None", *, vouched: bool) -> None:
+        """What a model knows of the next moves on this day alone, it has looked up; *vouched*: in past data."""
+        self.played.setdefault(test, 1)
+        if surplus is None:
+            self.unseen.append(f"what it knows of the next moves, as the day is too short for the test {test}")
+            return
+        self.foresight[test] = asdict(surplus)
+        if surplus.knows and vouched:
+            self.notes.append(f"{TESTS[test]}: {surplus}; in a table of past data, as --past says")
+        elif surplus.knows:
+            message = f"{surplus}: it looks them up; if in a table of past data, vouch for it by --past FILE"
+            self.findings.append(Finding(test, None, None, message))
+
+    def add_stretch(self, equal: Sequence[float], orders: int) -> None:
+        """A model with a memory in seconds acts a little differently everywhere; one that looks instants up, anew."""
+        whole, first, last = equal
+        self.stretch = {"equal": whole, "first_tenth": first, "last_tenth": last}
+        words = (
+            f"on a day that lasts 1 % longer, {100 * whole:.3g} % of its orders are the same "
+            f"({100 * first:.3g} % in the first tenth, {100 * last:.3g} % in the last)"
+        )
+        finding = None
+        if whole < NO_STRETCH and orders >= LEAST_ORDERS:
+            finding = Finding(STRETCHED, None, None, f"{words}: what it does is looked up by the instant")
+        elif whole < 1:
+            self.notes.append(
+                f"{words}: decays and waits in seconds do that a little; what it knows by the instant, more"
+            )
+        self.add(STRETCHED, finding)
 
     def add(self, test: str, finding: Finding | None) -> None:
         self.played[test] = self.played.get(test, 0) + 1
@@ -79,12 +118,10 @@ class Report:
     def add_opened(self, watch: "FileWatch", began_us: int, data_root: Path) -> None:
         self.played[OPENED] = 1
         for path, file in sorted(watch.opened.items()):
-            kind, by = watch.kind(file, began_us, data_root), file.line or "compiled code"
+            kind, by = watch.kind(file, began_us, data_root), file.line
             made = "is gone" if file.changed_us is None else f"was made at {iso(file.changed_us)}"
             self.opened.append({"path": path, "by": by, "made": file.changed_us and iso(file.changed_us), "kind": kind})
-            if kind in (DAY, LATER) and file.again is False and file.line is None:
-                self.notes.append(f"{path} was opened once, perhaps by another process: run the check again, alone")
-            elif kind == DAY:
+            if kind == DAY:
                 message = f"it opened {path} at {by}, which would not exist in live trading"
                 self.findings.append(Finding(OPENED, None, None, message))
             elif kind == LATER:
@@ -107,10 +144,17 @@ class Report:
             "opened": self.opened,
             "unseen": self.unseen,
             "depends_on_time_of_day": self.depends_on_time_of_day,
+            "stretch": self.stretch,
+            "foresight": self.foresight,
         }
 
     def failed(self, test: str) -> list[Finding]:
         return [finding for finding in self.findings if finding.test == test]
+
+    def is_note(self, test: str) -> bool:
+        """Whether it differs, without a failure."""
+        stretched = self.stretch is not None and self.stretch["equal"] < 1 and not self.failed(STRETCHED)
+        return bool(self.depends_on_time_of_day) if test == HOURS else test == STRETCHED and stretched
 
     def lines(self) -> Iterator[str]:
         for test, what in TESTS.items():
@@ -118,7 +162,7 @@ class Report:
                 bad, all_ = len(self.failed(test)), self.played[test]
                 counted = f"{bad} of {all_} differ" if bad else f"{all_} equal" if all_ > 1 else "equal"
                 result = (str(bad) if bad else "none") if test == OPENED else counted
-                if test == HOURS and self.depends_on_time_of_day:
+                if self.is_note(test):
                     result = "differs"
                 verdict = "FAILED" if bad else "note" if result == "differs" else "passed"
                 yield f"{verdict:<7} {test:<10} {what}: {result}"
@@ -154,6 +198,28 @@ class RunTables:
         away2 = np.rint(rows["price"].to_numpy() * E8 / tape.instrument.tick_e8).astype(np.int64) * 2 - mid2
         kinds = (rows["action"] + rows["side"] + rows["qty"]).to_numpy().astype(str)
         return rare_instants(us, np.char.add(kinds, np.char.mod(" %d", away2)), count, seed)
+
+    def equal_decisions(self, other: "RunTables", span: tuple[int, int]) -> tuple[list[float], int]:
+        """Shares of equal orders and cancels to the second, and their number: in all, in the first and last tenth.
+
+        *other* is on a tape that is stretched about the begin of *span*.
+        """
+        begin_us, end_us = span
+        tenths = np.zeros((2, 10))
+        own, theirs = self._decisions(begin_us, 1.0), other._decisions(begin_us, STRETCH)
+        for at, counted in enumerate((own & theirs, own + theirs)):
+            for (_, _, _, second), count in counted.items():
+                place = 10 * (second * US_PER_S) // max(end_us - begin_us, 1)
+                tenths[at, min(max(int(place), 0), 9)] += count
+        shares = [2 * both / every if every else 1.0 for both, every in (tenths.sum(axis=1), *tenths.T[[0, 9]])]
+        return shares, own.total()
+
+    def _decisions(self, begin_us: int, factor: float) -> Counter[tuple[str, str, str, int]]:
+        rows = (row for row in self.rows("orders") if row["action"] in ("PLACE", "CANCEL_REQ"))
+        return Counter(
+            (row["action"], row["side"], row["price"], round((int(row["recv_us"]) - begin_us) / factor / US_PER_S))
+            for row in rows
+        )
 
     def inventory_at(self, us: int) -> str:
         held = "0"
@@ -201,34 +267,58 @@ class ModelPlayer:
     ) -> None:
         self._make, self._rules, self._place, self._watch = make, rules, place, watch
         self._count = 0
+        self.last: Journal | None = None
+
+    def acts(self, tape: "Tape", others: "Mapping[str, OtherFeed]", longer: float = 1.0) -> tuple[RunTables, Acts]:
+        """Play a tape that is *longer*; also what was done at each second."""
+        tables = self.play(tape, others=others)
+        assert self.last is not None
+        return tables, Acts.of_run(self.last, tape, longer)
 
     def play(self, tape: "Tape", shift_us: int = 0, others: "Mapping[str, OtherFeed] | None" = None) -> RunTables:
         with self._watch.watching():
             rules = self._rules if others is None else replace(self._rules, others=others)
             result = backtest(tape, *self._make(shift_us), rules)
         self._count += 1
+        self.last = result.journal
         folder = self._place / str(self._count)
         replace(result, journal=_earlier(result.journal, shift_us)).write_tables(folder)
         return RunTables(folder)
 
 
 def _earlier(journal: Journal, by_us: int) -> Journal:
-    moved = {}
-    for name, columns in _COLUMNS.items():
-        table = getattr(journal, name).copy()
-        instants = [place for place, column in enumerate(columns) if column == "us" or column.endswith("_us")]
-        table[:, instants] = np.where(table[:, instants] == -1, -1, table[:, instants] - by_us)
-        moved[name] = table
-    return replace(journal, **moved)
+    moved = (journal.orders.copy(), journal.fills.copy(), journal.state.copy())
+    for table in moved:
+        for column in table.columns:
+            if column.kind == INSTANT_MS:
+                us = column.of_table(table)
+                us[:] = np.where(us == NEVER, NEVER, us - by_us)
+    orders, fills, state = moved
+    return replace(journal, orders=orders, fills=fills, state=state)
 
 
 @dataclass(frozen=True)
 class Baseline:
+    """The run that others are compared with.
+
+    Attributes:
+        feed: A tape in the order of the exchange, which acts on a message before it arrives; None without a delay.
+    """
+
     tape: "Tape"
     tables: RunTables
+    feed: "Callable[[Tape], Feed] | None" = None
 
-    def compare(self, test: str, other: RunTables, cut_us: int | None = None) -> Finding | None:
-        difference = self.tables.first_difference(other, NEVER_US if cut_us is None else cut_us)
+    def compare(
+        self, test: str, other: RunTables, cut_us: int | None = None, tape: "Tape | None" = None
+    ) -> Finding | None:
+        """Up to where *tape*, equal until *cut_us*, may differ at the exchange."""
+        until_us = NEVER_US if cut_us is None else cut_us
+        if self.feed is not None and cut_us is not None:
+            for one in (self.tape, tape or self.tape):
+                happened_us = self.feed(one).by_event[one.event_us.searchsorted(cut_us) :]
+                until_us = int(happened_us.min(initial=until_us))
+        difference = self.tables.first_difference(other, until_us)
         if difference is None:
             return None
         us, did, instead = difference
@@ -254,6 +344,6 @@ class Baseline:
             tables = player.play(tape, shift_us, others)
         except ModelError as error:
             return Finding(test, cut_us, None, f"error that the whole day did not raise: {error}")
-        finding = self.compare(test, tables, cut_us)
+        finding = self.compare(test, tables, cut_us, tape)
         shutil.rmtree(tables.folder)
         return finding

@@ -17,17 +17,21 @@ from mm.play.market import MICRO_PRICE, Markets
 from mm.play.setup import Setup
 from mm.probes.counterfactual import (
     HOURS_US,
+    STRETCH,
     WEEK_US,
     cuts,
     feeds_like,
     market_at,
     mirrored,
     rare_instants,
+    reflected,
     shifted,
+    stretched,
     truncated,
 )
 from mm.probes.data_access import MODEL_RAISED, Child, run_command
 from mm.probes.file_watch import FileWatch
+from mm.probes.foresight import Acts
 from mm.probes.lookahead import truncated_copies, unseen
 from mm.probes.run_comparison import (
     FILES,
@@ -35,8 +39,10 @@ from mm.probes.run_comparison import (
     HOURS,
     OPENED,
     PERTURBED,
+    REFLECTED,
     REPEAT,
     SHIFTED,
+    STRETCHED,
     TRUNCATED,
     Finding,
     Report,
@@ -78,8 +84,7 @@ class SignalProbe:
         report.cuts = cuts(self.tape, first_us, count, seed, rare)
         report.add(REPEAT, self._compare(REPEAT, base, self.tape, self._others))
         if FRESH not in self.skip and self._is_own:
-            with self.watch.again():
-                child = self._child(self.setup, self.place / "fresh", (Path.cwd(), os.environ))
+            child = self._child(self.setup, self.place / "fresh", (Path.cwd(), os.environ))
             report.add(FRESH, self._of_child(FRESH, base, child))
         for test, counterfactual in ((TRUNCATED, truncated), (PERTURBED, mirrored)):
             for cut_us in report.cuts:
@@ -89,6 +94,7 @@ class SignalProbe:
         if SHIFTED not in self.skip:
             report.add(SHIFTED, self._shifted(SHIFTED, base, WEEK_US))
             report.add_hours(self._shifted(HOURS, base, HOURS_US))
+            self._foresight(base)
         if FILES not in self.skip and self._is_own:
             self._files(base, first_us, rare)
         if OPENED not in self.skip:
@@ -103,6 +109,19 @@ class SignalProbe:
     def _shifted(self, test: str, base: SignalRows, by_us: int) -> Finding | None:
         later = shifted(self.tape, by_us)
         return self._compare(test, base, later, feeds_like(self._others, shifted, by_us, later), shift_us=by_us)
+
+    def _foresight(self, base: SignalRows) -> None:
+        own = Acts.of_values(base.recv_us, base.values[0], self.tape)
+        for test, change, longer in ((STRETCHED, stretched, STRETCH), (REFLECTED, reflected, 1.0)):
+            tape = change(self.tape, self.tape.start_us)
+            try:
+                rows = self._rows(tape, feeds_like(self._others, change, self.tape.start_us, tape))
+            except ModelError as error:
+                message = f"error that the day itself did not raise: {error}"
+                self.report.add(test, Finding(test, None, None, message))
+                continue
+            surplus = own.surplus(Acts.of_values(rows.recv_us, rows.values[0], tape, longer), ("values",))
+            self.report.add_foresight(test, surplus, vouched=self.watch.vouched)
 
     def _files(self, base: SignalRows, first_us: int, rare: list[int]) -> None:
         copies = truncated_copies(self.setup, self.tape, first_us, rare, self.place)

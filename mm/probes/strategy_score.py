@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.pnl import account_of, changes_60s
+from mm.backtest.numeraire import mids_at
 from mm.base.estimate import Estimate, estimated
 from mm.clock import US_PER_S
 from mm.instrument import E8
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 HORIZON_US = 30 * US_PER_S
 PERIODS = 3  # of 60 s in a block
-_US, _SIDE, _TICKS, _LOTS, _FEE = 0, 2, 3, 4, 5
 _COLUMNS = ("fills", "earns", "PnL", "less truth", "by count", "adverse", "rest")
 
 
@@ -57,16 +57,14 @@ class _Played:
 
     @classmethod
     def of(cls, result: "Result") -> "_Played":
-        table, mids, terms = result.journal.fills, result.journal.mids, result.terms
-        known = mids[mids[:, 1] > 0]
-        at = np.searchsorted(known[:, 0], table[:, _US] + HORIZON_US, side="right") - 1
-        mid2 = known[np.maximum(at, 0), 1] if len(known) else np.zeros(len(table))
-        edge = table[:, _SIDE] * (mid2 - 2 * table[:, _TICKS]) / 2 * table[:, _LOTS]
+        fills, terms = result.journal.fills, result.terms
+        mid2 = mids_at(result.journal.mids, fills.us + HORIZON_US)
+        edge = fills.side * (mid2 - 2 * fills.ticks) / 2 * fills.lots
         grid = terms.instrument
-        earned = float(edge.sum()) * grid.tick_lot_e16 / E8 / E8 - float(table[:, _FEE].sum()) / E8
+        earned = float(edge.sum()) * grid.tick_lot_e16 / E8 / E8 - float(fills.fee_e8.sum()) / E8
         account = result.series or account_of(result.journal, terms)  # of all legs, if their PnL has a sum
         pnl = account.quote(account.quoting[-1]) if len(account.quoting) else 0.0
-        return cls(len(table), int(table[:, _LOTS].sum()), earned, grid.lot_e8 / E8, changes_60s(account), pnl)
+        return cls(len(fills), int(fills.lots.sum()), earned, grid.lot_e8 / E8, changes_60s(account), pnl)
 
 
 def strategy_scores(
@@ -79,16 +77,16 @@ def strategy_scores(
     """The truth (``queue_orders``) first."""
 
     def played(fills: object) -> _Played:
-        found = _Played.of(backtest(tapes, strategy, fills, sensitivity=False, **settings))
+        found = _Played.of(backtest(tapes, strategy, fills, sensitivity=False, bounds=False, **settings))
         step(1)
         return found
 
     truth = played("queue_orders")
     every = {"queue_orders (the truth)": truth, **{name: played(fills) for name, fills in models.items()}}
-    return {name: _against(own, truth) for name, own in every.items()}
+    return {name: _compare(own, truth) for name, own in every.items()}
 
 
-def _against(own: _Played, truth: _Played) -> StrategyScore:
+def _compare(own: _Played, truth: _Played) -> StrategyScore:
     per_lot = truth.earned / truth.lots if truth.lots else 0.0
     own_per_lot = own.earned / own.lots if own.lots else 0.0
     by_count, adverse = (own.lots - truth.lots) * per_lot, own.lots * (own_per_lot - per_lot)

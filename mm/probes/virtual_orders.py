@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.engine.paper_exchange import PaperExchange
 from mm.backtest.journal import ACTIONS
+from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.preset import Hours
 from mm.backtest.rules import Rules
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE
 
@@ -34,6 +35,7 @@ class OrderPlan:
     checks_us: tuple[int, ...]
     passes: int
     seed: int = 0
+    hours: Hours | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +95,18 @@ def draw_orders(tape: "Tape", plan: OrderPlan) -> VirtualOrders:
     breaks_us = tape.event_us[(tape.kind == GAP) | (tape.kind == SNAPSHOT)]
     begun, ended = (np.searchsorted(breaks_us, instants, side="right") for instants in (us, us + plan.life_us))
     wanted &= (begun == ended) & (us + plan.life_us <= tape.end_us)
+    wanted &= while_open(tape, plan.hours, us, us + plan.life_us)
     return VirtualOrders(
         us[wanted], side[wanted], ticks[wanted], place[wanted], turn[wanted], plan.life_us, plan.checks_us
     )
+
+
+def while_open(tape: "Tape", hours: Hours | None, begin_us: "Ints", end_us: "Ints") -> "NDArray[np.bool_]":
+    """Whether the market is open from each begin to its end."""
+    spans = [(tape.start_us, tape.end_us)] if hours is None else hours.open_spans(tape.start_us, tape.end_us)
+    opens, closes = np.array(spans, np.int64).reshape(-1, 2).T
+    at = np.searchsorted(opens, begin_us, side="right") - 1
+    return (at >= 0) & (end_us <= np.append(closes, 0)[at])
 
 
 class NoQuotes:
@@ -122,7 +133,9 @@ def play(tape: "Tape", orders: VirtualOrders, fills: Callable[[], object]) -> Ou
         numbers = np.flatnonzero(orders.turn == turn).tolist()
         exchange = manual_exchange(tape, fills(), orders.life_us)
         number_of = place_orders(exchange, orders, numbers, ahead)
-        for us, order_id, action in exchange.journal().orders[:, :3].tolist():
+        events = exchange.journal().orders
+        columns = (column.tolist() for column in (events.us, events.order_id, events.action))
+        for us, order_id, action in zip(*columns, strict=True):
             if ACTIONS[action] == "FILL":
                 filled_us[number_of[order_id]] = us
             elif ACTIONS[action] in ("REJECT", "CANCEL_ACK"):

@@ -4,42 +4,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from mm.backtest.metrics.verdict import Sample, positions_of, verdicts
+from mm.trials.ledger import Ledger
+from mm.trials.on_record import on_days
 
-from mm.backtest.metrics.ranking import SHORT, worst_on_record
-from mm.backtest.metrics.risk import best_of, verdict_among
-from mm.backtest.metrics.risk import verdict as verdict_of
-from mm.base.arrays import Floats
-from mm.base.numbers import ABOVE
-from mm.trials.on_record import OnRecord, on_days
+
+def home_of(folder: Path, named: str | None) -> Path:
+    """The OUT_ROOT above a run's *folder* that has a ledger, else the one that is *named*, from the current folder."""
+    above = (path for path in folder.resolve().parents if Ledger(path).folder.is_dir())
+    return next(above, Path(named or "out"))
 
 
 def as_of_now(summary: Mapping[str, Any], out_root: Path) -> dict[str, Any]:
+    """Judge a run again beside what is on record now; as it was if less is, which is told."""
     then, alone = summary.get("trials"), summary.get("verdict_alone")
     if not isinstance(then, Mapping) or alone is None:
         return dict(summary)
     record = on_days(out_root, summary["symbol"], summary["days"])
-    if record.on_these_days <= then["on_these_days"]:
-        return dict(summary)
-    tried = record.independent
-    days, own = len(summary["days"]), _own_minutes(summary, record)
-    tail = worst_on_record(record)
-    found = None if own is None else verdict_of(own, days, tried, None if tail is None else (tail, SHORT))
-    verdict = found or verdict_among(alone, summary["returns"]["periods"], days, tried)
-    return {
-        **summary,
-        "trials": {**record.to_json(), "this_is_new": then["this_is_new"]},
-        "verdict": verdict,
-        "undone_by": summary.get("undone_by_alone") if verdict["text"] == ABOVE else None,
-        "psr": best_of(summary.get("psr_alone"), tried),
-    }
-
-
-def _own_minutes(summary: Mapping[str, Any], record: OnRecord) -> Floats | None:
-    returns = summary["returns"]
-    if returns["periods"] != len(record.pnl) or returns["std"] is None:
-        return None
-    for pnl in record.pnl.T.astype(np.float64):
-        if np.allclose((pnl.mean(), pnl.std(ddof=1)), (returns["mean"], returns["std"]), rtol=1e-5, atol=0):
-            return np.asarray(pnl)
-    return None
+    if record.on_these_days < then["on_these_days"]:
+        told = {"forgotten": record.forgotten, "off_record": record.off_record} if record.known else {}
+        return {**summary, "trials": {**then, **told}}
+    judged = verdicts(Sample.of_summary(summary), record, positions_of(summary))
+    now = {name: value for name, value in judged.items() if not name.endswith("_alone")}
+    return {**summary, "trials": {**record.to_json(), "this_is_new": then["this_is_new"]}, **now}

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.notes import NULL, by_reason
-from mm.backtest.metrics.numbers import QUOTE, UNIT, groups, unit_of
-from mm.backtest.result import PARTS
-from mm.backtest.run_terms import NO_SENSITIVITY, of_all_legs, own_market_of, quoting_of
-from mm.backtest.summary_text import assumed_rows, assumptions, excluded_s, feed_text, stressed, tried_of
+from mm.backtest.metrics.numbers import PARTS, QUOTE, SECONDS, SHARE, UNIT, Summary, groups, unit_of
+from mm.backtest.metrics.summary_number import given
+from mm.backtest.metrics.verdict import unseen
+from mm.backtest.run_terms import NO_SENSITIVITY, quoting_of
+from mm.backtest.summary_text import (
+    HORIZONS,
+    assumed_rows,
+    assumptions,
+    break_even,
+    excluded_s,
+    expected_fills,
+    feed_text,
+    stressed,
+    tried_of,
+)
 from mm.base.numbers import SHARPE_DAYS, duration, number, percent, probability, short, signed
 from mm.clock import US_PER_S, iso
 from mm.report.backtest_charts import (
+    bounds_figure,
     distance_figure,
     equity_figure,
     hours_figure,
@@ -67,6 +80,8 @@ if TYPE_CHECKING:
 
 ZOOM = zoom_bar("fill")
 SIGNED = ("pnl_quoting", "pnl_spread_capture", "pnl_inventory", "pnl_hold", "pnl_total")
+DRAWDOWNS = 5
+MINUTE_S = 60
 LONGEST = 3  # stretches without a book in the list
 EFFECTIVE = (  # knobs shown at the top of the page, by name
     "quote_params_json",
@@ -79,20 +94,23 @@ EFFECTIVE = (  # knobs shown at the top of the page, by name
     "initial_inventory",
     "others",
 )
-Summary = Mapping[str, Any]
+BOUND_NAMES = {"back": "behind us (the back)", "chosen": "as chosen", "front": "before us (the front)"}
 
 
 def page(
-    summary: Summary,
+    content: Mapping[str, Any],
     run: RunColumns,
     about: About | None = None,
     extra_notes: Sequence[str] = (),
 ) -> str:
+    summary = Summary.read(content)
     about, fills = about or About(), run.fills
-    lines = [*extra_notes, *(line for line in summary["warnings"] if not line.startswith(NULL))]
-    of_fit = [f"the fit: {line}" for line in (summary["fit"] or {}).get("warnings", ())]
+    lines = [*extra_notes, *(line for line in summary.warnings if not line.startswith(NULL))]
+    fit = summary.fit or {}
+    of_fit = [f"the fit: {line}" for line in fit.get("warnings", ()) if not _is_said(line, fit)]
     above = [*headline(summary, run, about.name), notes(lines, of_fit)]
-    first = in_row(column(equity_card(summary, run), sensitivity_card(summary)), assumptions_card(summary, about))
+    left = column(equity_card(summary, run), bounds_card(summary), sensitivity_card(summary))
+    first = in_row(left, column(assumptions_card(summary, about), drawdowns_card(summary, run)))
     activity = card("Activity", "Orders and fills.", table("", activity_rows(summary)))
     below = [
         in_row(split_card(summary), _markout_card(summary, fills), _distance_card(summary, fills), _rate_card(summary)),
@@ -115,35 +133,55 @@ def write_summary(result: "Result", folder: Path, run: RunColumns, about: About 
     return {SUMMARY: None, PAGE: None}
 
 
+def _is_said(line: str, fit: Mapping[str, Any]) -> bool:
+    """Whether a warning of the fit is the reason of its status, which is a note of the run."""
+    return bool(fit.get("reason")) and line.startswith(fit["reason"])
+
+
 def title_of(summary: Summary) -> str:
-    return f"{summary['symbol']} {_days(summary)}"
+    return f"{summary.symbol} {_days(summary)}"
 
 
 def _days(summary: Summary) -> str:
-    return " – ".join(dict.fromkeys([*summary["days"][:1], *summary["days"][-1:]]))
+    return " – ".join(dict.fromkeys([*summary.days[:1], *summary.days[-1:]]))
 
 
 def headline(summary: Summary, run: RunColumns, name: str = "") -> tuple[str, str]:
-    us, models = np.asarray(run.state["recv_us"], dtype=np.int64), summary["models"]
+    us, models = np.asarray(run.state["recv_us"], dtype=np.int64), summary.models
     window = f"{minute(us[0])} – {minute(us[-1])} UTC" if len(us) else "no state rows"
     line = f"{escape(models['quote'])} quotes, {escape(models['fill'])} fills · {window}{name}"
-    return header(summary["symbol"], _days(summary), line), _tiles(summary)
+    return header(summary.symbol, _days(summary), line), _tiles(summary)
+
+
+def _worth_tiles(summary: Summary) -> list[str]:
+    rate, made = (summary.break_even_fee_rate or {}).get("pnl"), []
+    if rate is not None and (told := break_even(summary)) is not None:
+        made.append(tile("Break-even fee", f"{number(100 * rate, 3)} %", told.partition("; ")[2]))
+    later = [(seconds, summary.realised_half_spread.get(seconds)) for seconds in HORIZONS]
+    if later[-1][1] is not None:
+        before = ", ".join(f"{signed(value, 3)} after {seconds} s" for seconds, value in later[:-1])
+        unit = f"{quote_asset(summary)} per {base_asset(summary)}"
+        made.append(tile("Worth of a fill after 60 s", signed(later[-1][1], 3), before, unit=unit))
+    if told := expected_fills(summary):
+        made.append(tile("Fills expected", number(summary.predicted_fills), told, unit="fills"))
+    return made
 
 
 def _tiles(summary: Summary) -> str:
-    target, risk = summary["target_inventory"], of_all_legs(summary)
-    inventory = summary.get("inventory_from_target") or summary["inventory"]
-    longest = f"longest {duration(risk['drawdown_duration_s'])}"
-    most = f"target {short(target)}, at most {number(inventory['max'], 3)} from it"
-    ended, margin = summary.get("liquidated_at"), summary.get("margin") or {}
+    target, risk = summary.target_inventory, summary.whole
+    inventory = summary.inventory_from_target or summary.inventory
+    longest = f"longest {duration(risk.drawdown_duration_s)}"
+    most = f"target {short(target or 0.0)}, at most {number(inventory['max'], 3)} from it"
+    ended, margin = given(summary.liquidated_at), given(summary.margin) or {}
     fee = f"the position was closed; fees {number(margin.get('clearance_fee'))} {quote_asset(summary)}"
     return tiles(
         *([tile("Liquidated", ended[11:19], f"{ended[:10]} UTC: {fee}")] if ended else []),
         *earnings(summary),
-        tile("Max drawdown", number(risk["max_drawdown"]), longest, unit=quote_asset(summary)),
-        tile("Fills", f"{summary['n_fills']:,}", f"{percent(summary['fill_ratio'])} of placed quantity", unit="fills"),
+        tile("Max drawdown", number(risk.max_drawdown), longest, unit=quote_asset(summary)),
+        tile("Fills", f"{summary.n_fills:,}", f"{percent(summary.fill_ratio)} of placed quantity", unit="fills"),
+        *_worth_tiles(summary),
         tile("Inventory from its target, rms", number(inventory["rms"], 3), most, unit=base_asset(summary)),
-        tile("Quoting both sides", percent(summary["two_sided_uptime"]), "of the time with a market"),
+        tile("Quoting both sides", percent(summary.two_sided_uptime), "of the time with a market"),
     )
 
 
@@ -154,10 +192,28 @@ def equity_card(summary: Summary, run: RunColumns) -> str:
     return card("Equity", f"Without the inventory held; it zooms with the charts below.{legs}", body)
 
 
+def drawdowns_card(summary: Summary, run: RunColumns) -> str:
+    worst = run.curve.worst(DRAWDOWNS) if len(run.state["recv_us"]) else []
+    if not worst:
+        return ""
+    rows = [
+        (
+            minute(one.peak_us),
+            Amount(one.depth, plus=False),
+            minute(one.lowest_us),
+            "not by the end" if one.until_us is None else minute(one.until_us),
+            "–" if one.until_us is None else duration((one.until_us - one.peak_us) / US_PER_S),
+        )
+        for one in worst
+    ]
+    head = ("highest PnL, UTC", f"depth, {quote_asset(summary)}", "lowest, UTC", "recovered, UTC", "took")
+    return card("Worst drawdowns", "Of the PnL of the quoting, the deepest first.", grid(head, rows))
+
+
 def time_card(summary: Summary, run: RunColumns) -> str:
     if len(run.state["recv_us"]) == 0:
         return card("Over time", "", nothing("There are no state rows."))
-    off = f" Shaded: no market, {duration(excluded_s(summary))}." if summary["seconds_excluded"] else ""
+    off = f" Shaded: no market, {duration(excluded_s(summary))}." if summary.seconds_excluded else ""
     hint = (
         "Drag to zoom, double-click for all; a click on a name hides or shows it. Point at a fill to see its reason "
         f"and its markouts; mm runs explain shows the market around it.{off}"
@@ -175,7 +231,7 @@ def split_card(summary: Summary) -> str:
 
 def _markout_card(summary: Summary, fills: Mapping[str, Any]) -> str:
     quantity = float(np.asarray(fills["qty"], dtype=np.float64).sum())
-    fees = {**summary, **(own_market_of(summary) or {})}["fees"]
+    fees = summary.parted.fees
     fee = None if quantity == 0 or fees is None else fees / quantity
     paid = f" Fees cost {number(fee)} per unit (dashed if within the scale)." if fee else ""
     hint = f"Realised half-spread, in {quote_asset(summary)} per unit, with 95 % bars.{paid}"
@@ -184,18 +240,18 @@ def _markout_card(summary: Summary, fills: Mapping[str, Any]) -> str:
 
 def _distance_card(summary: Summary, fills: Mapping[str, Any]) -> str:
     hint = "Ticks from the mid at the fill; the outermost bars include larger distances."
-    return card("Fills by distance", hint, chart(distance_figure(fills, summary["tick_size"]), "No fills."))
+    return card("Fills by distance", hint, chart(distance_figure(fills, summary.tick_size), "No fills."))
 
 
 def _rate_card(summary: Summary) -> str:
     body = chart(
-        rate_figure(summary.get("fills_by_distance") or []), "No fills at any distance with a second of resting quotes."
+        rate_figure(summary.fills_by_distance or []), "No fills at any distance with a second of resting quotes."
     )
     return card("Fill rate by distance", rate_hint(summary), body)
 
 
 def _hours_card(summary: Summary) -> str:
-    rows = summary.get("fills_by_hour") or []
+    rows = summary.fills_by_hour or []
     if not rows:
         return ""
     hint = "By hour, 95 % bars (five-minute blocks); dashed: expected by the fit. They differ where the fit is wrong."
@@ -203,32 +259,30 @@ def _hours_card(summary: Summary) -> str:
 
 
 def numbers_card(summary: Summary) -> str:
-    own, whole = own_market_of(summary), of_all_legs(summary)
-    numbers = {**annualised(summary), **{name: own[name] for name in (*SIGNED, *PARTS) if own and name in own}}
-    left_out = summary["adverse_selection_left_out"]
+    own, whole = summary.own, summary.whole
+    alone = [name for name in (*SIGNED, *PARTS) if own and name in (given(summary.own_market) or (*SIGNED, *PARTS))]
+    numbers = replace(annualised(summary), **{name: getattr(own, name) for name in alone})
+    left_out = summary.adverse_selection_left_out or {}
     quote, each = in_assets(QUOTE, summary), in_assets(UNIT, summary)
-    moves = summary["adverse_selection"]
+    moves = summary.adverse_selection
     tables = {
-        "All legs together": [(name, _in(signed(whole[name], 6), quote)) for name in SIGNED if own and name in own],
+        "All legs together": [(name, _in(signed(getattr(whole, name), 6), quote)) for name in SIGNED if name in alone],
         **{heading: [row for key in keys for row in _rows(numbers, key)] for heading, keys in groups()},
         "Half-spread": [
-            ("effective", _in(number(summary["effective_half_spread"]), each)),
-            *(
-                (f"realised after {h} s", _in(number(value), each))
-                for h, value in summary["realised_half_spread"].items()
-            ),
+            ("effective", _in(number(summary.effective_half_spread), each)),
+            *((f"realised after {h} s", _in(number(value), each)) for h, value in summary.realised_half_spread.items()),
         ],
         "Move of the mid after a fill (fills left out)": [
             (f"{h} s ({left_out[h]})", _in(signed(value), each)) for h, value in moves.items()
         ],
     }
     drawn = "".join(table(caption, rows) for caption, rows in tables.items() if rows)
-    bootstrap = summary["sharpe_bootstrap"]
+    bootstrap = summary.sharpe_bootstrap or {}
     hint = (
         f"Sharpe and Sortino from {bootstrap['periods']} periods of 60 s; interval by {bootstrap['draws']:,} circular "
         f"block resamples of {bootstrap['block_periods']} periods. Names as in summary.json."
     ) + too_short(summary)
-    undefined = listed([line for line in summary["warnings"] if line.startswith(NULL)], "why")
+    undefined = listed([line for line in summary.warnings if line.startswith(NULL)], "why")
     return card("All numbers", hint, f'<div class="groups">{drawn}</div>{undefined}')
 
 
@@ -236,18 +290,25 @@ def _in(text: str, unit: str) -> str:
     return f"{text} <small>{unit}</small>" if unit and text != "–" else text
 
 
-def _rows(numbers: Mapping[str, Any], key: str) -> list[Row]:
-    if key not in numbers:
-        return []
-    value = numbers[key]
+def _rows(numbers: Summary, key: str) -> list[Row]:
+    value = getattr(numbers, key)
     members = value.items() if isinstance(value, Mapping) else [("", value)]
     return [
         (
             f"after {member} s" if member.isdigit() else member or key,
-            _in(_written(each, plus=key in SIGNED), in_assets(unit_of(key, member), numbers)),
+            _in_unit(each, unit_of(key, member), numbers, plus=key in SIGNED),
         )
         for member, each in members
     ]
+
+
+def _in_unit(value: float | bool | None, unit: str, numbers: Summary, *, plus: bool) -> str:
+    """A share in % and a time in its largest units, as in the tiles; anything else with its unit."""
+    if unit == SHARE and isinstance(value, float):
+        return percent(value)
+    if unit == SECONDS and isinstance(value, float | int) and value >= MINUTE_S:
+        return duration(value)
+    return _in(_written(value, plus=plus), in_assets(unit, numbers))
 
 
 def _written(value: float | bool | None, *, plus: bool) -> str:
@@ -257,17 +318,17 @@ def _written(value: float | bool | None, *, plus: bool) -> str:
 
 
 def assumptions_card(summary: Summary, about: About) -> str:
-    if "reference_why" not in summary:
+    if summary.reference is None:  # a version that knew of none
         return ""
     title = "Assumptions and parameters"
-    reasons = f" ({by_reason(summary['rejects'])})" if summary["rejects"] else ""
-    rejected = f"{summary['n_rejects']:,} of {summary['n_orders']:,} orders{reasons}"
+    reasons = f" ({by_reason(summary.rejects)})" if summary.rejects else ""
+    rejected = f"{summary.n_rejects:,} of {summary.n_orders:,} orders{reasons}"
     said = {**dict(assumptions(summary)), "rejected": rejected}
     trust = [(name, escape(curve_sentence(summary) if name == "curve" else text)) for name, text in said.items()]
     effective: list[Row] = [
-        *([] if summary["gamma"] is None else [("gamma", number(summary["gamma"]))]),
-        ("clip", f"{short(summary['quote_qty'])} {base_asset(summary)}"),
-        ("target inventory", short(summary["target_inventory"])),
+        *([] if summary.gamma is None else [("gamma", number(summary.gamma))]),
+        ("clip", f"{short(summary.quote_qty)} {base_asset(summary)}"),
+        ("target inventory", short(summary.target_inventory or 0.0)),
     ]
     effective += used_parameters(summary)
     for name in EFFECTIVE:
@@ -282,7 +343,7 @@ def assumptions_card(summary: Summary, about: About) -> str:
 
 
 def curve_sentence(summary: Summary) -> str:
-    fit = summary["fit"]
+    fit = summary.fit
     if fit is None:
         return "No fit was given (FILL_PARAMS_FILE), so no fills are expected."
     exponential = "" if fit["A"] is None else f"λ = {number(fit['A'])}/s · exp(−{number(fit['k'])} per tick · δ)"
@@ -290,12 +351,12 @@ def curve_sentence(summary: Summary) -> str:
     what = f"Orders fill at {exponential or 'the rates of the segments'}"
     if shape not in (None, "exponential"):
         what = f"Orders fill by a {shape} curve" + (f", near {exponential}" if exponential else "")
-    used = "; quotes use the curve" if summary.get("quotes_from") == "curve" else ""
+    used = "; quotes use the curve" if given(summary.quotes_from) == "curve" else ""
     return f"{what}, from {fit['path']} with status {fit['status']}{used}."
 
 
 def used_parameters(summary: Summary) -> list[Row]:
-    fit, rows = summary.get("fit") or {}, []
+    fit, rows = summary.fit or {}, []
 
     def take(model: Mapping[str, Any]) -> None:
         for name, value in model["parameters"].items():
@@ -308,8 +369,8 @@ def used_parameters(summary: Summary) -> list[Row]:
         for inner in model.get("inner", ()):
             take(inner)
 
-    if summary.get("strategy"):
-        take(summary["strategy"])
+    if strategy := given(summary.strategy):
+        take(strategy)
     if (moved := fit.get("adverse_ticks")) is not None and not any(
         name.startswith("adverse_ticks") for name, _ in rows
     ):
@@ -334,11 +395,11 @@ def fills_card(summary: Summary, run: RunColumns) -> str:
     columns = [np.asarray(run.fills[name])[first:] for name in _OF_A_FILL]
     fills = zip(*(column.tolist() for column in columns), strict=True)
     rows = [_fill_row(place, *fill) for place, fill in enumerate(fills, first + 1)][::-1]
-    trips = summary["round_trips"]
+    trips = summary.round_trips
     text = f"{trips['n']:,} round trips" + (f", {percent(trips['win_rate'])} of them with a gain" if trips["n"] else "")
     if trips["n"]:
         text += f", on average {signed(trips['mean'])} {quote_asset(summary)}, held {duration(trips['holding_s'])}"
-    left = f" The last {LISTED:,} of {count:,}; fills_{escape(summary['symbol'])}.csv has all." if first else ""
+    left = f" The last {LISTED:,} of {count:,}; fills_{escape(summary.symbol)}.csv has all." if first else ""
     hint = (
         f"{text}. The newest first; click on a head to sort. mm runs explain RUN --fill N shows the market around "
         f"fill N, and with --picture FILE.html draws it.{left}"
@@ -346,7 +407,8 @@ def fills_card(summary: Summary, run: RunColumns) -> str:
     quote, base = quote_asset(summary), base_asset(summary)
     head: tuple[str, ...] = ("fill", "time, UTC", "side", f"price, {quote}", f"quantity, {base}")
     head += (f"half-spread at the fill, {quote}", f"fee, {quote}", "reason")
-    return card("Fills and round trips", hint, grid(head, rows, "listing"))
+    listing = f"<details><summary>{len(rows):,} fills</summary>{grid(head, rows, 'listing')}</details>"
+    return card("Fills and round trips", hint, listing)
 
 
 def _fill_row(place: int, us: int, side: str, *values: Any) -> tuple[Cell, ...]:
@@ -367,23 +429,22 @@ def _fill_row(place: int, us: int, side: str, *values: Any) -> tuple[Cell, ...]:
 
 def activity_rows(summary: Summary) -> list[Row]:
     rows: list[Row] = [
-        ("orders placed", f"{summary['n_orders']:,}"),
-        *([("rejected", f"{summary['n_rejects']:,}")] if "n_rejects" in summary else []),
-        ("fills", f"{summary['n_fills']:,}"),
-        ("fills expected by the intensity", number(summary["predicted_fills"])),
-        ("orders with partial fills", f"{summary['n_partial']:,}"),
-        ("filled over placed quantity", percent(summary["fill_ratio"])),
-        ("messages per fill", number(summary["quote_to_trade"])),
-        ("time with quotes on both sides", percent(summary["two_sided_uptime"])),
+        ("orders placed", f"{summary.n_orders:,}"),
+        *([] if summary.n_rejects is None else [("rejected", f"{summary.n_rejects:,}")]),
+        ("fills", f"{summary.n_fills:,}"),
+        ("fills expected by the intensity", number(summary.predicted_fills)),
+        ("orders with partial fills", f"{summary.n_partial:,}"),
+        ("filled over placed quantity", percent(summary.fill_ratio)),
+        ("messages per fill", number(summary.quote_to_trade)),
+        ("time with quotes on both sides", percent(summary.two_sided_uptime)),
     ]
-    for key, name in (("quote_lifetime_s", "lifetime of a quote"), ("live_to_fill_s", "resting time before a fill")):
-        if key in summary:
-            rows.append((f"{name}, median", duration(summary[key]["p50"], exact=True)))
+    times = ((summary.quote_lifetime_s, "lifetime of a quote"), (summary.live_to_fill_s, "resting time before a fill"))
+    rows += [(f"{name}, median", duration(took["p50"], exact=True)) for took, name in times if took is not None]
     return rows
 
 
 def data_card(summary: Summary, run: RunColumns) -> str:
-    covered, excluded = summary["seconds_covered"], excluded_s(summary)
+    covered, excluded = summary.seconds_covered or 0.0, excluded_s(summary)
     share = excluded / (covered + excluded) if covered + excluded else None
     length = run.excluded[:, 1] - run.excluded[:, 0]
     rows: list[Row] = [
@@ -396,8 +457,8 @@ def data_card(summary: Summary, run: RunColumns) -> str:
     for row in sorted(longest):
         begin = iso(int(run.excluded[row, 0]))[:19].replace("T", " ")
         rows.append((f"from {begin}", f"{duration(float(length[row]) / US_PER_S)} excluded"))
-    if "feed" in summary:
-        rows.append(("feed", escape(feed_text(summary["feed"]))))
+    if feed := given(summary.feed):
+        rows.append(("feed", escape(feed_text(feed))))
     hint = (
         "Statistics leave out the time without a market: no valid book, a closed exchange, the training of a "
         "walk-forward. Charts over time shade it."
@@ -407,27 +468,29 @@ def data_card(summary: Summary, run: RunColumns) -> str:
 
 def selection_card(summary: Summary) -> str:
     rows: list[Row] = [
-        ("Sharpe, annual", number((annual := annualised(summary))["sharpe"], 3)),
-        ("interval", interval(annual["sharpe_ci95"], 3)),
-        ("corrected for autocorrelation", number(annual["sharpe_autocorr"], 3)),
-        ("1 − p, one-sided, of a mean PnL above 0", probability(summary.get("psr"))),
+        ("Sharpe, annual", number((annual := annualised(summary)).sharpe, 3)),
+        ("interval", interval(annual.sharpe_ci95, 3)),
+        ("corrected for autocorrelation", number(annual.sharpe_autocorr, 3)),
+        ("1 − p, one-sided, of a mean PnL above 0", probability(summary.psr)),
     ]
-    returns = summary.get("returns") or {}
+    returns = summary.returns or {}
     rows += [
         (f"{name} of {returns['period_s']} s changes", number(returns[name], 3))
         for name in ("skew", "kurtosis")
         if name in returns
     ]
-    if band := summary.get("pnl_band"):
+    if band := given(summary.pnl_band):
         rows.append((f"PnL under {band['draws']:g} redrawn fits", f"{signed(band['low'])} to {signed(band['high'])}"))
     if said := tried_of(summary):
         rows.append(("trials", escape(said)))
+    if beyond := unseen(summary.whole.verdict, returns.get("periods", 0) * returns.get("period_s", 0)):
+        rows.append(("losses not seen yet", beyond))
     hint = "The verdict and the probability allow for the trials on record of these days."
     return card("Skill or selection", hint + too_short(summary), table("", rows))
 
 
 def markouts_card(summary: Summary) -> str:
-    by_kind = {(row["fills"], row["horizon_s"]): row for row in summary.get("markouts") or []}
+    by_kind = {(row["fills"], row["horizon_s"]): row for row in summary.markouts or []}
     if not by_kind:
         return ""
     kinds, horizons = (dict.fromkeys(key[place] for key in by_kind) for place in (0, 1))
@@ -462,7 +525,7 @@ def _worth(row: Mapping[str, Any] | None) -> Cell:
 
 
 def days_card(summary: Summary) -> str:
-    days = summary.get("daily") or []
+    days = summary.daily or []
     if len(days) < 2:
         return ""
     equity = [Amount(float(f"{day['equity']:.8g}"), plus=False, exact=True) for day in days]
@@ -470,7 +533,7 @@ def days_card(summary: Summary) -> str:
         (escape(day["day"]), Amount(day["pnl"]), f"{day['n_fills']:,}", end)
         for day, end in zip(days, equity, strict=True)
     ]
-    hint = f"Sharpe over days, annual: {number(summary['sharpe_daily'], 3)}." if len(days) >= SHARPE_DAYS else ""
+    hint = f"Sharpe over days, annual: {number(summary.sharpe_daily, 3)}." if len(days) >= SHARPE_DAYS else ""
     unit = quote_asset(summary)
     return card("By day", hint, grid(("day", f"PnL, {unit}", "fills", f"equity at its end, {unit}"), rows))
 
@@ -478,23 +541,49 @@ def days_card(summary: Summary) -> str:
 def earned_cards(summary: Summary, run: RunColumns) -> list[str]:
     if len(run.state["recv_us"]) == 0:
         return []
-    days = summary.get("daily") or []
-    rolling = rolling_card([day["day"] for day in days], [day["pnl"] for day in days], summary.get("sharpe_daily"))
+    days = summary.daily or []
+    rolling = rolling_card([day["day"] for day in days], [day["pnl"] for day in days], summary.sharpe_daily)
     by_day, by_inventory = hour_by_day_card(summary, run), inventory_card(summary, run)
     first = [in_row(returns_card(summary, run), by_day), by_inventory] if by_day else []
     first = first or [in_row(returns_card(summary, run), by_inventory)]
     return [*first, draws_cards(summary, run), rolling]
 
 
+def bounds_card(summary: Summary) -> str:
+    """Three curves of the PnL, and what lies between; empty without bounds."""
+    curve, bounds = given(summary.bounds_curve), given(summary.bounds)
+    if not curve or not bounds:
+        return ""
+    rows = [
+        (
+            text,
+            Amount(bounds[name]["pnl_quoting"]),
+            f"{bounds[name]['n_fills']:,}",
+            percent(bounds[name]["fill_ratio"]),
+            Amount(bounds[name]["markout_5s"]),
+        )
+        for name, text in BOUND_NAMES.items()
+    ]
+    unit = quote_asset(summary)
+    head = ("cancelled lots were", f"PnL of the quoting, {unit}", "fills", "share filled", f"markout after 5 s, {unit}")
+    share = given(summary.open_share)
+    left = "" if share is None else f" Open: {percent(share)} of the chosen PnL."
+    hint = (
+        "A public book does not tell whether a cancellation stood before or behind an order: the same quotes behind "
+        f"and before every cancelled lot, and as the chosen model has it. The verdict is of the least.{left}"
+    )
+    return card("Bounds", hint, chart(bounds_figure(curve, unit)) + grid(head, rows))
+
+
 def sensitivity_card(summary: Summary) -> str:
     """Without a sensitivity, tell how to add it."""
-    rows: Sequence[Mapping[str, Any]] = (summary.get("sensitivity") or {}).get("rows", ())
+    rows: Sequence[Mapping[str, Any]] = (given(summary.sensitivity) or {}).get("rows", ())
     title = "Sensitivity"
     if not rows:
         adding = "SENSITIVITY=1 adds backtests with optimistic and pessimistic fills, and with other latencies."
-        if summary.get("ended"):  # of a shadow or a trade
+        if given(summary.ended):  # of a shadow or a trade
             adding = "A backtest of the day that this run recorded plays it under other assumptions, too."
-        why = [escape(line) for line in summary.get("warnings", ()) if line.startswith(NO_SENSITIVITY)]
+        why = [escape(line) for line in summary.warnings or () if line.startswith(NO_SENSITIVITY)]
         return card(title, (why or [adding])[0], "")
     headline = next((row for row in rows if row.get("role") == "headline"), rows[0])
     quote, base = quote_asset(summary), base_asset(summary)

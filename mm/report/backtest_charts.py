@@ -10,11 +10,11 @@ import numpy as np
 
 from mm.backtest.metrics.markouts import HORIZONS_S
 from mm.backtest.metrics.notes import given_text
-from mm.backtest.run_terms import has_other_part, own_market_of, quoting_of
-from mm.backtest.summary_text import told_sign
+from mm.backtest.metrics.numbers import Summary
+from mm.backtest.summary_text import is_decided
 from mm.base.arithmetic import quantiles
 from mm.base.arrays import Floats, Ints, Rows
-from mm.base.numbers import UNDECIDED, duration, number, percent, short, signed
+from mm.base.numbers import duration, number, percent, short, signed
 from mm.clock import US_PER_S
 from mm.report import figures
 from mm.report.figures import BUY, GAIN, LOSS, MAIN, SELL, SOFT, THIRD, Figure, Panel, Trace
@@ -31,6 +31,7 @@ PRINTS = 2_500  # of the market's prints of one side; they are drawn if a reader
 MANY_REFUSED = 200  # more marks of orders would cover the prices: they are drawn if a reader asks for them
 COUNT_BARS = 166
 NO_MARKET = "no market"  # no valid book, a closed exchange, the training of a walk-forward
+MOST_SERIES = 8  # of a strategy's series that are drawn
 MOST_BARS = 24  # of the fills by distance
 HOUR_US = 3_600 * US_PER_S
 LEGS = ("#b8962e", "#d36ba6", SELL)  # colours of other markets
@@ -39,26 +40,45 @@ LEAST_S = 1.0  # minimum resting time of a distance
 DECADES = 5  # below the highest rate; lower rates are not drawn
 
 
-def equity_figure(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any]) -> Figure | None:
+def equity_figure(run: RunColumns, curve: EquityCurve, terms: Summary) -> Figure | None:
     if np.isnan(curve.equity).all():
         return None
     return figures.stacked(equity_panels(run, curve, terms, 200), *_x(run, curve), NO_MARKET)
 
 
-def market_figure(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any]) -> Figure:
+def bounds_figure(curve: Mapping[str, Any], unit: str) -> Figure | None:
+    """Draw the PnL of the bounds and the band between the least and the largest at each instant."""
+    if len(curve["us"]) == 0:
+        return None
+    x = figures.ms(curve["us"])
+    back, chosen, front = (np.asarray(curve[name]) for name in ("back", "chosen", "front"))
+    low, high = (end([back, chosen, front], axis=0) for end in (np.min, np.max))
+    none: dict[str, Any] = {"hoverinfo": "skip", "showlegend": False, "line": {"width": 0}}
+    traces = [
+        figures.line("", x, low, **none),
+        figures.line("", x, high, **none, fill="tonexty", fillcolor=figures.BAND),
+        figures.line("back", x, back, LOSS, line={"dash": "dot"}),
+        figures.line("front", x, front, GAIN, line={"dash": "dot"}),
+        figures.line("chosen", x, chosen, MAIN),
+    ]
+    axis = figures.time_axis(curve["us"][0], curve["us"][-1])
+    return figures.stacked([Panel("PnL of the quoting", unit, traces, 200)], axis)
+
+
+def market_figure(run: RunColumns, curve: EquityCurve, terms: Summary) -> Figure:
     return figures.stacked(market_panels(run, curve, terms), *_x(run, curve), NO_MARKET)
 
 
-def whole_figure(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any]) -> Figure:
+def whole_figure(run: RunColumns, curve: EquityCurve, terms: Summary) -> Figure:
     equity = [] if np.isnan(curve.equity).all() else equity_panels(run, curve, terms)
     return figures.stacked([*equity, *market_panels(run, curve, terms)], *_x(run, curve), NO_MARKET)
 
 
-def equity_panels(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any], height: int = 170) -> list[Panel]:
+def equity_panels(run: RunColumns, curve: EquityCurve, terms: Summary, height: int = 170) -> list[Panel]:
     near = np.asarray(run.fills["recv_us"], dtype=np.int64)
     below = figures.step("drawdown", curve.us, curve.drawdown, LOSS, near, fill="tozeroy")
     parts = {name: earned for name, (earned, _) in curve.legs.items()}
-    traces = _of_legs(curve, {terms["symbol"]: curve.own, **parts} if parts else {}, near)
+    traces = _of_legs(curve, {terms.symbol: curve.own, **parts} if parts else {}, near)
     traces.append(figures.step(_whole(curve), curve.us, curve.equity, MAIN, near))
     return [
         Panel("PnL of the quoting", quote_asset(terms), traces, height),
@@ -78,7 +98,7 @@ def _of_legs(curve: EquityCurve, values: Mapping[str, Floats], near: Ints) -> li
     ]
 
 
-def market_panels(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any]) -> list[Panel]:
+def market_panels(run: RunColumns, curve: EquityCurve, terms: Summary) -> list[Panel]:
     quote, base = quote_asset(terms), base_asset(terms)
     near = np.asarray(run.fills["recv_us"], dtype=np.int64)
     parts = [
@@ -91,14 +111,15 @@ def market_panels(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any])
         )
     ]
     parts[-1:-1] = _of_legs(curve, {name: earned for name, (earned, _) in curve.legs.items()}, near)
-    held = [figures.step(terms["symbol"] if curve.legs else "held", curve.us, curve.inventory, MAIN, near)]
+    held = [figures.step(terms.symbol if curve.legs else "held", curve.us, curve.inventory, MAIN, near)]
     held += _of_legs(curve, {name: inventory for name, (_, inventory) in curve.legs.items()}, near)
     there = ", of the other markets in their own unit" if curve.legs else ""
     return [
         price_panel(run, curve, quote),
+        *own_panels(run, curve),
         count_panel(run, curve),
         Panel("PnL by source", f"{quote}, since the start; they add up to the PnL", parts, 170),
-        Panel("Inventory", f"{base}{there}; quoted quantity {short(terms['quote_qty'])}", held, 110),
+        Panel("Inventory", f"{base}{there}; quoted quantity {short(terms.quote_qty)}", held, 110),
         *_rate_panels(run, curve),
     ]
 
@@ -194,6 +215,20 @@ def _refused_of(run: RunColumns) -> list[Trace]:
     return traces
 
 
+def own_panels(run: RunColumns, curve: EquityCurve) -> list[Panel]:
+    """The series that the strategy recorded, each on its own axis."""
+    near = np.asarray(run.fills["recv_us"], dtype=np.int64)
+    known = {name: series for name, series in run.recorded.items() if len(series[0])}
+    more = f"; {len(known) - MOST_SERIES} more in series.csv" if len(known) > MOST_SERIES else ""
+    return [
+        Panel(
+            *(escape(name), f"recorded by the strategy{more}"),
+            *([figures.step(escape(name), *_within(curve, us, values), MAIN, near)], 90),
+        )
+        for name, (us, values) in list(known.items())[:MOST_SERIES]
+    ]
+
+
 def count_panel(run: RunColumns, curve: EquityCurve) -> Panel:
     return Panel("Fills", "number, buys upwards", _counts(run, curve), 70)
 
@@ -231,18 +266,18 @@ def _held(pieces: "Sequence[IntensityPiece]", column: str, curve: EquityCurve) -
     return us[last], values[last]
 
 
-def split_figure(summary: Mapping[str, Any]) -> Figure | None:
-    if (pnl := quoting_of(summary)) is None:
+def split_figure(summary: Summary) -> Figure | None:
+    if (pnl := summary.quoting) is None:
         return None
     parts = {
-        "Spread captured": summary["pnl_spread_capture"],
-        "Inventory": summary["pnl_inventory"],
-        "Fees": -summary["fees"],
+        "Spread captured": summary.pnl_spread_capture or 0.0,
+        "Inventory": summary.pnl_inventory or 0.0,
+        "Fees": -(summary.fees or 0.0),
     }
-    if has_other_part(summary) and (own := own_market_of(summary)):
-        parts["Other markets"] = pnl - own["pnl_quoting"]
+    if summary.has_other_part and (own := summary.own):
+        parts["Other markets"] = pnl - (own.pnl_quoting or 0.0)
     parts["PnL"] = pnl
-    decided = told_sign(summary) != UNDECIDED
+    decided = is_decided(summary)
     up, down = (GAIN, LOSS) if decided else (MAIN, SOFT)
     trace = {
         "type": "waterfall",
@@ -262,15 +297,15 @@ def split_figure(summary: Mapping[str, Any]) -> Figure | None:
     return figures.chart([trace], figures.numbers_axis(quote_asset(summary), range=list(span)), y=y)
 
 
-def markout_rows(summary: Mapping[str, Any]) -> list[tuple[str, float, Sequence[float] | None]]:
+def markout_rows(summary: Summary) -> list[tuple[str, float, Sequence[float] | None]]:
     """Return name, half-spread and 95 % interval at the fill and each horizon; empty for an account.
 
     An interval is None with too few fills or blocks, or in an older run.
     """
-    realised = summary.get("realised_half_spread") or {}
-    ends = summary.get("realised_half_spread_ci95") or dict.fromkeys(realised)
-    at_once: Any = summary.get("effective_half_spread")
-    rows = [("at the fill", at_once, summary.get("effective_half_spread_ci95"))]
+    realised = summary.realised_half_spread or {}
+    ends = summary.realised_half_spread_ci95 or dict.fromkeys(realised)
+    at_once: Any = summary.effective_half_spread
+    rows = [("at the fill", at_once, summary.effective_half_spread_ci95)]
     rows += [(f"{horizon} s", value, ends[horizon]) for horizon, value in realised.items()]
     return [row for row in rows if row[1] is not None]
 
@@ -292,7 +327,7 @@ def markout_trace(
     return figures.points(name, names, at, colour, ends=(low, high), tips=tips, **style)
 
 
-def markout_figure(summary: Mapping[str, Any], fee_per_unit: float | None) -> Figure | None:
+def markout_figure(summary: Summary, fee_per_unit: float | None) -> Figure | None:
     rows = markout_rows(summary)
     if not rows:
         return None
@@ -397,14 +432,14 @@ def hours_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
     return figures.chart(traces, x, 190, title="Fills", unit="number", y=figures.FROM_ZERO)
 
 
-def rate_hint(summary: Mapping[str, Any]) -> str:
+def rate_hint(summary: Summary) -> str:
     text = "Per second of one resting order, by ticks from the mid, 95 % bars from five-minute blocks."
-    ratio = summary.get("fills_ratio") or {}
+    ratio = summary.fills_ratio or {}
     if ratio.get("value") is None:
         return text
     ends = (
         ""
         if ratio["low"] is None
-        else f" (95 %{given_text(summary)}: {percent(ratio['low'])} to {percent(ratio['high'])})"
+        else f" (95 %{given_text(ratio)}: {percent(ratio['low'])} to {percent(ratio['high'])})"
     )
     return f"{text} Dashed: expected by the fit; fills were {percent(ratio['value'])} of that{ends}."

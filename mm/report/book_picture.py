@@ -157,8 +157,7 @@ def book_figure(tape: "Tape", cells: BookCells, run: "RunColumns", places: "Sequ
 
 def _assets(tape: "Tape") -> tuple[str, str]:
     grid = tape.instrument
-    terms = {"symbol": grid.symbol, "base_asset": grid.base_asset, "quote_asset": grid.quote_asset}
-    return base_asset(terms), quote_asset(terms)
+    return base_asset(grid), quote_asset(grid)
 
 
 def _prints(cells: BookCells, sign: int, colour: str, tick: float, lot: float) -> Trace:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.base.arrays import Floats, Rows
-from mm.base.estimate import cosines, student_quantile
 from mm.base.numbers import NORMAL, number, short, significant
 from mm.calibration.fit_result import ANY_SPREAD, EXPONENTIAL
 from mm.calibration.goodness import Residuals, residuals
-from mm.calibration.intervals import with_block_errors
+from mm.calibration.intervals import normal_of
 from mm.calibration.points import Points
 from mm.report import figures
-from mm.report.figures import BUY, LOSS, MAIN, SELL, Figure, Panel, Scale, Trace
+from mm.report.figures import BAND, BUY, LOSS, MAIN, SELL, Figure, Panel, Scale, Trace
 from mm.report.frame import card, chart, grid, interval, zoom_bar
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ MOST_RESIDUALS = 60  # maximum number of distances drawn
 NUDGE = 0.003  # of the width of the axis, between the points of the two sides
 LEAST_DECADES = 0.5  # minimum room for intervals beyond the estimates of A on its chart
 TINY = 1e-300  # minimum end of an interval, so that it has a logarithm
-BAND = "rgba(76,120,221,0.15)"
 STEEP = 20.0  # residuals beyond which their scale is logarithmic
 MOST_ROWS = 12  # of the table of λ, before its distances are spaced
 DRAWN = 60  # points of a drawn exponential
@@ -198,12 +196,12 @@ def _exponential(
     A, k = rates
     x = np.linspace(0.0, far * 1.04, DRAWN)
     y = (math.log(A) - k * x) / math.log(10)
-    own = with_block_errors(fit)
-    if own.se_logA is None or own.se_k is None or own.cov_logA_k is None:
+    normal = normal_of(fit)
+    if normal is None:
         return (x, y), None
-    variance = own.se_logA**2 - 2 * x * own.cov_logA_k + (x * own.se_k) ** 2
-    wide = student_quantile(cosines(fit.n_blocks)) if fit.by_blocks else NORMAL
-    off = wide * np.sqrt(np.maximum(variance, 0.0)) / math.log(10)
+    error_a, error_k, correlation = normal
+    variance = error_a**2 - 2 * x * correlation * error_a * error_k + (x * error_k) ** 2
+    off = NORMAL * np.sqrt(np.maximum(variance, 0.0)) / math.log(10)
     return (x, y), (x, y - off, y + off)
 
 

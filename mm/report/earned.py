@@ -1,38 +1,38 @@
 """What a run earned: in per cent beside holding, by minute and round trip, by inventory, and over days."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from mm.backtest.metrics.numbers import Summary
 from mm.backtest.metrics.risk import LEAST_PERIODS, sharpe_of_days
-from mm.backtest.summary_text import told_sign
+from mm.backtest.summary_text import is_decided
 from mm.base.arrays import Floats
-from mm.base.numbers import SHARPE_DAYS, UNDECIDED, noun, number, percent, short, signed
+from mm.base.numbers import SHARPE_DAYS, noun, number, percent, short, signed
 from mm.report import figures
 from mm.report.figures import MAIN, SOFT, THIRD, Figure, signs
 from mm.report.frame import base_asset, card, chart, in_row, quote_asset
 from mm.report.run_columns import RunColumns
 
 MOST_LEVELS = 25  # bars by inventory
-Summary = Mapping[str, Any]
 
 
 def returns_card(summary: Summary, run: RunColumns) -> str:
-    start = (summary.get("account") or {}).get("equity_start")
+    start = (summary.account or {}).get("equity_start")
     title, drawn = "Returns beside holding", returns_figure(summary, run)
     if drawn is None:
         return card(title, "", chart(None, "The account had no equity at its begin, so returns have no unit."))
     held = "Holding is the target inventory alone, and both together the account."
     if not run.target:
         held = "The target inventory is 0, so holding it earned nothing."
-    of = f" Of {summary['symbol']} alone." if run.legs else ""
+    of = f" Of {summary.symbol} alone." if run.legs else ""
     hint = f"In % of the first equity, {number(start, 6)} {quote_asset(summary)}. {held}{of}"
     return card(title, hint, chart(drawn))
 
 
 def returns_figure(summary: Summary, run: RunColumns) -> Figure | None:
-    curve, start = run.curve, (summary.get("account") or {}).get("equity_start")
+    curve, start = run.curve, (summary.account or {}).get("equity_start")
     if not start or start < 0 or np.isnan(curve.equity).all():
         return None
     us, scale = np.asarray(run.state["recv_us"], np.int64), 100 / start
@@ -53,7 +53,7 @@ def draws_cards(summary: Summary, run: RunColumns) -> str:
 
 
 def _minutes_card(summary: Summary, run: RunColumns) -> str:
-    minutes, told, unit = run.draws.minutes, summary.get("returns") or {}, quote_asset(summary)
+    minutes, told, unit = run.draws.minutes, summary.returns or {}, quote_asset(summary)
     if minutes is None or not told:
         return card("Minutes", "", chart(None, "The files of this run do not tell the PnL of its minutes."))
     moved = minutes[minutes != 0]
@@ -68,7 +68,7 @@ def _minutes_card(summary: Summary, run: RunColumns) -> str:
 
 
 def _trips_card(summary: Summary, run: RunColumns) -> str:
-    trips, told, unit = run.draws.trips, summary["round_trips"], quote_asset(summary)
+    trips, told, unit = run.draws.trips, summary.round_trips, quote_asset(summary)
     if trips is None:
         return card("Round trips", "", chart(None, "The files of this run do not tell its round trips."))
     hint = "PnL of each round trip, after the fees of both ends; first in, first out."
@@ -86,12 +86,12 @@ def _histogram(values: Floats, unit: str, what: str) -> Figure | None:
 
 
 def inventory_card(summary: Summary, run: RunColumns) -> str:
-    levels, pnl, share = by_inventory(run, summary["quote_qty"])
+    levels, pnl, share = by_inventory(run, summary.quote_qty)
     unit, base = quote_asset(summary), base_asset(summary)
     title = "PnL by inventory"
     if len(levels) < 2:
         return card(title, "", chart(None, "The inventory stayed on one level, so there is nothing to compare."))
-    of = f" Of {summary['symbol']} alone." if run.legs else ""
+    of = f" Of {summary.symbol} alone." if run.legs else ""
     hint = (
         f"By the distance of the inventory from its target, {short(run.target)} {base}, before each change of the "
         f"equity; the bars add up to the PnL of the quoting.{of}"
@@ -99,7 +99,7 @@ def inventory_card(summary: Summary, run: RunColumns) -> str:
     names = [short(round(level, 10)) for level in levels.tolist()]
     tips = [f"{at} {base}: {signed(p)} {unit}" for at, p in zip(names, pnl.tolist(), strict=True)]
     times = [f"{at} {base}: {percent(s)} of the time" for at, s in zip(names, share.tolist(), strict=True)]
-    colours = signs(pnl, decided=told_sign(summary) != UNDECIDED)
+    colours = signs(pnl, decided=is_decided(summary))
     panels = [
         figures.Panel("PnL", unit, [figures.bars("PnL", levels, pnl, colours, tips)], 150),
         figures.Panel("Time", "% of the time", [figures.bars("time", levels, 100 * share, SOFT, times)], 70),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mm.backtest.metrics.verdict import GAIN, LOSS, colour, unseen, words
 from mm.backtest.run_terms import OWN_MARKET, QUOTING_OWN_MARKET, quoting_of
 from mm.backtest.summary_text import tried
 from mm.base.estimate import Estimate
@@ -98,6 +99,10 @@ def _days_of(content: Content) -> str:
     return days if symbols == 1 else f"{days}, {played:,} played of {symbols} symbols"
 
 
+def verdict_colour(content: Content) -> str:
+    return colour(content.get("verdict"), content.get("undone_by"))
+
+
 def _colour(row: Content) -> str:
     return kind_of(Estimate(row["mean"], None, row["low"], row["high"], row["days"]).sign)
 
@@ -109,13 +114,18 @@ def _ends(row: Content) -> str:
 def _tiles(content: Content) -> str:
     daily, asset = content["daily"], escape(content["quote_asset"])
     worst, best = content["worst_day"], content["best_day"]
-    above = f"above 0 on {percent(daily['share_above_0'])} of the days"
+    gained = round((daily["share_above_0"] or 0.0) * daily["days"])
+    days, kind = f"{gained:,} of them with a gain", verdict_colour(content)
+    sign, _, why = words(content.get("verdict"), daily["days"]).partition(" (")
+    beyond = unseen(content.get("verdict"), sum(row["seconds_covered"] or 0.0 for row in content["rows"]))
+    told = "; ".join(filter(None, (escape(why.replace(")", "", 1)), beyond)))
     fall, own, trials = number(content["drawdown_of_days"]), content.get(OWN_MARKET), content.get("trials")
     return tiles(
-        tile("PnL of the quoting", signed(content["pnl"]), "sum of all days", _colour(daily), asset),
-        tile("A day", signed(daily["mean"]), _ends(daily) or "no interval", _colour(daily), asset),
+        tile("PnL of the quoting", signed(content["pnl"]), "sum of all days", kind, asset),
+        tile("A day", signed(daily["mean"]), _ends(daily) or "no interval", kind, asset),
+        tile("Sign of the mean PnL", sign, told, kind),
         *([] if own is None else [tile("Own market", signed(own["pnl"]), "without the other legs", unit=asset)]),
-        tile("Days", f"{daily['days']:,}", above, unit="days"),
+        tile("Days", f"{daily['days']:,}", days, unit="days"),
         *(
             [tile("On these days", f"{trials['on_these_days']:,}", escape(tried(trials, daily["low"])), unit="trials")]
             if trials
@@ -140,7 +150,7 @@ def _days_figure(content: Content) -> Figure | None:
         return None
     asset = content["quote_asset"]
     tips = [f"{day}: {signed(value)}" for day, value in zip(names, pnl.tolist(), strict=True)]
-    colours = signs(pnl, decided=bool(_colour(content["daily"])))
+    colours = signs(pnl, decided=verdict_colour(content) in (GAIN, LOSS))
     total = figures.points("sum", names, np.cumsum(pnl), figures.MAIN, mode="lines+markers")
     panels = [
         Panel("Sum of the PnL", asset, [total], 170),

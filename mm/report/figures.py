@@ -21,7 +21,7 @@ Figure = dict[str, Any]
 # Readable on white and on black, so that a figure needs no colours of a theme.
 MAIN, BUY, SELL, THIRD, GAIN, LOSS, SOFT = "#4c78dd", "#1a9aa6", "#e0703a", "#9a63c9", "#2a9d78", "#d9534f", "#8a8f98"
 SERIES = (MAIN, THIRD, GAIN, LOSS, SELL, "#b8962e", "#d36ba6", SOFT)  # of several runs in one chart
-SHADE = "rgba(138,143,152,0.18)"
+SHADE, BAND = "rgba(138,143,152,0.18)", "rgba(76,120,221,0.15)"
 MOST = 5_000  # points of a trace
 LINE_PX, AXIS_PX, TOP_PX = 21, 46, 6
 DIGITS = ",.8~r"  # up to eight significant digits, never with an exponent

@@ -5,17 +5,17 @@ import re
 import shlex
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
-from mm.backtest.metrics.numbers import BASE, COUNT, QUOTE, RATIO, UNIT
-from mm.backtest.run_terms import of_all_legs, own_market_of, quoting_of
-from mm.backtest.summary_text import sign_of_mean, told_sign, worst
+from mm.backtest.metrics.numbers import BASE, COUNT, QUOTE, RATIO, UNIT, Summary
+from mm.backtest.metrics.summary_number import given
+from mm.backtest.summary_text import sign_of_mean, told_colour, worst
 from mm.base.atomic_file import write_atomic
 from mm.base.estimate import Estimate
 from mm.base.numbers import ABOVE, BELOW, SHARPE_DAYS, in_column, noun, number, signed
@@ -86,6 +86,8 @@ _SWITCH = '<button id="theme" title="light or dark">◐</button>'
 def chart(figure: Figure | None, none: str = "") -> str:
     if figure is None:
         return nothing(none)
+    if sum(len(trace.get("x", "  ")) for trace in figure["data"]) < 2:
+        return nothing("A single point, which is no chart; the numbers have it.")
     height = figure["layout"]["height"]
     data = f'<script type="application/json">{to_json(figure)}</script>'
     return f'{_CHART} style="height:{height}px">{data}</div>'
@@ -155,20 +157,33 @@ def column(*cards: str) -> str:
     return f'<div class="column">{"".join(cards)}</div>' if any(cards) else ""
 
 
-def quote_asset(summary: Mapping[str, Any]) -> str:
-    return escape(summary["quote_asset"] or assets_of(summary["symbol"])[1] or "quote asset")
+class Assets(Protocol):
+    """What names the assets of a market: a summary, or an instrument."""
+
+    @property
+    def symbol(self) -> str: ...
+
+    @property
+    def base_asset(self) -> str | None: ...
+
+    @property
+    def quote_asset(self) -> str | None: ...
 
 
-def in_assets(unit: str, summary: Mapping[str, Any]) -> str:
+def quote_asset(market: Assets) -> str:
+    return escape(market.quote_asset or assets_of(market.symbol)[1] or "quote asset")
+
+
+def in_assets(unit: str, summary: Assets) -> str:
     """Return a unit in the assets of the summary's market, HTML; empty for counts and ratios."""
     quote, base = quote_asset(summary), base_asset(summary)
     return {QUOTE: quote, BASE: base, UNIT: f"{quote} per {base}", RATIO: "", COUNT: ""}.get(unit, unit)
 
 
-def base_asset(summary: Mapping[str, Any]) -> str:
-    if summary.get("one_account"):  # its symbols have different ones
+def base_asset(market: Assets) -> str:
+    if isinstance(market, Summary) and given(market.one_account):  # its symbols have different ones
         return ""
-    return escape(summary["base_asset"] or assets_of(summary["symbol"])[0] or "base asset")
+    return escape(market.base_asset or assets_of(market.symbol)[0] or "base asset")
 
 
 def header(symbol: str, days: str, line: str) -> str:
@@ -208,12 +223,14 @@ def fitted_interval(fit: "PoissonFit", name: str) -> str:
 ANNUAL = ("sharpe", "sharpe_autocorr", "sortino", "calmar")
 
 
-def annualised(summary: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {**summary, **dict.fromkeys((*ANNUAL, "sharpe_ci95"))} if too_short(summary) else summary
+def annualised(summary: Summary) -> Summary:
+    if not too_short(summary):
+        return summary
+    return replace(summary, sharpe=None, sharpe_autocorr=None, sortino=None, calmar=None, sharpe_ci95=None)
 
 
-def too_short(summary: Mapping[str, Any]) -> str:
-    days = len(summary.get("daily") or summary["days"])
+def too_short(summary: Summary) -> str:
+    days = len(summary.daily or summary.days)
     why = f" {days} of {SHARPE_DAYS} days, too short to annualise; summary.json still has {', '.join(ANNUAL)}."
     return why if days < SHARPE_DAYS else ""
 
@@ -222,20 +239,21 @@ def tiles(*shown: str) -> str:
     return f'<section class="tiles">{"".join(shown)}</section>'
 
 
-def earnings(summary: Mapping[str, Any]) -> list[str]:
-    pnl, fees, numbers = quoting_of(summary), f"after {number(summary['fees'])} fees", of_all_legs(summary)
+def earnings(summary: Summary) -> list[str]:
+    pnl, fees, numbers = summary.quoting, f"after {number(summary.fees)} fees", summary.whole
     fees += escape(worst(summary, "; "))
-    if hold := summary.get("pnl_hold"):
+    if hold := summary.pnl_hold:
         fees += f"; the inventory held {signed(hold)}"
-    if own := own_market_of(summary):
-        fees = f"of all legs; {signed(own['pnl_quoting'])} in {escape(summary['symbol'])}, {fees}"
-    first = tile("PnL of the quoting", signed(pnl), fees, kind_of(told_sign(summary)), quote_asset(summary))
-    days, ends = len(summary.get("daily") or summary["days"]), numbers["sharpe_ci95"]
+    if own := summary.own:
+        fees = f"of all legs; {signed(own.pnl_quoting)} in {escape(summary.symbol)}, {fees}"
+    first = tile("PnL of the quoting", signed(pnl), fees, told_colour(summary), quote_asset(summary))
+    days, ends = len(summary.daily or summary.days), numbers.sharpe_ci95
     if days >= SHARPE_DAYS:
-        return [first, tile("Sharpe, annual", number(numbers["sharpe"], 3), interval(ends, 3))]
+        return [first, tile("Sharpe, annual", number(numbers.sharpe, 3), interval(ends, 3))]
     text, _, why = sign_of_mean(summary).partition(" (")
     few = f"{days} {noun(days, 'day')}, too few for a Sharpe ratio"
-    return [first, tile("Sign of the mean PnL", text, f"{why.replace(')', '', 1)}; {few}" if why else few)]
+    more = "; ".join(filter(None, (escape(why.replace(")", "", 1)), few)))
+    return [first, tile("Sign of the mean PnL", text, more, told_colour(summary))]
 
 
 def tile(name: str, value: str, more: str, kind: str = "", unit: str = "") -> str:

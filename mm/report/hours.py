@@ -1,15 +1,14 @@
 """Fills and PnL by hour of day, and the markouts of the fills."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from mm.backtest.summary_text import told_sign
+from mm.backtest.metrics.numbers import Summary
+from mm.backtest.summary_text import is_decided
 from mm.base.arrays import Floats, Ints
 from mm.base.estimate import Estimate, estimated
-from mm.base.numbers import UNDECIDED, number
+from mm.base.numbers import number
 from mm.clock import US_PER_S
 from mm.report import figures
 from mm.report.figures import BUY, SELL, Figure, signs
@@ -70,7 +69,7 @@ def _mean_of(values: Floats, block: Ints) -> Estimate:
     return estimated(sums, fills, independent=True, least=2 if enough else np.inf)
 
 
-def hours_card(run: RunColumns, summary: Mapping[str, Any]) -> str:
+def hours_card(run: RunColumns, summary: Summary) -> str:
     if not len(run.fills["recv_us"]) or not len(run.state["recv_us"]):
         return ""
     hours, quote = HoursOfDay.of(run), quote_asset(summary)
@@ -83,7 +82,7 @@ def hours_card(run: RunColumns, summary: Mapping[str, Any]) -> str:
     )
     head: tuple[str, ...] = ("hour", "fills", "buys", "sells", f"PnL, {quote}", f"half-spread at the fill, {quote}")
     head += (f"markout after {HORIZON_S} s, {quote}",)
-    decided = told_sign(summary) != UNDECIDED
+    decided = is_decided(summary)
     charts = in_row(chart(fills_figure(hours)), chart(pnl_figure(hours, quote, decided=decided)))
     rows = [_row(hours, hour) for hour in np.flatnonzero(hours.days).tolist()]
     return card("Fills and PnL by hour of day", hint, charts + grid(head, rows))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mm.backtest.metrics.notes import NULL
+from mm.backtest.metrics.numbers import Summary
 from mm.backtest.result import Result
 from mm.backtest.summary_text import tried_of
 from mm.base.arrays import Floats
@@ -82,7 +83,8 @@ def _(result: Result) -> Picture:
     return backtest_picture(result.summary, columns_of(result))
 
 
-def backtest_picture(summary: Mapping[str, Any], run: RunColumns) -> Picture:
+def backtest_picture(content: Mapping[str, Any], run: RunColumns) -> Picture:
+    summary = Summary.read(content)
     title = f"backtest of {title_of(summary)}"
     drawn = whole_figure(run, run.curve, summary) if len(run.state["recv_us"]) else None
     return _picture(title, [("Over time", drawn)], "there are no state rows")
@@ -93,9 +95,10 @@ def _(result: Result) -> str:
     return backtest_card(result.summary, columns_of(result))
 
 
-def backtest_card(summary: Mapping[str, Any], run: RunColumns) -> str:
+def backtest_card(content: Mapping[str, Any], run: RunColumns) -> str:
+    summary = Summary.read(content)
     said = tried_of(summary)
-    lines = [*([f"trials: {said}"] if said else []), *summary["warnings"]]
+    lines = [*([f"trials: {said}"] if said else []), *summary.warnings]
     notes = frame.notes([line for line in lines if not line.startswith(NULL)])
     return frame.boxed("".join([*headline(summary, run), notes]))
 
@@ -199,16 +202,15 @@ def _(tape: Tape) -> str:
 
 @card_of.register
 def _(forward: WalkForward) -> str:
-    summary = forward.result.summary
+    summary = Summary.read(forward.result.summary)
     shown = [*headline(summary, columns_of(forward.result)), _schedule_tiles(forward.schedule)]
-    warnings = [line for line in summary["warnings"] if not line.startswith(NULL)]
+    warnings = [line for line in summary.warnings if not line.startswith(NULL)]
     return frame.boxed("".join([*shown, frame.notes(warnings)]))
 
 
 def tape_figure(tape: Tape) -> Figure | None:
     grid = tape.instrument
-    assets = {"symbol": tape.symbol, "base_asset": grid.base_asset, "quote_asset": grid.quote_asset}
-    base, quote = frame.base_asset(assets), frame.quote_asset(assets)
+    base, quote = frame.base_asset(grid), frame.quote_asset(grid)
     bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
     first = max(0, int(np.searchsorted(tape.event_us[tape.top_event], tape.start_us, side="right")) - 1)
     us = np.append(np.maximum(tape.event_us[tape.top_event], tape.start_us)[first:], tape.end_us)

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from mm.backtest.io import read_orders, rows_of
-from mm.backtest.journal import ACTIONS, LEGS, NEVER, REJECT_REASONS
-from mm.backtest.metrics.pnl import EquitySeries, account_of, changes_60s, pairs, round_trips
+from mm.backtest.journal import ACTIONS, LEGS, NEVER, REJECT_REASONS, Fills, State, Stretches
+from mm.backtest.metrics.pnl import EquitySeries, account_changes, account_of, changes_60s, pairs, round_trips
 from mm.backtest.metrics.spans import Spans
+from mm.backtest.own_series import Recorded, read_own_series, recorded_of
 from mm.backtest.run_terms import OWN_MARKET, own_market_of
 from mm.base.arithmetic import median
 from mm.base.arrays import Floats, Ints, Mask, Numbers, Rows
@@ -141,6 +142,7 @@ class RunColumns:
     legs: Mapping[str, LegColumns] = field(default_factory=dict)
     draws: Draws = Draws()
     day_us: Sequence[tuple[str, int]] = ()
+    recorded: Recorded = field(default_factory=dict)
 
     @cached_property
     def quoting(self) -> Floats:
@@ -174,6 +176,7 @@ class RunColumns:
             at = inside(refused.us)
             signs, price = refused.side[at], refused.price[at]
             refused = RefusedOrders(refused.us[at], signs, price, refused.reason[at], refused.sent[at])
+        recorded = {name: (us[inside(us, 1)], values[inside(us, 1)]) for name, (us, values) in self.recorded.items()}
         return replace(
             self,
             fills=columns,
@@ -182,6 +185,7 @@ class RunColumns:
             mid=self.mid[mid],
             market=market,
             refused=refused,
+            recorded=recorded,
         )
 
     def later(self, us: Ints) -> Floats:
@@ -199,7 +203,7 @@ def _quoting(state: Mapping[str, Any], target: float) -> Floats:
 
 def columns_of(result: "Result") -> RunColumns:
     terms, state = result.terms, result.journal.state
-    us, mid2 = result.journal.mids.T
+    us, mid2 = result.journal.mids.us, result.journal.mids.mid2
     excluded = result.excluded()
     rows, usual = (None, None) if len(state) <= ALL_DRAWN else state_rows(state, excluded)
     return RunColumns(
@@ -216,6 +220,7 @@ def columns_of(result: "Result") -> RunColumns:
         target=_target_of(result),
         legs=_legs_of(result) if result.summary.get(OWN_MARKET) else {},
         draws=_draws_of(result),
+        recorded=result.journal.recorded.by_name,
         day_us=list(zip(terms.days, terms.starts_us, strict=True)) if len(terms.days) == len(terms.starts_us) else (),
     )
 
@@ -248,28 +253,28 @@ def _leg_name(name: str, symbol: str) -> str:
 
 def _fills_of(result: "Result") -> dict[str, Numbers]:
     journal, grid = result.journal, result.terms.instrument
-    us, _, side, ticks, lots, fee_e8, reason, mid2, _ = journal.fills.T
+    fills, reasons = journal.fills, np.array(journal.fill_reasons, object)
     columns = {
-        "recv_us": us,
-        "side": np.where(side > 0, "BUY", "SELL"),
-        "price": floats(ticks, grid.tick_e8),
-        "qty": floats(lots, grid.lot_e8),
-        "fee": floats(fee_e8),
-        "reason": np.array(journal.fill_reasons, object)[reason] if len(reason) else np.empty(0, object),
-        "mid": np.where(mid2 > 0, floats(mid2, grid.tick_e8, 2 * E8), np.nan),
+        "recv_us": fills.us,
+        "side": np.where(fills.side > 0, "BUY", "SELL"),
+        "price": floats(fills.ticks, grid.tick_e8),
+        "qty": floats(fills.lots, grid.lot_e8),
+        "fee": floats(fills.fee_e8),
+        "reason": reasons[fills.reason] if len(fills) else np.empty(0, object),
+        "mid": np.where(fills.mid2 > 0, floats(fills.mid2, grid.tick_e8, 2 * E8), np.nan),
     }
     return {name: columns[name] for name in FILL_COLUMNS}
 
 
-def state_rows(state: Ints, excluded: Ints) -> tuple[Rows, float]:
+def state_rows(state: State, excluded: Ints) -> tuple[Rows, float]:
     """Keep each change with the row before it, one row per five seconds of the rest, and those around *excluded*."""
     drawn, apart_us = np.zeros(len(state), np.bool_), np.empty(max(len(state) - 1, 0), np.int32)
     edges_us = excluded.ravel()
     drawn[[0, -1]] = True
-    for begin, piece in in_pieces(state, 1):
-        end = begin + len(piece)
-        us, apart = piece[:, 0], np.diff(piece[:, 0])
-        changed = (apart > STILL_US) | (piece[1:, 1:5] != piece[:-1, 1:5]).any(axis=1)
+    for begin, rows in in_pieces(state, 1):
+        piece, end = State(rows), begin + len(rows)
+        us, apart = piece.us, np.diff(piece.us)
+        changed = (apart > STILL_US) | account_changes(piece)
         changed |= np.diff(np.searchsorted(edges_us, us, side="right")) != 0
         drawn[begin : end - 1] |= changed
         drawn[begin + 1 : end] |= changed | (np.diff(us // STILL_US) != 0)
@@ -317,14 +322,13 @@ def _in_steps(numbers: Ints, steps: int) -> Ints:
 
 def _refused_of(result: "Result") -> RefusedOrders:
     orders = result.journal.orders
-    refused = orders[np.isin(orders[:, 2], [ACTIONS.index(action) for action in REFUSALS])]
-    us, action, side, ticks, reason = refused[:, [0, 2, 4, 5, 12]].T
+    refused = orders[np.isin(orders.action, [ACTIONS.index(action) for action in REFUSALS])]
     return RefusedOrders(
-        us,
-        side,
-        floats(ticks, result.terms.instrument.tick_e8),
-        [REJECT_REASONS[code] for code in reason.tolist()],
-        action == ACTIONS.index("REJECT"),
+        refused.us,
+        refused.side,
+        floats(refused.ticks, result.terms.instrument.tick_e8),
+        [REJECT_REASONS[code] for code in refused.reject_reason.tolist()],
+        refused.action == ACTIONS.index("REJECT"),
     )
 
 
@@ -383,6 +387,7 @@ def read_columns(folder: Path, symbol: str, account: str = "") -> RunColumns:
         *(_arrays(fills), _arrays(state), quotes, us, mid, excluded, refused),
         target=target,
         legs=_read_legs(folder, summary),
+        recorded=recorded_of(read_own_series(folder, symbol if account else "")),
     )
     return replace(columns, draws=_read_draws(columns, summary))
 
@@ -411,7 +416,7 @@ def account_columns(symbols: Sequence[RunColumns]) -> RunColumns:
 
 
 def _read_draws(run: RunColumns, summary: Mapping[str, Any]) -> Draws:
-    told, spans = summary.get("returns"), np.array(summary.get("spans") or [], np.int64).reshape(-1, 2)
+    told, spans = summary.get("returns"), Stretches(summary.get("spans") or [])
     minutes = trips = None
     valid = ~np.isnan(run.quoting)
     if told and not run.legs and valid.any():
@@ -425,7 +430,9 @@ def _read_draws(run: RunColumns, summary: Mapping[str, Any]) -> Draws:
         names = ("recv_us", "side", "price", "qty", "fee")
         us, side, price, qty, fee = (np.asarray(run.fills[name]) for name in names)
         e8 = [np.rint(np.asarray(each, np.float64) * E8).astype(np.int64) for each in (price, qty, fee)]
-        table = np.stack([us, us, np.where(side == "BUY", 1, -1), *e8], axis=1).astype(np.int64)
+        table = Fills.empty(len(us))
+        table.us, table.side = us, np.where(side == "BUY", 1, -1)
+        table.ticks, table.lots, table.fee_e8 = e8
         trips = _same(round_trips(table, pairs(table), 1 / (E8 * E8))[0], told["n"], told["mean"])
     return Draws(minutes, trips)
 
@@ -472,6 +479,16 @@ def _arrays(frame: "pl.DataFrame") -> dict[str, Any]:
     return {name: frame[name].to_numpy() for name in frame.columns}
 
 
+class Drawdown(NamedTuple):
+    """A stretch below the highest PnL; *until_us* is None if the run ends in it."""
+
+    depth: float
+    peak_us: int
+    lowest_us: int
+    until_us: int | None
+
+
+ROUNDING = 1e-11  # of an amount in quote; a step of a cheap coin times a clip is a million times that
 PAUSE_US = 60 * US_PER_S
 
 
@@ -500,6 +517,20 @@ class EquityCurve:
     def drawdown(self) -> Floats:
         return under_water(self.equity) if self.below is None else self.below
 
+    def worst(self, most: int) -> list[Drawdown]:
+        """Return the *most* deepest drawdowns, the deepest first."""
+        known = ~np.isnan(self.drawdown)
+        us, below = self.us[known], self.drawdown[known]
+        ends = np.flatnonzero(np.diff(below < 0, prepend=False, append=False)).reshape(-1, 2).tolist()
+        lowest = [begin + int(below[begin:end].argmin()) for begin, end in ends]
+        found = [
+            Drawdown(
+                float(-below[at]), int(us[max(begin - 1, 0)]), int(us[at]), int(us[end]) if end < len(us) else None
+            )
+            for (begin, end), at in zip(ends, lowest, strict=True)
+        ]
+        return sorted(found, key=lambda one: -one.depth)[:most]
+
     def between(self, first_us: int, last_us: int) -> "EquityCurve":
         first, last = np.searchsorted(self.us, (first_us, last_us), side="right")
         rows = slice(max(0, int(first) - 1), max(int(last), 1))
@@ -519,7 +550,7 @@ class EquityCurve:
     @property
     def carried(self) -> Floats:
         """The rest of equity, so that the parts add up at every row."""
-        return self.own - self.spread + self.fees
+        return _rounded(self.own - self.spread + self.fees)
 
 
 def _each(pair: tuple[Floats, Floats], change: Callable[[Floats], Floats]) -> tuple[Floats, Floats]:
@@ -595,4 +626,9 @@ def _until(us: Ints, run: "RunColumns") -> tuple[Floats, Floats]:
 
 def under_water(equity: Floats) -> Floats:
     highest = np.maximum.accumulate(np.where(np.isnan(equity), -np.inf, equity))
-    return np.where(np.isnan(equity), np.nan, equity - np.where(np.isinf(highest), 0.0, highest))
+    return _rounded(np.where(np.isnan(equity), np.nan, equity - np.where(np.isinf(highest), 0.0, highest)))
+
+
+def _rounded(values: Floats) -> Floats:
+    """Differences of floats without what only their rounding left, which an axis would be scaled to."""
+    return np.where(np.abs(values) < ROUNDING, 0.0, values)

@@ -1,6 +1,5 @@
 """``report.html`` of a sweep: the table, heat maps of the grid, and the best point's selection bias."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -8,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from mm.backtest.metrics.bounds import BACK, FRONT
 from mm.backtest.metrics.ranking import tie_of
+from mm.backtest.metrics.verdict import colour, words
 from mm.backtest.run_terms import QUOTING_OWN_MARKET, quoting_of
 from mm.backtest.summary_text import tried
 from mm.base.arrays import Floats
-from mm.base.numbers import number, percent, probability, sign_of, signed
+from mm.base.numbers import number, percent, probability, signed
 from mm.instrument import assets_of
 from mm.report import figures
 from mm.report.contents import SERIES, SWEEP, read_content
@@ -27,7 +28,6 @@ from mm.report.frame import (
     grid,
     header,
     in_row,
-    kind_of,
     listed,
     notes,
     nothing,
@@ -104,7 +104,8 @@ def _tiles(content: Content) -> str:
     failed = f"{content['failed']} points failed" if content["failed"] else "no point failed"
     earned, own = (None, None) if best is None else (quoting_of(best), best["pnl_lower95"])
     chosen = None if best is None else best.get("pnl_lower95_chosen")
-    clear = kind_of(sign_of(chosen, math.inf))  # of the best of many, only this bound concludes
+    judged, undone = (None if best is None else best.get(key) for key in ("verdict", "undone_by"))
+    clear, told = colour(judged, undone), escape(words(judged, (best or {}).get("n_days", 1)))
     pnl, choices = None, "no choice"
     if ahead is not None:
         hindsight = signed(ahead["pnl_of_the_best_in_hindsight"], 3)
@@ -115,8 +116,13 @@ def _tiles(content: Content) -> str:
     shown = [
         tile("Quoting PnL of the best", signed(earned, 4), "under its worst fill assumption", clear, unit),
         tile(
-            "Lower bound of the chosen", signed(chosen, 4), f"{_bound(content)}; its own {signed(own, 4)}", clear, unit
+            "Lower bound of the chosen",
+            signed(chosen, 4),
+            f"{_bound(content)}; its own {signed(own, 4)}; its sum: {told}",
+            clear,
+            unit,
         ),
+        *_bounds(best or {}, unit),
         tile(
             "Trials per assumption", f"{content.get('n_trials', content.get('trials')):,}", independent, unit="trials"
         ),
@@ -126,6 +132,14 @@ def _tiles(content: Content) -> str:
         tile("Walk-forward choice", signed(pnl, 3), choices, unit=unit),
     ]
     return tiles(*shown)
+
+
+def _bounds(best: Mapping[str, Any], unit: str) -> list[str]:
+    ends = [best["bounds"][name]["pnl_quoting"] for name in (BACK, FRONT)] if best.get("bounds") else []
+    if not ends or None in ends:
+        return []
+    back, front = (signed(end, 3) for end in ends)
+    return [tile("Bounds of the chosen", f"{back} to {front}", "from the back of every queue to the front", unit=unit)]
 
 
 def _unit(content: Content) -> str:
@@ -200,7 +214,7 @@ def _halves_card(content: Content, points: PointsChart) -> str:
         else f" Rank correlation {number(correlation, 2)}: near 1 the ranking is stable, near 0 it is chance."
     )
     names = "in the first half", "PnL in the second half"
-    figure = points.against("pnl_first_half", "pnl_second_half", names)
+    figure = points.compare("pnl_first_half", "pnl_second_half", names)
     hint = f"Quoting PnL of each point in both halves; the line is where they are equal.{order}"
     return card("First half, second half", hint, chart(figure, FEWER))
 
@@ -209,7 +223,7 @@ def _forward_card(content: Content, points: PointsChart) -> str:
     if not any("walkforward_pnl_quoting" in row for row in content["rows"]):
         return ""
     names = ("in sample", "PnL, walk-forward")
-    gain = points.against("pnl_quoting", "walkforward_pnl_quoting", names)
+    gain = points.compare("pnl_quoting", "walkforward_pnl_quoting", names)
     hint = (
         "Quoting PnL: across with the fit of all days, upwards with fits of past data only. Nothing is quoted before "
         "the first window is full, so the walk-forward covers less time."
@@ -301,9 +315,16 @@ def _symbol_pnl(key: str) -> Callable[[Row], Cell]:
     return lambda row: Amount(row.get(key))
 
 
+def _bound_first(row: list[Cell], at: int) -> list[Cell]:
+    """Move the lower bound from behind the axes beside the rank, where a phone shows it."""
+    rank, *rest = row
+    return [rank, rest.pop(at - 1), *rest]
+
+
 def _table_card(content: Content, most: int = SHOWN) -> str:
     rows = content["rows"]
-    names, *cells = points_cells(content, most)
+    table = points_cells(content, most)
+    names, *cells = (_bound_first(row, table[0].index("lower bound")) for row in table)
     unit = _unit(content)
     money = (*MONEY, *_of_symbols(content))
     head = [f"{name}, {unit}" if unit and name in money else str(name) for name in names]

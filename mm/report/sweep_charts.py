@@ -23,7 +23,12 @@ Content = Mapping[str, Any]
 MOST_DOTS, MOST_MAPS, MOST_CURVES = 1500, 12, 80
 RANKED = 15  # points in the ranking
 PERIOD_US = 60_000_000
-RANKS = {"pnl_lower95": "lower bound", "pnl_quoting": "PnL of quoting", "max_drawdown": "largest drawdown"}
+RANKS = {
+    "pnl_lower95": "lower bound",
+    "pnl_quoting": "PnL of quoting",
+    "max_drawdown": "largest drawdown",
+    "bound": "least of the bounds",
+}
 _BESIDE = 0.3  # maximum offset of points to either side of a value, as a share of its space
 
 
@@ -133,7 +138,7 @@ class PointsChart:
         figure["layout"]["hovermode"] = "closest"
         return figure
 
-    def against(self, first: str, second: str, names: tuple[str, str]) -> Figure | None:
+    def compare(self, first: str, second: str, names: tuple[str, str]) -> Figure | None:
         known = [row for row in self.rows if row[first] is not None and row[second] is not None]
         if len(known) < 2:
             return None

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from mm.backtest.account_text import HEAD, diversification_text
+from mm.backtest.journal import Stretches
 from mm.backtest.metrics.notes import NULL
-from mm.backtest.metrics.numbers import COMPARED, QUOTE, unit_of, value_at
-from mm.backtest.metrics.risk import verdict
+from mm.backtest.metrics.numbers import COMPARED, QUOTE, Summary, unit_of, value_at
 from mm.backtest.metrics.spans import PERIOD_US, Spans
-from mm.backtest.run_terms import has_other_part, of_all_legs, own_market_of, quoting_of
-from mm.backtest.summary_text import assumed_rows, sign_of_mean, told_sign
+from mm.backtest.metrics.summary_number import given
+from mm.backtest.metrics.verdict import Sample, judge
+from mm.backtest.run_terms import quoting_of
+from mm.backtest.summary_text import assumed_rows, sign_of_mean, told_colour
 from mm.base.arrays import Floats
 from mm.base.numbers import SHARPE_DAYS, duration, number, percent, signed
 from mm.clock import US_PER_S, iso
@@ -32,7 +34,6 @@ from mm.report.frame import (
     header,
     in_assets,
     in_row,
-    kind_of,
     listed,
     notes,
     nothing,
@@ -52,7 +53,7 @@ DAY_US = 86_400 * US_PER_S
 class ComparedRun:
     name: str
     manifest: Mapping[str, Any]
-    summary: Mapping[str, Any]
+    summary: Summary
     tags: Sequence[str] = ()
     note: str = ""
     link: str | None = None
@@ -60,7 +61,7 @@ class ComparedRun:
 
     @property
     def quote(self) -> str:
-        return str(self.summary["quote_asset"] or assets_of(self.manifest["symbol"])[1] or "")
+        return str(self.summary.quote_asset or assets_of(self.manifest["symbol"])[1] or "")
 
     def knob(self, name: str) -> Any:
         return self.manifest["knobs"].get(name, {}).get("value")
@@ -73,7 +74,7 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class TearSheet:
-    """At least two backtests over the time that they have in common."""
+    """A comparison of at least two backtests over the time that they have in common."""
 
     runs: Sequence[ComparedRun]
 
@@ -118,7 +119,9 @@ class TearSheet:
         begins = _spans_of(run, span).within(_spans_of(first, span)).periods
         before, after = (_held_at(own, at) - _held_at(other, at) for at in (begins, begins + PERIOD_US))
         apart = (after - before)[~np.isnan(after - before)]
-        tested = verdict(apart) or {"text": "equal in every minute", "lower95": None, "upper95": None}
+        judged = judge(Sample.of(apart))
+        equal: dict[str, Any] = {"text": "equal in every minute", "lower95": None, "upper95": None}
+        tested = judged.content if judged else equal
         pnl = float(whole[-1] - whole[0]) if len(whole) else 0.0
         left_out = pnl - float(apart.sum())
         ends = {key: tested[key] + left_out for key in ("lower95", "upper95") if tested[key] is not None}
@@ -130,17 +133,17 @@ class TearSheet:
 
     def unequal(self) -> list[str]:
         lines = []
-        if len({run.summary["symbol"] for run in self.runs}) > 1:
+        if len({run.summary.symbol for run in self.runs}) > 1:
             lines.append(
-                f"different symbols ({self.each(lambda run: run.summary['symbol'])}): levels depend on the price of "
+                f"different symbols ({self.each(lambda run: run.summary.symbol)}): levels depend on the price of "
                 f"each; compare basis points of turnover and markouts in basis points"
             )
         empty = [run for run in self.runs if run not in self.known]
         lines += [f"{run.name} has no state rows: its book was never valid" for run in empty]
-        if legs := [run.name for run in self.runs if own_market_of(run.summary)]:
+        if legs := [run.name for run in self.runs if run.summary.own]:
             lines.append(
                 f"orders in other markets ({', '.join(legs)}): PnL, verdict and ratios are of all legs; "
-                f"so are charts of PnL and differences; all other numbers are of {self.runs[0].summary['symbol']} alone"
+                f"so are charts of PnL and differences; all other numbers are of {self.runs[0].summary.symbol} alone"
             )
         lines += self._unequal_time()
         if not self.one_asset:
@@ -168,7 +171,7 @@ class TearSheet:
     def warnings(self) -> list[str]:
         by_line: dict[str, list[str]] = {}
         for run in self.runs:
-            for line in run.summary["warnings"]:
+            for line in run.summary.warnings:
                 if not line.startswith(NULL):
                     by_line.setdefault(line, []).append(run.name)
         own = (
@@ -210,9 +213,9 @@ def _common(runs: Sequence[ComparedRun]) -> tuple[int, int] | None:
 
 
 def _spans_of(run: ComparedRun, span: tuple[int, int]) -> Spans:
-    within = Spans.of(np.array([span], np.int64))
-    own = run.summary.get("spans")
-    return within if own is None else within.within(Spans.of(np.array(own, np.int64).reshape(-1, 2)))
+    within = Spans.of(Stretches([span]))
+    own = run.summary.spans
+    return within if own is None else within.within(Spans.of(Stretches(own)))
 
 
 def _from_zero(curve: EquityCurve) -> EquityCurve:
@@ -224,8 +227,8 @@ def _held_at(curve: EquityCurve, us: "np.ndarray[Any, np.dtype[np.int64]]") -> F
     return curve.equity[np.maximum(np.searchsorted(curve.us, us, side="right") - 1, 0)]
 
 
-def compared(summaries: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
-    short = any(len(summary["days"]) < SHARPE_DAYS for summary in summaries)
+def compared(summaries: Sequence[Summary]) -> dict[str, list[float | None]]:
+    short = any(len(summary.days) < SHARPE_DAYS for summary in summaries)
     names = [name for name in COMPARED if not (short and name == "sharpe")]
     numbers = {name: [_at(summary, name) for summary in summaries] for name in names}
     numbers |= {"pnl_per_hour": [_rate(summary, _at(summary, "seconds_covered"), 3_600) for summary in summaries]}
@@ -235,24 +238,24 @@ def compared(summaries: Sequence[Mapping[str, Any]]) -> dict[str, list[float | N
     return {name: values for name, values in numbers.items() if any(value is not None for value in values)}
 
 
-def _assumed(summary: Mapping[str, Any]) -> list[float]:
+def _assumed(summary: Summary) -> list[float]:
     return [pnl for row in assumed_rows(summary) if (pnl := quoting_of(row)) is not None]
 
 
-def _rate(summary: Mapping[str, Any], over: float | None, scale: float) -> float | None:
-    pnl = quoting_of(summary)
+def _rate(summary: Summary, over: float | None, scale: float) -> float | None:
+    pnl = summary.quoting
     return None if pnl is None or not over else scale * pnl / over
 
 
-def _at(summary: Mapping[str, Any], name: str) -> float | None:
+def _at(summary: Summary, name: str) -> float | None:
     value = value_at(summary, name)
     return value if isinstance(value, int | float) else None
 
 
 def tear_sheet(sheet: TearSheet, plotly: str = "") -> str:
     runs = sheet.runs
-    symbols = " and ".join(dict.fromkeys(str(run.summary["symbol"]) for run in runs))
-    days = list(dict.fromkeys(day for run in runs for day in run.summary["days"]))
+    symbols = " and ".join(dict.fromkeys(str(run.summary.symbol) for run in runs))
+    days = list(dict.fromkeys(day for run in runs for day in run.summary.days))
     span = ", ".join(days) if len(days) <= 3 else f"{len(days)} days from {min(days)} to {max(days)}"
     body = [
         header(symbols, span, f"{len(runs)} runs; differences are to <b>{escape(runs[0].name)}</b>"),
@@ -282,7 +285,7 @@ def _headline_card(sheet: TearSheet) -> str:
     numbers, rows = sheet.numbers(), []
     for place, run in enumerate(sheet.runs):
         of = {name: values[place] for name, values in numbers.items()}
-        pnl = f'<b class="{kind_of(told_sign(run.summary))}">{signed(quoting_of(run.summary))}</b>'
+        pnl = f'<b class="{told_colour(run.summary)}">{signed(run.summary.quoting)}</b>'
         rows.append(
             (
                 named(run, SERIES[place]),
@@ -291,7 +294,7 @@ def _headline_card(sheet: TearSheet) -> str:
                 signed(of.get("pnl_worst_assumption")),
                 signed(of.get("pnl_per_hour")),
                 signed(of.get("pnl_per_turnover_bp"), 3),
-                number(of_all_legs(run.summary).get("max_drawdown")),
+                number(run.summary.whole.max_drawdown),
                 f"{of.get('n_fills') or 0:,}",
                 f"{number(of.get('inventory_from_target.rms'), 3)}{line_below(base_asset(run.summary))}",
                 percent(of.get("two_sided_uptime")),
@@ -341,7 +344,7 @@ def account_panels(curves: Sequence[tuple[str, EquityCurve]], quote: str, base: 
 def _accounts_card(runs: Sequence[ComparedRun]) -> str:
     rows, gave = list[list[Cell]](), list[str]()
     for run, colour in zip(runs, SERIES, strict=False):
-        if run.summary.get("one_account"):
+        if given(run.summary.one_account):
             name = f'<i class="key" style="background:{colour}"></i>{escape(run.name)}'
             rows += [[name, *row] for row in symbol_rows(run.summary)]
             gave += [f"{run.name}: {text}" for text in (diversification_text(run.summary),) if text]
@@ -351,16 +354,16 @@ def _accounts_card(runs: Sequence[ComparedRun]) -> str:
 
 
 def _source_card(runs: Sequence[ComparedRun]) -> str:
-    legs = any(has_other_part(run.summary) for run in runs)
+    legs = any(run.summary.has_other_part for run in runs)
     others_too = ["other<br>markets"] if legs else []
     names = ("spread<br>captured", "inventory", "fees", *others_too, "PnL of<br>the quoting")
     traces = []
     for run, colour in zip(runs, SERIES, strict=False):
         summary = run.summary
-        if (pnl := quoting_of(summary)) is not None:
-            own = own_market_of(summary) if has_other_part(summary) else None
-            others = [pnl - own["pnl_quoting"] if own else 0.0] if legs else []
-            parts = [summary["pnl_spread_capture"], summary["pnl_inventory"], -summary["fees"], *others, pnl]
+        if (pnl := summary.quoting) is not None:
+            own = summary.own if summary.has_other_part else None
+            others = [pnl - (own.pnl_quoting or 0.0) if own else 0.0] if legs else []
+            parts = [summary.pnl_spread_capture, summary.pnl_inventory, -(summary.fees or 0.0), *others, pnl]
             tips = [
                 f"{escape(run.name)}: {name.replace('<br>', ' ')} {signed(value)}"
                 for name, value in zip(names, parts, strict=True)
@@ -388,7 +391,7 @@ def _quote_of(runs: Sequence[ComparedRun]) -> str:
 
 
 def _in_bp(runs: Sequence[ComparedRun]) -> bool:
-    return len({run.summary["symbol"] for run in runs}) > 1
+    return len({run.summary.symbol for run in runs}) > 1
 
 
 def markouts_figure(runs: Sequence[ComparedRun]) -> Figure | None:

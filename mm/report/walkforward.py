@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.notes import NULL
+from mm.backtest.metrics.numbers import Summary
 from mm.backtest.summary_text import tried_of
 from mm.base.arrays import Floats
 from mm.base.numbers import duration, number, short
@@ -69,9 +70,7 @@ def page(
     traded = (folder / BACKTEST).is_dir()
     kind = "walk-forward" if traded else "schedule"
     title = f"{schedule['symbol']} {schedule['day']}"
-    summary = read_content(folder / BACKTEST / SUMMARY) if traded else None
-    if summary is not None:
-        summary = {**summary, **(now or {})}
+    summary = Summary.read({**read_content(folder / BACKTEST / SUMMARY), **(now or {})}) if traded else None
     head = header(str(schedule["symbol"]), str(schedule["day"]), schedule_line(schedule, kind) + about.name)
     body = [head, _tiles(rows, summary), _notes(rows, summary, warnings)]
     if not len(rows):
@@ -83,7 +82,7 @@ def page(
         if over is not None:
             rows = replace(rows, extent=(min(over.x[0], rows.x[0]), max(over.x[1], rows.x[1])))
         if summary is not None:
-            rows = replace(rows, spans=summary.get("spans") or ())  # an earlier version wrote none
+            rows = replace(rows, spans=summary.spans or ())  # an earlier version wrote none
         body.append(_over_time(rows, over, summary))
         if summary is not None:
             body += _traded(summary, about.folder)
@@ -113,7 +112,7 @@ def segments_of(schedule: "Schedule") -> SegmentRows:
     return SegmentRows(numbers, {"source": [segment.source for segment in schedule.segments]})
 
 
-def _tiles(rows: SegmentRows, summary: Content | None) -> str:
+def _tiles(rows: SegmentRows, summary: Summary | None) -> str:
     sources = rows.words["source"]
     counts = [(name, sources.count(name)) for name in ("carried", "default", "none")]
     others = [f"{count} {name}" for name, count in counts if count]
@@ -134,8 +133,8 @@ def _spread(rows: SegmentRows, name: str, unit: str) -> str:
     return tile(f"{name}, median", number(_median(rows, name)), ends, unit=unit)
 
 
-def _notes(rows: SegmentRows, summary: Content | None, more: Sequence[str]) -> str:
-    warnings = [] if summary is None else [line for line in summary["warnings"] if not line.startswith(NULL)]
+def _notes(rows: SegmentRows, summary: Summary | None, more: Sequence[str]) -> str:
+    warnings = [] if summary is None else [line for line in summary.warnings if not line.startswith(NULL)]
     if summary is not None and (said := tried_of(summary)):
         warnings.insert(0, f"trials: {said}")
     if len(rows) and np.isnan(rows.numbers["A"]).all():
@@ -144,7 +143,7 @@ def _notes(rows: SegmentRows, summary: Content | None, more: Sequence[str]) -> s
     return notes([*warnings, *more])
 
 
-def _over_time(rows: SegmentRows, over: EquityCurve | None, summary: Content | None) -> str:
+def _over_time(rows: SegmentRows, over: EquityCurve | None, summary: Summary | None) -> str:
     quote = "" if summary is None else quote_asset(summary)
     hint = (
         "All charts share one time axis; a segment is traded with a fit of earlier data. Point at a mark for its "
@@ -154,7 +153,7 @@ def _over_time(rows: SegmentRows, over: EquityCurve | None, summary: Content | N
     return card("Over time", hint, zoom_bar("segment", step_s(rows)) + charts)
 
 
-def _traded(summary: Content, folder: str) -> list[str]:
+def _traded(summary: Summary, folder: str) -> list[str]:
     own = f"{BACKTEST}/{PAGE}"
     link: Row = ("the backtest's own page", f'<a href="{escape(folder + own)}">{own}</a>')
     split = split_card(summary)
@@ -164,7 +163,7 @@ def _traded(summary: Content, folder: str) -> list[str]:
     ]
 
 
-def _data(rows: SegmentRows, summary: Content | None, run: RunColumns | None, shared: str) -> str:
+def _data(rows: SegmentRows, summary: Summary | None, run: RunColumns | None, shared: str) -> str:
     words = zip(*(rows.words[name] for name in ("status", "reason", "source")), strict=True)
     reasons = Counter(f"{status}: {reason}".strip(": ") for status, reason, source in words if source != "fitted")
     oldest = _extreme(rows, "age_s", np.nanmax)
@@ -193,7 +192,7 @@ def _median(rows: SegmentRows, name: str) -> float | None:
     return float(values[len(values) // 2]) if len(values) else None
 
 
-def _table(rows: SegmentRows, over: EquityCurve | None, summary: Content | None) -> str:
+def _table(rows: SegmentRows, over: EquityCurve | None, summary: Summary | None) -> str:
     quote = "" if summary is None else quote_asset(summary)
     pnl = None if over is None else earned(over, rows)
     head = ["from, UTC", "source", "A, 1/s", "k, 1/tick", "A, shrunk, 1/s", "k, shrunk, 1/tick", "fills in training"]

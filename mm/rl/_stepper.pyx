@@ -27,7 +27,7 @@ from mm.backtest.quotes.simple import strategy_of
 from mm.backtest.quotes.agent_file import CHOICES
 
 if TYPE_CHECKING:
-    from mm.backtest.engine.paper_exchange import PaperExchange
+    from mm.backtest.paper_exchange import PaperExchange
     from mm.backtest.quotes.agent_file import AgentTerms
 
 REWARDS = ("pnl", "spread_inventory", "utility")

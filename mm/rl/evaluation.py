@@ -61,10 +61,8 @@ def evaluate(
         design = Design.of_play(policy)  # before it plays
         result = policy.run()
         summaries[name] = (result if recording is None else recorded(result, design, recording)).summary
-    bias = SelectionBias.of(list(summaries.values()))
     record = None if recording is None else recording.on_record()
-    if record is not None and record.on_these_days > bias.trials:
-        bias = SelectionBias.on_record(record, bias.per_year)
+    bias = SelectionBias(max(len(summaries), 0 if record is None else record.on_these_days))
     policies = {
         name: {key: summary[key] for key in SHOWN}
         | {key: summary[key] for key in ("inventory", "adverse_selection")}

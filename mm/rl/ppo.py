@@ -121,7 +121,7 @@ def layers_of(trainer: PPO) -> Layers:
 
 
 def training_data(trainer: PPO) -> bytes:
-    """For ``PPO.load``; it contains pickles, which this project never loads."""
+    """Return the content for ``PPO.load``; it has pickles, which this project never loads."""
     data = io.BytesIO()
     trainer.save(data)
     return data.getvalue()

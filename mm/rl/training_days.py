@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.backtest.engine.paper_exchange import PaperExchange
+from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.agent_file import AgentTerms
 from mm.backtest.rules import Account, Execution, Rules
 from mm.calibration.fit_result import PoissonFit

@@ -4,7 +4,7 @@ import csv
 import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import asdict, dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -12,8 +12,6 @@ from typing import Any
 
 from mm.base.code_identity import hash_file
 from mm.base.differences import differences, first_difference
-from mm.base.knobs import knobs
-from mm.cli.task_knobs import GROUPS
 from mm.report.contents import PAGE
 from mm.runs.finished import RunFolder
 from mm.runs.manifest import content_of, count_lines, flat, headlines, shown
@@ -38,7 +36,7 @@ class Part:
 
     def text(self) -> str:
         place = " ".join([*([f"row {self.row}"] if self.row is not None else []), *([self.column] * bool(self.column))])
-        first, second = (_shown(value) for value in self.values)
+        first, second = (_cell_text(value) for value in self.values)
         return f"{place}: {first} | {second}" if place else f"{first} | {second}"
 
 
@@ -114,7 +112,7 @@ def _line(line: str | None) -> str:
     return ABSENT if line is None else line.rstrip("\n")
 
 
-def _shown(value: Any) -> str:
+def _cell_text(value: Any) -> str:
     return "null" if value is None else str(value) if value != "" else "(empty)"
 
 
@@ -223,27 +221,27 @@ class Comparison:
         }
 
 
-def compare(first: RunFolder, second: RunFolder) -> Comparison:
-    """Compare by hashing the files, because manifests may be wrong."""
+def compare(first: RunFolder, second: RunFolder, without_effect: Set[str]) -> Comparison:
+    """Compare by hashing the files, because manifests may be wrong.
+
+    Args:
+        without_effect: Names of knobs that change no result.
+    """
     return Comparison(
         (first, second),
-        tuple(_knobs(first, second)),
+        tuple(_knobs(first, second, without_effect)),
         tuple(_inputs(first.manifest["inputs"], second.manifest["inputs"])),
         tuple(_outputs(first, second)),
     )
 
 
-def knobs_without_effect() -> frozenset[str]:
-    return frozenset(knob.name for group in GROUPS for knob in knobs(group) if not knob.matters)
-
-
-def _knobs(first: RunFolder, second: RunFolder) -> Iterator[KnobDifference]:
-    unused, of_first, of_second = knobs_without_effect(), first.manifest["knobs"], second.manifest["knobs"]
+def _knobs(first: RunFolder, second: RunFolder, without_effect: Set[str]) -> Iterator[KnobDifference]:
+    of_first, of_second = first.manifest["knobs"], second.manifest["knobs"]
     for name in dict.fromkeys([*of_first, *of_second]):
         first_knob, other = of_first.get(name, {}), of_second.get(name, {})
         if first_knob != other and name != "run_id":
             pairs = [(first_knob.get(key), other.get(key)) for key in ("value", "source")]
-            yield KnobDifference(name, pairs[0], pairs[1], name not in unused)
+            yield KnobDifference(name, pairs[0], pairs[1], name not in without_effect)
 
 
 def _inputs(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> Iterator[str]:

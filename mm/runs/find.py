@@ -67,7 +67,10 @@ def open_run(
         return matches[0]
     if matches:
         places = ", ".join(str(run.folder) for run in matches)
-        raise DataError(f"{len(matches)} runs match {name!r}: {places}; give more of the RUN_ID, or the folder of one")
+        more = "give the folder of one" if exact else "give more of the RUN_ID, or the folder of one"
+        kinds_told = sorted({run.kind for run in matches})
+        of_kind = f", or in Python kinds=[{kinds_told[0]!r}]" if len(kinds_told) == len(matches) else ""
+        raise DataError(f"{len(matches)} runs match {name!r}: {places}; {more}{of_kind}")
     raise DataError(f"{name!r} is neither a run folder nor a RUN_ID under {root}; mm runs list shows the known ones")
 
 

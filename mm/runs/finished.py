@@ -14,6 +14,8 @@ import numpy as np
 from mm.backtest.io import read_orders, read_table, rows_of
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
 from mm.backtest.metrics.markouts import HORIZONS_S
+from mm.backtest.metrics.numbers import Summary
+from mm.backtest.own_series import own_series_frame, read_own_series
 from mm.backtest.summary_text import tried_of
 from mm.base.knobs import day_list
 from mm.base.notebook import Picture, Shown
@@ -22,7 +24,7 @@ from mm.calibration.points import Points, read_points
 from mm.calibration.schedule import Schedule
 from mm.clock import US_PER_MS, US_PER_S
 from mm.errors import BrokenFile, DataError, UsageError
-from mm.report.as_of_now import as_of_now
+from mm.report.as_of_now import as_of_now, home_of
 from mm.report.contents import BACKTEST, EVALUATION, FIT, POINTS, SCHEDULE, SERIES, SUMMARY, SWEEP, read_content
 from mm.report.evaluation import headline, read_evaluation
 from mm.report.frame import boxed
@@ -153,7 +155,7 @@ class RunFolder(Shown):
     @property
     def now(self) -> dict[str, Any]:
         """The summary of a backtest beside what was tried on its days since, below its OUT_ROOT."""
-        return as_of_now(self.summary, Path(self.knob("out_root") or "out")) if self.has_traded else {}
+        return as_of_now(self.summary, home_of(self.folder, self.knob("out_root"))) if self.has_traded else {}
 
     @cached_property
     def fit(self) -> "PoissonFit":
@@ -264,6 +266,15 @@ class RunFolder(Shown):
         columns = {"time": _us(table["recv_us"]), **{name: _float(table[name]) for name in names}}
         return frame({**columns, "open_orders": _whole(table["open_orders"])})
 
+    def series_frame(self) -> "pl.DataFrame":
+        """Return what the strategy recorded, as `Result.series_frame`.
+
+        Columns: ``time``, ``name``, ``value``.
+        """
+        self.check_single()
+        with self.readable():
+            return own_series_frame(read_own_series(self.traded, self.symbol if self.account else ""))
+
     def equity_frame(self) -> "pl.DataFrame":
         """Return the equity over time, as `Result.equity_frame`.
 
@@ -338,7 +349,7 @@ class RunFolder(Shown):
         manifest = self.manifest
         yield f"{self.kind} {manifest['symbol']} {manifest['day']}, run {manifest['run_id']}, {manifest['status']}"
         yield "  " + " ".join(f"{key}={shown(value)}" for key, value in headlines(manifest).items())
-        if said := tried_of(self.now):
+        if said := tried_of(Summary.read(self.now)):
             yield f"  trials: {said}"
         yield f"  {self.folder}"
 

@@ -16,9 +16,6 @@ import mm
 from mm.backtest.run_terms import EXCLUDED
 from mm.base.code_identity import closure, hash_file
 from mm.base.own_modules import file_of, module_file, own_file
-from mm.cli.console import Console, Log
-from mm.cli.exits import exit_code_of
-from mm.cli.interrupts import deferred
 from mm.clock import iso, now_us
 from mm.errors import FitError, Incomplete, RunExists, parameter
 from mm.report.contents import PAGE, SUMMARY
@@ -33,6 +30,9 @@ from mm.runs.manifest import (
     write_manifest,
 )
 from mm.runs.plan import CHECKPOINT, Plan, cannot_write, checkpoint, claim, lock_run, partial_folder, remove, resume
+from mm.terminal.console import Console, Log
+from mm.terminal.exits import exit_code_of
+from mm.terminal.interrupts import deferred
 
 if TYPE_CHECKING:
     from mm.backtest.account_result import AccountResult

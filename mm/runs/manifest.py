@@ -14,6 +14,8 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import msgspec
+
 from mm.base.code_identity import hash_file
 from mm.base.numbers import SHARPE_DAYS
 from mm.errors import BrokenFile
@@ -96,10 +98,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Raises BrokenFile."""
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = msgspec.json.decode(path.read_bytes())  # a third of json's time: lists read thousands
     except FileNotFoundError:
         raise BrokenFile(f"{folder}: not a run, it has no {MANIFEST}; name the folder of a finished run") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, msgspec.DecodeError) as error:
         raise BrokenFile(f"{path}: cannot be read as a run manifest ({error}); make the run again") from error
     if not isinstance(manifest, dict):
         raise BrokenFile(f"{path}: not a run manifest, it is not a JSON object; make the run again")

@@ -10,6 +10,7 @@ from typing import Any
 
 from mm.clock import us_of
 from mm.errors import UsageError
+from mm.report.as_of_now import as_of_now, home_of
 from mm.runs.finished import RunFolder
 from mm.runs.manifest import MANIFEST, flat
 from mm.runs.tags import Tagged
@@ -60,7 +61,7 @@ class MlflowExport:
             params = [Param(*param) for param in _params(manifest) if param[0] not in there.data.params]
             numbers = [
                 Metric(name, value, finished_ms, 0)
-                for name, value in _numbers(manifest)
+                for name, value in _numbers(run)
                 if there.data.metrics.get(name) != value
             ]
             tags = _tags(manifest, said)
@@ -105,8 +106,10 @@ def _params(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield name, str(knob["value"])[:MOST_LETTERS]
 
 
-def _numbers(manifest: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    for name, value in flat({**manifest["summary"], "timings": manifest["timings"]}):
+def _numbers(run: RunFolder) -> Iterator[tuple[str, float]]:
+    manifest = run.manifest
+    now = as_of_now(manifest["summary"], home_of(run.folder, run.knob("out_root")))
+    for name, value in flat({**now, "timings": manifest["timings"]}):
         if "[" not in name and isinstance(value, int | float):
             yield _NOT_IN_NAMES.sub("_", name), float(value)
 

@@ -12,18 +12,14 @@ from typing import Any
 from mm.base.atomic_file import atomic_file
 from mm.base.audit_chain import SUFFIX, audit_folder
 from mm.base.code_identity import sources_hash
+from mm.base.common_knobs import Output
+from mm.base.held_file import hold_file
 from mm.base.knobs import shown
-from mm.cli.config import Output
 from mm.clock import now_us, run_stamp
 from mm.errors import BrokenFile, RunExists, Sentence, UsageError, parameter
 from mm.play.knobs import Day
 from mm.play.unused_knobs import unused_knobs
 from mm.runs.manifest import ACCOUNTS, MANIFEST, Entry, SetKnob, read_manifest
-
-try:
-    import fcntl
-except ImportError:  # not on every system; without it a second process on the same run is not detected
-    fcntl = None  # type: ignore[assignment]
 
 _FOLDERS = {"schedule": ("calibration", "schedules"), **{kind: (alone,) for alone, kind in ACCOUNTS.items()}}
 CHECKPOINT = "checkpoint"  # in the partial folder of a run that can be resumed
@@ -189,12 +185,9 @@ def lock_run(plan: Plan, run_id: str) -> int:
     """RunExists if another process has the folder."""
     partial = partial_folder(plan.folder(run_id))
     descriptor = os.open(partial, os.O_RDONLY)
-    try:
-        if fcntl is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    if not hold_file(descriptor, attempts=1):
         os.close(descriptor)
-        raise RunExists(f"{partial} is in use by another process; wait for it, or give another RUN_ID") from error
+        raise RunExists(f"{partial} is in use by another process; wait for it, or give another RUN_ID")
     return descriptor
 
 

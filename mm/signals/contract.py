@@ -64,14 +64,14 @@ class _Told:
     def on_book(self, book: "SignalBook") -> float | None:
         self._reader.show(book.us)
         mark = self._reader.mark(book.us)
-        return None if mark is None else self.of(mark, book)
+        return None if mark is None else self.value(mark, book)
 
-    def of(self, mark: MarkRow, book: "SignalBook") -> float | None:
+    def value(self, mark: MarkRow, book: "SignalBook") -> float | None:
         raise NotImplementedError
 
 
 class Premium(_Told):
-    def of(self, mark: MarkRow, book: "SignalBook") -> float | None:  # noqa: ARG002 - of the mark alone
+    def value(self, mark: MarkRow, book: "SignalBook") -> float | None:  # noqa: ARG002 - of the mark alone
         return _BASIS_POINTS * math.log(mark.mark_e8 / mark.index_e8) if mark.index_e8 > 0 < mark.mark_e8 else None
 
 
@@ -80,19 +80,19 @@ class MarkBasis(_Told):
         super().__init__(rows)
         self._tick_e8 = tick_e8
 
-    def of(self, mark: MarkRow, book: "SignalBook") -> float | None:
+    def value(self, mark: MarkRow, book: "SignalBook") -> float | None:
         if not (book.bid_ticks and book.ask_ticks):
             return None
         return _BASIS_POINTS * math.log(2 * mark.mark_e8 / ((book.bid_ticks + book.ask_ticks) * self._tick_e8))
 
 
 class FundingRate(_Told):
-    def of(self, mark: MarkRow, book: "SignalBook") -> float | None:  # noqa: ARG002
+    def value(self, mark: MarkRow, book: "SignalBook") -> float | None:  # noqa: ARG002
         return None if mark.funding_ms is None else _BASIS_POINTS * mark.rate_e8 / E8
 
 
 class FundingIn(_Told):
-    def of(self, mark: MarkRow, book: "SignalBook") -> float | None:
+    def value(self, mark: MarkRow, book: "SignalBook") -> float | None:
         return None if mark.funding_ms is None else (mark.funding_ms * US_PER_MS - book.us) / US_PER_S
 
 

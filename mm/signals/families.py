@@ -12,8 +12,8 @@ from mm.clock import US_PER_S
 from mm.dayfolder.contract_rows import ContractRow
 from mm.errors import ModelError, UnknownModel, UsageError
 from mm.instrument import Instrument
-from mm.predict.artefact import FOLDER, signal_of
 from mm.signals import contract, formulas
+from mm.signals.artefact import FOLDER, signal_of
 from mm.signals.micro_price import MicroPriceFit
 from mm.signals.other_feed import OtherFeed
 from mm.signals.other_market import Basis, Divergence, OtherMarket, OtherReturn, OtherSignal
@@ -94,7 +94,7 @@ class SignalFamily:
         return re.fullmatch(pattern, name)
 
 
-def _over(template: str, **values: Iterable[Any]) -> tuple[str, ...]:
+def _expand(template: str, **values: Iterable[Any]) -> tuple[str, ...]:
     names = [template]
     for key, options in values.items():
         names = [name.replace(f"{{{key}}}", str(option)) for name in names for option in options]
@@ -118,7 +118,7 @@ def _of_other(made: SignalArgs) -> Signal:
     return OtherSignal(other, other.signals.names.index(made.signal))
 
 
-def _told(made: SignalArgs) -> Sequence[ContractRow]:
+def _contract_rows(made: SignalArgs) -> Sequence[ContractRow]:
     made.others.market(made.other, made.name)
     return made.others.feeds[made.other].told()
 
@@ -139,12 +139,12 @@ FAMILIES = (
     SignalFamily(
         *("imbalance_{n}", "state", "−1 to 1", "(B − A)/(B + A) over n levels", _HERE),
         lambda m: formulas.BookImbalance(m.levels),
-        _over("imbalance_{n}", n=DEPTHS),
+        _expand("imbalance_{n}", n=DEPTHS),
     ),
     SignalFamily(
         *("depth_{n}", "state", BASE, "B + A over n levels", _HERE),
         lambda m: formulas.Depth(m.levels, 0, m.grid.lot_e8),
-        _over("depth_{n}", n=DEPTHS),
+        _expand("depth_{n}", n=DEPTHS),
     ),
     SignalFamily(
         *("bid_depth_{n}", "state", BASE, "B over n levels", _HERE),
@@ -177,27 +177,27 @@ FAMILIES = (
     SignalFamily(
         *("ofi_{w}", "flow", BASE, "Σ ofi in (t − W, t]", _CKS),
         lambda m: formulas.OrderFlow(1, m.window_us, m.grid.lot_e8),
-        _over("ofi_{w}", w=_S),
+        _expand("ofi_{w}", w=_S),
     ),
     SignalFamily(
         *("multilevel_ofi_{n}", "flow", BASE, "Σ over n levels of e, each of its own price and queue", _XGH),
         lambda m: formulas.OrderFlow(m.levels, 0, m.grid.lot_e8),
-        _over("multilevel_ofi_{n}", n=DEPTHS[1:]),
+        _expand("multilevel_ofi_{n}", n=DEPTHS[1:]),
     ),
     SignalFamily(
         *("multilevel_ofi_{n}_{w}", "flow", BASE, "Σ multilevel_ofi_n in (t − W, t]", _XGH),
         lambda m: formulas.OrderFlow(m.levels, m.window_us, m.grid.lot_e8),
-        _over("multilevel_ofi_{n}_{w}", n=(5,), w=("10s",)),
+        _expand("multilevel_ofi_{n}_{w}", n=(5,), w=("10s",)),
     ),
     SignalFamily(
         *("trade_imbalance_{w}", "flow", "−1 to 1", "(bought − sold)/(bought + sold) in (t − W, t]", _HERE),
         lambda m: formulas.TradeImbalance(m.window_us, m.grid.lot_e8),
-        _over("trade_imbalance_{w}", w=_S[1:]),
+        _expand("trade_imbalance_{w}", w=_S[1:]),
     ),
     SignalFamily(
         *("signed_volume_{w}", "flow", BASE, "bought − sold by aggressors in (t − W, t]", _HERE),
         lambda m: formulas.SignedVolume(m.window_us, m.grid.lot_e8),
-        _over("signed_volume_{w}", w=_S),
+        _expand("signed_volume_{w}", w=_S),
     ),
     SignalFamily(
         "sweep_rate_{w}",
@@ -206,7 +206,7 @@ FAMILIES = (
         "runs of same-side prints at most 1 ms apart, with one beyond the first's price; in (t − W, t] over W",
         _HERE,
         lambda m: formulas.SweepRate(m.window_us, m.grid.lot_e8),
-        _over("sweep_rate_{w}", w=_S[1:]),
+        _expand("sweep_rate_{w}", w=_S[1:]),
     ),
     SignalFamily(
         *(
@@ -217,12 +217,12 @@ FAMILIES = (
         ),
         _HERE,
         lambda m: formulas.CancelRate(m.window_us, m.grid.lot_e8),
-        _over("cancel_rate_{w}", w=_S[1:]),
+        _expand("cancel_rate_{w}", w=_S[1:]),
     ),
     SignalFamily(
         *("momentum_{w}", "path", TICKS, "mid(t) − mid(t − W)", _HERE),
         lambda m: formulas.Momentum(m.window_us),
-        _over("momentum_{w}", w=_S),
+        _expand("momentum_{w}", w=_S),
     ),
     SignalFamily(
         *("momentum_{e}", "path", TICKS, "mid(now) − mid(n diffs earlier)", _HERE),
@@ -232,7 +232,7 @@ FAMILIES = (
     SignalFamily(
         *("realised_volatility_{w}", "path", PER_ROOT_S, "√(Σ move² in (t − W, t] / W)", _HERE),
         lambda m: formulas.RealisedVolatility(m.window_us),
-        _over("realised_volatility_{w}", w=_S[1:]),
+        _expand("realised_volatility_{w}", w=_S[1:]),
     ),
     SignalFamily(
         *("realised_volatility_{e}", "path", "ticks/√diff", "√(mean move² of the last diffs)", _HERE),
@@ -251,7 +251,7 @@ FAMILIES = (
     SignalFamily(
         *("range_{w}", "path", TICKS, "highest − lowest mid in [t − W, t]", _HERE),
         lambda m: formulas.Range(m.window_us),
-        _over("range_{w}", w=_S[1:]),
+        _expand("range_{w}", w=_S[1:]),
     ),
     SignalFamily(
         *(
@@ -278,27 +278,27 @@ FAMILIES = (
     ),
     SignalFamily(
         *("{o}.premium", "other", "basis points", "10⁴·ln(its mark price / its index price)", _HERE),
-        lambda m: OwnSignal(contract.Premium(_told(m))),
+        lambda m: OwnSignal(contract.Premium(_contract_rows(m))),
     ),
     SignalFamily(
         *("{o}.mark_basis", "other", "basis points", "10⁴·ln(its mark price / our mid)", _HERE),
-        lambda m: OwnSignal(contract.MarkBasis(_told(m), m.grid.tick_e8)),
+        lambda m: OwnSignal(contract.MarkBasis(_contract_rows(m), m.grid.tick_e8)),
     ),
     SignalFamily(
         *("{o}.funding", "other", "basis points", "10⁴·rate of its next funding, as estimated then", _HERE),
-        lambda m: OwnSignal(contract.FundingRate(_told(m))),
+        lambda m: OwnSignal(contract.FundingRate(_contract_rows(m))),
     ),
     SignalFamily(
         *("{o}.funding_in", "other", "s", "time to its next funding", _HERE),
-        lambda m: OwnSignal(contract.FundingIn(_told(m))),
+        lambda m: OwnSignal(contract.FundingIn(_contract_rows(m))),
     ),
     SignalFamily(
         *("{o}.open_interest", "other", BASE, "its open interest, told each minute", _HERE),
-        lambda m: OwnSignal(contract.OpenInterest(_told(m))),
+        lambda m: OwnSignal(contract.OpenInterest(_contract_rows(m))),
     ),
     SignalFamily(
         *("{o}.liquidated_{w}", "other", BASE, "bought − sold by its liquidations in (t − W, t]", _HERE),
-        lambda m: OwnSignal(contract.Liquidated(_told(m), m.window_us)),
+        lambda m: OwnSignal(contract.Liquidated(_contract_rows(m), m.window_us)),
     ),
     SignalFamily(
         *("{o}.{s}", "other", "its own", "any signal of groups state, flow and path, of the market {o}", _HERE),
@@ -431,7 +431,7 @@ class Signals:
         """
         self.check(names)
         known = others or Others({})
-        return SignalSet([(name, self._made(name, grid, micro_price, known)) for name in names], step_lots)
+        return SignalSet([(name, self._signal(name, grid, micro_price, known)) for name in names], step_lots)
 
     def _predicted(self, name: str) -> SignalFamily:
         """*name* is a predictor's folder, with :bid or :ask if it predicts both sides."""
@@ -440,13 +440,13 @@ class Signals:
 
         def build(made: SignalArgs) -> Signal:
             artefact.check(None, made.grid.tick_e8)
-            sources = [self._made(source, made.grid, made.micro_price, made.others) for source in artefact.signals]
+            sources = [self._signal(source, made.grid, made.micro_price, made.others) for source in artefact.signals]
             return Prediction(artefact.predictor(), head, sources, artefact.distance_ticks)
 
         formula = f"{artefact.about['target']} over {artefact.about['horizon']:g} s by {artefact.about['model']}"
         return SignalFamily(name, "predicted", unit, formula, "mm predict fit", build)
 
-    def _made(self, name: str, grid: Instrument, micro_price: MicroPriceFit | None, others: Others) -> Signal:
+    def _signal(self, name: str, grid: Instrument, micro_price: MicroPriceFit | None, others: Others) -> Signal:
         family = self.family(name)
         assert family.build is not None, name  # excluded by `check`
         match = family.match(name)

@@ -128,7 +128,7 @@ def rank_correlation(x: Floats, y: Floats) -> float | None:
 
 
 def interval(x: Floats, y: Floats, begins: Ints) -> tuple[float, float] | None:
-    """By Student's t over blocks; None with too few.
+    """Return an interval by Student's t over blocks; None with too few.
 
     A block's deviation sums its rows' influence: a·b - ρ/2·(a² + b²) of the standardised ranks a and b.
     """

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.base._calls cimport begin_call, end_call
-from mm.predict.predictor cimport Predictor
+from mm.signals.predictor cimport Predictor
 from mm.tape._book cimport (
     MARGIN_TICKS, book_after, book_apply, book_clear, book_close, book_lots_at, book_move, book_open,
 )

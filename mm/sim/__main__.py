@@ -28,16 +28,18 @@ from mm.base.knobs import (
     shown,
 )
 from mm.cli.commands import SIM
-from mm.cli.console import Console, write_line
 from mm.cli.frame import Program, command
-from mm.cli.interrupts import at_ending_signals
 from mm.clock import DAY_ZONE, US_PER_S, day_of, now_us
 from mm.dayfolder.layout import DayFolder
 from mm.errors import Sentence, UsageError, parameter
 from mm.instrument import e8
+from mm.markets.market import load
+from mm.markets.registry import DEFAULT, MARKETS
 from mm.play.knobs import Source
 from mm.sim.flow.scenario import SCENARIOS, ScenarioParameters, chosen
 from mm.sim.flow.session import STEP_US, Session
+from mm.terminal.console import Console, write_line
+from mm.terminal.interrupts import at_ending_signals
 
 if TYPE_CHECKING:
     from mm.sim.wire.box import Box
@@ -80,10 +82,10 @@ class ServeOptions:
     scenario: str = knob("poisson", one_of(*SCENARIOS), "The market.", common=_SCENARIO)
     seed: int = seed_knob("Seed of all random draws and of the accounts' keys.", common=_SEED)
     market: str = knob(
-        "spot",
-        one_of("spot", "usdm"),
-        "What it speaks: Binance Spot, or USD-M futures.",
-        common="spot, or usdm: perpetual contracts",
+        DEFAULT.name,
+        one_of(*(name for name in MARKETS if MARKETS[name].box_at)),
+        "What it speaks: Binance Spot, USD-M futures, or the public part of Bybit.",
+        common="spot, usdm: perpetual contracts, bybit, bybit-spot",
     )
     speed: float = knob(
         1.0,
@@ -214,21 +216,19 @@ def sim_serve(console: Console, options: ServeOptions, contracts: ContractOption
 
 
 def _market(options: ServeOptions, contracts: ContractOptions) -> "WireMarket":
-    from mm.sim.wire.spot import SPOT
-
-    if options.market == SPOT.name:
+    market = MARKETS[options.market]
+    if not market.contract:
         context = click.get_current_context(silent=True)
         for option in knobs(ContractOptions):
             if context and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
                 only = "{}: only contracts have it; omit it, or add {market} usdm"
                 raise UsageError(only, parameter(option.name))
-        return SPOT
     from mm.sim.exchange.usdm.terms import Fund, UsdmTerms
-    from mm.sim.wire.usdm.market import UsdmMarket
 
     rate_e8, fund = e8(contracts.funding_rate), Fund(e8(contracts.insurance_fund))
     terms = UsdmTerms(rate_e8=rate_e8, interval_us=contracts.funding_interval_s * US_PER_S, fund=fund)
-    return UsdmMarket(terms)
+    made: WireMarket = load(market.box_at or "")(terms)
+    return made
 
 
 def _sessions(options: ServeOptions) -> list[Session]:
@@ -254,7 +254,7 @@ async def _serve(box: "Box", console: Console, options: ServeOptions) -> None:
         stopping.cancel()
 
 
-@command(PaperOptions)
+@command()
 def sim_as2008(console: Console, paper: PaperOptions) -> None:
     """Print the tables of Avellaneda and Stoikov (2008): published, exact and simulated."""
     from mm.sim.as2008.model import PaperModel

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import redirect_stdout, suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ WAIT_S = 5.0  # timeout of the connection to a scheduler
 WORKER_TIMEOUT_S = 30.0  # time without any worker before a sweep gives up
 SLICE_S = 1.0  # playing time of one cluster task: a lost worker costs little, and the overhead per task is spread
 _POLL_S = 1.0
+_Answer = tuple[int, Outcome | BaseException]
 _NOISY_LOGGERS = ("asyncio", "distributed", "tornado")
 
 
@@ -41,7 +42,7 @@ def in_process(tasks: Sequence[Task]) -> Outcomes:
 
 def in_processes(tasks: Sequence[Task], jobs: int) -> Outcomes:
     workers = [_Worker() for _ in range(min(jobs, len(tasks)))]
-    waiting, answers = deque(enumerate(tasks)), SimpleQueue[tuple[int, Outcome | BaseException]]()
+    waiting, answers = deque(enumerate(tasks)), SimpleQueue[_Answer]()
 
     def serve(worker: _Worker) -> None:
         with suppress(IndexError):  # no more tasks
@@ -56,7 +57,7 @@ def in_processes(tasks: Sequence[Task], jobs: int) -> Outcomes:
         for worker in workers:
             Thread(target=serve, args=(worker,), daemon=True).start()
         for _ in tasks:
-            place, outcome = answers.get()
+            place, outcome = _next(answers)
             if isinstance(outcome, BaseException):
                 raise outcome
             yield place, outcome
@@ -64,6 +65,16 @@ def in_processes(tasks: Sequence[Task], jobs: int) -> Outcomes:
         waiting.clear()
         for worker in workers:
             worker.stop()
+
+
+def _next(answers: SimpleQueue[_Answer]) -> _Answer:
+    """Wait for an answer, and notice Ctrl-C meanwhile.
+
+    Once polars has run a query, its handler of SIGINT restarts system calls, so a wait without an end is not woken.
+    """
+    while True:
+        with suppress(Empty):
+            return answers.get(timeout=_POLL_S)
 
 
 class _Worker:

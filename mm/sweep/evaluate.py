@@ -1,24 +1,26 @@
 """Evaluations: one call for notebooks, and the days that it and ``mm evaluate`` read and play."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from shlex import join
 from typing import TYPE_CHECKING, Any, Unpack
 
-from mm.backtest.account_limits import JOIN, AccountLimits
+from mm.backtest.account_limits import JOIN, AccountTerms
 from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.cli.task_knobs import ManyDays, Workers
-from mm.commands.account_runs import account_setup
+from mm.cli.task_knobs import Bounded, ManyDays, Workers
 from mm.errors import DataError, Incomplete, MissingDay
 from mm.play.given import groups_of
+from mm.play.here import warn_of_one_process, with_fit, with_names
 from mm.play.knobs import Day, Market, Models, OneAccount, OtherMarkets, PerSymbol
 from mm.play.market import Markets
 from mm.play.models import check_names
 from mm.play.setup import AccountSetup, AnySetup, Setup
 from mm.runs.in_progress import Run
 from mm.runs.noted import note_micro_price, note_others, note_tapes
+from mm.sweep.account_setup import account_setup
 from mm.sweep.engines import Outcomes
 from mm.sweep.evaluation import DayMarket, EvaluatedDay, Row, evaluated
 from mm.sweep.grid import AccountPoint, Point
@@ -30,17 +32,27 @@ from mm.trials.openings import write_openings
 
 if TYPE_CHECKING:
     from mm import _EvaluationKnobs
+    from mm.calibration.fit_result import PoissonFit
+    from mm.calibration.schedule import Schedule
+    from mm.play.strategy_types import StrategyOrName
 
 KIND = "evaluation"
 GROUPS: tuple[type, ...] = (
     *(ManyDays, Market, Execution, Account, Margin, Models, Risk, OtherMarkets, Workers),
-    *(OneAccount, PerSymbol, AccountLimits),
+    *(Bounded, OneAccount, PerSymbol, AccountTerms),
 )
 Step = Callable[[int], None]
 
 
 def evaluate(
-    symbol: str, day: str | None = None, *, step: Step | None = None, **settings: Unpack["_EvaluationKnobs"]
+    symbol: str,
+    day: str | None = None,
+    quotes: "StrategyOrName | None" = None,
+    fills: object = None,
+    *,
+    fit: "PoissonFit | Schedule | str | os.PathLike[str] | None" = None,
+    step: Step | None = None,
+    **settings: Unpack["_EvaluationKnobs"],
 ) -> dict[str, Any]:
     """Play a strategy on many days and symbols, each day on its own, and return what the days say together.
 
@@ -50,6 +62,10 @@ def evaluate(
     Args:
         symbol: A symbol, or several with commas.
         day: One day, a list or a range, as on the command line; None with ``held_out=True`` are all days held out.
+        quotes: Quote model as for `mm.backtest`; each day plays a new one, or a copy of an object as it is now. A class
+            without a file and an object are played in this process, and not kept, with a warning.
+        fills: Fill model in the same forms.
+        fit: A fit or schedule, or its file; one in memory is kept in ``OUT_ROOT/fits``, from where workers read it.
         step: Called with the number of backtests finished since the last call, for a progress bar.
         settings: Other knobs of ``mm evaluate`` by field (``data_root``, ``quote_model``, ``jobs``).
 
@@ -63,15 +79,17 @@ def evaluate(
         MissingDay: If none of the days can be read.
         Incomplete: If none of them can be played.
     """
-    made = groups_of(GROUPS, {"symbol": symbol, "day": day, **settings}, "mm.evaluate")
-    days, market, execution, account, margin, models, risk, others, workers, one_account, per_symbol, limits = made
+    named = {"symbol": symbol, "day": day, **with_names(quotes, fills, settings)}
+    made = groups_of(GROUPS, named, "mm.evaluate")
+    days, market, execution, account, margin, models, risk, others, workers, bounded, *of_account = made
     days = replace(days, **ManyDays.resolved(vars(days)))
+    models = with_fit(fit, models, days.out_root)
     check_names(models)
     setup = Setup.of(days, market, execution, account, margin, models, risk, others)
     recording = Recording(days.out_root, KIND)
-    together = account_setup(setup, one_account, per_symbol, limits)
-    works = read_days(setup, days, workers, recording, together=together)
-    works.play(engine(workers), step or (lambda _played: None))
+    together = account_setup(setup, *of_account)
+    works = read_days(setup, days, workers, recording, together=together, bounded=bounded.bounds)
+    works.play(engine(workers, here=warn_of_one_process([models])), step or (lambda _played: None))
     return works.content(recording)
 
 
@@ -146,14 +164,15 @@ def read_days(  # noqa: PLR0913 - what is played, and where it is noted
     step: Step = lambda _read: None,
     *,
     together: AccountSetup | None = None,
+    bounded: bool = False,
 ) -> DayWorks:
     """A missing or damaged day is a hole."""
-    found, names = DayWorks(), days.played()
+    found, names, alone = DayWorks(), days.played(), bounded and together is None
     for symbol, day in names:
         try:
             given = setup if together is None else together.setups[symbol]
             own = replace(given, day=replace(days, symbol=symbol, day=day))
-            found.works.append(_work(run, own, workers, recording, first=not found.works))
+            found.works.append(_work(run, own, (workers, alone), recording, first=not found.works))
         except DataError as error:
             found.holes.append({"symbol": symbol, "day": day, "reason": " ".join(str(error).split())})
             if run is not None:
@@ -189,8 +208,9 @@ def _put_together(found: DayWorks, together: AccountSetup, recording: Recording)
 
 
 def _work(
-    run: Run | None, setup: Setup, workers: Workers, recording: Recording, *, first: bool
+    run: Run | None, setup: Setup, how: tuple[Workers, bool], recording: Recording, *, first: bool
 ) -> tuple[Work, DayMarket]:
+    workers, bounded = how
     markets = Markets.open(setup.day, setup.market, setup.others)
     if run is None:
         recording.problems += write_openings(setup.day.out_root, markets.tapes, recording.made_by)
@@ -198,7 +218,7 @@ def _work(
         note_tapes(run, markets.tapes, sizes=False)
         note_others(run, markets, setup.day, setup.others)
     points: Sequence[Point] = [Point(1, {}, setup)]
-    work = work_of(run if first else None, points, markets, workers, setup.day.tapes, recording)
+    work = work_of(run if first else None, points, markets, workers, setup.day.tapes, recording, bounded=bounded)
     if work.reads_micro_price and run is not None:
         note_micro_price(run, markets)
     market = DayMarket.of(markets.first)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics.notes import undone_text
-from mm.backtest.metrics.risk import sharpe_of_days, undone_by
+from mm.backtest.metrics.bounds import CHOSEN, PLAYS, least_of
+from mm.backtest.metrics.risk import sharpe_of_days
+from mm.backtest.metrics.verdict import Sample, positions_of, robust_units, undone_words, verdicts
 from mm.backtest.run_terms import EXCLUDED, OWN_MARKET, QUOTING_OWN_MARKET, concludes, quoting_of
 from mm.base.arrays import Floats, Ints
-from mm.base.estimate import estimated
-from mm.base.numbers import number, sign_of
+from mm.base.estimate import NO_ESTIMATE, estimated
+from mm.base.numbers import number
 from mm.clock import US_PER_S
 from mm.errors import Mismatch
 from mm.instrument import E8, assets_of
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 MINUTE_US, HOUR_US = 60 * US_PER_S, 3_600 * US_PER_S
 REGIMES = ("calm", "usual", "volatile")  # thirds of a symbol's hours, by volatility
-DAY_S = 86_400
 UNEQUAL = 2.0  # times the shortest day, from which it is said that days are not equally long
 FEW_DAYS = 20  # below which the interval of a daily mean says little about its tails
 SHARE = 0.01  # of the market's volume, at which capacity is stated
@@ -83,22 +83,14 @@ class EvaluatedDay:
         return pnl_by_hour
 
 
-def mean_of(values: Iterable[float], *, knows: bool = True, trials: float = 1.0, tail: float | None = None) -> Row:
+def mean_of(values: Iterable[float], *, knows: bool = True, trials: float = 1.0) -> Row:
     """Number, mean, 95 % interval (from two on) and share above 0 of *values*, one per day."""
     sample = np.array(list(values), np.float64)
     count = len(sample)
     ends: Row = {}
-    # One more value makes the interval of few days narrower, too, and more trials must not.
-    tails = [[]] if tail is None or count < 2 else [[], [tail]]
-    for name, several, added in (("", trials, tails), ("_alone", 1.0, [[]])):
-        each = [
-            estimated(np.append(sample, more), comparisons=several, independent=True)
-            for more in added
-            if count and knows
-        ]
-        lows = [mean.low for mean in each if mean.low is not None]
-        highs = [mean.high for mean in each if mean.high is not None]
-        ends |= {f"low{name}": min(lows, default=None), f"high{name}": max(highs, default=None)}
+    for name, several in (("", trials), ("_alone", 1.0)):
+        mean = estimated(sample, comparisons=several, independent=True) if count and knows else NO_ESTIMATE
+        ends |= {f"low{name}": mean.low, f"high{name}": mean.high}
     return {
         "days": count,
         "mean": float(sample.mean()) if count else None,
@@ -144,10 +136,9 @@ def evaluated(
         "holes": sorted(holes, key=lambda hole: (hole["day"], hole["symbol"])),
         "pnl": float(daily.sum()) if len(daily) else None,
         **({OWN_MARKET: {"pnl": sum(own)}} if (own := _own_market(rows)) else {}),
-        "daily": (told := mean(daily, tail=_worst_day(record))),
+        "daily": mean(daily),
         "sharpe_daily": sharpe_of_days(daily, _days_a_year(played)),
-        "undone_by": undone_by(daily, sign_of(told["low"], told["high"]), DAY_S),
-        "undone_by_alone": undone_by(daily, sign_of(told["low_alone"], told["high_alone"]), DAY_S),
+        **_judged(daily, played if knows else [], record),
         "trials": dict(ALONE) if record is None else record.to_json(),
         "best_day": _extreme(by_day, largest=True),
         "worst_day": _extreme(by_day, largest=False),
@@ -160,9 +151,17 @@ def evaluated(
         **({"accounts": [_account_row(day, accounts[day]) for day in by_day if day in accounts]} if accounts else {}),
         "warnings": [],
     }
-    undone = content["undone_by"]
+    undone, periods = content["undone_by"], ("minute", "minutes") if len(daily) == 1 else ("day", "days")
+    for name in ("", "_alone") if len(daily) > 1 else ():
+        judged = content[f"verdict{name}"] or {"lower95": None, "upper95": None}
+        for end in ("low", "high"):
+            total = judged["lower95" if end == "low" else "upper95"]
+            content["daily"][end + name] = None if total is None else total / len(daily)
+    if (bounds := _bounds(played, by_day)) is not None:
+        content |= _judged_by_least(content, bounds, (played, played if knows else []), record)
+        undone = content["undone_by"]
     content["warnings"] = [
-        *([] if undone is None else [f"{UNDONE}{undone_text(undone, 'day', 'days')}"]),
+        *([] if undone is None else [f"{UNDONE}{undone_words(undone, *periods)}"]),
         *_warnings(played, len(daily), holes),
         *(f"{TRIALS}{problem}" for problem in (record.problems if record else ())),
     ]
@@ -177,18 +176,79 @@ def _days_a_year(played: Sequence[EvaluatedDay]) -> float:
     return 0.0
 
 
-def _worst_day(record: OnRecord | None) -> float | None:
-    if record is None or record.on_these_days < 2:
-        return None
-    days = np.repeat([day for day, _ in record.parts], [count for _, count in record.parts])
-    sums = np.array([record.pnl[days == day].sum(axis=0, dtype=np.float64) for day in dict.fromkeys(days.tolist())])
-    known = sums[np.isfinite(sums)]
-    return float(known.min()) if len(known) else None
+def _bounds(played: Sequence[EvaluatedDay], by_day: Mapping[str, float]) -> "dict[str, dict[str, float]] | None":
+    """The PnL by day of each of the bounds' plays; None if a day has none, or no PnL in one."""
+    found = {name: dict.fromkeys(by_day, 0.0) for name in PLAYS}
+    for day in played:
+        plays = day.outcome["summary"].get("bounds")
+        if not plays or any(plays[name]["pnl_quoting"] is None for name in PLAYS):
+            return None
+        for name in PLAYS:
+            found[name][day.day] += plays[name]["pnl_quoting"]
+    return found if played else None
+
+
+def _judged_by_least(
+    content: Row,
+    by_day: "dict[str, dict[str, float]]",
+    days: tuple[Sequence[EvaluatedDay], Sequence[EvaluatedDay]],
+    record: OnRecord | None,
+) -> Row:
+    """The bounds of all days; verdict and ``undone_by`` of the play with the least PnL."""
+    played, judged_days = days
+    total = {name: sum(pnl.values()) for name, pnl in by_day.items()}
+    fills = {name: sum(day.outcome["summary"]["bounds"][name]["n_fills"] for day in played) for name in PLAYS}
+    own = total[CHOSEN]
+    found: Row = {
+        "bounds": {name: {"pnl": total[name], "n_fills": fills[name]} for name in PLAYS},
+        "open_share": (max(total.values()) - min(total.values())) / abs(own) if own else None,
+    }
+    least = least_of(total)
+    if least is None or least == CHOSEN or content["verdict"] is None:
+        return found
+    judged = _judged(np.array(list(by_day[least].values())), judged_days, record, least)
+    return found | {name: judged[name] for name in ("verdict", "undone_by")} | {"verdict_chosen": content["verdict"]}
+
+
+def _judged(daily: Floats, played: Sequence[EvaluatedDay], record: OnRecord | None, bound: str | None = None) -> Row:
+    """The verdict on the days, each one draw; on a single day that of its backtest, by the minute."""
+    sample, positions = None, dict[str, Mapping[str, float]]()
+    if played:
+        pnl = _minutes(played, bound)
+        sample = Sample.of(pnl) if len(daily) == 1 else Sample.of_days(daily, float(robust_units(pnl[:, None])[0]))
+    for day in played:
+        for symbol, position in positions_of(day.outcome["summary"]).items():
+            known = positions.get(symbol, position)
+            positions[symbol] = max(known, position, key=lambda each: abs(each["value"]))
+    found = verdicts(sample, record, positions, of_days=len(daily) > 1)
+    return {name: found[name] for name in found if not name.startswith("psr")}
+
+
+def _minutes(played: Sequence[EvaluatedDay], bound: str | None = None) -> Floats:
+    """PnL by minute, of all symbols, in order of time; that of a *bound*'s play, if one is named."""
+    minutes, pnl = list[Ints](), list[Floats]()
+    for series in (day.outcome["series"] for day in played):
+        minutes += [begin_us // MINUTE_US + np.arange(count, dtype=np.int64) for begin_us, count in series["spans"]]
+        pnl.append(np.array(series["pnl"] if bound is None else series["bounds"][bound], np.float64))
+    if not minutes:
+        return np.empty(0)
+    _, at = np.unique(np.concatenate(minutes), return_inverse=True)
+    sums: Floats = np.bincount(at, np.concatenate(pnl)).astype(np.float64)
+    return sums
 
 
 def _row(evaluated_day: EvaluatedDay) -> Row:
     summary = evaluated_day.outcome["summary"]
-    known = ("pnl_quoting", "pnl_hold", "fees", "n_fills", "max_drawdown", "two_sided_uptime", "quote_qty")
+    known = (
+        "pnl_quoting",
+        "pnl_hold",
+        "fees",
+        "n_fills",
+        "max_drawdown",
+        "two_sided_uptime",
+        "quote_qty",
+        "seconds_covered",
+    )
     ours, theirs = summary["volume"], evaluated_day.market.volume
     return {
         "day": evaluated_day.day,

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import pairwise
 from math import isnan
-from statistics import variance
 from typing import Any
 
 import numpy as np
 
 from mm.backtest.account_limits import JOIN
+from mm.backtest.metrics.bounds import least_of
 from mm.backtest.metrics.overfitting import backtest_overfitting, deflated_sharpe, expected_best_sharpe
 from mm.backtest.metrics.ranking import (
     are_tied,
@@ -19,11 +19,17 @@ from mm.backtest.metrics.ranking import (
     block_periods,
     mean_ends,
     rank,
-    worst_block,
-    worst_on_record,
 )
-from mm.backtest.metrics.risk import best_of
 from mm.backtest.metrics.spans import PERIOD_US, PeriodBlocks
+from mm.backtest.metrics.verdict import (
+    Sample,
+    Tail,
+    five_minutes,
+    positions_of,
+    undone_words,
+    verdicts,
+    worst_in_units,
+)
 from mm.backtest.run_terms import (
     DAYS_NOT_PLAYED,
     IMPLAUSIBLE_FEE,
@@ -43,7 +49,7 @@ from mm.report.notebook import sweep_picture
 from mm.report.sweep import findings_card
 from mm.sweep.grid import Axis
 from mm.trials.on_record import ALONE, OnRecord, independent_trials
-from mm.trials.own_content import TRIALS
+from mm.trials.own_content import TRIALS, UNDONE
 
 LEAST_BLOCKS = 4
 _NOTHING = 1e-9  # rounding error of gains and losses that cancel
@@ -137,11 +143,15 @@ def sharpes(pnl: Floats, per_year: float) -> Floats:
     return ratios
 
 
+BOUND = "bound"
+"""A column and a rank: the least PnL of a point over the bounds of its queue, and its chosen fills."""
+
+
 def scores(panel: PnlPanel, rank_by: str) -> Floats:
-    """By *rank_by*, higher is better; -inf if undefined."""
+    """Return scores by *rank_by*, higher is better; -inf if undefined."""
     by_point: Floats
     pnl = panel.pnl
-    if rank_by.startswith("pnl_quoting"):
+    if rank_by.startswith("pnl_quoting") or rank_by == BOUND:
         by_point = pnl.sum(axis=0)
     elif rank_by.startswith("max_drawdown"):
         level = np.cumsum(np.vstack([np.zeros(pnl.shape[1]), pnl]), axis=0)
@@ -228,48 +238,30 @@ class PlayedPoint:
 
 @dataclass(frozen=True)
 class SelectionBias:
-    """Expected Sharpe ratio of the best of several trials without skill.
-
-    Attributes:
-        variance: Of the Sharpe ratios per 60 s period; 0 for one trial, None if fewer than two of several have a ratio.
-    """
+    """What choosing the best Sharpe ratio of several trials adds to it."""
 
     trials: int
-    variance: float | None
-    per_year: float
 
-    @classmethod
-    def on_record(cls, record: OnRecord, per_year: float) -> "SelectionBias":
-        known = np.isfinite(record.pnl)
-        number = np.maximum(known.sum(axis=0), 1)
-        pnl = np.where(known, record.pnl, 0.0)
-        mean = pnl.sum(axis=0) / number
-        spread = np.sqrt((np.where(known, pnl - mean, 0.0) ** 2).sum(axis=0) / np.maximum(number - 1, 1))
-        defined = (mean[spread > 0] / spread[spread > 0]).tolist()
-        alone = 0.0 if record.on_these_days < 2 else None
-        return cls(record.on_these_days, variance(defined) if len(defined) > 1 else alone, per_year)
+    def no_skill_variance(self, summary: Mapping[str, Any]) -> float | None:
+        """Return the variance of a trial's Sharpe ratio per period if its true one is 0, by its own error alone."""
+        moments = of_all_legs(summary)["returns"]
+        if moments["sharpe_per_period"] is None or moments["periods"] < 2:
+            return None
+        return float(max(moments["autocorr_inflation"], 1.0) / (moments["periods"] - 1))
 
-    @classmethod
-    def of(cls, summaries: Sequence[Mapping[str, Any]], stopped: int = 0) -> "SelectionBias":
-        known = [of_all_legs(summary)["returns"]["sharpe_per_period"] for summary in summaries]
-        defined = [value for value in known if value is not None]
-        alone = 0.0 if len(summaries) < 2 else None
-        per_year = periods_per_year(summaries)
-        return cls(len(summaries) + stopped, variance(defined) if len(defined) > 1 else alone, per_year)
-
-    @property
-    def best(self) -> float | None:
-        known = self.trials and self.variance is not None
-        return expected_best_sharpe(self.variance or 0.0, self.trials) * self.per_year**0.5 if known else None
+    def expected_best(self, summary: Mapping[str, Any]) -> float | None:
+        """Per period, of so many trials without skill and with the error of this one."""
+        variance = self.no_skill_variance(summary)
+        return None if variance is None else expected_best_sharpe(variance, max(self.trials, 1))
 
     def deflated(self, summary: Mapping[str, Any]) -> float | None:
-        """The probability that a trial's Sharpe ratio exceeds `best`."""
-        moments = of_all_legs(summary)["returns"]
-        if moments["sharpe_per_period"] is None or self.variance is None or not concludes(summary):
+        """The probability that a trial's Sharpe ratio exceeds `expected_best`."""
+        moments, variance = of_all_legs(summary)["returns"], self.no_skill_variance(summary)
+        if variance is None or not concludes(summary):
             return None
         shape = {name: moments[name] for name in ("periods", "skew", "kurtosis")}
         shape["inflation"] = moments["autocorr_inflation"]
-        return deflated_sharpe(moments["sharpe_per_period"], variance=self.variance, trials=self.trials, **shape)
+        return deflated_sharpe(moments["sharpe_per_period"], variance=variance, trials=max(self.trials, 1), **shape)
 
 
 def periods_per_year(summaries: Sequence[Mapping[str, Any]]) -> float:
@@ -304,6 +296,8 @@ class SweepFindings(Shown):
                 f"  {number(row['rank'])}. {at}: quoting PnL {signed(quoting_of(row))}, "
                 f"lower bound {signed(row['pnl_lower95'])}{tied}"
             )
+        if said := regret_text(self.content):
+            yield f"  {said}"
         if len(self.rows) > 3:
             yield f"  … {len(self.rows) - 3} more, in .rows"
         if said := tried(self.content.get("trials"), (self.content["best"] or {}).get("pnl_lower95_chosen")):
@@ -348,11 +342,10 @@ def find(
     for point in points:
         if "error" not in point.outcome:
             groups.setdefault(assumption_of(point.texts, axes), {}).setdefault(point.trial, point)
-    biases = {
-        key: SelectionBias.of([point.outcome["summary"] for point in group.values()], stopped)
-        for key, group in groups.items()
-    }
+    biases = {key: SelectionBias(len(group) + stopped) for key, group in groups.items()}
     rows = [_row(point, biases.get(assumption_of(point.texts, axes))) for point in points]
+    if rank_by == BOUND:
+        rows = [row | {BOUND: rank_value(point, BOUND)} for row, point in zip(rows, points, strict=True)]
     legs = [point.outcome.get("summary", {}).get(OWN_MARKET) for point in points]
     with_legs = any(numbers is not None for numbers in legs)
     if with_legs:
@@ -366,17 +359,16 @@ def find(
         rank_by = "pnl_quoting"  # there is no bound
     rank(rows, axes, rank_by)
     best = next((row for row in rows if row["rank"] == 1), None)
+    regret = _regret(rows, best) if rank_by == BOUND else {}
     _add_ties(rows, axes, panel, place)
-    assumptions = [_assumption(biases[key], group, axes, panel, place) for key, group in groups.items()]
+    assumptions = [_assumption(biases[key], group, axes, panel, place, rank_by) for key, group in groups.items()]
     # The choice is between designs: fill assumptions are not chosen, so it is within the one of the best row.
     played = groups.get(assumption_of(best, axes), {}) if best else next(iter(groups.values()), {})
     within = panel.of_columns([place[trial] for trial in played]) if panel else None
     numbers = [columns[place[trial]] for trial in played]
     independent = independent_trials(within.pnl) * (1 + stopped / len(played)) if within else 1.0
-    tail = worst_block(within.pnl, within.counts) if within and len(played) > 1 else None
-    if best is not None:
-        series = next(point.outcome["series"] for point in trials if point.trial == best["digest"])
-        best = {**best, "pnl_lower95_chosen": within and _chosen_bound(best, series, independent, tail)}
+    worst = worst_in_units(within.pnl, five_minutes(within.counts)) if within and len(played) > 1 else None
+    own = Own(independent, worst and (worst[0], f"point {numbers[worst[1]]} of this sweep"))
     chosen = forward(within, days_us, rank_by) if within else None
     blocks = PeriodBlocks.of(panel.counts, block_periods(len(panel.pnl))) if panel else None
     content = {
@@ -394,11 +386,15 @@ def find(
         "walkforward": _as_json(chosen, numbers, per_year),
         "worst_case": _worst_case(rows, axes, rank_by),
         "best": best,
+        **regret,
         "warnings": [],
         "rows": rows,
     }
-    content["warnings"] = _warnings(content, panel, _shared_warnings(points))
-    _allow_for(content, record, points, independent, tail)
+    _allow_for(content, record, points, own)
+    content["warnings"] = [
+        *_warnings(content, panel, _shared_warnings(points)),
+        *(f"{TRIALS}{problem}" for problem in (record.problems if record else ())),
+    ]
     if with_legs:
         content["warnings"].append(
             "PnL, ratios, ranks, ties, halves and selection bias are of all legs together; the other columns "
@@ -407,57 +403,65 @@ def find(
     return SweepFindings(content, panel, chosen, columns, points)
 
 
-def _chosen_bound(best: Row, series: Mapping[str, Any], independent: float, tail: float | None = None) -> float | None:
-    """The lower bound of the best row's mean PnL per block, allowing for the choice.
+@dataclass(frozen=True)
+class Own:
+    """What a sweep chose from: its independent designs, and the worst five minutes of any, in units of its design."""
 
-    The bounds of as many *independent* trials as were played hold at once, so the chosen one's does; the worst block of
-    any, the *tail*, can only lower it.
-    """
-    if best["pnl_lower95"] is None:
-        return None
-    pnl, counts = np.array(series["pnl"], np.float64), [count for _, count in series["spans"]]
-    return _known(min(float(mean_ends(pnl[:, None], counts, independent, each)[0][0]) for each in {tail, None}))
+    independent: float
+    worst: tuple[float, str] | None
+
+    def judged(
+        self, outcome: Mapping[str, Any], record: OnRecord | None, per_block: Callable[[int], float]
+    ) -> dict[str, Any]:
+        """The `verdicts` of a point as of one of all tried, and its bound as a mean per block."""
+        summary, pnl = outcome["summary"], np.array(_judged_minutes(outcome), np.float64)
+        sample = Sample.of(pnl, len(summary["days"])) if concludes(summary) else None
+        loss, name = self.worst or (0.0, "")
+        tail = Tail(loss * sample.unit, name) if sample and sample.unit else None
+        found = verdicts(sample, record, positions_of(summary), trials=self.independent, tail=tail)
+        for name in ("", "_alone"):
+            low = (found[f"verdict{name}"] or {}).get("lower95")
+            found[f"pnl_lower95_chosen{name}"] = None if low is None else low * per_block(len(pnl))
+        return found
 
 
-def _allow_for(
-    content: dict[str, Any],
-    record: OnRecord | None,
-    points: Sequence[PlayedPoint],
-    independent: float,
-    tail: float | None,
-) -> None:
+def _judged_minutes(outcome: Mapping[str, Any]) -> Sequence[float]:
+    """Return the PnL by minute of the least of the bounds of a point, if they were played, else its own."""
+    summary, series = outcome["summary"], outcome["series"]
+    least = least_of({name: play["pnl_quoting"] for name, play in (summary.get("bounds") or {}).items()})
+    minutes: Sequence[float] = series["pnl"] if least is None else series["bounds"][least]
+    return minutes
+
+
+def _allow_for(content: dict[str, Any], record: OnRecord | None, points: Sequence[PlayedPoint], own: Own) -> None:
+    """Give each row its numbers as of one of many trials, and the best its verdict; ``…_alone`` is without others."""
     content["trials"] = dict(ALONE) if record is None else record.to_json()
     outcomes = {point.trial: point.outcome for point in points if "error" not in point.outcome}
-    best = content["best"]
-    tried = max(independent, record.independent if record else 0.0)
-    if best is not None:
-        chosen, series = best["pnl_lower95_chosen"], outcomes[best["digest"]]["series"]
-        best["pnl_lower95_chosen_alone"] = chosen
-        tails = [each for each in (tail, worst_on_record(record)) if each is not None]
-        if chosen is not None:
-            best["pnl_lower95_chosen"] = _chosen_bound(best, series, tried, min(tails, default=None))
-    bias = (
-        None
-        if record is None
-        else SelectionBias.on_record(record, periods_per_year([outcome["summary"] for outcome in outcomes.values()]))
-    )
+    tried = 0 if record is None else record.on_these_days
 
     def allowed(row: dict[str, Any], digest: str | None) -> None:
-        own = row["deflated_sharpe_alone"] = row["deflated_sharpe"]
-        beyond = None if bias is None or digest is None else bias.deflated(outcomes[digest]["summary"])
-        if own is not None and beyond is not None:
-            row["deflated_sharpe"] = min(own, beyond)
+        alone = row["deflated_sharpe_alone"] = row["deflated_sharpe"]
+        if alone is not None and digest is not None:
+            beyond = SelectionBias(max(tried, content["n_trials"])).deflated(outcomes[digest]["summary"])
+            row["deflated_sharpe"] = beyond
 
-    for row in [*content["rows"], *([] if best is None else [best])]:
-        allowed(row, row["digest"] if row["digest"] in outcomes else None)
+    for row in content["rows"]:
+        digest = row["digest"] if row["digest"] in outcomes else None
+        allowed(row, digest)
         row["psr_alone"] = row["psr"]
-        row["psr"] = best_of(row["psr"], tried)
+        if digest is not None:
+            judged = own.judged(outcomes[digest], record, lambda periods: block_periods(periods) / periods)
+            row["psr"] = judged["psr"]
+            if row["rank"] == 1 and content["best"] is not None and row["digest"] == content["best"]["digest"]:
+                summary = outcomes[digest]["summary"]
+                bounds = {name: summary.get(name) for name in ("bounds", "open_share")}
+                days = len(summary["days"])
+                content["best"] = {**row, **judged, "psr_alone": row["psr_alone"], "n_days": days, **bounds}
     for row in content["assumptions"]:
         allowed(row, row.pop("best_digest"))
     content["deflated_sharpe_alone"] = content["deflated_sharpe"]
     known = [row["deflated_sharpe"] for row in content["assumptions"] if row["deflated_sharpe"] is not None]
     content["deflated_sharpe"] = min(known, default=None)
-    content["warnings"] += [f"{TRIALS}{problem}" for problem in (record.problems if record else ())]
 
 
 def _row(point: PlayedPoint, bias: SelectionBias | None) -> Row:
@@ -482,11 +486,44 @@ def _row(point: PlayedPoint, bias: SelectionBias | None) -> Row:
     return row | {"digest": point.trial, "command": point.command, "error": point.error}
 
 
+def regret_text(content: Mapping[str, Any]) -> str:
+    """Return the line on a choice by bound; empty where the best by the chosen fills is the same point."""
+    regret = content.get("regret")
+    if not regret:
+        return ""
+    return (
+        f"by its chosen fills point {regret['point']} would be the best, {signed(regret['pnl_quoting'])}; its bound is "
+        f"{signed(regret['bound'])}: the regret of that choice is {signed(regret['loss'])}"
+    )
+
+
+def _regret(rows: Sequence[Row], best: Row | None) -> Row:
+    """What the best by the chosen fills loses at its bound against the best by bound; null where both are one."""
+    known = [row for row in rows if row[BOUND] is not None and row["pnl_quoting"] is not None]
+    if best is None or not known:
+        return {"regret": None}
+    middle = max(known, key=lambda row: row["pnl_quoting"])
+    if middle["point"] == best["point"] or middle[BOUND] >= best[BOUND]:
+        return {"regret": None}
+    return {
+        "regret": {
+            "point": middle["point"],
+            "pnl_quoting": middle["pnl_quoting"],
+            "bound": middle[BOUND],
+            "loss": best[BOUND] - middle[BOUND],
+        }
+    }
+
+
 def rank_value(point: PlayedPoint, rank_by: str) -> float | None:
     if "error" in point.outcome or point.outcome["summary"].get("liquidated_at"):
         return None
     if rank_by == "pnl_lower95":
         return _lower95(point)
+    if rank_by == BOUND:
+        bounds = point.outcome["summary"].get("bounds") or {}
+        plays = [numbers["pnl_quoting"] for numbers in bounds.values()]
+        return None if not plays or None in plays else float(min(plays))
     value = of_all_legs(point.outcome["summary"])[rank_by]
     return None if value is None else float(value)
 
@@ -496,7 +533,7 @@ def _lower95(point: PlayedPoint) -> float | None:
         return None
     series = point.outcome["series"]
     pnl, counts = np.array(series["pnl"], dtype=np.float64), [count for _, count in series["spans"]]
-    return _known(float(mean_ends(pnl[:, None], counts)[0][0]))
+    return _none_if_nan(float(mean_ends(pnl[:, None], counts)[0][0]))
 
 
 def _add_halves(rows: Sequence[Row], panel: PnlPanel | None, place: Mapping[str, int], per_year: float) -> None:
@@ -506,7 +543,7 @@ def _add_halves(rows: Sequence[Row], panel: PnlPanel | None, place: Mapping[str,
         column = place.get(row["digest"])
         for name in ("sharpe", "pnl"):
             both = by_half.get(name, ()) if column is not None else ()
-            first, second = (_known(float(half[column])) for half in both) if both else (None, None)
+            first, second = (_none_if_nan(float(half[column])) for half in both) if both else (None, None)
             row |= {f"{name}_first_half": first, f"{name}_second_half": second}
 
 
@@ -529,24 +566,34 @@ def _assumption(
     axes: Sequence[Axis],
     panel: PnlPanel | None,
     place: Mapping[str, int],
+    rank_by: str,
 ) -> Row:
     first_point = next(iter(group.values()))
     summaries = [each.outcome["summary"] for each in group.values()]
     ratios = [(of_all_legs(each)["returns"]["sharpe_per_period"], each) for each in summaries]
     known = [(float(ratio), each) for ratio, each in ratios if ratio is not None]
     best = max(known, key=lambda scored: scored[0], default=(0.0, None))[1]
-    pnl = panel.pnl[:, [place[trial] for trial in group]] if panel else None
+    within = panel.of_columns([place[trial] for trial in group]) if panel else None
+    lucky = None if best is None else bias.expected_best(best)
     return {
         "FILL_MODEL": first_point.outcome["summary"].get("models", {}).get("fill"),
         **{axis.name: first_point.texts[axis.name] for axis in axes if axis.fills},
         "trials": bias.trials,
-        "independent_trials": None if pnl is None else independent_trials(pnl),
-        "sharpe_variance": bias.variance,
-        "expected_best_sharpe": bias.best,
-        "pbo": None if pnl is None else backtest_overfitting(pnl, BLOCKS if bias.trials <= MANY else FEWER),
+        "independent_trials": within and independent_trials(within.pnl),
+        "sharpe_variance": None if best is None else bias.no_skill_variance(best),
+        "expected_best_sharpe": None if lucky is None else lucky * periods_per_year(summaries) ** 0.5,
+        "pbo": within and _overfitting(within, rank_by, BLOCKS if bias.trials <= MANY else FEWER),
         "deflated_sharpe": None if best is None else bias.deflated(best),
         "best_digest": next((trial for trial, each in group.items() if each.outcome["summary"] is best), None),
     }
+
+
+def _overfitting(panel: PnlPanel, rank_by: str, blocks: int) -> float | None:
+    """Return the probability of overfitting by what the sweep ranks by, in its blocks."""
+    pnl = panel.pnl
+    if not rank_by.startswith("max_drawdown"):
+        pnl = PeriodBlocks.of(panel.counts, block_periods(len(pnl))).sums(pnl)
+    return backtest_overfitting(pnl, blocks, rank_by)
 
 
 def _worst_of(assumptions: Sequence[Row]) -> Row:
@@ -557,7 +604,7 @@ def _worst_of(assumptions: Sequence[Row]) -> Row:
     return {"n_trials": trials} | worst | {"deflated_sharpe": min(known["deflated_sharpe"], default=None)}
 
 
-def _known(value: float) -> float | None:
+def _none_if_nan(value: float) -> float | None:
     return None if isnan(value) else value
 
 
@@ -569,7 +616,7 @@ def _as_json(chosen: Forward | None, columns: Sequence[int], per_year: float) ->
         "block": chosen.block,
         "spans": [[columns[column], *cut] for column, cut in zip(chosen.picked, chosen.cuts, strict=True)],
         "pnl": float(chosen.pnl.sum()),
-        "sharpe": _known(float(sharpes(chosen.pnl[:, None], per_year)[0])),
+        "sharpe": _none_if_nan(float(sharpes(chosen.pnl[:, None], per_year)[0])),
         "pnl_of_the_best_in_hindsight": float(chosen.others[chosen.hindsight]),
         "pnl_of_the_median": middle[(len(middle) - 1) // 2],
     }
@@ -619,6 +666,8 @@ def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, shared: Mappin
                 f"these is {deflated:.3f}, and noise alone exceeds {ENOUGH} in one sweep of twenty"
             )
         chosen = best["pnl_lower95_chosen"]
+        if best["undone_by"] is not None:
+            lines.append(f"{UNDONE}{undone_words(best['undone_by'])}")
         if chosen is not None and chosen <= 0 < (best["pnl_lower95"] or 0.0):
             lines.append(
                 f"the lower bound of the best, {signed(best['pnl_lower95'])}, is not above 0 once it allows for the "
@@ -647,9 +696,7 @@ def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, shared: Mappin
         )
     lines += [f"{count} of {content['points']} points: {line}" for line, count in shared.items()]
     if any(row["sharpe_variance"] is None for row in content["assumptions"]):
-        lines.append(
-            "null: sharpe_variance, expected_best_sharpe, deflated_sharpe: fewer than two trials have a Sharpe ratio"
-        )
+        lines.append("null: sharpe_variance, expected_best_sharpe, deflated_sharpe: no trial has a Sharpe ratio")
     if panel is None and trials > 1:
         lines.append(f"null: pbo, walkforward, halves: {SERIES_DIFFER}")
     return lines

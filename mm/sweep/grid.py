@@ -13,8 +13,8 @@ from mm.backtest.margin_terms import Margin
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
+from mm.base.common_knobs import Output
 from mm.base.knobs import Knob, axes_of, closest, knobs
-from mm.cli.config import Output
 from mm.cli.symbol_runs import SHARED
 from mm.errors import MMError, UsageError, parameter
 from mm.play.knobs import Day, Market, Models, OtherMarkets
@@ -43,8 +43,11 @@ _ASSUMED = _FILLS | {
 }
 MOST_POINTS = 20_000
 NEAREST = 3  # names that a misspelt axis is told
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
 RANGE = re.compile(r"([-+]?[\d.]+(?:e[-+]?\d+)?)\.\.([-+]?[\d.]+(?:e[-+]?\d+)?)", re.IGNORECASE)
 """Two ends of a range, as a search takes it: ``0.01..1``."""
+_OTHER_RANGE = re.compile(rf"({_NUMBER})(?:…|-|(?::{_NUMBER})?:)({_NUMBER})", re.IGNORECASE)
+_SPACED = re.compile(rf"{_NUMBER}(?:\s*[\s|/]\s*{_NUMBER})+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def _axes_of_account(written: Written, base: AccountSetup) -> list[Axis]:
     for owner, name, texts in named:
         if owner == LIMIT:
             knob = _LIMITS[name]
-            axes.append(Axis(name, LIMIT, knob.name, tuple(map(knob.read, texts)), texts))
+            axes.append(Axis(name, LIMIT, knob.name, tuple(_read(knob, text) for text in texts), texts))
             continue
         each = {symbol: next(own) for symbol, own in of_symbol.items() if owner in ("", symbol)}
         first = next(iter(each.values()))
@@ -176,7 +179,7 @@ def _axis(name: str, texts: tuple[str, ...], playing: Mapping[str, Mapping[str, 
     variable = name.upper()
     if variable in _SWEPT:
         knob = _SWEPT[variable]
-        return Axis(variable, KNOB, knob.name, tuple(map(knob.read, texts)), texts)
+        return Axis(variable, KNOB, knob.name, tuple(_read(knob, text) for text in texts), texts)
     if variable in _FIXED:
         raise UsageError(
             f"{FLAG}: {variable} cannot be an axis, because all points must use one tape; give it as a knob"
@@ -186,12 +189,19 @@ def _axis(name: str, texts: tuple[str, ...], playing: Mapping[str, Mapping[str, 
         kind = _PARAMETERS[place.upper()]
         name, key = f"{place.upper()}.{key}", _spelled(key, kind, playing[kind], name)
     else:
-        kind, key = _found(name, playing)
+        kind, key = _find_parameter(name, playing)
         name = variable
     return Axis(name, kind, key, tuple(map(_value, texts)), texts)
 
 
-def _found(name: str, playing: Mapping[str, Mapping[str, Params]]) -> tuple[str, str]:
+def _read(knob: Knob, text: str) -> Any:
+    try:
+        return knob.read(text)
+    except UsageError as error:
+        raise UsageError(f"{FLAG}: {error}{_hint(knob.variable, text)}") from error
+
+
+def _find_parameter(name: str, playing: Mapping[str, Mapping[str, Params]]) -> tuple[str, str]:
     matches = {
         kind: next((spelled for params in models.values() if (spelled := params.spelling(name))), None)
         for kind, models in playing.items()
@@ -280,9 +290,22 @@ def points_of(axes: Sequence[Axis], base: AnySetup, unfit: str) -> list[Point] |
                 setup, texts = _varied(chosen, base, unfit, accepted)
                 points.append(Point(number, texts, setup))
         except MMError as error:
-            named = " ".join(f"{axis.name}={axis.texts[place]}" for axis, place in chosen)
-            raise UsageError(f"{FLAG}: the point {named} is invalid: {error}") from error
+            raise invalid_point({axis.name: axis.texts[place] for axis, place in chosen}, error) from error
     return of_account or points
+
+
+def invalid_point(texts: Mapping[str, str], error: MMError) -> UsageError:
+    named, hint = " ".join(f"{name}={text}" for name, text in texts.items()), "".join(map(_hint, texts, texts.values()))
+    return UsageError(f"{FLAG}: the point {named} is invalid: {error}{hint}")
+
+
+def _hint(name: str, text: str) -> str:
+    """What may have been meant by a value that looks like a range, or like several; empty otherwise."""
+    if (ends := _OTHER_RANGE.fullmatch(text)) is not None:
+        return f"; list the values, {name}=A,B,…, or give --search N with {name}={'..'.join(ends.groups())}"
+    if _SPACED.fullmatch(text):
+        return f"; commas divide values: {name}={','.join(re.findall(_NUMBER, text, re.IGNORECASE))}"
+    return ""
 
 
 def _varied_account(
@@ -306,11 +329,11 @@ def _varied(
     """Knobs of a point, and the texts of its axes, empty where its model lacks the parameter."""
     values = {axis.key: axis.values[place] for axis, place in chosen if axis.kind == KNOB}
     groups: dict[str, Any] = {
-        name: replace(getattr(base, name), **_of(getattr(base, name), values))
+        name: replace(getattr(base, name), **_fields_of(getattr(base, name), values))
         for name in ("execution", "account", "margin", "risk")
     }
     models, texts = base.models, {}
-    own = _of(models, values)
+    own = _fields_of(models, values)
     params = {QUOTE: _params(own, "quote_params_json", models), FILL: _params(own, "fill_params_json", models)}
     named = {QUOTE: own.get("quote_model", models.quote_model), FILL: own.get("fill_model", models.fill_model)}
     for axis, place in chosen:
@@ -339,7 +362,7 @@ def _varied(
     return replace(base, **groups, models=replace(models, **own)), texts
 
 
-def _of(group: object, values: dict[str, Any]) -> dict[str, Any]:
+def _fields_of(group: object, values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in vars(group)}
 
 

@@ -15,19 +15,15 @@ from uuid import uuid4
 
 from mm.base.atomic_file import UNFINISHED, atomic_file, clear_unfinished
 from mm.base.code_identity import PACKAGE, digest, hash_file
+from mm.base.held_file import wait_for_file
 from mm.base.own_modules import module_file
 from mm.errors import BrokenFile, DataError, Mismatch, MissingExtra, MMError, UsageError, parameter
 from mm.play.artefacts import moved, moved_models
 from mm.play.knobs import Results
 from mm.play.setup import Setup
-from mm.predict.artefact import ARRAYS, MODEL
+from mm.signals.artefact import ARRAYS, MODEL
 from mm.sweep.play_point import Outcome, Task, failed, play
 from mm.tape.day_orders import kept_orders
-
-try:
-    import fcntl
-except ImportError:  # not on Windows, where two processes may fetch the same file
-    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
@@ -115,8 +111,7 @@ def _copy(source: IO[bytes], target: IO[bytes]) -> str:
 def _locked(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        if fcntl is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        wait_for_file(descriptor)
         yield
     finally:
         os.close(descriptor)
@@ -147,7 +142,7 @@ class Shipment:
         self._paths[sha256] = path
         return f"order_log_{tape.symbol}_{tape.days[0]}_{sha256[:12]}.npy", sha256, unit
 
-    def of(self, files: Mapping[Path, str], modules: Mapping[str, str], *, with_orders: bool = False) -> Json:
+    def task_entry(self, files: Mapping[Path, str], modules: Mapping[str, str], *, with_orders: bool = False) -> Json:
         """A task's entry ``store``: what to fetch, and where."""
         for path, sha256 in files.items():
             self._paths[sha256] = path
@@ -168,7 +163,7 @@ class Shipment:
 
 
 def run_tasks(tasks: Sequence[Task], seconds: float) -> list[Outcome]:
-    """At least one task; none begins after *seconds*."""
+    """Run at least one task; begin none after *seconds*."""
     until = monotonic() + seconds
     outcomes = [_played(tasks[0])]
     for task in tasks[1:]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.account_limits import AccountLimits
+from mm.backtest.account_limits import AccountTerms
 from mm.backtest.metrics.json_values import check
 from mm.backtest.metrics.notes import NULL
 from mm.backtest.metrics.pnl import AccountSeries, account_of
@@ -26,7 +26,7 @@ from mm.play.design import minutes_of, periods_of
 from mm.play.knobs import Day, Market, OtherMarkets
 from mm.play.market import FittedMicroPrice, Markets, feed_of_market, on_one_grid
 from mm.play.models import fitted_from
-from mm.play.play import Play
+from mm.play.play import OFF, Play
 from mm.play.setup import Setup
 from mm.signals.micro_price import MicroPriceFit
 from mm.sweep.store import code_of
@@ -79,6 +79,10 @@ def outcome_of(result: "Result") -> Outcome:
         summary["warnings"] += [f"{name}: {note}" for note in own["warnings"] if not note.startswith(NULL)]
     spans, pnl = minutes_of(result, account)
     series = {"spans": [[*span] for span in spans], "period_s": PERIOD_S, "pnl": pnl.tolist()}
+    bounds = result.terms.bounds
+    if bounds is not None:
+        summary |= bounds.block
+        series["bounds"] = bounds.minutes()
     return {"summary": summary, "series": series}
 
 
@@ -92,11 +96,12 @@ def account_outcome(task: Task) -> Outcome:
     from mm.play.account_play import AccountPlay
 
     plays = {one["setup"]["day"]["symbol"]: _play_of(one) for one in task["symbols"]}
-    result = AccountPlay.of(plays, AccountLimits(**task["limits"])).run(keeps_orders=False)
+    result = AccountPlay.of(plays, AccountTerms(**task["limits"])).run(keeps_orders=False)
     symbols = {symbol: outcome_of(one) for symbol, one in result.results.items()}
     spans, pnl = ((), np.empty(0)) if result.series is None else periods_of(result.series)
     summary = result.point_summary({symbol: one["summary"] for symbol, one in symbols.items()})
     series = {"spans": [[*span] for span in spans], "period_s": PERIOD_S, "pnl": pnl.tolist()}
+    symbols = {symbol: result.in_numeraire(symbol, one) for symbol, one in symbols.items()}
     return {"summary": summary, "series": series, "symbols": symbols}
 
 
@@ -114,7 +119,8 @@ def _play_of(task: Task) -> Play:
     if task["micro_price"] is not None:
         micro_price = MicroPriceFit.from_json(task["micro_price"], "the sweep's micro-price")
     markets = replace(markets, fitting=partial(FittedMicroPrice, micro_price))
-    return Play.of(setup, markets, None if fit is None else fitted_from(fit, "the sweep's schedule"))
+    fitted = None if fit is None else fitted_from(fit, "the sweep's schedule")
+    return Play.of(setup, markets, fitted, replace(OFF, bounds=task.get("bounds", False)))
 
 
 def _check_code(task: Task, setup: Setup) -> None:
@@ -141,7 +147,7 @@ def _markets(  # noqa: PLR0913, PLR0917 - the key of the cache
 ) -> Markets:
     """All processes map the same kept tapes into shared memory."""
     days = len(day.days())
-    every = [_kept(Path(path), one) for path, one in zip_longest(kept, orders)]
+    every = [_open_kept(Path(path), one) for path, one in zip_longest(kept, orders)]
     opened = [every[at : at + days] for at in range(0, len(every), days)]
     if kept:
         own = on_one_grid(opened[0])
@@ -162,7 +168,7 @@ def _markets(  # noqa: PLR0913, PLR0917 - the key of the cache
     return replace(markets, tapes=[tape.kept_mapped() for tape in markets.tapes]) if stay else markets
 
 
-def _kept(path: Path, orders: KeptOrders | None) -> "Tape":
+def _open_kept(path: Path, orders: KeptOrders | None) -> "Tape":
     tape = open_kept(path)
     if orders is None:
         return tape

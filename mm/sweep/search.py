@@ -90,7 +90,7 @@ class Space:
         points: Sequence[AnyPoint] = points_of(axes_from(written, setup), setup, unfit)
         return [replace(point, number=first + place) for place, point in enumerate(points)]
 
-    def seen(self, points: Sequence[PlayedPoint]) -> list[Axis]:
+    def axes_of(self, points: Sequence[PlayedPoint]) -> list[Axis]:
         axes = []
         for axis in self.axes:
             texts = list(dict.fromkeys(point.texts[axis.name] for point in points))

@@ -13,6 +13,7 @@ from mm.base.code_identity import closure, code_files, digest, hash_file, source
 from mm.base.own_modules import file_of, own_file
 from mm.base.user_code import put_cwd_first
 from mm.errors import UsageError
+from mm.play.here import identity_here, is_here
 from mm.play.knobs import Models
 from mm.play.names import resolve
 from mm.play.setup import Setup, users_models
@@ -46,7 +47,9 @@ def trial_of(
 
 
 def code_of(models: Models) -> Code:
-    own, others = _own_modules(_users_models(models))
+    named = _users_models(models)
+    own, others = _own_modules([name for name in named if not is_here(name)])
+    own |= {name: digest(identity_here(name)) for name in named if is_here(name)}
     return Code(own, *_digests(*sorted(others)))
 
 

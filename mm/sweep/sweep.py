@@ -5,35 +5,39 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from shlex import join
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mm.backtest.account_limits import AccountLimits
+from mm.backtest.account_limits import AccountTerms
 from mm.backtest.margin_terms import Margin
+from mm.backtest.metrics.numbers import Summary
+from mm.backtest.metrics.verdict import words
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.backtest.summary_text import tried
+from mm.backtest.summary_text import bounds_text, tried
 from mm.base.knobs import knobs
+from mm.base.knobs import plain as number_of
 from mm.base.numbers import number, probability, signed
 from mm.cli.settings_file import LEFT_OUT
 from mm.cli.task_knobs import GROUPS, Sweep, Workers
 from mm.clock import US_PER_S
-from mm.commands.account_runs import account_setup, on_known_days
 from mm.errors import Incomplete, UsageError
 from mm.play.given import groups_of
+from mm.play.here import name_of, warn_of_one_process, with_fit, with_names
 from mm.play.knobs import Day, Market, Models, OneAccount, OtherMarkets, PerSymbol
 from mm.play.market import Markets
 from mm.play.setup import AccountSetup, AnySetup, Setup
 from mm.report.contents import SERIES, SWEEP
 from mm.report.sweep import points_table
 from mm.runs.in_progress import Run
+from mm.sweep.account_setup import account_setup, on_known_days
 from mm.sweep.engines import module_path_env
 from mm.sweep.findings import (
     POINTS,
@@ -43,17 +47,24 @@ from mm.sweep.findings import (
     Row,
     SweepFindings,
     find,
+    regret_text,
 )
 from mm.sweep.grid import Axis, axes_for, points_of
-from mm.sweep.work import PointJobs, any_work_of, engine
+from mm.sweep.work import Engine, PointJobs, any_work_of, engine
 from mm.trials.on_record import Recording
 from mm.trials.openings import write_openings
 from mm.trials.own_content import own_content
 
+if TYPE_CHECKING:
+    from mm.calibration.fit_result import PoissonFit
+    from mm.calibration.schedule import Schedule
+    from mm.play.strategy_types import StrategyOrName
+
 _GROUPS: tuple[type, ...] = (
     *(Day, Market, Execution, Account, Margin, Models, Risk, OtherMarkets, Sweep, Workers),
-    *(OneAccount, PerSymbol, AccountLimits),
+    *(OneAccount, PerSymbol, AccountTerms),
 )
+Done = tuple[Sequence[Axis], Sequence[PlayedPoint], PointJobs]
 SHOWN = 20  # rows on the terminal
 NAMED = 5  # failed points named in the error message
 HEAD = (
@@ -72,11 +83,14 @@ HEAD = (
 )
 
 
-def sweep(
+def sweep(  # noqa: PLR0913 - arguments that no knob can express
     symbol: str,
     day: str,
     grid: Mapping[str, Sequence[Any]],
+    quotes: "StrategyOrName | None" = None,
+    fills: object = None,
     *,
+    fit: "PoissonFit | Schedule | str | os.PathLike[str] | None" = None,
     step: Callable[[int], None] | None = None,
     **settings: Any,
 ) -> SweepFindings:
@@ -88,7 +102,11 @@ def sweep(
         symbol: Symbol of the recorded days; with ``one_account=True`` several with commas, which play on one account.
         day: One day, a list or a range, as on the command line.
         grid: The values of each axis: a knob's variable or a model's parameter, of one symbol of an account
-            ``BTCUSDT.QUOTE_QTY``.
+            ``BTCUSDT.QUOTE_QTY``; of ``QUOTE_MODEL`` and ``FILL_MODEL`` also classes and objects.
+        quotes: Quote model as for `mm.backtest`; each point plays a new one, or a copy of an object as it is now. A
+            class without a file and an object are played in this process, and not kept, with a warning.
+        fills: Fill model in the same forms.
+        fit: A fit or schedule, or its file; one in memory is kept in ``OUT_ROOT/fits``, from where workers read it.
         step: Called with the number of backtests finished since the last call, for a progress bar.
         settings: Other knobs of ``mm sweep`` by field (``data_root``, ``maker_fee_rate``, ``jobs``).
 
@@ -101,20 +119,27 @@ def sweep(
         if name in settings:
             raise UsageError(f"{name} makes run folders; use mm sweep for it, or leave it out")
     named = {"symbol": symbol, "day": day, "grid": ";".join(map(_axis, grid.items()))}
-    made = groups_of(_GROUPS, {**named, **settings}, "mm.sweep")
+    made = groups_of(_GROUPS, {**named, **with_names(quotes, fills, settings)}, "mm.sweep")
     days, market, execution, account, margin, models, risk, others, sweep_knobs, workers, *of_account = made
+    models = with_fit(fit, models, days.out_root)
     alone = Setup.of(days, market, execution, account, margin, models, risk, others)
     together = account_setup(alone, *of_account)
     setup = alone if together is None else on_known_days(together)[0]
     axes = axes_for(sweep_knobs.grid, setup)
     points = points_of(axes, setup, sweep_knobs.grid_unfit)
+    here = warn_of_one_process(one.models for point in points for one in setups_of(point.setup))
     markets = opened_markets(setup)
     for opened in markets.values() if isinstance(markets, Mapping) else [markets]:
         write_openings(days.out_root, opened.tapes, "sweep")
-    work = any_work_of(None, points, markets, workers, days.tapes, Recording(days.out_root, "sweep"))
-    played = work.run(engine(workers), step or (lambda _known: None), reuse=workers.reuse_points)
-    record = work.recording.on_record(again=True)
-    return find(played, axes, sweep_knobs.rank_by, [day.start_us for day in work.days], record=record)
+    bounded = sweep_knobs.rank_by == "bound"
+    work = any_work_of(None, points, markets, workers, days.tapes, Recording(days.out_root, "sweep"), bounded=bounded)
+    plays = engine(workers, here=here)
+    played = work.run(plays, step or (lambda _known: None), reuse=workers.reuse_points)
+    return _found((axes, played, work), sweep_knobs.rank_by, plays, reuse=workers.reuse_points)
+
+
+def setups_of(setup: AnySetup) -> Iterable[Setup]:
+    return setup.setups.values() if isinstance(setup, AccountSetup) else [setup]
 
 
 def opened_markets(setup: AnySetup) -> Markets | dict[str, Markets]:
@@ -125,9 +150,11 @@ def opened_markets(setup: AnySetup) -> Markets | dict[str, Markets]:
 
 def _axis(axis: tuple[str, Sequence[Any]]) -> str:
     name, values = axis
+    if name.rpartition(".")[2] in {"QUOTE_MODEL", "FILL_MODEL"}:
+        values = [value if isinstance(value, str) else name_of(value) for value in values]
     plain = (str(value) if isinstance(value, Path) else value for value in values)
     texts = (
-        f'"{value}"' if isinstance(given, str) else json.dumps(value)
+        f'"{value}"' if isinstance(given, str) else json.dumps(number_of(value))
         for given, value in zip(values, plain, strict=True)
     )
     return f"{name}={','.join(texts)}"
@@ -192,6 +219,8 @@ def footer_lines(findings: SweepFindings) -> list[str]:
         )
     if best is not None:
         lines.append(f"the chosen one: {tried(content['trials'], best['pnl_lower95_chosen'])}")
+        lines.append(f"its sum: {words(best['verdict'], best['n_days'])}")
+        lines += [f"its bounds: {said}"] if (said := bounds_text(Summary.read(best))) else []
     lines += [assumption_line(row, content["axes"]) for row in content["assumptions"]]
     if content.get("search") is not None:
         lines += search_lines(content["search"])
@@ -201,6 +230,7 @@ def footer_lines(findings: SweepFindings) -> list[str]:
             f"hindsight {signed(ahead['pnl_of_the_best_in_hindsight'])}, "
             f"median point {signed(ahead['pnl_of_the_median'])}"
         )
+    lines += [said] if (said := regret_text(content)) else []
     if (worst := content["worst_case"]) is not None and worst["point"] != best["point"]:
         rank_by = content["rank_by"]
         chosen = " ".join(f"{name}={value}" for name, value in worst.items() if name not in ("point", rank_by))
@@ -230,16 +260,22 @@ def assumption_line(row: Row, axes: Sequence[Row]) -> str:
     )
 
 
-def write(
-    run: Run,
-    done: tuple[Sequence[Axis], Sequence[PlayedPoint], PointJobs],
-    rank_by: str,
-    searched: Row | None = None,
-) -> SweepFindings:
-    """Write the results of *done* (axes, played points, their work); print the table."""
+def _found(done: Done, rank_by: str, plays: Engine, *, reuse: bool, stopped: int = 0) -> SweepFindings:
+    """Return the findings, for which the chosen point was also played at both bounds of its queue."""
     axes, played, work = done
-    stopped, record = searched["stopped"] if searched else 0, work.recording.on_record(again=True)
-    findings = find(played, axes, rank_by, [day.start_us for day in work.days], stopped, record)
+    days_us, record = [day.start_us for day in work.days], work.recording.on_record(again=True)
+    findings = find(played, axes, rank_by, days_us, stopped, record)
+    if (best := findings.content["best"]) is None or not best["knows_next_move"]:
+        return findings
+    bounded = work.with_bounds(played, best["point"], plays, reuse=reuse)
+    return findings if bounded == played else find(bounded, axes, rank_by, days_us, stopped, record)
+
+
+def write(run: Run, done: Done, rank_by: str, workers: Workers, searched: Row | None = None) -> SweepFindings:
+    """Write the results of *done* (axes, played points, their work); print the table."""
+    work, stopped = done[2], searched["stopped"] if searched else 0
+    with run.timing("play"):
+        findings = _found(done, rank_by, engine(workers), reuse=workers.reuse_points, stopped=stopped)
     findings.content["search"] = searched
     head = {"symbol": work.days[0].symbol, "days": [day.day for day in work.days]}
     with run.timing("write"):

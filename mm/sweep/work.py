@@ -9,11 +9,14 @@ from os import cpu_count
 from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 
 from mm.backtest.account_limits import JOIN
+from mm.backtest.fills.base import Queue
 from mm.backtest.metrics.json_values import finite
+from mm.backtest.models import FILL_MODELS
 from mm.backtest.one_account import check_markets
 from mm.backtest.rules import Account, Rules
 from mm.base.code_identity import digest, hash_file
@@ -21,28 +24,30 @@ from mm.calibration.calibrate import artefact, measure
 from mm.calibration.hawkes import fit_hawkes, flow_of
 from mm.calibration.schedule import why_unusable
 from mm.cli.task_knobs import Workers
-from mm.commands.schedule import study_days, write_study
 from mm.errors import FitError, ModelError, UsageError
 from mm.play.calibration import fallback_of, plan_of, unfitted
 from mm.play.calibration_knobs import Windows
 from mm.play.design import Design, Designs, PlayedDay, account_design, days_of_account
 from mm.play.engine_rules import rules_of
+from mm.play.here import is_here
 from mm.play.knobs import Models
 from mm.play.market import Markets
 from mm.play.models import agent_files, fitted_from
 from mm.play.notes import fee_notes, log_notes, predictor_notes
 from mm.play.play import Play
 from mm.play.setup import AnySetup, Setup
-from mm.predict.artefact import Artefact
 from mm.report.contents import FIT
 from mm.runs.in_progress import Run
 from mm.runs.noted import note_files, note_micro_price
+from mm.runs.study import study_days, write_study
+from mm.signals.artefact import Artefact
 from mm.sweep.engines import Outcomes, in_process, in_processes, on_cluster
 from mm.sweep.findings import PlayedPoint
-from mm.sweep.grid import FLAG, AccountPoint, AnyPoint, Point
+from mm.sweep.grid import AccountPoint, AnyPoint, Point, invalid_point
 from mm.sweep.objects import Shipment
 from mm.sweep.play_point import Outcome, Task
 from mm.sweep.store import Code, Store, code_of, trial_of
+from mm.trials.moves import keep_moves
 from mm.trials.on_record import Recording
 
 if TYPE_CHECKING:
@@ -60,6 +65,7 @@ class SharedInputs:
     Attributes:
         reads_micro_price: Quote models that read it: name and parameters.
         logs: sha256 of the days' order logs, for the points that play them.
+        bounded: Whether queue models are also played at both bounds.
         shipment: Sends files to workers on other machines; None if they share this disk.
     """
 
@@ -74,6 +80,7 @@ class SharedInputs:
     reads_micro_price: frozenset[tuple[str, str | None]] = frozenset()
     shipment: Shipment | None = None
     logs: Sequence[str] = ()
+    bounded: bool = False
 
     def logs_of(self, models: Models) -> Sequence[str]:
         return self.logs if may_play_orders(models) else ()
@@ -89,6 +96,7 @@ class Job:
     key: str
     task: Task
     forwarded: bool
+    kept: bool = True
 
 
 class PointJobs:
@@ -131,8 +139,15 @@ class PointJobs:
             step(1)
         return [self._played_point(point, outcomes) for point in self.points]
 
+    def with_bounds(
+        self, played: Sequence[PlayedPoint], number: int, engine: Engine, *, reuse: bool
+    ) -> list[PlayedPoint]:
+        """Return the points, of which that *number* is also played at both bounds of its queue, if it has one."""
+        del number, engine, reuse
+        return list(played)
+
     def kept(self) -> dict[str, Outcome]:
-        """In the form of newly played outcomes."""
+        """Return stored outcomes in the form of newly played ones."""
         self._store.tidy()
         every = ((key, self._store.find(key)) for key in self.jobs)
         known = {key: {name: kept[name] for name in self.kept_names} for key, kept in every if kept is not None}
@@ -145,7 +160,8 @@ class PointJobs:
         if "error" not in outcome:
             self._record(job, outcome)
             about = {"inputs": sorted(self.inputs), "walkforward": job.forwarded}
-            self._store.keep(job.key, {"trial": job.trial, **about, **outcome})
+            if job.kept:
+                self._store.keep(job.key, {"trial": job.trial, **about, **outcome})
 
     def _record(self, job: Job, outcome: Outcome) -> None:
         series = outcome["series"]
@@ -186,6 +202,17 @@ class Work(PointJobs):
     def reads_micro_price(self) -> bool:
         return bool(self._shared.reads_micro_price)
 
+    def with_bounds(
+        self, played: Sequence[PlayedPoint], number: int, engine: Engine, *, reuse: bool
+    ) -> list[PlayedPoint]:
+        own = [point for point in self.points if point.number == number and isinstance(point, Point)]
+        fills = FILL_MODELS.get(own[0].setup.models.fill_model)  # a user's own model may be a queue
+        if self._shared.bounded or (isinstance(fills, type) and not issubclass(fills, Queue)):
+            return list(played)
+        shared = replace(self._shared, bounded=True, schedule=None)
+        [again] = Work(own, shared, self._store, self.recording).run(engine, lambda _known: None, reuse=reuse)
+        return [replace(one, outcome=again.outcome) if one.number == number else one for one in played]
+
     def _command(self, point: AnyPoint, *, places: bool) -> list[str]:
         if self._shared.fit is None or not isinstance(point, Point):
             return super()._command(point, places=places)
@@ -217,10 +244,15 @@ class Work(PointJobs):
             "sources": code.models,
             "inputs": list(shared.inputs),
             "logs": list(logs),
-            "store": shared.shipment and shared.shipment.of(named, code.models, with_orders=bool(logs)),
+            "bounds": shared.bounded,
+            "store": shared.shipment and shared.shipment.task_entry(named, code.models, with_orders=bool(logs)),
         }
         design = self._designs.design(setup, fitted)
-        return Job(trial, design, digest([trial, code.exact, forwarded]), task, forwarded)
+        kept = not any(map(is_here, code.models))  # what such a model reads beside its own code is unknown
+        key = digest(
+            [trial, code.exact, forwarded, *(["bounds"] if shared.bounded else []), *([] if kept else [uuid4().hex])]
+        )
+        return Job(trial, design, key, task, forwarded, kept)
 
     def _code_of(self, setup: Setup) -> Code:
         models = setup.models
@@ -259,7 +291,8 @@ def _job(point: AccountPoint, works: Mapping[str, Work], designs: Mapping[str, D
     design = account_design(designs or {symbol: job.design for symbol, job in own.items()}, limits)
     trial = digest([[[symbol, job.trial] for symbol, job in own.items()], vars(limits)])
     task = {"symbols": [job.task for job in own.values()], "limits": vars(limits)}
-    return Job(trial, design, digest([trial, *(job.key for job in own.values())]), task, forwarded=False)
+    key, kept = digest([trial, *(job.key for job in own.values())]), all(job.kept for job in own.values())
+    return Job(trial, design, key, task, forwarded=False, kept=kept)
 
 
 def may_play_orders(models: Models) -> bool:
@@ -274,7 +307,9 @@ def shared_inputs(
     cache: Path,
     store: str | None = None,
 ) -> SharedInputs:
-    """Also writes the tapes' level indices to *cache*; *store* is a URL for workers on other machines."""
+    """Read what all points share, and write the tapes' level indices to *cache*; *store* is a URL for workers
+    elsewhere.
+    """
     files = list(dict.fromkeys(path for point in points for path in point.setup.files))
     for path in files:
         if run is not None:
@@ -351,14 +386,13 @@ def check(run: Run | None, points: Sequence[Point], markets: Markets, shared: Sh
         warned.add(setup.models.quote_model)
         try:
             with redirect_stdout(sys.stderr):  # stdout is for results
-                play = _made(point, markets, shared)
+                play = _make_play(point, markets, shared)
         except ModelError:
             continue
         except UsageError as error:
-            named = " ".join(f"{name}={text}" for name, text in point.texts.items())
-            if not named:  # a day of an evaluation
+            if not point.texts:  # a day of an evaluation
                 raise
-            raise UsageError(f"{FLAG}: the point {named} is invalid: {error}") from error
+            raise invalid_point(point.texts, error) from error
         rules[setup.account] = play.market_rules
         predictors |= play.predictors
         if play.reads_micro_price:
@@ -381,7 +415,7 @@ def check(run: Run | None, points: Sequence[Point], markets: Markets, shared: Sh
     return replace(shared, micro_price=fit.to_json() if fit else None, reads_micro_price=frozenset(reading))
 
 
-def _made(point: Point, markets: Markets, shared: SharedInputs) -> Play:
+def _make_play(point: Point, markets: Markets, shared: SharedInputs) -> Play:
     setup = point.setup
     rounds = [(setup, None if setup.fitted else shared.fitted)]
     if shared.schedule is not None:
@@ -392,7 +426,10 @@ def _made(point: Point, markets: Markets, shared: SharedInputs) -> Play:
     return play
 
 
-def engine(workers: Workers) -> Engine:
+def engine(workers: Workers, *, here: bool = False) -> Engine:
+    """Return what plays tasks; *here* for models of this process alone."""
+    if here:
+        return in_process
     if (address := workers.cluster) is not None:
         return lambda tasks: on_cluster(tasks, address)
 
@@ -411,12 +448,13 @@ class Player:
     setup: AnySetup
     markets: Markets | Mapping[str, Markets]
     workers: Workers
+    bounded: bool = False
     played: int = 0
     reused: int = 0
     recording: Recording = field(init=False)
 
     def __post_init__(self) -> None:
-        self.recording = Recording(self.setup.day.out_root, self.run.kind)
+        self.recording = Recording(self.setup.day.out_root, self.run.kind, self.run.id)
 
     def __call__(self, points: Sequence[AnyPoint]) -> list[PlayedPoint]:
         if not points:
@@ -429,16 +467,20 @@ class Player:
 
     def work(self, points: Sequence[AnyPoint]) -> PointJobs:
         run = None if self.played + self.reused else self.run
-        return any_work_of(run, points, self.markets, self.workers, self.run.tapes, self.recording)
+        return any_work_of(
+            run, points, self.markets, self.workers, self.run.tapes, self.recording, bounded=self.bounded
+        )
 
 
-def any_work_of(
+def any_work_of(  # noqa: PLR0913 - what is played, how, and where it is noted
     run: Run | None,
     points: Sequence[AnyPoint],
     markets: Markets | Mapping[str, Markets],
     workers: Workers,
     cache: Path,
     recording: Recording,
+    *,
+    bounded: bool = False,
 ) -> PointJobs:
     """Return the checked work of *points*, of a symbol or an account.
 
@@ -447,9 +489,12 @@ def any_work_of(
     """
     if isinstance(markets, Markets):
         alone = [point for point in points if isinstance(point, Point)]
-        return work_of(run, alone, markets, workers, cache, recording)
+        return work_of(run, alone, markets, workers, cache, recording, bounded=bounded)
+    if bounded:
+        raise UsageError("{rank_by} bound is of one symbol's queues, not of an account; rank it by pnl_lower95")
     of_account = [point for point in points if isinstance(point, AccountPoint)]
-    check_markets({symbol: market.first for symbol, market in markets.items()})
+    limits = of_account[0].setup.limits
+    check_markets({symbol: market.first for symbol, market in markets.items()}, limits.numeraire)
     works = {
         symbol: work_of(run, [point.of_symbol(symbol) for point in of_account], market, workers, cache, recording)
         for symbol, market in markets.items()
@@ -458,16 +503,20 @@ def any_work_of(
     return AccountWork(of_account, works, Store.of(day.out_root, JOIN.join(works), day.label()), recording)
 
 
-def work_of(
+def work_of(  # noqa: PLR0913 - what is played, how, and where it is noted
     run: Run | None,
     points: Sequence[Point],
     markets: Markets,
     workers: Workers,
     cache: Path,
     recording: Recording,
+    *,
+    bounded: bool = False,
 ) -> Work:
     """Checks the points; logs warnings if there is a *run*."""
     store = workers.object_store if workers.cluster else None
     shared = check(run, points, markets, shared_inputs(run, points, markets, cache, store))
+    shared = replace(shared, bounded=bounded)
     day = points[0].setup.day
+    keep_moves(day.out_root, markets.tapes)
     return Work(points, shared, Store.of(day.out_root, day.symbol, day.label()), recording)

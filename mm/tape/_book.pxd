@@ -6,7 +6,7 @@
 #   - best_bid is the highest price with lots, best_ask the lowest; 0 if the side is empty
 #   - every price with lots inside the window is in [bid_floor, best_bid] or [best_ask, ask_ceil]
 # Rows of one message are stored first and the best price is updated once, after them: four times faster than updating
-# it after every row (docs/performance.md).
+# it after every row (docs/evidence/measured.md).
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
 

@@ -14,8 +14,9 @@ from typing import IO, Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.dayfolder.layout import SPOT
 from mm.instrument import Instrument
+from mm.markets.market import Market
+from mm.markets.registry import DEFAULT, MARKETS
 
 Ints = NDArray[np.int64]
 Column = NDArray[Any]
@@ -96,8 +97,8 @@ class TapeMeta:
         hindsight: Spans (start, end, µs) that became known at their end: a gap begins at the last message before the
             missing ids, and the next message revealed it. See `Tape.known_at`.
         standing: Spans (start, end, µs) excluded because trades print through a book without messages.
-        opened: Whether a held-out day was opened for this use; this, *cache* (``hit``, ``miss``, ``off``) and *file*
-            are no properties of the tape.
+        opened: The DATA_ROOT whose held-out day was opened, else empty; this, *cache* (``hit``, ``miss``, ``off``) and
+            *file* are no properties of the tape.
     """
 
     inputs: tuple[tuple[str, int, str], ...] = ()
@@ -108,12 +109,17 @@ class TapeMeta:
     carried_from: int | None = None
     hindsight: tuple[tuple[int, int], ...] = ()
     standing: tuple[tuple[int, int], ...] = ()
-    venue: str = SPOT
+    venue: str = DEFAULT.venue
     funding: tuple[Payment, ...] = ()
     clock: tuple[ClockReading, ...] = ()
-    opened: bool = field(default=False, compare=False)
+    opened: str = field(default="", compare=False)
     cache: str = field(default="off", compare=False)
     file: str = field(default="", compare=False)
+
+    @property
+    def market(self) -> Market:
+        """The market that *venue* names."""
+        return MARKETS.of_venue(self.venue)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,10 +48,10 @@ class DayOrders:
                 short_text(self.wanted[1]),
             )
         kept = KeptTape.of_log(self.folder, self.day.order_log) if self.folder else None
-        index = kept.orders(self._made) if kept else self._made()
+        index = kept.orders(self._make_index) if kept else self._make_index()
         return index.in_units(ticks, lots)
 
-    def _made(self) -> OrderIndex:
+    def _make_index(self) -> OrderIndex:
         try:
             return index_of_log(self.day.order_log, _first_wrong_row(self.day))
         except ValueError as error:
@@ -98,10 +98,10 @@ def index_of_log(path: Path, wrong_row: int | None = None) -> OrderIndex:
 
     log = OrderLog.open(path)
     blocks = log.blocks([*NEEDED])
-    return order_index(blocks if wrong_row is None else _until(blocks, wrong_row), log.spans)
+    return order_index(blocks if wrong_row is None else _cut_blocks(blocks, wrong_row), log.spans)
 
 
-def _until(blocks: Iterable[Columns], wrong_row: int) -> Iterator[Columns]:
+def _cut_blocks(blocks: Iterable[Columns], wrong_row: int) -> Iterator[Columns]:
     """Whole instants, so that no change is cut from its level."""
     for block in blocks:
         us = block["us"]

@@ -156,7 +156,7 @@ def _shapes(tape: TapeEvents) -> Iterator[str]:
         column = getattr(tape, name)
         if column.shape != (size,):
             yield f"{name} has the shape {column.shape}, not ({size},)"
-    if min(tape.step_lots, tape.step_ticks) < 1:
+    if tape.step_lots < 1 or tape.step_ticks < 1:
         yield f"the quantity step is {tape.step_lots} lots, the price step {tape.step_ticks} ticks; the least is 1"
 
 

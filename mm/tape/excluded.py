@@ -127,7 +127,7 @@ def standing_spans(day: RecordedDay, events: EventColumns, rows: RecordedRows, l
 
 
 def trades_revealed(day: RecordedDay, events: EventColumns) -> list[tuple[int, int]]:
-    """From the trade before missing ones to the last news of them."""
+    """Return the spans from the trade before missing ones to the last news of them."""
     sequence, last_us = IdSequence(), 0
     fetched = frozenset(events.event_id[np.isin(events.recv_seq, day.trades.fetched)].tolist())
     holes: list[tuple[int, ...]] = []  # first and last id, and the instants around them

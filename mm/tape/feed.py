@@ -46,22 +46,24 @@ class Feed:
 def feed_of(tape: TapeEvents) -> Feed:
     stamped = _is_message(tape) & (tape.event_exch_us > 0)
     recv_us, late_us = tape.event_us[stamped], (tape.event_us - tape.event_exch_us)[stamped]
-    offset_us, stray = _offsets(recv_us, late_us)
+    offset_us, apart_us = _offsets(recv_us, late_us)
+    stray = np.abs(apart_us) > STRAY_US
     happened = tape.event_us.copy()
     happened[stamped] = np.where(stray, recv_us, np.minimum(recv_us - late_us + offset_us, recv_us))
     middle = int(np.median(offset_us)) if len(offset_us) else 0
-    return _in_order(tape, happened, stamped, middle, _named(recv_us, late_us - offset_us, stray))
+    return _in_order(tape, happened, stamped, middle, _named(recv_us, apart_us))
 
 
 def strays(tape: TapeEvents) -> NDArray[np.bool_]:
     stamped = _is_message(tape) & (tape.event_exch_us > 0)
     stray = np.zeros(len(tape), bool)
-    stray[stamped] = _offsets(tape.event_us[stamped], (tape.event_us - tape.event_exch_us)[stamped])[1]
+    apart_us = _offsets(tape.event_us[stamped], (tape.event_us - tape.event_exch_us)[stamped])[1]
+    stray[stamped] = np.abs(apart_us) > STRAY_US
     return stray
 
 
 def delayed(tape: TapeEvents, late_us: int) -> Feed:
-    """As if each depth message and trade arrived *late_us* after it happened."""
+    """Delay a feed, as if each depth message and trade arrived *late_us* after it happened."""
     messages = _is_message(tape)
     happened = np.where(messages, tape.event_us - late_us, tape.event_us)
     return _in_order(tape, happened, messages, None, "")
@@ -126,22 +128,25 @@ def _in_order(tape: TapeEvents, happened: Ints, stamped: NDArray[np.bool_], offs
     return Feed(sequence, np.ascontiguousarray(happened[sequence]), happened, offset_us, median, p99, stray)
 
 
-def _offsets(recv_us: Ints, late_us: Ints) -> tuple[Ints, NDArray[np.bool_]]:
-    """Our clock minus the exchange's at each stamped message, and which stray messages do not count."""
-    stray = np.zeros(len(late_us), bool)
+def _offsets(recv_us: Ints, late_us: Ints) -> tuple[Ints, Ints]:
+    """Our clock minus the exchange's at each stamped message, and how far its difference is from its neighbours'.
+
+    Those further than STRAY_US do not count; where none can be that far, all distances are 0.
+    """
+    apart_us = np.zeros_like(late_us)
     if not len(late_us):
-        return late_us, stray
+        return late_us, apart_us
     if int(late_us.max()) - int(late_us.min()) <= STRAY_US:  # so no median is that far from a difference
-        return _least(recv_us, late_us) - QUICKEST_US, stray
+        return _least(recv_us, late_us) - QUICKEST_US, apart_us
     median_us = _medians(late_us)
-    stray = np.abs(late_us - median_us) > STRAY_US
-    counted = np.where(stray, _NEVER, late_us)
+    apart_us = late_us - median_us
+    counted = np.where(np.abs(apart_us) > STRAY_US, _NEVER, late_us)
     least, first = np.empty_like(late_us), 0
     while first < len(late_us):
         stop = _moved(median_us, first)
         least[first:stop] = _least(recv_us[first:stop], counted[first:stop])
         first = stop
-    return np.where(least == _NEVER, late_us, least) - QUICKEST_US, stray
+    return np.where(least == _NEVER, late_us, least) - QUICKEST_US, apart_us
 
 
 def _medians(late_us: Ints) -> Ints:
@@ -188,13 +193,14 @@ def _carried(happened: Ints, behind: NDArray[np.bool_]) -> Ints:
     return happened
 
 
-def _named(recv_us: Ints, off_us: Ints, stray: NDArray[np.bool_]) -> str:
+def _named(recv_us: Ints, apart_us: Ints) -> str:
+    stray = np.abs(apart_us) > STRAY_US
     if not stray.any():
         return ""
     first = int(stray.argmax())
-    way = "ahead of" if off_us[first] < 0 else "behind"
+    way = "ahead of" if apart_us[first] < 0 else "behind"
     return (
         f"{np.count_nonzero(stray):,} messages have an exchange time more than {STRAY_US // US_PER_S} s from their "
         f"neighbours' time, and do not count for the offset of the clocks; the first was received at "
-        f"{iso(int(recv_us[first]))}, {abs(int(off_us[first])) / US_PER_S:,.1f} s {way} them"
+        f"{iso(int(recv_us[first]))}, {abs(int(apart_us[first])) / US_PER_S:,.1f} s {way} them"
     )

@@ -117,7 +117,7 @@ class BestRows:
     run_id: tuple[str, ...]
     cells_e8: Ints
 
-    def of(self, day: "SyncedDay") -> "tuple[BestRows, Ints]":
+    def within_day(self, day: "SyncedDay") -> "tuple[BestRows, Ints]":
         """Return the rows within the day and on its grid, and their keys, ascending."""
         key = np.array([day.ranks.get(run, 0) for run in self.run_id], np.int64) * PER_RUN + self.recv_seq
         on_grid = ~(self.cells_e8 % np.array([day.steps.tick_e8 or 1, day.steps.lot_e8 or 1] * 2)).any(axis=1)
@@ -151,7 +151,7 @@ def read_best(folder: DayFolder) -> "tuple[BestRows, FileRead] | None":
 
 def freshen(events: EventColumns, rows: RecordedRows, keys: Ints, day: "SyncedDay", best: BestRows) -> Ints:
     """Turn the *events* of a day, which have *keys*, into the events of its freshest book; return their keys."""
-    best, own_keys = best.of(day)
+    best, own_keys = best.within_day(day)
     of_best = at = np.searchsorted(keys, own_keys)
     sides = np.tile(np.array([1, -1], np.int8), len(at))
     first = rows.add((sides, best.cells_e8[:, ::2].ravel(), best.cells_e8[:, 1::2].ravel()))

@@ -105,7 +105,7 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
         open_held_out=True,
     )
     if open_held_out and held_of(day.root, day.symbol, [day.day]):
-        tape = replace(tape, meta=replace(tape.meta, opened=True))
+        tape = replace(tape, meta=replace(tape.meta, opened=str(day.root)))
     orders = DayOrders.of(day, tape, Path(cache) if cache else None)
     tape = tape.with_reader(read_again)
     if orders is None:

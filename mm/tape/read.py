@@ -14,7 +14,7 @@ from mm.dayfolder.check import check_day
 from mm.dayfolder.check_trades import WIDE
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.manifest import read_manifest, sha256_of
-from mm.dayfolder.recovery import venue_of
+from mm.dayfolder.recovery import market_of_day
 from mm.dayfolder.seal import AlteredFile
 from mm.errors import BrokenFile, MMError, NeverSynced
 from mm.tape.build import TapeBuilder, merged, quarter_hours
@@ -43,6 +43,7 @@ from mm.tape.recorded import (
     read_ledger,
 )
 from mm.tape.sync import sync_day
+from mm.tape.unseen import unseen
 
 if TYPE_CHECKING:
     from mm.dayfolder.ledger import Event
@@ -89,8 +90,8 @@ def _read(
     grid = known_grid(folder, options, ledger)
     recorded = read_folder(folder, grid, ledger, work)
     until_us = options.until_us
-    venue = venue_of(folder, _first_knobs(ledger))
-    day = sync_day(recorded, findings, venue, as_received=options.as_received, until_us=until_us)
+    market = market_of_day(folder, _first_knobs(ledger))
+    day = sync_day(recorded, findings, market.rule, as_received=options.as_received, until_us=until_us)
     if until_us is not None:
         recorded = replace(recorded, ledger=[row for row in recorded.ledger if row.at.recv_us < until_us])
     events, rows, raised, keys = merged(day, work)
@@ -130,16 +131,23 @@ def _read(
     best_read = best[1] if best else None
     reads = [read for read in (grid.read, *day.reads, ledger_read, marks_read, best_read) if read]
     lost, lost_warnings = lost_lines(folder, reads)
+    not_shown = unseen(folder, day.snapshots, instrument.tick_e8)
     findings.note("lost_lines", lost)
     inputs = ((read.path.relative_to(folder.root).as_posix(), read.bytes, read.sha256) for read in reads)
     meta = TapeMeta(
         inputs=tuple(sorted(inputs)),
         counts={name: count for name, count in sorted(findings.counts.items()) if count},
-        warnings=(*noted, *findings.warnings(folder), *lost_warnings, *([] if until_us else _unsealed(folder, ledger))),
+        warnings=(
+            *noted,
+            *findings.warnings(folder),
+            *lost_warnings,
+            *not_shown,
+            *([] if until_us else _unsealed(folder, ledger)),
+        ),
         excluded=tuple(excluded),
         last_update_id=_last_update_id(events),
         standing=standing,
-        venue=venue,
+        venue=market.venue,
         funding=payments(folder, ledger),
         clock=clock_readings(ledger),
         carried_from=None if any(span.from_us is None for span in spans) else day.carried_from,

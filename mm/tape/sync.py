@@ -8,9 +8,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.dayfolder.layout import SPOT
 from mm.dayfolder.ledger import Event, ids_begin_anew
-from mm.market_data.sync_engine import SyncEngine, Verdict
+from mm.markets.sequence import CONTIGUOUS, SequenceRule, SyncEngine, Verdict
 from mm.tape.columns import AS_BEFORE, Ints
 from mm.tape.files import DiffStream, FileRead, FileSteps, Place, Snapshot
 from mm.tape.recorded import DayFindings, EventSources, RecordedDay
@@ -109,7 +108,7 @@ class SyncedDay:
 def sync_day(
     recorded: RecordedDay,
     findings: DayFindings,
-    venue: str = SPOT,
+    rule: SequenceRule = CONTIGUOUS,
     *,
     as_received: bool = False,
     until_us: int | None = None,
@@ -141,12 +140,12 @@ def sync_day(
         if as_received:
             changes = [replace(change, kind="gap") if change.kind == "hole" else change for change in changes]
     else:
-        changes += changes_by_id(order, snapshots, SyncEngine(venue=venue))
+        changes += changes_by_id(order, snapshots, SyncEngine(rule=rule))
     changes = sorted((change for change in changes if change.key < end), key=lambda change: change.key)
     if recorded.whole_books:
         events = sync_frames(book, changes, findings)
     else:
-        events = sync_diffs(book, changes, snapshots, findings, venue, as_received=as_received)
+        events = sync_diffs(book, changes, snapshots, findings, rule, as_received=as_received)
     hindsight = _revealed(book, [change for change, _ in events.changes if change.kind != "snapshot"])
     book.release()
     return SyncedDay(
@@ -275,11 +274,11 @@ def sync_diffs(
     changes: Sequence[EpochChange],
     snapshots: Sequence[Snapshot],
     findings: DayFindings,
-    venue: str = SPOT,
+    rule: SequenceRule = CONTIGUOUS,
     *,
     as_received: bool = False,
 ) -> SyncedEvents:
-    run = _SyncRun(book, snapshots, findings, (venue, as_received))
+    run = _SyncRun(book, snapshots, findings, (rule, as_received))
     at = 0
     stops = np.searchsorted(book.key, [change.key for change in changes]).tolist()
     for change, stop in zip(changes, stops, strict=True):
@@ -292,11 +291,11 @@ def sync_diffs(
 
 class _SyncRun:
     def __init__(
-        self, book: DiffStream, snapshots: Sequence[Snapshot], findings: DayFindings, options: tuple[str, bool]
+        self, book: DiffStream, snapshots: Sequence[Snapshot], findings: DayFindings, options: tuple[SequenceRule, bool]
     ) -> None:
-        self._venue, self._as_received = options
+        self._rule, self._as_received = options
         self.events = SyncedEvents(np.zeros(len(book), bool))
-        self._engine: SyncEngine[int] = SyncEngine(venue=self._venue)
+        self._engine: SyncEngine[int] = SyncEngine(rule=self._rule)
         self._book, self._snapshots, self._findings = book, snapshots, findings
         self._taken = 0  # number of messages processed
         first, last = book.first_id, book.last_id
@@ -329,7 +328,7 @@ class _SyncRun:
         if self._as_received:
             gap = EpochChange(int(book.key[at]), int(book.recv_us[at]), int(book.recv_seq[at]), "gap")
         elif at and book.key[at - 1] >= gap.key:
-            gap = _after(book, at)
+            gap = _gap_after(book, at)
         self.events.changes.append((gap, ()))
 
     def change(self, change: EpochChange) -> None:
@@ -351,7 +350,7 @@ class _SyncRun:
         if change.kind == "anew":
             self._engine.start_again()
         elif change.kind == "run":
-            self._engine = SyncEngine(venue=self._venue)
+            self._engine = SyncEngine(rule=self._rule)
 
     def _place(self, message: int, known_id: int | None) -> Place:
         book = self._book
@@ -369,10 +368,10 @@ def sync_frames(book: DiffStream, changes: Sequence[EpochChange], findings: DayF
     before = 0
     for change, stop in zip(changes, stops.tolist(), strict=True):
         if stop > before:
-            events.changes.append((_after(book, stop) if change.kind == "hole" else change, ()))
+            events.changes.append((_gap_after(book, stop) if change.kind == "hole" else change, ()))
             before = stop
     return events
 
 
-def _after(book: DiffStream, at: int) -> EpochChange:
+def _gap_after(book: DiffStream, at: int) -> EpochChange:
     return EpochChange(int(book.key[at - 1]) + 1, int(book.recv_us[at - 1]), -1, "gap")

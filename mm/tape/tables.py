@@ -7,8 +7,8 @@ import numpy as np
 from mm.clock import MS_BELOW, US_PER_MS
 from mm.dayfolder.layout import PACKED, levels_shown
 from mm.dayfolder.line_files import first_lines
-from mm.dayfolder.rows import REST
 from mm.errors import BrokenFile
+from mm.markets.records import REST
 from mm.tape._parse import Cell, TableParser
 from mm.tape.columns import Column, Ints, bounds, growing, stored
 from mm.tape.files import ROWS, DiffStream, FileSteps, ParsedFile, Snapshot, exchange_us, parse_table, steps_of

@@ -11,7 +11,7 @@ import numpy as np
 
 from mm.base.notebook import Picture, picture_of
 from mm.clock import Instant, iso, us_from_ms, us_of
-from mm.errors import NeverSynced
+from mm.errors import NeverSynced, UsageError
 from mm.instrument import Instrument, short_text
 from mm.tape import frames
 from mm.tape.build import built_from_events
@@ -248,8 +248,10 @@ class Tape(TapeEvents):
         release(self.event_us)  # the search may have read any part of it
 
     def release_memory(self) -> None:
-        """Drop the cached streams, and release the memory of all events and levels; both are loaded again on use."""
-        for name in ("trades", "trade_side", "trade_ticks", "trade_lots", *_STREAMS):
+        """Drop the cached streams and orders, and release the memory of all events and levels; all are loaded again on
+        use.
+        """
+        for name in ("trades", "trade_side", "trade_ticks", "trade_lots", "orders", *_STREAMS):
             self.__dict__.pop(name, None)
         if levels := self.__dict__.get("levels"):
             levels.release()
@@ -268,6 +270,8 @@ class Tape(TapeEvents):
         """Yield the tape's time range, contents, grid, and the number of repairs and exclusions."""
         kinds = np.bincount(self.kind, minlength=KEYFRAME + 1)
         held = ", ".join(f"{kinds[kind]:,} {name}" for kind, name in KIND_NAMES.items() if kinds[kind])
+        before = int(np.searchsorted(self.event_us, self.start_us))
+        held += f"; {before:,} of them before the window, for its first book" if before > 1 else ""
         grid, noted = self.instrument, len(self.meta.warnings) + len(self.meta.excluded)
         yield f"tape of {self.symbol} {','.join(self.days)}: {iso(self.start_us)} to {iso(self.end_us)}"
         yield f"  events    {held or 'none'}"
@@ -327,10 +331,19 @@ class Tape(TapeEvents):
         Its events begin with the last KEYFRAME or SNAPSHOT at or before *a_us*, so the book is correct from there on;
         without one, with the window's first event. Only a window with the tape's start continues the tape before, and
         only one with its end is continued by the tape after.
+
+        Raises:
+            UsageError: If the window ends before it begins, or lies outside the tape.
         """
         a_us, b_us = us_of(a_us), us_of(b_us)
+        covers = f"the tape covers {iso(self.start_us)} to {iso(self.end_us)}"
         if b_us < a_us:
-            raise ValueError(f"window ends at {iso(b_us)}, before it begins at {iso(a_us)}")
+            raise UsageError(f"the window ends at {iso(b_us)}, before it begins at {iso(a_us)}; {covers}")
+        if b_us < self.start_us or a_us > self.end_us:
+            raise UsageError(
+                f"the window from {iso(a_us)} to {iso(b_us)} is outside the day: {covers}; instants without a zone are "
+                f"UTC, and numbers are µs"
+            )
         a_us, b_us = max(a_us, self.start_us), max(b_us, self.start_us)
         first, stop = np.searchsorted(self.event_us, (a_us, b_us)).tolist()
         until_us = b_us

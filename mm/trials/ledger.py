@@ -5,29 +5,28 @@ trials' PnL by minute, little-endian float32. Both only grow, under a lock, numb
 leaves at most one torn line.
 """
 
+import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from zlib import crc32
 
 import msgspec
 import numpy as np
+from msgspec import structs
 
 from mm.base.arrays import Floats
+from mm.base.held_file import wait_for_file
 from mm.base.numbers import noun
-from mm.clock import now_us
-
-try:
-    import fcntl
-except ImportError:  # not on Windows, where two runs that end in the same instant may tear a line
-    fcntl = None  # type: ignore[assignment]
+from mm.clock import iso, now_us
 
 FOLDER = "trials"
 VERSION = 1
 LINES, VALUES = ".ndjson", ".pnl"
+PLAYING = ("backtest", "sweep", "walkforward", "evaluation")  # kinds of runs whose trials are on record
 _FLOAT = np.dtype("<f4")
 Identity = tuple[str, str, str]
 Spans = tuple[tuple[int, int], ...]
@@ -44,6 +43,8 @@ class TrialLine(_Entry, frozen=True, kw_only=True, tag="trial"):
 
     Attributes:
         market: sha256 of the day's largest file, if any.
+        run: RUN_ID of the run that played it; empty in Python, and in lines of older versions.
+        values: crc32 of its PnL; 0 in lines of older versions, and for one that earned and lost nothing.
         begin: Position of its `stamp` in the file of values.
     """
 
@@ -56,6 +57,8 @@ class TrialLine(_Entry, frozen=True, kw_only=True, tag="trial"):
     made_by: str
     spans: Spans
     begin: int
+    run: str = ""
+    values: int = 0
 
     @property
     def count(self) -> int:
@@ -67,12 +70,19 @@ class TrialLine(_Entry, frozen=True, kw_only=True, tag="trial"):
         return crc32(self.design.encode()).to_bytes(_FLOAT.itemsize, "little")
 
     @property
+    def name(self) -> str:
+        return self.run or f"{self.made_by} {iso(self.at_us)}"
+
+    @property
     def identity(self) -> Identity:
         return self.design, self.assumption, self.market
 
 
 class Opening(_Entry, frozen=True, kw_only=True, tag="opening"):
+    """A held-out day was opened; *number*: how many times by then, below any OUT_ROOT (0 in older versions)."""
+
     made_by: str
+    number: int = 0
 
 
 class Forgetting(_Entry, frozen=True, kw_only=True, tag="forgetting"):
@@ -103,20 +113,43 @@ class Trial:
     def place(self) -> tuple[str, str]:
         return self.symbol, self.day
 
+    def of_run(self, run: str) -> "Trial":
+        values = crc32(self.pnl.astype(_FLOAT).tobytes()) if self.pnl.any() else 0
+        return replace(self, line=structs.replace(self.line, run=run, values=values))
+
+    def as_one_with(self, known: TrialLine | None) -> "Trial":
+        if known is None:
+            return self
+        return replace(self, line=structs.replace(self.line, design=known.design, assumption=known.assumption))
+
 
 @dataclass(frozen=True)
 class DayLedger:
-    """What is on record of one day; *problems* cannot be used, and name the file."""
+    """What is on record of one day, *since_us*; *problems* cannot be used, and name the file."""
 
     known: Mapping[Identity, TrialLine] = field(default_factory=dict)
     openings: int = 0
     forgettings: Sequence[Forgetting] = ()
     problems: Sequence[str] = ()
+    since_us: int | None = None
     _values: Path | None = field(default=None, repr=False)
 
     @property
     def trials(self) -> list[TrialLine]:
         return list(self.known.values())
+
+    @cached_property
+    def designs(self) -> Set[tuple[str, str]]:
+        """Designs, each with its market."""
+        return {(line.design, line.market) for line in self.known.values()}
+
+    def same_as(self, trial: TrialLine) -> TrialLine | None:
+        """The trial with the same PnL: what sent the same orders is one design, whatever its knobs."""
+        return self._by_values.get((trial.market, trial.spans, trial.values)) if trial.values else None
+
+    @cached_property
+    def _by_values(self) -> Mapping[tuple[str, Spans, int], TrialLine]:
+        return {(line.market, line.spans, line.values): line for line in reversed(self.trials)}
 
     @cached_property
     def _pnl(self) -> Floats:
@@ -171,8 +204,8 @@ class Ledger:
     def add(self, trial: Trial) -> str | None:
         return self._append(trial.symbol, trial.day, trial)
 
-    def open(self, symbol: str, day: str, made_by: str) -> str | None:
-        return self._append(symbol, day, Opening(at_us=now_us(), made_by=made_by))
+    def open(self, symbol: str, day: str, made_by: str, number: int = 0) -> str | None:
+        return self._append(symbol, day, Opening(at_us=now_us(), made_by=made_by, number=number))
 
     def forget(self, symbol: str, day: str, why: str) -> int:
         """Return how many trials were forgotten."""
@@ -181,6 +214,12 @@ class Ledger:
             with self._appending(symbol, day) as (lines, _):
                 _write(lines, Forgetting(at_us=now_us(), trials=number, why=why))
         return number
+
+    def off_record(self, symbol: str, day: str, since_us: int | None) -> int:
+        """Count finished runs of a day from before its first entry: other trials, or removed ones."""
+        until_us, name = math.inf if since_us is None else since_us, f"{day}[-_]*/run_manifest.json"
+        runs = (path for kind in PLAYING for path in self.out_root.glob(f"{kind}/{symbol}/{name}"))
+        return sum(path.stat().st_mtime_ns // 1000 < until_us for path in runs)
 
     def days(self) -> Iterator[tuple[str, str]]:
         for path in sorted(self.folder.glob(f"*/*{LINES}")):
@@ -201,7 +240,7 @@ class Ledger:
                 else:
                     begin = os.lseek(values, 0, os.SEEK_END) // _FLOAT.itemsize
                     _write_all(values, entry.line.stamp + entry.pnl.astype(_FLOAT).tobytes())
-                    _write(lines, msgspec.structs.replace(entry.line, begin=begin))
+                    _write(lines, structs.replace(entry.line, begin=begin))
         except OSError as error:
             return f"{self._path(symbol, day)}: cannot be written ({error.strerror}); this run is not on record"
         return None
@@ -214,8 +253,7 @@ class Ledger:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
         lines = os.open(path, flags, 0o666)
         try:
-            if fcntl is not None:
-                fcntl.flock(lines, fcntl.LOCK_EX)
+            wait_for_file(lines)
             size = os.lseek(lines, 0, os.SEEK_END)
             if size and os.pread(lines, 1, size - 1) != b"\n":
                 _write_all(lines, b"\n")
@@ -280,11 +318,11 @@ def _day(lines: Sequence[Line], problems: Sequence[str], values: Path) -> DayLed
         if isinstance(line, TrialLine):
             trials.setdefault((line.design, line.assumption, line.market), line)
         elif isinstance(line, Opening):
-            openings += 1
+            openings = max(openings + 1, line.number)
         else:
             trials.clear()
             forgettings.append(line)
-    return DayLedger(trials, openings, forgettings, problems, values)
+    return DayLedger(trials, openings, forgettings, problems, lines[0].at_us if lines else None, values)
 
 
 def _count(path: Path) -> int:

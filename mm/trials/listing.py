@@ -65,10 +65,12 @@ def problems(out_root: Path | str) -> list[str]:
 
 @dataclass
 class _Family:
-    designs: dict[tuple[str, str], list[tuple[str, TrialLine, Floats | None]]] = field(default_factory=dict)
+    designs: dict[str, list[tuple[str, TrialLine, Floats | None]]] = field(default_factory=dict)
 
     def add(self, day: str, trial: TrialLine, pnl: Floats | None) -> None:
-        self.designs.setdefault((trial.design, trial.assumption), []).append((day, trial, pnl))
+        parts = self.designs.setdefault(trial.design, [])
+        if all(known != day for known, *_ in parts):  # else under other terms of the account
+            parts.append((day, trial, pnl))
 
     def row(self) -> dict[str, Any]:
         lines = [trial for parts in self.designs.values() for _, trial, _ in parts]
@@ -81,7 +83,7 @@ class _Family:
             "n_trials": len(self.designs),
             "n_independent": independent_trials(_panel(list(self.designs.values()))),
             "best": totals[best],
-            "best_design": best[0],
+            "best_design": best,
             "quotes": self.designs[best][0][1].quotes,
             "first": iso(min(trial.at_us for trial in lines)),
             "last": iso(max(trial.at_us for trial in lines)),

@@ -1,7 +1,6 @@
 """How many designs were tried on a run's days, and how they did there."""
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from mm.base.arrays import Floats, Ints
 from mm.base.numbers import noun
 from mm.trials.ledger import DayLedger, Identity, Ledger, Spans, Trial, TrialLine
+from mm.trials.moves import Moves, moves_on_record
 
 MINUTE_US = 60_000_000
 Day = tuple[str, str]  # symbol and day
@@ -22,6 +22,8 @@ ALONE: Mapping[str, Any] = {
     "independent": 1.0,
     "this_is_new": True,
     "held_out_openings": 0,
+    "forgotten": 0,
+    "off_record": 0,
 }
 """The entry ``trials`` of a run that knows of no other."""
 
@@ -35,6 +37,12 @@ class OnRecord:
         pnl: Per period of the run and design, quote asset, float32; NaN where not played, or lost.
         this_is_new: The run, or one of its points, is the first of its design.
         held_out_openings: Most openings of any day while held out.
+        parts: Day and number of periods, for each day of each symbol.
+        spans: Of the periods.
+        runs: The run of each design.
+        moves: By symbol, the largest moves of the other days on record.
+        forgotten: Trials of these days that were ended by ``--forget``.
+        off_record: Finished runs of these days that are older than their ledger.
     """
 
     known: int
@@ -44,6 +52,11 @@ class OnRecord:
     held_out_openings: int = 0
     problems: tuple[str, ...] = ()
     parts: tuple[tuple[str, int], ...] = ()
+    spans: Spans = ()
+    runs: tuple[str, ...] = ()
+    moves: Mapping[str, Moves] = field(default_factory=dict)
+    forgotten: int = 0
+    off_record: int = 0
 
     @property
     def on_these_days(self) -> int:
@@ -53,10 +66,16 @@ class OnRecord:
     def independent(self) -> float:
         return independent_trials(self.pnl)
 
-    def worst(self, sums: Callable[[Floats], Floats]) -> float:
-        """Return the least of *sums* (over periods, all columns) over any design's PnL; NaN if unknown."""
-        values = sums(self.pnl)
-        return float(np.nanmin(values)) if np.isfinite(values).any() else math.nan
+    @cached_property
+    def begins_us(self) -> Ints:
+        """Begin of each period."""
+        parts = [begin_us + MINUTE_US * np.arange(count, dtype=np.int64) for begin_us, count in self.spans]
+        return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+    def days_of_periods(self) -> list[Ints]:
+        """The periods of each day, of all symbols."""
+        days = np.repeat([day for day, _ in self.parts], [count for _, count in self.parts])
+        return [np.flatnonzero(days == day) for day in dict.fromkeys(days.tolist())]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -65,6 +84,8 @@ class OnRecord:
             "independent": self.independent,
             "this_is_new": self.this_is_new,
             "held_out_openings": self.held_out_openings,
+            "forgotten": self.forgotten,
+            "off_record": self.off_record,
         }
 
 
@@ -103,23 +124,27 @@ class Recording:
     *new*: one of the trials was not on record.
     """
 
-    def __init__(self, out_root: Path, made_by: str) -> None:
-        self.ledger, self.made_by = Ledger(out_root), made_by
+    def __init__(self, out_root: Path, made_by: str, run: str = "") -> None:
+        self.ledger, self.made_by, self.run = Ledger(out_root), made_by, run
         self.new = False
         self.problems: list[str] = []
         self._own: dict[tuple[Day, Identity], Trial] = {}
         self._read: dict[Day, DayLedger] = {}
 
     def add(self, trials: Iterable[Trial]) -> None:
-        for trial in trials:
-            key = trial.place, trial.line.identity
+        """Put the days of a design on record."""
+        each = [trial.of_run(self.run) for trial in trials]
+        same = [self._day(trial.place).same_as(trial.line) for trial in each]
+        if len({None if line is None else line.identity[:2] for line in same}) > 1:
+            same = [None] * len(each)
+        for trial in map(Trial.as_one_with, each, same):
+            read, line, key = self._day(trial.place), trial.line, (trial.place, trial.line.identity)
             if key in self._own:
                 continue
             self._own[key] = trial
-            if trial.line.identity not in self._day(trial.place).known:
-                self.new = True
-                if problem := self.ledger.add(trial):
-                    self.problems.append(problem)
+            self.new = self.new or (line.design, line.market) not in read.designs
+            if line.identity not in read.known and (problem := self.ledger.add(trial)):
+                self.problems.append(problem)
 
     def _day(self, place: Day) -> DayLedger:
         if place not in self._read:
@@ -133,7 +158,7 @@ class Recording:
         own, days = list(self._own.values()), {trial.place: trial for trial in self._own.values()}
         problems = [*self.problems, *(problem for read in self._read.values() for problem in read.problems)]
         designs = {design: at for at, design in enumerate(dict.fromkeys(trial.line.design for trial in own))}
-        chosen = []
+        chosen, runs = [], {one.line.design: one.line.name for one in own}
         for place, trial in days.items():
             lines, others = _of_market(self._read[place].trials, trial.line.market)
             if others:
@@ -142,8 +167,9 @@ class Recording:
                     f"files than this DATA_ROOT has and {'does' if others == 1 else 'do'} not count"
                 )
             chosen.append((trial, _one_of_each(lines, {one.line.assumption for one in own if one.place == place})))
-            for design in chosen[-1][1]:
+            for design, line in chosen[-1][1].items():
                 designs.setdefault(design, len(designs))
+                runs.setdefault(design, line.name)
         pnl: Any = np.empty((len(designs), sum(trial.line.count for trial in days.values())), np.float32)
         at = 0
         for trial, lines_of in chosen:
@@ -152,11 +178,19 @@ class Recording:
             for one in own:
                 if one.place == trial.place and one.line.spans == trial.line.spans:
                     part[designs[one.line.design]] = one.pnl
-        openings = max((read.openings for read in self._read.values()), default=0)
         nothing = bool(self.problems) and not any(read.known for read in self._read.values())
         known = 0 if nothing else self.ledger.known()  # neither read nor written: this run knows of none
-        parts = tuple((trial.day, trial.line.count) for trial in days.values())
-        return OnRecord(known, tuple(designs), pnl.T, self.new, openings, tuple(dict.fromkeys(problems)), parts)
+        return OnRecord(
+            known,
+            tuple(designs),
+            pnl.T,
+            self.new,
+            problems=tuple(dict.fromkeys(problems)),
+            parts=tuple((trial.day, trial.line.count) for trial in days.values()),
+            spans=tuple(span for trial in days.values() for span in trial.line.spans),
+            runs=tuple(runs[design] for design in designs),
+            **_of_days(self.ledger, self._read),
+        )
 
 
 def on_days(out_root: Path, symbol: str, days: Sequence[str]) -> OnRecord:
@@ -167,16 +201,37 @@ def on_days(out_root: Path, symbol: str, days: Sequence[str]) -> OnRecord:
     chosen = [_one_of_each(_of_market(read.trials, read.trials[-1].market)[0], set()) for read in reads]
     designs = {design: at for at, design in enumerate(dict.fromkeys(design for lines in chosen for design in lines))}
     pnl: Any = np.full((len(designs), sum(read.trials[-1].count for read in reads)), np.nan, np.float32)
-    at, parts = 0, list[tuple[str, int]]()
+    at, parts, begins = 0, list[tuple[str, int]](), list[tuple[int, int]]()
     for day, read, lines in zip(known, reads, chosen, strict=True):
         spans, count = read.trials[-1].spans, read.trials[-1].count
         _fill(pnl[:, at : at + count], spans, read, lines, designs)
         at += count
         parts.append((day, count))
-    openings = max((read.openings for read in reads), default=0)
+        begins += spans
+    runs = {design: line.name for lines in chosen for design, line in lines.items()}
     return OnRecord(
-        ledger.known(), tuple(designs), pnl.T, this_is_new=False, held_out_openings=openings, parts=tuple(parts)
+        ledger.known(),
+        tuple(designs),
+        pnl.T,
+        this_is_new=False,
+        parts=tuple(parts),
+        spans=tuple(begins),
+        runs=tuple(runs[design] for design in designs),
+        **_of_days(ledger, {(symbol, day): ledger.read(symbol, day) for day in days}),
     )
+
+
+def _of_days(ledger: Ledger, reads: Mapping[Day, DayLedger]) -> dict[str, Any]:
+    days = {day for _, day in reads}
+    return {
+        "held_out_openings": max((read.openings for read in reads.values()), default=0),
+        "forgotten": sum(told.trials for read in reads.values() for told in read.forgettings),
+        "off_record": sum(ledger.off_record(*place, read.since_us) for place, read in reads.items()),
+        "moves": {
+            symbol: moves_on_record(ledger.out_root, symbol, days)
+            for symbol in dict.fromkeys(symbol for name, _ in reads for symbol in name.split("+"))
+        },
+    }
 
 
 @dataclass

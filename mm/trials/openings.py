@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mm.dayfolder.held_out import note_opening, openings_of
 from mm.errors import UsageError
 from mm.trials.ledger import Ledger
 
@@ -16,9 +17,14 @@ PYTHON = "python"
 
 
 def write_openings(out_root: Path, tapes: "Iterable[Tape]", made_by: str) -> list[str]:
-    ledger = Ledger(out_root)
-    written = (ledger.open(tape.symbol, day, made_by) for tape in tapes if tape.meta.opened for day in tape.days)
-    return [problem for problem in written if problem]
+    """Write each beside its hold, so that another OUT_ROOT knows of it, and into the ledger; return what failed."""
+    ledger, problems = Ledger(out_root), list[str | None]()
+    for tape in tapes:
+        for day in tape.days if tape.meta.opened else ():
+            root = Path(tape.meta.opened)
+            problems.append(note_opening(root, tape.symbol, day, made_by))
+            problems.append(ledger.open(tape.symbol, day, made_by, openings_of(root, tape.symbol, day)))
+    return [problem for problem in problems if problem]
 
 
 def check_openings(tapes: "Iterable[Tape]", out_root: "str | os.PathLike[str] | None") -> None:

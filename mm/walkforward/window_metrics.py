@@ -31,6 +31,7 @@ NO_COLUMN = (
     "ci95_k",
     "ci95_A_shrunk",
     "ci95_k_shrunk",
+    "cov_logA_k",
 )  # of a segment
 SEGMENT = tuple(name for name in Segment.__dataclass_fields__ if name not in (*NO_COLUMN, *LATER))
 SEGMENT_FIELDS = tuple(name for name in Segment.__dataclass_fields__ if name not in NO_COLUMN)

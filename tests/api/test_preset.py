@@ -68,7 +68,7 @@ def test_crypto_example():
 def test_fees_are_rounded_half_to_even(units, rates, qty_e8, notional_e16, taker):
     """Python rounds fractions half to even."""
     exact = Fraction(units[taker] * qty_e8, E8) + Fraction(rates[taker] * notional_e16, E8 * E8)
-    assert Fees(units, rates).of(qty_e8, notional_e16, taker=taker) == round(exact)
+    assert Fees(units, rates).fee(qty_e8, notional_e16, taker=taker) == round(exact)
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def on_prints(unit):
 
 
 QUEUES = st.one_of(
-    st.just(("queue_risk_averse",)),
+    st.just(("queue_back",)),
     st.tuples(st.just("queue_prob_power"), st.sampled_from([1.0, 3.0])),
     st.just(("queue_prob_log",)),
 )
@@ -137,6 +137,7 @@ def windows(draw, unit):
     tape = stamped(draw(one_tape(unit))[0], *draw(travels(unit)))
     marks = [tape.start_us - 1, tape.end_us + 1, tape.end_us + unit, *tape.event_us.tolist()]
     a, b, c = sorted(draw(st.lists(st.sampled_from(marks), min_size=3, max_size=3)))
+    a, b, c = min(a, tape.end_us), min(max(b, tape.start_us), tape.end_us), max(c, tape.start_us)
     return (tape.between(a, b), tape.between(b, c))[: draw(st.integers(1, 2))]
 
 
@@ -264,7 +265,7 @@ def needs_depth(quotes=None, fills=None, **changes):
     ).needs_depth
 
 
-@pytest.mark.parametrize("name", ["queue_risk_averse", "queue_prob_power", "queue_prob_log"])
+@pytest.mark.parametrize("name", ["queue_back", "queue_front", "queue_prob_power", "queue_prob_log"])
 def test_queue_models_need_levels_of_own_orders_alone(name):
     assert not needs_depth(fills=model_of(name))
     assert needs_depth(fills=model_of("hybrid", models=[model_of("trade_cross"), model_of(name)]))
@@ -283,7 +284,7 @@ def test_latencies_by_rate_and_recorded_feed_do_not_need_depth():
     assert not needs_depth(latencies=Latencies.of(np.array([1.0, 2.0]), None, np.array([3.0, 9.0])))
 
 
-@pytest.mark.parametrize("model", [("trade_cross", False, 1.0, 0), ("queue_risk_averse",)])
+@pytest.mark.parametrize("model", [("trade_cross", False, 1.0, 0), ("queue_back",)])
 @BOTH
 @pytest.mark.parametrize(("shift", "counted"), [(-1, 6), (0, 6), (1, 9), (2, 4)])
 def test_latency_by_rate_counts_events_without_best_price_changes(model, shift, counted, visits):

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 import mm
 from mm import Rules, Tape, backtest
 from mm.__main__ import main
-from mm.dayfolder.layout import USDM
 from mm.instrument import E8, Instrument
+from mm.markets.binance import USDM
 from named import model_of
 from simulation import simulate_day
 
@@ -90,7 +90,7 @@ def test_sweep_of_a_perpetual_logs_spot_fees_once(data, monkeypatch, tmp_path):
     opened = market.open_days
 
     def perpetual(*args):
-        return [replace(tape, meta=replace(tape.meta, venue=USDM)) for tape in opened(*args)]
+        return [replace(tape, meta=replace(tape.meta, venue=USDM.venue)) for tape in opened(*args)]
 
     monkeypatch.setattr(market, "open_days", perpetual)
     result = run(data, tmp_path, "sweep", "--grid", "GAMMA=0.1,1", "--jobs", "1")

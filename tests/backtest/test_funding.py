@@ -15,9 +15,9 @@ from mm.__main__ import main
 from mm.backtest.models import trade_cross
 from mm.backtest.rules import Account, Execution
 from mm.backtest.summary_text import text_of
-from mm.dayfolder.layout import SPOT, USDM
 from mm.errors import BrokenFile
 from mm.instrument import E8, Instrument
+from mm.markets.binance import SPOT, USDM
 from mm.play.engine_rules import rules_of
 from mm.signals.other_feed import OtherFeed
 from mm.tape.columns import Payment
@@ -69,7 +69,7 @@ def tape(payments=(), venue=USDM, begin_s=0):
     moves = [(at + 0.1, ("depth", [(999, 50 + at)], [])) for at in range(20)]
     events = [(0, ("snapshot", [(999, 50)], [(1001, 50)])), *prints, *moves]
     built = Tape.of(GRID, [(round((begin_s + at) * SECOND), *event) for at, event in sorted(events)])
-    return replace(built, meta=replace(built.meta, venue=venue, funding=tuple(payments)))
+    return replace(built, meta=replace(built.meta, venue=venue.venue, funding=tuple(payments)))
 
 
 def payment(at_s, rate="0.0001", mark="100.05"):
@@ -232,7 +232,7 @@ def test_loaded_tape_contains_venue_and_funding(tmp_path):
     """At the time of the payment; cached tapes as well."""
     day = funded(tmp_path)
     for loaded in [load_day(day.path), *(load_day(day.path, cache=tmp_path / "kept") for _ in range(2))]:
-        assert loaded.meta.venue == USDM
+        assert loaded.meta.venue == USDM.venue
         assert loaded.meta.funding == (Payment(NOON_US + 2 * SECOND, -10_000, 10_005_000_000),)
 
 

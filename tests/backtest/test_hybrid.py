@@ -3,7 +3,7 @@
 import pytest
 from fill_lab import depth, play, sold
 
-from mm.backtest.fills.base import PriceCross, QueueProbPower, QueueRiskAverse, TradeCross
+from mm.backtest.fills.base import PriceCross, QueueBack, QueueProbPower, TradeCross
 from mm.backtest.fills.intensity import Hybrid, Intensity, Poisson
 from mm.errors import UsageError
 
@@ -28,7 +28,7 @@ def test_largest_answer_counts_once():
 def test_first_of_equal_answers_gives_the_reason():
     """Two equal answers make one fill."""
     assert play(Hybrid([TradeCross(), Half()]), [sold(100, 100, 1)])[0][4] == "trade_cross:trade"
-    assert play(Hybrid([QueueRiskAverse(), TradeCross()]), [sold(100, 99, 3)])[0][4] == "queue:trade"
+    assert play(Hybrid([QueueBack(), TradeCross()]), [sold(100, 99, 3)])[0][4] == "queue:trade"
 
 
 class Greedy:
@@ -43,8 +43,8 @@ class Greedy:
 
 def test_answers_are_limited_to_order_and_print():
     """Larger answers than the order's five lots count as five; larger than the print of three, as three."""
-    assert play(Hybrid([QueueRiskAverse(), Greedy()]), [sold(100, 99, 30)])[0][3:] == (5, "queue:trade")
-    assert play(Hybrid([QueueRiskAverse(), Greedy()]), [sold(100, 99, 3)])[0][3:] == (3, "queue:trade")
+    assert play(Hybrid([QueueBack(), Greedy()]), [sold(100, 99, 30)])[0][3:] == (5, "queue:trade")
+    assert play(Hybrid([QueueBack(), Greedy()]), [sold(100, 99, 3)])[0][3:] == (3, "queue:trade")
     crossing = depth(200, bids=[(100, 0)], asks=[(100, 1)])
     assert play(Hybrid([PriceCross(), Greedy()]), [crossing])[0][3:] == (5, "price_cross:book")
 
@@ -58,9 +58,9 @@ def test_each_model_gives_its_own_reasons():
 
 def test_queue_model_is_updated_when_other_model_does_not_fill():
     """The queue model receives every print, so eight lots are ahead after the first."""
-    alone = play(QueueRiskAverse(), [sold(100, 100, 2), sold(200, 100, 9)])
+    alone = play(QueueBack(), [sold(100, 100, 2), sold(200, 100, 9)])
     assert alone == [(200, 1, 100, 1, "queue:trade")]
-    combined = Hybrid([TradeCross(strict=True), QueueRiskAverse()])
+    combined = Hybrid([TradeCross(strict=True), QueueBack()])
     assert play(combined, [sold(100, 100, 2), sold(200, 100, 9)]) == alone
 
 
@@ -87,7 +87,7 @@ def test_hybrid_combines_drawn_fills_and_prints():
     [
         ([], "models is empty"),
         ([poisson(), poisson()], "at most one may draw"),
-        ([QueueRiskAverse(), QueueProbPower()], "one may track a queue"),
+        ([QueueBack(), QueueProbPower()], "one may track a queue"),
         ([Hybrid([TradeCross()])], "cannot contain a hybrid"),
     ],
 )

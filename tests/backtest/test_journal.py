@@ -5,7 +5,7 @@ import numpy as np
 from engine_cases import TABLES
 from engine_tapes import TEST
 from mm import Rules, Tape, backtest
-from mm.backtest.journal import Journal
+from mm.backtest.journal import Journal, State
 from mm.backtest.models import fixed_spread, trade_cross
 
 
@@ -41,7 +41,7 @@ class RunTables:
 
 def test_state_rows_of_a_long_run_are_read_from_a_spill_file(tmp_path, monkeypatch):
     """The rows are equal, whole or in pieces, after every release; a short run keeps them in memory."""
-    rows = np.arange(60, dtype=np.int64).reshape(10, 6)
+    rows = State(np.arange(60, dtype=np.int64).reshape(10, 6))
     journal = Journal(empty(), empty(), rows, empty())
     journal.spill_state(tmp_path)
     assert journal.state is rows

@@ -82,16 +82,28 @@ CASES = {  # events, and the expected fills as (µs, lots)
 }
 
 
+BACK = {  # where prints may be those that took what the book no longer shows
+    "some were cancelled": [],
+    "another book begins": [],
+    "another book begins without the level": [],
+    "a better price comes and goes": [],
+    "a better price comes while one is printed at": [],
+    "all lots go, and others come": [],
+}
+
+
+@pytest.mark.parametrize("name", ["queue_back", "queue_front"])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("book", BOOKS)
 @BOTH
-def test_risk_averse_queue_fills_as_computed_by_hand(visits, book, case):
-    """Cancels come from the end of the queue, and lots added later are behind our order."""
+def test_bounds_of_a_queue_fill_as_computed_by_hand(visits, book, case, name):
+    """Cancels come from the end of the queue or from before us; lots added later are behind our order."""
     events, fills = CASES[case]
     tape = Tape.of(TEST, [BOOKS[book], *events])
     with visits():
-        result = backtest([tape], fixed_spread(delta_ticks=1.5), compiled_fills("queue_risk_averse"), RULES)
-    assert [(row[0], row[4]) for row in result.journal.fills.tolist()] == fills
+        result = backtest([tape], fixed_spread(delta_ticks=1.5), compiled_fills(name), RULES)
+    expected = BACK.get(case, fills) if name == "queue_back" else fills
+    assert [(row[0], row[4]) for row in result.journal.fills.tolist()] == expected
 
 
 @pytest.mark.parametrize("inside", [([], []), ([(99, 5)], [(101, 5)])], ids=["at the touch", "behind a better price"])
@@ -122,7 +134,7 @@ def test_level_changes_between_best_prices_update_the_queue(visits):
     deep = [(1020, "depth", [(98, 1)], []), (1030, "depth", [(98, 9)], [])]
     tape = Tape.of(TEST, [BOOK, *deep, (1050, "depth", [(99, 4)], []), (1100, "trade", -1, 98, 3)])
     with visits():
-        result = backtest([tape], OnceAtTheBid(), compiled_fills("queue_risk_averse"), RULES)
+        result = backtest([tape], OnceAtTheBid(), compiled_fills("queue_front"), RULES)
     assert [(row[0], row[4]) for row in result.journal.fills.tolist()] == [(1100, 2)]
 
 
@@ -146,12 +158,12 @@ def test_model_reads_its_queue_position_at_each_requote(visits):
     tape = Tape.of(TEST, [BOOK, *events, (1290, "depth", [(97, 2)], []), (1310, "trade", 1, 101, 1)])
     model = QueueReader()
     with visits():
-        backtest([tape], model, compiled_fills("queue_risk_averse"), RULES)
+        backtest([tape], model, compiled_fills("queue_front"), RULES)
     positions = [[lots and round(lots / 1e-5) for lots in pair] for pair in model.positions]
     assert positions == [[None, None], [4, 6], [1, 6], [0, 6]]
 
 
-@pytest.mark.parametrize("model", [("queue_risk_averse",), ("queue_prob_power", 3.0), ("queue_prob_log",)])
+@pytest.mark.parametrize("model", [("queue_back",), ("queue_front",), ("queue_prob_power", 3.0), ("queue_prob_log",)])
 def test_queue_model_runs_on_best_prices_and_level_changes(model):
     """The queue position is brought up to date at a print, at a query from outside, and across the end of a day."""
     quotes = partial(fixed_spread, delta_ticks=1.5)
@@ -160,6 +172,7 @@ def test_queue_model_runs_on_best_prices_and_level_changes(model):
         (1050, "snapshot", [(99, 5), (98, 4)], [(101, 5), (102, 6)]),
         (1060, "depth", [(98, 1)], []),
         (1070, "trade", -1, 98, 3),
+        (1075, "trade", -1, 98, 3),
         (1080, "trade", 1, 102, 7),
     ]
     days = [

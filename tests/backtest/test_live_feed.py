@@ -19,10 +19,10 @@ from mm.backtest.fills.base import TradeCross
 from mm.backtest.journal import CANCELLED, KEPT, PLACED
 from mm.errors import Mismatch, UsageError
 from mm.instrument import Instrument
-from mm.market_data.binance_spot import Messages
-from mm.market_data.grid import Grid
 from mm.market_data.market_state import MarketState
-from mm.market_data.venue import DepthSnapshot
+from mm.markets.binance_spot import Messages
+from mm.markets.grid import Grid
+from mm.markets.messages import DepthSnapshot
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
 
 

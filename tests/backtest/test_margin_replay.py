@@ -13,15 +13,15 @@ import pytest
 import mm
 from exchange_rig import INSTRUMENT, START_US
 from mm import Rules, Tape, backtest
-from mm.backtest.engine.paper_exchange import PaperExchange
 from mm.backtest.margin_terms import MarginTerms
 from mm.backtest.models import trade_cross
+from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.summary_text import text_of
 from mm.clock import iso
-from mm.dayfolder.layout import USDM
 from mm.instrument import E8
 from mm.margin.brackets import BRACKETS
+from mm.markets.binance import USDM
 from mm.tape.columns import Payment
 from plain_margin import PlainMargin, PlainPosition
 from usdm_rig import ALICE, SECOND_US, Pit
@@ -64,7 +64,7 @@ def tape(mids: list[int], payments: tuple[Payment, ...] = (), lots: int = DEEP, 
             events.append((us, "depth", list(bids.items()), list(asks.items())))
     events.append((START_US + len(mids) * SECOND_US, "depth", [(1, 1)], []))
     built = Tape.of(INSTRUMENT, events)
-    return replace(built, meta=replace(built.meta, venue=USDM, funding=payments))
+    return replace(built, meta=replace(built.meta, venue=USDM.venue, funding=payments))
 
 
 def rules(terms: MarginTerms | None, cash: int, **more: Any) -> Rules:
@@ -155,6 +155,31 @@ def test_an_order_that_the_margin_does_not_cover_is_refused_on_arrival(
     assert [row["recv_us"] - START_US for row in rejects] == ([] if reason is None else [1_400_000])
     assert len(result.journal.fills) == (reason is None)
     assert "liquidated_at" not in result.summary
+
+
+@pytest.mark.parametrize(("side", "clip"), [(1, 30_000), (1, 900_000), (-1, 30_000), (-1, 900_000)])
+def test_above_the_bracket_orders_reduce_and_no_more(side: int, clip: int) -> None:
+    """490 at 100 are within the 50,000 of a leverage of 125, and above it while the mark is 103."""
+
+    class Both(Plan):
+        def quote(self, view: Any) -> mm.Quotes | None:
+            return super().quote(view) or mm.Quotes(view.bid_ticks, view.ask_ticks, clip, clip)
+
+    moves = [10_000] * 4 + [10_300] * 6 + [10_000] * 4
+    given = rules(MarginTerms(leverage=125), 10**6, order_latency_us=0)
+    result = backtest(tape(moves), Both({1: side * 490_000}), trade_cross(), given)
+    above = (START_US + 4 * SECOND_US, START_US + 10 * SECOND_US)
+    rows = result.orders.to_dicts()
+    inside = [row for row in rows if above[0] < row["recv_us"] < above[1]]
+    adding, reducing = ("BUY", "SELL") if side > 0 else ("SELL", "BUY")
+    assert {row["reject_reason"] for row in inside if row["action"] == "SKIP"} == {"reduce_only"}
+    assert not [row for row in inside if row["action"] == "PLACE" and row["side"] == adding]
+    placed = [row for row in inside if row["action"] == "PLACE"]
+    assert {row["side"] for row in placed} <= {reducing}
+    assert all(row["qty"] <= 490 for row in placed)
+    after = [row for row in rows if row["recv_us"] > above[1] + SECOND_US and row["action"] == "PLACE"]
+    assert adding in {row["side"] for row in after}
+    assert not [row for row in rows if row["reject_reason"] == "above_bracket" and row in inside]
 
 
 @pytest.mark.parametrize("levels", [1, 3])
@@ -347,7 +372,7 @@ def walk(draw: random.Random, seconds: int, scale: int = 1) -> Tape:
         bids, asks = fresh_bids, fresh_asks
         events.append((us, "depth", [*gone_bids.items()], [*gone_asks.items()]))
     built = Tape.of(INSTRUMENT, events)
-    return replace(built, meta=replace(built.meta, venue=USDM))
+    return replace(built, meta=replace(built.meta, venue=USDM.venue))
 
 
 @pytest.mark.parametrize(("seed", "scale"), [*((seed, 1) for seed in range(12)), (0, 50_000), (4, 50_000), (8, 50_000)])

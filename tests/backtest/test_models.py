@@ -16,12 +16,12 @@ from mm.backtest.models import (
     parameter_tables,
 )
 
-ALIASES = {"trade_driven": "trade_cross", "adaptive": "adaptive_spread"}
+ALIASES = {"trade_driven": "trade_cross", "adaptive": "adaptive_spread", "queue_risk_averse": "queue_back"}
 
 
 @pytest.mark.parametrize("registry", [FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS])
 def test_models_are_registered_under_their_declared_names(registry):
-    """Two models have an additional name."""
+    """Three models have an additional name."""
     for name, build in registry.items():
         assert declared(build).name == ALIASES.get(name, name)
 

@@ -10,7 +10,7 @@ from test_engine import drawn
 from test_extremes import wandering
 
 from mm import PaperExchange, Rules
-from mm.backtest.journal import FILL_COLUMNS
+from mm.backtest.journal import Fills
 from mm.backtest.models import hybrid, queue_prob_log, queue_prob_power, queue_risk_averse, trade_cross
 from named import kind_of
 
@@ -52,7 +52,7 @@ def test_fills_by_a_print_are_at_most_the_print(model, seed, moves, levels, lots
     for at in range(len(tape)):
         if kind_of(tape.kind[at]) == "trade":
             printed[int(tape.event_us[at])] += int(tape.row_lots[tape.first_row[at]])
-    us, lots, reason = (FILL_COLUMNS.index(name) for name in ("us", "lots", "reason"))
+    us, lots, reason = (Fills.names().index(name) for name in ("us", "lots", "reason"))
     for fill in journal.fills.tolist():
         if journal.fill_reasons[fill[reason]].endswith(":trade"):
             filled[fill[us]] += fill[lots]

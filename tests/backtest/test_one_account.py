@@ -15,8 +15,8 @@ from mm.backtest.fills.base import QueueProbPower, TradeCross
 from mm.backtest.journal import ACTIONS
 from mm.backtest.one_account import AccountMarket, backtest_account
 from mm.backtest.quotes.simple import FixedSpread
-from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
+from mm.markets.binance import USDM
 
 UNIT = 250_000
 E8 = 10**8
@@ -172,8 +172,8 @@ def test_open_orders_of_all_stay_within_the_limit_of_the_account(one, other, lim
 def test_markets_without_a_common_account_are_refused():
     one = Tape.of(TEST, [(BEGIN_US, "snapshot", [(99, 2)], [(101, 2)])])
     other = replace(SECOND, symbol="OTHERBTC")
-    with pytest.raises(UsageError, match="different quote assets"):
+    with pytest.raises(UsageError, match="no symbol of the account has both"):
         backtest_account({TEST.symbol: market(one, TEST), other.symbol: market(one, other)}, E8, NO_LIMITS)
-    contract = market(replace(one, meta=replace(one.meta, venue=USDM)), SECOND)
+    contract = market(replace(one, meta=replace(one.meta, venue=USDM.venue)), SECOND)
     with pytest.raises(UsageError, match="separate accounts"):
         backtest_account({TEST.symbol: market(one, TEST), SECOND.symbol: contract}, E8, NO_LIMITS)

@@ -1,5 +1,6 @@
 """Optimal quotes for any falling intensity: equal to the closed form, and better than every other policy."""
 
+import itertools
 import json
 import math
 from functools import partial
@@ -82,6 +83,47 @@ def test_exponential_intensity_gives_the_closed_form(market, aversion, xi_share,
     expected = gueant(mode="stationary", impact=2.0 * costs / k, **shared).distances(q)
     distances = optimal_curve(adverse_ticks=costs / k, **shared).distances(q)
     assert distances == pytest.approx(expected, rel=1e-9, abs=1e-9 / k)
+
+
+def nearest_best(curve, price):
+    """Return the distance of the highest λ(δ)·(δ - price) by a look at every line of the curve, in its arithmetic."""
+    first = curve[0][0]
+    lines = [(-math.inf, first, first, math.log(curve[0][1]), 0.0)]
+    for (delta, rate), (after, lower) in itertools.pairwise(curve):
+        lines.append((delta, after, delta, math.log(rate), math.log(rate / lower) / (after - delta)))
+    lines[-1] = (lines[-1][0], math.inf, *lines[-1][2:])
+    most, best = -math.inf, math.nan
+    for begin, end, at, log_rate, k in lines:
+        distance = min(max(price + (1.0 / k if k > 0.0 else math.inf), begin), end)
+        gain = math.exp(log_rate - k * (distance - at)) * (distance - price)
+        if gain > most:
+            most, best = gain, distance
+    return best
+
+
+def drawn_curves():
+    gaps = st.one_of(st.just(0.5), st.floats(0.01, 5.0))
+    falls = st.one_of(st.just(0.0), st.just(0.2), st.floats(0.0, 3.0))
+    drawn = st.lists(st.tuples(gaps, falls), min_size=1, max_size=40).map(points_of)
+    tied = st.integers(2, 30).map(lambda count: [[float(i), 1.0 / i] for i in range(1, count)] + [[count, 0.1 / count]])
+    return st.one_of(drawn, tied, st.sampled_from(CURVES))
+
+
+def points_of(steps):
+    delta, log_rate, curve = 0.0, 0.0, [[0.0, 1.0]]
+    for gap, fall in steps:
+        delta, log_rate = delta + gap, log_rate - fall
+        curve.append([delta, math.exp(log_rate)])
+    return [*curve, [delta + 1.0, 0.5 * curve[-1][1]]]
+
+
+@QUICK
+@given(drawn_curves(), st.lists(st.one_of(st.just(0.0), st.floats(-100.0, 100.0)), min_size=1, max_size=20))
+def test_best_distance_is_that_of_a_look_at_every_line(curve, prices):
+    """Lines that cannot be optimal are left out: to the last bit, also where several are equally good."""
+    for price in prices:
+        model = optimal_curve(curve=curve, sigma=1.0, adverse_ticks=price)
+        assert model.k == 1.0 / (nearest_best(curve, price) - price)
 
 
 def test_curve_of_exponential_points_equals_the_exponential():
@@ -188,6 +230,18 @@ def test_volatility_from_tape_is_interpolated_closely(market, q, sigmas):
         assert (1 - answer.bid_ticks, answer.ask_ticks - 1) == pytest.approx(
             (bid, ask), rel=1e-4, abs=1e-4 / market["k"]
         )
+
+
+@QUICK
+@given(drawn_curves(), st.lists(powers(-12, 6), min_size=1, max_size=6), st.sampled_from([1, 2, 9, 40]))
+def test_half_of_the_levels_gives_the_quotes_of_all(curve, risks, q_max):
+    """Without drift the steps mirror each other, and start near those of another risk; with one all are solved."""
+    half = optimal_curve(curve=curve, gamma=1.0, q_max=q_max)
+    whole = optimal_curve(curve=curve, gamma=1.0, q_max=q_max, drift=1e-300)
+    for risk in risks:
+        for q in {0, 1, -q_max, q_max // 2, q_max}:
+            expected = whole.distances(q, sigma=math.sqrt(risk))
+            assert half.distances(q, sigma=math.sqrt(risk)) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 def test_answer_is_independent_of_earlier_requotes():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm import PaperExchange, Quotes, Rules, Tape
-from mm.backtest.fills.base import QueueRiskAverse, TradeCross
+from mm.backtest.fills.base import QueueBack, TradeCross
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.quotes.steps import FushimiSize
@@ -188,7 +188,7 @@ def test_cancel_of_cancelled_filled_or_unknown_order_returns_false():
 
 def test_amendment_keeps_the_queue_position():
     """Ten ahead; amended from 5 to 2, lots 11 and 12 of a print are ours and the 13th is not."""
-    desk = Desk([sold(500, 100, 20)], fills=QueueRiskAverse())
+    desk = Desk([sold(500, 100, 20)], fills=QueueBack())
     number = desk.place(1, 100, 5)
     assert desk.to(200).exchange.amend(number, 2)
     orders, fills = desk.end()

@@ -15,7 +15,7 @@ from mm.signals.compute import compute
 from mm.signals.families import OURS, SIGNALS
 from named import model_of
 
-QUEUES = [("queue_risk_averse",), ("queue_prob_power", 2.0), ("trade_cross", False, 1.0, 0)]
+QUEUES = [("queue_back",), ("queue_prob_power", 2.0), ("trade_cross", False, 1.0, 0)]
 
 
 class SignalReader(Scripted):

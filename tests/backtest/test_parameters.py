@@ -76,7 +76,7 @@ ALL_MODELS = [*FILL_MODELS.values(), *QUOTE_MODELS.values(), *QUOTE_STEPS.values
 
 @pytest.mark.parametrize("build", ALL_MODELS)
 def test_parameters_have_help_text_and_valid_defaults(build):
-    """The tables of docs/configuration.md are made from them."""
+    """The tables of docs/lookup/configuration.md are made from them."""
     for parameter in settings(declared(build)):
         assert parameter.help.endswith("."), parameter
         if parameter.default is not REQUIRED:

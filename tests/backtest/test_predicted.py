@@ -15,10 +15,10 @@ from engine_cases import Case, cases
 from engine_tapes import BEGIN_US, TEST, Teller
 from fill_predictors import BIAS, DISTANCES, HORIZON_S, SCALER, SIGNALS, WEIGHTS, written
 from mm import Rules, Tape, backtest
-from mm.backtest.fills.base import QueueRiskAverse
+from mm.backtest.fills.base import QueueBack
 from mm.backtest.fills.intensity import Hybrid, PredictedFills
 from mm.errors import BrokenFile, Mismatch, UsageError
-from mm.predict.artefact import ARRAYS
+from mm.signals.artefact import ARRAYS
 
 SECOND = 1_000_000
 FOLDER = written(tempfile.mkdtemp())
@@ -143,6 +143,6 @@ def test_run_accepts_predicted_by_name_and_checks_the_symbol(tmp_path):
     other = written(tmp_path / "o", symbol="OTHERUSDT")
     with pytest.raises(Mismatch, match="fitted on OTHERUSDT"):
         mm.backtest(constant_tape(5), "symmetric", "predicted", fill_params_json={"predictor": other})
-    model = Hybrid([QueueRiskAverse(), PredictedFills(predictor=FOLDER)])
+    model = Hybrid([QueueBack(), PredictedFills(predictor=FOLDER)])
     assert (model.predictor_folder, model.signals) == (FOLDER, tuple(SIGNALS))
     assert json.dumps(result.summary["fill_bias"])

@@ -7,12 +7,13 @@ from fill_lab import bought, depth, play, sold
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.backtest.fills.base import QueueProbLog, QueueProbPower, QueueRiskAverse
+from mm.backtest.fills.base import QueueBack, QueueFront, QueueProbLog, QueueProbPower
 from mm.backtest.fills.intensity import Hybrid
 from mm.errors import UsageError
 
-MODELS = [QueueRiskAverse, QueueProbPower, QueueProbLog]
+MODELS = [QueueBack, QueueFront, QueueProbPower, QueueProbLog]
 every_model = pytest.mark.parametrize("model", MODELS)
+but_back = pytest.mark.parametrize("model", MODELS[1:])
 
 
 def trades(*fills):
@@ -46,7 +47,7 @@ def test_later_orders_join_behind_ours(model):
     assert play(model(), [depth(50, bids=[(100, 30)]), sold(100, 100, 11)]) == trades((100, 1))
 
 
-@every_model
+@but_back
 def test_lots_ahead_never_exceed_displayed_lots(model):
     """One lot is left at our price: a print of eight leaves at least seven for our five."""
     assert play(model(), [depth(50, bids=[(100, 1)]), sold(100, 100, 8)]) == trades((100, 5))
@@ -75,6 +76,14 @@ def test_opposite_quote_at_our_price_fills_the_rest(model):
     """The level is gone, whatever the model's queue position."""
     events = [sold(100, 100, 11), depth(200, bids=[(100, 0)], asks=[(100, 4)])]
     assert play(model(), events) == [(100, 1, 100, 1, "queue:trade"), (200, 1, 100, 4, "queue:book")]
+
+
+@but_back
+def test_book_that_reaches_us_fills_at_most_what_it_shows(model):
+    """Two of five lots are offered at our price and one below; they are met once, and two wait for the next print."""
+    crossing = depth(200, bids=[(100, 0), (99, 0)], asks=[(100, 2), (99, 1)])
+    events = [crossing, depth(300, bids=[(98, 7)]), sold(400, 100, 9)]
+    assert play(model(), events) == [(200, 1, 100, 3, "queue:book"), (400, 1, 100, 2, "queue:trade")]
 
 
 @every_model
@@ -109,9 +118,41 @@ def filled_lots(model, print_lots):
     return sum(fill[3] for fill in play(model, [*CANCELLED, sold(100, 100, print_lots)]))
 
 
-def test_risk_averse_assumes_all_cancellations_behind():
-    """Ten lots are still ahead."""
-    assert [filled_lots(QueueRiskAverse(), lots) for lots in (10, 11, 12)] == [0, 1, 2]
+def test_bounds_take_all_cancellations_behind_or_ahead():
+    """Ten lots are still ahead; or two."""
+    assert [filled_lots(QueueBack(), lots) for lots in (10, 11, 12)] == [0, 1, 2]
+    assert [filled_lots(QueueFront(), lots) for lots in (2, 3, 4)] == [0, 1, 2]
+
+
+def late_print(model, *events):
+    """Ten lots are shown, then six; a print of four comes after that change, which it may have caused."""
+    return play(model(), [depth(50, bids=[(100, 6)]), sold(60, 100, 4), *events])
+
+
+def test_a_print_after_the_change_it_caused_counts_once_for_the_back():
+    """Six lots are ahead still, and none of the next prints' lots is given already."""
+    assert late_print(QueueBack, sold(200, 100, 6)) == []
+    assert late_print(QueueBack, sold(200, 100, 7)) == trades((200, 1))
+    assert late_print(QueueBack, depth(70, bids=[(100, 2)]), sold(200, 100, 7)) == trades((200, 1))
+    assert late_print(QueueFront, sold(200, 100, 3)) == trades((200, 1))
+
+
+def test_a_print_before_its_change_counts_once():
+    """The book that shows six after a print of four has given nothing more."""
+    events = [sold(50, 100, 4), depth(60, bids=[(100, 6)]), sold(200, 100, 7)]
+    assert [play(model(), events) for model in MODELS] == [trades((200, 1))] * len(MODELS)
+
+
+def test_the_back_fills_our_orders_at_a_price_in_their_sequence():
+    """The first order's ten lots went by a change whose print may be this one; the second waits behind the first.
+
+    Alone, the second would have nothing ahead.
+    """
+    events = [depth(50, bids=[(100, 0)]), sold(150, 100, 5), sold(250, 100, 11)]
+    twice = {"requote_us": 100, "refresh_us": 100, "cancel_latency_us": 10**9}
+    fills = play(QueueBack(), events, **twice)
+    assert {us for us, *_ in fills} == {250}
+    assert sum(fill[3] for fill in play(QueueFront(), events, **twice) if fill[0] == 150) == 5
 
 
 @pytest.mark.parametrize("model", [QueueProbPower(exponent=1), QueueProbPower(exponent=3), QueueProbLog()])
@@ -139,7 +180,7 @@ def test_larger_part_of_the_queue_has_more_cancellations(model, share):
     assert sum(fill[3] for fill in play(model, events)) == math.floor(11 - ahead_after(share))
 
 
-@every_model
+@but_back
 def test_cancellations_beyond_lots_behind_are_ahead(model):
     """Ten ahead, two behind; nine cancel, so at least seven of them were ahead: three remain."""
     events = [depth(50, bids=[(100, 12)]), depth(60, bids=[(100, 3)]), sold(100, 100, 5)]
@@ -147,27 +188,53 @@ def test_cancellations_beyond_lots_behind_are_ahead(model):
     assert filled >= 2
 
 
-@pytest.mark.slow
-@given(
-    st.lists(
-        st.one_of(
-            st.tuples(st.just("print"), st.integers(1, 30)),
-            st.tuples(st.just("level"), st.integers(0, 30)),
-        ),
-        max_size=12,
-    )
+CHANGES = st.lists(
+    st.one_of(
+        st.tuples(st.just("print"), st.integers(1, 30)),
+        st.tuples(st.just("level"), st.integers(0, 30)),
+        st.tuples(st.just("cross"), st.integers(0, 9)),
+    ),
+    max_size=14,
 )
-def test_risk_averse_never_fills_more_than_other_models(steps):
-    """It is the most pessimistic model; no model fills more than the prints."""
-    events = [
-        sold(100 * (i + 1), 100, lots) if kind == "print" else depth(100 * (i + 1), bids=[(100, lots)])
-        for i, (kind, lots) in enumerate(steps)
-    ]
-    filled = {model: play(model(), events, requote_us=10**9) for model in MODELS}
-    for model in MODELS:
-        assert sum(fill[3] for fill in filled[QueueRiskAverse]) <= sum(fill[3] for fill in filled[model]) <= 5
-        printed = sum(lots for kind, lots in steps if kind == "print")
-        assert sum(fill[3] for fill in filled[model]) <= printed
+SHARES = [QueueProbPower(exponent=0.5), QueueProbPower(exponent=1), QueueProbPower(), QueueProbLog()]
+
+
+def happened(steps):
+    """Prints, levels at our price, and asks that reach it and go."""
+    for turn, (kind, lots) in enumerate(steps, 1):
+        if kind == "print":
+            yield sold(100 * turn, 100, lots)
+        elif kind == "level":
+            yield depth(100 * turn, bids=[(100, lots)])
+        else:
+            yield depth(100 * turn, bids=[(100, 0)], asks=[(100, lots)])
+            yield depth(100 * turn + 50, asks=[(100, 0)])
+
+
+def lots_until(fills):
+    """The lots filled until each instant."""
+    total, by_us = 0, []
+    for us, _, _, lots, _ in fills:
+        total += lots
+        by_us.append((us, total))
+    return by_us
+
+
+@pytest.mark.slow
+@given(CHANGES, st.integers(1, 12))
+def test_every_share_lies_between_front_and_back_at_every_instant(steps, clip):
+    """Filled lots of the front are never fewer, those of the back never more, and none exceeds the prints' lots."""
+    events = list(happened(steps))
+    front, back, *others = (
+        lots_until(play(model, events, lots=clip, requote_us=10**9)) for model in (QueueFront(), QueueBack(), *SHARES)
+    )
+
+    def by(rows, us):
+        return max((total for at, total in rows if at <= us), default=0)
+
+    for us in {at for rows in (front, back, *others) for at, _ in rows}:
+        for other in others:
+            assert by(back, us) <= by(other, us) <= by(front, us) <= clip
 
 
 @pytest.mark.parametrize("exponent", [0.0, -1.0, 101.0, math.nan])
@@ -185,7 +252,7 @@ class FillsNothing:
 
 
 @pytest.mark.parametrize("fills", [lambda model: model, lambda model: Hybrid([model, FillsNothing()])])
-@pytest.mark.parametrize("model", [QueueRiskAverse, QueueProbPower])
+@pytest.mark.parametrize("model", [QueueBack, QueueProbPower])
 def test_prints_of_our_own_side_fill_nothing(model, fills):
     """A buyer's order does not trade with our bid, whatever the price of its print."""
     assert play(fills(model()), [bought(100, 99, 40), bought(200, 100, 40)], bid=100) == []

@@ -144,7 +144,7 @@ def test_str_of_a_result_is_a_short_summary():
         "  Fills     1 of 1 orders, 100 % of the quantity; half-spread 0.1, after 60 s 0.1\n"
         "  Inventory rms 0.000994 BTC, at most 0.001; both sides quoted 0 % of the time\n"
         "  Covered   1 min 31 s, excluded 0 s\n"
-        "  Trials    no trial is known: nothing was put on record\n"
+        "  Trials    nothing is remembered, so no other trial is known (in Python, give out_root)\n"
         "  ! no_next_move: fills of poisson are drawn independently of the market, so they have less adverse selection "
         "than real ones, and nothing is concluded from this PnL (no verdict, interval or rank): read this PnL as an "
         "upper bound, and compare it with a run with a queue model"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from test_orders import Desk
 
 from mm import PaperExchange, Quotes, Rules, Tape
-from mm.backtest.fills.base import QueueRiskAverse, TradeCross
+from mm.backtest.fills.base import QueueBack, TradeCross
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, KINDS
 from mm.backtest.quotes.simple import FixedSpread
 from mm.sim.matching._core import Matching
@@ -72,7 +72,7 @@ def test_order_that_is_filled_before_it_reaches_ours_leaves_it():
 
 def test_place_in_the_queue_says_whether_ours_is_met_at_its_own_price():
     """Behind the 10 lots at 102 for a model with a queue, before them for one without."""
-    assert two_sided((-1, 102, 5), (1, 102, 10, "IOC"), fills=QueueRiskAverse())[0] == []
+    assert two_sided((-1, 102, 5), (1, 102, 10, "IOC"), fills=QueueBack())[0] == []
     assert two_sided((-1, 102, 5), (1, 102, 10, "IOC"))[0] == [(1, "EXPIRE", "self_trade")]
 
 
@@ -152,7 +152,7 @@ def test_paper_ends_the_same_orders_as_the_box(data):
     """Random orders of every kind, cancels and amendments, at a market of which only we take."""
     rules = Rules(TEST.tick_e8, TEST.lot_e8, order_latency_us=0, cancel_latency_us=0, enforce_balances=False)
     book = [(BEGIN_US, "snapshot", *MARKET), (BEGIN_US + 10**6, "depth", [(1, 1)], [])]
-    paper, box = PaperExchange(NoQuotes(), QueueRiskAverse(), rules), Box()
+    paper, box = PaperExchange(NoQuotes(), QueueBack(), rules), Box()
     paper.attach(Tape.of(TEST, book))
     paper.advance(BEGIN_US)
     quantity = {}

@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 from journals import run_terms, seeded
 from mm import Result
 from mm.backtest.fills.intensity import Intensity
-from mm.backtest.summary_text import assumed, by_distance, curve, outside, sensitivity, text_of, tree, worst
+from mm.backtest.metrics.numbers import Summary
+from mm.backtest.summary_text import (
+    LAST_IN_QUEUE,
+    assumed,
+    by_distance,
+    curve,
+    outside,
+    sensitivity,
+    text_of,
+    tree,
+    worst,
+)
 from mm.base.numbers import signed
 
 
@@ -37,7 +48,7 @@ def test_small_quantities_have_no_exponent_and_zero_has_no_sign():
 def test_tree_contains_eight_numbers_of_the_summary():
     """PnL, Sharpe, drawdown, trades, win rate, average trade, fill latency and fill rate, each from summary.json."""
     summary = Result(seeded(1_500, orders_a_second=2, fee_rate=0.0001).journal(), run_terms()).summary
-    head, *lines = tree(summary)
+    head, *lines = tree(Summary.read(summary))
     printed = {line[4:22].strip(" :"): line[22:] for line in lines}
     trips, verdict = summary["round_trips"], summary["verdict"]
     sign = "above 0" if verdict["lower95"] > 0 else "below 0" if verdict["upper95"] < 0 else "undecided"
@@ -62,14 +73,14 @@ def test_sharpe_ratio_requires_twenty_days():
     """With nineteen days the tree contains a dash."""
     summary = Result(seeded(1_500, orders_a_second=2, fee_rate=0.0001).journal(), run_terms()).summary
     low, high = (f"{end:,.1f}" for end in summary["sharpe_ci95"])
-    printed = {days: tree(summary | {"daily": [{}] * days})[2].replace("−", "-") for days in (19, 20)}
+    printed = {days: tree(Summary.read(summary | {"daily": [{}] * days}))[2].replace("−", "-") for days in (19, 20)}
     assert printed[20] == f"├── Sharpe ratio:     {summary['sharpe']:,.2f} annualised, 95 % from {low} to {high}"
     assert printed[19].startswith("├── Sharpe ratio:     –, 19 of 20 days; PnL ")
 
 
 def test_tree_of_a_run_without_trades_contains_dashes():
     """Undefined values are not replaced by numbers."""
-    lines = tree(Result(seeded(60, fill_chance=0.0, breaks=0).journal(), run_terms()).summary)
+    lines = tree(Summary.read(Result(seeded(60, fill_chance=0.0, breaks=0).journal(), run_terms()).summary))
     assert lines[5:7] == ["├── Win rate:         –", "├── Avg trade:        –"]
     assert lines[7] == "├── Avg fill latency: – from sending, median –"
 
@@ -87,12 +98,12 @@ def test_assumptions_are_listed_in_order_of_importance():
         "intensity": Intensity.constant(0.5, 0.25),
     }
     summary = Result(seeded(300).journal(), run_terms(**terms)).summary
-    head, *lines = assumed(summary)
+    head, *lines = assumed(Summary.read(summary))
     printed = {line[:18].strip(): line[18:] for line in lines}
     names = ["reference", "curve", "gamma", "fill model", "outside the fit", "quoted distance", "fills observed"]
     assert (head, list(printed)) == ("assumptions", names)
     assert printed["curve"].startswith(
-        "λ = 0.5/s · exp(−0.25 per tick · δ), poor_fit (poisson_fit.json): deviance; 1 w"
+        "λ = 0.5/s · exp(−0.25 per tick · δ), poor_fit (poisson_fit.json); 1 w"  # a note has the reason
     )
     assert printed["fill model"] == f"{summary['models']['fill']}: an optimistic bound"
     row = max(summary["fills_by_distance"], key=lambda row: row["predicted"])
@@ -106,17 +117,23 @@ def test_assumptions_are_listed_in_order_of_importance():
 def test_usable_fit_is_printed_without_an_empty_reason():
     """Regression: "ok (poisson_fit.json): " was printed with nothing after the colon."""
     summary = {"fit": FIT | {"status": "ok", "reason": "", "warnings": []}}
-    assert curve(summary) == "λ = 0.5/s · exp(−0.25 per tick · δ), ok (poisson_fit.json)"
-    assert curve({"fit": summary["fit"] | {"warnings": ["a"]}}).endswith("; 1 warning of the fit in summary.json")
+    assert curve(Summary.read(summary)) == "λ = 0.5/s · exp(−0.25 per tick · δ), ok (poisson_fit.json)"
+    assert curve(Summary.read({"fit": summary["fit"] | {"warnings": ["a"]}})).endswith(
+        "; 1 warning of the fit in summary.json"
+    )
 
 
 def test_curve_and_adverse_move_of_optimal_curve_are_listed():
     """`optimal_curve` quotes by the curve of the fit and its adverse move, not by A and k."""
     fit = FIT | {"status": "ok", "reason": "", "warnings": [], "shape": "monotone", "adverse_ticks": 0.697}
-    assert curve({"fit": fit}).startswith("monotone (lambda_curve, used by optimal_curve); its exponential λ = 0.5")
-    assert curve({"fit": fit | {"shape": "exponential"}}).startswith("λ = 0.5")
+    assert curve(Summary.read({"fit": fit})).startswith(
+        "monotone (lambda_curve, used by optimal_curve); its exponential λ = 0.5"
+    )
+    assert curve(Summary.read({"fit": fit | {"shape": "exponential"}})).startswith("λ = 0.5")
     summary = Result(seeded(60).journal(), run_terms(fit=fit)).summary
-    assert any(line.startswith("  adverse_ticks   0.697 ticks, adverse move") for line in assumed(summary))
+    assert any(
+        line.startswith("  adverse_ticks   0.697 ticks, adverse move") for line in assumed(Summary.read(summary))
+    )
 
 
 def test_row_names_are_separated_from_their_numbers():
@@ -126,7 +143,7 @@ def test_row_names_are_separated_from_their_numbers():
 
 
 def test_assumptions_without_a_fit_omit_fit_rows():
-    lines = assumed(Result(seeded(60, fill_chance=0.0, breaks=0).journal(), run_terms()).summary)
+    lines = assumed(Summary.read(Result(seeded(60, fill_chance=0.0, breaks=0).journal(), run_terms()).summary))
     names = {line[:18].strip() for line in lines}
     assert "no fit was given" in "".join(lines)
     assert not names & {"outside the fit", "fills observed"}
@@ -136,13 +153,13 @@ def test_fills_by_distance_list_observed_and_expected_fills():
     """Nearest first; the outermost rows include all nearer or farther fills; a row of one distance shows it once."""
     rows = [(0.0, 0.5, 97, 134.6), (1.0, 1.0, 1_106, 294.3), (1.5, 3.5, 0, 5.406), (4.0, 4.5, 4, 1.2)]
     names = ("from_ticks", "to_ticks", "fills", "predicted")
-    assert by_distance({"fills_by_distance": [dict(zip(names, row, strict=True)) for row in rows]}) == [
+    assert by_distance(Summary.read({"fills_by_distance": [dict(zip(names, row, strict=True)) for row in rows]})) == [
         "97 up to 0.5 ticks from the mid (135 expected)",
         "1,106 at 1 (294 expected)",
         "0 at 1.5 to 3.5 (5.41 expected)",
         "4 from 4 (1.2 expected)",
     ]
-    assert by_distance({"fills_by_distance": [{"from_ticks": 0, "to_ticks": 1, "fills": 3}]}) == []
+    assert by_distance(Summary.read({"fills_by_distance": [{"from_ticks": 0, "to_ticks": 1, "fills": 3}]})) == []
 
 
 def test_fit_from_another_reference_is_not_compared():
@@ -150,7 +167,7 @@ def test_fit_from_another_reference_is_not_compared():
     intensity = Intensity(Intensity.constant(0.5, 0.25).rows(), "best")
     summary = Result(seeded(300).journal(), run_terms(fit=FIT, intensity=intensity)).summary
     assert summary["share_outside_fit"] is None
-    assert outside(summary).startswith("unknown: the fit measures distances from 'best', whose path")
+    assert outside(Summary.read(summary)).startswith("unknown: the fit measures distances from 'best', whose path")
     assert any("from 'best'" in line and "share_outside_fit is null" in line for line in summary["warnings"])
 
 
@@ -173,12 +190,32 @@ def test_worst_assumption_stands_beside_the_headline():
     def worst_of(*pnl, role="other"):
         rows = [{"role": "headline", "fills": "own", "latency": 1, "pnl_quoting": 1.0}]
         rows += [{"role": role, "fills": f"f{n}", "latency": n, "pnl_quoting": one} for n, one in enumerate(pnl, 1)]
-        return worst({"sensitivity": {"rows": rows}})
+        return worst(Summary.read({"sensitivity": {"rows": rows}}))
 
     assert worst_of(-0.5, 3.0, role="pessimistic") == "−0.5 under the worst of 3 assumptions (f1)"
     assert worst_of(2.0, -0.25, None) == "−0.25 under the worst of 3 assumptions (f2 at 2 × latency)"
     assert worst_of(1.0, 3.0) == "the least of 3 assumptions"
-    assert worst({}) == ""
+    assert worst(Summary.read({})) == ""
+
+
+@pytest.mark.parametrize(
+    ("last", "other", "least", "is_bound"),
+    [(0.5, -1.0, -1.0, True), (1.5, -1.0, -1.0, False), (1.5, 2.0, None, False), (None, 2.0, None, True)],
+)
+def test_worst_assumption_is_no_bound_where_the_last_in_the_queue_earns_more(last, other, least, is_bound):
+    """Then place and PnL do not go together, and no place in the queue is the worst: also where the headline is."""
+    rows = [
+        {"role": role, "fills": fills, "latency": latency, "pnl_quoting": pnl}
+        for role, fills, latency, pnl in (
+            ("headline", "queue_prob_power", 1, 1.0),
+            ("other", LAST_IN_QUEUE, 1, last),
+            ("other", LAST_IN_QUEUE, 2, 9.0),  # of another latency: no bound of this one
+            ("other", "trade_cross", 1, other),
+        )
+    ]
+    told = worst(Summary.read({"sensitivity": {"rows": rows}}))
+    assert ("no bound" not in told) is is_bound
+    assert told.startswith("the least" if least is None else "−1")
 
 
 @given(st.floats(1e-11, 1e9) | st.floats(-1e9, -1e-11))

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import truth
 from benchmarks.calibration import bars_of, measure, summarised
-from mm.cli.console import Console
+from mm.terminal.console import Console
 
 pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
 

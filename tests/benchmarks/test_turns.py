@@ -11,8 +11,8 @@ from benchmarks import commands, engine
 from benchmarks.__main__ import MEASUREMENTS, Settings
 from benchmarks.turns import NO_EVENTS, NO_PEER, Bench, recorded, run
 from benchmarks.yardstick import Yardstick
-from mm.cli.console import Console
 from mm.errors import DataError, MissingDay
+from mm.terminal.console import Console
 from simulation import simulate_day
 from support import run_python
 

@@ -11,9 +11,9 @@ from benchmarks.turns import FAR_K, NEAR_K
 from benchmarks.yardstick import Yardstick
 from mm import load_day
 from mm.base.code_identity import hash_file
-from mm.cli.console import Console
 from mm.formats.hftbacktest import TRADE_EVENT
 from mm.tape.columns import DEPTH, TRADE
+from mm.terminal.console import Console
 
 pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mm.backtest.journal import ACTIONS, FILL_COLUMNS, ORDER_COLUMNS, STATUSES, Journal
+from mm.backtest.journal import ACTIONS, STATUSES, Fills, Journal, Orders
 from mm.calibration.day_orders import OrderRows
 from mm.calibration.exposure import RestingOrders
 from mm.calibration.reference import BLOCK_S, reference_path, span_of
@@ -20,7 +20,7 @@ CLOSES = {
 
 
 def row(**values):
-    return [values.get(name, 0 if name.endswith("reason") else -1) for name in ORDER_COLUMNS]
+    return [values.get(name, 0 if name.endswith("reason") else -1) for name in Orders.names()]
 
 
 def order(number, side, ticks, active_us, *ends):
@@ -41,9 +41,9 @@ def skipped(us, side, ticks):
 def journal(feed, *orders):
     """Return the order rows and a fills row per fill; a print precedes book changes of the same instant."""
     rows = [row for order_rows in orders for row in order_rows]
-    table = np.array(rows, np.int64).reshape(-1, len(ORDER_COLUMNS))
+    table = np.array(rows, np.int64).reshape(-1, len(Orders.names()))
     filled = table[table[:, 2] == ACTIONS.index("FILL")]
-    fills = np.zeros((len(filled), len(FILL_COLUMNS)), np.int64)
+    fills = np.zeros((len(filled), len(Fills.names())), np.int64)
     fills[:, 0], fills[:, 1] = filled[:, 0], filled[:, 1]
     fills[:, 7] = [mid2_before(feed, us) for us in filled[:, 0].tolist()]
     empty = np.empty((0, 0), np.int64)

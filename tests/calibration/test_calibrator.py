@@ -134,7 +134,8 @@ def test_ladder_pools_its_permutations(tape):
     low, high = measurement.fit.ci95_k_block
     freedom = cosines(measurement.fit.n_blocks)
     assert measurement.fit.se_k == pytest.approx((high - low) / 2 / stats.t.ppf(0.975, freedom), rel=1e-6)
-    assert measurement.fit.ci95_k_block == (pooled.ci95_k_block and pytest.approx(pooled.ci95_k_block, rel=1e-6))
+    # permutations see the same prints: never narrower than independent fills of one of them
+    assert low <= pooled.ci95_k_block[0] < pooled.ci95_k_block[1] <= high
 
 
 def test_ladder_without_permutations_is_rejected():

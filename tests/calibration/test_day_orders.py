@@ -82,6 +82,22 @@ def test_window_from_blocks_equals_count_of_its_orders(data, by_model, reference
         assert len(distance) == len(moves) <= sum(0 if run.fills is None else run.fills.shape[1] for run in orders)
 
 
+@given(st.data(), st.sampled_from(("mid", "best")))
+def test_moves_of_a_window_do_not_see_the_book_behind_its_end(data, reference):
+    """Whatever the market does then: a fill of its last five seconds has no move yet."""
+    orders, end_us = [data.draw(runs(by_model=True))], data.draw(st.integers(1, END_US))
+    before = [message for message in FEED if message[1] <= end_us]
+    behind = [book(end_us + 1, 10, 12), book(end_us + 2 * S, 900, 910)]
+    found = [
+        DayOrders(orders, reference_path(tape(feed, 0, END_US + 5 * S), reference), (0, END_US + 1)).fills_between(
+            0, end_us
+        )
+        for feed in (FEED, before + behind)
+    ]
+    for ours, other in zip(*found, strict=True):
+        assert ours.tolist() == other.tolist()
+
+
 def test_fill_at_the_end_of_a_window_is_not_known_to_it():
     """It belongs to the block that it ends, but the window ends just before it."""
     columns = np.array([[1, 100, 0, 2 * BLOCK_US]], np.int64).T

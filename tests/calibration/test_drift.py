@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -49,6 +50,58 @@ def test_intervals_by_blocks_cover_where_nothing_warns(hours, half_life_min, hol
         warned += any(DRIFTS in line for line in fit.warnings)
     assert (covered / RUNS > 0.9) == holds, covered
     assert warned / RUNS < 0.2 if holds else warned / RUNS > 0.95, warned
+
+
+def hour(draws, curve, blocks=12):
+    """Return fills of orders at DELTAS in an hour whose rate follows *curve*, a function of the share that is over."""
+    gain = curve((np.arange(blocks) + 0.5) / blocks) * BLOCK_S
+    fills = draws.poisson(np.outer(gain, A * np.exp(-K * DELTAS)))
+    block = np.repeat(np.arange(blocks), len(DELTAS))
+    return np.tile(DELTAS, blocks), np.full(fills.size, BLOCK_S), fills.ravel(), np.zeros(fills.size), block
+
+
+def patterns(draws, curve, runs=100):
+    found = [fit_poisson(hour(draws, curve)) for _ in range(runs)]
+    return found, [[line for line in fit.warnings if DRIFTS in line] for fit in found]
+
+
+@pytest.mark.parametrize(
+    ("curve", "ends"),
+    [
+        (lambda over: 0.4 + 1.8 * (2 * over - 1) ** 2, (0.3, 1.8)),
+        (lambda over: 1 + 0.6 * np.sin(2 * np.pi * over), (0.4, 1.6)),
+        (lambda over: 0.5 + over, (0.5, 1.5)),
+    ],
+)
+def test_pattern_of_the_hour_is_named(curve, ends):
+    """A U, a wave and a slope: intervals by blocks take them for noise; the note has the curve and the way out."""
+    found, told = patterns(np.random.default_rng(93), curve, runs=30)
+    for fit, lines in zip(found, told, strict=True):
+        (line,) = lines
+        assert fit.ci95_A_block[1] - fit.ci95_A_block[0] > 4 * (fit.ci95_A[1] - fit.ci95_A[0])
+        low, high = re.search(r"from (\S+) to (\S+) times its mean", line).groups()
+        assert (float(low), float(high)) == (pytest.approx(ends[0], abs=0.15), pytest.approx(ends[1], abs=0.15))
+        assert f"A has a sampling error of {fit.se_logA:.2g} of itself" in line
+        assert "mm schedule, or shorter windows" in line
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3])
+def test_steady_hour_has_no_pattern(spread):
+    """Also if blocks differ by chance; the test fails in one hour of a hundred."""
+    draws = np.random.default_rng(94)
+    _, told = patterns(draws, lambda over: np.exp(spread * draws.normal(size=over.size)))
+    assert sum("smooth curve" in line for lines in told for line in lines) <= 4
+    if not spread:
+        assert sum(map(bool, told)) <= 4
+
+
+def test_pattern_needs_blocks_and_a_mean():
+    """Few blocks show none, and a level that an estimator misses is none."""
+    draws = np.random.default_rng(95)
+    few = fit_poisson(hour(draws, lambda over: 0.5 + over, blocks=5))
+    assert not any(DRIFTS in line for line in few.warnings)
+    missed = fit_poisson(hour(draws, np.ones_like, blocks=24), fit_method="log_linear")
+    assert not any("smooth curve" in line for line in missed.warnings)
 
 
 def test_slowest_half_life_of_a_process_is_that_of_its_rates():

@@ -15,7 +15,7 @@ import mm
 from mm import CalibrationConfig, Points, PoissonFit, Rules, WindowPlan, build_schedule
 from mm.__main__ import main
 from mm.backtest.fills.intensity import Poisson
-from mm.backtest.journal import FILL_COLUMNS, ORDER_COLUMNS
+from mm.backtest.journal import Fills, Orders
 from mm.backtest.models import poisson, queue_prob_power
 from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import Calibrator
@@ -29,7 +29,7 @@ from small_tapes import book
 from small_tapes import tape as small_tape
 
 POWER = FillsMeasured("queue_prob_power", {}, queue_prob_power)
-LOTS = ORDER_COLUMNS.index("lots")
+LOTS = Orders.names().index("lots")
 TICK, US = 0.01, 1_000_000
 
 
@@ -297,8 +297,8 @@ def after_fills(result, seconds: int) -> dict[float, list[tuple[float, int]]]:
     us, mid2 = (column.tolist() for column in result.journal.mids.T)
     found = defaultdict(list)
     for fill in result.journal.fills.tolist():
-        at, side, ticks = fill[0], fill[FILL_COLUMNS.index("side")], fill[FILL_COLUMNS.index("ticks")]
-        before, after = fill[FILL_COLUMNS.index("mid2_ticks")], mid2[bisect_right(us, at + seconds * US) - 1]
+        at, side, ticks = fill[0], fill[Fills.names().index("side")], fill[Fills.names().index("ticks")]
+        before, after = fill[Fills.names().index("mid2")], mid2[bisect_right(us, at + seconds * US) - 1]
         distance = max(side * (before - 2 * ticks) / 2, 0.5)
         if at + seconds * US <= result.journal.counters["last_us"]:
             found[distance].append((side * (after - 2 * ticks) / 2, side * (before - after) / 2))

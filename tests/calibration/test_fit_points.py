@@ -292,7 +292,7 @@ def test_window_fit_equals_whole_fit_without_checks(method, intervals):
     )
     whole = fit_poisson(points, fit_method=method, intervals=intervals)
     window = fit_window(points, FitOptions(method, intervals=intervals))
-    by_blocks = set() if intervals == "block" else {"ci95_A_block", "ci95_k_block"}
+    by_blocks = set() if intervals == "block" else {"ci95_A_block", "ci95_k_block", "cov_logA_k_block"}
     checks = by_blocks | {
         "curvature_p",
         "sides",

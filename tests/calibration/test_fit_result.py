@@ -14,11 +14,11 @@ from mm.errors import BrokenFile, FitError, Mismatch
 
 CONTRACT_KEYS = (
     "schema_version symbol day method fit_method A k distance_unit time_unit tick_size logA se_logA se_k cov_logA_k "
-    "ci95_A ci95_k ci95_A_block ci95_k_block dispersion n_blocks loglik deviance pearson_chi2 df_resid goodness_p aic "
-    "n_fills exposure_s pivot_delta lambda_at_pivot se_log_lambda_at_pivot curvature_p sides side_lr_p firth "
-    "log_linear min_delta_ticks max_delta_ticks window usable status reason mle hit reference sigma_ticks "
-    "half_spread_ticks predictive_ci95 predictive_horizon_s warnings reference_choice shape lambda_curve calib_fills "
-    "calib_fill_params calib_order_qty measured_rates adverse_moves clustering log_rate_half"
+    "ci95_A ci95_k ci95_A_block ci95_k_block cov_logA_k_block dispersion n_blocks loglik deviance pearson_chi2 "
+    "df_resid goodness_p aic n_fills exposure_s pivot_delta lambda_at_pivot se_log_lambda_at_pivot curvature_p sides "
+    "side_lr_p firth log_linear min_delta_ticks max_delta_ticks window usable status reason mle hit reference "
+    "sigma_ticks half_spread_ticks predictive_ci95 predictive_horizon_s warnings reference_choice shape lambda_curve "
+    "calib_fills calib_fill_params calib_order_qty measured_rates adverse_moves clustering log_rate_half"
 )
 
 NEIGHBOUR = ("A", "k", "ci95_A_block", "ci95_k_block")
@@ -122,8 +122,8 @@ def test_parameters_of_failed_fit_raise_fit_error():
 GOOD_SUMMARY = """\
 λ(δ) = A exp(-k δ)  BTCUSDT  20251216  ladder  poisson_mle
                     estimate          se                    95 %          95 % by blocks
-A /s                 0.07619    0.009576      0.05939 to 0.09725        0.01225 to 0.474
-k /tick               0.3746      0.0596        0.2605 to 0.4945        −0.4889 to 1.238
+A /s                 0.07619    0.009576      0.05939 to 0.09725       0.01223 to 0.4745
+k /tick               0.3746      0.0596        0.2605 to 0.4945        −0.4895 to 1.239
 λ(1.826) /s          0.03844    0.002417
 data            253 fills in 7200 s, δ 1 to 4 ticks, 2 blocks
 fit             deviance 0.1171, Pearson 0.1176 on 1 df, p 0.7322, dispersion 0.2885
@@ -136,10 +136,10 @@ ask             A 0.08071, k 0.3914
 usable: ok"""
 
 GOOD_BOX = """\
-┌────────────────────────────────────────────────────────────────────────────────────────────────────────┐
-│ A = 0.07619 (0.01225 to 0.474) /s   k = 0.3746 (−0.4889 to 1.238) /tick   253 fills in 7200 s   usable │
-│ usable: ok                                                                                             │
-└────────────────────────────────────────────────────────────────────────────────────────────────────────┘"""
+┌─────────────────────────────────────────────────────────────────────────────────────────────────────────┐
+│ A = 0.07619 (0.01223 to 0.4745) /s   k = 0.3746 (−0.4895 to 1.239) /tick   253 fills in 7200 s   usable │
+│ usable: ok                                                                                              │
+└─────────────────────────────────────────────────────────────────────────────────────────────────────────┘"""
 
 FAILED_BOX = """\
 ┌───────────────────────────────────────────────────────────────────────────┐

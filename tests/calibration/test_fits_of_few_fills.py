@@ -25,7 +25,7 @@ def test_below_ten_fills_no_fit_is_usable():
 @pytest.mark.slow
 @pytest.mark.parametrize(("fills", "least", "most"), [(3, 0.45, 0.85), (20, 0.0, 0.1)])
 def test_how_often_the_interval_of_k_reaches_zero(fills, least, most, monkeypatch):
-    """Of true exponentials with k from .3 to .6 (docs/reliability.md)."""
+    """Of true exponentials with k from .3 to .6 (docs/evidence/measured.md)."""
     monkeypatch.setattr(fit_points, "LEAST_FILLS", 1)
     rng = np.random.default_rng(3)
     for k in (0.3, 0.6):

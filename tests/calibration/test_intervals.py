@@ -10,12 +10,14 @@ from fit_tables import S1, S2, Raw, columns, random_raw, sample_of
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import t as student
 
-from mm import Points, PoissonFit
+from mm import Points, PoissonFit, fit_poisson
+from mm.base.numbers import NORMAL
 from mm.calibration.estimators import Estimate, firth, maximum_likelihood
 from mm.calibration.intervals import (
     block_robust,
     draws,
     drift_half_life,
+    normal_of,
     predictive_ci95,
     profile,
     wald,
@@ -142,9 +144,15 @@ def test_block_intervals_equal_sandwich_formula():
         meat += 7 / 2 * np.outer(score, score)
     design = np.stack([np.ones_like(expected), -points.delta_ticks], axis=1)
     bread = np.linalg.inv(design.T @ (expected[:, None] * design))
-    covariance = bread @ meat @ bread
-    reach = student.ppf(0.975, 2) * np.sqrt(np.diag(covariance))
+    wide = (student.ppf(0.975, 2) / student.ppf(0.975, 1e9)) ** 2
+    covariance = wide * bread @ meat @ bread
+    root = np.linalg.cholesky(bread)  # in no direction below the likelihood's own
+    values, axes = np.linalg.eigh(np.linalg.inv(root) @ covariance @ np.linalg.inv(root).T)
+    assert (values < 1).any()
+    covariance = root @ axes @ np.diag(np.maximum(values, 1)) @ axes.T @ root.T
+    reach = student.ppf(0.975, 1e9) * np.sqrt(np.diag(covariance))
     interval = block_robust(sample_of(points), found)
+    assert interval.cov == pytest.approx(covariance[0, 1], rel=1e-8)
     assert interval.k == pytest.approx((found.k - reach[1], found.k + reach[1]), rel=1e-8)
     assert np.log(interval.A) == pytest.approx([found.logA - reach[0], found.logA + reach[0]], rel=1e-8)
 
@@ -268,7 +276,7 @@ def test_half_life_of_a_drift_is_that_of_neighbouring_blocks():
 
 
 def test_errors_by_blocks_keep_the_correlation():
-    """Of ln A and k, whichever of the two became wider."""
+    """Of ln A and k, in the file of an earlier version, which does not have that of blocks."""
     blocks = {"ci95_A_block": (0.8 * math.exp(-0.4), 0.8 * math.exp(0.4)), "ci95_k_block": (0.31, 0.39), "n_blocks": 24}
     wide = with_block_errors(replace(FIT, **blocks))
     quantile = student.ppf(0.975, max(2, round(0.4 * 24 ** (2 / 3))))
@@ -315,14 +323,50 @@ def test_draws_have_mean_and_covariance_of_fit():
     assert all(pytest.approx(math.exp(fit.logA)) == fit.A for fit in draws(FIT, 5, 1))
 
 
-def test_draws_use_block_errors_where_larger():
-    """Bursty flow determines A less precisely than its number of fills suggests."""
-    wide = replace(FIT, ci95_A_block=(0.8 * math.exp(-0.392), 0.8 * math.exp(0.392)), ci95_k_block=(0.349, 0.351))
-    deviation = drawn(wide).std(axis=0, ddof=1)
-    assert deviation == pytest.approx([0.2, 0.01], rel=0.05)
-    wide = replace(FIT, ci95_A_block=(0.8 * math.exp(-0.01), 0.8 * math.exp(0.01)), ci95_k_block=(0.2324, 0.4676))
-    deviation = drawn(wide).std(axis=0, ddof=1)
-    assert deviation == pytest.approx([0.05, 0.06], rel=0.05)
+@pytest.mark.parametrize("correlation", [-0.5, 0.9])
+def test_draws_have_covariance_of_blocks(correlation):
+    """Bursty flow determines A less precisely than its number of fills suggests, and moves A without k."""
+    half_a, half_k = 0.392, 0.1176
+    ends = {"ci95_A_block": (0.8 * math.exp(-half_a), 0.8 * math.exp(half_a)), "ci95_k_block": (0.2324, 0.4676)}
+    cov = correlation * half_a * half_k / 1.96**2
+    found = drawn(replace(FIT, **ends, n_blocks=24, cov_logA_k_block=cov))
+    assert found.std(axis=0, ddof=1) == pytest.approx([0.2, 0.06], rel=0.05)
+    assert np.corrcoef(found.T)[0, 1] == pytest.approx(correlation, abs=0.05)
+
+
+def test_band_of_a_regimes_day_is_that_of_blocks():
+    """A level that changes from block to block moves all distances alike: as far at 12 ticks as at 0."""
+    rng = np.random.default_rng(5)
+    delta = np.tile([1, 2, 3, 5, 8, 12.0], 48)
+    level = np.repeat(rng.permutation([0.2] * 24 + [1.8] * 24), 6)
+    exposure = np.full(len(delta), 30_000.0)
+    counts = rng.poisson(exposure * 0.05 * level * np.exp(-0.1 * delta))
+    fit = fit_poisson(Points.of(delta, exposure, counts, block=np.repeat(np.arange(48), 6)))
+    a, k, correlation = normal_of(fit)
+    error = {at: math.sqrt(a**2 - 2 * at * correlation * a * k + (at * k) ** 2) for at in (0, 12)}
+    assert error[12] == pytest.approx(error[0], rel=0.3)
+    assert error[12] > 0.05
+
+
+def test_band_of_drawn_clusters_holds_the_rate():
+    """Of 150 days whose blocks have their own level and k: far from where fills are, and where they are.
+
+    The mean rate is known in closed form: E[level] A E[exp(-k δ)], of independent normal ln level and k.
+    """
+    rng, delta, held = np.random.default_rng(29), np.array([1, 2, 3, 5, 8, 12.0]), []
+    at, apart = np.array([0, 4, 12.0]), 0.02
+    for _ in range(150):
+        level = np.repeat(np.exp(rng.normal(-0.32, 0.8, 48)), 6)
+        k = np.repeat(rng.normal(0.2, apart, 48), 6)
+        mean = 30_000 * 0.05 * level * np.exp(-k * np.tile(delta, 48))
+        exposure = np.full(len(mean), 30_000.0)
+        blocks = np.repeat(np.arange(48), 6)
+        fit = fit_poisson(Points.of(np.tile(delta, 48), exposure, rng.poisson(mean), block=blocks))
+        error_a, error_k, correlation = normal_of(fit)
+        variance = error_a**2 - 2 * at * correlation * error_a * error_k + (at * error_k) ** 2
+        true = np.log(0.05) - 0.2 * at + (apart * at) ** 2 / 2
+        held.append(abs(fit.logA - fit.k * at - true) <= NORMAL * np.sqrt(variance))
+    assert np.mean(held, axis=0) == pytest.approx([0.95] * 3, abs=0.05)
 
 
 def test_drawn_k_is_always_positive():

@@ -33,6 +33,6 @@ def test_block_interval_of_a_ladder_covers_k_of_clustered_flow(hours):
         ):
             covers[name] += low <= K <= high
     shares = {name: count / DAYS for name, count in covers.items()}
-    assert 0.90 < shares["one"] < 0.98, shares
+    assert 0.90 < shares["one"] < 0.985, shares  # of few blocks, the floor by independence widens the narrowest
     assert 0.91 < shares["eight"] < 0.99, shares
     assert shares["naive"] < 0.88, shares

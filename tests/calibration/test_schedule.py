@@ -194,7 +194,7 @@ def test_json_keys_follow_contract_order():
         *("sigma_ticks", "predictive_low", "predictive_high", "min_delta_ticks", "max_delta_ticks"),
         *("shape", "lambda_curve", "adverse_ticks", "measured_rates", "mean_bid_per_s", "mean_ask_per_s"),
         *("half_spread_ticks", "ci95_A", "ci95_k"),
-        *("A_shrunk", "k_shrunk", "ci95_A_shrunk", "ci95_k_shrunk"),
+        *("A_shrunk", "k_shrunk", "ci95_A_shrunk", "ci95_k_shrunk", "cov_logA_k"),
     ]
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from mm import WindowPlan
+from mm.base.random_effects import Shared
 from mm.calibration.schedule import Schedule, build_schedule
 from mm.calibration.schedule_draws import schedule_draws
-from mm.calibration.shared_strength import NextStretch, Shared, Stretch, sentence
+from mm.calibration.shared_strength import NextStretch, Stretch, sentence
 from mm.errors import FitError
 from small_tapes import poisson_day
 from small_tapes import tape as small_tape

@@ -9,15 +9,15 @@ from click.testing import CliRunner, Result
 
 from mm import errors
 from mm.backtest.rules import Execution
+from mm.base.common_knobs import Output
 from mm.base.knobs import REQUIRED, Reader, knob
 from mm.calibration.config import DELTAS
-from mm.cli.config import Output
-from mm.cli.console import Console
 from mm.cli.frame import Command, Program, command, runner
 from mm.play.calibration_knobs import Calibration
 from mm.play.knobs import Day, Models, Results
 from mm.runs.in_progress import Run
 from mm.runs.manifest import read_manifest
+from mm.terminal.console import Console
 from support import ROOT, run_python
 
 SHELL = {"SYMBOL": "BTCUSDT", "DAY": "20251216"}
@@ -261,7 +261,7 @@ def _halve(console: Console, results: Results, number: int) -> None:
         raise ZeroDivisionError("of nothing")
 
 
-halve = command(Results, arguments=[click.Argument(["number"], type=int)])(_halve)
+halve = command(arguments=[click.Argument(["number"], type=int)])(_halve)
 
 
 def test_plain_command_prints_without_a_run():
@@ -287,13 +287,13 @@ def test_plain_command_shows_its_traceback_at_debug_level():
     assert "Traceback" in call(halve, "0", LOG_LEVEL="DEBUG").stderr
 
 
-def test_command_may_take_the_output_knobs_itself():
-    """The recorder writes its run into every row."""
+def test_body_names_its_groups_of_knobs():
+    """Also those of every command: the recorder writes its run into every row."""
 
     def _main(console: Console, output: Output) -> None:
         console.print(f"{output.run_id} {output.log_level}")
 
-    main = command(Output)(_main)
+    main = command()(_main)
 
     assert call(main, RUN_ID="r", LOG_LEVEL="debug").stdout == "set by environment: RUN_ID=r\nr DEBUG\n"
 

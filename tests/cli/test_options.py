@@ -31,7 +31,7 @@ def test_help_of_a_large_command_fits_on_a_screen(command):
 
 @pytest.mark.parametrize("command", LONG)
 def test_full_help_lists_every_option_under_known_headings(command):
-    """The short help leaves options out, the full help none; both have the headings of docs/configuration.md."""
+    """The short help leaves options out, the full help none; both have the headings of docs/lookup/configuration.md."""
     short, whole = ("\n".join(lines(*command.split(), word)) for word in ("--help", "--help-all"))
     left_out = int(re.findall(r"Advanced: (\d+) more options", short)[0])
     flags = [set(re.findall(r"^  (--[\w-]+)", text, re.MULTILINE)) for text in (short, whole)]

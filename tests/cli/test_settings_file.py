@@ -9,8 +9,9 @@ from click.testing import CliRunner, Result
 
 from mm.__main__ import main
 from mm.backtest.rules import Execution
+from mm.cli.env_file import env_file
 from mm.cli.frame import runner
-from mm.cli.settings_file import env_file, settings_file
+from mm.cli.settings_file import settings_file
 from mm.cli.task_knobs import Sweep
 from mm.errors import BrokenFile, DataError, UsageError
 from mm.play.knobs import Day, Models
@@ -147,10 +148,17 @@ def test_config_flag_and_variable_name_the_file_or_none():
     assert "read more than once" in show("--config", "pipe").stderr
 
 
+def variables(**environment: str) -> dict[str, str]:
+    """Those of the folder's file that count as exported."""
+    found = env_file(environment)
+    assert found is not None
+    return dict(found.values)
+
+
 def test_env_file_has_comments_behind_values_and_spaces_in_quotes():
     """As shells and containers read the same file."""
     Path(".env").write_text('A="0"  # none\nB = \'a # b\'\nC= # empty\nD=a#b\nE="a b"#c\nF=x  # "y"\n')
-    assert env_file({}) == {"A": "0", "B": "a # b", "C": "", "D": "a#b", "E": "a b", "F": "x"}
+    assert variables() == {"A": "0", "B": "a # b", "C": "", "D": "a#b", "E": "a b", "F": "x"}
 
 
 def test_quote_without_an_end_in_env_file_is_refused():
@@ -178,7 +186,7 @@ def test_env_file_ranks_between_environment_and_settings_file():
     assert with_env_file["symbol"] == {"value": "ETHUSDT", "source": "environment"}
     assert json.loads(show().stdout)["symbol"] == {"value": "ETHUSDT", "source": "environment"}
     assert json.loads(show(MM_ENV_FILE="none").stdout)["symbol"] == {"value": "BTCUSDT", "source": "file"}
-    assert env_file({"SYMBOL": ""}) == {
+    assert variables(SYMBOL="") == {
         "ORDER_LATENCY_MS": "2",
         "SYMBOL": "ETHUSDT",
         "TOKEN": "a=b",
@@ -188,3 +196,79 @@ def test_env_file_ranks_between_environment_and_settings_file():
         env_file({})
     with pytest.raises(DataError, match="there is no such file"):
         env_file({"MM_ENV_FILE": "nix"})
+
+
+def test_env_file_is_read_as_compose_reads_it():
+    """The same file is handed to containers: one text must not be two values."""
+    Path(".env").write_text(
+        "A=${BASE}/a\nB=\"$BASE/$A\"\nC='${BASE}'\nD=a$$b\nE=${NONE:-x${BASE}}\nF=${NONE-}\n"
+        'G="a\\nb\\"c\\$d"\nH="-----BEGIN\nend"\nI= spaced \n export J = 1\nK=it\\\'s\nL=${A:+set}\n'
+    )
+    assert variables(BASE="/b") == {
+        "A": "/b/a",
+        "B": "/b//b/a",
+        "C": "${BASE}",
+        "D": "a$b",
+        "E": "x/b",
+        "F": "",
+        "G": 'a\nb"c$d',
+        "H": "-----BEGIN\nend",
+        "I": "spaced",
+        "J": "1",
+        "K": "it\\'s",
+        "L": "set",
+    }
+
+
+@pytest.mark.parametrize("value", ["a$b", "${NONE}", "a$1", "cost$", "$(pwd)", "${NONE:?give one}", "${"])
+def test_dollar_that_is_no_variable_is_refused_with_its_line(value):
+    """Compose puts in nothing, a shell runs it: neither is what a password with a dollar means."""
+    Path(".env").write_text(f"A=1\nSTATE_URL={value}\n")
+    with pytest.raises(BrokenFile, match=r"^.env:2: STATE_URL: \$.* write \$\$ for a dollar, or .* single quotes$"):
+        env_file({})
+
+
+def test_secret_with_a_dollar_and_a_repeated_name_are_said():
+    """A secret is not shown, so nobody would see that it changed."""
+    Path(".env").write_text("A=1\nBINANCE_API_SECRET=a$$b\nOUT_ROOT=$$x\nA=2\n")
+    found = env_file({})
+    assert found is not None
+    assert found.notes == (
+        ".env:2: BINANCE_API_SECRET: its $ was read as docker compose reads it; single quotes keep it as it is",
+        ".env:4: A is set a second time; this line counts, not line 1",
+    )
+
+
+def test_files_of_settings_may_begin_with_a_byte_order_mark_but_not_be_utf_16():
+    """Editors write it unasked."""
+    Path("mm.toml").write_text('\ufeffsymbol = "BTCUSDT"\n', encoding="utf-8")
+    Path(".env").write_text("\ufefforder_latency_ms=1\r\nORDER_LATENCY_MS=2\r\n", encoding="utf-8")
+    shown = json.loads(show().stdout)
+    assert (shown["symbol"]["value"], shown["order_latency_ms"]["value"]) == ("BTCUSDT", 2.0)
+    for name in (".env", "mm.toml"):
+        Path(name).write_text("SYMBOL=1", encoding="utf-16")
+        result = show()
+        assert (result.exit_code, "it is UTF-16; save it as UTF-8" in result.stderr) == (3, True)
+        Path(name).unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "character"),
+    [
+        (".env", "OUT_ROOT=\u201cruns\u201d\n", r"U\+201C \(left double quotation mark\)"),
+        (".env", "SYMBOL\u00a0=BTCUSDT\n", r"U\+00A0 \(no-break space\)"),
+        (".env", "INITIAL_INVENTORY=\u22121\n", r"U\+2212 \(minus sign\)"),
+        ("mm.toml", "seed =\u00a05\n", r"U\+00A0 \(no-break space\)"),
+    ],
+)
+def test_characters_that_a_page_put_in_are_named(name, text, character):
+    """They look like what they stand for."""
+    Path(name).write_text(text, encoding="utf-8")
+    with pytest.raises(BrokenFile, match=character):
+        env_file({}), settings_file(None)
+
+
+def test_one_setting_twice_in_an_object_is_refused():
+    """JSON keeps the last in silence."""
+    result = CliRunner().invoke(probe, ["--symbol", "A", "--day", "20251216", "--quote-params-json", '{"k":1,"k":2}'])
+    assert (result.exit_code, "a name twice, such as 'k'" in result.stderr) == (2, True)

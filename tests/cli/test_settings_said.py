@@ -8,8 +8,8 @@ from click.testing import CliRunner
 
 from mm.backtest.rules import Execution
 from mm.base.knobs import knob, matching
-from mm.cli.console import Console
 from mm.cli.frame import command
+from mm.terminal.console import Console
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,6 +40,13 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize(("sensitivity", "names"), [(True, ["sensitivity", "fit_draws"]), (False, ["fit_draws"])])
+def test_account_without_a_sensitivity_may_be_asked_for_none(sensitivity, names):
+    """That is what it has."""
+    values = {"one_account": True, "sensitivity": sensitivity, "fit_draws": 0}
+    assert [name for name, why in unused_knobs("account_backtest", values) if "are of one symbol" in why] == names
+
+
 @pytest.mark.parametrize(("kind", "values", "names"), CASES)
 def test_knob_is_unused_depending_on_other_knobs(kind, values, names):
     """Each rule, and the value with which the knob is used."""
@@ -81,6 +88,39 @@ def test_commands_without_a_run_name_a_variable_that_is_nearly_theirs(words, tmp
     assert "LOG_LEVLE has no effect: it is no knob; did you mean LOG_LEVEL?" in done.stderr
 
 
+@pytest.mark.parametrize("words", [("shadow",), ("trade", "--venue", "testnet")])
+def test_trader_names_a_limit_that_has_no_effect(words, tmp_path):
+    """A loss limit in another spelling is no limit; it is named before anything else can fail."""
+    (tmp_path / ".env").write_text("max-daily-loss=5\nmax_drawdown=7\nSYMBOL=SIMUSDT\n")
+    wrong = ("--per-symbol", '{"OTHER": {}}')
+    done = run_mm(*words, *wrong, cwd=tmp_path, MAX_DAILY_LOS="5", MM_ENV_FILE=".env")
+    assert done.returncode == 2
+    for name, meant in (
+        ("MAX_DAILY_LOS", "MAX_DAILY_LOSS"),
+        ("max-daily-loss", "MAX_DAILY_LOSS"),
+        ("max_drawdown", "MAX_DRAWDOWN"),
+    ):
+        assert f"{name} has no effect: it is no knob; did you mean {meant}?" in done.stderr
+
+
+def test_each_name_in_the_file_of_variables_must_be_a_setting():
+    """Of the environment, which is everybody's, only what is nearly ours is named."""
+    known = {"MAX_DAILY_LOSS", "SEED", "OUT_ROOT"}
+    names = ["LOSS", "seed", "Max_Daily_Los", "HTTPS_PROXY", "BINANCE_USDM_API_KEY", "WINDOW_TZ", "window_tz"]
+    notes = misspelt(names, known, lambda: {*known, "WINDOW_TZ"}, listed=names)
+    assert sorted(notes) == [
+        "LOSS in the file of variables is no knob, and is only handed on",
+        "Max_Daily_Los has no effect: it is no knob; did you mean MAX_DAILY_LOSS?",
+        "seed has no effect: it is no knob; did you mean SEED?",
+        "window_tz has no effect: it is no knob; did you mean WINDOW_TZ?",
+    ]
+    assert misspelt(["LOSS", "window_tz", "http_proxy"], known, lambda: known) == []
+    assert misspelt(["seed", "binance_api_key"], known, lambda: known) == [
+        "seed has no effect: it is no knob; did you mean SEED?",
+        "binance_api_key has no effect: it is no knob; did you mean BINANCE_API_KEY?",
+    ]
+
+
 NEARLY = [("MAKER_FEE_RAT", "MAKER_FEE_RATE"), ("FEED_LATENCY_MS", "FEED_LATENCY"), ("OUT_ROOTT", "OUT_ROOT")]
 
 
@@ -94,12 +134,13 @@ def test_variable_that_is_nearly_a_knob_is_named(name, meant):
     assert misspelt([meant], known, lambda: known) == []
 
 
-def test_beginning_of_knobs_is_named_with_all_of_them():
+def test_beginning_or_end_of_knobs_is_named_with_all_of_them():
     """The unit or the last word is easily forgotten."""
     known = {"MAKER_FEE_RATE", "ORDER_LATENCY_MS", "FILL_PARAMS_JSON", "FILL_PARAMS_FILE"}
-    notes = misspelt(["MAKER_FEE", "ORDER_LATENCY", "FILL_PARAMS", "ORDER"], sorted(known), lambda: known)
+    notes = misspelt(["MAKER_FEE", "ORDER_LATENCY", "FILL_PARAMS", "ORDER", "LATENCY_MS"], sorted(known), lambda: known)
     assert [note.partition("mean ")[2] for note in notes] == [
         "MAKER_FEE_RATE?",
         "ORDER_LATENCY_MS?",
         "FILL_PARAMS_FILE or FILL_PARAMS_JSON?",
+        "ORDER_LATENCY_MS?",
     ]

@@ -38,7 +38,7 @@ def built(**knobs):
     tape = engine_chance.case_of(SEED).tapes[0]
     models = Models(**{"quote_model": "fixed_spread", "quote_params_json": '{"delta_ticks": 1}', **knobs})
     setup = PlayKnobs(execution=Execution(), account=Account(), models=models)
-    return Play.of(setup, Markets([tape]), sensitivity=Sensitivity(sensitivity=True))
+    return Play.of(setup, Markets([tape]), sensitivity=Sensitivity(sensitivity=True, bounds=False))
 
 
 def test_sensitivity_is_played_before_the_run_has_ended(whole):
@@ -82,7 +82,7 @@ def test_own_model_or_large_day_is_played_after_the_run(alone, monkeypatch):
 
 def test_no_further_backtest_without_sensitivity(whole):
     """The summary has no block then."""
-    alone = replace(whole, sensitivity=Sensitivity(sensitivity=False))
+    alone = replace(whole, sensitivity=Sensitivity(sensitivity=False, bounds=False))
     with beside(alone, pytest.fail) as further:
         assert "sensitivity" not in further(alone.run_base()).summary
 

@@ -185,6 +185,7 @@ def test_check_lists_defects_and_exits_with_3():
             "trades",
             "trade_gaps",
             "trade_gaps_s",
+            "trades_provable",
             "standing_s",
             "order_log",
             "fifo_consistency",

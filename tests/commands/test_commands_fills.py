@@ -42,7 +42,7 @@ def test_score_prints_two_lines_per_model(desk):
     lines = answer.stdout.splitlines()
     assert lines[0].startswith("ZIUSDT 20260105: ")
     assert " virtual orders with a lifetime of 10 s; " in lines[0]
-    for model in ("trade_cross strict", "price_cross", "queue_risk_averse", "queue_prob_power 0.5", "queue_prob_log"):
+    for model in ("trade_cross strict", "price_cross", "queue_back", "queue_prob_power 0.5", "queue_prob_log"):
         assert sum(line.startswith(model) for line in lines) == 2
     kept = desk / "out" / "fills" / "ZIUSDT" / "20260105" / "fills_score.json"
     assert str(kept) == lines[-1]
@@ -179,18 +179,17 @@ def test_score_takes_a_fill_model_from_a_user_file(desk, tmp_path, monkeypatch):
 def test_hybrid_model_is_scored_beside_its_parts(desk):
     """A hybrid of one model scores as that model; a hybrid of two misses no more than either."""
     alone, both = (
-        json.dumps({"models": pairs})
-        for pairs in ([["queue_risk_averse", {}]], [["queue_risk_averse", {}], ["price_cross", {}]])
+        json.dumps({"models": pairs}) for pairs in ([["queue_back", {}]], [["queue_back", {}], ["price_cross", {}]])
     )
     words = ["--life-s", "10", "--passes", "2", "--json", "--fill-model", "hybrid", "--fill-params-json"]
     scores = {shape: json.loads(fills(desk, "score", *words, shape).stdout)["models"] for shape in (alone, both)}
     models = scores[alone]
     name = next(name for name in models if name.startswith("hybrid"))
-    assert models[name]["missed"] == models["queue_risk_averse"]["missed"]
-    assert models[name]["invented"] == models["queue_risk_averse"]["invented"]
+    assert models[name]["missed"] == models["queue_back"]["missed"]
+    assert models[name]["invented"] == models["queue_back"]["invented"]
     models = scores[both]
     name = next(name for name in models if name.startswith("hybrid"))
-    assert models[name]["missed"] <= min(models[part]["missed"] for part in ("queue_risk_averse", "price_cross"))
+    assert models[name]["missed"] <= min(models[part]["missed"] for part in ("queue_back", "price_cross"))
 
 
 def test_fit_finds_the_exponent_of_a_uniform_market(desk):
@@ -289,3 +288,29 @@ def test_score_rejects_a_day_without_order_log(desk, tmp_path):
     answer = call("fills", "score", *DAY, "--data-root", str(tmp_path / "data"), "--out-root", str(tmp_path / "out"))
     assert answer.exit_code == 3
     assert "only a simulated day (mm sim day) or an order-by-order import" in answer.stderr
+
+
+@pytest.mark.slow
+def test_bounds_hold_every_true_fill_where_each_change_is_shown(desk):
+    """Of a book of 100 ms some lie outside, which the line says; the bounds are nested on both."""
+    answer = fills(desk, "bounds", "--life-s", "10", "--passes", "3", "--json")
+    assert answer.exit_code == 0, answer.output
+    found = json.loads(answer.stdout.splitlines()[-1])
+    assert [(row["book"], row["reading"]) for row in found["rows"]] == [
+        (book, reading) for book in ("each change", "100 ms") for reading in ("print", "order")
+    ]
+    for row in found["rows"]:
+        shares = {name: number["value"] for name, number in row.items() if isinstance(number, dict)}
+        assert row["n_orders"] > 50
+        assert shares["nested"] == 1
+        assert shares["back"] <= shares["middle"] <= shares["front"]
+        assert shares["inside"] == pytest.approx(1 - shares["above"] - shares["below"])
+        if row["book"] == "each change":
+            assert shares["inside"] == 1
+            assert shares["back"] <= row["truth"]["value"] <= shares["front"]
+
+
+def test_bounds_without_an_order_log_say_where_one_comes_from(tmp_path):
+    answer = call("fills", "bounds", "--data-root", str(tmp_path))
+    assert answer.exit_code == 3
+    assert "order log" in answer.output

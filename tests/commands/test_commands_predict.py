@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from mm.__main__ import main
-from mm.predict.artefact import ARRAYS, MODEL, Artefact, write
+from mm.signals.artefact import ARRAYS, MODEL, Artefact, write
 
 SYMBOL, DAY, NEXT = "SIMUSDT", "20260105", "20260106"
 SIGNALS = "imbalance_1,imbalance_5,spread,ofi_1s"

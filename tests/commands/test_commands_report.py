@@ -93,7 +93,7 @@ def test_report_replays_a_backtest_for_the_sensitivity_block(desk, tmp_path):
     assert [(row["role"], row["fills"], row["latency"], row["feed"]) for row in rows] == [
         ("headline", "queue_prob_power", 1, "recorded"),
         ("pessimistic", "trade_cross", 1, "recorded"),  # more fills lose more here, as each pays the fee
-        ("other", "queue_risk_averse", 1, "recorded"),
+        ("other", "queue_back", 1, "recorded"),
         ("other", "queue_prob_power", 0.5, "recorded"),
         ("other", "queue_prob_power", 2, "recorded"),
         ("other", "queue_prob_power", 1, "none"),

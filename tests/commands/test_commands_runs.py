@@ -9,6 +9,8 @@ from mm.commands.runs import runs_compare as compare_command
 from mm.commands.runs import runs_list as list_command
 from mm.commands.runs import runs_log as log_command
 from mm.commands.runs import runs_show as show_command
+from mm.commands.runs import write_page
+from mm.errors import UsageError
 from mm.runs.manifest import MANIFEST, headlines, read_manifest, shown
 
 
@@ -180,3 +182,39 @@ def test_compare_rejects_runs_without_backtest_files():
     result = call(compare_command, "one", "two")
     assert result.exit_code == 3
     assert "a run of the kind backtest without the files of a backtest" in result.stderr
+
+
+BROWSER = """#!/bin/sh
+for word in "$@"; do
+  case $word in
+    --print-to-pdf=*) to=${word#*=} ;;
+    file://*) from=${word#file://} ;;
+  esac
+done
+{ printf %%PDF; cat "$from"; } > "$to"
+"""
+
+
+def test_a_page_is_printed_by_the_browser_of_the_machine(tmp_path, monkeypatch):
+    """One file for a mail, in a folder that need not exist; nothing else is left beside it."""
+    program = tmp_path / "bin" / "chromium"
+    program.parent.mkdir()
+    program.write_text(BROWSER)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    sheet = tmp_path / "mail" / "sheet.pdf"
+    write_page(sheet, "<p>sheet</p>")
+    assert sheet.read_text() == "%PDF<p>sheet</p>"
+    assert list(sheet.parent.iterdir()) == [sheet]
+
+
+@pytest.mark.parametrize(("program", "said"), [(None, "needs a browser"), ("#!/bin/sh\necho broken >&2\n", "broken")])
+def test_without_a_printed_page_the_way_out_is_a_page(tmp_path, monkeypatch, program, said):
+    """No browser, or one that fails: the message names the file, and HTML."""
+    if program:
+        (tmp_path / "chromium").write_text(program)
+        (tmp_path / "chromium").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match=rf"sheet\.pdf.*{said}.*FILE\.html|{said}.*FILE\.html"):
+        write_page(tmp_path / "sheet.pdf", "<p>sheet</p>")
+    assert not (tmp_path / "sheet.pdf").exists()

@@ -52,9 +52,9 @@ def test_file_store_is_created_rebuilt_and_shown(out: Path) -> None:
     assert f"open orders: {n_open}" in text
     assert text[-5] == "last fills: 3"
     assert mm("state", "show", "--out-root", out, "--table", "configs").stdout.startswith("configs: 1\n")
-    assert mm("state", "show", "--out-root", out, "--symbol", "OTHER").stdout == (
-        "positions: 0\nopen orders: 0\nlast fills: 0\n"
-    )
+    unknown = mm("state", "show", "--out-root", out, "--symbol", "BTCUSTD")
+    assert unknown.exit_code == 3
+    assert "did you mean BTCUSDT?" in unknown.stderr
 
 
 def test_server_stores_are_rebuilt(out: Path, tmp_path: Path) -> None:
@@ -105,14 +105,14 @@ def test_unreadable_log_leaves_the_store_unchanged(out: Path) -> None:
     result = mm("state", "rebuild", "--out-root", out)
     assert (result.exit_code, "cannot be read" in result.stderr) == (3, True)
     result = mm("state", "rebuild", "--out-root", out, "--symbol", "ETHUSDT")
-    assert (result.exit_code, "ETHUSDT has no audit logs" in result.stderr) == (3, True)
+    assert (result.exit_code, "ETHUSDT: no trader, folder or log of it is known" in result.stderr) == (3, True)
     assert json.loads(mm("state", "show", "--out-root", out, "--json").stdout) == before
 
 
 def test_rebuild_without_valid_logs_exits_with_3(tmp_path: Path) -> None:
     """Without logs, and with a file that is not a log."""
     result = mm("state", "rebuild", "--out-root", tmp_path)
-    assert (result.exit_code, "there are no audit logs; set OUT_ROOT" in result.stderr) == (3, True)
+    assert (result.exit_code, "no audit logs: looked into" in result.stderr) == (3, True)
     folder = tmp_path / "audit" / SYMBOL
     folder.mkdir(parents=True)
     (folder / "a.ndjson").write_text("hello\n")

@@ -47,6 +47,7 @@ def test_blocks_are_rows_paragraphs_and_bullets_with_their_terms(tmp_path):
         (["reservation", "price"], "glossary.md"),
         (["MAKER_FEE_RATE"], "configuration.md"),
         (["pnl_hold"], "glossary.md"),
+        (["spread"], "glossary.md"),
     ],
 )
 def test_the_first_paragraph_defines_the_term(tmp_path, words, page):
@@ -66,4 +67,4 @@ def test_an_unknown_term_names_the_nearest(tmp_path):
 
 def test_an_installation_has_the_pages():
     """A checkout reads docs/; a wheel has a copy inside the package."""
-    assert (PACKAGE.parent / "docs" / "glossary.md").is_file() or (PACKAGE / "pages" / "glossary.md").is_file()
+    assert (PACKAGE.parent / "docs" / "lookup" / "glossary.md").is_file() or (PACKAGE / "pages" / "lookup").is_dir()

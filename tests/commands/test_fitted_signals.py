@@ -18,7 +18,7 @@ from mm.live.run.live_play import PaperPlay, TradePlay, TradeStart
 from mm.live.run.live_terms import ShadowTerms
 from mm.play.knobs import Day, Models
 from mm.play.setup import PlayKnobs
-from mm.predict.artefact import Artefact, predictors_of
+from mm.signals.artefact import Artefact, predictors_of
 
 SYMBOL, DAYS = "SIMUSDT", ("20260105", "20260106")
 KEYS = ("predictor_in_sample", "predictor_not_usable")

@@ -72,6 +72,16 @@ def test_the_account_is_the_exact_sum_of_its_symbols(place):
     )
 
 
+def test_the_order_of_symbols_is_no_other_account(place):
+    """Nor of its folder, its rows and its digest; and no sensitivity may be asked for, since it has none."""
+    folder, _ = played(place, "ORDER", "--sensitivity", "0")
+    words = ("--symbol", ",".join(reversed(SYMBOLS)), "--day", DAY, "--one-account", "1", "--sensitivity", "0")
+    mm(place, "backtest", *words, "--run-id", "REVERSED")
+    [other] = folder.parent.glob("*_REVERSED")
+    digests = [json.loads((one / "run_manifest.json").read_text())["digest"] for one in (folder, other)]
+    assert digests[0] == digests[1]
+
+
 def test_a_run_of_an_account_is_reproduced_and_drawn_again(place):
     folder, summary = played(place, "AGAIN")
     assert "byte-identical" in mm(place, "runs", "reproduce", str(folder))
@@ -313,7 +323,7 @@ def test_a_table_of_runs_and_a_store_have_names_of_an_account(place, finished):
     """MLflow takes only letters, digits and / _ . - : and blanks in the name of a metric."""
     mm(place, "runs", "export", "--kind", "account", "--out", str(place / "runs.csv"))
     assert "summary.symbols.AAAUSDT.pnl_quoting" in pl.read_csv(place / "runs.csv").columns
-    names = [name for name, _ in mlflow_export._numbers(mm_package.open_run(finished).manifest)]
+    names = [name for name, _ in mlflow_export._numbers(mm_package.open_run(finished))]
     assert "diversification.correlation.AAAUSDT_BBBUSDT" in names
     assert all(re.fullmatch(r"[/\w.\- :]+", name) for name in names)
 

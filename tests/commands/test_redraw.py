@@ -7,10 +7,10 @@ import pytest
 
 from mm import RunFolder
 from mm.backtest.rules import Account, Execution
-from mm.cli.console import Console
 from mm.cli.task_knobs import PageKnobs
 from mm.commands.redraw import Redraw, played
 from mm.runs.trusted import Playable
+from mm.terminal.console import Console
 
 
 def redraw(knobs: dict[str, object], folder: Path = Path("run"), **drawn: object) -> Redraw:

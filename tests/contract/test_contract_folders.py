@@ -26,7 +26,7 @@ SEGMENT = "start_us end_us train_start_us train_end_us A k se_k se_logA n_fills 
 #: Keys of segments after the contract's keys (docs/results.md).
 FURTHER = "sigma_ticks predictive_low predictive_high min_delta_ticks max_delta_ticks shape lambda_curve adverse_ticks "
 FURTHER += "measured_rates mean_bid_per_s mean_ask_per_s half_spread_ticks ci95_A ci95_k "
-FURTHER += "A_shrunk k_shrunk ci95_A_shrunk ci95_k_shrunk"
+FURTHER += "A_shrunk k_shrunk ci95_A_shrunk ci95_k_shrunk cov_logA_k"
 SUMMARY = (
     "symbol days models pnl_total pnl_spread_capture pnl_inventory fees adverse_selection n_orders n_fills n_partial "
     "fill_ratio quote_to_trade two_sided_uptime inventory sharpe sharpe_ci95 sortino calmar max_drawdown "

@@ -183,6 +183,24 @@ def test_ccxt_pro_book_equals_true_book(market: Ready) -> None:
     asyncio.run(main())
 
 
+def test_ccxt_pro_asks_for_book_and_prices_over_websocket(market: Ready) -> None:
+    """It signs these requests too, which anybody may send."""
+
+    async def main() -> None:
+        client = ccxt_client(market, pro=True)
+        try:
+            book = await in_time(client.fetch_order_book_ws(CONTRACT, 5))
+            exact = truth(market, book["nonce"])
+            assert (book["bids"], book["asks"]) == (numbers(exact["bids"])[:5], numbers(exact["asks"])[:5])
+            best = await in_time(client.fetch_ticker_ws(CONTRACT))
+            assert 0 < best["bid"] < best["ask"]
+            assert (await in_time(client.fetch_ticker_ws(CONTRACT, {"method": "ticker.price"})))["last"] > 90
+        finally:
+            await client.close()
+
+    asyncio.run(main())
+
+
 def test_ccxt_pro_trades_over_websocket_and_receives_updates(empty: Ready) -> None:
     """Covers the WebSocket API, and the user stream by listen key: orders, own trades, positions, balances."""
 

@@ -7,6 +7,8 @@ import time
 import pytest
 from page_reading import figures_of, text_of
 
+from mm.backtest.metrics.numbers import Summary
+from mm.backtest.summary_text import bounds_text
 from mm.cli.frame import known_knobs
 from mm.commands.backtest import backtest
 from mm.dashboard import sources
@@ -138,8 +140,11 @@ def test_sweep_shows_ranking_heatmap_and_deflated_sharpe(opened, made):
     assert not at.exception
     (figure,) = figures_of(at)
     assert figure["data"][0]["type"] == "heatmap"
-    assert {"Best pnl_lower95, USDT", "Deflated Sharpe", "Its quoting PnL, USDT"} <= set(tiles)
+    assert {"Bound of the chosen, USDT", "Deflated Sharpe", "Its quoting PnL, USDT"} <= set(tiles)
     assert tiles["Trials"] == str(content["n_trials"])
+    bounds = bounds_text(Summary.read({**content["best"], "quote_asset": "USDT"}))
+    assert bounds
+    assert bounds in " ".join(caption.value for caption in at.caption)
     assert at.dataframe[0].value["point"].tolist() == [row["point"] for row in content["rows"]]
 
 

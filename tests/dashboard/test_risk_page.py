@@ -52,6 +52,13 @@ def test_declined_kill_changes_nothing(opened, tmp_path):
     assert "Yes, kill" not in [button.label for button in at.button]
 
 
+def test_list_of_symbols_is_refused(opened, tmp_path):
+    """A button for two symbols that kills one of them would be believed."""
+    at = opened("risk_page", tmp_path, symbol="AUSDT,BUSDT")
+    assert "a symbol such as BTCUSDT" in at.error[0].value
+    assert not at.button
+
+
 def test_kill_that_cannot_be_written_gives_one_error(opened, tmp_path):
     """With the remedy."""
     (tmp_path / "out").mkdir()

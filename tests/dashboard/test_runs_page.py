@@ -38,7 +38,8 @@ def test_two_runs_are_side_by_side(opened):
     assert [element.value for element in at.subheader] == ["base", "wide"]
     numbers, knobs = (element.value for element in at.dataframe[1:])
     assert list(numbers.columns) == ["number", "base", "wide"]
-    assert set(knobs["knob"]) == {"quote_model", "quote_params_json"}
+    # The second run knows the largest move that the first one has put on record.
+    assert set(knobs["knob"]) == {"quote_model", "quote_params_json", "stress_moves"}
 
 
 def test_charts_are_those_of_the_run(opened, made):

@@ -1,7 +1,7 @@
 """Mutations of a recorded day, and the ones that `mm data check` finds, with and without the manifest.
 
 ``python tests/dayfolder/mutations.py`` records the simulated exchange, applies one mutation at a time, and prints the
-table of docs/reliability.md; ``--all`` prints every mutation with its first defect.
+table of docs/evidence/measured.md; ``--all`` prints every mutation with its first defect.
 
 Without a manifest, a mutation counts as found if it causes a defect that the unchanged day does not have.
 """
@@ -425,7 +425,7 @@ def found(pristine, name, place, *, sealed):
 
 
 def main(*, every):
-    """Print the table of docs/reliability.md."""
+    """Print the table of docs/evidence/measured.md."""
     with TemporaryDirectory() as root:
         pristine = record_day(root)
         missed = {True: [], False: []}

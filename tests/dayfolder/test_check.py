@@ -243,7 +243,7 @@ DAMAGE = {
     ),
     "another tick": (instrument("0.03000000"), TRADES_CSV, 1, "off_tick"),
     "schema unreadable": (lambda f: f.schema.write_text("["), "schema.json", None, "schema"),
-    "schema of the future": (lambda f: f.schema.write_text('{"schema_version": 3}'), "schema.json", None, "schema"),
+    "schema of the future": (lambda f: f.schema.write_text('{"schema_version": 4}'), "schema.json", None, "schema"),
     "manifest unreadable": (lambda f: f.manifest.write_text("{"), MANIFEST, None, "manifest"),
     "quarantine": (
         lambda f: f.quarantine.write_bytes(gzip_member(b'{"recv_us":1}\n')),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from day_files import RowWriter, defects_of
 from mm import DayFolder
 from mm.dayfolder.rows import Stamp
-from mm.market_data.local_orderbook import LocalOrderBook
+from mm.markets.local_orderbook import LocalOrderBook
 
 T = 1_767_600_000_000_000
 

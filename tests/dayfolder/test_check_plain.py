@@ -14,7 +14,7 @@ from day_files import check
 from mm import DayFolder
 from mm.dayfolder import line_files
 from mm.dayfolder.rows import RowOrder
-from mm.market_data import local_orderbook
+from mm.markets import local_orderbook
 
 needs_kernel = pytest.mark.skipif(local_orderbook.kernel is None, reason="the levels are not compiled; run make build")
 FILES = {"events": mutations.events, "diffs": mutations.diffs, "frames": mutations.frames, "trades": mutations.trades}

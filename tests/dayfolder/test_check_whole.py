@@ -48,7 +48,7 @@ def test_documented_mutation_counts_match_list():
     """The documented numbers of mutations and of detected ones match the list."""
     total, missed = len(MUTATIONS), len(PLAUSIBLE)
     assert (total - missed) / total >= 106 / 109
-    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "evidence" / "measured.md").read_text(encoding="utf-8")
     assert f"{total} of {total} are found in a sealed day, {total - missed} without a manifest" in page
 
 

@@ -12,13 +12,13 @@ import pytest
 
 from mm import DayFolder
 from mm.base import atomic_file
-from mm.dayfolder import day_writer, line_files, manifest
+from mm.dayfolder import buffered_writer, day_writer, line_files, manifest
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.manifest import write_manifest
-from mm.dayfolder.rows import Stamp, Trade
+from mm.dayfolder.rows import Stamp
 from mm.errors import Mismatch, RunExists, TryLater, UsageError
 from mm.instrument import Instrument
-from mm.market_data import buffered_writer
+from mm.markets.records import Trade
 
 T = 1_767_600_000_000_000
 GAP = {"from_id": 5, "to_id": 9, "from_us": 1, "to_us": 2, "cause": "silence"}

@@ -8,6 +8,7 @@ import pytest
 from mm import DayFolder
 from mm.dayfolder.layout import day_folder, days_of, existing, frame_columns, schema_json, snapshot_event_id
 from mm.errors import MissingDay, UsageError
+from mm.markets.binance import SPOT
 
 
 def test_files_have_contract_names(tmp_path):
@@ -99,7 +100,7 @@ def test_missing_day_message_lists_available_days(tmp_path):
 
 def test_schema_contains_unit_of_exchange_timestamps(tmp_path):
     """E and T are stored as received; the schema contains their unit."""
-    schema = json.loads(schema_json(DayFolder(tmp_path, "A", "20251216"), 5, "us"))
+    schema = json.loads(schema_json(DayFolder(tmp_path, "A", "20251216"), 5, "us", SPOT))
     assert (schema["schema_version"], schema["units"]["E"], schema["units"]["T"], schema["top_n"]) == (1, "us", "us", 5)
     assert schema["columns"]["orderbook_ws_depth"] == list(frame_columns(5))
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mm.dayfolder.buffered_writer import AppendFile
 from mm.dayfolder.line_files import (
     FileTail,
     appendable_tail,
@@ -21,7 +22,6 @@ from mm.dayfolder.line_files import (
     whole_rows,
 )
 from mm.errors import BrokenFile
-from mm.market_data.buffered_writer import AppendFile
 
 lines = st.lists(st.from_regex(r"[a-z0-9,]{1,30}", fullmatch=True), min_size=1, max_size=6)
 

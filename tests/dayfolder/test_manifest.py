@@ -7,9 +7,9 @@ import pytest
 
 from day_files import RowWriter
 from mm import DayFolder
+from mm.dayfolder import buffered_writer
 from mm.dayfolder.manifest import proved_tails, read_manifest, unseal
 from mm.errors import BrokenFile
-from mm.market_data import buffered_writer
 
 T = 1_767_600_000_000_000
 

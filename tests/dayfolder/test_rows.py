@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mm import DayFolder
 from mm.dayfolder.rows import Arrival, CheckedLines, DefectList, RowOrder, check_numbers, decimal, integer, table
 from mm.errors import OffGrid
-from mm.market_data.grid import Grid
+from mm.markets.grid import Grid
 
 T = 1_767_600_000_000_000
 

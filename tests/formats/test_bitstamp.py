@@ -11,6 +11,7 @@ from captured import import_files
 from day_files import defects_of
 from log_book import Book, read_log
 from mm import DayFolder
+from mm.errors import BrokenFile
 from mm.formats.bitstamp import _Events
 from mm.sim.matching.order_log import ROW_TRADE
 
@@ -180,6 +181,39 @@ def test_orders_alone_imply_their_trades(tmp_path):
     import_bitstamp(capture, tmp_path / "other")
     other = DayFolder(tmp_path / "other", "BTCUSD", "20150501")
     assert other.order_log.read_bytes() == day_of(tmp_path).order_log.read_bytes()
+
+
+@pytest.mark.parametrize("tail", ["", ".0"])
+def test_whole_volumes_of_ob_analytics_are_of_1e_8(tmp_path, tail):
+    """Its own example has them under the header of decimals; what is read is told, whole coins remain decimals."""
+    header = "id,timestamp,exchange.timestamp,price,volume,action,direction"
+
+    def written(name, *volumes):
+        rows = [
+            f"{n},{MS + n},{MS},{price},{qty},created,{side}"
+            for n, (price, qty, side) in enumerate(zip(("99.90", "100.10"), volumes, ("bid", "ask"), strict=True))
+        ]
+        (tmp_path / name).write_text("\n".join([header, *rows]) + "\n")
+        report = import_bitstamp(tmp_path / name, tmp_path / f"of-{name}")
+        return report, best(DayFolder(tmp_path / f"of-{name}", "BTCUSD", "20150501"))[-1]
+
+    report, top = written("orders.csv", f"518983490{tail}", f"2{tail}")
+    assert top == ("99.90000000", "5.18983490", "100.10000000", "0.00000002")
+    assert report.lines()[0] == (
+        "the volumes of orders.csv are whole numbers up to 518,983,490, read as 1e-8 of the coin: 5.18983490"
+    )
+    report, top = written("coins.csv", "3", "2")
+    assert top == ("99.90000000", "3.00000000", "100.10000000", "2.00000000")
+    assert "1e-8" not in report.lines()[0]
+    with pytest.raises(BrokenFile, match=r"mixed.csv:\d+: this row cannot be read"):
+        mixed(tmp_path, header)
+
+
+def mixed(tmp_path, header):
+    """Decimals after a first block of whole numbers."""
+    rows = [f"{n},{MS + n},{MS},99.90,518983490,created,bid" for n in range(90_000)]
+    (tmp_path / "mixed.csv").write_text("\n".join([header, *rows, f"90000,{MS},{MS},99.90,1.5,created,bid"]) + "\n")
+    import_bitstamp(tmp_path / "mixed.csv", tmp_path / "mixed")
 
 
 def drawn(seed):

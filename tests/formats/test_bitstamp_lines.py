@@ -7,7 +7,7 @@ from test_bitstamp import FIRST, SWEEP, order, text_of, trade
 
 from mm.errors import BrokenFile
 from mm.formats.bitstamp_lines import TradeOrders, matched, read_lines
-from mm.market_data.grid import Grid
+from mm.markets.grid import Grid
 
 
 def read(path):

@@ -8,7 +8,9 @@ import pyarrow as pa
 import pytest
 from foreign_days import START_US, books_of, imported, write_csv
 
+from captured import events
 from day_files import defects_of
+from mm import DayFolder
 from mm.errors import BrokenFile, Mismatch
 from mm.formats import tables
 
@@ -196,3 +198,39 @@ def test_other_encodings_and_schemas_are_rejected(tmp_path):
     columns = [name for name in HEAD if name != "order_id"]
     with pytest.raises(BrokenFile, match=r"x\.csv:1: the header has no order_id: .*; request the schema mbo as CSV"):
         es([write_csv(tmp_path / "x.csv", columns, [])], tmp_path / "data")
+
+
+SILENT_FROM_US, SILENT_UPTO_US = START_US + 600_000_000, START_US + 660_000_000
+
+
+def silent(rows):
+    """Return a market's records with a minute of silence put in."""
+    later = [row[0] // 1_000 >= SILENT_FROM_US for row in rows]
+    ns = (SILENT_UPTO_US - SILENT_FROM_US) * 1_000
+    moved = [[row[0] + ns, row[1] + ns, *row[2:]] for row in rows]
+    return [other if late else row for row, other, late in zip(rows, moved, later, strict=True)]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_silence_that_lacks_records_is_a_gap(tmp_path, seed):
+    """Orders that came in it are changed later without having been added, and queues of before are untrue."""
+    rows, _, _ = market(seed, length=3_000)
+    stamps = [row[0] // 1_000 for row in rows]
+    kept = [row for row, us in zip(rows, stamps, strict=True) if not SILENT_FROM_US <= us < SILENT_UPTO_US]
+    report = es([write_csv(tmp_path / "x.csv", HEAD, kept)], tmp_path / "data")
+    folder = DayFolder.at(report.days[0].path)
+    (gap,) = events(folder, "gap")
+    assert gap["cause"] == "silence_and_unknown_orders"
+    assert gap["from_us"] == max(us for us in stamps if us < SILENT_FROM_US)
+    assert gap["to_us"] == min(us for us in stamps if us >= SILENT_UPTO_US)
+    assert any("after 1 silences of 5 s or more" in warning for warning in report.warnings)
+    assert defects_of(folder.path) == []
+
+
+@pytest.mark.parametrize("begin", [0, 1_600])
+def test_a_mere_silence_is_no_gap(tmp_path, begin):
+    """Nothing is missing, or no more than of a file that begins within a session."""
+    rows, _, _ = market(1, length=3_000)
+    report = es([write_csv(tmp_path / "x.csv", HEAD, silent(rows[begin:]))], tmp_path / "data")
+    assert events(DayFolder.at(report.days[0].path), "gap") == []
+    assert any("of orders that were never added" in warning for warning in report.warnings) == (begin > 0)

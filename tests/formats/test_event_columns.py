@@ -8,9 +8,10 @@ from test_databento import BAD_TIME, HEAD, LAST, SNAPSHOT, market, record
 from test_single_orders import as_table
 
 from mm.clock import US_PER_S
+from mm.dayfolder import buffered_writer
 from mm.formats import feed
 from mm.formats.order_export import export_orders
-from mm.market_data import buffered_writer, grid_stretches, import_session
+from mm.market_data import grid_stretches, import_session
 from simulation import simulate_day
 
 DAY_NS = 86_400 * 10**9

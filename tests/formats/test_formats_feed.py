@@ -10,8 +10,8 @@ from mm.errors import BrokenFile
 from mm.formats.events import BookEdits, FileTrade, LevelChanges, WholeBook
 from mm.formats.feed import FileCapture
 from mm.market_data.captures import BookLoss, FilePlace
-from mm.market_data.grid import Grid
-from mm.market_data.venue import DepthSnapshot, DepthUpdate, TradePrint
+from mm.markets.grid import Grid
+from mm.markets.messages import DepthSnapshot, DepthUpdate, TradePrint
 
 
 class MemoryReader:

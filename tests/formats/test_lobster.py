@@ -12,6 +12,7 @@ from day_files import defects_of
 from mm import DayFolder, load_day
 from mm.dayfolder.coverage import cover
 from mm.errors import BrokenFile, Mismatch
+from mm.formats import tables
 from named import is_kind
 
 LEVELS = 4
@@ -153,6 +154,31 @@ def test_halt_ends_the_book_until_trading_resumes(tmp_path):
     assert tape.orders.dark(tape, None) == [(halt, resumed)]  # nor does the log cover it
     tape = load_day(folder)
     assert tape.event_us[is_kind(tape, "gap")].tolist() == [at_us("2012-06-21", 34205)]
+    assert not defects_of(folder)
+
+
+@pytest.mark.parametrize("block_bytes", [1 << 22, 2000])
+@pytest.mark.parametrize("seed", range(4))
+def test_hole_in_both_files_is_a_gap_of_its_time(tmp_path, monkeypatch, seed, block_bytes):
+    """The book before is that up to the last message, after it a new one; a mere silence is none."""
+    monkeypatch.setattr(tables, "BLOCK_BYTES", block_bytes)
+    messages, books, _ = market(seed, length=300)
+    halts = [row for row in range(len(messages)) if messages[row][1] == 7]
+    kept = [row for row in range(len(messages)) if row not in halts]
+    messages, books = [messages[row] for row in kept], [books[row] for row in kept]
+    later = [(f"{Decimal(m[0]) + (60 if at >= 80 else 0):.9f}", *m[1:]) for at, m in enumerate(messages)]
+    report = imported("lobster", pair(tmp_path, later, books), tmp_path / "quiet", symbol="AAPL", qty_step="1")
+    assert report.days[0].to_json()["gaps"] == 0
+    cut = slice(80, 180)
+    del later[cut], books[cut]
+    report = imported("lobster", pair(tmp_path, later, books), tmp_path / "holed", symbol="AAPL", qty_step="1")
+    folder = DayFolder.at(report.days[0].path)
+    last, first = (at_us("2012-06-21", later[at][0]) for at in (79, 80))
+    assert [details["cause"] for details in events(folder, "gap")] == ["silence_and_other_book"]
+    assert [(span.from_us <= last + 1, span.to_us) for span in cover(folder).excluded] == [(True, first)]
+    assert any("1 times the book has changed without a message" in warning for warning in report.warnings)
+    tape = load_day(folder)
+    assert tape.orders.dark(tape, None)[0][1] == first
     assert not defects_of(folder)
 
 

@@ -1,6 +1,7 @@
 """Tables of one's own: other layouts of the same market give the same tape, and errors name file and row."""
 
 import json
+import random
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -15,6 +16,7 @@ from mm import load_day
 from mm.errors import BrokenFile, UsageError
 from mm.formats.registry import form_of
 from mm.formats.table import TableColumns
+from mm.tape.columns import GAP
 
 SEEDS = range(2)
 
@@ -256,3 +258,187 @@ def test_a_column_that_one_of_the_files_lacks_is_named(tmp_path):
     paths = [rows(tmp_path / "b.csv", *BOOK), rows(tmp_path / "t.csv", trade(1), head="time,is_sell,price,size,id")]
     with pytest.raises(BrokenFile, match=r"b\.csv:1: no column is_sell among time, side"):
         table(paths, tmp_path / "data", side="is_sell")
+
+
+def narrow_rows(base, count=60):
+    """A book around *base* cents and its changes, one a second."""
+    first = [(START_US // 1000, side, base + d, 4.0) for side, d in (("bid", 0), ("bid", -1), ("ask", 1), ("ask", 2))]
+    return first + [(START_US // 1000 + n * 1000, "bid", base - n % 2, 1.0 + n % 5) for n in range(1, count)]
+
+
+def narrow(path, base, **types):
+    frame = pl.DataFrame(narrow_rows(base), schema=["time", "side", "price", "size"], orient="row")
+    frame = frame.with_columns(pl.col("price") / 100, id=pl.int_range(pl.len()))
+    frame.with_columns(pl.col(name).cast(kind) for name, kind in types.items()).write_parquet(path)
+    return path
+
+
+def test_single_precision_is_read_where_it_holds_the_tick(tmp_path):
+    """24 binary digits tell 43,123.45 from 43,123.46."""
+    day = table([narrow(tmp_path / "a.parquet", 4312345, price=pl.Float32)], tmp_path / "d", time="time").days[0].path
+    frame = load_day(day).best_prices_frame()
+    assert (frame["bid_price"][-1], frame["ask_price"][-1]) == (43123.45, 43123.46)
+
+
+@pytest.mark.parametrize(
+    ("types", "message"),
+    [
+        ({"price": pl.Float32}, "price is a float of seven digits, so prices of about 303123.47 lie 0.0312 apart"),
+        ({"price": pl.Float32, "time": pl.Float32}, "time is a float of seven digits, so its times lie minutes apart"),
+        ({"time": pl.Float32}, "time is a float of seven digits"),
+    ],
+)
+def test_types_that_cannot_hold_their_numbers_are_refused_by_column(tmp_path, types, message):
+    """303,123.45 has no single of its own within half a tick."""
+    path = narrow(tmp_path / "a.parquet", 30312345, **types)
+    with pytest.raises(BrokenFile, match=f"a.parquet:1: {message}.*write the column again"):
+        table([path], tmp_path / "d", time="time")
+
+
+def test_overflown_milliseconds_and_ids_beyond_a_float_are_refused(tmp_path):
+    """32 bits hold 24 days of ms, a double the whole numbers below 2^53."""
+    frame = pl.read_parquet(narrow(tmp_path / "a.parquet", 100))
+    short = frame.with_columns(time=(pl.col("time") % 2**31).cast(pl.Int32))
+    short.write_parquet(tmp_path / "b.parquet")
+    frame.with_columns(id=(pl.col("id") + 2**53).cast(pl.Float64)).write_parquet(tmp_path / "c.parquet")
+    with pytest.raises(BrokenFile, match="a whole number of 32 bits, which holds no Unix time but of seconds"):
+        table([tmp_path / "b.parquet"], tmp_path / "d", time="time", time_unit="ms")
+    with pytest.raises(BrokenFile, match="id is a float, which cannot tell ids from 9,007,199,254,740,992 on apart"):
+        table([tmp_path / "c.parquet"], tmp_path / "e", time="time", id="id")
+
+
+def test_quantities_of_single_precision_are_warned_of(tmp_path):
+    """They lose less than a millionth of themselves."""
+    frame = pl.read_parquet(narrow(tmp_path / "a.parquet", 100))
+    frame = frame.with_columns(size=(pl.col("size") + 20_000_000.123).cast(pl.Float32))
+    frame.write_parquet(tmp_path / "b.parquet")
+    warnings = table([tmp_path / "b.parquet"], tmp_path / "d", time="time").warnings
+    assert any("b.parquet: size is a float of seven digits, so quantities of" in warning for warning in warnings)
+
+
+def test_lists_of_single_precision_have_their_shortest_decimals(tmp_path):
+    """As cells of one number have."""
+    books = [(START_US + n * 1000, [[43123.45, 1.0]], [[43123.46, 2.0 + n]]) for n in range(5)]
+    kind = pl.List(pl.List(pl.Float32))
+    pl.DataFrame(books, {"time": pl.Int64, "bids": kind, "asks": kind}, orient="row").write_parquet(
+        tmp_path / "w.parquet"
+    )
+    day = table([tmp_path / "w.parquet"], tmp_path / "d", time="time").days[0].path
+    frame = load_day(day).best_prices_frame()
+    assert (frame["bid_price"][-1], frame["ask_price"][-1]) == (43123.45, 43123.46)
+
+
+def stamped(path, form, count=200, levels=5):
+    """Changes of few levels, one a second, with times as *form* writes their µs."""
+    rows = [(form(START_US), side, f"{100 + d:.1f}", 4) for side in ("bid", "ask") for d in (0, 1)]
+    rows = [(t, side, p if side == "ask" else f"{float(p) - 2:.1f}", q) for t, side, p, q in rows]
+    rows += [(form(START_US + n * 1_000_000), "bid", f"{99 - n % levels / 10:.1f}", 1 + n % 4) for n in range(1, count)]
+    return write_csv(path, ("time", "side", "price", "size"), rows)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [lambda us: f"{us // 1000:.6E}", lambda us: f"{us / 1e6:.3e}", lambda us: f"{us:.5E}"],
+)
+def test_times_whose_digits_end_before_a_second_are_refused(tmp_path, form):
+    """Spreadsheets save 1.7676E+12."""
+    path = stamped(tmp_path / "a.csv", form)
+    with pytest.raises(BrokenFile, match=r"a.csv:2: time is .*: these times were rounded; write the column again"):
+        table([path], tmp_path / "d", time="time")
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        (lambda us: us // 10**12 * 10**9, "rows have one time"),
+        (lambda us: us // 60_000_000 * 60_000, "all times are multiples of 60 s, and rows share them"),
+        (lambda us: us // 128_000_000 * 128 + 1e-3, "rows change levels that other rows of the same time change"),
+    ],
+)
+def test_rows_that_share_few_times_are_warned_of(tmp_path, form, said):
+    """Of rows of one time the last one counts, so nearly all changes are lost."""
+    path = stamped(tmp_path / "a.csv", form, 600)
+    report = table([path], tmp_path / "d", time="time")
+    assert any("the times in time look rounded" in warning and said in warning for warning in report.warnings)
+
+
+@pytest.mark.parametrize("form", [lambda us: us // 1000, lambda us: f"{us / 1e6:.9e}", iso])
+def test_exact_times_are_not_doubted(tmp_path, form):
+    """Exponents with all digits are exact, and a snapshot is one burst."""
+    report = table([stamped(tmp_path / "a.csv", form)], tmp_path / "d", time="time")
+    assert not any("rounded" in text for text in report.warnings)
+
+
+def test_whole_seconds_are_said_once_and_are_no_fault(tmp_path):
+    """Some sources have no better ones."""
+    path = stamped(tmp_path / "a.csv", lambda us: (us - START_US) // 7 // 1_000_000 + START_US // 1_000_000)
+    report = table([path], tmp_path / "d", time="time")
+    assert not any("rounded" in text for text in report.warnings)
+    assert [text for text in report.read_as if "whole seconds" in text] == [
+        "a.csv: time has whole seconds; changes of one second are read as one message"
+    ]
+
+
+def test_best_prices_beside_whole_books_of_the_same_time_are_refused(tmp_path):
+    """A collector of Hyperliquid writes books, best prices and trades; a market has one book."""
+    cells = ["timestamp", "bid_price_0", "bid_size_0", "ask_price_0", "ask_size_0"]
+    start_s = START_US // 1_000_000
+    books = write_csv(tmp_path / "books.csv", cells, [(start_s + n, "100.0", 1, "100.1", 2) for n in range(3)])
+    rows = [(start_s + 0.5, "100.0", 3, "bid"), (start_s + 1.5, "100.1", 1, "ask")]
+    best = write_csv(tmp_path / "prices.csv", ("timestamp", "price", "size", "side"), rows)
+    message = (
+        r"prices.csv:1: its changes begin within the time of the books of books.csv, and a market has one book; leave "
+        r"one of the two files out, or give best_files"
+    )
+    with pytest.raises(BrokenFile, match=message):
+        table([books, best], tmp_path / "d")
+    assert table([books], tmp_path / "e").days[0].book.frames == 3
+
+
+def collected(folder, seed):
+    """Write books and best prices as a collector does; return the files and the touch that is known after each stamp.
+
+    The market's touch is drawn at instants of the exchange. Each is received as best prices; some are received as
+    books of three levels as well, later than best prices that came after them.
+    """
+    rng, start_us = random.Random(seed), START_US
+    bid, events = 1_000, []
+    for n in range(300):
+        exch_us = start_us + n * 100_000
+        bid += rng.choice((-2, -1, 0, 1, 2))
+        touch = (bid, rng.randint(1, 99)), (bid + rng.randint(1, 3), rng.randint(1, 99))
+        events.append((exch_us + rng.choice((5_000, 90_000)), exch_us, "best", touch))
+        if n % 5 == 0:
+            events.append((exch_us + rng.choice((6_000, 250_000)), exch_us, "book", touch))
+    events.sort(key=lambda event: event[0])
+    books, best, known, newest_us = [], [], {}, 0
+    for us, exch_us, kind, touch in events:
+        (bid, bid_qty), (ask, ask_qty) = touch
+        if kind == "best":
+            best += [(us, exch_us, "bid", bid / 10, bid_qty), (us, exch_us, "ask", ask / 10, ask_qty)]
+        else:
+            cells = [(bid - n) / 10 if at == "b" else (ask + n) / 10 for n in range(3) for at in "ba"]
+            sizes = [(bid_qty, ask_qty), (7, 8), (9, 10)]
+            pairs = zip(cells[::2], cells[1::2], sizes, strict=True)
+            books.append((us, exch_us, *(cell for b, a, (bq, aq) in pairs for cell in (b, bq, a, aq))))
+        if exch_us >= newest_us:
+            newest_us, known[us] = exch_us, (bid, bid_qty, ask, ask_qty)
+    head = [f"{side}_{what}_{n}" for n in range(3) for side in ("bid", "ask") for what in ("price", "size")]
+    return [
+        write_csv(folder / "books.csv", ("timestamp", "exchange_timestamp", *head), books),
+        write_csv(folder / "prices.csv", ("timestamp", "exchange_timestamp", "side", "price", "size"), best),
+    ], known
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_best_prices_move_the_touch_between_books_of_the_same_time(tmp_path, seed):
+    """The newer one by the exchange's time counts, whichever was received last."""
+    paths, known = collected(tmp_path, seed)
+    day = table(paths, tmp_path / "d", step="1", best_files="prices*").days[0].path
+    assert defects_of(day) == []
+    tape = load_day(day)
+    assert not (tape.kind == GAP).any()
+    for us, touch in known.items():
+        row = tape.book_at(us, levels=1).row(0, named=True)
+        found = row["bid_price"] * 10, row["bid_qty"], row["ask_price"] * 10, row["ask_qty"]
+        assert found == pytest.approx(touch), us

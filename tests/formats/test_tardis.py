@@ -3,7 +3,7 @@
 import pytest
 from foreign_days import START_US, PlainMarket, books_of, imported, write_csv, write_tardis
 
-from captured import events
+from captured import events, import_files
 from day_files import defects_of
 from mm import DayFolder
 from mm.errors import BrokenFile, Mismatch
@@ -225,3 +225,17 @@ def test_files_are_read_in_blocks(tmp_path, monkeypatch):
     for rows, _ in enumerate(TardisReader([path], "SIMUSDT", done.append), 1):
         assert abs(done[-1] - size * rows / 2_000) < 8_500
     assert rows == 2_000
+
+
+def test_whole_books_a_row_say_how_a_table_reads_them(tmp_path):
+    """`book_snapshot_25` has the columns that its error gives to `table`."""
+    head = ["exchange", "symbol", "timestamp", "local_timestamp"]
+    head += [f"{side}[{n}].{what}" for n in range(2) for side in ("asks", "bids") for what in ("price", "amount")]
+    row = ["binance", "SIMUSDT", START_US, START_US + 1000, "100.1", 2, "100.0", 4, "100.2", 2, "99.9", 1]
+    path = write_csv(tmp_path / "s.csv", head, [row, [*row[:2], START_US + 1_000_000, START_US + 1_001_000, *row[4:]]])
+    with pytest.raises(BrokenFile, match="is a book_snapshot of Tardis, a whole book a row; give --format table"):
+        imported("tardis", [path], tmp_path / "a")
+    columns = {"time": "local_timestamp", "exchange_time": "timestamp"}
+    levels = "bids[{n}].price,bids[{n}].amount,asks[{n}].price,asks[{n}].amount"
+    read = {"form": "table", "columns": {**columns, "levels": levels}, "tick_size": "0.1", "qty_step": "1"}
+    assert import_files([path], tmp_path / "b", **read).days[0].book.frames == 2

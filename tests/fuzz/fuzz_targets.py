@@ -19,8 +19,8 @@ from websockets.frames import Frame, Opcode
 
 import captured
 from mm.errors import BrokenFile, MMError, OffGrid
-from mm.market_data.binance_spot import BINANCE_SPOT
-from mm.market_data.venue import DepthUpdate, Futures
+from mm.markets.binance_spot import BINANCE_SPOT
+from mm.markets.messages import DepthUpdate, Futures
 from mm.tape._parse import Cell, DiffParser, TableParser
 from simulation import lockstep_box
 

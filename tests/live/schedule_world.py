@@ -1,4 +1,4 @@
-"""A gateway, a market and all faults between them, from one seed; virtual time, no socket.
+"""A gateway, a market and all faults between them, by the draws of one generator; virtual time, no socket.
 
 The exchange is the one in a box, behind its own REST and WebSocket API. The network between it and the gateway
 loses, delays, repeats and reorders messages, breaks connections, lets them die silently, answers with errors
@@ -91,11 +91,16 @@ def random_rates(rng: random.Random) -> FaultRates:
 
 
 class World:
-    """An exchange, a network, a gateway and a market, from one seed."""
+    """An exchange, a network, a gateway and a market.
 
-    def __init__(self, seed: int) -> None:
-        self.rng = random.Random(seed)
-        self.amend_rng = random.Random(f"amend {seed}")
+    Args:
+        rng: Draws everything; one of hypothesis lets a story shrink.
+        amend_rng: Draws amendments.
+    """
+
+    def __init__(self, rng: random.Random, amend_rng: random.Random) -> None:
+        self.rng = rng
+        self.amend_rng = amend_rng
         self.amends = self.amend_rng.random() < AMENDED_SHARE
         self.rates = random_rates(self.rng)
         self.desk = Desk(limits=False)
@@ -333,7 +338,23 @@ class World:
                 for order in list(self.desk.exchange.users.open(ALICE)):
                     self.desk.exchange._end(order, "restart")
 
-    # the end
+    # what holds at each instant, and at the end
+
+    def check_safety(self) -> None:
+        """Check what holds in the middle of any trouble: nothing is sent twice, booked twice, or of a fill not made."""
+        assert not self.errors, self.errors
+        names = [order.client_id for order in self.desk.exchange.users.all(ALICE)]
+        assert len(set(names)) == len(names), "an order was sent twice"
+        made = {fill.trade_id: fill for fill in self.desk.exchange.users.fills(ALICE)}
+        booked = [as_fill(row) for row in self.audit.of("fill")]
+        assert len({one.trade_id for one in booked}) == len(booked), "a fill is booked twice"
+        told = [one.trade_id for one in self.listener.fills]
+        assert len(set(told)) == len(told), "a fill is told twice"
+        for one in booked:
+            truth = made.get(one.trade_id)
+            assert truth is not None, f"trade {one.trade_id} is booked, and was not made"
+            assert e8(one.qty) == truth.lots * (E8 // 1_000), f"trade {one.trade_id} has another quantity"
+            assert e8(one.price) == truth.ticks * (E8 // 100), f"trade {one.trade_id} has another price"
 
     async def heal(self) -> None:
         """Remove all faults, and wait for the reconciles."""
@@ -564,24 +585,19 @@ def _error(code: int) -> dict[str, Any]:
     return {"status": status, "error": {"code": code, "msg": "An error of the network."}}
 
 
-async def story(world: World) -> None:
-    """Trade with all kinds of faults; heal, compare; stop or kill, compare again."""
+async def story(world: World, rounds: int) -> None:
+    """Trade with all kinds of faults; heal, compare; the same again *rounds* times; stop or kill, compare again."""
     rng = world.rng
     asyncio.get_running_loop().set_exception_handler(world.failed)
     await world.start()
-    for _ in range(rng.randint(10, 60)):
-        draw = rng.random()
-        with suppress(Killed):
-            if draw < 0.6:
-                world.act()
-            elif draw < 0.96:
-                world.trade()
-            else:
-                await world.cause_incident()
-        await asyncio.sleep(rng.choice([0.0, 0.001, 0.02, 0.3, 1.0]))
-        if world.audit.frozen:
-            await world.revive()
-    world.audit.rows_left = -1
+    least = 10 if rounds == 1 else 1  # steps; a story that shrinks may be short
+    for _ in range(rounds - 1):
+        rates = world.rates
+        await trouble(world, least)
+        await world.heal()
+        world.check()
+        world.rates = rates
+    await trouble(world, least)
     kills = rng.random() < 0.3
     if kills:
         world.gateway.ending.kill()
@@ -597,16 +613,39 @@ async def story(world: World) -> None:
     world.check()
 
 
+async def trouble(world: World, least: int) -> None:
+    """Act, trade and break; check after each step what holds in the middle of trouble."""
+    rng = world.rng
+    for _ in range(rng.randint(least, 60)):
+        draw = rng.random()
+        with suppress(Killed):
+            if draw < 0.6:
+                world.act()
+            elif draw < 0.96:
+                world.trade()
+            else:
+                await world.cause_incident()
+        await asyncio.sleep(rng.choice([0.0, 0.001, 0.02, 0.3, 1.0]))
+        if world.audit.frozen:
+            await world.revive()
+        world.check_safety()
+    world.audit.rows_left = -1
+
+
 def _places(what: str) -> bool:
     return (what in ACTIONS and what != "order.cancel") or what.startswith(("POST ", "PUT "))
 
 
 def run_schedule(seed: int) -> Counter[str]:
     """Run one schedule; raises if the books differ, and returns counts of its faults and orders."""
+    return play_story(World(random.Random(seed), random.Random(f"amend {seed}")), seed)
+
+
+def play_story(world: World, seed: int = 0, rounds: int = 1) -> Counter[str]:
+    """Play the story of *world*; raises if the books differ, and returns counts of its faults and orders."""
     random.seed(seed)  # delays between attempts to connect are drawn from the module's own generator
-    world = World(seed)
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        runner.run(story(world))
+        runner.run(story(world, rounds))
     world.counts["fills"] = len(world.audit.of("fill"))
     orders = world.desk.exchange.users.all(ALICE)
     world.counts["orders"] = len(orders)

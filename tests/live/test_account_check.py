@@ -52,16 +52,28 @@ def connected(begin_e8=(10 * E8, 1_000 * E8), **terms):
 def test_assets_that_other_traders_of_this_host_trade_are_not_compared(others, told):
     """Their fills are in no log here; all other assets are compared."""
     knobs = SimpleNamespace(contracts=None, access=SimpleNamespace(adopt=False))
-    locks = SimpleNamespace(symbols=lambda: {"SIMUSDT", *others})
     at = SimpleNamespace(symbols=["SIMUSDT"], balances=SharedBalances())
     log = SimpleNamespace(log=QuietLog())
-    trade = SimpleNamespace(knobs=knobs, locks=locks, at=at, symbol="SIMUSDT", run=log)
+    trade = SimpleNamespace(knobs=knobs, at=at, symbol="SIMUSDT", run=log, _other_symbols=lambda: set(others))
     history = SimpleNamespace(begin_e8=(10 * E8, 1_000 * E8), books=SimpleNamespace(ledger=Ledger(GRID)))
     check = TradeRun._account_check(trade, history, GRID)
     check.compare({"SIM": ("10", "0"), "USDT": ("1000", "0")})
     for _ in range(CONFIRMATIONS):
         check.compare({"SIM": ("9", "0"), "USDT": ("900", "0")})
     assert [asset for asset in ("SIM", "USDT") if f" {asset} at the exchange" in check.why] == told.split()
+
+
+def test_trader_that_begins_later_is_found_at_the_next_comparison():
+    """Its fills are no difference, and after a time without events no transfer."""
+    others = set()
+    booked, check = [], connected(left_out=lambda: ["USDT"] if others else [])
+    check.booked = booked.append
+    others.add("BOXUSDT")
+    check.disconnected()
+    for _ in range(2 * CONFIRMATIONS):
+        check.compare({"SIM": ("10", "0"), "USDT": ("991.1", "0")})
+        assert not check.pending
+    assert (check.why, booked) == ("", [])
 
 
 def test_difference_counts_once_it_is_seen_several_times_alike():
@@ -87,7 +99,7 @@ def test_differences_that_keep_changing_count_too():
 
 
 def test_assets_of_other_traders_are_not_compared():
-    check = AccountCheck(GRID, (10 * E8, 1_000 * E8), left_out=["USDT"])
+    check = AccountCheck(GRID, (10 * E8, 1_000 * E8), left_out=lambda: ["USDT"])
     check.compare(balances("9.5", "5"))
     assert check.found
 

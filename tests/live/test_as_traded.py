@@ -41,7 +41,8 @@ def of_orders(folder, symbol):
 
 def of_fills(folder, symbol):
     return [
-        (row["recv_us"], row["side"], row["price"], row["inventory_after"]) for row in rows(folder, "fills", symbol)
+        (row["recv_us"], row["side"], row["price"], row["qty"], row["inventory_after"])
+        for row in rows(folder, "fills", symbol)
     ]
 
 
@@ -223,8 +224,8 @@ def test_a_liquidation_replays_row_by_row(tmp_path):
         box.post("/sim/transfer", json.dumps({"user": "alice", "asset": "USDT", "amount": "-999985"}))
 
         def meddle(process):
-            held = box.until(lambda: box.position, "a position", process=process)
-            box.post("/sim/mark", json.dumps({"price": "50" if held > 0 else "200"}))
+            box.taken(3, process)  # a small one would survive: half of its value must be more than the 15 of the wallet
+            box.post("/sim/mark", json.dumps({"price": "50"}))
             box.until(lambda: box.account()["liquidations"], "a liquidation", process=process)
             box.post("/sim/mark", json.dumps({"price": None}))
             box.until(lambda: any("#" in row["client_id"] for row in box.rows("fill")), "its fill", process=process)

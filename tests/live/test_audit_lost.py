@@ -1,5 +1,6 @@
 """A log that is removed, replaced or cut while it is written: noticed, written back, and never passed over."""
 
+import errno
 import os
 import shutil
 import time
@@ -12,7 +13,7 @@ from trading_truth import assert_equal_books
 from usdm_box import contract_box
 
 from mm.base.audit_chain import verify_lines
-from mm.errors import BrokenFile
+from mm.errors import BrokenFile, TryLater
 from mm.instrument import E8, Instrument
 from mm.live.audit import log as audit_log
 from mm.live.audit.log import KEPT, AuditLog
@@ -129,6 +130,38 @@ def test_cut_of_rows_that_were_written_since_the_last_look_is_noticed(tmp_path, 
         time.sleep(0.05)
     assert "cut or changed" in str(log.error)
     with pytest.raises(BrokenFile):
+        log.close()
+
+
+@pytest.mark.parametrize("harm", BACK)
+def test_log_that_is_lost_after_a_full_disk_is_noticed_too(tmp_path, harm, monkeypatch):
+    """The first refusal of the disk is not the last that happens to a log: its end is 3, and the rows are back."""
+    path = tmp_path / "BTCUSDT" / "20260105_r1.ndjson"
+    real, full = os.pwrite, [True]
+
+    def pwrite(descriptor: int, data: bytes, offset: int) -> int:
+        if full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, data, offset)
+
+    monkeypatch.setattr(audit_log, "RETRY_S", 0.01)
+    monkeypatch.setattr(audit_log, "LOOK_S", 0.01)
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    log = AuditLog(path, sync=False)
+    log.start(BTC, "r1", venue="box")
+    ends = time.monotonic() + 20
+    while log.error is None and time.monotonic() < ends:
+        time.sleep(0.005)
+    assert isinstance(log.error, TryLater), "the disk is full"
+    full.clear()
+    while not log.end.rows and time.monotonic() < ends:
+        time.sleep(0.005)
+    assert log.end.rows
+    harm(path)
+    while not isinstance(log.error, BrokenFile) and time.monotonic() < ends:
+        time.sleep(0.005)
+    log.append("stop")
+    with pytest.raises(BrokenFile, match="written back"):
         log.close()
 
 

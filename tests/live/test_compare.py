@@ -152,6 +152,31 @@ def test_fill_matches_at_most_one_other_fill(tmp_path):
     assert found.agreement[0].slippage_ticks == 1 / TICK
 
 
+def _notes_of(tmp_path, *runs):
+    """Return the notes on runs, each with a feed and with the knobs of a trade that is played again, or none."""
+    found = []
+    for number, (kind, feed, again) in enumerate(runs):
+        folder = Files(kind, str(number)).write(tmp_path / str(number))
+        summary = json.loads((folder.folder / "summary.json").read_text()) | {"feed": {"kind": feed}}
+        (folder.folder / "summary.json").write_text(json.dumps(summary))
+        found.append(read_run(RunFolder(folder.folder, {**folder.manifest, "knobs": again})))
+    return [one for one in compare_runs(found).notes if "feed" in one]
+
+
+@pytest.mark.parametrize("fills", [True, False])
+def test_feed_of_a_trade_that_is_played_again_is_the_trades(tmp_path, fills):
+    """It acts at the trade's own instants, whatever a feed would be assumed for the day."""
+    again = {"as_traded": {"value": "T1"}, "traded_fills": {"value": fills}}
+    assert _notes_of(tmp_path, ("trade", "recorded", {}), ("backtest", "none", again)) == []
+
+
+def test_feeds_that_differ_are_said_of_the_runs_that_have_one(tmp_path):
+    again = {"as_traded": {"value": "T1"}, "traded_fills": {"value": True}}
+    runs = ("trade", "recorded", {}), ("backtest", "none", again), ("backtest", "none", {})
+    (note,) = _notes_of(tmp_path, *runs)
+    assert "trade 0 recorded, backtest 2 none" in note
+
+
 def test_incomparable_runs_raise_errors(both, tmp_path):
     with pytest.raises(UsageError, match="two runs"):
         compare_runs(both[:1])

@@ -3,7 +3,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.backtest.journal import AMENDED, CANCELLED, KEPT, PLACED, REJECT_REASONS, SKIP_SHIFT, SKIPPED, Journal
+from mm.backtest.journal import (
+    AMENDED,
+    CANCELLED,
+    KEPT,
+    PLACED,
+    REJECT_REASONS,
+    SKIP_SHIFT,
+    SKIPPED,
+    Decisions,
+    Journal,
+)
 from mm.instrument import Instrument
 from mm.live.run.decisions import COLUMNS, DecisionLags, action_text, decisions_of, lag_quantiles, write_decisions
 
@@ -30,8 +40,8 @@ def test_action_text_describes_sent_actions(actions, text):
 
 def test_decision_row_contains_market_quotes_and_actions(tmp_path):
     """Prices and quantities are decimals, and missing quotes are empty cells."""
-    table = np.array(
-        [[1_000, 7, 99, 101, 98, 20, 0, -1, PLACED, CANCELLED], [2_000, 9, 99, 101, 98, 20, 102, 5, KEPT, 0]], np.int64
+    table = Decisions(
+        [[1_000, 7, 99, 101, 98, 20, 0, -1, PLACED, CANCELLED], [2_000, 9, 99, 101, 98, 20, 102, 5, KEPT, 0]]
     )
     assert write_decisions(tmp_path / "d.csv", table, [30, 40], GRID) == 2
     head, first, second = (tmp_path / "d.csv").read_text().splitlines()
@@ -52,7 +62,8 @@ def test_each_decision_has_the_lag_of_its_call(calls):
         expected += [now_us - us for us in range(made, made + more)]
         made += more
         lags.note()
-    table = np.arange(made, dtype=np.int64).reshape(-1, 1)
+    table = Decisions.empty(made)
+    table.us = np.arange(made)
     assert lags.lags_us(table).tolist() == expected
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import assume, given
@@ -14,8 +15,9 @@ from trading_box import STILL, venue
 
 from mm.errors import SafetyError
 from mm.instrument import E8, Filters, Instrument, e8
-from mm.live.run.flatten import FlattenCost, plan
-from mm.market_data.venue import DepthSnapshot
+from mm.live.run import flatten
+from mm.live.run.flatten import Flatten, FlattenCost, plan
+from mm.markets.messages import DepthSnapshot
 
 GRID = Instrument("SIMUSDT", e8("0.01"), e8("0.001"), e8("5"), "SIM", "USDT")
 BOOK = DepthSnapshot(1, [("99.90", "1"), ("99.80", "2"), ("90.00", "50")], [("100.10", "1"), ("100.30", "9")])
@@ -162,6 +164,38 @@ def test_costs_are_stated_in_the_order_of_the_symbols(arrived):
     assert stated == [0, 1, 2, 3]
 
 
+async def _asking(work):
+    return await work
+
+
+@pytest.mark.parametrize(("known", "rate"), [((1_000, 200_000), "0.002"), (None, "0.0007")])
+def test_consent_is_asked_at_the_fee_of_a_taker(monkeypatch, known, rate):
+    """By the account's rate, or without an answer the configured one; it is stated, and covers what the order pays."""
+    stated = []
+    given = SimpleNamespace(maker_fee_rate="0.0001", taker_fee_rate="0.0007")
+    strategy = SimpleNamespace(risk=SimpleNamespace(price_band=None), account=given)
+    trade = SimpleNamespace(
+        symbol="SIMUSDT",
+        parts=SimpleNamespace(rest=SimpleNamespace(rest=None)),
+        run=SimpleNamespace(log=None, print=stated.append),
+        strategy=strategy,
+        unless_stopped=_asking,
+        terms=SimpleNamespace(entry={"baseAsset": "SIM", "quoteAsset": "USDT"}),
+    )
+    gateway = SimpleNamespace(
+        reports=SimpleNamespace(attach=lambda _: None),
+        fees=SimpleNamespace(paid_e8=known),
+        rules=SimpleNamespace(filters=SimpleNamespace(bounds_e8=lambda _: (0, 0)), instrument=GRID),
+    )
+    monkeypatch.setattr(flatten, "book_of", lambda *_: _asking(asyncio.sleep(0, (0, BOOK))))
+    held = SimpleNamespace(position_e8=3 * E8, contract=False)
+    job = Flatten(FlattenCost(1, None), 0)
+    asyncio.run(job.work(SimpleNamespace(trade=trade, ledger=held, gateway=gateway)))
+    expected = plan(3 * E8, BOOK, GRID, e8(rate), None)
+    assert (job._plan, len(stated)) == (expected, 1)
+    assert expected.fees_e8 > 0
+
+
 def open_orders(box):
     return {one["orderId"] for one in box.account()["openOrders"]}
 
@@ -183,9 +217,13 @@ def test_plan_is_of_the_position_after_the_reconcile(tmp_path, side, kills):
             assert filled["status"] == "FILLED"
         held = Decimal(box.balance_change()[0])
         assert abs(held) > Decimal("0.6") * kills
+        box.post("/sim/fees", json.dumps({"maker": "0.0001", "taker": "0.002"}))  # it takes
         done = box.run("trade", "flatten", "--json", MAX_COST="5", **STILL)
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout.splitlines()[-1])
         assert Decimal(found["position_before"]) == held
         assert abs(box.balance_change()[0]) < Decimal("0.06")  # a step, or below the minimum notional
         assert Decimal(found["position_after"]) == box.balance_change()[0]
+        made = {name: Decimal(text) for name, text in found["plan"].items() if name != "side"}
+        assert abs(made["fees"] - made["qty"] * made["price"] * Decimal("0.002")) < Decimal("1e-6")
+        assert Decimal(found["cost"]) <= made["most"], "a consent covers what the order pays"

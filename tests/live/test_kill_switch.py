@@ -24,7 +24,7 @@ def test_switch_without_file_is_armed(switch: KillSwitch) -> None:
     """Not even the folder exists."""
     assert not switch.triggered
     assert switch.read() is None
-    assert switch.rearm() is None
+    assert switch.rearm("checked", 1) is None
     assert switch.status() == {"symbol": "BTCUSDT", "killed": False, "reason": None, "since": None}
     assert switch.line() == "BTCUSDT: armed"
 
@@ -39,9 +39,9 @@ def test_throw_persists_until_rearm(switch: KillSwitch, tmp_path: Path) -> None:
     assert json.loads(again.path.read_text()) == {"reason": "MAX_DRAWDOWN 0.06 > 0.05", "since": US}
     assert not KillSwitch(tmp_path / "out", "ETHUSDT").triggered
     assert "mm risk rearm --symbol BTCUSDT" in again.line()
-    assert again.rearm() == Kill("MAX_DRAWDOWN 0.06 > 0.05", US)
+    assert again.rearm("checked", 1) == Kill("MAX_DRAWDOWN 0.06 > 0.05", US)
     assert not switch.triggered
-    assert list(again.path.parent.iterdir()) == []
+    assert [path.name for path in again.path.parent.iterdir()] == ["BTCUSDT.rearm"]
 
 
 def test_the_first_throw_wins(switch: KillSwitch) -> None:
@@ -84,7 +84,7 @@ def test_damaged_file_counts_as_thrown(switch: KillSwitch, content: bytes) -> No
     assert switch.read() == Kill(DAMAGED, US)
     assert switch.status()["killed"]
     assert not switch.trigger("later", US)
-    assert switch.rearm() == Kill(DAMAGED, US)
+    assert switch.rearm("checked", 1) == Kill(DAMAGED, US)
     assert not switch.triggered
 
 
@@ -101,7 +101,7 @@ def test_folder_at_switch_path_counts_as_thrown(switch: KillSwitch) -> None:
     assert switch.read().reason == DAMAGED
     assert not switch.trigger("x", US)
     with pytest.raises(DataError, match="remove it by hand"):
-        switch.rearm()
+        switch.rearm("checked", 1)
 
 
 def test_broken_symlink_counts_as_thrown(switch: KillSwitch, tmp_path: Path) -> None:

@@ -574,3 +574,50 @@ def test_fill_before_first_book_is_preceded_by_state_row():
     engine.feed([snapshot(2 * SECOND_US)])
     engine.advance(3 * SECOND_US)
     assert engine.journal().state[:2, 1].tolist() == [0, 7]
+
+
+@pytest.mark.parametrize("modifies", [False, True])
+@pytest.mark.parametrize("held", [4, -4])
+@pytest.mark.parametrize("lots", [1, 3, 9])
+def test_reduce_only_leaves_the_side_that_reduces(held, lots, modifies):
+    """Orders of the other side end, and no order is larger than what is held; afterwards both sides are quoted."""
+    us, open_ = 1_000 * SECOND_US, {}
+    engine = live(quote_lots=lots, order_modify=modifies)
+
+    def play(seconds):
+        nonlocal us
+        asked = set()
+        for _ in range(4 * seconds):
+            us += 250_000
+            for action, number, side, _, qty, _ in engine.advance(us):
+                if action == "place":
+                    open_[number] = side, qty
+                    engine.accepted(number, us)
+                    asked.add((side, qty))
+                else:
+                    assert action == "cancel"
+                    del open_[number]
+                    engine.closed(number, us, False)
+        return asked
+
+    engine.feed([snapshot(us)])
+    play(1)
+    assert sorted(open_.values()) == [(-1, lots), (1, lots)]
+    engine.filled(0, us, 1 if held > 0 else -1, 101, abs(held), 0, 0, False)
+    engine.reduce_only(True, us)
+    play(1)
+    reducing = -1 if held > 0 else 1
+    assert list(open_.values()) == [(reducing, min(lots, abs(held)))]
+    assert "reduce_only" in engine.manager.withheld_for
+    engine.feed([depth(us, (1, 100, 0), (-1, 102, 0), (1, 99, 5), (-1, 101, 5))])
+    asked = play(1)
+    assert asked == {(reducing, min(lots, abs(held)))}
+    ((number, (side, qty)),) = open_.items()
+    engine.filled(number, us, side, 101, qty, 0, 0, False)
+    del open_[number]
+    play(1)
+    left = abs(held) - qty
+    assert list(open_.values()) == ([(reducing, min(lots, left))] if left else [])
+    engine.reduce_only(False, us)
+    play(1)
+    assert {side for side, _ in open_.values()} == {1, -1}

@@ -107,18 +107,19 @@ def test_pnl_parts_sum_to_change_of_account_value(
         assert abs(parts.unrealized) <= 1 + len(executions)
 
 
-@given(fills(("USDT",)), st.integers(1, 10**7))
+@given(fills(("BTC", "USDT")), st.integers(1, 10**7))
 def test_realized_pnl_is_first_in_first_out(executions: list[AccountFill], mid: int) -> None:
-    """Against a list of single lots."""
-    small = [replace(one, qty=BTC.qty(one.trade_id)) for one in executions]
+    """Against a list of single lots; a commission in the base asset is sold at the price of its fill."""
+    small = [replace(one, qty=BTC.qty(one.trade_id), commission=BTC.qty(one.order_id % 4)) for one in executions]
     ledger, held, realized = Ledger(BTC), list[tuple[int, Decimal]](), Decimal(0)
     for one in once(small):
-        for _ in range(one.trade_id):
-            if held and held[0][0] != one.side:
+        paid = one.order_id % 4 if one.commission_asset == "BTC" else 0
+        for moves in [one.side] * one.trade_id + [-1] * paid:
+            if held and held[0][0] != moves:
                 side, cost = held.pop(0)
                 realized += side * (Decimal(one.price) - cost) * exact(BTC.lot_e8)
             else:
-                held.append((one.side, Decimal(one.price)))
+                held.append((moves, Decimal(one.price)))
     for one in small:
         ledger.book(one)
     assert exact(ledger.pnl_e8(mid * BTC.tick_e8).realized) == realized

@@ -28,6 +28,7 @@ SPECIFIED = {
     "mm_fee_rate": ("gauge", ("role",)),
     "mm_quote_distance_ticks": ("gauge", ("side",)),
     "mm_not_quoting": ("gauge", ("reason",)),
+    "mm_unmanaged_orders": ("gauge", ()),
     "mm_two_sided_seconds_total": ("counter", ()),
     "mm_orders_total": ("counter", ("action",)),
     "mm_fills_total": ("counter", ("side",)),
@@ -87,6 +88,7 @@ def busy(clock: Now | None = None) -> TradingMetrics:
     metrics.killed = True
     metrics.writer, metrics.fees_e8 = (7, 0.5), (-5_000, 40_000)
     metrics.transferred_us = START_US
+    metrics.unmanaged = lambda: 2
     metrics.unjudged, metrics.transfers_e8 = False, {"USDT": -500_000_000}
     return metrics
 
@@ -132,6 +134,7 @@ def test_page_shows_all_values() -> None:
         'mm_quote_distance_ticks{side="buy"}': "1.5",
         'mm_quote_distance_ticks{side="sell"}': "2.0",
         'mm_not_quoting{reason="the kill switch is triggered"}': "1",
+        "mm_unmanaged_orders": "2",
         "mm_two_sided_seconds_total": "5.0",
         'mm_orders_total{action="place"}': "2",
         'mm_orders_total{action="cancel"}': "1",

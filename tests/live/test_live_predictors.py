@@ -9,7 +9,7 @@ from trading_truth import assert_equal_books
 
 from fill_predictors import train
 from mm import load_day
-from mm.predict.artefact import MODEL, Artefact, write
+from mm.signals.artefact import MODEL, Artefact, write
 from rl_agents import agent_at
 from simulation import simulate_day
 from support import run_python

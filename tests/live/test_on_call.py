@@ -8,12 +8,13 @@ import pytest
 from support import ROOT
 
 LIVE = ("mm/live", "mm/market_data", "mm/base/doors.py", *(f"mm/commands/{name}.py" for name in (
-    "trade", "cancel", "shadow", "audit", "watchdog"
+    "trade", "cancel", "shadow", "audit", "watchdog", "risk", "elsewhere"
 )))  # fmt: skip
 LOUD = {"warning", "error", "critical", "warn", "report", "_report", "log"}
 """How they are called: a logger's methods, and functions that are given one of them."""
 QUIET = {"state_store_back", "tokens_read", "certificate_read"}  # good news
-OF_RECORDER = {"recorder_died", "recorder_killed", "recording_failed"}  # no trader runs below a supervisor of recorders
+OF_RECORDER = {"recorder_died", "recorder_killed", "recording_failed", "prints_not_filled", "stream_refused"}
+"""No trader runs below a supervisor of recorders, or on a market that is recorded and played only."""
 LINES = ("−4061", "while the trader ran", "has not returned for")
 """Beside those that the errors of the live rooms have: a code, and lines that are put together."""
 ENDS = {"TryLater", "Mismatch", "BrokenFile", "DataError", "SafetyError", "Incomplete"}

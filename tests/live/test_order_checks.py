@@ -73,6 +73,16 @@ def test_filter_checks_agree_with_exchange(side: int, ticks: int, lots: int) -> 
     assert (refusal or (0, ""))[0] == code
 
 
+@pytest.mark.parametrize(
+    ("qty", "reduces", "refused"), [("0.05", True, False), ("0.05", False, True), ("0", True, True)]
+)
+def test_least_notional_binds_no_order_that_only_reduces(qty: str, reduces: bool, refused: bool) -> None:
+    """As a contract's exchange has it: the rest of a position can always be closed."""
+    ours = checks()
+    assert ours.instrument.min_notional_e8 > 0.05 * 99 * E8
+    assert bool(ours.refusal(-1, "99", qty, "LIMIT", [], reduces=reduces)) is refused
+
+
 @pytest.mark.parametrize(("price", "qty"), [("100.001", "1"), ("100", "0.0001"), ("-1", "1"), ("1e2", "1"), ("", "1")])
 def test_off_grid_order_is_refused_as_filter_failure(price: str, qty: str) -> None:
     """The check returns a refusal and raises no exception."""

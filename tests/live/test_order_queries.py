@@ -37,13 +37,14 @@ class QueryRig:
         self.checks = OrderChecks(INSTRUMENT)
         clock = ExchangeClock(lambda: 10**15)
         self.holdings = Holdings()
+        self.fees = FeeValues("BNB")
         self.others = OtherTraders("SIMUSDT", ["mm-a", "mm-lost", "mm-x"])
         run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(adopt=adopt))
         self.queries = queries_of(
             *(SpotAccount(), self.api, run, self.states, self.checks),
             holdings=self.holdings,
             clock=clock,
-            fees=FeeValues("BNB"),
+            fees=self.fees,
             others=self.others,
             changed=self.changed,
         )
@@ -59,8 +60,14 @@ class QueryRig:
 
     async def answers(self, *results: Any) -> None:
         for result in results:
-            await asyncio.sleep(0)
+            await settled()
             self.api.answer(result)
+        await settled()
+
+
+async def settled() -> None:
+    """Let tasks go on until each waits for an answer."""
+    for _ in range(5):
         await asyncio.sleep(0)
 
 
@@ -158,11 +165,15 @@ def test_reconcile_reads_orders_trades_and_balances() -> None:
         task = asyncio.ensure_future(rig.queries.reconcile())
         balances = {"balances": [{"asset": "USDT", "free": "5", "locked": "1"}]}
         fees = {"symbol": "SIMUSDT", "standardCommission": {"maker": "0.001", "taker": "0.001"}}
-        await rig.answers([], [trade(41, 9)], [], balances, fees, {"mins": 5, "price": "99.5"})
+        await settled()
+        assert sorted(rig.api.waiting) == ["account.commission", "avgPrice", "openOrders.status"], "at once"
+        rig.api.answer(fees, of="account.commission")
+        rig.api.answer({"mins": 5, "price": "99.5"}, of="avgPrice")
+        await rig.answers([], [trade(41, 9)], [], balances)
         await task
-        asked = ["openOrders.status", "myTrades", "myTrades", "account.status", "account.commission", "avgPrice"]
-        assert rig.api.methods == asked
-        assert rig.api.requests[2][1]["fromId"] == 42
+        assert rig.api.methods[3:] == ["myTrades", "myTrades", "account.status"], "each after the one before"
+        assert [asked["fromId"] for name, asked in rig.api.requests if "fromId" in asked] == [42]
+        assert rig.fees.paid_e8 == (100_000, 100_000)
         assert rig.holdings.balances == {"USDT": ("5", "1")}
         assert rig.checks.average_e8 == 9_950_000_000
 
@@ -278,10 +289,43 @@ def test_reconcile_without_answer_raises_unanswered() -> None:
 
     async def scenario(rig: QueryRig) -> None:
         task = asyncio.ensure_future(rig.queries.reconcile())
-        await asyncio.sleep(0)
-        rig.api.answer(outcome=Outcome.UNKNOWN, status=0)
+        await settled()
+        while rig.api.waiting:
+            rig.api.answer(outcome=Outcome.UNKNOWN, status=0)
         with pytest.raises(Unanswered, match="openOrders"):
             await task
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("lost", ["openOrders.status", "account.status", "avgPrice"])
+def test_answers_of_a_reconcile_that_are_still_true_are_kept_over_the_next_try(lost: str) -> None:
+    """Whichever request has no answer: the others end, trades are read on, and rates are not asked for again."""
+    given: dict[str, Any] = {
+        "openOrders.status": [],
+        "account.status": {"balances": []},
+        "account.commission": {"symbol": "SIMUSDT", "standardCommission": {"maker": "0.001", "taker": "0.001"}},
+        "avgPrice": {"mins": 5, "price": "99.5"},
+    }
+
+    async def reconcile(rig: QueryRig, lost: str) -> list[str]:
+        known, task = len(rig.api.methods), asyncio.ensure_future(rig.queries.reconcile())
+        while not task.done():
+            await asyncio.sleep(0)
+            for name in rig.api.waiting:
+                begins = name == "myTrades" and "fromId" not in rig.api.requests[-1][1]
+                result = [trade(41, 9)] if begins else given.get(name, [])
+                rig.api.answer(result, of=name, outcome=Outcome.UNKNOWN if name == lost else None)
+        assert isinstance(task.exception(), Unanswered) is bool(lost)
+        return rig.api.methods[known:]
+
+    async def scenario(rig: QueryRig) -> None:
+        first = await reconcile(rig, lost)
+        assert {"openOrders.status", "account.commission", "avgPrice"} <= set(first)
+        again = await reconcile(rig, "")
+        assert "account.commission" not in again
+        assert [*first, *again].count("myTrades") == (2 if lost == "openOrders.status" else 3)
+        assert (rig.queries.checked_id, rig.fees.paid_e8) == (41, (100_000, 100_000))
 
     run(scenario)
 

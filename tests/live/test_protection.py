@@ -226,6 +226,34 @@ def test_ends(qty, killed, left):
     run(scenario)
 
 
+@pytest.mark.parametrize(("qty", "killed"), [(1, True), (0, False)])
+def test_none_is_placed_behind_an_end_that_leaves_none(qty, killed):
+    """The exchange may tell of the position once more, and of a fill of what was under way."""
+
+    async def scenario(rig):
+        await rig.held(1, 100)
+        await rig.stop.end(PositionSeen(qty_e8=qty * E8, mark_e8=100 * E8), killed=killed)
+        await asyncio.sleep(2 * LOOK_S)
+        assert await rig.held(0.4, 101) == []
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("changes", [(2, 0.5, -1, 0, 3), (-1, 4, 0, 0, 1, 2)])
+def test_what_waits_is_for_the_position_of_now_whatever_it_was(changes):
+    """One of its side, which closes all of it, and none when flat: the same after each change as after the first."""
+
+    async def scenario(rig):
+        for qty in changes:
+            await asyncio.sleep(LOOK_S)
+            waiting = await rig.held(qty, 100)
+            assert waiting == ([] if not qty else [("SELL", "90") if qty > 0 else ("BUY", "110")])
+            assert all(one.get("closePosition") == "true" for one in rig.exchange.waiting.values())
+            assert not any("quantity" in one for one in rig.exchange.waiting.values())
+
+    run(scenario)
+
+
 def test_trigger_is_never_farther_than_asked():
     """For any mark on a coarse grid, by plain arithmetic."""
 

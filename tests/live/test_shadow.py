@@ -18,7 +18,7 @@ from trading_box import page
 
 from day_files import defects_of
 from mm.clock import now_us
-from mm.errors import BrokenFile, UsageError
+from mm.errors import BrokenFile, TryLater, UsageError
 from mm.instrument import Instrument, to_exchange_info
 from mm.live.account.kill_switch import KillSwitch
 from mm.live.run import live_terms
@@ -313,6 +313,16 @@ def test_silent_exchange_is_requested_again(monkeypatch):
     assert warnings[0] == ("exchange_silent", "http 503")
     assert len(warnings) == 2
     assert float(found.best_bid) < float(found.best_ask)
+    assert found.entry["symbol"] == SYMBOL
+
+
+def test_server_of_another_market_ends_a_start_with_the_key_that_is_missing(monkeypatch):
+    """It answers 404, for ever; once or twice so does one that is restarted."""
+    monkeypatch.setattr(live_terms, "_RETRY_S", 0.0)
+    script = "at request 1 of /api/v3/exchangeInfo do status code=404 n={}"
+    with pytest.raises(TryLater, match="the key market"):
+        asyncio.run(_learned(SYMBOL, script.format(0)))
+    found, _ = asyncio.run(_learned(SYMBOL, script.format(3)))
     assert found.entry["symbol"] == SYMBOL
 
 

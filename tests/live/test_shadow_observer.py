@@ -10,14 +10,16 @@ import pytest
 from mm import PaperExchange, Quotes, Rules
 from mm.backtest.engine.live_feed import FeedEvent
 from mm.backtest.fills.base import TradeCross
-from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, REJECT_REASONS
+from mm.backtest.journal import ACTIONS, REJECT_REASONS, Orders
 from mm.backtest.risk import RiskLimits
 from mm.instrument import E8, Instrument
 from mm.live.pages.symbols_page import SymbolsPage
 from mm.live.pages.trading_metrics import TradingMetrics
 from mm.live.run.observer import ShadowObserver
-from mm.market_data.market_events import BookLost, DepthArrived, TradeArrived, TradeVerdict, Verdict
-from mm.market_data.venue import DepthUpdate, TradePrint
+from mm.market_data.market_events import BookLost, DepthArrived, TradeArrived
+from mm.markets.messages import DepthUpdate, TradePrint
+from mm.markets.sequence import Verdict
+from mm.markets.trade_ids import TradeVerdict
 from mm.tape.tape import DEPTH, SNAPSHOT, TRADE
 
 GRID = Instrument("SIMUSDT", 1_000_000, 100_000, 0, "SIM", "USDT")  # tick 0.01, lot 0.001
@@ -125,8 +127,8 @@ def test_cancel_and_reject_counts_equal_the_journal():
         observer.refresh(9 * SECOND_US)
     page = SymbolsPage([observer.metrics]).page()
     rows = play.exchange.journal().orders
-    done = Counter(ACTIONS[row[ORDER_COLUMNS.index("action")]] for row in rows)
-    refused = Counter(REJECT_REASONS[row[ORDER_COLUMNS.index("reject_reason")]] for row in rows)
+    done = Counter(ACTIONS[row[Orders.names().index("action")]] for row in rows)
+    refused = Counter(REJECT_REASONS[row[Orders.names().index("reject_reason")]] for row in rows)
     del refused[""]
     assert done["CANCEL_REQ"] > 0
     assert shown(page, "mm_orders_total", action="cancel") == done["CANCEL_REQ"]

@@ -1,5 +1,6 @@
 """A key that the exchange refuses in the middle of a trade."""
 
+import json
 import time
 
 import pytest
@@ -44,6 +45,15 @@ def test_revoked_key_ends_the_trade_with_2_and_the_open_orders(tmp_path, kind):
         left = box.account()["openOrders"]
         assert left
         assert all(one["clientOrderId"] in line for one in left)
+        written = " ".join(box.rows("stop")[-1]["open"])
+        assert all(one["clientOrderId"] in written for one in left), "its last row says what may rest"
+        assert not (tmp_path / "out" / "risk" / "SIMUSDT.none_open").exists()
+        watched = box.run("watchdog", "--once", "--json", SYMBOL="")
+        shown = json.loads(watched.stdout)["symbols"]["SIMUSDT"]["orders_left_open"]
+        assert {one["clientOrderId"] for one in left} <= set(shown)
+        killed = box.run("risk", "kill")
+        assert killed.returncode == 75, "a kill of it empties nothing"
+        assert "may be open" in killed.stderr
 
 
 @pytest.mark.slow

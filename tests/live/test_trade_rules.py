@@ -27,7 +27,7 @@ from mm.live.orders.symbol_rules import DOUBTED_S
 from mm.live.run.flatten import plan
 from mm.live.run.live_terms import ShadowTerms
 from mm.live.venues.refusals import Refusal, Why
-from mm.market_data.venue import DepthSnapshot
+from mm.markets.messages import DepthSnapshot
 from mm.play.knobs import Market
 from mm.runs.manifest import write_manifest
 from simulation import inject
@@ -418,6 +418,16 @@ class Lines:
         self.events.append(event)
 
     info = warning = _keep
+
+
+def test_pauses_in_seconds_double_from_half_a_second_to_half_a_minute():
+    pauses, now_s, found = OrderPauses("SIMUSDT", Lines()), 0.0, []  # type: ignore[arg-type]
+    busy = Refusal(-1008, "", Why.BUSY)
+    for _ in range(9):
+        found.append(pauses.refused(+1, busy, now_s))
+        now_s += found[-1]
+        assert pauses.refused(+1, busy, now_s - 0.001) == 0.0
+    assert found == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
 
 
 @given(st.lists(st.tuples(st.floats(0, 60), st.booleans()), max_size=30))

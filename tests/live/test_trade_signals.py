@@ -6,7 +6,8 @@ import signal
 
 import pytest
 
-from mm.cli.interrupts import ENDING, KILLING, TradeSignals
+from mm.terminal.interrupts import ENDING, KILLING, TradeSignals
+from support import run_python
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +54,9 @@ def test_signal_wakes_a_sleeping_loop(number, what):
         assert asyncio.run(scenario()) == (what, number.name)
 
 
-def test_kill_after_a_trade_is_harmless_and_other_handlers_return():
-    """The default of SIGUSR1 would end the process while its files are written, with the signal for an exit code."""
-    signals, before = TradeSignals(), signal.getsignal(signal.SIGTERM)
+def test_signals_after_a_trade_are_harmless():
+    """Their defaults would end the process with the signal for an exit code, where a supervisor waits for 75."""
+    signals = TradeSignals()
 
     async def scenario():
         signals.direct(lambda _: None, lambda _: None)
@@ -63,7 +64,14 @@ def test_kill_after_a_trade_is_harmless_and_other_handlers_return():
     with signals.caught():
         asyncio.run(scenario())
         send(signal.SIGUSR1)
-    send(signal.SIGUSR1)
+    for number in (*ENDING, KILLING):
+        send(number)
+
+
+def test_handlers_return_after_a_start_that_failed():
+    signals, before = TradeSignals(), signal.getsignal(signal.SIGTERM)
+    with signals.caught():
+        pass
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -74,3 +82,30 @@ def test_signal_after_the_end_is_ignored():
     assert signals.ending == "SIGTERM"
     send(signal.SIGTERM)
     send(signal.SIGINT)
+
+
+LATE = """
+import asyncio, atexit, os, signal, sys
+from mm.terminal.interrupts import TradeSignals, interruptible
+
+async def trade(signals):
+    signals.direct(lambda _: None, lambda _: None)
+
+class Last:  # deleted while the interpreter ends, when Python has taken its own handlers back
+    def __del__(self, kill=os.kill, process=os.getpid(), number=signal.SIGTERM):
+        kill(process, number)
+
+last, signals = Last(), TradeSignals()
+atexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM))
+with interruptible():
+    with signals.caught():
+        asyncio.run(trade(signals))
+    os.kill(os.getpid(), signal.SIGTERM)
+os.kill(os.getpid(), signal.SIGTERM)
+sys.exit(75)
+"""
+
+
+def test_sigterm_after_the_end_leaves_the_exit_code(tmp_path):
+    """A supervisor that stops a trader which has just ended with 75 sees 75, not -15, until the process is gone."""
+    assert run_python("-c", LATE, cwd=tmp_path).returncode == 75

@@ -71,10 +71,11 @@ def test_open_orders_of_others_are_refused(box):
     refused(box, 3, "of somebody else")
 
 
-@pytest.mark.parametrize("name", ["LEVERAGE", "MARGIN_TYPE", "MAX_MARGIN_RATIO", "KILL_CLOSES"])
+@pytest.mark.parametrize("name", ["LEVERAGE", "MARGIN_TYPE", "MAX_MARGIN_RATIO", "KILL_CLOSES", "FLATTEN_AFTER_S"])
 def test_knobs_of_contracts_are_refused_on_spot(box, name):
     """A knob without effect is a mistake."""
-    value = {"LEVERAGE": "5", "MARGIN_TYPE": "cross", "MAX_MARGIN_RATIO": "0.5", "KILL_CLOSES": "1"}[name]
+    values = {"LEVERAGE": "5", "MARGIN_TYPE": "cross", "MAX_MARGIN_RATIO": "0.5", "KILL_CLOSES": "1"}
+    value = (values | {"FLATTEN_AFTER_S": "60"})[name]
     refused(box, 2, name, "MARKET", MARKET="spot", **{name: value})
 
 

@@ -77,6 +77,25 @@ def test_amendment_is_resent_unless_exchange_refused_it(code, again):
     assert rig.notes.logged[-1] == "amend_failed"
 
 
+@pytest.mark.parametrize("seconds", [0.5, 4.0, 30.0])
+def test_refused_side_rests_for_its_pause_in_seconds_and_the_other_goes_on(seconds):
+    """To the hundredth: neither a thousandth of it nor a thousand times it."""
+    rig = TraderRig()
+    rig.trader.rejected(1, rig.us, 1, refusal(-2010, "no"))
+    rig.trader.paused(1, seconds)
+    rig.wire.take()
+    begun_us, placed = rig.us, []
+    while not placed and rig.us < begun_us + 40 * SECOND_US:
+        rig.feed("depth", (1, 10_000, 5 * STEP), (-1, 10_002 + len(placed), 5 * STEP), after_us=10_000)
+        placed = [row for row in rig.wire.take() if row[0] == "place"]
+        assert all(row[2] == 1 for row in placed)
+    assert rig.us - begun_us == pytest.approx(seconds * SECOND_US, abs=260_000)  # a requote comes each 250 ms
+    rig.trader.accepted(2, rig.us, 92)
+    rig.trader.paused(1, seconds)
+    rig.feed("depth", (-1, 10_002, 0), (-1, 10_003, 5 * STEP), after_us=300_000)
+    assert ("replace", 2) in [row[:2] for row in rig.wire.take()]
+
+
 def test_gap_cancels_orders_without_replacement():
     rig = TraderRig()
     rig.trader.accepted(1, rig.us, 91)

@@ -319,7 +319,7 @@ def test_contract_in_settlement_has_its_status():
     [
         (-5022, Why.CROSSES),
         (-2019, Why.FUNDS),
-        (-2027, Why.FUNDS),
+        (-2027, Why.BRACKET),
         (-4164, Why.NOTIONAL),
         (-4016, Why.BAND),
         (-4005, Why.QUANTITY),

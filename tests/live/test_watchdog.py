@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from mm.clock import iso, now_us
 from mm.errors import DataError
 from mm.instrument import E8, Instrument
 from mm.live.account.kill_switch import KillSwitch
+from mm.live.account.locks import LATELY_S, Holder, TraderLocks
 from mm.live.audit.books import BOOKS
 from mm.live.audit.history import EquityFile, EquityMarks, read_history
 from mm.live.audit.log import AuditLog
@@ -148,6 +150,26 @@ def test_log_of_a_run_that_just_began_is_not_of_a_dead_one(folders: Folders) -> 
     assert (found.running, dict(found.ends)) == ({"trade"}, {})
     folders.log("r", age_s=0)
     assert folders.look().ends["trade"].code == DIED
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_trader_of_another_folder_is_watched_after_its_end_too(folders: Folders, monkeypatch, exists: bool) -> None:
+    """A person asks from whichever shell who has ended, and why; for an hour, which its next start may be away."""
+    root = folders.out.parent
+    monkeypatch.setattr(tempfile, "tempdir", str(root))
+    elsewhere, log = root / "elsewhere", folders.log("r", event("run_finished", status="ok", exit_code=5, ended="kill"))
+    if exists:
+        elsewhere.mkdir()
+    holder = Holder(symbol="BTCUSDT", out_root=str(folders.out), data_root=str(folders.data), log=str(log))
+    with TraderLocks(folders.out, "http://127.0.0.1:1", "key").alone(holder):
+        pass
+    KillSwitch(folders.out, "BTCUSDT").trigger("odd fills", now_us())
+    dog = Watchdog(elsewhere, elsewhere, elsewhere / "logs")
+    dog.check()
+    (found,) = dog.look().symbols
+    assert (found.folder, found.kill.reason, found.running) == (str(folders.out), "odd fills", frozenset())
+    os.utime(log, (time.time() - LATELY_S - 60,) * 2)
+    assert Watchdog(elsewhere, elsewhere, elsewhere / "logs").look().symbols == ()
 
 
 def test_half_written_last_line_is_no_end(folders: Folders) -> None:

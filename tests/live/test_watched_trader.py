@@ -12,6 +12,9 @@ from subprocess import Popen
 import pytest
 from trading_box import Venue, ended, page, venue
 
+from promql import Alerts, Samples
+from support import ROOT
+
 SETTLED_S = 3.5  # a run log without an end is that of a dead process only after this
 NEEDED = (
     'mm_account_age_seconds{symbol="SIMUSDT"}',
@@ -64,6 +67,54 @@ def test_page_of_a_trader_has_what_alerts_rest_on(tmp_path: Path) -> None:
             return {name for name in NEEDED if f"\n{name}" not in shown}
 
         box.until(lambda: not missing(), "all families", process=process)
+
+
+AWAY = {
+    "no line": (
+        "at time 0 do status n=0 path=/api/v3 code=503 undone=1",
+        "at time 0 do refuse_handshake n=1000",
+        "at time 0 do half_open of=user",
+    ),
+    "no rest": ("at time 0 do status n=0 path=/api/v3/order code=503 undone=1",),
+    "refused": ("at time 0 do error n=0 code=-1008 undone=1",),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("away", AWAY)
+def test_quotes_that_nobody_can_manage_page_within_30_s(tmp_path: Path, away: str) -> None:
+    """The market is in time, so that nothing else pages while they may fill."""
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed; it comes with the extra cluster")
+    rules = yaml.safe_load((ROOT / "mm" / "ops" / "deploy" / "alerts.yml").read_text(encoding="utf-8"))
+    knobs = {"QUOTE_MODEL": "fixed_spread", "QUOTE_PARAMS_JSON": '{"delta_ticks": 4}'}
+    port, samples, scraped = free_port(), Samples(), set()
+    alerts = Alerts(rules, samples)
+    if away == "no rest":
+        knobs["ORDER_TRANSPORT"] = "rest"
+    with venue(tmp_path) as box, box.trader(METRICS_PORT=str(port), **knobs) as process:
+
+        def looks() -> dict:
+            at_s = int(time.time())
+            if at_s % 5 == 0 and at_s not in scraped:
+                scraped.add(at_s)
+                samples.scrape(at_s, "\n".join(page(port)), job="trader", instance="trader:8000")
+            alerts.evaluate(at_s)
+            time.sleep(0.5)
+            return alerts.firing("OrdersUnmanaged")
+
+        box.until(lambda: len(box.account()["openOrders"]) == 2, "two quotes", process=process)
+        assert not looks()
+        for fault in AWAY[away]:
+            box.post("/sim/faults", fault)
+        begun_s = time.monotonic()
+        (found,) = box.until(looks, "the alert", process=process).items()
+        assert time.monotonic() - begun_s < 30
+        labels, count = dict(found[0]), found[1]
+        assert (labels["severity"], labels["symbol"]) == ("page", "SIMUSDT")
+        assert count >= len(box.account()["openOrders"])
+        shown = page(port)
+        assert any(line.startswith("mm_not_quoting{") for line in shown)
+        assert not any(line.startswith("mm_quote_distance_ticks{") for line in shown)
 
 
 @pytest.mark.slow

@@ -22,6 +22,13 @@ STILL = {"FEED_STALE_S": "1000", "DEPTH_SILENCE_S": "1000"}  # for markets in wh
 ENTRY = ("-m", "mm", "trade")
 
 
+def host_of(folder):
+    """Return the folder for temporary files of the processes that work in a folder."""
+    temporary = Path(folder) / "host"
+    temporary.mkdir(exist_ok=True)
+    return temporary
+
+
 class Venue:
     """One exchange in a box, and traders of one of its accounts.
 
@@ -40,6 +47,7 @@ class Venue:
         own = next(one for one in self.ready["accounts"] if one["name"] == self.user)
         return {
             "PYTHONPATH": str(ROOT),
+            "TMPDIR": str(host_of(self.folder)),  # where a kill looks for traders: those of other boxes go on
             "SYMBOL": self.ready["symbol"],
             "VENUE": "box",
             "WS_URL": self.ready["ws_url"],

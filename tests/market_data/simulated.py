@@ -1,7 +1,7 @@
 """A recorder and the exchange in a box in simulated time, and the cost of recurring faults.
 
-``python tests/market_data/simulated.py`` prints the figures of docs/reliability.md. The event loop uses the clock of
-the box: a wait of one second lasts one second of exchange time, so ten minutes take seconds, and the delay of a
+``python tests/market_data/simulated.py`` prints the figures of docs/evidence/measured.md. The event loop uses the
+clock of the box: a second of waiting is one of exchange time, so ten minutes take seconds, and the delay of a
 snapshot depends on the number of turns that the loop takes for it.
 """
 

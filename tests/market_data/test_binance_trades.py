@@ -5,9 +5,9 @@ import json
 import pytest
 
 from mm.ids import MissingIds
-from mm.market_data.binance_spot import BINANCE_SPOT
-from mm.market_data.binance_trades import last_id
-from mm.market_data.binance_usdm import BINANCE_USDM
+from mm.markets.binance_spot import BINANCE_SPOT
+from mm.markets.binance_trades import last_id
+from mm.markets.binance_usdm import BINANCE_USDM
 
 US = 1_767_600_000_000_000
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mm.dayfolder import buffered_writer
+from mm.dayfolder.buffered_writer import AppendFile, CsvWriter, NdjsonWriter, flush_together
 from mm.dayfolder.line_files import gzip_member
 from mm.errors import BrokenFile, Mismatch
-from mm.market_data import buffered_writer
-from mm.market_data.buffered_writer import AppendFile, CsvWriter, NdjsonWriter, flush_together
 
 
 @pytest.fixture

@@ -33,8 +33,8 @@ from captured import (
 )
 from day_files import check, defects_of
 from mm.errors import BrokenFile, Mismatch, OffGrid, RunExists, UsageError
-from mm.market_data.grid import NO_MIN_NOTIONAL
-from mm.market_data.local_orderbook import LocalOrderBook
+from mm.markets.grid import NO_MIN_NOTIONAL
+from mm.markets.local_orderbook import LocalOrderBook
 from support import SHARED, run_python
 
 shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the recorded data in ../shared")

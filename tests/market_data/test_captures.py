@@ -5,7 +5,7 @@ import pytest
 from captured import NOON_US, SYMBOL, diff, exchange_info, lines, snapshot, ticker, trade, write
 from mm.errors import BrokenFile
 from mm.market_data.captures import Capture
-from mm.market_data.grid import Grid
+from mm.markets.grid import Grid
 
 URL = "wss://stream.binance.com:9443/stream?streams=simusdt@depth@100ms"
 

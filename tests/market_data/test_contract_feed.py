@@ -12,9 +12,10 @@ import structlog
 from mm.dayfolder.check import check_day
 from mm.dayfolder.contract_rows import ContractCoverage, cover_contract
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.layout import USDM, DayFolder
+from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.manifest import read_manifest
 from mm.market_data.contract_feed import ContractFeed
+from mm.markets.binance import USDM
 
 BEGIN_US = 1_767_600_000_000_000
 MARK = {"e": "markPriceUpdate", "s": "SIMUSDT", "p": "100.5", "i": "100.25", "P": "100.4", "r": "-0.0001"}
@@ -42,7 +43,7 @@ def folder(tmp_path: Path) -> DayFolder:
 @pytest.fixture
 def writer(folder: DayFolder) -> Iterator[DayWriter]:
     """Its writer, with the first event of a run."""
-    with DayWriter(folder, "first", venue=USDM) as writer:
+    with DayWriter(folder, "first", market=USDM) as writer:
         writer.event(BEGIN_US, "run_start", 0, {"version": "0", "knobs": {"symbol": "SIMUSDT", "market": "usdm"}})
         yield writer
 
@@ -133,13 +134,13 @@ def test_what_cannot_be_read_is_quarantined(folder: DayFolder, writer: DayWriter
 def test_a_torn_row_is_cut_and_the_day_goes_on(folder: DayFolder) -> None:
     """After a crash within a row the next run continues with later numbers."""
     knobs = {"version": "0", "knobs": {"symbol": "SIMUSDT", "market": "usdm"}}
-    with DayWriter(folder, "first", venue=USDM) as writer:
+    with DayWriter(folder, "first", market=USDM) as writer:
         writer.event(BEGIN_US, "run_start", 0, knobs)
         send(feed_of(writer), 1, mark(1))
     with folder.contract.open("ab") as file:
         file.write(b"1767600002000,17676000")
     assert any(one.file == folder.contract.name for one in check_day(folder).defects)
-    with DayWriter(folder, "second", venue=USDM) as writer:
+    with DayWriter(folder, "second", market=USDM) as writer:
         assert writer.earlier.lost
         writer.event(BEGIN_US + 2_000_000, "run_start", 0, knobs)
         send(feed_of(writer), 3, mark(3))

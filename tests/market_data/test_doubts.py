@@ -49,6 +49,22 @@ class Feed:
         return [json.loads(event.raw)["data"] for event in self.of("MessageRefused")]
 
 
+@pytest.mark.parametrize("gaps", [(3, 3), (1, 900, 2), (5, 1, 5, 1, 5)])
+def test_each_gap_of_trades_is_told_as_the_first_was(gaps):
+    """Whatever was missing before: nothing is refused, no reset is seen, each missing id is named once."""
+    feed, number = Feed(1), FAR
+    missing = []
+    for lost in (*gaps, 0):
+        for _ in range(3):
+            feed.take(trade(number), 1)
+            number += 1
+        missing += [(number, number + lost - 1)] if lost else []
+        number += lost
+    assert feed.refused == []
+    assert [event.kind for event in feed.of("Anomaly")] == []
+    assert [(gap.missing.first_id, gap.missing.last_id) for gap in feed.of("TradesMissing")] == missing
+
+
 @pytest.mark.parametrize("conns", [(1,), (1, 2)])
 @pytest.mark.parametrize("ahead", [FAR_IDS + 1, 40_000, 999_999, 10**15, -FAR, -2_000_000])
 def test_single_trade_far_away_is_refused_without_loss(conns, ahead):

@@ -15,7 +15,6 @@ from captured import NOON_US, SYMBOL, diff, snapshot, trade
 from mm.base.atomic_file import process_exists
 from mm.dayfolder.manifest import day_files
 from mm.errors import BrokenFile, UsageError
-from mm.market_data import local_orderbook
 from mm.market_data.health import (
     ENDED,
     Health,
@@ -29,6 +28,7 @@ from mm.market_data.health import (
 from mm.market_data.message_latency import RoundTrip
 from mm.market_data.metrics import CONTENT_TYPE, metrics_served
 from mm.market_data.monitor import page
+from mm.markets import local_orderbook
 
 SAMPLE = re.compile(r'(?P<name>[a-z_:]+)\{(?P<labels>(?:\w+="(?:[^"\\]|\\.)*",?)*)\} (?P<value>-?[\d.e+-]+)')
 

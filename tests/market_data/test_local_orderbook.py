@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from mm.errors import OffGrid
 from mm.instrument import Instrument, decimal_text, e8
-from mm.market_data.local_orderbook import LocalOrderBook
+from mm.markets.local_orderbook import LocalOrderBook
 
 pytestmark = pytest.mark.usefixtures("road")
 INSTRUMENT = Instrument("SIMUSDT", 1_000_000, 1_000)

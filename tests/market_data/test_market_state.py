@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from captured import NOON_US, decoder, diff, snapshot, trade
 from mm.ids import MissingIds
-from mm.market_data.local_orderbook import LocalOrderBook
 from mm.market_data.market_state import DISCONNECTED, HOLD_S, Arbiter, Lane, MarketState, PreviousRun, Taken
+from mm.markets.local_orderbook import LocalOrderBook
 
 
 def named(event):

@@ -14,10 +14,10 @@ import boxed as boxed_market
 from boxed import recorded
 from captured import SYMBOL, diff, events, snapshot
 from mm.market_data import monitor as module
-from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.health import ENDED, Health, read_health
 from mm.market_data.monitor import Monitor
-from mm.market_data.venue import Answer
+from mm.markets.binance_spot import BINANCE_SPOT
+from mm.markets.messages import Answer
 from state_servers import free_port
 
 
@@ -36,7 +36,7 @@ class Rest:
     """Answer with the exchange's time, *ahead_us* behind ours, after *way_us* each way; *broken* answers come first."""
 
     used_weight = 3
-    venue = BINANCE_SPOT
+    feed = BINANCE_SPOT
 
     def __init__(self, clocks, ahead_us=-1_300_000, way_us=40_000, broken=()):
         self.clocks, self.ahead_us, self.way_us, self.broken = clocks, ahead_us, way_us, list(broken)

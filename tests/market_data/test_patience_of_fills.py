@@ -3,8 +3,8 @@
 import json
 
 from mm.ids import MissingIds
-from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.trade_state import MOST_MISSES, FillPlan
+from mm.markets.binance_spot import BINANCE_SPOT
 
 US = 1_767_600_000_000_000
 

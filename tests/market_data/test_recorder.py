@@ -25,8 +25,8 @@ from usdm_exchange import STRIDE, UsdmExchange
 from captured import events, rows, tags
 from day_files import check, defects_of
 from mm import DayFolder
+from mm.base.common_knobs import Name
 from mm.cli import recorders
-from mm.cli.config import Name
 from mm.cli.task_knobs import Recorder
 from mm.clock import iso, now_us
 from mm.commands.record import record as main

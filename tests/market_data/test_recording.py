@@ -13,9 +13,9 @@ from mm import DayFolder
 from mm.dayfolder import day_writer, manifest
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.manifest import read_manifest
-from mm.dayfolder.rows import Trade
 from mm.market_data import days as disk
 from mm.market_data.days import Days, Disk, is_of_disk
+from mm.markets.records import Trade
 
 NOW_US = 1_767_600_000_000_000
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -221,7 +221,7 @@ def test_ledger_is_written_in_its_preallocated_space(days, monkeypatch):
 def test_waiting_rows_are_limited_in_memory(days, space, monkeypatch):
     """Too many waiting rows end the recording before memory runs out."""
     monkeypatch.setattr(day_writer, "MOST_WAITING_BYTES", 5_000)
-    monkeypatch.setattr("mm.market_data.buffered_writer.FLUSH_BYTES", 1_000)
+    monkeypatch.setattr("mm.dayfolder.buffered_writer.FLUSH_BYTES", 1_000)
     writer = days.open("20260105", NOW_US)
     space.error = FULL
     fill(writer, range(1, 60))
@@ -232,7 +232,7 @@ def test_waiting_rows_are_limited_in_memory(days, space, monkeypatch):
 
 def test_writer_without_wait_for_space_fails_at_once(tmp_path, space, monkeypatch):
     """An import has no later flush, so it does not wait."""
-    monkeypatch.setattr("mm.market_data.buffered_writer.FLUSH_BYTES", 100)
+    monkeypatch.setattr("mm.dayfolder.buffered_writer.FLUSH_BYTES", 100)
     writer = DayWriter(DayFolder(tmp_path, "SIMUSDT", "20260105"), "a")
     space.error = FULL
     with pytest.raises(OSError, match="No space"):
@@ -373,7 +373,7 @@ def test_ledger_rows_wait_for_files_written_in_the_thread(days):
 
 def test_loop_goes_on_while_the_disk_stalls_and_nothing_is_lost(days, monkeypatch):
     """Every write is a thread's: rows, ledger, files as a whole, full buffers, and rows before an event about them."""
-    monkeypatch.setattr("mm.market_data.buffered_writer.FLUSH_BYTES", 1_000)
+    monkeypatch.setattr("mm.dayfolder.buffered_writer.FLUSH_BYTES", 1_000)
     writer = days.open("20260105", NOW_US)
     keeper = Disk(days, pytest.fail, pytest.fail)
     keeper.take(writer)
@@ -417,7 +417,7 @@ def test_loop_goes_on_while_the_disk_stalls_and_nothing_is_lost(days, monkeypatc
 def test_rows_that_wait_for_a_stalled_disk_are_limited_in_memory(days, monkeypatch):
     """A disk that neither writes nor refuses ends the recording before memory runs out."""
     monkeypatch.setattr(day_writer, "STALLED_BYTES", 5_000)
-    monkeypatch.setattr("mm.market_data.buffered_writer.FLUSH_BYTES", 1_000)
+    monkeypatch.setattr("mm.dayfolder.buffered_writer.FLUSH_BYTES", 1_000)
     writer = days.open("20260105", NOW_US)
     writer.write_behind(lambda: None)
     with pytest.raises(OSError, match="wait in memory"):

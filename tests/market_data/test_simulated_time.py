@@ -5,7 +5,7 @@ import os
 import pytest
 from simulated import every, simulate
 
-from mm.market_data import binance_trades
+from mm.markets import binance_trades
 
 LONG = bool(os.environ.get("LONG_SIMULATIONS"))
 SECONDS = 600 if LONG else 120

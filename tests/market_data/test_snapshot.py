@@ -13,6 +13,7 @@ from boxed import Silent
 from mm.market_data import snapshot
 from mm.market_data.rate_budget import Backoff
 from mm.market_data.snapshot import RestClient, RestParts, RestTasks
+from mm.markets.binance import SPOT
 
 
 class FakeSession:
@@ -235,7 +236,8 @@ def test_learning_ends_when_cancelled_soon_after_a_wish(steps):
     known = SimpleNamespace(off_grid=False, grid={}, report=SimpleNamespace(book=book), learn=lambda _: "TRADING")
 
     async def scenario():
-        rest = SimpleNamespace(recent_info=lambda: SimpleNamespace(cause=None), venue=None)
+        feed = SimpleNamespace(market=SPOT)
+        rest = SimpleNamespace(recent_info=lambda: SimpleNamespace(cause=None), feed=feed)
         parts = RestParts(SYMBOL, rest, 5, Backoff(0.0, 0.0), Backoff(0.0, 0.0))
         tasks = RestTasks(known, parts, settled, Silent(), lambda: 6)
         learning = asyncio.create_task(tasks._learn())

@@ -1,8 +1,12 @@
+import shutil
+import subprocess
+import sys
+
 import pytest
 
 from mm import DayFolder
 from mm.dayfolder.manifest import read_manifest
-from mm.errors import RunExists, UsageError
+from mm.errors import RunExists, TryLater, UsageError
 from mm.instrument import Instrument, to_exchange_info
 from mm.market_data.capture_import import Staging
 
@@ -66,14 +70,54 @@ def test_existing_day_raises_run_exists(tmp_path):
         Staging(tmp_path, "SIMUSDT", "R2", 2).open("20260105")
 
 
-def test_leftover_partial_folder_is_reported_and_kept(tmp_path):
-    """The folder may belong to a running import."""
-    write(Staging(tmp_path, "SIMUSDT", "R1", 2), "20260105")
+def test_day_that_another_import_writes_is_kept(tmp_path):
+    """Also between its days, when no file of a day is open; once it has ended, the day can be imported."""
+    first = Staging(tmp_path, "SIMUSDT", "R1", 2)
+    write(first, "20260105")
     second = Staging(tmp_path, "SIMUSDT", "R2", 2)
-    with pytest.raises(RunExists, match=r"20260105\.partial already exists"):
+    with pytest.raises(TryLater, match=r"20260105\.partial: another import is writing it"):
         second.open("20260105")
     second.discard()
-    assert (tmp_path / "SIMUSDT/20260105.partial").is_dir()
+    assert (tmp_path / "SIMUSDT/20260105.partial/SIMUSDT/20260105").is_dir()
+    first.discard()
+    assert paths_in(tmp_path) == []
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from mm.market_data.capture_import import Staging
+staging = Staging(Path(sys.argv[1]), "SIMUSDT", "R1", 2)
+staging.open("20260105").close()
+staging.open("20260106").event(1_767_700_000_000_000, "run_start", 0, {"version": "0", "knobs": {}})
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("run_id", ["R1", "R2"])
+def test_killed_import_does_not_block_the_next(tmp_path, run_id):
+    """Nothing of it gets into the days of the next, which may have the same RUN_ID."""
+    assert subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False).returncode == -9
+    assert (tmp_path / "SIMUSDT/20260106.partial/SIMUSDT/20260106/day.lock").is_file()
+    staging, clean = Staging(tmp_path, "SIMUSDT", run_id, 2), Staging(tmp_path / "clean", "SIMUSDT", run_id, 2)
+    for one in (staging, clean):
+        for day in ("20260105", "20260106"):
+            write(one, day)
+        one.publish(None)
+    shutil.move(tmp_path / "clean", tmp_path.with_name("clean" + run_id))
+    assert paths_in(tmp_path) == paths_in(tmp_path.with_name("clean" + run_id))
+
+
+def test_partial_folder_of_another_is_refused(tmp_path):
+    """A file of the user is not removed."""
+    mine = tmp_path / "SIMUSDT/20260105.partial/notes.txt"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    staging = Staging(tmp_path, "SIMUSDT", "R1", 2)
+    with pytest.raises(RunExists, match=r"20260105\.partial has files that no import wrote; .*data_root"):
+        staging.open("20260105")
+    staging.discard()
+    assert mine.is_file()
 
 
 def test_unwritable_root_raises_usage_error(tmp_path):

@@ -13,8 +13,9 @@ from hand_fed import market_into, open_day
 from mm.clock import midnight_us
 from mm.ids import RESET_IDS, went_back
 from mm.instrument import e8
-from mm.market_data.local_orderbook import LocalOrderBook
-from mm.market_data.sync_engine import SnapshotDepth, SnapshotSanity, SyncEngine, Verdict
+from mm.markets.binance import SPOT, USDM
+from mm.markets.local_orderbook import LocalOrderBook, SnapshotDepth, SnapshotSanity
+from mm.markets.sequence import SyncEngine, Verdict
 
 KEYS = 4
 
@@ -234,22 +235,21 @@ def test_slow_snapshot_within_the_buffer_is_no_reset():
     assert engine.diff(3_570, 3_571, 0) is Verdict.APPLY
 
 
-SPOT, USDM = "binance-spot", "binance-usdm"  # venues in schema.json
 pytestmark = pytest.mark.usefixtures("road")
 
 
 class Desk:
     """A market, its journal and its days; a message arrives every 100 ms."""
 
-    def __init__(self, tmp_path, venue=SPOT):
-        self.tmp_path, self.venue = tmp_path, venue
+    def __init__(self, tmp_path, market=SPOT):
+        self.tmp_path, self.listed = tmp_path, market
         self.decode, self.grid = decoder(packs=True)
         self.us = NOON_US
         self.writer = self.open("20260105")
-        self.market, self.journal = market_into(self.writer, self.grid, self.us, venue)
+        self.market, self.journal = market_into(self.writer, self.grid, self.us, market)
 
     def open(self, day):
-        writer = open_day(folder(self.tmp_path, day), top_n=3, venue=self.venue)
+        writer = open_day(folder(self.tmp_path, day), top_n=3, market=self.listed)
         for kind, details in (("run_start", {"version": "0", "knobs": {}}), ("window_start", {})):
             writer.event(self.us, kind, 0, details)
         return writer
@@ -322,6 +322,22 @@ def test_gap_ends_the_epoch_until_a_snapshot_bridges(desk):
         "cause": "ids_missing",
     }
     assert [row["event"] for row in rows(day.gaps)] == ["gap", "resync_start"]
+
+
+@pytest.mark.parametrize("first_id", [10, 70_000_000])
+@pytest.mark.parametrize("gaps", [(3, 3), (1, 900, 2), (5, 1, 5, 1, 5)])
+def test_each_gap_of_a_day_is_told_as_the_first_was(desk, gaps, first_id):
+    """Never as an exchange that reset its ids: what was lost before has no say in it."""
+    at = first_id
+    desk.take(snapshot(at))
+    for lost in gaps:
+        desk.take(diff(at + 1, at + 1), diff(at + 2 + lost, at + 3 + lost))
+        at += 4 + lost
+        desk.take(snapshot(at - 1), diff(at, at))
+    day = desk.close()
+    assert kinds(day) == ["snapshot_loaded", *["gap", "resync_start", "snapshot_loaded", "resync_done"] * len(gaps)]
+    assert [gap["to_id"] - gap["from_id"] + 1 for gap in events(day, "gap")] == list(gaps)
+    assert [tag for tag, _ in tags(day)] == ["initial", *["resync"] * len(gaps)]
 
 
 def test_gap_before_the_first_snapshot_is_reported(desk):

@@ -1,7 +1,7 @@
-from mm.market_data.grid import Grid
 from mm.market_data.import_session import TickerCheck
-from mm.market_data.local_orderbook import LocalOrderBook
-from mm.market_data.venue import BookTicker
+from mm.markets.grid import Grid
+from mm.markets.local_orderbook import LocalOrderBook
+from mm.markets.messages import BookTicker
 
 BOOK = LocalOrderBook.of([("9.90", "1.0"), ("9.80", "5")], [("10.10", "2.0")])
 

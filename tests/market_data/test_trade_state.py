@@ -10,17 +10,19 @@ from hypothesis import strategies as st
 from captured import NOON_US, events, folder, rows, trade
 from hand_fed import open_day
 from mm.dayfolder.ledger import SKIPPED, Event, excused_trades
-from mm.dayfolder.rows import STREAM, Trade, arrival
+from mm.dayfolder.rows import arrival
 from mm.errors import BrokenFile
 from mm.ids import IdRange, MissingIds
-from mm.market_data.binance_spot import BINANCE_SPOT
-from mm.market_data.binance_trades import AGGREGATES, HISTORICAL
 from mm.market_data.day_journal import DayJournal
-from mm.market_data.grid import Grid
-from mm.market_data.market_events import TradesMissing, TradeVerdict
+from mm.market_data.market_events import TradesMissing
 from mm.market_data.market_state import MarketState, PreviousRun
-from mm.market_data.trade_state import MOST_MISSES, MOST_MISSING, FillPlan, TradeIds, TradeState
-from mm.market_data.venue import AggTrade, TradePrint
+from mm.market_data.trade_state import MOST_MISSES, MOST_MISSING, FillPlan, TradeState
+from mm.markets.binance_spot import BINANCE_SPOT
+from mm.markets.binance_trades import AGGREGATES, HISTORICAL
+from mm.markets.grid import Grid
+from mm.markets.messages import AggTrade, TradePrint
+from mm.markets.records import STREAM, Trade
+from mm.markets.trade_ids import TradeIds, TradeVerdict
 
 NEW, GAP, LATE, DUPLICATE, RESET = TradeVerdict
 

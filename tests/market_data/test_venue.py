@@ -4,18 +4,16 @@ import json
 
 from captured import ASKS, NOON_US, SYMBOL, diff, events, folder, frames, rows, snapshot, trade
 from hand_fed import answer, open_day, record_into
-from mm.dayfolder.rows import REST, Trade
 from mm.ids import IdRange
-from mm.market_data.binance_spot import BINANCE_SPOT, BinanceSpot
-from mm.market_data.venue import RestRefusal, RestRequest, TradePage, TradePrint
+from mm.markets.binance_spot import BINANCE_SPOT, BinanceSpot
+from mm.markets.messages import RestRefusal, RestRequest, TradePage, TradePrint
+from mm.markets.records import REST, Trade
 
 URL = f"http://x/api/v3/depth?symbol={SYMBOL}&limit=5000"
 
 
 class ChainedVenue(BinanceSpot):
     """A venue whose updates contain the last id of the previous one (`pu`), with ids that are not sent."""
-
-    name = "chained"
 
     def decoder(self, symbol, grid, *, packs=False):
         return Chained(BINANCE_SPOT.decoder(symbol, grid, packs=packs))
@@ -69,7 +67,7 @@ def chained(previous_id, first, last):
 def test_venue_with_another_id_rule_is_recorded(tmp_path):
     """Ids that the venue does not send are not a gap; an update with another `pu` is."""
     writer = open_day(folder(tmp_path), top_n=3)
-    session = record_into(writer, NOON_US, venue=ChainedVenue())
+    session = record_into(writer, NOON_US, feed=ChainedVenue())
     session.message(NOON_US, chained(9, 11, 12))
     session.snapshot_answered(answer(NOON_US, URL, json.dumps(snapshot(11)).encode()))
     session.message(NOON_US, chained(12, 19, 20))
@@ -87,7 +85,7 @@ def test_venue_with_another_id_rule_is_recorded(tmp_path):
 def test_venue_defines_requests_and_refusals_of_past_trades(tmp_path):
     """Paths, weights and final refusals are defined by the venue alone."""
     writer = open_day(folder(tmp_path), top_n=3)
-    session = record_into(writer, NOON_US, venue=ChainedVenue())
+    session = record_into(writer, NOON_US, feed=ChainedVenue())
     for trade_id in (3, 6, 9):
         taken = session.market.take(NOON_US, TradePrint(**trade_fields(trade_id)))
         assert taken.ids_missing == (trade_id > 3)

@@ -77,12 +77,37 @@ def test_quotes_without_k_log_the_assumed_default_once(tmp_path):
 
 
 def test_schedule_wraps_quote_model_in_gate():
-    """With a schedule, the model is inside a gate; without one, it is returned unchanged."""
-    made = maker(quote_model="fixed_spread", quote_params_json=AWAY)
-    assert type(made.quotes()) is FixedSpread
+    """With a schedule that a model reads, the model is inside a gate; without one, it is returned unchanged."""
+    made = maker(quote_model="fixed_spread", quote_params_json=AWAY, fill_model="poisson")
     gated = made.with_fit(SCHEDULE).quotes()
     assert type(gated).__name__ == "Gated"
     assert type(gated.inner) is FixedSpread
+    assert type(maker(quote_model="fixed_spread", quote_params_json=AWAY).with_fit(SCHEDULE).quotes()) is FixedSpread
+
+
+GLFT = {"gamma": 0.1, "A": 1, "k": 1}
+STEPPED = {"model": ["glft", {"gamma": 0.1}], "steps": []}
+
+
+@pytest.mark.parametrize(
+    ("quotes", "params", "fills", "uses"),
+    [
+        ("fixed_spread", {"delta_ticks": 2}, "trade_cross", False),
+        ("fixed_spread", {"delta_ticks": 2}, "poisson", True),
+        ("avellaneda_stoikov", {}, "trade_cross", True),
+        ("glft", GLFT, "trade_cross", False),
+        ("glft", {"gamma": 0.1, "k": 1}, "trade_cross", True),
+        ("steps", STEPPED, "trade_cross", True),
+        ("optimal_curve", {}, "trade_cross", True),
+        ("optimal_curve", {"curve": [[0, 1], [2, 0.5]]}, "trade_cross", False),
+    ],
+)
+def test_fit_that_no_model_reads_makes_no_in_sample_pnl(quotes, params, fills, uses):
+    """Nor does a schedule keep such a model from quoting while it trains."""
+    made = maker(quote_model=quotes, quote_params_json=json.dumps(params), fill_model=fills)
+    fit = made.with_fit(replace(FIT, window=FittedWindow(start_us=0, end_us=1 << 60)))
+    assert (fit.quoting.uses_fit or fit.filling.uses_fit) is uses
+    assert (type(made.with_fit(SCHEDULE).quotes()).__name__ == "Gated") is uses
 
 
 @pytest.mark.parametrize(
@@ -143,7 +168,9 @@ def test_fit_notes_warn_when_fit_window_overlaps_tape(tmp_path):
     """A fit whose window overlaps the tape uses future data; one that ended before does not."""
     for end_us, expected in ((5 * S, ["fit_taken", "fit_in_sample"]), (S, ["fit_taken"])):
         path = write_fit(tmp_path, replace(FIT, window=FittedWindow(start_us=0, end_us=end_us)))
-        assert [note.name for note in maker(fill_params_file=path).fit_notes([TAPE])] == expected
+        made = maker(fill_params_file=path)
+        assert [note.name for note in made.fit_notes([TAPE], used=True)] == expected
+        assert [note.name for note in made.fit_notes([TAPE], used=False)] == ["fit_taken"]
 
 
 def test_redrawn_requires_a_fit(tmp_path):

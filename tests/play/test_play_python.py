@@ -309,7 +309,8 @@ def test_python_page_code_blocks_run(tmp_path):
     """Each block runs in a folder that contains the day created by the page's command."""
     made = run_python("-m", "mm", "sim", "day", "--symbol", SYMBOL, "--day", DAYS[0], "--hours", "1", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
-    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "python.md").read_text(), re.MULTILINE | re.DOTALL)
+    page = (ROOT / "docs" / "lookup" / "python.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     assert len(blocks) > 5
     plots = find_spec("matplotlib") is not None  # mm does not need it
     for block in blocks if plots else [block for block in blocks if "import matplotlib" not in block]:

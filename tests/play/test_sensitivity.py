@@ -74,12 +74,12 @@ def test_each_row_equals_a_separate_backtest(variants):
     assert pessimistic == ([worst] if worst["pnl_quoting"] <= headline["pnl_quoting"] else [])
     for row in pessimistic:
         row["role"] = "other"
-    names = ["queue_risk_averse", "price_cross", "poisson"]
+    names = ["queue_back", "price_cross", "poisson"]
     rows[2:] = sorted(rows[2:], key=lambda row: (names.index(row["fills"]), row["latency"] == 1.0, row["latency"]))
     assert rows == [
         expected_row("optimistic", 1.0, backtest(tapes, quotes(), model_of("trade_cross"), rules)),
         expected_row("headline", 1.0, backtest(tapes, quotes(), model_of("price_cross"), rules)),
-        expected_row("other", 1.0, backtest(tapes, quotes(), model_of("queue_risk_averse"), rules)),
+        expected_row("other", 1.0, backtest(tapes, quotes(), model_of("queue_back"), rules)),
         expected_row("other", 0.5, backtest(tapes, quotes(), model_of("price_cross"), half)),
         expected_row("other", 2.0, backtest(tapes, quotes(), model_of("price_cross"), twice)),
         expected_row(
@@ -129,7 +129,7 @@ def test_poisson_run_has_no_additional_poisson_row(variants):
     assert replace(variants, intensity=None).plays() == 5
 
 
-@pytest.mark.parametrize("fill_model", ["trade_cross", "queue_risk_averse"])
+@pytest.mark.parametrize("fill_model", ["trade_cross", "queue_back"])
 def test_run_with_a_bounding_fill_model_is_not_repeated(variants, fill_model):
     """Its row equals the run, number for number; other parameters make another model, which is run."""
     bound = replace(variants, fills=partial(model_of, fill_model), intensity=None)

@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
-from markets import HORIZON_S, SECOND, SIGNALS, hinted
 
 from fill_predictors import train
+from markets import HORIZON_S, SECOND, SIGNALS, hinted
 from mm import Tape
 from mm.errors import Mismatch
 from mm.instrument import Instrument
 from mm.predict.apply import predict_over, rescore, task_of
-from mm.predict.artefact import Artefact
 from mm.predict.samples import Task, samples_of
 from mm.predict.walk import predictions
+from mm.signals.artefact import Artefact
 
 RETURN = Task("return", HORIZON_S, SIGNALS)
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from markets import HORIZON_S, SECOND, SIGNALS, hinted
 
 from engine_tapes import TEST
 from fill_predictors import train
+from markets import HORIZON_S, SECOND, SIGNALS, hinted
 from mm import Rules, backtest
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import ExpectedValue, FixedSpread

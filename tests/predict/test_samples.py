@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markets import SECOND, hinted
 
 from engine_tapes import TEST, one_tape
+from markets import SECOND, hinted
 from mm import Tape
 from mm.errors import FitError
 from mm.predict.samples import SWEEP_US, Task, distances_of, samples_of

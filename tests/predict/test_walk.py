@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from markets import HORIZON_S, SECOND, SIGNALS, hinted
 
 from engine_tapes import TEST
 from fill_predictors import train
+from markets import HORIZON_S, SECOND, SIGNALS, hinted
 from mm.errors import FitError, UsageError
 from mm.predict import walk
 from mm.predict.samples import Task, samples_of

@@ -1,26 +1,18 @@
-"""Source code of user models that read the played day from files of their own, and of honest ones that read files."""
+"""Source code of user models and signals that know the played day, and of honest ones that read or write files."""
 
 SOURCE = '''
-import ctypes
-import mmap
-import os
-import sqlite3
-import subprocess
-import threading
+import random
 from bisect import bisect_right
 from datetime import datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+import mm
 from mm import Quotes
 
 AHEAD_US = 5_000_000
-ELSEWHERE = "{elsewhere}/profile.parquet"
 
 
 def leaning(view, lean):
@@ -45,102 +37,29 @@ def columns(table):
     return table["us"], table["price"]
 
 
-class PolarsRelative(Leans):
-    def profile(self):
-        return columns(pl.read_parquet("profiles/profile.parquet"))
+class Decays:
+    """Leans to where the mid went in the last seconds, and draws a number each time."""
+
+    def __init__(self):
+        self.us, self.moved, self.mid2, self.draw = 0, 0.0, 0, random.Random(3)
+
+    def quote(self, view):
+        if self.us:
+            self.moved *= 2 ** (-(view.us - self.us) / 3e6)
+            self.moved += view.mid2_ticks - self.mid2
+        self.us, self.mid2 = view.us, view.mid2_ticks
+        return leaning(view, self.moved + self.draw.uniform(-1, 1))
 
 
-class PolarsLazy(Leans):
-    def profile(self):
-        return columns(pl.scan_parquet("profiles/prof*.parquet").select("us", "price").collect())
+class Yesterday:
+    """Loads the day before, as a user's strategy does."""
 
+    def __init__(self):
+        tape = mm.load_day("data/SIMUSDT/20260104")
+        self.mid2 = int(tape.top_bid_ticks[-1] + tape.top_ask_ticks[-1])
 
-class ArrowMapped(Leans):
-    def profile(self):
-        return columns(pq.read_table("profiles/profile.parquet", memory_map=True))
-
-
-class ArrowFile(Leans):
-    def profile(self):
-        return columns(pa.ipc.open_file(pa.memory_map("profiles/profile.arrow")).read_all())
-
-
-class Sqlite(Leans):
-    def profile(self):
-        connection = sqlite3.connect("profiles/profile.sqlite")
-        rows = connection.execute("SELECT us, price FROM profile ORDER BY us").fetchall()
-        connection.close()
-        return tuple(zip(*rows))
-
-
-class NumpyMapped(Leans):
-    def profile(self):
-        return np.load("profiles/profile.npy", mmap_mode="r")
-
-
-class Mapped(Leans):
-    def profile(self):
-        descriptor = os.open("profiles/profile.npy", os.O_RDONLY)
-        with mmap.mmap(descriptor, 0, prot=mmap.PROT_READ) as memory:
-            values = np.frombuffer(memory[:], np.float64, offset=128).reshape(2, -1).copy()
-        os.close(descriptor)
-        return values
-
-
-class ByLibc(Leans):
-    def profile(self):
-        libc = ctypes.CDLL(None)
-        descriptor = libc.open(b"profiles/profile.npy", os.O_RDONLY)
-        size = os.stat("profiles/profile.npy").st_size
-        memory = ctypes.create_string_buffer(size)
-        libc.read(descriptor, memory, size)
-        libc.close(descriptor)
-        return np.frombuffer(memory.raw, np.float64, offset=128).reshape(2, -1)
-
-
-class OtherFolder(Leans):
-    def profile(self):
-        before = os.getcwd()
-        os.chdir("profiles")
-        table = pl.read_parquet("profile.parquet")
-        os.chdir(before)
-        return columns(table)
-
-
-class Linked(Leans):
-    def profile(self):
-        return columns(pl.read_parquet("linked.parquet"))
-
-
-class Elsewhere(Leans):
-    def profile(self):
-        return columns(pl.read_parquet(ELSEWHERE))
-
-
-class Forged(Leans):
-    def profile(self):
-        return columns(pl.read_parquet("profiles/forged.parquet"))
-
-
-class InThread(Leans):
-    def profile(self):
-        found = []
-        thread = threading.Thread(target=lambda: found.append(pl.read_parquet("profiles/profile.parquet")))
-        thread.start()
-        thread.join()
-        return columns(found[0])
-
-
-class InChild(Leans):
-    def profile(self):
-        text = subprocess.run(["cat", "profiles/profile.csv"], capture_output=True, text=True, check=True).stdout
-        return tuple(zip(*([float(cell) for cell in line.split(",")] for line in text.splitlines()[1:])))
-
-
-class OtherSymbol(Leans):
-    def profile(self):
-        trades = pl.read_csv("data/TWINUSDT/20260105/trades_ws_TWINUSDT_20260105.csv")
-        return trades["recv_time_us"], trades["price"]
+    def quote(self, view):
+        return leaning(view, self.mid2 - view.mid2_ticks)
 
 
 class BySecond(Leans):
@@ -200,25 +119,6 @@ class DayMeanOfFile(DayMean):
         self.mean = float(trades["price"].mean())
 
 
-class Season(Leans):
-    """Honest: a table of seconds of the day, fitted on an earlier day."""
-
-    def profile(self):
-        us, prices = columns(pl.read_parquet("profiles/season.parquet"))
-        return us % 86_400_000_000, prices
-
-    def quote(self, view):
-        return leaning(view, self.at(view.us % 86_400_000_000))
-
-
-class EarlierDay(Leans):
-    """Honest: the trades of the day before, read outside Python."""
-
-    def profile(self):
-        trades = pl.read_csv("data/SIMUSDT/20260104/trades_ws_SIMUSDT_20260104.csv")
-        return trades["recv_time_us"], trades["price"]
-
-
 class LongMemory:
     """Honest: leans to the mean of all prices that it has seen."""
 
@@ -256,20 +156,5 @@ class Constants(LongMemory):
 
     def __init__(self):
         super().__init__()
-        pl.read_csv("profiles/constants.csv")
-'''
-
-AT_IMPORT = '''
-import polars as pl
-
-from profiles_read import Leans, columns
-
-TABLE = columns(pl.read_parquet("profiles/profile.parquet"))
-
-
-class AtImport(Leans):
-    """Reads the profile when its module is imported."""
-
-    def profile(self):
-        return TABLE
+        np.loadtxt("profiles/constants.csv", delimiter=",")
 '''

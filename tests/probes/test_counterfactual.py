@@ -16,6 +16,7 @@ from mm.instrument import Instrument
 from mm.probes.counterfactual import (
     BEYOND_US,
     LOTS_TIMES,
+    STRETCH,
     WEEK_US,
     book_before,
     feeds_like,
@@ -23,7 +24,9 @@ from mm.probes.counterfactual import (
     greatest_prints,
     market_at,
     mirrored,
+    reflected,
     shifted,
+    stretched,
     truncated,
 )
 from mm.signals.other_feed import OtherFeed
@@ -91,6 +94,23 @@ def test_counterfactual_tapes_are_valid_and_share_past(tape, data):
     assert (moved.first_row == tape.first_row).all()
 
 
+@settings(deadline=None, max_examples=50)
+@given(tapes())
+def test_whole_tapes_are_stretched_and_turned(tape):
+    """One upside down has the other side, and is itself again when turned twice."""
+    longer = stretched(tape, tape.start_us)
+    longer.check()
+    assert abs((longer.event_us - tape.start_us) - STRETCH * (tape.event_us - tape.start_us)).max() <= 1
+    turned = reflected(tape)
+    turned.check()
+    twice = sum(tape.best_span)
+    assert ((turned.top_ask_ticks > 0) == (tape.top_bid_ticks > 0)).all()
+    assert (turned.top_ask_ticks == np.where(tape.top_bid_ticks > 0, twice - tape.top_bid_ticks, 0)).all()
+    again = reflected(turned)
+    for name in ("event_us", "kind", "top_bid_ticks", "top_ask_ticks", "top_bid_lots", "top_ask_lots", "row_side"):
+        assert (getattr(again, name) == getattr(tape, name)).all(), name
+
+
 @pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(tapes(), st.data())
@@ -106,6 +126,18 @@ def test_engine_results_before_cut_do_not_depend_on_future(tape, data):
     for future in (truncated(tape, cut_us), mirrored(tape, cut_us)):
         assert played(future, cut_us) == played(tape, cut_us)
     assert played(shifted(tape), cut_us, WEEK_US) == played(tape, cut_us)
+
+
+@settings(deadline=None, max_examples=50)
+@given(tapes())
+def test_what_a_symmetric_model_does_turns_with_the_market(tape):
+    """On the tape upside down it sells where it bought, at the same instants."""
+    own, turned = (
+        backtest(one, FixedSpread(delta_ticks=1), TradeCross(), rules(tape)).journal for one in (tape, reflected(tape))
+    )
+    for table, side in (("orders", 4), ("fills", 2)):
+        there, here = (sorted(map(tuple, getattr(one, table)[:, [0, side]].tolist())) for one in (turned, own))
+        assert there == sorted((us, -bought) for us, bought in here)
 
 
 @pytest.mark.parametrize("cut_us", [500, 1_000, 5_000 + 2 * BEYOND_US])
@@ -144,11 +176,23 @@ def test_what_is_told_of_a_contract_has_the_same_past_and_another_future():
     tape = Tape.of(GRID, EVENTS)
     rows = (MarkRow(2_000, 90, 100, 7, 60_000), LiquidationRow(3_500, 1, 5, 100), InterestRow(3_600, 9))
     feeds = {"perp": OtherFeed(GRID, (tape,), told=lambda: rows)}
-    for change, cut_us in ((truncated, 3_000), (mirrored, 3_000), (shifted, WEEK_US)):
+    for change, cut_us in (
+        (truncated, 3_000),
+        (mirrored, 3_000),
+        (shifted, WEEK_US),
+        (stretched, 1_000),
+        (reflected, 0),
+    ):
         told = feeds_like(feeds, change, cut_us, change(tape, cut_us))["perp"].told()
         if change is shifted:
             assert [row.recv_us for row in told] == [row.recv_us + WEEK_US for row in rows]
             assert told[0].funding_ms == 60_000 + WEEK_US // 1_000
+            continue
+        if change in (stretched, reflected):
+            assert [row.recv_us for row in told] == (
+                [2_010, 3_525, 3_626] if change is stretched else [2_000, 3_500, 3_600]
+            )
+            assert told[1].side == (1 if change is stretched else -1)
             continue
         assert told[0] == rows[0]
         assert told[1:] == (() if change is truncated else (LiquidationRow(3_500, -1, 15, 100), InterestRow(3_600, 27)))

@@ -77,7 +77,7 @@ def test_files_opened_by_caller_are_not_attributed_to_model(folder):
     assert (watch.forbidden, watch.others) == ({}, {})
     with watch.watching(), open("day/trades.csv") as file:
         file.read()
-    assert watch.forbidden == {str(folder / "day/trades.csv"): "compiled code"}
+    assert watch.forbidden == {str(folder / "day/trades.csv"): "a line of a library"}
 
 
 @pytest.mark.parametrize(("name", "kind"), [("mean.txt", LATER), ("models/mean.txt", LATER), (".cache/fonts", OLDER)])

@@ -18,6 +18,7 @@ from mm import Schedule
 from mm.__main__ import main
 from mm.calibration.schedule import Segment
 from mm.probes import lookahead as probe
+from mm.probes.run_comparison import TESTS
 from named import FILL_MODELS, QUOTE_MODELS, parameters_of
 from pages import figures_of
 from rl_agents import agent_at
@@ -73,12 +74,12 @@ def failed(report: dict) -> set[str]:
 PEEKING = {
     "Reads": {"shifted", "opened"},
     "Loads": {"shifted", "opened"},
-    "ReadsNatively": {"shifted", "opened"},
+    "ReadsNatively": {"shifted"},
     "Remembers": {"repeat"},
     "RemembersOnDisk": {"repeat"},
     "Clock": {"repeat"},
     "Dice": {"repeat"},
-    "Raises": {"shifted", "opened"},
+    "Raises": {"shifted", "stretch", "opened"},
 }
 
 
@@ -87,7 +88,7 @@ PEEKING = {
 def test_peeking_model_is_detected(name):
     """By the tests that it must fail; a run that differs from its repetition skips the other tests."""
     report = check(f"peeking:{name}", HERE)
-    assert failed(report) == PEEKING[name]
+    assert PEEKING[name] <= failed(report) <= PEEKING[name] | {"stretch", "reflected"}
     assert ("truncated" in report["tests"]) == ("repeat" not in PEEKING[name])
 
 
@@ -102,7 +103,7 @@ def test_page_contains_verdict_cuts_and_differences(tmp_path):
         assert one["message"] in text
     for name, counts in report["tests"].items():
         assert f"<th>{name}: " in text
-        assert (counts["failed"] > 0) == (name in {"shifted", "opened"})
+        assert (counts["failed"] > 0) == (name in failed(report))
     (figure,) = figures_of(page.read_text())
     marks = {trace["name"]: trace for trace in figure["data"]}
     assert len(marks["cut"]["x"]) == report["cuts"]
@@ -173,7 +174,7 @@ def test_peeking_fill_model_is_detected(skip):
     assert "FILL order" in " ".join(one["message"] for one in report["findings"])
 
 
-@pytest.mark.parametrize(("name", "notes"), [("SeededDice", 0), ("TimeOfDay", 1), ("Momentum", 0), ("Reader", 1)])
+@pytest.mark.parametrize(("name", "notes"), [("SeededDice", 0), ("TimeOfDay", 2), ("Momentum", 0), ("Reader", 1)])
 def test_correct_model_passes(name, notes):
     """Seed, time, own past and earlier days are allowed; the time of day and files that it reads are noted."""
     report = check(f"peeking:{name}", HERE)
@@ -281,7 +282,7 @@ def test_command_exits_with_five_and_one_line_on_failure(workspace, tmp_path):
         assert head == f"peeking:{name}, queue_prob_power on {SYMBOL} {DAY}, 6 cuts"
         assert lines[0].split()[:2] == ["FAILED" if code else "passed", "repeat"]
         tests = [line.split()[1] for line in lines if line.startswith(("passed", "FAILED", "note "))]
-        all_tests = ["repeat", "fresh", "truncated", "perturbed", "shifted", "hours", "files", "opened"]
+        all_tests = list(TESTS)
         assert tests == (["repeat", "fresh", "opened"] if code else all_tests)
         assert ("fresh: " in result.stderr or "repeat: " in result.stderr) == (code > 0)
         assert list(tmp_path.iterdir()) == []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mm.probes.run_comparison import OPENED, REPEAT, TRUNCATED, Finding, Report, RunTables
+from mm.probes.run_comparison import OPENED, REPEAT, STRETCHED, TRUNCATED, Finding, Report, RunTables
 
 ORDERS = "recv_us,order_id,action,side,price,qty,reject_reason,cancel_reason"
 FILLS = "recv_us,order_id,side,price,qty,reason"
@@ -58,3 +58,14 @@ def test_report_counts_comparisons_and_shows_first_findings():
         "passed  opened     files that the model opened itself, of the day or made after it began: none",
         "note: seen",
     ]
+
+
+@pytest.mark.parametrize(
+    ("equal", "orders", "fails", "notes"), [(0.0, 50, 1, 0), (0.0, 5, 0, 1), (0.6, 50, 0, 1), (1.0, 50, 0, 0)]
+)
+def test_model_that_does_nothing_the_same_on_a_longer_day_looks_instants_up(equal, orders, fails, notes):
+    """What changes a little is a note, and a few orders prove nothing."""
+    report = Report()
+    report.add_stretch((equal, equal, equal), orders)
+    assert (len(report.failed(STRETCHED)), len(report.notes)) == (fails, notes)
+    assert report.to_json()["stretch"]["equal"] == equal

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tiny_exchange import SYMBOL
 
 from hand_fed import answer
-from mm.market_data import local_orderbook
+from mm.markets import local_orderbook
 
 TWINS = 120
 ODD = {

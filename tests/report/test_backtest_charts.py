@@ -8,6 +8,7 @@ import pytest
 from drawn_runs import full_day, page_of, result_of
 from journals import START_US, Scribe, seeded
 from mm.backtest.fills.intensity import Intensity
+from mm.backtest.metrics.numbers import Summary
 from mm.base.numbers import number
 from mm.report import figures
 from mm.report.backtest_charts import (
@@ -25,7 +26,7 @@ from mm.report.run_columns import columns_of, equity_curve, under_water
 
 def test_fee_line_is_drawn_only_if_it_fits():
     """A fee a hundred times the spread would flatten everything else."""
-    summary = result_of(seeded(300)).summary
+    summary = Summary.read(result_of(seeded(300)).summary)
     lines = [markout_figure(summary, fee)["layout"]["shapes"] for fee in (0.5, 87.0, None)]
     assert [len(one) for one in lines] == [1, 0, 0]
     assert lines[0][0]["y0"] == 0.5
@@ -33,7 +34,7 @@ def test_fee_line_is_drawn_only_if_it_fits():
 
 def charts(result):
     run = columns_of(result)
-    return run, market_figure(run, equity_curve(run), result.summary)
+    return run, market_figure(run, equity_curve(run), Summary.read(result.summary))
 
 
 def drawn_fills(figure):
@@ -58,7 +59,7 @@ def test_fills_are_complete_with_their_numbers(seconds):
 def test_counts_have_all_fills():
     """However many of them are drawn as marks."""
     run = full_day(seconds=20_000, n_fills=30_000)
-    figure = market_figure(run, run.curve, result_of(seeded(30)).summary)
+    figure = market_figure(run, run.curve, Summary.read(result_of(seeded(30)).summary))
     marks = drawn_fills(figure)
     assert all(len(trace["x"]) <= figures.MOST for trace in marks)
     for trace, word in zip(marks, ("BUY", "SELL"), strict=True):
@@ -71,7 +72,7 @@ def test_counts_have_all_fills():
 def test_lines_are_exact_at_the_fills():
     """The mid and the account around each fill are kept, however long the run."""
     run = full_day(seconds=40_000, n_fills=300)
-    figure = market_figure(run, run.curve, result_of(seeded(30)).summary)
+    figure = market_figure(run, run.curve, Summary.read(result_of(seeded(30)).summary))
     for name, us, values in (("mid", run.mid_us, run.mid), ("held", run.curve.us, run.curve.inventory)):
         trace = next(one for one in figure["data"] if one["name"] == name)
         assert len(trace["x"]) <= figures.MOST + 2_000
@@ -160,10 +161,11 @@ def test_distances_of_a_fine_tick_are_spread():
 
 def test_rate_hint_compares_fills_with_expected_fills():
     """If an intensity predicts them."""
-    assert "Dashed" not in rate_hint({})
-    hint = rate_hint({"fills_ratio": {"value": 0.82, "low": 0.7, "high": 0.95}})
+    assert "Dashed" not in rate_hint(Summary.read({}))
+    hint = rate_hint(Summary.read({"fills_ratio": {"value": 0.82, "low": 0.7, "high": 0.95}}))
     assert "fills were 82 % of that (95 %: 70 % to 95 %)" in hint
-    assert "fills were 82 % of that." in rate_hint({"fills_ratio": {"value": 0.82, "low": None, "high": None}})
+    few = Summary.read({"fills_ratio": {"value": 0.82, "low": None, "high": None}})
+    assert "fills were 82 % of that." in rate_hint(few)
 
 
 def test_short_run_has_points_without_bars():

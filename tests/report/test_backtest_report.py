@@ -7,6 +7,7 @@ from hypothesis import given, settings
 
 from drawn_runs import full_day, page_of, result_of
 from journals import Scribe, scribes, seeded
+from mm.backtest.metrics.numbers import Summary
 from mm.report.backtest import (
     LISTED,
     days_card,
@@ -93,7 +94,7 @@ def test_headline_numbers_match_the_summary():
     assert "PnL of the quoting" in words
     assert {"USDT", "BTC", "fills"} <= set(words)
     assert any("too short to annualise" in word for word in words)
-    longer = read(selection_card(summary | {"daily": [{}] * 20})).words
+    longer = read(selection_card(Summary.read(summary | {"daily": [{}] * 20}))).words
     assert any(word.startswith("95 %: ") for word in longer)
 
 
@@ -140,24 +141,28 @@ def test_markouts_card_lists_each_kind_of_fill():
     row = {"n": 7, "adverse_selection": 0.0, "se": 0.1, "fills": "buy", "horizon_s": 1, "realised": 1.0}
     row |= {"realised_ci95": [0.8, 1.2], "n_effective_blocks": 6.2}
     later = row | {"horizon_s": 5, "realised": -0.15, "realised_ci95": [-0.5, 0.2]}
-    html = markouts_card(TERMS | {"markouts": [row, later, row | {"fills": "a<b", "realised_ci95": None}]})
+    html = markouts_card(
+        Summary.read(TERMS | {"markouts": [row, later, row | {"fills": "a<b", "realised_ci95": None}]})
+    )
     read(html)
     assert '<b class="gain">+1</b> <small class="line">0.8 to 1.2</small>' in html
     assert '<b class="">+1</b>' in html
     assert '<b class="">−0.15</b>' in html
     assert "a&lt;b" in html
     assert html.count("<td>–</td>") == 1
-    assert markouts_card({}) == ""
+    assert markouts_card(Summary.read({})) == ""
 
 
 def test_days_are_listed_if_there_are_several():
     """With their own PnL."""
     day = {"day": "20251216", "pnl": 1.5, "n_fills": 3, "equity": 1_001.5}
-    html = days_card(TERMS | {"daily": [day, day | {"day": "20251217", "pnl": -0.5}], "sharpe_daily": None})
+    html = days_card(
+        Summary.read(TERMS | {"daily": [day, day | {"day": "20251217", "pnl": -0.5}], "sharpe_daily": None})
+    )
     read(html)
     assert "20251217" in html
     assert "<td>−0.5</td>" in html
-    assert days_card({"daily": [day], "sharpe_daily": None}) == ""
+    assert days_card(Summary.read({"daily": [day], "sharpe_daily": None})) == ""
 
 
 HONEST = {
@@ -168,16 +173,20 @@ HONEST = {
 
 def test_sensitivity_block_is_drawn_if_the_summary_has_one():
     """Otherwise the card describes how to get it."""
-    assert "SENSITIVITY=1" in sensitivity_card({})
-    both = sensitivity_card(TERMS | {"sensitivity": {"rows": [HONEST, HONEST | {"pnl_total": 2.0, "role": None}]}})
+    assert "SENSITIVITY=1" in sensitivity_card(Summary.read({}))
+    both = sensitivity_card(
+        Summary.read(TERMS | {"sensitivity": {"rows": [HONEST, HONEST | {"pnl_total": 2.0, "role": None}]}})
+    )
     read(both)
     assert "The sign of the PnL depends on the assumptions." in both
     assert 'queue_prob_power <small class="line">base</small>' in both
     slow = HONEST | {"role": "other", "latency": 2.0}
     assert '<small class="line">2 × latency</small>' in sensitivity_card(
-        TERMS | {"sensitivity": {"rows": [HONEST, slow]}}
+        Summary.read(TERMS | {"sensitivity": {"rows": [HONEST, slow]}})
     )
-    same = sensitivity_card(TERMS | {"sensitivity": {"rows": [HONEST, HONEST | {"pnl_total": None, "n_fills": None}]}})
+    same = sensitivity_card(
+        Summary.read(TERMS | {"sensitivity": {"rows": [HONEST, HONEST | {"pnl_total": None, "n_fills": None}]}})
+    )
     assert "the same sign" in same
 
 
@@ -185,7 +194,7 @@ def test_selection_card_shows_the_p_of_the_verdict():
     """As 1 − p, not as the probability of a truth; a run without variation has none."""
     for scribe, known in ((seeded(1_500), True), (seeded(60, fill_chance=0.0), False)):
         summary = result_of(scribe).summary
-        html = selection_card(summary)
+        html = selection_card(Summary.read(summary))
         read(html)
         shown = f"{summary['psr']:.3f}" if known else "–"
         assert f"<th>1 − p, one-sided, of a mean PnL above 0</th><td>{shown}</td>" in html
@@ -218,16 +227,17 @@ def test_used_parameters_include_those_of_inner_models():
         "inner": [],
     }
     strategy = {"model": "PostOnly", "parameters": {}, "inner": [inner]}
-    rows = dict(used_parameters({"strategy": strategy, "fit": {"k": 0.25}}))
+    rows = dict(used_parameters(Summary.read({"strategy": strategy, "fit": {"k": 0.25}})))
     assert rows == {"k, Glft": "0.25 (fit)", "sigma, Glft": "of the tape", "horizon_s, Glft": "30"}
-    assert used_parameters({}) == []
-    assert ("adverse_ticks", "0.697 (fit)") in used_parameters({"strategy": strategy, "fit": {"adverse_ticks": 0.697}})
+    assert used_parameters(Summary.read({})) == []
+    moved = Summary.read({"strategy": strategy, "fit": {"adverse_ticks": 0.697}})
+    assert ("adverse_ticks", "0.697 (fit)") in used_parameters(moved)
 
 
 def test_used_parameters_without_a_fit_are_not_marked_as_fitted():
     """k is the assumed value."""
     strategy = {"model": "AvellanedaStoikov", "parameters": {"k": "touch", "horizon_s": 30.0}}
-    rows = dict(used_parameters({"strategy": strategy, "fit": None}))
+    rows = dict(used_parameters(Summary.read({"strategy": strategy, "fit": None})))
     assert rows == {
         "k, AvellanedaStoikov": "touch, of the displayed spread",
         "horizon_s, AvellanedaStoikov": "30",
@@ -238,19 +248,20 @@ def test_sharpe_ratio_of_few_days_is_not_a_headline():
     """Six hours annualised is not a result; twenty days begin to be one."""
     summary = result_of(seeded(1_300)).summary
     few, many = summary | {"daily": [], "days": ["20260105"]}, summary | {"daily": [{}] * 20}
-    assert "Sharpe, annual" not in earnings(few)[1]
-    assert "1 day, too few for a Sharpe ratio" in earnings(few)[1]
-    assert "Sharpe, annual" in earnings(many)[1]
+    assert "Sharpe, annual" not in earnings(Summary.read(few))[1]
+    assert "1 day, too few for a Sharpe ratio" in earnings(Summary.read(few))[1]
+    assert "Sharpe, annual" in earnings(Summary.read(many))[1]
     for text in ("above 0", "below 0", "undecided", "too short to test"):
         found = few | {"verdict": {"text": text, "lower95": None, "upper95": None}}
-        assert f">{text}<" in earnings(found)[1]
+        assert f">{text}<" in earnings(Summary.read(found))[1]
 
 
 def test_page_shows_no_annual_ratio_of_a_short_run():
     """A Calmar ratio of a minute is a gain times half a million; the file keeps the contract's value."""
     summary = result_of(seeded(1_300)).summary
-    few = summary | {"daily": [], "days": ["20260105"], "calmar": 123_456.0, "sharpe_ci95": [654_321.0, 765_432.0]}
-    many = few | {"daily": [{}] * 20}
+    short = {"daily": [], "days": ["20260105"], "calmar": 123_456.0, "sharpe_ci95": [654_321.0, 765_432.0]}
+    few = Summary.read(summary | short)
+    many = Summary.read(summary | short | {"daily": [{}] * 20})
     for cards in (numbers_card, selection_card):
         assert "1 of 20 days, too short to annualise" in cards(few)
         assert "too short" not in cards(many)
@@ -260,9 +271,14 @@ def test_page_shows_no_annual_ratio_of_a_short_run():
 
 
 def test_every_number_has_its_unit_beside_it():
-    """Money is in the quote asset, inventory in the base asset; shares and seconds are named; counts are bare."""
-    rows = dict(re.findall(r"<tr><th>(\w+)</th><td>(.*?)</td></tr>", numbers_card(result_of(seeded(1_300)).summary)))
+    """Money is in the quote asset, inventory in the base asset; shares are in %; counts are bare."""
+    rows = dict(
+        re.findall(
+            r"<tr><th>(\w+)</th><td>(.*?)</td></tr>", numbers_card(Summary.read(result_of(seeded(1_300)).summary))
+        )
+    )
     units = {name: re.sub(r"[^A-Za-z]", "", re.sub(r".*<small>|</small>", "", cell)) for name, cell in rows.items()}
-    expected = {"fees": "USDT", "pnl_total": "USDT", "max_drawdown_share": "share", "holding_s": "s", "rms": "BTC"}
+    expected = {"fees": "USDT", "pnl_total": "USDT", "holding_s": "s", "rms": "BTC"}
     assert {name: units[name] for name in expected} == expected
+    assert rows["max_drawdown_share"].endswith(" %")  # as in the tiles
     assert "small" not in rows["n"]

@@ -7,6 +7,7 @@ import pytest
 
 from drawn_runs import page_of, result_of
 from journals import START_US, seeded
+from mm.backtest.metrics.numbers import Summary
 from mm.backtest.metrics.risk import LEAST_PERIODS
 from mm.report.earned import by_inventory, hours_by_day, returns_figure, rolling_card, rolling_sharpe
 from mm.report.run_columns import columns_of, read_columns
@@ -109,7 +110,7 @@ def test_account_without_equity_has_no_returns(result):
     summary = result.summary
     for start in (None, 0.0, -5.0):
         account = summary["account"] | {"equity_start": start}
-        assert returns_figure(summary | {"account": account}, columns_of(result)) is None
+        assert returns_figure(Summary.read(summary | {"account": account}), columns_of(result)) is None
 
 
 @pytest.mark.parametrize("breaks", [0, 2])

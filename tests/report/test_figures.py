@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from drawn_runs import drawn, full_day, result_of
 from journals import seeded
+from mm.backtest.metrics.numbers import Summary
 from mm.report import figures
 from mm.report.backtest_charts import whole_figure
 from mm.report.figures import Panel, Scale, drawn_rows
@@ -110,7 +111,7 @@ def run_of(kind):
 def test_figure_of_a_run_is_valid_for_plotly(kind):
     """Its own classes accept every property."""
     run = run_of(kind)
-    figure = whole_figure(run, run.curve, result_of(seeded(30)).summary)
+    figure = whole_figure(run, run.curve, Summary.read(result_of(seeded(30)).summary))
     check_figure(figure)
     go.Figure(figure)
     for trace in figure["data"]:

@@ -9,10 +9,11 @@ import pytest
 
 from drawn_runs import full_day, page_of, result_of
 from journals import seeded
+from mm.backtest.metrics.numbers import Summary
 from mm.report.hours import HORIZON_S, HOURS, LEAST_BLOCKS, LEAST_FILLS, HoursOfDay, fills_means, hours_card
 from mm.report.run_columns import equity_curve
 
-SUMMARY = {"symbol": "BTCUSDT", "quote_asset": "USDT", "base_asset": "BTC"}
+SUMMARY = Summary.read({"symbol": "BTCUSDT", "quote_asset": "USDT", "base_asset": "BTC"})
 
 
 def hour_of(us):

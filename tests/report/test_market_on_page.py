@@ -10,6 +10,7 @@ import pytest
 
 import mm
 from drawn_runs import page_of
+from mm.backtest.metrics.numbers import Summary
 from mm.report.backtest_charts import market_figure
 from mm.report.run_columns import columns_of, read_columns
 from pages import named
@@ -90,7 +91,7 @@ def test_figure_shows_the_market_of_the_files(played):
     """All prints and refused orders of a short day, and the best prices at each change."""
     day, result, folder = played
     run = columns_of(result)
-    figure = market_figure(run, run.curve, result.summary)
+    figure = market_figure(run, run.curve, Summary.read(result.summary))
     for sign, name in ((1, "buyers' trades"), (-1, "sellers' trades")):
         trace = named(figure, name)
         rows = [row for row in prints_of(day) if row[3] == sign]

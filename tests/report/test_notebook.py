@@ -15,6 +15,7 @@ from drawn_runs import result_of
 from journals import Scribe, seeded
 from legible import FOUND
 from mm import PoissonFit, Schedule, SweepFindings, Tape, WalkForward
+from mm.backtest.metrics.numbers import Summary
 from mm.base.notebook import MOST_LINES, PLOTLY, WIDEST, picture_of
 from mm.calibration.schedule import Segment
 from mm.clock import US_PER_S
@@ -128,8 +129,8 @@ def test_picture_has_the_charts_of_the_page():
     ((_, figure),) = result.plot().charts
     run = columns_of(result)
     own = [
-        *equity_figure(run, run.curve, result.summary)["data"],
-        *market_figure(run, run.curve, result.summary)["data"],
+        *equity_figure(run, run.curve, Summary.read(result.summary))["data"],
+        *market_figure(run, run.curve, Summary.read(result.summary))["data"],
     ]
     names = [trace["name"] for trace in figure["data"]]
     assert [trace["name"] for trace in own if trace["name"] != "no market"] == [

@@ -21,6 +21,15 @@ from simulation import simulate_day
 from support import write_run
 
 
+def test_worst_drawdowns_have_their_depth_and_dates():
+    """The deepest first; one that is not made up for has no end, and what rounding left is none."""
+    equity = np.array([0.0, 2, 1, 3, -1, 0, 3, 3 - 4.7e-14, 4, 3.5])
+    us = np.arange(10, dtype=np.int64)
+    curve = run_columns.EquityCurve(us, np.zeros(10), equity, np.zeros(10), np.zeros(10))
+    assert curve.worst(5) == [(4.0, 3, 4, 6), (1.0, 1, 2, 3), (0.5, 8, 9, None)]
+    assert curve.worst(1) == curve.worst(5)[:1]
+
+
 def test_page_redrawn_from_a_run_folder_equals_the_original(tmp_path):
     """The mid comes from the state rows, since the files have no other; all else is that of the run."""
     result = result_of(seeded(300))

@@ -77,13 +77,13 @@ def test_card_states_that_there_is_nothing_to_compare(axes):
 def test_scatter_of_two_numbers_needs_two_points_with_both():
     pair = "pnl_total", "sharpe"
     names = ("PnL", "Sharpe ratio")
-    figure = chart().against(*pair, names)
+    figure = chart().compare(*pair, names)
     check_figure(figure)
     (points,) = points_of(figure)
     assert sorted(points["x"].tolist()) == sorted(row["pnl_total"] for row in rows())
     assert points["y"] == pytest.approx(points["x"] / 2)
     bare = [row | {"sharpe": None} for row in rows()[1:]]
-    assert chart([*rows()[:1], *bare]).against(*pair, names) is None
+    assert chart([*rows()[:1], *bare]).compare(*pair, names) is None
 
 
 def test_maps_of_a_grid_share_their_scale_and_frame_the_best():

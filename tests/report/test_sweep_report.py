@@ -45,6 +45,13 @@ def test_page_is_valid_and_shows_every_part(folder):
     assert "mm backtest" in text
 
 
+def test_bounds_of_the_chosen_point_are_a_tile(findings, tmp_path):
+    best = {**findings.content["best"], "bounds": {"back": {"pnl_quoting": -1.5}, "front": {"pnl_quoting": 4.25}}}
+    content = {**findings.content, "best": best}
+    write_files(tmp_path, replace(findings, content=content), {"symbol": "SIMUSDT", "days": ["20260105"]})
+    assert "Bounds of the chosen −1.5 to +4.25 USDT" in " ".join(" ".join(read(page(tmp_path)).words).split())
+
+
 def test_page_of_a_sweep_without_points_has_a_note(tmp_path):
     """A sweep whose every point failed also has a page."""
     write_files(tmp_path, find([], [GAMMA], "pnl_lower95", [0]), {"symbol": "S", "days": ["20260105"]})

@@ -7,6 +7,7 @@ import pytest
 
 from drawn_runs import result_of
 from journals import seeded
+from mm.backtest.metrics.numbers import Summary
 from mm.report.run_columns import columns_of
 from mm.report.tear_sheet import ComparedRun, TearSheet, compared, tear_sheet
 from pages import check_figure, figures_of, read
@@ -26,7 +27,7 @@ def compared_run(name, scribe, **knobs):
         "knobs": {key: {"value": value, "source": "flag"} for key, value in knobs.items()},
         "inputs": [{"path": "BTCUSDT/20251216/trades.csv", "sha256": "aa"}],
     }
-    return ComparedRun(name, manifest, result.summary, columns=columns_of(result))
+    return ComparedRun(name, manifest, Summary.read(result.summary), columns=columns_of(result))
 
 
 def later(run, us, name):
@@ -72,7 +73,7 @@ def test_runs_are_shown_side_by_side():
     assert {"quote_model", "glft", "symmetric", "#live as <traded>"} <= {word.strip() for word in words}
     assert not {"seed", "run_id"} & set(words)
     for run in runs:
-        assert f"{run.summary['n_fills']:,}" in html
+        assert f"{run.summary.n_fills:,}" in html
 
 
 def test_difference_is_that_of_the_state_rows_over_the_common_time():
@@ -105,7 +106,7 @@ def test_runs_of_other_days_are_drawn_by_the_time_of_day():
 
 
 def with_summary(run, name, **values):
-    return replace(run, name=name, summary={**run.summary, **values})
+    return replace(run, name=name, summary=replace(run.summary, **values))
 
 
 def with_manifest(run, name, **values):
@@ -143,7 +144,7 @@ def test_markouts_of_different_symbols_are_in_basis_points():
     run = compared_run("a", seeded(300))
     sheet = TearSheet([run, with_summary(run, "b", symbol="ETHUSDT")])
     markouts = next(one for one in figures_of(tear_sheet(sheet)) if "at the fill" in list(one["data"][0]["x"]))
-    volume, spread = run.summary["volume"], run.summary["effective_half_spread"]
+    volume, spread = run.summary.volume, run.summary.effective_half_spread
     assert markouts["data"][0]["y"][0] == pytest.approx(1e4 * spread / (volume["quote"] / volume["base"]), rel=1e-6)
 
 
@@ -182,8 +183,11 @@ def test_numbers_are_collected_by_name():
     first = {"days": month, "sharpe": 1.5, "n_fills": 3, "fees": None, "inventory_from_target": {"rms": 0.5}}
     second = {"days": month, "sharpe": 1.0, "n_fills": 5, "fees": None, "inventory_from_target": {"rms": None}}
     rows = {"sharpe": [1.5, 1.0], "n_fills": [3, 5], "inventory_from_target.rms": [0.5, None]}
-    assert compared([first, second]) == rows
-    assert compared([first, second | {"days": month[:19]}]) == {name: rows[name] for name in list(rows)[1:]}
-    earned = {**first, "pnl_quoting": 2.0, "seconds_covered": 1_800.0, "volume": {"quote": 4_000.0}}
+    assert compared([Summary.read(first), Summary.read(second)]) == rows
+    assert compared([Summary.read(first), Summary.read(second | {"days": month[:19]})]) == {
+        name: rows[name] for name in list(rows)[1:]
+    }
+    more = {"pnl_quoting": 2.0, "seconds_covered": 1_800.0, "volume": {"quote": 4_000.0}}
+    earned = Summary.read(first | more)
     assert compared([earned])["pnl_per_hour"] == [4.0]
     assert compared([earned])["pnl_per_turnover_bp"] == [5.0]

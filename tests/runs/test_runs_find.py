@@ -7,7 +7,7 @@ import pytest
 from begun_runs import begun, plan_of
 from mm.cli.config import named_fit
 from mm.errors import DataError, FitError, UsageError
-from mm.runs.find import find_fit, open_part
+from mm.runs.find import find_fit, open_part, open_run
 
 OUT = Path("out")
 
@@ -58,6 +58,15 @@ def test_run_id_or_its_beginning_names_its_fit():
         find_fit("quite_another", "BTCUSDT", OUT)
     assert find_fit("fit.json", "BTCUSDT", OUT) is None
     assert find_fit("some/where", "BTCUSDT", OUT) is None
+
+
+def test_run_id_of_two_kinds_names_the_kinds():
+    """No more of the RUN_ID tells them apart; in Python the kind does."""
+    fit = make_fit("noon")
+    make_fit("noon", "schedule")
+    with pytest.raises(DataError, match=r"2 runs match 'noon': .*; give the folder of one, or in Python kinds="):
+        open_run("noon", OUT)
+    assert open_run("noon", OUT, ["calibration"]).folder == fit.parent
 
 
 def test_symbol_tells_runs_of_one_run_id_apart():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm, sem, spearmanr
 from scipy.stats import t as student_t
 
+from mm.backtest.metrics.verdict import Sample, judge
 from mm.sweep.findings import (
     PlayedPoint,
     PnlPanel,
@@ -20,6 +21,7 @@ from mm.sweep.findings import (
     totals,
 )
 from mm.trials.on_record import independent_trials
+from null_pnl import tail_of
 from played_points import FILLS, GAMMA, noise, outcome, played
 
 MINUTE_US = 60_000_000
@@ -104,26 +106,45 @@ def test_deflated_sharpe_matches_bailey_and_lopez_de_prado(ratios, periods):
         }
         for ratio in ratios
     ]
-    bias, n = SelectionBias.of(summaries), len(ratios)
+    bias, n = SelectionBias(len(ratios)), len(ratios)
     euler = 0.5772156649015329
-    best = np.std(ratios, ddof=1) * ((1 - euler) * norm.ppf(1 - 1 / n) + euler * norm.ppf(1 - 1 / (n * np.e)))
-    more = SelectionBias.of(summaries, stopped=7)  # they were tried as well
-    assert (more.trials, more.variance) == (n + 7, bias.variance)
+    best = (periods - 1) ** -0.5 * ((1 - euler) * norm.ppf(1 - 1 / n) + euler * norm.ppf(1 - 1 / (n * np.e)))
     sharpe = max(ratios)
     error = np.sqrt(1 + 0.5 * sharpe + (5.0 - 1) / 4 * sharpe**2)
     expected = norm.cdf((sharpe - best) * np.sqrt(periods - 1) / error)
-    assert bias.best == pytest.approx(best * 525600**0.5, rel=1e-9, abs=1e-9)
+    assert bias.expected_best(summaries[0]) == pytest.approx(best, rel=1e-9, abs=1e-9)
     assert bias.deflated(summaries[ratios.index(sharpe)]) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
-def test_unknown_spread_of_trials_gives_no_deflated_sharpe():
-    """With a variance of 0, the only Sharpe ratio of many trials would pass as that of a single trial."""
+def test_a_silly_trial_does_not_deflate_a_true_edge():
+    """The spread of the trials' ratios holds true differences; what chance adds is of each trial's own error."""
+    points = [played(n, noise(n, mean=0.02 * n)) for n in range(1, 10)]
+    edge = played(10, noise(10, mean=0.5))
+    before = find([*points, edge], [GAMMA], "pnl_lower95", [0]).content
+    silly = played(11, noise(11, mean=-3.0))
+    after = find([*points, edge, silly], [GAMMA], "pnl_lower95", [0]).content
+    assert before["best"]["deflated_sharpe"] > 0.999
+    assert after["best"]["deflated_sharpe"] > 0.999
+    assert after["expected_best_sharpe"] == pytest.approx(before["expected_best_sharpe"], rel=0.05)
+
+
+def test_a_trial_without_a_ratio_gives_no_deflated_sharpe():
+    """One of many that never moved."""
     moments = {"periods": 500, "periods_per_year": 525600.0, "skew": 0.0, "kurtosis": 3.0, "autocorr_inflation": 1.0}
     defined, undefined = ({"returns": {**moments, "sharpe_per_period": ratio}} for ratio in (0.1, None))
-    alone, among = SelectionBias.of([defined]), SelectionBias.of([defined, undefined, undefined])
-    assert (alone.best, among.best) == (0.0, None)
-    assert alone.deflated(defined) == pytest.approx(norm.cdf(0.1 * 499**0.5 / 1.005**0.5))
-    assert among.deflated(defined) is None
+    assert SelectionBias(1).deflated(defined) == pytest.approx(norm.cdf(0.1 * 499**0.5 / 1.005**0.5))
+    assert SelectionBias(3).deflated(undefined) is None
+
+
+@pytest.mark.parametrize("rank_by", ["pnl_lower95", "pnl_quoting", "max_drawdown"])
+def test_overfitting_ranks_as_the_sweep_does(rank_by):
+    """Two designs of which one wins in each block by what is ranked, and the other by its Sharpe ratio: no overfit."""
+    steady, lively = np.full(480, 0.1), np.tile([3.0, -1.0], 240)
+    steady[::7] += 0.01
+    points = [played(1, steady.tolist()), played(2, lively.tolist())]
+    content = find(points, [GAMMA], rank_by, [0]).content
+    assert content["best"]["point"] == (1 if rank_by == "max_drawdown" else 2)
+    assert content["pbo"] == 0.0
 
 
 def test_warnings_call_the_best_of_noise_luck_but_not_a_real_edge():
@@ -195,27 +216,30 @@ def test_a_tie_allows_for_every_pair_of_designs(farther, tied):
     assert [row["tied"] for row in rows[1:]] == [tied] * 3
 
 
-def test_chosen_bound_allows_for_the_choice():
-    """By scipy: as many independent bounds as the trials are worth hold at once, with the worst five minutes of any.
-
-    One trial has its own.
-    """
+def test_chosen_bound_is_of_the_verdict_that_allows_for_the_choice():
+    """As of its backtest: as many independent trials as were played, and the worst five minutes of any."""
     pnl = {n: np.array(noise(n, 600, 0.3)) for n in range(1, 6)}
     points = [played(n, values.tolist()) for n, values in pnl.items()]
+    table = np.array(list(pnl.values())).T
     for stopped in (0, 10):  # designs that a search has given up were tried as well
         best = find(points, [GAMMA], "pnl_lower95", [0], stopped).content["best"]
-        sums = pnl[best["point"]].reshape(-1, 30).sum(axis=1)
-        trials = independent_trials(np.array(list(pnl.values())).T) * (5 + stopped) / 5
-        tail = min(values.reshape(-1, 5).sum(axis=1).min() for values in pnl.values())
-        sums, sizes = np.append(sums, tail), np.array([30.0] * 20 + [5.0])
-        rate = sums.sum() / 605
-        error = np.sqrt(((sums - rate * sizes) ** 2).sum() * 21 / 20) / 605
-        degrees = 605**2 / (sizes**2).sum() - 1
-        expected = 30 * student_t.interval(0.95 ** (1 / trials), degrees, rate, error)[0]
-        assert best["pnl_lower95_chosen"] == pytest.approx(expected, rel=1e-9)
-        assert best["pnl_lower95_chosen"] < best["pnl_lower95"]
+        sample = Sample.of(pnl[best["point"]])
+        trials = independent_trials(table) * (5 + stopped) / 5
+        expected = judge(sample, trials=trials, tail=tail_of(table, sample)).content
+        assert best["verdict"]["lower95"] == pytest.approx(expected["lower95"], rel=1e-9)
+        assert best["pnl_lower95_chosen"] == pytest.approx(expected["lower95"] / 20, rel=1e-9)
+        assert best["verdict"]["text"] == "above 0"
+        assert best["psr"] > 0.975
     alone = find([played(1, noise(1, 600, 0.3))], [GAMMA], "pnl_lower95", [0]).content["best"]
-    assert alone["pnl_lower95_chosen"] == alone["pnl_lower95"]
+    assert alone["pnl_lower95_chosen"] == pytest.approx(judge(Sample.of(pnl[1])).content["lower95"] / 20)
+
+
+def test_designs_that_a_search_gave_up_deflate_the_sharpe_ratio():
+    """They were tried as well: the best of fifteen is less of a feat than the best of five."""
+    points = [played(n, noise(n, 600, 0.1)) for n in range(1, 6)]
+    few, more = (find(points, [GAMMA], "pnl_lower95", [0], stopped).rows for stopped in (0, 10))
+    for row, other in zip(few, more, strict=True):
+        assert other["deflated_sharpe"] < row["deflated_sharpe"]
 
 
 def test_fills_that_do_not_know_the_next_move_conclude_nothing():
@@ -252,11 +276,11 @@ def test_selection_bias_is_within_one_fill_assumption():
     content = find(points, [GAMMA, FILLS], "pnl_lower95", [0]).content
     for one, pair in zip(content["assumptions"], (points[:2], points[2:]), strict=True):
         alone = find(pair, [GAMMA, FILLS], "pnl_lower95", [0]).content
-        bias = SelectionBias.of([each.outcome["summary"] for each in pair])
+        bias = SelectionBias(2)
         best = max(pair, key=lambda each: each.outcome["summary"]["sharpe"])
         assert one["FILL_MODEL"] == pair[0].texts["FILL_MODEL"]
         assert one["trials"] == 2
-        assert one["expected_best_sharpe"] == bias.best
+        assert one["expected_best_sharpe"] == bias.expected_best(best.outcome["summary"]) * 525600**0.5
         assert one["deflated_sharpe"] == bias.deflated(best.outcome["summary"])
         assert one["pbo"] == alone["pbo"]
     assert content["n_trials"] == max(one["trials"] for one in content["assumptions"])

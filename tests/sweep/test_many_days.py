@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from mm import DayFolder, evaluate, open_run
+from mm.backtest.metrics.verdict import Sample, judge
 from mm.errors import Mismatch, MissingDay, UsageError
 from mm.sweep.evaluation import HOUR_US, DayMarket, EvaluatedDay, evaluated, mean_of
 from mm.trials.own_content import own_content
@@ -28,6 +29,8 @@ def played(symbol, day, pnl, *, volatility=(1.0,), asset="USDT", qty=2.0, start=
     """Return a day whose quoting earned *pnl* in consecutive hours, all in their first minute."""
     minutes = [value for hour in pnl for value in (hour, *[0.0] * 59)]
     found = {
+        "symbol": symbol,
+        "days": [day],
         "pnl_quoting": math.fsum(pnl),
         "pnl_hold": 0.0,
         "fees": 0.0,
@@ -60,9 +63,6 @@ def test_mean_of_days_is_students():
     several = mean_of([1, 2, 6], trials=50)
     assert several["low"] < several["low_alone"] == found["low"]
     assert mean_of([])["mean"] is None
-    of_two = mean_of([0.48, -1.1], trials=2.4)
-    assert mean_of([0.48, -1.1], trials=2.4, tail=-1.1) == of_two, "one more value does not narrow the interval"
-    assert mean_of([1, 2, 6], tail=-50.0)["low"] < found["low"]
 
 
 def test_days_are_summed_over_symbols_before_their_interval():
@@ -96,6 +96,8 @@ def test_days_above_0_say_what_would_undo_them_and_whether_they_are_alike():
     """Five days that earn 1 ± .1 and never lost exclude a day of −5 only where it comes more often than in 1.7 days."""
     days = [played("AAAUSDT", f"2026010{at}", [1 + 0.1 * (-1) ** at] * (3 if at == 5 else 1)) for at in range(1, 6)]
     found = evaluated(days, [])
+    assert found["verdict"]["text"] == "above 0"
+    assert found["verdict"]["lower95"] == pytest.approx(5 * found["daily"]["low"])
     assert found["undone_by"]["loss"] == pytest.approx(found["pnl"])
     assert found["undone_by"]["losing_periods"] == 0
     assert found["undone_by"]["times_the_largest"] is None
@@ -104,6 +106,17 @@ def test_days_above_0_say_what_would_undo_them_and_whether_they_are_alike():
     alike = evaluated([played("AAAUSDT", f"2026010{at}", [(-1.0) ** at]) for at in range(1, 5)], [])
     assert alike["undone_by"] is None
     assert not any("weigh the same" in line for line in alike["warnings"])
+
+
+def test_a_single_day_has_the_verdict_of_its_backtest():
+    """By its minutes: a gain on one of one day says nothing, and no interval over days is given."""
+    pnl = np.random.default_rng(1).normal(0.01, 1.0, 120)
+    one = played("AAAUSDT", "20260101", [0.0, 0.0])
+    one.outcome["series"]["pnl"] = pnl.tolist()
+    found = evaluated([one], [])
+    expected = judge(Sample.of(pnl)).content
+    assert found["verdict"] == expected
+    assert (found["daily"]["low"], expected["text"]) == (None, "undecided")
 
 
 def test_hours_and_regimes_hold_the_pnl_of_their_minutes():

@@ -225,7 +225,7 @@ def test_sweep_resumes_after_the_loss_of_the_scheduler(sweep_data, tmp_path):
     assert (sweep.returncode, out) == (75, "")
     assert stderr == (
         f"error: --cluster (CLUSTER) {address}: the connection to its scheduler was lost; completed "
-        f"points are kept, and the same command resumes the sweep, also without --cluster\n"
+        f"points are kept, and the same command resumes the sweep, also without --cluster (CLUSTER)\n"
     )
     before = {path.name.partition("_")[0] for path in desk.marks.iterdir()}
     assert 1 <= kept <= len(before) < 8

@@ -13,7 +13,7 @@ from mm.cli.task_knobs import Sweep
 from mm.errors import UsageError
 from mm.play.knobs import Day, Models
 from mm.play.setup import Setup
-from mm.sweep.grid import Point, axes_for, points_of
+from mm.sweep.grid import Point, axes_for, invalid_point, points_of
 
 GRID = next(one for one in knobs(Sweep) if one.name == "grid")
 
@@ -183,6 +183,16 @@ def test_range_in_a_grid_names_the_search():
     """A range is an axis of a search alone."""
     with pytest.raises(UsageError, match=r"GAMMA=0\.01\.\.1 is a range.*search"):
         axes_for("GAMMA=0.01..1", Models())
+
+
+@pytest.mark.parametrize(
+    ("value", "way"), [("1:5", "1..5"), ("5-2e1", "5..2e1"), ("1:0.5:2", "1..2"), ("1 2 3", "1,2,3")]
+)
+def test_a_range_of_another_kind_names_how_it_is_written(value, way):
+    """Of a knob and of a model's parameter; names and hours that look alike are no ranges."""
+    assert f"QUOTE_LEVELS={way}" in rejection_message(f"QUOTE_LEVELS={value}")
+    assert f"GAMMA={way}" in str(invalid_point({"GAMMA": value}, UsageError("no number")))
+    assert str(invalid_point({"GAMMA": "09:30-16:00"}, UsageError("none"))).endswith("none")
 
 
 def test_an_axis_over_any_knob_of_a_group_reaches_its_points() -> None:

@@ -17,7 +17,7 @@ from mm.errors import BrokenFile, DataError, Mismatch, MissingExtra, UsageError
 from mm.play.knobs import Day, Market, Models
 from mm.play.market import Markets
 from mm.play.setup import Setup
-from mm.predict.artefact import ARRAYS, MODEL
+from mm.signals.artefact import ARRAYS, MODEL
 from mm.sweep import objects
 from mm.sweep.engines import in_process
 from mm.sweep.grid import Point
@@ -218,7 +218,7 @@ def test_tape_damaged_after_fetching_is_fetched_again(sweep_data, tmp_path, monk
 
 def test_modules_of_the_project_are_not_shipped(tmp_path):
     """A worker has the same version of them."""
-    assert Shipment("memory://x", []).of({}, {"mm.predict.predictor": "1"})["modules"] == {}
+    assert Shipment("memory://x", []).task_entry({}, {"mm.signals.predictor": "1"})["modules"] == {}
 
 
 def test_predictor_is_fetched_into_one_folder_and_keeps_its_name(tmp_path, monkeypatch):

@@ -14,7 +14,6 @@ import mm
 from mm.__main__ import main
 from mm.backtest.account_limits import AccountLimits
 from mm.cli.symbol_runs import account_knobs
-from mm.commands.account_runs import VARIED
 from mm.errors import UsageError
 from mm.play.knobs import Day, PerSymbol
 from mm.play.setup import GROUPS_BY_NAME, AccountSetup, Setup
@@ -145,7 +144,7 @@ def test_one_symbol_alone_is_no_account(call):
 
 def account(per_symbol: str = "{}", **limits: str) -> AccountSetup:
     day, groups = Day(symbol=SYMBOLS, day="20260105"), [kind for kind in GROUPS_BY_NAME.values() if kind is not Day]
-    by_symbol = account_knobs(SYMBOLS, [day, *(kind() for kind in groups), PerSymbol(per_symbol=per_symbol)], VARIED)
+    by_symbol = account_knobs(SYMBOLS, [day, *(kind() for kind in groups), PerSymbol(per_symbol=per_symbol)])
     setups = {symbol: Setup.of(*own.values()) for symbol, own in by_symbol.items()}
     return AccountSetup(day=day, setups=setups, limits=AccountLimits(**limits))
 

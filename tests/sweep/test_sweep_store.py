@@ -8,7 +8,7 @@ import pytest
 from mm.backtest.rules import Account, Execution
 from mm.base import own_modules
 from mm.errors import UsageError
-from mm.play.knobs import Day, Models
+from mm.play.knobs import Day, Models, OtherMarkets
 from mm.play.setup import Setup
 from mm.sweep.store import Store, code_of, trial_of
 
@@ -20,7 +20,8 @@ def setup(**knobs: object) -> Setup:
     ]
     day = Day(symbol="SIMUSDT", day="20260105", **{k: v for k, v in knobs.items() if k in ("data_root", "out_root")})
     execution, account, models = (group(**values) for group, values in zip(groups, values_of_groups, strict=True))
-    return Setup(day=day, execution=execution, account=account, models=models)
+    others = OtherMarkets(others=knobs.get("others"))
+    return Setup(day=day, execution=execution, account=account, models=models, others=others)
 
 
 def trial(configured: Setup, **changes: object) -> str:
@@ -53,6 +54,19 @@ def test_file_counts_by_its_content(tmp_path):
         path.write_text(text)
     assert trial(setup(latency_file=first)) == trial(setup(latency_file=second)) != trial(setup(latency_file=third))
     assert trial(setup(latency_file=first)) != trial(setup(fill_params_file=first))
+
+
+@pytest.mark.parametrize("changed", ["own", "lead", "last"])
+def test_file_of_each_leg_counts_by_its_content(tmp_path, changed):
+    """Beside the file of the first symbol, and in whatever place the leg stands."""
+    paths = {name: tmp_path / f"{name}.csv" for name in ("own", "lead", "last")}
+    for path in paths.values():
+        path.write_text("1")
+    legs = {name: {"symbol": f"{name}USDT", "orders": {"latency_file": str(paths[name])}} for name in ("lead", "last")}
+    found = setup(latency_file=paths["own"], others=json.dumps(legs))
+    before = trial(found)
+    paths[changed].write_text("2")
+    assert trial(found) != before
 
 
 def sources_of(models: Models) -> dict[str, str]:

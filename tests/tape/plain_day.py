@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from mm.market_data.sync_engine import SyncEngine, Verdict
+from mm.markets.sequence import SyncEngine, Verdict
 
 
 @dataclass

@@ -4,6 +4,7 @@ from itertools import pairwise
 from unittest.mock import patch
 
 import hypothesis
+import numpy as np
 import pytest
 from hypothesis import strategies as st
 
@@ -11,7 +12,8 @@ import mm
 from mm.instrument import Instrument
 from mm.play.notes import day_notes
 from mm.tape import columns
-from mm.tape.doubts import MAX_STILL_S, MIN_STILL_TRADES, STILL_INTERVALS, still_books, untraded_us
+from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TRADE
+from mm.tape.doubts import MAX_STILL_S, MIN_STILL_TRADES, STILL_INTERVALS, silent_books, still_books, untraded_us
 
 GRID = Instrument("BTCUSDT", tick_e8=1_000_000, lot_e8=1_000)
 BOOK = ([(999, 50)], [(1001, 50)])
@@ -142,3 +144,49 @@ def test_time_without_a_book_is_not_untraded_time(traded, expected):
     events = sorted([*trades, *pause, (100_000_000, "depth", [(998, 1)], [])])
     tape = mm.Tape.of(GRID, [(0, "snapshot", *book), *events])
     assert untraded_us(tape) == tuple(s * 1_000_000 for s in expected)
+
+
+PARTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("busy"), st.integers(5, 60), st.sampled_from([1, 3, 10])),
+        st.tuples(st.just("silent"), st.integers(30, 900), st.integers(0, 60)),
+        st.tuples(st.just("gap"), st.just(1), st.just(1)),
+    ),
+    min_size=2,
+    max_size=8,
+)
+
+
+def _events(parts):
+    """Return kinds and µs: so many book messages each so many s, or so many s with so many trades and no message."""
+    kind, us, now_s = [SNAPSHOT], [0], 0.0
+    for what, length, size in parts:
+        for step in range(length if what != "silent" else size):
+            now_s += size if what == "busy" else length / size if what == "silent" else 0.5
+            kind += [DEPTH if what == "busy" else TRADE if what == "silent" else GAP]
+            us.append(round(now_s * 1e6) + step)
+        now_s += length if what == "silent" and not size else 0.0
+        kind, us = ([*kind, SNAPSHOT], [*us, round(now_s * 1e6) + 500_000]) if what == "gap" else (kind, us)
+        now_s += 1.0 if what == "gap" else 0.0
+    order = np.argsort(us, kind="stable")
+    return np.array(kind, np.uint8)[order], np.array(us, np.int64)[order]
+
+
+@hypothesis.given(PARTS, st.data())
+def test_a_book_that_stood_still_is_told_by_what_came_before(parts, data):
+    """A day that is cut behind a span has it as the whole day has it: later messages have no say."""
+    kind, us = _events(parts)
+    whole = list(silent_books(kind, us, int(us[-1])))
+    cut = data.draw(st.integers(1, len(kind)))
+    known = [span for span in whole if span[1] <= us[cut - 1]]
+    assert list(silent_books(kind[:cut], us[:cut], int(us[cut - 1])))[: len(known)] == known
+
+
+def test_a_book_stands_still_by_its_own_pace_before():
+    """Twenty of its mean times, whether it is fast or slow later."""
+    slow = [("busy", 40, 10), ("silent", 190, 60)]
+    for later in (("busy", 60, 1), ("busy", 5, 10)):
+        kind, us = _events([*slow, later])
+        assert list(silent_books(kind, us, int(us[-1]))) == []
+    kind, us = _events([("busy", 40, 3), ("silent", 190, 60), ("busy", 60, 10)])
+    assert len(list(silent_books(kind, us, int(us[-1])))) == 1

@@ -1,5 +1,6 @@
 """Delayed feeds: events take effect at exchange time, and models receive them at receive time."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from engine_tapes import TEST, sewn
 from mm import PaperExchange, Quotes, Rules, Tape, backtest
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.fills.intensity import FOREVER, Intensity
-from mm.tape.feed import QUICKEST_US, feed_of, why_no_feed
+from mm.tape.feed import QUICKEST_US, STRAY_US, feed_of, why_no_feed
 from named import kind_of
 from oracle_travel import happened as plainly_happened
 
@@ -59,7 +60,7 @@ def play(tape, quotes, *, recorded=True, **rules):
     exchange = PaperExchange(quotes, TradeCross(), Rules(TEST.tick_e8, TEST.lot_e8, **(terms | rules)))
     for part in tape if isinstance(tape, list) else [tape]:
         exchange.run(part)
-    return exchange.journal(), exchange.feeds
+    return exchange.journal(), exchange.last_feed
 
 
 @pytest.mark.parametrize("ahead_us", [0, 5_000_000, -1_270_000])
@@ -263,6 +264,8 @@ def test_wrong_stamp_moves_no_other_message(bad, place):
     assert found.by_event[others].tolist() == expected.by_event[others].tolist() or fastest
     assert 0 <= wrong.event_us[place + 1] - found.by_event[place + 1] <= QUICKEST_US
     assert "1 messages" in found.stray or place < 2  # of two stamps none is the wrong one
+    if found.stray:  # how far is said of the same neighbours as that it is too far
+        assert float(re.search(r"([\d.]+) s (?:ahead|behind)", found.stray)[1]) > STRAY_US / 1e6
     assert expected.stray == ""
 
 

@@ -118,8 +118,8 @@ def test_later_schema_version_raises_broken_file(tmp_path):
     """Its columns or units may differ; a kept tape does not hide the error."""
     folder = write_day(tmp_path, PLAIN)
     load_day(folder, cache=tmp_path / "tapes")
-    folder.schema.write_text('{"schema_version": 3}')
-    with pytest.raises(BrokenFile, match=r"schema\.json: schema_version is 3, and .* reads 1 to 2; install"):
+    folder.schema.write_text('{"schema_version": 4}')
+    with pytest.raises(BrokenFile, match=r"schema\.json: schema_version is 4, and .* reads 1 to 3; install"):
         load_day(folder, cache=tmp_path / "tapes")
 
 

@@ -121,6 +121,16 @@ def test_kept_orders_are_those_made(day, tmp_path):
     assert orders.open().change.tolist() == made.change.tolist()
 
 
+def test_released_orders_are_read_again(day):
+    """Of many days in one backtest, one day's orders are in memory."""
+    tape = load_day(day)
+    made = tape.orders
+    tape.release_memory()
+    assert "orders" not in tape.__dict__
+    assert tape.orders is not made
+    assert tape.orders.consistency == made.consistency
+
+
 def test_steps_of_a_log_that_are_no_multiples_are_refused(day):
     """A tape read with a coarser tick has no place for its prices."""
     orders = DayOrders.of(day, load_day(day), None)

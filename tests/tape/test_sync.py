@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from day_files import defects_of
 from mm import load_day
-from mm.market_data.sync_engine import SyncEngine, Verdict
+from mm.markets.sequence import SyncEngine, Verdict
 from mm.tape.columns import TRADE
 from mm.tape.files import DiffStream, FileRead, FileSteps, Snapshot
 from mm.tape.recorded import DayFindings

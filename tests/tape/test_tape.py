@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from plain_day import PlainBook
 
 from mm import Tape
-from mm.errors import BrokenFile
+from mm.errors import BrokenFile, UsageError
 from mm.tape.tape import ARRAYS, DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
 from strategies import SIM, tapes
 
@@ -160,7 +160,7 @@ def test_window_has_same_events_and_books_as_whole_tape(tape, data):
 @given(tapes(), st.data())
 def test_window_of_window_equals_direct_window(tape, data):
     """Windows may be cut from windows; empty windows are not compared."""
-    edges = st.integers(0, tape.end_us + 1)
+    edges = st.integers(tape.start_us, tape.end_us + 1)
     a, b, c, d = sorted(data.draw(st.tuples(edges, edges, edges, edges)))
     assume(b < c)
     inner, straight = tape.between(a, d).between(b, c), tape.between(b, c)
@@ -173,8 +173,8 @@ def test_window_covers_no_time_after_end_of_tape():
     window = tape.between(25, 3_600_000_000)
     assert (window.start_us, window.end_us) == (25, tape.end_us)
     assert window.event_us[-1] == tape.event_us[-1]
-    late = tape.between(100, 200)
-    assert (late.start_us, late.end_us) == (100, 100)
+    late = tape.between(tape.end_us, 200)
+    assert (late.start_us, late.end_us) == (tape.end_us, tape.end_us)
 
 
 def test_window_contains_its_initial_book_before_first_snapshot():
@@ -193,15 +193,23 @@ def test_window_shares_rows_with_tape():
     for name in ("event_us", "kind", "first_row", "row_side", "row_ticks", "row_lots"):
         assert np.shares_memory(getattr(window, name), getattr(tape, name))
     assert (window.top_event.tolist(), window.top_bid_ticks.tolist()) == ([0, 2], [100, 0])
-    with pytest.raises(ValueError, match="before it begins"):
+    with pytest.raises(UsageError, match="before it begins"):
         tape.between(2, 1)
 
 
-@pytest.mark.parametrize("bounds", [(0, 0), (5, 8), (100, 200), (60, 61)])
-def test_empty_and_outside_windows_are_valid_tapes(bounds):
-    """Covers windows before the first book, after the last event, and of no length."""
+@pytest.mark.parametrize("bounds", [(0, 10), (0, 0), (25, 25), (60, 61)])
+def test_empty_windows_are_valid_tapes(bounds):
+    """Covers windows that touch the tape, and of no length."""
     Tape.of(SIM, STORY).between(*bounds).check()
-    Tape.of(SIM, []).between(*bounds).check()
+    Tape.of(SIM, []).between(0, 0).check()
+
+
+@pytest.mark.parametrize("bounds", [("2026-01-05T08:00", "2026-01-05T09:00"), (61, 62), (1_767_600_000, 1_767_600_001)])
+def test_window_outside_the_tape_is_refused_with_its_hours(bounds):
+    """Hours of another zone, or seconds for µs, would give a run of nothing."""
+    covers = "the tape covers 1970-01-01T00:00:00.000000Z to 1970-01-01T00:00:00.000060Z; .* UTC, and numbers are µs"
+    with pytest.raises(UsageError, match=rf"is outside the day: {covers}"):
+        Tape.of(SIM, STORY).between(*bounds)
 
 
 @pytest.mark.slow

@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mm.backtest.summary_text import tried
 from mm.trials.ledger import Ledger, Trial, TrialLine, split_by_day
 from mm.trials.on_record import Recording, independent_trials
 
@@ -62,8 +64,32 @@ def test_the_same_design_on_the_same_day_is_no_new_trial(tmp_path):
 def test_a_design_under_another_fill_model_is_one_design(tmp_path):
     """The choice is between designs; each assumption is on record."""
     recorded(tmp_path, trial(1))
-    again = recorded(tmp_path, trial(1, assumption="cross"))
-    assert (again.on_these_days, again.known, again.this_is_new) == (1, 2, True)
+    other = trial(1, assumption="cross")
+    again = recorded(tmp_path, replace(other, pnl=2 * other.pnl))
+    assert (again.on_these_days, again.known, again.this_is_new) == (1, 2, False)
+
+
+def test_what_earns_the_same_in_every_minute_is_one_design(tmp_path):
+    """Another knob that changed no order is no other trial; two that earned nothing may be two."""
+    recorded(tmp_path, trial(1))
+    same = recorded(tmp_path, replace(trial(2), pnl=trial(1).pnl))
+    assert (same.on_these_days, same.known, same.this_is_new) == (1, 1, False)
+    for number in (3, 4):
+        none = recorded(tmp_path, replace(trial(number), pnl=np.zeros(30)))
+    assert none.on_these_days == 3
+
+
+def test_a_ledger_younger_than_finished_runs_is_told(tmp_path):
+    """Who removes trials/ is reminded of it; who forgets trials, too."""
+    manifest = tmp_path / f"backtest/BTCUSDT/{DAY}_20260105T080000Z/run_manifest.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("{}")
+    seen = recorded(tmp_path, trial(1))
+    assert (seen.off_record, seen.forgotten) == (1, 0)
+    Ledger(tmp_path).forget("BTCUSDT", DAY, "wrong fees")
+    assert "forgotten" in tried({**recorded(tmp_path, trial(1)).to_json()}, None)
+    os.utime(manifest, (4e9, 4e9))
+    assert recorded(tmp_path, trial(1)).off_record == 0
 
 
 def test_families_that_share_no_day_do_not_count(tmp_path):

@@ -58,6 +58,8 @@ def test_a_choice_is_known_by_every_later_command(desk):
         "independent": None,
         "this_is_new": True,
         "held_out_openings": 0,
+        "forgotten": 0,
+        "off_record": 0,
     }
     assert first["trials"]["independent"] == pytest.approx(first["independent_trials"], rel=1e-5)
     assert first["best"]["pnl_lower95_chosen"] == pytest.approx(first["best"]["pnl_lower95_chosen_alone"], rel=1e-5)
@@ -77,7 +79,55 @@ def test_a_choice_is_known_by_every_later_command(desk):
     assert mm.trials(desk / "chosen")[0] == row
     other = answer(desk, "backtest", out="chosen", DAY=NEXT)
     assert (other["trials"]["known"], other["trials"]["on_these_days"]) == (4, 1)
-    assert other["verdict"] == other["verdict_alone"]
+    moved = other["verdict"]["tail"]  # of the other day, whose designs do not count
+    assert (moved["from_run"], moved["block_start"], moved["decides"]) == (f"SIMUSDT {DAY}", None, False)
+    assert other["verdict_alone"]["tail"] is None
+
+
+def test_another_fee_is_no_other_design_and_its_loss_is_none_of_it(desk):
+    """Nor are other balances; a clip of another size counts in units of its own."""
+    where = {"out": "fees", "DAY": DAY, "QUOTE_MODEL": "fixed_spread", "QUOTE_PARAMS_JSON": '{"delta_ticks": 1}'}
+    first = answer(desk, "backtest", **where)
+    for flag, value in (("--maker-fee-rate", "0.01"), ("--initial-cash", "5000"), ("--initial-inventory", "2")):
+        done(desk, "backtest", flag, value, **where)
+    again = answer(desk, "backtest", **where)
+    assert (again["trials"]["on_these_days"], again["trials"]["this_is_new"]) == (1, False)
+    assert again["verdict"] == first["verdict"]
+    done(desk, "backtest", "--run-id", "large", "--initial-cash", "100000", QUOTE_QTY="2", **where)
+    beside = answer(desk, "backtest", **where)
+    tail = beside["verdict"]["tail"]
+    assert beside["trials"]["on_these_days"] == 2
+    assert tail["scaled_loss"] < 20 * abs(beside["returns"]["worst"])
+    assert beside["verdict"]["days_to_decide"] == beside["verdict_alone"]["days_to_decide"]
+
+
+def test_every_door_says_the_same_verdict(desk, monkeypatch):
+    """Backtest, sweep, evaluation, Python, runs show and the table of all runs, of one design on one day."""
+    where = {"out": "doors", "DAY": DAY, "QUOTE_MODEL": "fixed_spread"}
+    done(desk, "sweep", GRID="DELTA_TICKS=1,2,3,4", JOBS="1", **where)
+    swept = answer(desk, "sweep", GRID="DELTA_TICKS=2", JOBS="1", **where)["best"]
+    knobs = {"QUOTE_PARAMS_JSON": '{"delta_ticks": 2}', **where}
+    played = answer(desk, "backtest", "--run-id", "own", **knobs)
+    evaluated = answer(desk, "evaluate", **knobs)
+    tape = mm.load_day(desk / "data/SIMUSDT" / DAY)
+    given = {"initial_inventory": 1, "maker_fee_rate": 0, "sensitivity": False, "out_root": desk / "doors"}
+    python = mm.backtest(tape, ("fixed_spread", {"delta_ticks": 2}), **given).summary
+    expected = played["verdict"]
+    now = mm.open_run("own", desk / "doors").now["verdict"]
+    for other in (swept["verdict"], evaluated["verdict"], python["verdict"], now):
+        assert other["text"] == expected["text"]
+        for end in ("lower95", "upper95"):
+            assert other[end] == pytest.approx(expected[end], rel=1e-5)
+    assert swept["pnl_lower95_chosen"] == pytest.approx(swept["verdict"]["lower95"] * 5 / played["returns"]["periods"])
+    shown = done(desk, "runs", "show", "own", out="doors").stdout
+    assert f"verdict  {expected['text']}" in shown
+    done(desk, "runs", "export", "--out", "doors.csv", out="doors")
+    text = (desk / "doors.csv").read_text().splitlines()
+    names = text[0].split(",")
+    assert {"summary.verdict.text", "summary.psr"} <= set(names)
+    said = done(desk, "evaluate", **knobs).stdout
+    assert f"verdict           {expected['text']}" in said
+    assert "above 0 on" not in said
 
 
 def test_python_with_an_out_root_shares_the_ledger(desk, monkeypatch):
@@ -104,13 +154,13 @@ class Own:
 
 
 def test_objects_are_told_apart_by_their_state(desk):
-    """Equal objects are one design, others another."""
+    """Equal objects are one design, and so is what sends equal orders."""
     tape = mm.load_day(desk / "data/SIMUSDT" / DAY)
     seen = [
         mm.backtest(tape, model, initial_inventory=1, sensitivity=False, out_root=desk / "objects").summary["trials"]
         for model in (Own(1), Own(1), Own(2), (Own, {"away": 2}))
     ]
-    assert [one["this_is_new"] for one in seen] == [True, False, True, True]
+    assert [one["this_is_new"] for one in seen] == [True, False, True, False]
 
 
 def test_equal_work_has_an_equal_digest_whatever_was_tried_meanwhile(desk):
@@ -175,6 +225,7 @@ def test_a_walk_forward_in_python_is_on_record(desk):
 
 def test_python_opens_held_days_with_an_out_root_only(desk):
     """Fits, schedules and walk-forwards refuse them like backtests, and each is counted."""
+    (desk / "data/held_out_openings.ndjson").unlink(missing_ok=True)
     folder, root = desk / "data/SIMUSDT" / NEXT, desk / "opened_in_python"
     done(desk, "data", "hold", "SIMUSDT", NEXT)
     tape = mm.load_day(folder, open_held_out=True)
@@ -272,6 +323,7 @@ def test_a_terminal_is_asked_why_trials_are_forgotten(desk):
 
 def test_days_held_out_are_refused_until_they_are_opened(desk):
     """Plays and fits end with 2 and name the way out; each opening is counted on every later number."""
+    (desk / "data/held_out_openings.ndjson").unlink(missing_ok=True)
     done(desk, "data", "hold", "SIMUSDT", NEXT)
     both = f"{DAY},{NEXT}"
     for words in (["backtest"], ["calibrate"], ["schedule"], ["walkforward"], ["evaluate"]):
@@ -291,6 +343,8 @@ def test_days_held_out_are_refused_until_they_are_opened(desk):
     result = mm.backtest(tape, sensitivity=False, out_root=desk / "held")
     assert result.summary["trials"]["held_out_openings"] == 4
     assert Ledger(desk / "held").read("SIMUSDT", NEXT).openings == 4
+    elsewhere = answer(desk, "backtest", out="held_elsewhere", DAY=NEXT, OPEN_HELD_OUT="1")
+    assert elsewhere["trials"]["held_out_openings"] > 4  # counted beside the hold, for any OUT_ROOT
     assert answer(desk, "data", "hold", "SIMUSDT", "--release")["held_out"] == {}
     assert answer(desk, "backtest", out="held", DAY=NEXT)["trials"]["held_out_openings"] == 4
 

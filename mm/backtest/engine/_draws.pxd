@@ -1,4 +1,4 @@
-# Random draws by key: equal keys give equal draws, in any order (docs/engine.md).
+# Random draws by key: equal keys give equal draws, in any order (docs/specification/engine.md).
 
 from libc.stdint cimport uint64_t
 

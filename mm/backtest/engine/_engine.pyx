@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The engine: the event loop of a market, an order manager and its venue; docs/engine.md specifies it.
+"""The engine: the event loop of a market, an order manager and its venue; docs/specification/engine.md.
 
 Three objects share the work. The `OrderManager` decides what to send, the `PaperVenue` executes it, and the engine
 orders events, our messages and timers in time. Everything between ``advance`` or ``feed`` and the models runs
@@ -25,7 +25,7 @@ from mm.backtest.engine._own_orders cimport (
 )
 from mm.backtest.engine._paper_venue cimport PaperVenue, moves_price, reaches
 from mm.backtest.engine._account cimport wide
-from mm.backtest.engine._risk cimport Guard, exposed_e8, lost_today_e8
+from mm.backtest.engine._risk cimport Guard, exposed_e8, lost_today_e8, numeraire_e8
 from mm.backtest.engine._records cimport (
     COVERED, EPOCH_BREAK, LIQUIDATED, PLACE, Fill, Table, handed, record_order, record_state,
 )
@@ -65,7 +65,9 @@ cdef object OWN_AHEAD = frozenset({"own_bid_ahead", "own_ask_ahead"})   # signal
 # What a market uses of an account, as of the last instant that it played.
 cdef struct Use:
     int64_t cash_tl, fees_e8, inventory_lots, buys, sells, orders, margin_us
-    wide notional_e8, lost_e8
+    wide notional_e8, lost_e8           # in the numeraire
+    wide day_e8                         # its equity at the start of the day, as converted then
+    int64_t day_ends_us, mid2
     bint priced, killed, closed
 
 
@@ -99,6 +101,9 @@ cdef class Engine:
     cdef Engine after                   # the next of them, None for the last
     cdef int64_t last_us, next_us       # the end of its tape, and what `coming` returned; NEVER for none
     cdef Use used                       # what it uses of the account
+    cdef Engine pair                    # whose mid converts its money to the account's numeraire; None without one
+    cdef bint inverse                   # whether that mid is the quote asset per numeraire
+    cdef int64_t tick_e8                # the price step of that pair
 
     def __init__(self, quotes: QuoteModel, fills: FillModel, rules: Rules, keeps_orders: bool = True) -> None:
         self.quotes, self.fills = quotes, fills
@@ -660,6 +665,9 @@ cdef class Engine:
             self.manager.pull(given[0])
         elif what == "resume":
             self.manager.resume()
+        elif what == "reduce_only":
+            venue.now_us = max(venue.now_us, us)
+            self.manager.reduce_only(given[0])
         elif what == "kill":
             venue.now_us = max(venue.now_us, us)
             self.manager.kill(given[0])
@@ -971,7 +979,9 @@ cdef class Together:
     Args:
         engines: One of each market; none has played yet.
         assets: Numbers of the base and the quote asset of each.
-        bounds: Of the account: loss of a day and notional in 1e-8 of the quote asset, open orders; None for none.
+        bounds: Of the account: loss of a day and notional in 1e-8 of the numeraire, open orders; None for none.
+        pairs: Of each market in another quote asset: its place, the place of the pair that converts it, that pair's
+            price step in 1e-8, and whether its mid is inverse.
         counted: Whether the exchange's order limits count the orders of all; in a trade its gateway knows them.
     """
 
@@ -983,9 +993,12 @@ cdef class Together:
 
     def __init__(
         self, engines: list[Engine], assets: list[tuple[int, int]], bounds: tuple[int | None, int | None, int | None],
-        counted: bool = True,
+        counted: bool = True, pairs: Sequence[tuple[int, int, int, bool]] = (),
     ) -> None:
         cdef Engine engine, other
+        for place, by, tick_e8, inverse in pairs:
+            engine = engines[place]
+            engine.pair, engine.tick_e8, engine.inverse = engines[by], tick_e8, inverse
         self.engines, self.first = engines, engines[0]
         self.limited = any(bound is not None for bound in bounds)
         self.bound_loss_e8, self.bounds_e8, self.bound_orders = [-1 if bound is None else bound for bound in bounds]
@@ -1067,14 +1080,13 @@ cdef class Together:
         used.cash_tl, used.fees_e8 = ours.account.cash_tl, ours.account.fees_e8
         used.inventory_lots = ours.account.inventory_lots
         used.sells, used.buys, used.orders = ours.open.lots[0], ours.open.lots[1], 0 if engine.venue.idle else ours.open.count
-        used.priced, used.killed, used.margin_us = guard.now.mid2 != 0, guard.killed != 0, ours.open.agenda.margin_us
-        used.closed = ours.margined and ours.margin.closed
+        used.killed, used.margin_us = guard.killed != 0, ours.open.agenda.margin_us
+        used.closed, used.mid2 = ours.margined and ours.margin.closed, guard.now.mid2
         if self.limited:
-            used.notional_e8 = exposed_e8(guard)
-            used.lost_e8 = lost_today_e8(guard) if used.priced else 0
-            self.notional_e8 += used.notional_e8 - before.notional_e8
-            self.lost_e8 += used.lost_e8 - before.lost_e8
             self.orders += used.orders - before.orders
+            self.value(engine, guard)
+            if used.mid2 != before.mid2:
+                self.value_by(self.first, engine)
         if (
             used.cash_tl != before.cash_tl or used.fees_e8 != before.fees_e8 or used.orders != before.orders
             or used.inventory_lots != before.inventory_lots or used.sells != before.sells or used.buys != before.buys
@@ -1094,6 +1106,37 @@ cdef class Together:
             why |= LOSES
         return why
 
+    cdef void value(self, Engine engine, Guard guard) noexcept nogil:
+        """Count a market's notional and loss in the numeraire, at the mids of the last requotes."""
+        cdef Use* used = &engine.used
+        cdef int64_t mid2 = 0 if engine.pair is None else engine.pair.manager.guard.now.mid2
+        self.notional_e8 -= used.notional_e8
+        self.lost_e8 -= used.lost_e8
+        if mid2:
+            guard.now.rate_over, guard.now.rate_under = mid2 * engine.tick_e8, 200000000
+            if engine.inverse:
+                guard.now.rate_over, guard.now.rate_under = guard.now.rate_under, guard.now.rate_over
+        used.priced = guard.now.mid2 != 0 and (engine.pair is None or mid2 != 0)
+        used.notional_e8 = exposed_e8(guard) if used.priced else 0
+        used.lost_e8 = 0
+        if used.priced and engine.pair is None:
+            used.lost_e8 = lost_today_e8(guard)
+        elif used.priced:
+            if used.day_ends_us != guard.day_ends_us:
+                used.day_ends_us = guard.day_ends_us
+                used.day_e8 = numeraire_e8(&guard.now, guard.now.day_e16 - 2 * guard.added_e16, False)
+            # without the cash of other symbols, whose part of the loss it is
+            used.lost_e8 = used.day_e8 - numeraire_e8(&guard.now, guard.now.equity_e16 - 2 * guard.added_e16, False)
+        self.notional_e8 += used.notional_e8
+        self.lost_e8 += used.lost_e8
+
+    cdef void value_by(self, Engine engine, Engine pair) noexcept nogil:
+        """Value the markets again, from *engine* on, whose money this pair converts."""
+        if engine.pair is pair:
+            self.value(engine, engine.manager.guard)
+        if engine.after is not None:
+            self.value_by(engine.after, pair)
+
     cdef bint all_priced(self) noexcept nogil:
         return unpriced(self.first) == 0
 
@@ -1111,7 +1154,7 @@ cdef class Together:
 
     @property
     def lost(self) -> int:
-        """The loss of the day of all markets, in 1e-8 of the quote asset, as of their last requotes."""
+        """The loss of the day of all markets, in 1e-8 of the numeraire, as of their last requotes."""
         return <int64_t> self.lost_e8
 
 

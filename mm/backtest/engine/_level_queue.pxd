@@ -43,6 +43,7 @@ cdef class LevelQueue:
     cdef int rest(self, Order* order, const Market* market) except -1 nogil
     cdef int meet_trade(self, Order* order, int64_t lots) except -1 nogil
     cdef int renew(self, OpenOrders* open) except -1 nogil
+    cdef int64_t offered_to(self, const Order* order, int64_t ticks, int64_t event, int64_t enough) noexcept nogil
     cdef int settle(self, OpenOrders* open) except -1 nogil
 
     cdef bint is_after_book(self, int64_t us, int64_t event) noexcept nogil

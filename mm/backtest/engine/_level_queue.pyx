@@ -138,6 +138,18 @@ cdef class LevelQueue:
                 self.follow(&open.orders[i])
         return 0
 
+    cdef int64_t offered_to(self, const Order* order, int64_t ticks, int64_t event, int64_t enough) noexcept nogil:
+        """Lots that the other side displays from its best price to an order's, after an event, up to *enough*."""
+        cdef int64_t after = self.levels.base + event + 1, fresh = self.began(after), lots = 0
+        cdef Order level
+        level.side = -order.side
+        while lots < enough and order.side * (order.ticks - ticks) >= 0:
+            level.ticks = ticks
+            self.find(&level, after)
+            lots += self.shown_lots(&level, fresh)
+            ticks += order.side
+        return lots
+
     # ------------------------------------------------------------------ reading levels
 
     cdef int64_t event_of(self, int64_t book) noexcept nogil:

@@ -22,6 +22,7 @@ cdef class MarginWatch:
 
     cdef void pass_marks(self, int64_t us) noexcept nogil
     cdef int64_t due_us(self) noexcept nogil
+    cdef bint is_above(self, int64_t us, int64_t lots) noexcept nogil
     cdef bint surely(self, int64_t side, int64_t ticks, int64_t lots, int64_t bid, double held, double equity_e8, const double* open_e8) noexcept nogil
     cdef int refusal(self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t bid, int64_t ask) except -1 nogil
     cdef int filled(self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t fee_e8) except -1 nogil

@@ -83,6 +83,11 @@ cdef class MarginWatch:
             at += 1
         return NEVER
 
+    cdef bint is_above(self, int64_t us, int64_t lots) noexcept nogil:
+        """Return whether a position is above the bracket of its leverage, at the mark price before an instant."""
+        self.pass_marks(us)
+        return self.now_e8 > 0 and fabs(<double> lots * self.now_e8) * self.lot_e8 * 1e-8 > self.most_e8
+
     cdef bint surely(
         self, int64_t side, int64_t ticks, int64_t lots, int64_t bid, double held, double equity_e8, const double* open_e8
     ) noexcept nogil:

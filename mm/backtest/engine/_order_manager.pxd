@@ -54,11 +54,14 @@ cdef class OrderManager:
     cdef int64_t last_id, last_turn
     cdef bint manual                   # whether the current order is from `place`
     cdef bint strategic                # whether the quote model sends its orders itself
+    cdef bint reduces                   # whether only orders are sent that reduce the position
+    cdef int reduces_code               # reason for which others are withheld then
     cdef int refusal                   # why the last order from `place` was not sent
     # risk
     cdef readonly Guard guard
     cdef bint guarded                   # whether there are limits, or `pull` was ever called
     cdef readonly object others         # type: Others | None
+    cdef object recorded                # `OwnSeries` of the strategy
     cdef bint paired                    # whether there are other markets
     cdef readonly dict legs             # type: dict[str, LegOrders]
     cdef public object allow            # type: Callable[[], object] | None
@@ -72,6 +75,7 @@ cdef class OrderManager:
     cdef object journal(self, int64_t us, object events, object rows, object fill_reasons, object expected_fills)
     cdef int act(self, int64_t us, Touch* known) except -1 nogil
     cdef void sample(self, Touch* known) noexcept nogil
+    cdef object record_anew(self)
     cdef double shared_cash(self) noexcept nogil
     cdef void look_for_funds(self) noexcept nogil
     cdef void look_at_refused(self, int64_t side, const Top* top) noexcept nogil
@@ -102,6 +106,8 @@ cdef class OrderManager:
     ) except -1 nogil
     cdef wide notional(self, const Order* order) noexcept nogil
     cdef int withdraw(self, int64_t us, int limit) except -1 nogil
+    cdef int64_t reducible(self, int64_t side) noexcept nogil
+    cdef int withdraw_adding(self, int64_t us) except -1 nogil
     cdef int withdraw_for(self, int64_t us, int reason) except -1 nogil
     cdef int size_fault(self, const Order* order) noexcept nogil
     cdef bint exceeds_position(self, const Order* order) noexcept nogil

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The order manager: adjusts our open orders at a venue to the quotes of the model; docs/engine.md, *Requotes*.
+"""The order manager: adjusts our open orders at a venue to the quotes of the model; docs/specification/engine.md.
 
 It sends orders to an `OrderVenue`, which reports to the `OwnOrders` that both share. The engine calls
 `run_timers` at the instants of `next_after`, and passes the best prices: the manager reads no market itself.
@@ -42,6 +42,7 @@ from mm.signals.other_market cimport OtherMarket
 from typing import TYPE_CHECKING
 
 from mm.backtest.journal import REJECT_REASONS, Journal
+from mm.backtest.own_series import OwnSeries
 from mm.backtest.risk import LIMITS
 from mm.backtest.rules import SIGMA_METHODS, Rules
 from mm.errors import ModelError, UsageError
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from mm.backtest.engine.live_feed import FeedEvent
-    from mm.backtest.engine.paper_exchange import LegOrders
+    from mm.backtest.engine.leg_orders import LegOrders
     from mm.signals.families import Others
 
 cdef int64_t SAMPLE_US = 1000000       # between two samples of the mid
@@ -93,6 +94,7 @@ cdef class OrderManager:
         self.refresh_us, self.state_us = rules.refresh_us, rules.state_us
         self.quote_lots, self.lot_e8 = rules.quote_lots, rules.lot_e8
         self.room[0] = self.room[1] = NO_BOUND
+        self.reduces_code = REJECT_REASONS.index("reduce_only")
         self.decides = rules.decisions
         self.levels, self.step_ticks = rules.quote_levels, rules.step_ticks
         self.level_step_ticks = -(-rules.level_step_ticks // rules.step_ticks) * rules.step_ticks
@@ -123,6 +125,7 @@ cdef class OrderManager:
 
             self.others, self.paired = SIGNALS.others(rules.others, quotes.signals), True
             self.view.others = <PyObject*> self.others.seen
+        self.record_anew()
         quotes.restart(rules.step_lots)
         if quotes.signals:
             self.take_signals(rules)
@@ -147,6 +150,12 @@ cdef class OrderManager:
             free(self.ladders[slot].levels)
             free(self.wanted[slot].levels)
         volatility_close(&self.volatility)
+
+    cdef object record_anew(self):
+        """Return what the strategy has recorded so far."""
+        recorded, self.recorded = self.recorded, OwnSeries()
+        self.view.recorded = <PyObject*> self.recorded
+        return recorded
 
     cdef double shared_cash(self) noexcept nogil:
         return 1e-16 * <double> self.venue.held_e16(self.venue.assets[1], self.venue.others)
@@ -251,6 +260,10 @@ cdef class OrderManager:
         self.room[0], self.room[1] = want.room[0], want.room[1]
         if self.guarded:
             self.guard.widen(us, &want)
+        if self.orders.margined:
+            self.reduces = self.orders.margin.is_above(us, self.orders.account.inventory_lots)
+        if self.reduces:
+            self.withdraw_adding(us)
         if self.strategic:
             pass
         elif want.laddered or self.by_price:
@@ -550,6 +563,8 @@ cdef class OrderManager:
         cdef int64_t* open_lots = &self.orders.open.lots[slot]
         cdef int64_t filled = order.placed_lots - order.lots, others = open_lots[0] - order.lots
         lots -= lots % self.venue.step_lots
+        if self.reduces:
+            return False  # at the exchange it would stay one that may do more than reduce
         if order.kind != LIMIT_MAKER or order.status != LIVE or order.amend_us != NEVER or self.venue.holds(order.side):
             return False
         if lots <= 0 or self.room[slot] < NO_BOUND and max(lots, order.lots) > self.room[slot] - others:
@@ -599,7 +614,10 @@ cdef class OrderManager:
         cdef Order* order = orders_blank(&self.orders.open)
         cdef int64_t step_lots = self.venue.step_lots
         cdef int reason
-        cdef int64_t room = self.room[slot_of(side)]
+        cdef int64_t room = NO_BOUND if self.manual else self.room[slot_of(side)]
+        if self.reduces:
+            room = min(room, self.reducible(side))
+            lots = min(lots, room)
         if step_lots != 1:
             lots -= lots % step_lots
         if not self.manual and room < NO_BOUND and lots > room - self.orders.open.lots[slot_of(side)]:
@@ -607,7 +625,10 @@ cdef class OrderManager:
             return COVERED  # sent once those that are being cancelled have ended
         new_order(order, us, side, ticks, lots, kind)
         order.level = level
-        reason = COVERED if kind == LIMIT_MAKER and surely_sized(self, order) else self.size_fault(order)
+        if self.reduces and (lots <= 0 or lots > room - self.orders.open.lots[slot_of(side)]):
+            reason = self.reduces_code
+        else:
+            reason = COVERED if kind == LIMIT_MAKER and surely_sized(self, order) else self.size_fault(order)
         if reason == COVERED and side > 0 and self.venue.filters.max_position_lots and self.exceeds_position(order):
             reason = QUANTITY_OUT_OF_RANGE
         if reason == COVERED:
@@ -657,7 +678,7 @@ cdef class OrderManager:
             return QUANTITY_OUT_OF_RANGE
         if notional > <wide> MOST_COUNTED * 100000000:
             return QUANTITY_OUT_OF_RANGE
-        if notional < self.min_notional_e16 and (self.venue.filters.min_to_market or not market):
+        if notional < self.min_notional_e16 and not self.reduces and (self.venue.filters.min_to_market or not market):
             return MIN_NOTIONAL
         if market and not self.venue.filters.max_to_market:
             return COVERED
@@ -691,6 +712,24 @@ cdef class OrderManager:
                 self.request_cancel(i, us, ASKED + limit)
         return 0
 
+    cdef int64_t reducible(self, int64_t side) noexcept nogil:
+        """Lots by which orders of a side may reduce the position."""
+        return max(-side * self.orders.account.inventory_lots, 0)
+
+    cdef int withdraw_adding(self, int64_t us) except -1 nogil:
+        """Cancel the orders that could add to the position or turn it."""
+        cdef int64_t i, left[2]
+        cdef const Order* order
+        left[0], left[1] = self.reducible(-1), self.reducible(1)
+        for i in range(self.orders.open.count):
+            order = &self.orders.open.orders[i]
+            if order.cancel_req_us != NEVER:
+                continue
+            left[slot_of(order.side)] -= order.lots
+            if left[slot_of(order.side)] < 0:
+                self.request_cancel(i, us, QUOTE_WITHDRAWN)
+        return 0
+
     cdef int withdraw_for(self, int64_t us, int reason) except -1 nogil:
         cdef int64_t i
         for i in range(self.orders.open.count):
@@ -708,6 +747,13 @@ cdef class OrderManager:
         """End a `pull`: quotes resume at the next requote, unless a limit stops them."""
         self.guard.pulled, self.pulled_for = False, None
         self.orders.open.changed = True
+
+    def reduce_only(self, on: bool) -> None:
+        """Send only orders that reduce the position from now on, and cancel others, or no more."""
+        self.reduces = on
+        self.orders.open.changed = True
+        if on:
+            self.withdraw_adding(self.venue.now_us)
 
     def kill(self, reason: str) -> None:
         """Cancel every order now, and send nothing afterwards; *reason* is returned by ``killed_for``."""
@@ -772,6 +818,7 @@ cdef class OrderManager:
             decisions=handed(&records.decisions) if self.decides else None,
             breaches=handed(&records.breaches) if self.guard.has_limits else None,
             killed=self.killed(),
+            recorded=self.record_anew(),
         )
 
     def killed(self) -> tuple[int, str] | None:

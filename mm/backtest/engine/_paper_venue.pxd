@@ -31,6 +31,9 @@ cdef class PaperVenue(ReportedVenue):
     cdef int64_t past_us                # the market events before it have happened
     cdef bint begins_book               # whether the last book event began a book
     cdef int64_t last_book_us
+    cdef int64_t event                  # the last book event's position in the tape
+    cdef int64_t[2] last_best           # best ask and bid at the last book event
+    cdef int64_t[2] met_lots            # offered by the other side and met by ours, while it reaches sells, buys
     cdef Prints printed                 # since the last book event, if every event is visited
     cdef Prints taken                   # by us from the book, since its last event
     cdef Depth depth                    # what our orders can take
@@ -61,8 +64,10 @@ cdef class PaperVenue(ReportedVenue):
     cdef void reached(self, int64_t* sell, int64_t* buy) noexcept nogil
     cdef int match_trade(self, Trade* trade) except -1 nogil
     cdef int match_side(self, int slot, Trade* trade, int64_t printed_lots) except -1 nogil
-    cdef int match_book(self, int64_t us, int64_t mid2) except -1 nogil
+    cdef int match_book(self, int64_t us, int64_t mid2, bint moved) except -1 nogil
     cdef int match_levels(self) except -1 nogil
+    cdef bint best_moved(self) noexcept nogil
+    cdef int64_t offered_to(self, const Order* order, int64_t enough) noexcept nogil
     cdef bint crossed(self) noexcept nogil
     cdef int begin_stretches(self, int sides, int64_t us) except -1 nogil
     cdef int redraw(self, int64_t side, int64_t us) except -1 nogil

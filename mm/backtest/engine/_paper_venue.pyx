@@ -308,7 +308,8 @@ cdef class PaperVenue(ReportedVenue):
     cdef int take(self, int64_t i, int64_t us) except -1 nogil:
         """Fill an order from the other side of the book, level by level; the book itself is unchanged."""
         cdef Order* order = &self.orders.open.orders[i]
-        cdef int64_t ticks = first_crossed(&self.depth, order), left = order.lots, next_ticks
+        cdef int64_t ticks = first_crossed(&self.depth, order), left = order.lots, placed = order.lots, next_ticks
+        cdef int slot = slot_of(order.side)
         cdef Fill fill
         cdef Trade took
         while ticks and left:
@@ -322,6 +323,8 @@ cdef class PaperVenue(ReportedVenue):
                 fill.fee_e8 = fill_fee_e8(&self.orders.account, ticks, fill.lots, True)
                 self.book_fill(i, &fill)
             ticks = next_ticks
+        if left:
+            self.met_lots[slot] += placed - left
         return 0
 
     # ------------------------------------------------------------------ the market
@@ -344,6 +347,7 @@ cdef class PaperVenue(ReportedVenue):
         cdef const Market* market = &self.market
         cdef int64_t row, rows, at = market.books.next - 1
         cdef int kind = market.book_kind[at] if market.best else market.kind[event]
+        self.event = event
         if self.signalled:
             self.show_event(event, us)
         if kind != DEPTH:
@@ -380,11 +384,13 @@ cdef class PaperVenue(ReportedVenue):
         self.book.best_bid = self.touch.top.bid_ticks = market.ticks[1][at]
         if market.lots[0] is not NULL:
             self.touch.top.ask_lots, self.touch.top.bid_lots = market.lots[0][at], market.lots[1][at]
+        self.best_moved()
         return note_mid(self, us)
 
     cdef int on_book(self, int64_t us, int64_t recv_seq) except -1 nogil:
         cdef bint rests = self.orders.open.resting[0] + self.orders.open.resting[1] > 0
         cdef int64_t before2 = self.orders.records.mid2
+        cdef bint moved
         note_top(self, us, recv_seq, not self.market.best)
         note_mid(self, us)
         if self.fills.needs & NEEDS_LEVELS:
@@ -395,8 +401,9 @@ cdef class PaperVenue(ReportedVenue):
                 self.match_levels()
         self.begins_book = False
         self.printed.used = self.taken.used = 0
+        moved = self.best_moved()
         if rests and self.fills.needs & NEEDS_BOOKS:
-            self.match_book(us, before2)
+            self.match_book(us, before2, moved)
         self.last_book_us = us
         if self.fills.needs & NEEDS_DRAWS:
             self.begin_stretches(self.fills.on_top(&self.touch.top), us)
@@ -495,25 +502,58 @@ cdef class PaperVenue(ReportedVenue):
                 resting = open.resting[slot]
         return filled
 
+    cdef bint best_moved(self) noexcept nogil:
+        """Note the best prices; return whether one is another than at the last book event."""
+        cdef const OpenOrders* open = &self.orders.open
+        cdef int64_t ask = self.book.best_ask, bid = self.book.best_bid
+        cdef bint moved = ask != self.last_best[0] or bid != self.last_best[1]
+        self.last_best[0], self.last_best[1] = ask, bid
+        if moved and bid < open.nearest[0]:
+            self.met_lots[0] = 0
+        if moved and not open.nearest[1] >= ask > 0:
+            self.met_lots[1] = 0
+        return moved
+
+    cdef int64_t offered_to(self, const Order* order, int64_t enough) noexcept nogil:
+        """Lots that the other side displays at an order's price or better, counted up to *enough*."""
+        cdef int64_t ticks = first_crossed(&self.depth, order), lots = 0
+        if self.by_levels:
+            return self.queue.offered_to(order, ticks, self.event, enough) if ticks else 0
+        while ticks and lots < enough:
+            lots += book_lots_at(&self.book, <int> -order.side, ticks)
+            ticks = next_crossed(&self.depth, order, ticks)
+        return lots
+
     cdef bint crossed(self) noexcept nogil:
         cdef OpenOrders* open = &self.orders.open
         return self.book.best_bid >= open.nearest[0] or open.nearest[1] >= self.book.best_ask > 0
 
-    cdef int match_book(self, int64_t us, int64_t mid2) except -1 nogil:
-        """*mid2* is the last valid one before the change."""
+    cdef int match_book(self, int64_t us, int64_t mid2, bint moved) except -1 nogil:
+        """*mid2* is the last valid one before the change, *moved* whether a best price is another.
+
+        What the other side offers is met once while its best price reaches ours.
+        """
         cdef OpenOrders* open = &self.orders.open
-        cdef int64_t rank, lots, resting
+        cdef int64_t rank, lots, resting, shown
         cdef int slot
+        cdef bint first, offers = self.fills.needs & NEEDS_LEVELS
         cdef Order* order
         if self.fills.skips & SKIPS_UNCROSSED and not self.crossed():
             return 0
         for slot in range(1, -1, -1):
-            rank, resting = 0, open.resting[slot]
+            rank, resting, first = 0, open.resting[slot], True
             while rank < resting:
                 order = open.ranked[slot][rank].order
+                if offers:
+                    shown = self.offered_to(order, self.met_lots[slot] + order.lots) if moved else 0
+                    if moved and first:
+                        self.met_lots[slot] = min(self.met_lots[slot], shown)
+                    order.offered_lots = max(shown - self.met_lots[slot], 0)
+                    first = False
                 lots = self.fills.on_book(order, &self.touch.top, us - max(self.last_book_us, order.active_us))
                 lots = whole_steps(self, order, min(lots, order.lots))
                 if lots > 0:
+                    self.met_lots[slot] += lots
                     self.fill(order - open.orders, us, lots, self.fills.by + BY_BOOK, mid2)
                 rank += open.resting[slot] == resting
                 resting = open.resting[slot]

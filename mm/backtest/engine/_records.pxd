@@ -44,11 +44,16 @@ cdef struct Decision:
     int64_t wanted_lots[2]  # -1 for no quote
     int64_t acted[2]
 
+# Columns of each table: a row is written below, and declared in journal.py.
+cdef enum Width:
+    ORDERS_WIDTH = 14, FILLS_WIDTH = 9, STATE_WIDTH = 6, MIDS_WIDTH = 2, SPANS_WIDTH = 2, DECISIONS_WIDTH = 10, BREACHES_WIDTH = 5
+
 cdef struct Table:
     int64_t* cells
     int64_t width
     int64_t rows
     int64_t room            # rows
+    bint reuses             # pages of past journals: of the table that is the largest
 
 cdef struct Records:
     bint keeps_orders       # else *orders* stays empty

@@ -14,8 +14,10 @@ from mm.tape._memory cimport prefer_large_pages
 cdef void records_open(Records* records, bint keeps_orders) noexcept nogil:
     memset(records, 0, sizeof(Records))
     records.keeps_orders = keeps_orders
-    records.orders.width, records.fills.width, records.state.width = 14, 9, 6
-    records.mids.width, records.spans.width, records.decisions.width, records.breaches.width = 2, 2, 10, 5
+    records.orders.width, records.fills.width, records.state.width = ORDERS_WIDTH, FILLS_WIDTH, STATE_WIDTH
+    records.mids.width, records.spans.width = MIDS_WIDTH, SPANS_WIDTH
+    records.decisions.width, records.breaches.width = DECISIONS_WIDTH, BREACHES_WIDTH
+    records.orders.reuses = True
 
 
 cdef void records_close(Records* records) noexcept nogil:
@@ -57,7 +59,7 @@ cdef int64_t* reused() noexcept with gil:
 cdef int grow(Table* table) except -1 nogil:
     """Make room for more rows: unused room costs nothing, but copies do."""
     cdef int64_t cells = (4 * table.room + 1024) * table.width
-    cdef int64_t* block = reused() if table.room == 0 and table.width == 14 else NULL
+    cdef int64_t* block = reused() if table.room == 0 and table.reuses else NULL
     if block is NULL:
         block = <int64_t*> realloc(table.cells - LINE if table.room else NULL, (LINE + cells) * sizeof(int64_t))
         if block is NULL:

@@ -37,6 +37,7 @@ cdef struct Standing:
     int64_t open_orders[2]
     int64_t sent            # orders within the last second
     int64_t others_e8, others_orders    # notional and open orders of the account's other symbols
+    int64_t rate_over, rate_under       # the numeraire of the account per quote asset; 0 under: it is the quote asset
     wide equity_e16         # twice
     wide day_e16, peak_e16  # twice: the equity at the start of the day, and the highest
 
@@ -104,6 +105,18 @@ cdef inline wide fall_e8(wide twice_e16) noexcept nogil:
     return amount - (amount * 200000000 > twice_e16)
 
 
+cdef inline wide numeraire_e8(const Standing* now, wide twice_e16, bint up) noexcept nogil:
+    """Return a doubled amount in 1e-16 of the quote asset in 1e-8 of the numeraire, rounded towards 0, or *up*."""
+    cdef wide unit = 200000000, over = twice_e16
+    if now.rate_under:
+        unit *= now.rate_under
+        if max(over, -over) < (<wide> 1 << 126) / now.rate_over:
+            over *= now.rate_over
+        else:  # the product has no room
+            unit /= now.rate_over
+    return (over + unit - 1) / unit if up and over > 0 else over / unit
+
+
 cdef inline int stopped(const Limits* limits, const Standing* now, Breach* breach) noexcept nogil:
     """First the limits that kill, then those that pull; 0 for none."""
     cdef wide lost = now.day_e16 - now.equity_e16, fell = now.peak_e16 - now.equity_e16
@@ -151,9 +164,9 @@ cdef inline int withheld(
         if max(away, -away) * 100000000 > <wide> limits.band_e8 * now.mid2:
             return broken(breach, PRICE_BAND, share_e8(max(away, -away), now.mid2), limits.band_e8)
     if limits.account_e8 >= 0 and exposed > 0 and (
-        exposed > (<wide> limits.account_e8 - now.others_e8) * 200000000
+        numeraire_e8(now, exposed, True) > <wide> limits.account_e8 - now.others_e8
     ):
-        return broken(breach, ACCOUNT_NOTIONAL, now.others_e8 + exposed / 200000000, limits.account_e8)
+        return broken(breach, ACCOUNT_NOTIONAL, now.others_e8 + numeraire_e8(now, exposed, False), limits.account_e8)
     if limits.account_orders >= 0 and (
         now.others_orders + now.open_orders[0] + now.open_orders[1] - moved >= limits.account_orders
     ):
@@ -167,11 +180,11 @@ cdef inline int withheld(
 
 
 cdef inline wide exposed_e8(Guard guard) noexcept nogil:
-    """Notional at the last mid, rounded up, of the larger position if all open orders of a side fill."""
+    """Notional in the numeraire at the last mid, rounded up, of the larger position if all open orders of a side
+    fill."""
     cdef wide held = guard.orders.account.inventory_lots
     cdef wide lots = max(<wide> 0, max(held + guard.orders.open.lots[1], guard.orders.open.lots[0] - held))
-    cdef wide twice = lots * guard.now.mid2 * guard.orders.account.unit_e16
-    return (twice + 199999999) / 200000000
+    return numeraire_e8(&guard.now, lots * guard.now.mid2 * guard.orders.account.unit_e16, True)
 
 
 cdef inline wide lost_today_e8(Guard guard) noexcept nogil:

@@ -62,7 +62,7 @@ def check(limits: RiskLimits, rules: object, standing: RiskStanding, order: Risk
     now.open_lots[0], now.open_lots[1] = standing.open_sell_lots, standing.open_buy_lots
     now.open_orders[0], now.open_orders[1] = standing.open_sells, standing.open_buys
     now.sent = standing.sent
-    now.others_e8 = now.others_orders = 0
+    now.others_e8 = now.others_orders = now.rate_under = 0
     now.equity_e16 = <wide> (<int64_t> standing.equity_e8) * 200000000
     now.day_e16 = <wide> (<int64_t> standing.day_equity_e8) * 200000000
     now.peak_e16 = <wide> (<int64_t> standing.peak_equity_e8) * 200000000

@@ -15,18 +15,17 @@ from mm.market_data.market_events import (
     MarketEvent,
     StatusReported,
     TradeArrived,
-    TradeVerdict,
-    Verdict,
     trade_id_of,
 )
-from mm.market_data.sync_engine import BUFFERED_DIFFS
+from mm.markets.sequence import BUFFERED_DIFFS, Verdict
+from mm.markets.trade_ids import TradeVerdict
 from mm.tape.freshest import FreshestBook, Row, touch_rows
 from mm.tape.lateness import lateness
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE
 
 if TYPE_CHECKING:
-    from mm.market_data.local_orderbook import Level
-    from mm.market_data.venue import BookTicker, DepthUpdate
+    from mm.markets.local_orderbook import Level
+    from mm.markets.messages import BookTicker, DepthUpdate
     from mm.tape.tape import Tape
 
 CROSSED = "crossed"

@@ -70,8 +70,10 @@ cdef struct Order:
     int64_t moves           # number of amendments of the price that were sent
     int64_t move_turn       # the pending one's number among those of all orders
     double ahead_lots       # queue position in order steps, as estimated by a queue model
+    double given_lots       # order steps that it advanced by decreases without a print so far; of `queue_back` only
     int64_t level_lots      # displayed at its price after the last update
     int64_t printed_lots    # printed against it at its price since the last book event
+    int64_t offered_lots    # by the other side at its price or better, set before `on_book` of a model that reads levels
     int64_t joined_at       # number of books of the tape before it came to rest; _level_queue.pyx
     int64_t book_at         # and before *printed_lots*, which count at the next one
     int64_t level_begin, level_next, level_stop  # its level's changes: index range, next one; see _level_queue.pyx

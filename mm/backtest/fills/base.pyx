@@ -486,7 +486,7 @@ cdef class Queue(FillModel):
     - a print beyond its price fills it, because trades do not skip a better price
     - a decrease of the displayed lots by more than the printed lots is cancellations; the share `ahead_share` of them
       was ahead of us, and the lots ahead never exceed the displayed lots
-    - the other side's best price at or beyond its price fills the remaining lots
+    - the other side's best price at or beyond its price fills at most what that side offers there or better
 
     Lots ahead are counted in order steps, so that a quantity finer than the step, which makes the tape's lots smaller,
     moves no estimate. Subclasses implement `ahead_share`.
@@ -536,17 +536,59 @@ cdef class Queue(FillModel):
 
     cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:
         cdef int64_t other = top.ask_ticks if order.side > 0 else top.bid_ticks
-        return order.lots if other and order.side * (order.ticks - other) >= 0 else 0
+        return min(order.lots, order.offered_lots) if other and order.side * (order.ticks - other) >= 0 else 0
 
 
 cdef inline void set_ahead(Order* order, double lots) noexcept nogil:
     order.ahead_lots = max(lots, 0.0)
 
 
-cdef class QueueRiskAverse(Queue):
-    """All cancellations are behind us; only prints, or fewer displayed lots than lots ahead, advance the queue."""
+cdef class QueueFront(Queue):
+    """All cancellations were ahead of us: no queue position is better."""
 
-    declared = declarations.QueueRiskAverse
+    declared = declarations.QueueFront
+
+    cdef double ahead_share(self, double ahead, double behind) noexcept nogil:
+        return 1.0
+
+
+cdef class QueueBack(Queue):
+    """All cancellations are behind us; only prints, or fewer displayed lots than lots ahead, advance the queue.
+
+    A print may come after the change of the book that it caused, so it advances an order only beyond what earlier
+    decreases advanced it. No order of ours fills at a price before an earlier one has filled.
+    """
+
+    declared = declarations.QueueBack
+    cdef bint waits         # whether an order of ours that the print reached at its price is still open
+
+    cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
+        order.given_lots = 0.0
+        return Queue.on_rest(self, order, top)
+
+    cdef int64_t print_lots(self, const Trade* trade) except -1 nogil:
+        self.waits = False
+        return trade.lots
+
+    cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
+        cdef int64_t lots
+        cdef double excess, given
+        if trade.side == order.side or trade.ticks != order.ticks:
+            return Queue.on_trade(self, order, trade)
+        given = min(order.given_lots, self.steps(trade.lots))
+        order.given_lots -= given
+        excess = self.steps(trade.lots) - given - order.ahead_lots
+        set_ahead(order, -excess)
+        lots = 0 if self.waits or excess <= 0.0 else min(order.lots, <int64_t> excess * self.step_lots)
+        self.waits |= lots < order.lots
+        return lots
+
+    cdef int on_level(self, Order* order, int64_t before_lots, int64_t after_lots) except -1 nogil:
+        cdef double after = self.steps(after_lots)
+        if after < order.ahead_lots:
+            order.given_lots += order.ahead_lots - after
+            set_ahead(order, after)
+        return 0
 
 
 cdef class QueueProbPower(Queue):
@@ -648,8 +690,8 @@ cdef class QueueProbLog(Queue):
 cdef class QueueOrders(FillModel):
     """A resting order fills when the order log of the day proves that nothing was ahead of it: the true queue.
 
-    docs/engine.md, *queue_orders*, has the rules; `mm.backtest.engine._order_queue` plays them. Of an execution whose
-    price differs from that at which its order rested, ``reading`` says which one counts.
+    docs/specification/engine.md, *queue_orders*, has the rules; `mm.backtest.engine._order_queue` plays them. Of an
+    execution whose price differs from that at which its order rested, ``reading`` says which one counts.
     """
 
     declared = declarations.QueueOrders

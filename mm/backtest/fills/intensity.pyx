@@ -16,7 +16,7 @@ from mm.backtest.fills.base cimport (
     NEEDS_BOOKS, NEEDS_DRAWS, NEEDS_LEVELS, NEEDS_PRINTS, NEEDS_TRADES, NEVER, SKIPS_ALL, SKIPS_DEPTH, SKIPS_LEVELS, SKIPS_LOTS,
     SKIPS_UNCROSSED, SKIPS_UNREACHED, FillModel, Order, Queue, Top, Trade,
 )
-from mm.predict.predictor cimport Predictor
+from mm.signals.predictor cimport Predictor
 from mm.signals.signal_set cimport SignalSet
 
 import itertools
@@ -678,7 +678,7 @@ cdef class PredictedFills(Drawn):
     cdef double* row
 
     def __init__(self, **given: Any) -> None:
-        from mm.predict.artefact import Artefact  # imported here: most runs have no predictor
+        from mm.signals.artefact import Artefact  # imported here: most runs have no predictor
 
         values = self.declared.settle(given)
         self.predictor_folder, self.seed = values["predictor"], values["seed"] & 0xFFFFFFFFFFFFFFFF
@@ -769,6 +769,7 @@ cdef class Hybrid(FillModel):
     cdef readonly tuple signals  # type: tuple[str, ...]
     cdef FillModel drawing          # the model that draws fills, or None
     cdef int64_t print_full_lots    # lots of the current print before our fills
+    cdef int64_t* shares            # those of them that each model may fill
 
     def __init__(self, models: Iterable[object]) -> None:
         if not isinstance(models, Iterable):
@@ -787,7 +788,8 @@ cdef class Hybrid(FillModel):
             raise UsageError(f"hybrid: {names}; queue_orders is the true queue, so nothing can be added to it; play it alone")
         self.drawing = drawing[0] if drawing else None
         self.each = <PyObject**> calloc(self.count, sizeof(PyObject*))
-        if self.each is NULL:
+        self.shares = <int64_t*> calloc(self.count, sizeof(int64_t))
+        if self.each is NULL or self.shares is NULL:
             raise MemoryError("no memory for the models of a hybrid")
         self.skips = SKIPS_ALL & ~SKIPS_LEVELS
         for i, model in enumerate(self.models):
@@ -803,6 +805,7 @@ cdef class Hybrid(FillModel):
 
     def __dealloc__(self) -> None:
         free(self.each)
+        free(self.shares)
 
     @property
     def knows_next_move(self) -> bool:
@@ -840,18 +843,20 @@ cdef class Hybrid(FillModel):
         return 0
 
     cdef int64_t print_lots(self, const Trade* trade) except -1 nogil:
+        cdef int i
         self.print_full_lots = trade.lots
+        for i in range(self.count):
+            self.shares[i] = (<FillModel> self.each[i]).print_lots(trade)
         return trade.lots
 
     cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
         cdef int64_t largest = 0, lots, taken = self.print_full_lots - trade.lots
-        cdef Trade full = trade[0], remaining = trade[0]
+        cdef Trade remaining = trade[0]
         cdef int i
-        full.lots = self.print_full_lots
         for i in range(self.count):
             if not (<FillModel> self.each[i]).needs & NEEDS_TRADES:
                 continue
-            remaining.lots = max((<FillModel> self.each[i]).print_lots(&full) - taken, 0)
+            remaining.lots = max(self.shares[i] - taken, 0)
             lots = min((<FillModel> self.each[i]).on_trade(order, &remaining), min(remaining.lots, order.lots))
             if lots > largest:
                 largest = lots

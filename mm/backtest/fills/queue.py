@@ -1,5 +1,7 @@
 """The queue models' address for scripts; they are compiled in `mm.backtest.fills.base`."""
 
-from mm.backtest.fills.base import QueueProbLog, QueueProbPower, QueueRiskAverse
+from mm.backtest.fills.base import QueueBack, QueueFront, QueueProbLog, QueueProbPower
 
-__all__ = ["QueueProbLog", "QueueProbPower", "QueueRiskAverse"]
+QueueRiskAverse = QueueBack
+
+__all__ = ["QueueBack", "QueueFront", "QueueProbLog", "QueueProbPower", "QueueRiskAverse"]

@@ -1,5 +1,6 @@
 """Markouts of fills: captured half-spreads, and adverse selection by horizon and group."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.journal import Mids
 from mm.backtest.metrics.long_run import BLOCK_US
 from mm.backtest.metrics.spans import Spans
 from mm.base.arrays import Floats, Ints, Mask, Numbers
@@ -85,8 +87,10 @@ def half_spreads(
     at either instant. Groups: all fills, buys, sells, fills that add to the inventory beyond the target, fills that
     unwind it, and ``BANDS_TICKS`` from the mid, far end excluded.
     """
-    valid, spans = journal.fills[:, 7] > 0, Spans.of(journal.spans)
-    us, _, side, ticks, lots, _, _, mid2, after_lots = np.ascontiguousarray(journal.fills[valid].T)
+    valid, spans = journal.fills.mid2 > 0, Spans.of(journal.spans)
+    fills = journal.fills[valid]
+    columns = (fills.us, fills.side, fills.ticks, fills.lots, fills.mid2, fills.inventory_lots)
+    us, side, ticks, lots, mid2, after_lots = map(np.ascontiguousarray, columns)
     earned, unwinds = side * (mid2 - 2 * ticks), (after_lots - target_lots - side * lots) * side < 0
     cells, half_tick = cells_of(side, unwinds, earned), instrument.tick_e8 / (2 * E8)
 
@@ -96,7 +100,7 @@ def half_spreads(
         return sums.means(len(valid), half_tick, independent=spans.covered_us >= SHORT_RUN_US)
 
     effective = means(mid2 - 2 * ticks, np.ones(len(us), np.bool_), 0).mean()
-    mids, after = np.asfortranarray(journal.mids), {}
+    mids, after = Mids(np.asfortranarray(journal.mids)), {}
     for horizon_s in horizons_s:
         later_us = us + horizon_s * US_PER_S
         later = mid2_at(mids, later_us) if horizon_s else just_after(journal)[valid]
@@ -115,15 +119,15 @@ def just_after(journal: "Journal") -> Ints:
 
     Only a book change at that instant that begins at the mid before the fill moves it.
     """
-    mid2 = journal.fills[:, 7].copy()
+    mid2 = journal.fills.mid2.copy()
     by_book = [code for code, reason in enumerate(journal.fill_reasons) if reason.endswith(":book")]
-    us, path = np.append(journal.mids[:, 0], np.iinfo(np.int64).max), journal.mids[:, 1]
+    us, path = np.append(journal.mids.us, np.iinfo(np.int64).max), journal.mids.mid2
     last = np.maximum.accumulate(np.where(path > 0, np.arange(len(path)), -1))
     before = np.append(0, np.where(last >= 0, path[last], 0))  # the last valid one before each change
-    row = np.flatnonzero(np.isin(journal.fills[:, 6], by_book))
-    change = np.searchsorted(us, journal.fills[row, 0])
+    row = np.flatnonzero(np.isin(journal.fills.reason, by_book))
+    change = np.searchsorted(us, journal.fills.us[row])
     while len(row):
-        at_once = us[change] == journal.fills[row, 0]
+        at_once = us[change] == journal.fills.us[row]
         row, change = row[at_once], change[at_once]
         matches = before[change] == mid2[row]
         mid2[row[matches]] = path[change[matches]]
@@ -133,17 +137,17 @@ def just_after(journal: "Journal") -> Ints:
 
 def moves(journal: "Journal", horizon_s: float) -> "Moved":
     """The change of bid + ask over the horizon, 0 if unknown, and whether it is known."""
-    later_us, mid2 = journal.fills[:, 0] + round(horizon_s * US_PER_S), journal.fills[:, 7]
+    later_us, mid2 = journal.fills.us + round(horizon_s * US_PER_S), journal.fills.mid2
     later = mid2_at(journal.mids, later_us)
     known = (mid2 > 0) & (later > 0) & (later_us <= journal.counters["last_us"])
     return np.where(known, later - mid2, 0), known
 
 
-def mid2_at(mids: Ints, us: Ints) -> Ints:
+def mid2_at(mids: Mids, us: Ints) -> Ints:
     if not len(mids):
         return np.zeros(len(us), np.int64)
-    row = np.searchsorted(mids[:, 0], us, side="right") - 1
-    mid2: Ints = np.where(row >= 0, mids[row, 1], 0)
+    row = np.searchsorted(mids.us, us, side="right") - 1
+    mid2: Ints = np.where(row >= 0, mids.mid2[row], 0)
     return mid2
 
 
@@ -181,12 +185,15 @@ class BlockSums:
     Attributes:
         moved: Lots times half ticks in our favour.
         captured: Lots times half ticks captured at the fill.
+        alone: Of the fills, not of blocks: their squared lots, times the move (also squared), and times move plus
+            capture (also squared).
     """
 
     count: Ints
     lots: Floats
     moved: Floats
     captured: Floats
+    alone: Floats
 
     @classmethod
     def of(
@@ -197,20 +204,33 @@ class BlockSums:
         place, size = np.maximum(block, 0) * CELLS + cells, max(number, 1) * CELLS
         weight = lots * known.astype(np.float64)
         [count] = _by_group(np.bincount(cells, known, CELLS)).astype(np.int64)
-        sums = (_by_group(np.bincount(place, each, size)) for each in (weight, weight * favour, weight * earned))
-        return cls(count, *sums)
+        lots_of, moved, captured = (
+            _by_group(np.bincount(place, each, size)) for each in (weight, weight * favour, weight * earned)
+        )
+        kept, squares = favour + earned, weight * weight
+        each_fill = (squares, squares * favour, squares * favour**2, squares * kept, squares * kept**2)
+        alone = np.concatenate([_by_group(np.bincount(cells, each, CELLS)) for each in each_fill])
+        return cls(count, lots_of, moved, captured, alone)
 
     def means(self, fills: int, half_tick: float, *, independent: bool) -> GroupMeans:
         kept = self.moved + self.captured
 
-        def of(sums: Floats, group: int) -> Estimate:
-            least = LEAST_BLOCKS if self.count[group] >= LEAST_FILLS else np.inf
-            found = estimated(sums[:, group], self.lots[:, group], independent=independent, least=least)
+        def of(sums: Floats, group: int, alone: Floats) -> Estimate:
+            count, lots = self.count[group], self.lots[:, group]
+            if count < LEAST_FILLS:
+                return estimated(sums[:, group], lots, least=np.inf).times(half_tick)
+            mean = float(sums[:, group].sum() / lots.sum())
+            squares, once, twice = alone[:, group].tolist()
+            error = math.sqrt(max(twice - 2 * mean * once + mean**2 * squares, 0.0) * count / (count - 1)) / lots.sum()
+            found = estimated(sums[:, group], lots, independent=independent, least=LEAST_BLOCKS, least_error=error)
             return found.times(half_tick)
 
         squares = (self.lots**2).sum(axis=0)
         blocks = np.divide(self.lots.sum(axis=0) ** 2, squares, out=np.zeros(len(GROUPS)), where=squares > 0)
-        moved, left = ([of(sums, group) for group in range(len(GROUPS))] for sums in (self.moved, kept))
+        moved, left = (
+            [of(sums, group, self.alone[rows]) for group in range(len(GROUPS))]
+            for sums, rows in ((self.moved, [0, 1, 2]), (kept, [0, 3, 4]))
+        )
         return GroupMeans(fills, self.count, moved, blocks, left)
 
 

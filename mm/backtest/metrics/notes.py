@@ -8,6 +8,7 @@ import numpy as np
 from mm.backtest.journal import ACTIONS, REJECT_REASONS, TAKEN
 from mm.backtest.margin_terms import DOCUMENTED
 from mm.backtest.metrics.order_lives import MOST_OUTSIDE
+from mm.backtest.metrics.verdict import undone_words
 from mm.backtest.run_terms import (
     DAYS_NOT_PLAYED,
     FEE_RATE,
@@ -18,13 +19,13 @@ from mm.backtest.run_terms import (
     fraction_of,
 )
 from mm.base.arrays import Floats, Ints
-from mm.base.numbers import duration, noun, number, signed, with_plain_minus
+from mm.base.numbers import duration, number, signed, with_plain_minus
 from mm.clock import iso, missing_days
 from mm.instrument import E8, short_text
 from mm.trials.own_content import UNDONE
 
 if TYPE_CHECKING:
-    from mm.backtest.journal import Journal
+    from mm.backtest.journal import Journal, Lives
     from mm.backtest.run_terms import RunTerms
 
 
@@ -35,12 +36,13 @@ LITTLE_AT_BOUND = 0.05  # share of the covered time at the inventory bound, from
 MOST_CAUSES = 3  # number of reasons listed for quotes that were not sent; rarer ones explain little
 OTHER_LEVEL = 1.2  # ratio of fills to predicted fills (or its inverse) above which a significant difference is noted
 DRIFT_HALF_LIVES = 60  # of covered time, below which a drift of the mean PnL is noted
-S_PER_H, DAYS_FROM_H = 3600, 48
 UNKNOWN_S = 30  # of a valid book until the volatility is estimated: `FEWEST` of _volatility.pxd
+_NO_MARKET_S = 0.1  # shorter than an order takes to rest
 _TOO_SHORT = f": one that follows the volatility waits for {UNKNOWN_S} s of a valid book, longer than this run"
 MANY_REJECTS = 0.01  # share of the orders; a note is added above it
 MARGIN_REJECTS = ("insufficient_margin", "above_bracket")
 FEW_ENDED = 10  # fills and rejections, below which they explain no uptime
+_NO_QUOTE = np.iinfo(np.int64).max
 MANY_CROSSING = 0.05  # share of the orders; above it the note says why
 NO_REFERENCE = "the fit measures distances from {!r}, whose path this kind of run does not record"
 UPPER = ": an upper bound of the PnL"  # end of a fill model's bias
@@ -64,6 +66,8 @@ WAYS: Mapping[str, str] = {
     "order_limit_day": "the exchange accepts no more orders this day; raise REQUOTE_INTERVAL_MS or ORDER_LIMIT_DAY",
     "insufficient_margin": "the margin does not cover one (−2019); raise INITIAL_CASH or LEVERAGE, or lower QUOTE_QTY",
     "above_bracket": "the position would be above the bracket of its leverage (−2027); lower LEVERAGE or QUOTE_QTY",
+    "reduce_only": "the exchange took only orders that reduce the position, which was above the bracket of its "
+    "leverage, or the account broke a trading rule (−4400); lower LEVERAGE or MAX_POSITION, or quote less often",
     "exchange_refused": "see the reject rows of the audit log (−2022: the order to replace had just filled)",
     "max_daily_loss": "the day's loss ended all trading; raise MAX_DAILY_LOSS",
     "max_drawdown": "the drawdown ended all trading; raise MAX_DRAWDOWN",
@@ -184,6 +188,22 @@ def one_sided(summary: Mapping[str, Any]) -> list[str]:
     return [f"{head}; not sent: {causes}"]
 
 
+def swapped_quotes(sent: "Lives") -> list[str]:
+    """Name bids that were sent at or above the asks of the same instant."""
+    us, at = np.unique(sent.sent_us, return_inverse=True)
+    bid, ask = np.full(len(us), -_NO_QUOTE), np.full(len(us), _NO_QUOTE)
+    np.maximum.at(bid, at[sent.side > 0], sent.ticks[sent.side > 0])
+    np.minimum.at(ask, at[sent.side < 0], sent.ticks[sent.side < 0])
+    both = (bid > -_NO_QUOTE) & (ask < _NO_QUOTE)
+    swapped = int((both & (bid >= ask)).sum())
+    if swapped <= MANY_CROSSING * int(both.sum()):
+        return []
+    return [
+        f"your bid is at or above your ask at {swapped:,} of {int(both.sum()):,} instants with both: check which is "
+        f"which, as in Quotes(bid_ticks, ask_ticks), and that no skew is larger than the spread"
+    ]
+
+
 def _why_crossing(summary: Mapping[str, Any]) -> str:
     if summary["rejects"].get("would_cross", 0) <= MANY_CROSSING * summary["n_orders"]:
         return ""
@@ -199,7 +219,7 @@ def of_verdict(numbers: Mapping[str, Any]) -> list[str]:
     if "undone_by" not in numbers:  # of a sweep's point
         return []
     undone, half_life_s = numbers["undone_by"], numbers["returns"]["drift_half_life_s"]
-    lines = [] if undone is None else [f"{UNDONE}{undone_text(undone)}"]
+    lines = [] if undone is None else [f"{UNDONE}{undone_words(undone)}"]
     covered_s = numbers["returns"]["periods"] * numbers["returns"]["period_s"]
     if numbers["verdict"] and half_life_s and covered_s < DRIFT_HALF_LIVES * half_life_s:
         lines.append(
@@ -207,22 +227,6 @@ def of_verdict(numbers: Mapping[str, Any]) -> list[str]:
             f"needs {DRIFT_HALF_LIVES} half-lives, and is too narrow here; play more days"
         )
     return lines + left_out(numbers)
-
-
-def undone_text(undone: Mapping[str, Any], one: str = "minute", several: str = "minutes") -> str:
-    losing, times = undone["losing_periods"], undone["times_the_largest"]
-    size = "none was seen" if times is None else f"{number(times, 2)} times the largest seen"
-    return (
-        f"{losing} losing {noun(losing, one, several)}: one loss of {number(undone['loss'])} ({size}) undoes it; this "
-        f"time excludes it only if it comes more often than once in {_span(undone['once_in_s'])}"
-    )
-
-
-def _span(seconds: float) -> str:
-    hours = seconds / S_PER_H
-    if hours >= DAYS_FROM_H:
-        return f"{number(hours / 24, 2)} days"
-    return f"{number(hours, 2)} h" if hours >= 1 else f"{number(seconds / 60, 2)} min"
 
 
 def left_out(summary: Mapping[str, Any]) -> list[str]:
@@ -272,7 +276,7 @@ def unearned_fee(journal: "Journal", terms: "RunTerms", summary: Mapping[str, An
 
 def short_of_fee(journal: "Journal", terms: "RunTerms", half: float | None) -> tuple[float, float] | None:
     """Half-spread and maker fee in ticks, if the half-spread is smaller."""
-    mids = journal.mids[:, 1]
+    mids = journal.mids.mid2
     if half is None or not (mids > 0).any():
         return None
     grid, mid = terms.instrument, float(np.median(mids[mids > 0])) / 2
@@ -316,7 +320,7 @@ def filters_not_applied(terms: "RunTerms") -> list[str]:
 
 def paid_as_on_spot(journal: "Journal", terms: "RunTerms") -> list[str]:
     reasons = journal.fill_reasons
-    took = journal.fills[:, 6] == (reasons.index(TAKEN) if TAKEN in reasons else -1)
+    took = journal.fills.reason == (reasons.index(TAKEN) if TAKEN in reasons else -1)
     filled = {"MAKER_FEE_RATE": not took.all(), "TAKER_FEE_RATE": took.any()}
     if not (knobs := [knob for knob in terms.spot_fees if filled[knob]]):
         return []
@@ -366,7 +370,7 @@ def doubtful_funding(terms: "RunTerms") -> list[str]:
 
 
 def by_reason(counts: Mapping[str, int]) -> str:
-    """As ``would_cross 12, min_notional 3``."""
+    """Write the counts as ``would_cross 12, min_notional 3``."""
     return ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
 
 
@@ -385,6 +389,11 @@ def why_no_orders(counts: Ints, *, reached: bool) -> str | None:
 
 
 def _nothing_filled(summary: Mapping[str, Any]) -> str:
+    if summary["seconds_covered"] < _NO_MARKET_S:
+        return (
+            f"nothing filled: the window has no market, for its book was valid for {summary['seconds_covered']:g} s; "
+            f"see its first and last time, in UTC, and mm data coverage"
+        )
     if not summary["n_orders"]:
         short = summary["seconds_covered"] <= UNKNOWN_S
         return (
@@ -454,7 +463,7 @@ def _of_the_fit(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _in_sample(fit: Mapping[str, Any]) -> list[str]:
-    if not fit.get("in_sample"):
+    if not fit.get("in_sample") or not fit.get("used", True):
         return []
     return [
         f"fit_in_sample: the fit uses data of {fit['day']}, which is not before this run: the PnL is in-sample; "
@@ -462,13 +471,14 @@ def _in_sample(fit: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def given_text(summary: Mapping[str, Any]) -> str:
-    given = summary["fills_ratio"].get("given")
+def given_text(ratio: Mapping[str, Any]) -> str:
+    given = ratio.get("given")
     return f" given {given}" if given else ""
 
 
 def _other_level(summary: Mapping[str, Any], fit: Mapping[str, Any]) -> list[str]:
-    value, low, high = (summary["fills_ratio"][name] for name in ("value", "low", "high"))
+    ratio = summary["fills_ratio"]
+    value, low, high = (ratio[name] for name in ("value", "low", "high"))
     if not value or low is None or low <= 1 <= high or 1 / OTHER_LEVEL <= value <= OTHER_LEVEL:
         return []
     why = []
@@ -479,5 +489,5 @@ def _other_level(summary: Mapping[str, Any], fit: Mapping[str, Any]) -> list[str
     reasons = f"; {', and '.join(why)}" if why else ""
     return [
         f"{summary['observed_fills']:,} fills observed and {summary['predicted_fills']:,.0f} predicted, a ratio of "
-        f"{value:.2f} (95 %{given_text(summary)}: {low:.2f} to {high:.2f}){reasons}"
+        f"{value:.2f} (95 %{given_text(ratio)}: {low:.2f} to {high:.2f}){reasons}"
     ]

@@ -1,7 +1,7 @@
 """Order lifetimes; time at rest, fills and predicted fills by distance from the mid and hour."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from mm.backtest.fills.intensity import Intensity
     from mm.backtest.fills.intensity_piece import IntensityPiece
-    from mm.backtest.journal import Journal
+    from mm.backtest.journal import Fills, Journal, Mids
 
     Path = tuple[Ints, Ints, Ints]
     Ratio = tuple[float | None, float | None, float | None]
@@ -46,15 +46,15 @@ QUOTED = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
 WIDTHS = (1, 2, 4, 10, 20)  # half ticks, times powers of ten
 
 
-def partial_and_times(orders: Lives, fills: Ints) -> tuple[int, dict[str, Any]]:
+def partial_and_times(orders: Lives, fills: "Fills") -> tuple[int, dict[str, Any]]:
     """Number of partially filled orders, and latencies and lifetimes (`spread_of`); ``hit_rate`` is the share with a
     fill.
     """
-    row = fills[:, 1] - orders.first_id
+    row = fills.order_id - orders.first_id
     known = (row >= 0) & (row < len(orders))
-    row, fill_us, lots = row[known], fills[known, 0], orders.lots
+    row, fill_us, lots = row[known], fills.us[known], orders.lots
     is_partial = np.zeros(len(orders), np.bool_)
-    is_partial[row[fills[known, 4] < lots[row]]] = True
+    is_partial[row[fills.lots[known] < lots[row]]] = True
     first_us = np.full(len(orders), NEVER)
     first_us[row[::-1]] = fill_us[::-1]
     hit = first_us != NEVER
@@ -99,15 +99,20 @@ def fill_rates(
 ) -> tuple[dict[str, Any], float | None]:
     """Fills, time at rest and predicted fills by distance and by hour, and the total predicted."""
     pieces = [] if intensity is None else intensity.rows()
-    cells = TimeCells.of(Spans.of(journal.spans), int(journal.mids[0, 0]) if len(journal.mids) else 0)
+    cells = TimeCells.of(Spans.of(journal.spans), int(journal.mids.us[0]) if len(journal.mids) else 0)
     borders = _borders(journal, cells, pieces)
     with np.errstate(over="ignore"):  # beyond the largest float, fills and ratios are undefined
         spent, beyond = rest(orders, _path(journal, borders, offsets), cells, intensity)
     seen = spent.fills(journal.fills)
     with np.errstate(over="ignore", invalid="ignore"):
         total = float(spent.rows[:, :, 1].sum()) if pieces else None
-        by_distance = _by_distance(spent, seen, predicted=bool(pieces))
-        by_hour, ratio = _by_hour(spent, seen) if pieces else ([], NO_RATIO)
+        foretold = spent.rows[:, :, 1].sum(axis=1) > 0
+        if pieces:  # what a model did before the first segment has nothing to be compared with
+            foretold |= _pieces_at(pieces, cells.begin_us) >= 0
+            by_distance = _by_distance(spent.within(foretold), seen * foretold[:, None], predicted=True)
+        else:
+            by_distance = _by_distance(spent, seen, predicted=False)
+        by_hour, ratio = _by_hour(spent, seen, foretold) if pieces else ([], NO_RATIO)
     if beyond is not None and beyond > MOST_OUTSIDE:
         ratio = NO_RATIO
     return {
@@ -186,9 +191,12 @@ class RestSums(NamedTuple):
     def predict(self, us: Ints, half_ticks: Ints, mean: Floats) -> None:
         self.rows[:, :, 1] = self.summed(us, half_ticks, mean)
 
-    def fills(self, fills: Ints) -> Floats:
-        fills = fills[fills[:, 7] > 0]
-        return self.summed(fills[:, 0], fills[:, 2] * (fills[:, 7] - 2 * fills[:, 3]))
+    def within(self, cells: Mask) -> "RestSums":
+        return self._replace(rows=self.rows * cells[:, None, None])
+
+    def fills(self, fills: "Fills") -> Floats:
+        fills = fills[fills.mid2 > 0]
+        return self.summed(fills.us, fills.side * (fills.mid2 - 2 * fills.ticks))
 
 
 def rest(orders: Lives, path: "Path", cells: TimeCells, intensity: "Intensity | None") -> tuple[RestSums, float | None]:
@@ -285,22 +293,22 @@ def mid_offsets(reference: str, us: Ints, prices: "Sequence[Ints]", lots: "Seque
 def _path(journal: "Journal", borders: Ints, offsets: Ints | None) -> "Path":
     if offsets is None or not len(offsets) or not len(journal.mids):
         return *_cut_at(journal.mids, borders), np.empty((0, 2), np.int64)
-    moved_us = offsets[offsets[:, 0] > journal.mids[0, 0], 0]
+    moved_us = offsets[offsets[:, 0] > journal.mids.us[0], 0]
     both = np.sort(np.concatenate((borders, moved_us)))
     cuts, mid2 = _cut_at(journal.mids, both[changes(both)])
     row = np.maximum(np.searchsorted(offsets[:, 0], cuts, side="right") - 1, 0)
     return cuts, mid2, offsets[row, 1:]
 
 
-def _cut_at(mids: Ints, instants: Ints) -> tuple[Ints, Ints]:
+def _cut_at(mids: "Mids", instants: Ints) -> tuple[Ints, Ints]:
     """Add ascending *instants* after the first row of *mids*; return all instants and bid + ask from each on."""
-    row = np.searchsorted(mids[:, 0], instants, side="right")
-    return np.insert(mids[:, 0], row, instants), np.insert(mids[:, 1], row, mids[row - 1, 1])
+    row = np.searchsorted(mids.us, instants, side="right")
+    return np.insert(mids.us, row, instants), np.insert(mids.mid2, row, mids.mid2[row - 1])
 
 
 def _borders(journal: "Journal", cells: TimeCells, pieces: "list[IntensityPiece]") -> Ints:
     mids, last_us = journal.mids, journal.counters["last_us"]
-    first_us = int(mids[0, 0]) if len(mids) else last_us
+    first_us = int(mids.us[0]) if len(mids) else last_us
     ends = (at for piece in pieces for at in (piece.start_us, piece.end_us))
     return np.array(sorted({at for at in (*cells.begin_us.tolist(), *ends) if first_us < at < last_us}), np.int64)
 
@@ -346,14 +354,15 @@ def _grid(half_ticks: Ints, seconds: Floats) -> tuple[int, int, int]:
     return first, width, (high - first) // width + 1
 
 
-def _by_hour(spent: RestSums, seen: Floats) -> "tuple[list[dict[str, Any]], Ratio]":
+def _by_hour(spent: RestSums, seen: Floats, foretold: Mask) -> "tuple[list[dict[str, Any]], Ratio]":
     cells = np.concatenate((seen.sum(axis=1)[:, None], spent.rows.sum(axis=1)), axis=1)
     fills, seconds, mean = cells.T
     first_hour = int(spent.cells.begin_us[0]) // HOUR_US
     hour = spent.cells.begin_us // HOUR_US - first_hour
     count, time, predicted = (np.bincount(hour, column) for column in (fills, seconds, mean))
     ends = stretch_intervals(fills, np.where(predicted[hour] > 0, mean, seconds), hour, hour)
-    [all_ends] = fill_intervals(*map(spent.cells.by_block, (fills[:, None], mean[:, None])))
+    compared = fills * foretold
+    [all_ends] = fill_intervals(*map(spent.cells.by_block, (compared[:, None], mean[:, None])))
     rows = [
         {
             "start_us": (first_hour + i) * HOUR_US,
@@ -362,7 +371,7 @@ def _by_hour(spent: RestSums, seen: Floats) -> "tuple[list[dict[str, Any]], Rati
         }
         for i in np.flatnonzero(time > 0).tolist()
     ]
-    return rows, ratio_interval(float(fills.sum()), float(mean.sum()), all_ends)
+    return rows, ratio_interval(float(compared.sum()), float(mean.sum()), all_ends)
 
 
 def _rate(fills: int, seconds: float, ends: Ends) -> dict[str, Any]:

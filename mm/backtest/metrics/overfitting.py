@@ -1,16 +1,19 @@
 """Selection bias of Sharpe ratios: probabilistic and deflated Sharpe ratio, probability of backtest overfitting."""
 
 import math
+from collections.abc import Callable
 from itertools import combinations
 from statistics import NormalDist
 
 import numpy as np
 
 from mm.base.arrays import Floats, Ints
+from mm.base.estimate import student_quantile
 from mm.errors import MMError
 
 NORMAL = NormalDist()
 EULER_GAMMA = 0.5772156649015329
+LOWER95 = "pnl_lower95"
 _AT_ONCE = 128  # halves per chunk
 
 
@@ -47,32 +50,33 @@ def deflated_sharpe(sharpe: float, *, variance: float, trials: int, periods: int
     return probabilistic_sharpe(sharpe, benchmark=benchmark, periods=periods, **shape)
 
 
-def backtest_overfitting(performance: Floats, blocks: int = 16) -> float | None:
+def backtest_overfitting(performance: Floats, blocks: int = 16, rank_by: str = LOWER95) -> float | None:
     """The probability that the best trial in sample is at most the median out of sample; None below two trials.
 
-    Combinatorially symmetric cross-validation: Bailey, Borwein, López de Prado, Zhu (2017). Periods are cut into equal
-    *blocks* (the first that fill none are left out); each half of the blocks selects the best Sharpe ratio, the other
-    half ranks it. In-sample ties get equal weights; out-of-sample ties share their rank. A half without variation has
-    Sharpe 0 if its mean is 0, else ±∞.
+    Combinatorially symmetric cross-validation: Bailey, Borwein, López de Prado, Zhu (2017). Rows are cut into equal
+    *blocks* (the first that fill none are left out; fewer rows make fewer blocks); each half of the blocks selects the
+    best by *rank_by*, the other half ranks it. In-sample ties get equal weights; out-of-sample ties share their rank.
 
     Args:
         performance: PnL, periods by trials.
+        rank_by: ``pnl_lower95`` (lower bound of the mean of a row), ``pnl_quoting`` (the sum) or ``max_drawdown``.
     """
     if blocks < 2 or blocks % 2:
         raise MMError(f"cross-validation in {blocks} blocks: they must be even in number, such as 16")
     if not np.isfinite(performance).all():
         raise MMError("cross-validation: a performance is not finite; leave its period out of every trial")
     periods, trials = performance.shape
-    length = periods // blocks
+    blocks = min(blocks, periods // 2 * 2)
+    length = periods // blocks if blocks else 0
     if trials < 2 or length * blocks // 2 < 2:
         return None
     cut = np.ascontiguousarray(performance[periods - length * blocks :]).reshape(blocks, length, trials)
-    means, squares = cut.mean(axis=1), ((cut - cut.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+    score = _drawdowns(cut) if rank_by.startswith("max_drawdown") else _bounds(cut, rank_by)
     halves = np.array(list(combinations(range(blocks), blocks // 2)))
     shares, others = np.empty(len(halves)), halves[::-1]  # in reverse, each row is the complement of the half
     for begin in range(0, len(halves) // 2, _AT_ONCE):
         rows = slice(begin, min(begin + _AT_ONCE, len(halves) // 2))
-        first, second = (_half_sharpes(means, squares, side[rows], length) for side in (halves, others))
+        first, second = score(halves[rows]), score(others[rows])
         shares[rows], shares[::-1][rows] = _missed(first, second), _missed(second, first)
     total = 0.0
     for begin in range(0, len(halves), _AT_ONCE):
@@ -80,14 +84,44 @@ def backtest_overfitting(performance: Floats, blocks: int = 16) -> float | None:
     return total / len(halves)
 
 
-def _half_sharpes(means: Floats, squares: Floats, halves: Ints, length: int) -> Floats:
-    inside = means[halves]
-    mean = inside.mean(axis=1)
-    variance = squares[halves].sum(axis=1) + length * ((inside - mean[:, None]) ** 2).sum(axis=1)
-    deviation = np.sqrt(variance / (length * halves.shape[1] - 1))
-    with np.errstate(divide="ignore"):
-        ratios: Floats = np.divide(mean, deviation, out=np.zeros_like(mean), where=mean != 0)
-    return ratios
+Score = Callable[[Ints], Floats]
+"""Of halves (rows of block numbers): what each trial is worth there."""
+
+
+def _bounds(cut: Floats, rank_by: str) -> Score:
+    """The mean, or its lower 95 % bound by Student's t."""
+    length = cut.shape[1]
+    means, squares = cut.mean(axis=1), ((cut - cut.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+
+    def score(halves: Ints) -> Floats:
+        inside = means[halves]
+        mean: Floats = inside.mean(axis=1)
+        if rank_by != LOWER95:
+            return mean
+        count = length * halves.shape[1]
+        variance = squares[halves].sum(axis=1) + length * ((inside - mean[:, None]) ** 2).sum(axis=1)
+        bound: Floats = mean - student_quantile(count - 1) * np.sqrt(variance / (count - 1) / count)
+        return bound
+
+    return score
+
+
+def _drawdowns(cut: Floats) -> Score:
+    """The deepest drawdown of the blocks in order, negative."""
+    level = np.cumsum(np.concatenate([np.zeros_like(cut[:, :1]), cut], axis=1), axis=1)
+    total, highest, lowest = level[:, -1], level.max(axis=1), level.min(axis=1)
+    inner = (np.maximum.accumulate(level, axis=1) - level).max(axis=1)
+
+    def score(halves: Ints) -> Floats:
+        shape = len(halves), cut.shape[2]
+        reached, peak, deepest = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        for block in halves.T:
+            deepest = np.maximum(np.maximum(deepest, inner[block]), peak - (reached + lowest[block]))
+            peak = np.maximum(peak, reached + highest[block])
+            reached += total[block]
+        return -deepest
+
+    return score
 
 
 def _missed(chosen: Floats, other: Floats) -> Floats:

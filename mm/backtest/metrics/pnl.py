@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.journal import State
 from mm.backtest.metrics.spans import NO_SPANS, PERIOD_US, Spans
 from mm.base.arithmetic import changes, greatest, median, whole_sum
 from mm.base.arrays import Floats, Ints, Mask, Numbers, Rows
@@ -18,7 +19,7 @@ from mm.tape.columns import in_pieces
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mm.backtest.journal import Journal
+    from mm.backtest.journal import Fills, Journal, Mids
     from mm.backtest.run_terms import RunTerms
     from mm.instrument import Instrument
 
@@ -114,24 +115,32 @@ def account_of(journal: "Journal", terms: "RunTerms") -> AccountSeries:
     )
 
 
-def _with_begins(state: Ints, begin_us: Ints, mids: Ints) -> Ints:
-    row = np.searchsorted(state[:, 0], begin_us, side="right") - 1
-    at = np.searchsorted(mids[:, 0], begin_us, side="right") - 1
+def _with_begins(state: State, begin_us: Ints, mids: "Mids") -> State:
+    row = np.searchsorted(state.us, begin_us, side="right") - 1
+    at = np.searchsorted(mids.us, begin_us, side="right") - 1
     known = (row >= 0) & (at >= 0)
-    row, begin_us, mid2 = row[known], begin_us[known], mids[at[known], 1]
-    other = (mid2 > 0) & ((mid2 != state[row, 4]) | (state[row, 0] != begin_us))
+    row, begin_us, mid2 = row[known], begin_us[known], mids.mid2[at[known]]
+    other = (mid2 > 0) & ((mid2 != state.mid2[row]) | (state.us[row] != begin_us))
     added = state[row[other]]
-    added[:, 0], added[:, 4] = begin_us[other], mid2[other]
-    return np.insert(state, row[other] + 1, added, axis=0) if len(added) else state
+    added.us, added.mid2 = begin_us[other], mid2[other]
+    return State(np.insert(state, row[other] + 1, added, axis=0)) if len(added) else state
 
 
-def telling_rows(state: Ints, also_us: Ints) -> Rows:
+def account_changes(state: State) -> Mask:
+    """Whether each row but the first differs from the one before it in what is held, owed or quoted."""
+    columns = (state.inventory_lots, state.cash_tl, state.fees_e8, state.mid2)
+    changed: Mask = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+    return changed
+
+
+def telling_rows(state: State, also_us: Ints) -> Rows:
     """The rows around each change, and around each of *also_us* (ascending)."""
     kept = np.zeros(len(state), np.bool_)
     kept[:1] = kept[-1:] = True
-    for begin, piece in in_pieces(state, 1):
-        also = np.searchsorted(also_us, piece[:, 0]) + np.searchsorted(also_us, piece[:, 0], "right")
-        changed = (piece[1:, 1:5] != piece[:-1, 1:5]).any(axis=1) | (also[1:] != also[:-1])
+    for begin, rows in in_pieces(state, 1):
+        piece = State(rows)
+        also = np.searchsorted(also_us, piece.us) + np.searchsorted(also_us, piece.us, "right")
+        changed = account_changes(piece) | (also[1:] != also[:-1])
         kept[begin : begin + len(changed)] |= changed
         kept[begin + 1 : begin + 1 + len(changed)] |= changed
     return np.flatnonzero(kept)
@@ -142,7 +151,7 @@ def changes_60s(account: EquitySeries) -> Floats:
 
 
 def account_series(
-    state: Ints,
+    state: State,
     instrument: "Instrument",
     initial_cash_e8: int,
     target_lots: int = 0,
@@ -170,10 +179,12 @@ def account_series(
     return AccountSeries(*series, inventory, marks2, half_tl, fee)
 
 
-def _columns(state: Ints) -> list[Ints]:
+def _columns(state: State) -> list[Ints]:
     columns = [np.empty(len(state), np.int64) for _ in range(5)]
-    for begin, piece in in_pieces(state):
-        for column, values in zip(columns, piece.T, strict=False):
+    for begin, rows in in_pieces(state):
+        piece = State(rows)
+        of_account = (piece.us, piece.inventory_lots, piece.cash_tl, piece.fees_e8, piece.mid2)
+        for column, values in zip(columns, of_account, strict=True):
             column[begin : begin + len(piece)] = values
     return columns
 
@@ -199,7 +210,7 @@ class Pnl:
     fees: int
 
 
-def split(fills: Ints, account: "AccountSeries", terms: "RunTerms | None" = None) -> Pnl | None:
+def split(fills: "Fills", account: "AccountSeries", terms: "RunTerms | None" = None) -> Pnl | None:
     """The PnL and its parts; None if no state row has a valid book to mark at.
 
     Spread is the sum of s·q·(m − p) over fills, m the mid before; inventory is the position beyond the target times the
@@ -211,8 +222,8 @@ def split(fills: Ints, account: "AccountSeries", terms: "RunTerms | None" = None
     target, funding_e8 = (0, 0) if terms is None else (terms.target_lots, terms.funding_e8 or 0)
     kept_e8 = 0 if terms is None else sum(paid_e8 for _, paid_e8 in terms.target_funding)
     marks2 = np.concatenate((account.marks2[:1], fill_marks(fills, account), account.marks2[-1:]))
-    side, ticks, lots, fee_e8, after = fills[:, [2, 3, 4, 5, 8]].T
-    held = np.append(account.inventory[:1], after)
+    side, ticks, lots, fee_e8 = fills.side, fills.ticks, fills.lots, fills.fee_e8
+    held = np.append(account.inventory[:1], fills.inventory_lots)
     largest = 2 * max(greatest(marks2), 2 * greatest(ticks)) * max(greatest(held), greatest(lots), 1)
     whole = np.int64 if max(largest, greatest(fee_e8)) * (len(fills) + 1) < SAFE else object
     marks2, signed, held = marks2.astype(whole), side.astype(whole) * lots, held.astype(whole)
@@ -231,12 +242,12 @@ def split(fills: Ints, account: "AccountSeries", terms: "RunTerms | None" = None
     return Pnl(total, quoting, hold, spread * account.half_tl, inventory, fees * account.fee)
 
 
-def fill_marks(fills: Ints, account: "AccountSeries") -> Ints:
-    marks2 = fills[:, 7].copy()
+def fill_marks(fills: "Fills", account: "AccountSeries") -> Ints:
+    marks2 = fills.mid2.copy()
     if (marks2 > 0).all():
         return marks2
     unmarked = np.flatnonzero(marks2 <= 0)
-    row = np.searchsorted(account.us, fills[unmarked, 0], side="right") - 1
+    row = np.searchsorted(account.us, fills.us[unmarked], side="right") - 1
     marks2[unmarked] = account.marks2[np.maximum(row, 0)]
     return marks2
 
@@ -254,11 +265,11 @@ class Pairs:
         return np.maximum(self.buy, self.sell)
 
 
-def pairs(fills: Ints) -> Pairs:
+def pairs(fills: "Fills") -> Pairs:
     """First in, first out: lots bought and lots sold are numbered, and equal numbers are a pair."""
-    whole = np.int64 if whole_sum(fills[:, 4]) < SAFE else object
-    buys, sells = (np.flatnonzero((fills[:, 2] == side) & (fills[:, 4] != 0)) for side in (1, -1))
-    bought, sold = (np.cumsum(fills[rows, 4].astype(whole)) for rows in (buys, sells))
+    whole = np.int64 if whole_sum(fills.lots) < SAFE else object
+    buys, sells = (np.flatnonzero((fills.side == side) & (fills.lots != 0)) for side in (1, -1))
+    bought, sold = (np.cumsum(fills.lots[rows].astype(whole)) for rows in (buys, sells))
     last = np.sort(np.concatenate((bought, sold)), kind="stable")  # number of the last lot of each pair of fills
     last = last[changes(last)]
     last = last[: np.searchsorted(last, min(bought[-1:].sum(), sold[-1:].sum()), side="right")]
@@ -266,13 +277,13 @@ def pairs(fills: Ints) -> Pairs:
     return Pairs(buys[np.searchsorted(bought, last)], sells[np.searchsorted(sold, last)], lots)
 
 
-def realised(fills: Ints, matched: Pairs, account: "AccountSeries") -> int:
-    moves = fills[matched.sell, 3] - fills[matched.buy, 3]
+def realised(fills: "Fills", matched: Pairs, account: "AccountSeries") -> int:
+    moves = fills.ticks[matched.sell] - fills.ticks[matched.buy]
     whole = np.int64 if greatest(moves) * greatest(matched.lots) * len(moves) < SAFE else object
     return 2 * account.half_tl * int((moves.astype(whole) * matched.lots).sum())
 
 
-def round_trip_stats(fills: Ints, matched: Pairs, instrument: "Instrument") -> dict[str, Any]:
+def round_trip_stats(fills: "Fills", matched: Pairs, instrument: "Instrument") -> dict[str, Any]:
     """Money in the quote asset, after the fees of both ends."""
     if len(matched.lots) == 0:
         return {"n": 0, **dict.fromkeys(("win_rate", "mean", "median", "best", "worst", "holding_s"))}
@@ -288,9 +299,9 @@ def round_trip_stats(fills: Ints, matched: Pairs, instrument: "Instrument") -> d
     }
 
 
-def round_trips(fills: Ints, matched: Pairs, notional: float) -> tuple[Floats, Floats]:
+def round_trips(fills: "Fills", matched: Pairs, notional: float) -> tuple[Floats, Floats]:
     """Each trip's PnL after fees, and its duration (µs); *notional* is a tick·lot's value, quote asset."""
-    us, _, _, ticks, lots, fee_e8, *_ = np.ascontiguousarray(fills.T)
+    us, ticks, lots, fee_e8 = map(np.ascontiguousarray, (fills.us, fills.ticks, fills.lots, fills.fee_e8))
     buy, sell, closing = matched.buy, matched.sell, matched.closing
     fee = fee_e8 / E8 / np.maximum(lots, 1)  # per lot
     earned = matched.lots * ((ticks[sell] - ticks[buy]) * notional - fee[sell] - fee[buy])

@@ -2,16 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mm.backtest.metrics.spans import PeriodBlocks
 from mm.base.arrays import Floats
 from mm.base.estimate import column_ends
-
-if TYPE_CHECKING:
-    from mm.trials.on_record import OnRecord
 
 Row = dict[str, Any]
 LONG, SHORT = 30, 5  # periods of 60 s in a block
@@ -23,34 +20,15 @@ def block_periods(periods: int) -> int:
     return LONG if periods // LONG >= ENOUGH else SHORT
 
 
-def mean_ends(
-    pnl: Floats, counts: Sequence[int], comparisons: float = 1.0, tail: float | None = None
-) -> tuple[Floats, Floats]:
+def mean_ends(pnl: Floats, counts: Sequence[int], comparisons: float = 1.0) -> tuple[Floats, Floats]:
     """Each column's 95 % interval (Student's t) of the mean PnL per block; NaN below two blocks."""
     length = block_periods(len(pnl))
     blocks = PeriodBlocks.of(counts, length)
     sums, sizes = blocks.sums(pnl), blocks.sizes.astype(np.float64)
-    if tail is not None and len(sums):
-        sums, sizes = np.vstack((sums, np.full(pnl.shape[1], tail))), np.append(sizes, SHORT)
     if not len(sums):
         return np.full(pnl.shape[1], np.nan), np.full(pnl.shape[1], np.nan)
     rate, _, half = column_ends(sums, sizes, comparisons=comparisons, independent=True)
     return length * (rate - half), length * (rate + half)
-
-
-def worst_block(pnl: Floats, counts: Sequence[int]) -> float | None:
-    """The lowest PnL of a block, scaled to `SHORT` periods; NaN was not played."""
-    blocks = PeriodBlocks.of(counts, SHORT)
-    rates = blocks.sums(pnl) / np.maximum(blocks.sizes, 1)[:, None]
-    known = rates[np.isfinite(rates)]
-    return float(known.min()) * SHORT if len(known) else None
-
-
-def worst_on_record(record: "OnRecord | None") -> float | None:
-    """The worst block of any design on record; None below two designs."""
-    if record is None or record.on_these_days < 2:
-        return None
-    return worst_block(record.pnl, [count for _, count in record.parts])
 
 
 def are_tied(pnl: Floats, counts: Sequence[int], first: Floats) -> list[bool]:

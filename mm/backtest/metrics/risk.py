@@ -4,7 +4,6 @@ Instants are µs; money is integers of any unit (``pnl.AccountSeries``) or float
 """
 
 import math
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,8 +13,6 @@ from mm.backtest.metrics.spans import PERIOD_US, Spans
 from mm.base import arithmetic
 from mm.base.arithmetic import dot, median, quantiles
 from mm.base.arrays import Floats, Ints, Numbers
-from mm.base.estimate import LEVEL, cosines, estimated, student_quantile
-from mm.base.numbers import ABOVE, NORMAL, UNDECIDED, sign_of
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -26,9 +23,6 @@ if TYPE_CHECKING:
 DRAWS = 2_000
 _AT_ONCE = 1 << 18  # blocks of draws per chunk
 LEAST_PERIODS = 20
-LARGE = 1_000_000  # degrees of freedom at which Student's t is normal
-TOO_SHORT = "too short to test"
-FEW_LOSSES = 20  # losing periods, below which a verdict says what would undo it
 DRIFTS = 12  # half-lives, and shares of the variance, that are tried
 SHORTEST_DRIFT, LEAST_DRIFT = 0.5, 0.02  # half-life in periods, and share
 DRIFT_GAIN = 3.0  # nats
@@ -130,28 +124,6 @@ def _draw_ratios(drawn: Floats, lengths: Ints, centre: float) -> Floats:
     influence = (values - lengths * mean) / np.sqrt(variance) - ratio / 2 * scaled
     error = np.sqrt((influence**2).sum(axis=1, keepdims=True)) / periods
     return np.stack((ratio, np.where(varied & (error > 1e-12), error, 0.0)))[:, :, 0]
-
-
-def verdict(
-    changes: Floats, days: int = 1, trials: float = 1.0, tail: tuple[float, int] | None = None
-) -> dict[str, Any] | None:
-    """Whether the sum of 60 s *changes* is expected above 0 or below, with 95 % interval.
-
-    The error is long-run, with Student's t. ``days_to_decide``: how many such *days* would decide an undecided one.
-    Among several independent *trials* all intervals hold at once, and *changes* get one more block: *tail*, PnL and
-    periods of any trial's worst block.
-    """
-    if len(changes) < LEAST_PERIODS:
-        return {"text": TOO_SHORT, "lower95": None, "upper95": None, "days_to_decide": None}
-    if changes.min() == changes.max():
-        return None
-    series = changes if tail is None else np.append(changes, np.full(tail[1], tail[0] / tail[1]))
-    total = estimated(series, comparisons=trials).times(len(changes))
-    enough = None
-    if total.sign == UNDECIDED and total.value and total.error:
-        wide = NORMAL if trials <= 1 else student_quantile(LARGE, trials)
-        enough = math.ceil(max(days * (wide * total.error / total.value) ** 2, days + 1))
-    return {"text": total.sign, "lower95": total.low, "upper95": total.high, "days_to_decide": enough}
 
 
 def sortino(changes: Floats, per_year: float) -> float | None:
@@ -265,30 +237,6 @@ def _shape(changes: Floats) -> dict[str, float | None]:
     }
 
 
-def psr(changes: Floats) -> float | None:
-    """1 − p of the one-sided test that the mean of 60 s *changes* is not above 0, with the verdict's error."""
-    from mm.base.special import stdtr
-
-    if np.count_nonzero(changes) < LEAST_PERIODS or changes.min() == changes.max():
-        return None
-    mean = estimated(changes)
-    return float(stdtr(cosines(len(changes)), mean.value / mean.error)) if mean.value and mean.error else None
-
-
-def undone_by(changes: Floats, text: str | None, period_s: int = PERIOD_US // US_PER_S) -> dict[str, Any] | None:
-    """The loss that would undo a verdict above 0 (*text*) with fewer than ``FEW_LOSSES`` losing periods."""
-    losing = int(np.count_nonzero(changes < 0))
-    if text != ABOVE or losing >= FEW_LOSSES:
-        return None
-    loss, largest = float(changes.sum()), -float(changes.min())
-    return {
-        "loss": loss,
-        "times_the_largest": loss / largest if losing else None,
-        "once_in_s": len(changes) * period_s / -math.log(1 - LEVEL),
-        "losing_periods": losing,
-    }
-
-
 def drift_half_life_s(changes: Floats) -> float | None:
     """Half-life of a slow drift of the mean; 0 without one, None in too few periods.
 
@@ -308,23 +256,6 @@ def drift_half_life_s(changes: Floats) -> float | None:
     if fits.flat[best] + len(waves) * math.log(waves.mean()) < DRIFT_GAIN:
         return 0.0
     return float(halves[best // DRIFTS]) * PERIOD_US / US_PER_S
-
-
-def verdict_among(alone: Mapping[str, Any], periods: int, days: int, trials: float) -> dict[str, Any]:
-    low, high = alone["lower95"], alone["upper95"]
-    if low is None or high is None or trials <= 1:
-        return dict(alone)
-    degrees, middle = cosines(periods), (low + high) / 2
-    error = (high - low) / 2 / student_quantile(degrees)
-    half = error * student_quantile(degrees, trials)
-    text, enough = sign_of(middle - half, middle + half), None
-    if text == UNDECIDED and middle and error:
-        enough = math.ceil(max(days * (student_quantile(LARGE, trials) * error / middle) ** 2, days + 1))
-    return {"text": text, "lower95": middle - half, "upper95": middle + half, "days_to_decide": enough}
-
-
-def best_of(probability: float | None, trials: float) -> float | None:
-    return None if probability is None else float(probability**trials)
 
 
 def daily(account: "AccountSeries", terms: "RunTerms", fill_us: Ints) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from mm.base.arrays import Floats, Ints
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mm.backtest.journal import Stretches
+
 
 PERIOD_US = 60_000_000
 
@@ -48,8 +50,8 @@ class Spans:
     end_us: Ints
 
     @classmethod
-    def of(cls, table: Ints) -> Self:
-        return cls(*np.ascontiguousarray(table.T))
+    def of(cls, table: "Stretches") -> Self:
+        return cls(np.ascontiguousarray(table.begin_us), np.ascontiguousarray(table.end_us))
 
     @classmethod
     def union(cls, each: "Sequence[Spans]") -> Self:

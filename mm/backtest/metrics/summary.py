@@ -1,12 +1,14 @@
 """Every number of summary.json, from the journal alone."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mm.backtest.journal import BREACHES, CANCEL_REQ, PLACE, Journal, Lives
 from mm.backtest.metrics import risk
+from mm.backtest.metrics.fills_forecast import forecast
 from mm.backtest.metrics.json_values import finite, missing
 from mm.backtest.metrics.markouts import HORIZONS_S, Mean, half_spreads, markouts
 from mm.backtest.metrics.notes import (
@@ -25,15 +27,12 @@ from mm.backtest.metrics.notes import (
     paid_as_on_spot,
     quoted,
     refused,
+    swapped_quotes,
     unearned_fee,
     without_trades,
 )
-from mm.backtest.metrics.numbers import NULLS
-from mm.backtest.metrics.order_lives import (
-    fill_rates,
-    for_another_day,
-    partial_and_times,
-)
+from mm.backtest.metrics.numbers import NET, NULLS
+from mm.backtest.metrics.order_lives import fill_rates, for_another_day, partial_and_times
 from mm.backtest.metrics.pnl import (
     AccountSeries,
     EquitySeries,
@@ -44,14 +43,15 @@ from mm.backtest.metrics.pnl import (
     round_trip_stats,
     split,
 )
-from mm.backtest.metrics.ranking import SHORT, worst_on_record
 from mm.backtest.metrics.spans import PERIOD_US
-from mm.backtest.run_terms import EXCLUDED, NO_NEXT_MOVE, NO_SENSITIVITY
+from mm.backtest.metrics.verdict import NO_POSITIONS, Positions, Sample, judge, robust_units, verdicts
+from mm.backtest.run_terms import EXCLUDED, NO_BOUNDS, NO_NEXT_MOVE, NO_SENSITIVITY
 from mm.base.arithmetic import dot, quotient, whole_sum
 from mm.base.arrays import Ints, Numbers
 from mm.base.numbers import SHARPE_DAYS
 from mm.clock import US_PER_S, iso
 from mm.instrument import E8
+from mm.trials.moves import WorstMoves
 from mm.trials.on_record import ALONE
 from mm.trials.own_content import TRIALS
 
@@ -65,15 +65,6 @@ DRAWN = {
     "hybrid": "are in part drawn without the next move of the price",
 }
 MANY_RAISED = 0.01  # share of the messages; a normal clock correction affects fewer
-PARTS = ("pnl_quoting", "pnl_hold", "pnl_total", "pnl_spread_capture", "pnl_inventory", "fees")
-REALISED = ("pnl_realised", "pnl_unrealised", "initial_equity")
-ACCOUNT = ("equity_start", "equity_end", "max_drawdown", "max_drawdown_share", "drawdown_duration_s")
-
-NET = (
-    *("fees", "pnl_total", "pnl_quoting", "verdict", "verdict_alone", "break_even_fee_rate"),
-    *("sharpe", "sharpe_ci95", "sharpe_autocorr", "sortino", "calmar", "sharpe_daily"),
-)
-"""Results net of fees."""
 
 
 def summarise(journal: Journal, terms: "RunTerms") -> dict[str, Any]:
@@ -83,8 +74,10 @@ def summarise(journal: Journal, terms: "RunTerms") -> dict[str, Any]:
     """
     account = account_of(journal, terms)
     sent, (counts, placed_lots) = journal.order_lives, journal.order_totals()
-    predicted, traded = _predicted(journal, terms, sent), whole_sum(journal.fills[:, 4])
-    ratios = _risk(account, terms, knows=terms.knows_next_move and terms.liquidated_us is None)
+    predicted, traded = _predicted(journal, terms, sent), whole_sum(journal.fills.lots)
+    position = largest_position(account, terms)
+    knows = terms.knows_next_move and terms.liquidated_us is None
+    ratios = _risk(account, terms, {terms.instrument.symbol: position}, knows=knows)
     summary = {
         **_setup(terms),
         **_pnl(journal, account, terms),
@@ -92,9 +85,10 @@ def summarise(journal: Journal, terms: "RunTerms") -> dict[str, Any]:
         **_activity(journal, sent, counts, quotient(traded, placed_lots)),
         **refused(counts),
         **_inventory(account, terms),
+        "largest_position": position,
         **ratios,
         "account": _account(account),
-        **risk.daily(account, terms, journal.fills[:, 0]),
+        **risk.daily(account, terms, journal.fills.us),
         **_coverage(journal, terms),
         **predicted,
         **scale(terms),
@@ -103,7 +97,7 @@ def summarise(journal: Journal, terms: "RunTerms") -> dict[str, Any]:
         "trials": dict(ALONE) if terms.trials is None else terms.trials.to_json(),
     }
     summary |= _volume(journal, account, terms, summary, traded)
-    warnings = notes(counts, summary, reached=bool(sent.rested.any()))
+    warnings = [*swapped_quotes(sent), *notes(counts, summary, reached=bool(sent.rested.any()))]
     warnings += unearned_fee(journal, terms, summary) or fee_above_capture(summary)
     warnings += [*_cautions(journal, terms), *of_verdict(summary)]
     warnings += [f"{TRIALS}{problem}" for problem in (terms.trials.problems if terms.trials else ())]
@@ -112,11 +106,18 @@ def summarise(journal: Journal, terms: "RunTerms") -> dict[str, Any]:
     return _before_fees(summary, terms.unvalued_fees) if terms.unvalued_fees else summary
 
 
-def strategy_summary(series: EquitySeries, terms: "RunTerms", *, knows: bool, judges: bool = True) -> dict[str, Any]:
+def strategy_summary(
+    series: EquitySeries,
+    terms: "RunTerms",
+    positions: Positions = NO_POSITIONS,
+    *,
+    knows: bool,
+    judges: bool = True,
+) -> dict[str, Any]:
     """Summary over several markets; *knows*: all markets' fills know the next move; *judges*: with a verdict."""
     total, quoting = series.equity[-1] - series.equity[0], series.quoting[-1]
     money = {"pnl_total": total, "pnl_quoting": quoting, "pnl_hold": total - quoting}
-    ratios = (_risk if judges else _ratios)(series, terms, knows=knows)
+    ratios = _risk(series, terms, positions, knows=knows) if judges else _ratios(series, terms, knows=knows)
     return dict(finite({name: series.quote(value) for name, value in money.items()} | ratios))
 
 
@@ -132,7 +133,7 @@ def _before_fees(summary: dict[str, Any], unvalued: Mapping[str, str]) -> dict[s
 
 def point_summary(journal: Journal, terms: "RunTerms", account: AccountSeries) -> dict[str, Any]:
     """The numbers by which a sweep compares points."""
-    (counts, placed_lots), traded = journal.order_totals(), whole_sum(journal.fills[:, 4])
+    (counts, placed_lots), traded = journal.order_totals(), whole_sum(journal.fills.lots)
     summary = {
         **_setup(terms),
         **_parts(split(journal.fills, account, terms), account),
@@ -142,6 +143,7 @@ def point_summary(journal: Journal, terms: "RunTerms", account: AccountSeries) -
         "volume": traded_volume(journal, terms, traded),
         **refused(counts),
         "inventory": _moments(account, terms, 0),
+        "largest_position": largest_position(account, terms),
         **_ratios(account, terms, knows=terms.knows_next_move and terms.liquidated_us is None),
         **_coverage(journal, terms),
         **scale(terms),
@@ -173,8 +175,8 @@ def headline(journal: Journal, terms: "RunTerms") -> dict[str, Any]:
 
 
 def verdict_text(account: EquitySeries) -> str | None:
-    verdict = risk.verdict(account.changes / account.per_quote)
-    return None if verdict is None else str(verdict["text"])
+    verdict = judge(Sample.of(account.changes / account.per_quote))
+    return None if verdict is None else verdict.text
 
 
 def _sharpe_of_row(account: EquitySeries, terms: "RunTerms") -> float | None:
@@ -194,20 +196,34 @@ def _setup(terms: "RunTerms") -> dict[str, Any]:
 
 
 def _parts(pnl: Pnl | None, account: AccountSeries) -> dict[str, float | None]:
-    if pnl is None:
-        return dict.fromkeys(PARTS)
-    units = (pnl.quoting, pnl.hold, pnl.total, pnl.spread, pnl.inventory, pnl.fees)
-    return dict(zip(PARTS, map(account.quote, units), strict=True))
+    def worth(units: Callable[[Pnl], int]) -> float | None:
+        return None if pnl is None else account.quote(units(pnl))
+
+    return {
+        "pnl_quoting": worth(lambda pnl: pnl.quoting),
+        "pnl_hold": worth(lambda pnl: pnl.hold),
+        "pnl_total": worth(lambda pnl: pnl.total),
+        "pnl_spread_capture": worth(lambda pnl: pnl.spread),
+        "pnl_inventory": worth(lambda pnl: pnl.inventory),
+        "fees": worth(lambda pnl: pnl.fees),
+    }
 
 
 def _pnl(journal: Journal, account: AccountSeries, terms: "RunTerms") -> dict[str, Any]:
     pnl, matched = split(journal.fills, account, terms), pairs(journal.fills)
-    parts, round_trips = _parts(pnl, account), round_trip_stats(journal.fills, matched, terms.instrument)
-    if pnl is None:
-        return {**parts, **dict.fromkeys(REALISED), "round_trips": round_trips}
-    closed = realised(journal.fills, matched, account)
-    units = (closed, pnl.quoting + pnl.fees - closed, account.equity[0])
-    return {**parts, **dict(zip(REALISED, map(account.quote, units), strict=True)), "round_trips": round_trips}
+    closed = None if pnl is None else realised(journal.fills, matched, account)
+    left = None if pnl is None or closed is None else pnl.quoting + pnl.fees - closed
+    return {
+        **_parts(pnl, account),
+        "pnl_realised": _worth(account, closed),
+        "pnl_unrealised": _worth(account, left),
+        "initial_equity": _worth(account, None if pnl is None else int(account.equity[0])),
+        "round_trips": round_trip_stats(journal.fills, matched, terms.instrument),
+    }
+
+
+def _worth(account: EquitySeries, units: int | None) -> float | None:
+    return None if units is None else account.quote(units)
 
 
 def _spreads(journal: Journal, terms: "RunTerms") -> dict[str, Any]:
@@ -273,7 +289,7 @@ def _volume(
 
 def traded_volume(journal: Journal, terms: "RunTerms", traded: int) -> dict[str, float]:
     grid = terms.instrument
-    notional = dot(journal.fills[:, 3].astype(np.float64), journal.fills[:, 4]) * grid.tick_lot_e16 / E8 / E8
+    notional = dot(journal.fills.ticks.astype(np.float64), journal.fills.lots) * grid.tick_lot_e16 / E8 / E8
     return {"base": traded * grid.lot_e8 / E8, "quote": notional}
 
 
@@ -290,10 +306,12 @@ def _predicted(journal: Journal, terms: "RunTerms", sent: Lives) -> dict[str, An
     rates, here = fill_rates(journal, sent, intensity, offsets)
     rates["fills_ratio"] = for_another_day(rates["fills_ratio"], (terms.fit or {}).get("log_rate_half"))
     by_engine = journal.counters["expected_fills"]
+    expected = forecast(rates["fills_by_distance"], terms.earlier)
     return {
         "predicted_fills": here if by_engine is None else by_engine,
         "quoted_half_spread": quoted(rates["quoted_half_spread_ticks"], terms.instrument.tick_e8),
         **rates,
+        **({} if expected is None else {"fills_forecast": expected}),
     }
 
 
@@ -315,7 +333,19 @@ def _per_year(account: EquitySeries, terms: "RunTerms") -> float:
     return risk.periods_per_year(account.spans, len(set(terms.days)), terms.days_a_year)
 
 
-def _risk(account: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[str, Any]:
+def largest_position(account: AccountSeries, terms: "RunTerms") -> dict[str, float]:
+    """The largest inventory from its target, its worth then, and what the run's own worst minute costs there."""
+    away = account.inventory - terms.target_lots
+    row = int(np.abs(away).argmax()) if len(away) else 0
+    held = int(away[row]) if len(away) else 0
+    value = math.copysign(account.quote(abs(held) * int(account.marks2[row]) * account.half_tl), held) if held else 0.0
+    begins = account.spans.periods
+    first, last = (np.searchsorted(account.us, us, side="right") - 1 for us in (begins, begins + PERIOD_US))
+    moves = WorstMoves.between(account.marks2[first], account.marks2[last])
+    return {"inventory": held * terms.instrument.lot_e8 / E8, "value": value, "loss": moves.loss(value)}
+
+
+def _risk(account: EquitySeries, terms: "RunTerms", positions: Positions, *, knows: bool) -> dict[str, Any]:
     changes = account.changes
     bootstrap = {
         "draws": risk.DRAWS,
@@ -324,18 +354,11 @@ def _risk(account: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[str,
         "seed": terms.seed,
     }
     ratios = _ratios(account, terms, knows=knows)
-    pnl, days = changes / account.per_quote, len(set(terms.days))
-    tried = 1.0 if terms.trials is None else terms.trials.independent
-    first: dict[str, Any] = {}
-    worst = worst_on_record(terms.trials)
-    tail = None if worst is None else (worst, SHORT)
-    for name, trials, more in (("", tried, tail), ("_alone", 1.0, None)):
-        verdict = risk.verdict(pnl, days, trials, more) if knows else None
-        undone = risk.undone_by(pnl, None if verdict is None else verdict["text"])
-        first |= {f"verdict{name}": verdict, f"undone_by{name}": undone}
-    first |= {"sharpe": ratios["sharpe"], "sharpe_autocorr": ratios["sharpe_autocorr"]}
+    sample = Sample.of(changes / account.per_quote, len(set(terms.days))) if knows else None
+    judged = verdicts(sample, terms.trials, positions)
+    psr = {name: judged.pop(name) for name in ("psr", "psr_alone")}
+    first = judged | {"sharpe": ratios["sharpe"], "sharpe_autocorr": ratios["sharpe_autocorr"]}
     interval = risk.sharpe_ci95(changes, _per_year(account, terms), terms.seed) if knows else None
-    psr = {"psr": risk.best_of(ratios["psr"], tried), "psr_alone": ratios["psr"]}
     return first | {"sharpe_ci95": interval, "sharpe_bootstrap": bootstrap} | ratios | psr
 
 
@@ -344,7 +367,8 @@ def _ratios(account: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[st
     fall, lasted_us = drawdowns.deepest, drawdowns.longest_us
     changes, per_year = account.changes, _per_year(account, terms)
     gain, periods = 0 if fall is None else int(account.quoting[-1]), account.spans.covered_us / PERIOD_US
-    moments = risk.moments(changes / account.per_quote, per_year)
+    pnl = changes / account.per_quote
+    moments, judged = risk.moments(pnl, per_year), judge(Sample.of(pnl)) if knows else None
     return {
         "sharpe": risk.sharpe(changes, per_year),
         "sharpe_autocorr": risk.sharpe_autocorr(changes, per_year),
@@ -353,8 +377,13 @@ def _ratios(account: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[st
         "max_drawdown": None if fall is None else account.quote(fall),
         "drawdown_duration_s": None if lasted_us is None else lasted_us / US_PER_S,
         "under_water": drawdowns.under_water(),
-        "returns": moments | {"pnl_left_out": account.left_out, "drift_half_life_s": risk.drift_half_life_s(changes)},
-        "psr": risk.psr(changes) if knows else None,
+        "returns": moments
+        | {
+            "pnl_left_out": account.left_out,
+            "drift_half_life_s": risk.drift_half_life_s(changes),
+            "robust_unit": float(robust_units(pnl[:, None])[0]),
+        },
+        "psr": judged and judged.psr,
     }
 
 
@@ -367,13 +396,16 @@ def _marked(account: EquitySeries, money: Numbers) -> tuple[Ints, Numbers]:
 def _account(account: AccountSeries) -> dict[str, float | None]:
     clock_us, equity = _marked(account, account.equity)
     drawdowns = risk.drawdowns_of(clock_us, equity)
-    if drawdowns.deepest is None or drawdowns.longest_us is None:
-        return dict.fromkeys(ACCOUNT)
-    units = (account.equity[0], account.equity[-1], drawdowns.deepest)
+    known = drawdowns.deepest is not None and drawdowns.longest_us is not None
+    start, end = (int(account.equity[row]) if known else None for row in (0, -1))
     peak = np.maximum.accumulate(equity).astype(np.float64)
-    share = float(((peak - equity) / peak).max()) if peak[0] > 0 else None
-    values = (*map(account.quote, units), share, drawdowns.longest_us / US_PER_S)
-    return dict(zip(ACCOUNT, values, strict=True))
+    return {
+        "equity_start": _worth(account, start),
+        "equity_end": _worth(account, end),
+        "max_drawdown": _worth(account, drawdowns.deepest if known else None),
+        "max_drawdown_share": float(((peak - equity) / peak).max()) if known and peak[0] > 0 else None,
+        "drawdown_duration_s": drawdowns.longest_us / US_PER_S if known and drawdowns.longest_us is not None else None,
+    }
 
 
 def _coverage(journal: Journal, terms: "RunTerms") -> dict[str, Any]:
@@ -382,7 +414,7 @@ def _coverage(journal: Journal, terms: "RunTerms") -> dict[str, Any]:
         "two_sided_uptime": quotient(counters["two_sided_us"], counters["valid_us"]),
         "seconds_covered": counters["valid_us"] / US_PER_S,
         "seconds_excluded": counters["invalid_us"] / US_PER_S,
-        "spans": journal.spans.tolist(),
+        "spans": journal.spans.array.tolist(),
         **({"seconds_between_days": between_us / US_PER_S} if between_us else {}),
         "observed_fills": len(journal.fills),
     }
@@ -414,13 +446,16 @@ def _optional(terms: "RunTerms") -> dict[str, Any]:
     excluded = {"excluded": list(terms.excluded)} if terms.excluded else {}
     fifo = {} if terms.fifo_consistency is None else {"fifo_consistency": terms.fifo_consistency}
     ended = {} if terms.liquidated_us is None else {"liquidated_at": iso(terms.liquidated_us)}
-    return ended | funding | from_curve | excluded | fifo | {name: dict(part) for name, part in parts if part}
+    unbounded = {"bounds": None, "open_share": None} if terms.unbounded else {}
+    return (
+        ended | funding | from_curve | excluded | fifo | unbounded | {name: dict(part) for name, part in parts if part}
+    )
 
 
 def _limits(journal: Journal) -> dict[str, Any]:
     if journal.breaches is None and journal.killed is None:
         return {}
-    codes = [] if journal.breaches is None else journal.breaches[:, 1].tolist()
+    codes = [] if journal.breaches is None else journal.breaches.limit.tolist()
     count = {name: codes.count(code) for code, name in enumerate(BREACHES) if code in codes}
     killed = None if journal.killed is None else dict(zip(("us", "reason"), journal.killed, strict=True))
     return {"risk": {"breaches": count, "killed": killed}}
@@ -439,6 +474,8 @@ def _cautions(journal: Journal, terms: "RunTerms") -> list[str]:
     cautions += [f"the run ended early: {terms.ended['why']}"] if terms.ended and terms.ended["why"] else []
     if terms.played_once:
         cautions.append(f"{NO_SENSITIVITY}{terms.played_once}")
+    if terms.unbounded:
+        cautions.append(f"{NO_BOUNDS}{terms.unbounded}")
     cautions += [*terms.day_notes, *terms.model_notes]
     drawn = _drawn(terms)
     cautions += drawn or without_trades(terms)
@@ -464,10 +501,10 @@ def _cautions(journal: Journal, terms: "RunTerms") -> list[str]:
             f"{terms.clock_raised:,} messages count as received at the same instant as those before them, because the "
             f"recorder's clock stepped back: no time passes while they are played; the log lists the files"
         )
-    unmarked = int(np.count_nonzero(journal.fills[:, 7] == 0))
+    unmarked = int(np.count_nonzero(journal.fills.mid2 == 0))
     if unmarked:
         cautions.append(f"{unmarked} fills had no valid book; the PnL marks them at the last valid mid")
-    if len(journal.mids) and journal.mids[-1, 1] == 0:
+    if len(journal.mids) and journal.mids.mid2[-1] == 0:
         cautions.append("the run ended without a valid book; pnl_total is marked at the last valid mid")
     return cautions + [f"{EXCLUDED}{span}" for span in terms.excluded]
 

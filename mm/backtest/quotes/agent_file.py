@@ -21,7 +21,7 @@ from mm.base.atomic_file import write_atomic
 from mm.base.user_code import refuse_code_of
 from mm.errors import BrokenFile, DataError, Mismatch, MMError
 from mm.instrument import short_text
-from mm.predict.predictor import Network
+from mm.signals.predictor import Network
 
 AGENT = "rl"
 """Name of the quote model that runs an agent."""

@@ -25,6 +25,7 @@ cdef struct View:
     double lot              # order step, in the base asset
     int64_t step_lots       # lots of the tape in an order step: all other lots here are the tape's
     PyObject* others        # dict of the other markets by name; NULL without any
+    PyObject* recorded      # `OwnSeries` of the run; NULL outside of one
     # Our open quotes, sells and buys, if the model needs them: price and lots ahead, NaN for none or unknown.
     double[2] own_ticks
     double[2] own_ahead_lots    # in order steps

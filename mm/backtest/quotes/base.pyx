@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, auto_pickle=False
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, auto_pickle=False, annotation_typing=False
 """The interface of quote models: one hook, compiled or plain Python."""
 
 from cpython.long cimport PyLong_AsLongLongAndOverflow
@@ -123,6 +123,7 @@ cdef class QuoteModel:
         view.quote_lots, view.cash, view.sigma_ticks, view.tick_lot = quote_lots, cash, sigma_ticks, tick_lot
         view.last_trade.id, view.begun_us = -1, 0
         view.signals, view.others, view.tick, view.lot, view.step_lots = NULL, NULL, NAN, NAN, 1
+        view.recorded = NULL
         show_no_own(&view)
         return answer_to(self, &view, room)
 
@@ -324,6 +325,17 @@ cdef class QuoteView:
         if name not in others:
             raise ModelError(f"other({name!r}): the run's other markets are {', '.join(others) or 'none'}; set OTHERS")
         return others[name]
+
+    def record(self, name: str, value: float | None) -> None:
+        """Keep a value of your own at ``us``, such as a fair value: it is written to ``series.csv`` and drawn.
+
+        Args:
+            name: Of the series.
+            value: A finite number in any unit; None for none.
+        """
+        cdef const View* view = self.seen()
+        if view.recorded is not NULL:
+            (<object> view.recorded).add(view.top.us, name, value)
 
     def lots_at(self, int side, int64_t ticks) -> float:
         """Return the displayed lots at a price; side +1 bids, -1 asks."""

@@ -4,7 +4,8 @@
 Howard, Dynamic Programming and Markov Processes (1960): policy iteration, which is Newton's method here.
 """
 
-from libc.math cimport INFINITY, NAN, asinh, ceil, exp, expm1, fabs, floor, isfinite, isnan, log, sqrt
+from cython cimport final
+from libc.math cimport INFINITY, NAN, asinh, ceil, exp, exp2, expm1, fabs, floor, isfinite, isnan, log, log2, sqrt
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
@@ -28,8 +29,13 @@ MOST_POINTS = 1_000             # of a curve
 cdef enum:
     NEWTON_ROUNDS = 200         # usually a dozen
     MOST_LINES = 1_000          # equals MOST_POINTS
+    HALVINGS = 30
+    STARTS = 1_024              # kept starting points
+    STARTS_PER_OCTAVE = 16      # of the risk
 
 cdef double EXACT = 1e-13       # relative step at which Newton's method ends
+cdef double NEARLY = 1.0 - 1e-9  # far more than rounding
+cdef double BORDER = 1e-3       # share of the distance to the next cell
 
 
 def _is_curve(value: object) -> bool:
@@ -52,8 +58,30 @@ cdef struct Line:
     double log_rate
     double k                # decrease of ln λ per tick
     double markup           # optimal gain of a fill if the line were infinite, ticks
+    double begin_rate       # λ at begin, per second
+    double end_rate
+    int64_t place           # among the lines that can be optimal; -1: it never is
 
 
+# Lines that can be optimal from a price up to the next cell's; that of the cell after the last one is NAN.
+cdef struct Cell:
+    double price
+    int64_t first
+    int64_t last
+
+
+# The steps at a risk of 2^(place / STARTS_PER_OCTAVE), from which Newton's method starts at the risks beside it.
+cdef struct Start:
+    int64_t place
+    bint known
+    bint converged
+
+
+cdef inline double rate_at(const Line* line, double at) noexcept nogil:
+    return exp(line.log_rate - line.k * (at - line.at))
+
+
+@final
 cdef class CurveLevels:
     """Solves for the values of the inventory levels -Q .. Q of a maker with any decreasing fill intensity λ(δ).
 
@@ -64,7 +92,9 @@ cdef class CurveLevels:
 
     for Δ and the gain c per second (xi = 0: λ(δ)·u). Newton's method on the steps Δ(q+1) - Δ(q) is Howard's policy
     iteration: quotes for given values, then values for given quotes. Each linear system is solved from both ends
-    towards the cheapest level, so that no term is a difference of two large ones.
+    towards the cheapest level, so that no term is a difference of two large ones. Without drift the steps mirror
+    each other, and only those from level 0 up are solved. On a curve the method starts between the steps of two
+    fixed risks, so that the answer does not depend on the risks asked for before.
 
     Args:
         bound: Q, in clips.
@@ -74,6 +104,8 @@ cdef class CurveLevels:
 
     cdef readonly int64_t bound
     cdef Line* lines
+    cdef Cell* cells            # ascending by price
+    cdef Cell* cell             # of the last price: the next one is near
     cdef int64_t count
     cdef double xi, costs
     cdef double* memory
@@ -82,13 +114,21 @@ cdef class CurveLevels:
     cdef double* ask_rate
     cdef double* fixed          # Newton update of a step: fixed + slope · (update of c)
     cdef double* slope
+    cdef Start* starts
+    cdef double* start_steps    # from level 0 up, of each start
+    cdef double start_costs
 
     def __cinit__(self, bound: int, xi: float, costs: float) -> None:
         self.bound, self.xi, self.costs = bound, xi, costs
         cdef int64_t levels = 2 * bound + 1
         self.memory = <double*> calloc(5 * levels, sizeof(double))
-        self.lines = <Line*> calloc(MOST_POINTS + 1, sizeof(Line))
-        if self.memory is NULL or self.lines is NULL:
+        self.lines = <Line*> calloc(MOST_LINES + 1, sizeof(Line))
+        self.cells = <Cell*> calloc(2 * MOST_LINES + 2, sizeof(Cell))
+        self.starts = <Start*> calloc(STARTS, sizeof(Start))
+        self.start_steps, self.start_costs = <double*> calloc(STARTS * bound, sizeof(double)), costs
+        if (
+            self.memory is NULL or self.lines is NULL or self.cells is NULL or self.starts is NULL or self.start_steps is NULL
+        ):
             raise MemoryError("no memory for the inventory levels")
         self.residual, self.bid_rate, self.ask_rate = self.memory, self.memory + levels, self.memory + 2 * levels
         self.fixed, self.slope = self.memory + 3 * levels, self.memory + 4 * levels
@@ -96,44 +136,146 @@ cdef class CurveLevels:
     def __dealloc__(self) -> None:
         free(self.memory)
         free(self.lines)
+        free(self.cells)
+        free(self.starts)
+        free(self.start_steps)
 
     cdef void set_exponential(self, double A, double k) noexcept nogil:
-        self.lines[0] = Line(-INFINITY, INFINITY, 0.0, log(A), k, markup(self.xi, k))
-        self.count = 1
+        self.lines[0] = Line(-INFINITY, INFINITY, 0.0, log(A), k, markup(self.xi, k), NAN, NAN, 0)
+        self.count, self.cell = 1, self.cells
+        self.cells[0], self.cells[1].price = Cell(-INFINITY, 0, 0), NAN
 
     cdef set_points(self, list points):
         """ln λ is linear between points, constant before the first, and extrapolated after the last."""
         cdef int64_t i
-        cdef double delta, rate, next_delta, next_rate, k
-        self.lines[0] = Line(-INFINITY, points[0][0], points[0][0], log(points[0][1]), 0.0, INFINITY)
+        cdef double delta, rate, next_delta, next_rate
+        self.begin_lines(points[0][0], log(points[0][1]))
         for i in range(len(points) - 1):
             delta, rate = points[i]
             next_delta, next_rate = points[i + 1]
-            k = log(rate / next_rate) / (next_delta - delta)
-            self.lines[i + 1] = Line(
-                delta, next_delta, delta, log(rate), k, markup(self.xi, k) if k > 0.0 else INFINITY
-            )
-        self.count = len(points)
-        self.lines[self.count - 1].end = INFINITY
+            self.add_line(delta, next_delta, log(rate), log(rate / next_rate) / (next_delta - delta))
+        self.end_lines()
 
     cdef void set_piece(self, const Piece* piece) noexcept nogil:
         cdef int64_t i
         cdef double k
-        self.lines[0] = Line(-INFINITY, piece.deltas[0], piece.deltas[0], piece.logs[0], 0.0, INFINITY)
+        self.begin_lines(piece.deltas[0], piece.logs[0])
         for i in range(piece.points - 1):
             k = (piece.logs[i] - piece.logs[i + 1]) / (piece.deltas[i + 1] - piece.deltas[i])
-            self.lines[i + 1] = Line(
-                piece.deltas[i],
-                piece.deltas[i + 1],
-                piece.deltas[i],
-                piece.logs[i],
-                k,
-                markup(self.xi, k) if k > 0.0 else INFINITY,
-            )
-        self.count = piece.points
-        self.lines[self.count - 1].end = INFINITY
+            self.add_line(piece.deltas[i], piece.deltas[i + 1], piece.logs[i], k)
+        self.end_lines()
 
-    cdef double best(self, double price, double* rate, double* distance) noexcept nogil:
+    cdef void begin_lines(self, double delta, double log_rate) noexcept nogil:
+        self.count = 0
+        self.add_line(-INFINITY, delta, log_rate, 0.0)
+        self.lines[0].at = delta
+
+    cdef void add_line(self, double begin, double end, double log_rate, double k) noexcept nogil:
+        cdef Line* line = &self.lines[self.count]
+        cdef double begin_rate = exp(log_rate)
+        line[0] = Line(begin, end, begin, log_rate, k, markup(self.xi, k) if k > 0.0 else INFINITY, begin_rate, begin_rate, -1)
+        if k != 0.0:
+            line.end_rate = rate_at(line, end)
+        self.count += 1
+
+    cdef void end_lines(self) noexcept nogil:
+        """Let the last line go on, set the cells, and drop lines that are never optimal.
+
+        A higher price never has a nearer optimum: a line that earns less than one beyond it does so at all higher
+        prices. So a line is optimal in one interval of prices at most.
+        """
+        cdef int64_t i, count = 1
+        cdef double price
+        self.lines[self.count - 1].end, self.lines[self.count - 1].end_rate = INFINITY, 0.0
+        self.cell = self.cells
+        self.forget_starts()
+        self.cells[0] = Cell(-INFINITY, 0, 0)
+        for i in range(1, self.count):  # of the lines so far; each cell has its optimal one
+            price = self.price_between(self.cells[count - 1].first, i)
+            while count > 1 and price <= self.cells[count - 1].price:
+                count -= 1
+                price = self.price_between(self.cells[count - 1].first, i)
+            self.cells[count] = Cell(price, i, i)
+            count += 1
+        count = self.with_borders(count)
+        for i in range(count):
+            self.add_nearly_optimal(&self.cells[i])
+        self.drop_others(count)
+
+    cdef int64_t with_borders(self, int64_t count) noexcept nogil:
+        """Put a narrow cell around each price between two cells, so that the others need one line; return the number."""
+        cdef int64_t i, own
+        cdef double width, price, above = INFINITY
+        self.cells[2 * count - 1].price = NAN
+        for i in range(count - 1, 0, -1):
+            price, own = self.cells[i].price, self.cells[i].first
+            width = BORDER * min(above - price, price - self.cells[i - 1].price, 1.0)
+            self.cells[2 * i] = Cell(price + width, own, own)
+            own, above = self.cells[i - 1].first, price
+            self.cells[2 * i - 1] = Cell(price - width, own, own)
+        return 2 * count - 1
+
+    cdef void add_nearly_optimal(self, Cell* cell) noexcept nogil:
+        """Add lines that could earn as much as the cell's own: those before it at its price, the others at the next's.
+
+        In the rest of the cell these earn less, and any other line does by far more than rounding.
+        """
+        cdef int64_t i, own = cell.first
+        cdef double price, rate, at
+        for i in range(self.count):
+            price = cell.price if i < own else cell[1].price
+            if i == own or self.earnings(&self.lines[i], price, &rate, &at) >= (
+                NEARLY * self.earnings(&self.lines[own], price, &rate, &at)
+            ):
+                self.lines[i].place = 0
+                cell.first, cell.last = min(cell.first, i), max(cell.last, i)
+
+    cdef void drop_others(self, int64_t cell_count) noexcept nogil:
+        cdef int64_t i, kept = 0
+        for i in range(self.count):
+            if self.lines[i].place == 0:
+                self.lines[i].place = kept
+                kept += 1
+        for i in range(cell_count):
+            self.cells[i].first = self.lines[self.cells[i].first].place
+            self.cells[i].last = self.lines[self.cells[i].last].place
+        for i in range(self.count):
+            if self.lines[i].place >= 0:
+                self.lines[self.lines[i].place] = self.lines[i]
+        self.count = kept
+
+    cdef double price_between(self, int64_t line, int64_t beyond) noexcept nogil:
+        """The price from which on the second line earns more than the first, roughly."""
+        cdef double high = self.lines[line].end, width = 1.0, middle
+        cdef int64_t round
+        for round in range(HALVINGS):
+            if not self.earns_more(beyond, line, high - width):
+                break
+            high -= width
+            width *= 2.0
+        for round in range(HALVINGS):
+            width *= 0.5
+            middle = high - width
+            if self.earns_more(beyond, line, middle):
+                high = middle
+        return high
+
+    cdef inline bint earns_more(self, int64_t line, int64_t other, double price) noexcept nogil:
+        cdef double rate, at
+        return self.earnings(&self.lines[line], price, &rate, &at) > self.earnings(&self.lines[other], price, &rate, &at)
+
+    cdef inline double earnings(self, const Line* line, double price, double* rate, double* at) noexcept nogil:
+        cdef double wanted = price + line.markup, earned
+        if wanted <= line.begin:
+            at[0], rate[0] = line.begin, line.begin_rate
+        elif wanted >= line.end:
+            at[0], rate[0] = line.end, line.end_rate
+        else:
+            at[0], rate[0] = wanted, rate_at(line, wanted)
+        earned = at[0] - price
+        return rate[0] * (-expm1(-self.xi * earned) / self.xi if self.xi > 0.0 else earned)
+
+    cdef inline double best(self, double price, double* rate, double* distance) noexcept nogil:
         """Maximum earnings of an order per second, in ticks.
 
         Args:
@@ -141,17 +283,20 @@ cdef class CurveLevels:
             rate: Set to the decrease of the earnings per tick of *price*; for xi = 0 the fills per second.
             distance: Set to the order's distance.
         """
-        cdef double gain, most = -INFINITY, at, rate_at, earned
+        cdef double gain, most = -INFINITY, at, fills_per_s
         cdef int64_t i
-        for i in range(self.count):
-            at = min(max(price + self.lines[i].markup, self.lines[i].begin), self.lines[i].end)
-            rate_at = exp(self.lines[i].log_rate - self.lines[i].k * (at - self.lines[i].at))
-            earned = at - price
-            gain = rate_at * (-expm1(-self.xi * earned) / self.xi if self.xi > 0.0 else earned)
+        cdef Cell* cell = self.cell
+        while price >= cell[1].price:
+            cell += 1
+        while price < cell.price:
+            cell -= 1
+        self.cell = cell
+        for i in range(cell.first, cell.last + 1):
+            gain = self.earnings(&self.lines[i], price, &fills_per_s, &at)
             if gain > most:
-                most = gain
-                rate[0] = rate_at * exp(-self.xi * earned)
-                distance[0] = at
+                most, rate[0], distance[0] = gain, fills_per_s, at
+        if self.xi > 0.0:
+            rate[0] *= exp(-self.xi * (distance[0] - price))
         return most
 
     cdef double bid_price(self, const double* steps, int64_t level) noexcept nogil:
@@ -162,64 +307,112 @@ cdef class CurveLevels:
 
     cdef bint solve(self, double risk, double drift, double* steps) noexcept nogil:
         """Set the steps from each level to the next; return whether the method converged."""
-        cdef int64_t last = 2 * self.bound, pivot = self.bound, i, round
-        cdef double gain = 0.0, change, widest, longest, edge, cap
+        cdef int64_t last = 2 * self.bound, i
+        cdef bint mirrored = drift == 0.0, converged
+        if not (mirrored and self.start_between(risk, steps)):
+            self.begin(risk, drift, steps)
+        converged = self.converge(risk, drift, steps)
+        if mirrored:
+            for i in range(self.bound):
+                steps[i] = -steps[last - 1 - i]
+        return converged
+
+    cdef bint start_between(self, double risk, double* steps) noexcept nogil:
+        """Set the steps from level 0 up by those of two fixed risks; return whether there are any."""
+        cdef double place, share
+        cdef int64_t i, below
+        cdef const double* low
+        cdef const double* high
+        if self.lines[0].k > 0.0 or not 1e-200 < risk < 1e200:
+            return False
+        place = STARTS_PER_OCTAVE * log2(risk)
+        below = <int64_t> floor(place)
+        share = place - <double> below
+        low, high = self.start(below), self.start(below + 1)
+        if low is NULL or high is NULL:
+            return False
+        for i in range(self.bound):
+            steps[self.bound + i] = (1.0 - share) * low[i] + share * high[i]
+        return True
+
+    cdef const double* start(self, int64_t place) noexcept nogil:
+        """The steps from level 0 up; NULL if the method does not converge."""
+        cdef Start* start = &self.starts[place & (STARTS - 1)]
+        cdef double* steps = self.start_steps + (place & (STARTS - 1)) * self.bound
+        cdef double risk
+        if self.start_costs != self.costs:
+            self.forget_starts()
+        if not start.known or start.place != place:
+            risk = exp2(<double> place / STARTS_PER_OCTAVE)
+            self.begin(risk, 0.0, steps - self.bound)
+            start[0] = Start(place, True, self.converge(risk, 0.0, steps - self.bound))
+        return steps if start.converged else NULL
+
+    cdef void forget_starts(self) noexcept nogil:
+        cdef int64_t i
+        self.start_costs = self.costs
+        for i in range(STARTS):
+            self.starts[i].known = False
+
+    cdef bint converge(self, double risk, double drift, double* steps) noexcept nogil:
+        """Improve the steps; without drift those from level 0 up alone are read and set."""
+        cdef int64_t first = self.bound if drift == 0.0 else 0, last = 2 * self.bound, pivot = self.bound, i, round
+        cdef double gain = 0.0, change, widest, longest, edge, cap, rate, distance
         if drift != 0.0:
             pivot = self.bound + <int64_t> min(max(drift / max(risk, 1e-300), -<double> self.bound), <double> self.bound)
-        edge = self.begin(risk, drift, steps)
+        self.best(self.costs, &rate, &distance)
+        edge = distance - self.costs  # gain of a fill without inventory risk, in ticks
         # Policy iteration converges for bounded rates. An exponential rate is not bounded, and full steps overflow.
         cap = 4.0 * edge if self.lines[0].k > 0.0 else INFINITY
         for round in range(NEWTON_ROUNDS):
-            self.linearise(risk, drift, gain, steps)
-            change = self.newton(pivot)
+            self.linearise(risk, drift, gain, steps, first)
+            change = self.newton(pivot, first)
             widest = longest = 0.0
-            for i in range(last):
+            for i in range(first, last):
                 widest = max(widest, fabs(self.step_change(i, pivot, change)))
                 longest = max(longest, fabs(steps[i]))
             if not isfinite(widest):
                 return False
-            for i in range(last):
+            for i in range(first, last):
                 steps[i] += min(max(self.step_change(i, pivot, change), -cap), cap)
             gain += change
             if widest <= EXACT * (edge + longest):
                 return True
         return False
 
-    cdef double begin(self, double risk, double drift, double* steps) noexcept nogil:
-        """Set the initial steps, which are exact near the cheapest level and far away from it.
-
-        Returns:
-            Gain of a fill without inventory risk, in ticks.
-        """
+    cdef void begin(self, double risk, double drift, double* steps) noexcept nogil:
+        """Set the initial steps, which are exact near the cheapest level and far away from it."""
         cdef double rate, distance, k, bend
         cdef int64_t i
         self.best(self.costs, &rate, &distance)
         k = self.lines[0].k if self.lines[0].k > 0.0 else 1.0 / (distance - self.costs)
         bend = sqrt(0.125 * risk * k / rate)
-        for i in range(2 * self.bound):
+        for i in range(self.bound if drift == 0.0 else 0, 2 * self.bound):
             steps[i] = 0.0 if risk == 0.0 else -2.0 / k * asinh((<double> (i - self.bound) + 0.5 - drift / risk) * bend)
-        return distance - self.costs
 
     cdef inline double step_change(self, int64_t i, int64_t pivot, double change) noexcept nogil:
         return self.fixed[i] + self.slope[i] * change
 
-    cdef void linearise(self, double risk, double drift, double gain, const double* steps) noexcept nogil:
+    cdef void linearise(self, double risk, double drift, double gain, const double* steps, int64_t first) noexcept nogil:
         cdef int64_t last = 2 * self.bound, level
         cdef double q, distance
-        for level in range(last + 1):
+        self.ask_rate[0] = self.bid_rate[last] = 0.0
+        for level in range(first, last + 1):
             q = <double> (level - self.bound)
             self.residual[level] = q * (drift - 0.5 * risk * q) - gain
-            self.bid_rate[level] = self.ask_rate[level] = 0.0
             if level < last:
                 self.residual[level] += self.best(self.bid_price(steps, level), &self.bid_rate[level], &distance)
-            if level > 0:
-                self.residual[level] += self.best(self.ask_price(steps, level), &self.ask_rate[level], &distance)
+        for level in range(last, first, -1):  # prices rise with the level for bids, and fall for asks
+            self.residual[level] += self.best(self.ask_price(steps, level), &self.ask_rate[level], &distance)
+        if first > 0:  # the ask of level 0 is its bid, mirrored
+            self.residual[first] = 2.0 * self.residual[first] + gain
+            self.ask_rate[first] = self.bid_rate[first]
 
-    cdef double newton(self, int64_t pivot) noexcept nogil:
+    cdef double newton(self, int64_t pivot, int64_t first) noexcept nogil:
         """Set the Newton updates of the steps as linear functions of the gain's update; return that."""
         cdef int64_t last = 2 * self.bound, level
         cdef double above = 0.0, above_slope = 0.0, below = 0.0, below_slope = 0.0
-        for level in range(pivot):
+        for level in range(first, pivot):
             below = (self.ask_rate[level] * below - self.residual[level]) / self.bid_rate[level]
             below_slope = (self.ask_rate[level] * below_slope + 1.0) / self.bid_rate[level]
             self.fixed[level], self.slope[level] = below, below_slope
@@ -227,6 +420,8 @@ cdef class CurveLevels:
             above = (self.bid_rate[level] * above + self.residual[level]) / self.ask_rate[level]
             above_slope = (self.bid_rate[level] * above_slope - 1.0) / self.ask_rate[level]
             self.fixed[level - 1], self.slope[level - 1] = above, above_slope
+        if first > 0:
+            below, below_slope = -above, -above_slope
         return (self.residual[pivot] + self.bid_rate[pivot] * above - self.ask_rate[pivot] * below) / (
             1.0 - self.bid_rate[pivot] * above_slope + self.ask_rate[pivot] * below_slope
         )

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t
 
 from mm.backtest.quotes.base cimport QuoteModel, View, Want
-from mm.predict.predictor cimport Network
+from mm.signals.predictor cimport Network
 
 cdef enum:
     OWN = 6                             # inputs besides the signals

@@ -10,7 +10,7 @@ from mm.backtest.fills.base cimport NEEDS_OWN_ORDERS, NEEDS_PRINTS, SKIPS_DEPTH,
 from mm.backtest.fills.intensity cimport MICRO, MID, Intensity, Piece, mid_offset
 from mm.backtest.engine._account cimport wide
 from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held, keep_within, lots_of_clips, want_level
-from mm.predict.predictor cimport Network, Predictor
+from mm.signals.predictor cimport Network, Predictor
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -184,7 +184,7 @@ cdef class Predictions:
     cdef double least_ticks, most_ticks # range of distances of the predictor of fills
 
     def __init__(self, folders: Sequence[str]) -> None:
-        from mm.predict.artefact import Artefact  # imported here: most runs have no predictor
+        from mm.signals.artefact import Artefact  # imported here: most runs have no predictor
 
         found = [Artefact.read(Path(folder)) for folder in folders]
         by_target = {one.about["target"]: one for one in found}

@@ -74,7 +74,7 @@ class AccountCheck:
     Args:
         begin_e8: Balances at the start of the ledger, in 1e-8; None: those found first.
         adopts: Whether a difference at the start is accepted; a contract's position must never differ.
-        left_out: Assets that other traders use on this account too: they are not compared.
+        left_out: Returns the assets that others trade on this account too, which are not compared; asked each time.
 
     Attributes:
         lasts: The next start finds the difference too: what several symbols share is found anew.
@@ -89,7 +89,7 @@ class AccountCheck:
         begin_e8: tuple[int, int] | None,
         *,
         adopts: bool = False,
-        left_out: Collection[str] = (),
+        left_out: Callable[[], Collection[str]] = tuple,
         shared: tuple[Collection[str], SharedBalances] | None = None,
         ledger: Ledger | None = None,
     ) -> None:
@@ -164,8 +164,9 @@ class AccountCheck:
             self.shared.due_e8(asset, held) if asset in self._shared else before + moved
             for asset, held, before, moved in zip(self._assets, held_e8, self.begin_e8, moved_e8, strict=True)
         ]
+        left_out = self._left_out()
         differs = tuple(
-            0 if asset in self._left_out else held - due
+            0 if asset in left_out else held - due
             for asset, held, due in zip(self._assets, held_e8, due_e8, strict=True)
         )
         if not any(differs):

@@ -17,6 +17,8 @@ from mm.errors import DataError
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOOK_EVERY_S = 0.05
+BY_HAND = "by hand"
+"""Reason of a person who gives none."""
 DAMAGED = "unknown: the file of the kill switch is damaged"
 
 
@@ -31,6 +33,14 @@ class Kill:
 
     reason: str
     since_us: int
+
+
+class Rearm(msgspec.Struct):
+    """Why a switch was re-armed, and what had triggered it: for the audit log of the next start."""
+
+    reason: str
+    was: str
+    at: int
 
 
 class KillSwitch:
@@ -88,7 +98,7 @@ class KillSwitch:
         fsync_path(folder)
         return True
 
-    def rearm(self) -> Kill | None:
+    def rearm(self, reason: str, us: int) -> Kill | None:
         """Return why it was triggered; DataError if the path is not a file, or cannot be removed."""
         found = self.read()
         if found is None:
@@ -99,8 +109,24 @@ class KillSwitch:
             raise DataError(
                 f"{self.path}: the kill switch cannot be removed ({error.strerror}); remove it by hand"
             ) from error
+        with suppress(OSError):  # a full disk keeps nobody from trading again
+            write_atomic(self._rearmed, msgspec.json.encode(Rearm(reason, found.reason, us)))
         fsync_path(self.path.parent)
         return found
+
+    @property
+    def _rearmed(self) -> Path:
+        return self.path.with_suffix(".rearm")
+
+    def rearmed(self) -> Rearm | None:
+        """Return how it was re-armed last; None once that is in an audit log."""
+        with suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
+            return msgspec.json.decode(self._rearmed.read_bytes(), type=Rearm)
+        return None
+
+    def rearm_logged(self) -> None:
+        with suppress(OSError):
+            self._rearmed.unlink()
 
     def status(self) -> dict[str, Any]:
         found = self.read()

@@ -93,7 +93,7 @@ def _day_of_quarter(quarter: int) -> str:
 
 
 def day_at(us: int) -> str:
-    """As `day_of`, but cached by quarter of an hour for very many instants."""
+    """Return what `day_of` does, cached by quarter of an hour for very many instants."""
     return _day_of_quarter(us // _QUARTER_US)
 
 

@@ -1,6 +1,7 @@
 """The session of an account at an exchange: one connection pair, clock, limits and balances for all of its symbols."""
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
@@ -57,7 +58,11 @@ class SessionMember(Protocol):
 
 
 class AccountSession:
-    """*orders* is *ws* or *rest*, whichever sends orders."""
+    """*orders* is *ws* or *rest*, whichever sends orders.
+
+    Attributes:
+        elsewhere: Called with a symbol of whose orders this account reports, and that no member trades.
+    """
 
     def __init__(
         self,
@@ -79,6 +84,7 @@ class AccountSession:
         self.orders: OrderApi = self.ws if access.order_transport == "websocket" else self.rest
         self.holdings, self.connections = Holdings(), 0
         self.here = is_loopback(urlsplit(urls.rest).hostname or "")
+        self.elsewhere: Callable[[str], None] = lambda _: None
         self._credentials, self._log = credentials, log
         self._members: list[SessionMember] = []
         self._tasks = BackgroundTasks(self._task_failed)
@@ -175,8 +181,14 @@ class AccountSession:
             for member in self._trading(found.symbol) if found.symbol else list(self._members):
                 member.setup_changed()
         elif found is not None:
-            for member in self._trading(found.symbol):
-                member.order_event(found, us)
+            self._order_event(found, us)
+
+    def _order_event(self, found: OrderEvent, us: int) -> None:
+        members = self._trading(found.symbol)
+        if not members:
+            self.elsewhere(found.symbol)
+        for member in members:
+            member.order_event(found, us)
 
     def _transferred(self, found: Transfer) -> None:
         checks = {id(member.check.shared): member.check for member in self._members if member.check}

@@ -330,6 +330,7 @@ class AuditBooks:
     def _params(self, row: Mapping[str, Any], changes: Changes) -> None:
         if ADOPTED in row and self.ledger is not None:
             self._accepted(self.ledger, [e8(row[ADOPTED][name]) for name in ("base", "quote")])
+        self.knobs = row["knobs"]
         self._configure(row["knobs"], row["us"], changes)
 
     def _configure(self, knobs: Mapping[str, Any], us: int, changes: Changes) -> None:

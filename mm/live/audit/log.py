@@ -163,7 +163,7 @@ class AuditLog:
         return None
 
     def close(self) -> None:
-        """Also write back a log that somebody has removed."""
+        """Close the log; one that somebody has removed is written back."""
         if self._closed:
             return
         self._ended = self._closed = True

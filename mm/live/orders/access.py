@@ -13,6 +13,7 @@ from mm.live.knobs import Contracts, OrderAccess
 from mm.live.venues.canceller import OWN_PREFIX
 
 if TYPE_CHECKING:
+    from mm.live.account.unreconciled import UnreconciledSince
     from mm.live.audit.books import AuditOrder
 
 AUDIT_TYPES = (
@@ -28,6 +29,7 @@ class GatewayRun:
 
     Attributes:
         earlier: Orders of earlier runs that may be open, from the audit log.
+        unreconciled: With FLATTEN_AFTER_S, since when earlier processes could not reconcile the position.
         last_trade_id: The largest booked trade id; None if the ledger has no trade: trades before the start are not
             counted.
     """
@@ -41,6 +43,7 @@ class GatewayRun:
     matched_us: int = 0
     begun_us: int = 0
     contract: "Contracts | None" = None
+    unreconciled: "UnreconciledSince | None" = None
     account: AccountCheck | None = None
     ids: "ClientIds | None" = None
     runs: Collection[str] = ()

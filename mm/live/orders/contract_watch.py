@@ -5,7 +5,7 @@ a while, whatever has become of this process, its host or its network.
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -13,16 +13,16 @@ import msgspec
 
 from mm.base.waiting import happened
 from mm.clock import US_PER_MS, iso
-from mm.errors import Mismatch, OffGrid, TryLater
-from mm.instrument import E8, Instrument, e8, short_text
+from mm.errors import Mismatch, OffGrid, TryLater, UsageError, parameter
+from mm.instrument import E8, Instrument, short_text
 from mm.live.account.background import BackgroundTasks
 from mm.live.knobs import Contracts
 from mm.live.orders.access import GatewayRun
 from mm.live.orders.protection import ProtectiveStop
 from mm.live.orders.reports import OrderReports
-from mm.live.venues.positions import ContractSetup, MarginSeen, PositionSeen, RuleSeen, check_setup
-from mm.live.venues.refusals import Why
-from mm.live.venues.requests import ApiAnswer, Call, Outcome, answer_of
+from mm.live.venues.positions import ContractSetup, MarginSeen, PositionSeen, RuleSeen, check_setup, closing_order
+from mm.live.venues.refusals import Refusal, Why
+from mm.live.venues.requests import ApiAnswer, Call, Outcome, answer_at_last, answer_of, together
 from mm.live.venues.venue import ContractRequests
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ POSITION_S, AGAIN_S = 2.0, 1.0
 """Time between two questions for position and margin, and to the next try of the countdown, in s."""
 RULES_S = 10.0
 """Time between two questions for trading rules, unless one is known to be broken, in s."""
+RESTRICTED_S = 30.0
+"""How long only orders that reduce are sent after another was refused, unless a rule says until when, in s."""
 NEAR = 0.8
 """Share of what breaks a trading rule from which on it is said."""
 _MARGIN_EVERY = 3  # questions for the position for one for the margin, without a limit on it
@@ -46,7 +48,9 @@ class ContractWatch:
     """The parts of a gateway that only a contract has.
 
     Attributes:
-        differs: Why the account is not set up for this trader any more; empty if it is.
+        also: What else a start checks of the setup; raises Mismatch or UsageError.
+        foreign: How many open orders are of somebody else.
+        reduces: Whether the exchange takes only orders that reduce the position.
     """
 
     def __init__(
@@ -63,7 +67,12 @@ class ContractWatch:
         self.position = PositionSeen()
         self._requests, self._session, self._reports, self._log = requests, session, reports, log
         self._symbol, self._wanted = run.symbol, run.contract or Contracts()
-        self._counted_down, self.differs = False, ""
+        self._counted_down, self._differs, self.reduces = False, "", False
+        self.also: Callable[[ContractSetup], None] = lambda _: None
+        self.foreign = 0
+        self._refused = ""  # what has said so
+        self._refused_until_s = 0.0
+        self._locked_until_us = 0  # by the exchange's clock
         self.setup_due, self._setup_s = False, 0.0
         self._called = asyncio.Event()  # a margin call
         self.rules_due = asyncio.Event()
@@ -73,18 +82,30 @@ class ContractWatch:
     def sent_ids(self) -> Collection[int]:
         return self.stop.sent_ids if self.stop else ()
 
+    @property
+    def differs(self) -> str:
+        """Why a start would not trade with this account; empty if it would."""
+        if self._differs or not self.foreign:
+            return self._differs
+        return (
+            f"{self._symbol}: {self.foreign} open orders are of somebody else, whose fills change the position; cancel "
+            f"them, or start with {parameter('adopt')} 1, which does"
+        )
+
     async def check(self) -> None:
         """Raises Mismatch, UsageError or TryLater."""
-        answers = [await self._must(call) for call in self._requests.setup()]
+        calls = (*self._requests.setup(), self._requests.position())
+        *answers, position = await together(*map(self._must, calls))
         self.setup, self._setup_s = self._requests.setup_of(answers), asyncio.get_running_loop().time()
         check_setup(self._symbol, self.setup, self._wanted.leverage, self._wanted.margin_type)
-        self.position = self._requests.position_of(await self._must(self._requests.position()))
+        self.position = self._requests.position_of(position)
 
     async def look_at_setup(self) -> None:
         now_s = asyncio.get_running_loop().time()
         if not self.setup_due and now_s < self._setup_s + SETUP_S:
             return
-        answers = [await answer_of(self._session.rest.request, call) for call in self._requests.setup()]
+        asking = (answer_of(self._session.rest.request, call) for call in self._requests.setup())
+        answers = await together(*asking)
         if any(answer.outcome is not Outcome.DONE for answer in answers):
             return  # the next reconcile asks again
         self.setup_due, self._setup_s = False, now_s
@@ -97,14 +118,16 @@ class ContractWatch:
         self.setup = found
         try:
             check_setup(self._symbol, found, self._wanted.leverage, self._wanted.margin_type)
-        except Mismatch as error:
-            self.differs = str(error)
+            self.also(found)
+        except (Mismatch, UsageError) as error:
+            self._differs = str(error)
         else:
-            self.differs = ""
+            self._differs = ""
+        self._review_reducing()
 
     async def _must(self, call: Call) -> ApiAnswer:
         while True:
-            answer = await answer_of(self._session.rest.request, call)
+            answer = await answer_at_last(self._session.rest.request, call)
             if answer.outcome is Outcome.DONE:
                 self._session.key_answered()
                 return answer
@@ -142,11 +165,7 @@ class ContractWatch:
             return None
         await self._ask_position()
         found = self.position
-        if not found.qty_e8 or not found.mark_e8:
-            return None
-        side, far_e8 = -1 if found.qty_e8 > 0 else 1, found.mark_e8 * e8(self._wanted.kill_max_slippage) // E8
-        price_e8 = side * (side * (found.mark_e8 + side * far_e8) // grid.tick_e8) * grid.tick_e8  # towards the mark
-        return side, short_text(price_e8), short_text(abs(found.qty_e8))
+        return closing_order(found.qty_e8, found.mark_e8, self._wanted.kill_max_slippage, grid.tick_e8)
 
     async def _keep_counting(self) -> None:
         """Its end is told, since without the countdown orders may outlive this process."""
@@ -208,7 +227,35 @@ class ContractWatch:
         for key in [key for key, said in self._rules.items() if said and not now.get(key)]:
             self._log.info("trading_rule_kept", rule=key[1], of=key[0])
         self._rules = now
+        self._locked_until_us = max((one.until_us for one in found), default=0)
+        self._review_reducing()
         self._reports.tell(lambda listener: listener.trading_rules(tuple(found)))
+
+    def only_reducing_taken(self, refusal: Refusal) -> None:
+        """An order was refused, since it did more than reduce."""
+        self._refused = f"{refusal.code} {refusal.message}"
+        self._refused_until_s = asyncio.get_running_loop().time() + RESTRICTED_S
+        self.rules_due.set()
+        self._review_reducing()
+
+    def _review_reducing(self) -> None:
+        why, position, setup = "", self.position, self.setup
+        if setup and setup.most_notional_e8 and abs(position.qty_e8) * position.mark_e8 > setup.most_notional_e8 * E8:
+            held, most = abs(position.qty_e8) * position.mark_e8 // E8, setup.most_notional_e8
+            why = f"the position is worth {short_text(held)}, above its leverage's bracket of {short_text(most)}"
+        if self._locked_until_us > self._session.clock.timestamp_ms() * US_PER_MS:
+            why = f"a trading rule is broken until {iso(self._locked_until_us)}"
+        elif asyncio.get_running_loop().time() < self._refused_until_s:
+            why = self._refused
+        if bool(why) == self.reduces:
+            return
+        self.reduces = bool(why)
+        if why:
+            note = "the side that reduces the position quotes on, reduce-only; the other one has none"
+            self._log.error("reduce_only", why=why, note=note)
+        else:
+            self._log.info("reduce_only_over")
+        self._reports.tell(lambda listener: listener.reduce_only(on=bool(why)))
 
     async def _ask_position(self) -> None:
         answer = await answer_of(self._session.api.request, self._requests.position())
@@ -220,6 +267,7 @@ class ContractWatch:
             self._log.warning("position_unreadable", why=str(error))
             return
         self._reports.position(found)
+        self._review_reducing()
 
     async def _ask_margin(self, asset: str) -> None:
         venue = self._session.venue

@@ -91,7 +91,7 @@ class OrderEnding:
         await self._none_open(CLOSED_S)
 
     async def _none_open(self, within_s: float) -> bool:
-        """As soon as that is known; False after a time, or if it is hopeless."""
+        """Return True as soon as no order is known to be open; False after a time, or if it is hopeless."""
         loop, changed = asyncio.get_running_loop(), self._readiness.changed
         ends_s = loop.time() + within_s
         settled_s = self._run.access.recv_window_ms / 1_000 + _LATEST_S
@@ -137,7 +137,7 @@ class OrderEnding:
             loop.call_later(delay_s, self.cancel_all, min(2 * delay_s, _LONGEST_ROUND_S))
 
     async def _sweep(self) -> None:
-        """By REST, in one request unless other clients' orders are among them."""
+        """Cancel by REST, in one request unless other clients' orders are among them."""
         session, clock, sender = self._session, self._session.clock, self._orders.sender
         now_s, stamp_ms = asyncio.get_running_loop().time(), clock.timestamp_ms()
         try:

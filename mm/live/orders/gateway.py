@@ -8,7 +8,7 @@ Its parts, by who calls them: `SymbolOrders` (the trader), `SessionEvents` (the 
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from mm.errors import Mismatch, TryLater
+from mm.errors import TryLater
 from mm.live.account.background import BackgroundTasks
 from mm.live.account.fee_values import FeeValues
 from mm.live.account.ledger import KEPT_TRADES
@@ -29,7 +29,7 @@ from mm.live.orders.symbol_orders import SymbolOrders
 from mm.live.orders.symbol_rules import SymbolRules
 from mm.live.venues.fills import SIDES
 from mm.live.venues.live_orders import AHEAD_MS, LiveOrder
-from mm.live.venues.requests import Unanswered
+from mm.live.venues.requests import Unanswered, together
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
@@ -96,15 +96,21 @@ class Gateway:
         self._events = SessionEvents(parts, self.orders, self._reconciliation)
         self._started = False
 
+    @property
+    def reconciled_s(self) -> float:
+        return self._reconciliation.reconciled_s
+
+    async def left_to_guardian(self) -> bool:
+        """After a start that has failed: whether the position could not be reconciled for too long."""
+        return await self._reconciliation.count_failure()
+
     async def start(self) -> None:
         """Connect, log on, subscribe, reconcile; return when orders can be sent. Raises UsageError, DataError or
         TryLater.
         """
         session, run, readiness = self._session, self._run, self.readiness
         await session.measure(session.rest)
-        readiness.halted = await self.rules.read()
-        if self.contract:
-            await self.contract.check()
+        await together(self._read_rules(), *([self.contract.check()] if self.contract else []))
         self.fees.trade(self.rules.instrument)
         self._others.begun_us = session.clock.timestamp_ms() * 1_000
         self._started = True
@@ -126,18 +132,13 @@ class Gateway:
             raise TryLater(
                 f"{run.symbol} does not trade: its status is {readiness.halted}; start it again once it trades"
             )
-        foreign = self.orders.queries.foreign_orders
-        if self.contract and foreign and not run.access.adopt:
-            raise Mismatch(
-                "{}: {} open orders are of somebody else, whose fills change the position; cancel them, or start with "
-                "{adopt} 1, which does",
-                run.symbol,
-                foreign,
-            )
         if (mismatch := readiness.differs) and not readiness.killed:
             raise mismatch
         if not readiness.ready and not readiness.killed:
             raise TryLater(f"the exchange is not ready after {START_S:g} s: {readiness.why_not()}; check WS_API_URL")
+
+    async def _read_rules(self) -> None:
+        self.readiness.halted = await self.rules.read()
 
     def _earlier(self, found: "AuditOrder") -> LiveOrder:
         run = self._run
@@ -154,7 +155,8 @@ class Gateway:
         """Whether a start goes on, or fails."""
         one = self.readiness
         ends = one.ready or one.killed or one.lost or one.account_differs or self.states.reset or one.contested
-        return bool(ends or (one.halted and self._reconciliation.compared))
+        differs = self.contract is not None and self.contract.differs
+        return bool(ends or differs or (one.halted and self._reconciliation.compared))
 
     async def _look_for_other(self) -> None:
         with suppress(Unanswered):

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from mm.clock import US_PER_S
 from mm.errors import TryLater
-from mm.live.venues.canceller import is_ours, run_of
+from mm.live.venues.canceller import is_closing, is_ours, run_of
 
 COPIED_US = 60 * US_PER_S
 """No request is on its way for longer: later, a new order of a predecessor is of a trader with a copy of its log."""
@@ -48,7 +48,7 @@ class OtherTraders:
     def sees_event(self, client_id: str, us: int, *, new: bool) -> bool:
         """Whether an unknown order is of another trader; *new*: it is open without a fill."""
         copied = new and self.begun_us > 0 and us > self.begun_us + COPIED_US
-        if self.has_written(client_id) or (is_ours(client_id) and copied):
+        if self.has_written(client_id) or (is_ours(client_id) and copied and not is_closing(client_id)):
             self.sees_order(client_id)
             return True
         return False

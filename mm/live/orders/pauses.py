@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 FIRST_S, LONGEST_S = 0.5, 30.0
 """The first pause, and the longest, in s."""
-_WITHOUT = frozenset((Why.CROSSES, Why.NOT_SENT, Why.REQUESTS, Why.ORDER_RATE, Why.DUPLICATE))
-"""Refusals that need none: the next price may be accepted, nothing was sent, or other limits stop the orders."""
+_WITHOUT = frozenset((Why.CROSSES, Why.NOT_SENT, Why.REQUESTS, Why.ORDER_RATE, Why.DUPLICATE, Why.REDUCE_ONLY))
+"""Refusals that need none: the next order may be accepted, nothing was sent, or other limits stop the orders."""
 
 
 class OrderPauses:

@@ -70,7 +70,7 @@ class ProtectiveStop:
         self._begun = False
 
     async def keep(self, found: PositionSeen) -> None:
-        """For the position *found*, and none of another side or distance."""
+        """Keep one order that protects the position *found*, and none of another side or distance."""
         now_s = asyncio.get_running_loop().time()
         if now_s >= self._look_s and not await self._look(now_s):
             return

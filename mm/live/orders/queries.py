@@ -15,6 +15,7 @@ import msgspec
 
 from mm.errors import OffGrid
 from mm.instrument import e8
+from mm.live.account.account_check import AccountCheck
 from mm.live.account.fee_values import FeeValues
 from mm.live.account.holdings import SETTLED_US
 from mm.live.account.ledger import trade_mark
@@ -27,8 +28,8 @@ from mm.live.venues.canceller import is_ours
 from mm.live.venues.fills import OF_EXCHANGE, AccountFill
 from mm.live.venues.live_orders import LiveOrder
 from mm.live.venues.refusals import Why
-from mm.live.venues.requests import ApiAnswer, Call, OrderApi, Outcome, Unanswered, answer_of, ensure_done
-from mm.live.venues.venue import ListedOrder
+from mm.live.venues.requests import ApiAnswer, Call, OrderApi, Outcome, Unanswered, answer_of, ensure_done, together
+from mm.live.venues.venue import ContractRequests, FeeRates, ListedOrder
 
 if TYPE_CHECKING:
     from mm.live.account.session import AccountSession
@@ -78,7 +79,9 @@ class OrderQueries:
         self._fees, self._others, self._changed, self._forgot = fees, others, changed, forgot
         self._stop_ids = stop_ids
         self.recognised = self._begun = False
-        self._missing_since_us, self._rates_s = 0, 0.0
+        self._missing_since_us = 0
+        self._rates: FeeRates | None = None
+        self._rates_s = 0.0
         self._foreign: set[int] = set()
         self.payments_due, self._announced_us = True, 0
         self.foreign_orders = 0
@@ -88,7 +91,7 @@ class OrderQueries:
     # one order
 
     def ask(self, order: LiveOrder) -> None:
-        """By its client id, until a response is conclusive."""
+        """Ask for an order by its client id, until a response is conclusive."""
         if self.closed or order.asked:
             return
         order.asked = True
@@ -150,16 +153,24 @@ class OrderQueries:
                 raise
         if self._states.reset:
             return
-        if self._limits.orders_used:  # only the exchange knows when its day begins
-            self._limits.counted(self._exchange.counts(await self._answer(self._exchange.order_counts())))
+        beside = self._order_counts(), self._fee_rates(), self._fee_prices(), self._rules.read_mean_price()
+        await together(self._books(), *beside)
+        if self._rates is not None:
+            self._fees.update(self._rates, self._holdings.balances)
+
+    async def _books(self) -> None:
+        """Orders, then trades, then balances: each is judged by what the one before has found."""
+        await together(self._orders_and_trades(), self._payments())
+        await self._account()
+
+    async def _orders_and_trades(self) -> None:
         await self.listed()
         await self._trades()
         self._begun = True
-        await self._payments()
-        await self._account()
-        await self._fee_rates()
-        await self._fee_prices()
-        await self._rules.read_mean_price()
+
+    async def _order_counts(self) -> None:
+        if self._limits.orders_used:  # only the exchange knows when its day begins
+            self._limits.counted(self._exchange.counts(await self._answer(self._exchange.order_counts())))
 
     async def listed(self, api: OrderApi | None = None) -> tuple[list[LiveOrder], int]:
         """Our open orders, and the number of others; raises Unanswered."""
@@ -301,7 +312,17 @@ class OrderQueries:
         pending = account is not None and account.pending
         if contract is None or account is None or not (self.payments_due or pending):
             return
-        announced_us, self.payments_due = self._announced_us, False
+        announced_us, self.payments_due, read = self._announced_us, False, False
+        try:
+            last_us = await self._read_payments(contract, account)
+            read = not announced_us or last_us + PAID_AGAIN_US >= announced_us  # else it is not listed yet
+        finally:
+            self.payments_due = self.payments_due or not read
+        if read and announced_us == self._announced_us:
+            self._announced_us = 0
+
+    async def _read_payments(self, contract: ContractRequests, account: AccountCheck) -> int:
+        """Book those of all pages, and return the instant of the last one."""
         begun_us = self._run.begun_us and self._run.begun_us + self._clock.offset_us
         since_us, page, last_us = max(account.paid_us, begun_us) - PAID_AGAIN_US, 1, 0
         while True:
@@ -311,13 +332,8 @@ class OrderQueries:
                     account.pay(one)
                     last_us = max(last_us, one.us)
             if count < contract.income_page:
-                break
+                return last_us
             page += 1
-        if announced_us and last_us + PAID_AGAIN_US < announced_us:  # it is announced, and not listed yet
-            self.payments_due = True
-            return
-        if announced_us == self._announced_us:
-            self._announced_us = 0
 
     def announce_payment(self, us: int) -> None:
         """An event of the exchange's instant *us* has announced a payment."""
@@ -333,6 +349,15 @@ class OrderQueries:
             if self._run.account.pending and not self._searched:
                 self._searched = True
                 await self._search_strangers()
+            if self._run.account.pending:
+                await self._look_elsewhere()
+
+    async def _look_elsewhere(self) -> None:
+        """Whose orders are open on the account may have moved its balances while nobody listened."""
+        call = self._venue.every_open_order()
+        answer = await answer_of(self._session.api.request, call)
+        for symbol in sorted(self._venue.symbols_of(ensure_done(call, answer))):
+            self._session.elsewhere(symbol)
 
     async def _search_strangers(self) -> None:
         matched_us = self._run.matched_us + self._clock.offset_us  # the log has times of our clock
@@ -359,18 +384,20 @@ class OrderQueries:
 
     async def _fee_rates(self) -> None:
         now_s = asyncio.get_running_loop().time()
-        if self._fees.rates is not None and now_s < self._rates_s:
+        if self._rates is not None and now_s < self._rates_s:
             return
-        answers = [await answer_of(self._session.api.request, call) for call in self._venue.fee_rates()]
+        answers = await together(*(answer_of(self._session.api.request, call) for call in self._venue.fee_rates()))
         if any(answer.outcome is not Outcome.DONE for answer in answers):
             return
         with suppress(msgspec.MsgspecError, OffGrid):  # a start without rates says so
-            self._fees.update(self._venue.fee_rates_of(answers), self._holdings.balances)
+            self._rates = self._venue.fee_rates_of(answers)
             self._rates_s = now_s + RATES_S
 
     async def _fee_prices(self) -> None:
-        for asset, quote in self._fees.needed():
-            answer = await answer_of(self._session.api.request, self._exchange.price_of(asset, quote))
+        needed = list(self._fees.needed())
+        calls = [self._exchange.price_of(asset, quote) for asset, quote in needed]
+        answers = await together(*(answer_of(self._session.api.request, call) for call in calls))
+        for (asset, _), answer in zip(needed, answers, strict=True):
             if answer.outcome is Outcome.DONE:
                 price_e8 = e8(self._exchange.price(answer))
                 if price_e8:

@@ -22,7 +22,7 @@ SILENCE_MARGIN_S = 0.001
 
 
 class Readiness:
-    """Of the orders of one symbol, by what every other part of a gateway finds.
+    """Whether the orders of one symbol are ready, by what every other part of a gateway finds.
 
     Attributes:
         was_ready: Whether it ever was: before, nothing was sent.
@@ -85,7 +85,7 @@ class Readiness:
         self.review()
 
     async def wait(self, condition: Callable[[], object], most_s: float) -> None:
-        """Until *condition* holds after a change, or *most_s* have passed."""
+        """Wait until *condition* holds after a change, or *most_s* have passed."""
         with suppress(TimeoutError):
             async with asyncio.timeout(most_s):
                 while not condition():
@@ -128,7 +128,7 @@ class Readiness:
 
     @property
     def differs(self) -> Mismatch | None:
-        """Of the account or of its setup, as last compared: also the next start would fail."""
+        """Difference of the account or its setup, as last compared: also the next start would fail."""
         account = self._account
         if account is not None and account.why and account.lasts:
             by = f"; of another trader is {self._others.before}" if self._others.before else ""

@@ -6,6 +6,8 @@ from mm.live.venues.refusals import Refusal, Why
 _INSUFFICIENT = {1: "insufficient_cash", -1: "insufficient_inventory"}
 _REASONS = {
     Why.CROSSES: "would_cross",
+    Why.REDUCE_ONLY: "reduce_only",
+    Why.BRACKET: "above_bracket",
     Why.BAND: "price_out_of_band",
     Why.NOTIONAL: "min_notional",
     Why.QUANTITY: "quantity_out_of_range",

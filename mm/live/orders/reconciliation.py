@@ -1,6 +1,7 @@
 """The reconciliation of a gateway with the exchange, again and again, and what is compared after each."""
 
 import asyncio
+import time
 from contextlib import suppress
 
 import msgspec
@@ -20,14 +21,15 @@ _AGAIN_S, _COMPARED_LOOK_S = 0.5, 0.02
 
 
 class Reconciliation:
-    """At the start, after each connection, at the interval of the knob, and when it is due.
+    """Comparisons with the exchange: at the start, after each connection, at the knob's interval, and when one is due.
 
     Attributes:
         compared: How often account and setup were compared.
+        reconciled_s: When that last succeeded, or the begin, in s of the monotonic clock.
     """
 
     def __init__(self, parts: GatewayParts, orders: SymbolOrders) -> None:
-        self.compared, self._comparing = 0, False
+        self.compared, self._comparing, self.reconciled_s = 0, False, time.monotonic()
         self._session, self._run, self._account = parts.session, parts.run, parts.run.account
         self._venue, self._rules = parts.session.venue.orders_of(parts.run.symbol), parts.rules
         self._states, self._fees, self._reports, self._audit = parts.states, parts.fees, parts.reports, parts.audit
@@ -35,6 +37,8 @@ class Reconciliation:
         self._queries = orders.queries
         self._differed = ""
         self._fees_told: tuple[int, int] | None = None
+        self._left = False  # the position, to the guardian
+        self._unreconciled = parts.run.unreconciled
 
     async def keep(self) -> None:
         """Ends only if the exchange was reset."""
@@ -54,6 +58,7 @@ class Reconciliation:
                     self._log.warning("reconcile_failed", why=said)
                 if isinstance(error, Unanswered) and error.answer.why is Why.SYMBOL:
                     self._rules.ask()
+                await self.count_failure()
                 await asyncio.sleep(max(_AGAIN_S, session.limits.silence_s))
                 due.set()
                 continue
@@ -67,8 +72,28 @@ class Reconciliation:
             await self._compare_setup()
             self.compared, self._comparing = self.compared + 1, False
             if settled and connection and session.ws.up and connection == session.connections:
-                self._readiness.reconciled = connection
+                self._readiness.reconciled, self.reconciled_s, self._left = connection, time.monotonic(), False
+                if self._unreconciled:
+                    await asyncio.to_thread(self._unreconciled.end)
             self._readiness.review()
+
+    async def count_failure(self) -> bool:
+        """Count the time without a reconcile, over earlier processes too; return whether the guardian is to act."""
+        if self._unreconciled:
+            self.reconciled_s = await asyncio.to_thread(self._unreconciled.begin, self.reconciled_s)
+            self._leave_to_guardian()
+        return self._left
+
+    def _leave_to_guardian(self) -> None:
+        """Place nothing beside a guardian that closes the position."""
+        after_s = self._run.contract.flatten_after_s if self._run.contract else None
+        if after_s is None or self._left or time.monotonic() - self.reconciled_s < after_s:
+            return
+        self._left, self._readiness.reconciled = True, 0
+        why = f"the position could not be reconciled for {after_s:g} s"
+        self._log.error("position_unreconciled", why=why, note="the guardian closes it; quotes wait for a reconcile")
+        self._audit.append("breach", limit="FLATTEN_AFTER_S", message=why)
+        self._readiness.review()
 
     async def compare_last(self) -> None:
         """Wait for a last comparison of the account, and until a difference is confirmed, but not for long."""
@@ -117,6 +142,7 @@ class Reconciliation:
         if self._contract is None:
             return
         before = self._contract.differs
+        self._contract.foreign = 0 if self._run.access.adopt else self._queries.foreign_orders
         try:
             await self._contract.look_at_setup()
         except (DataError, msgspec.MsgspecError) as error:

@@ -74,6 +74,9 @@ class OrderListener:
     def countdown(self, until_us: int) -> None:
         """The exchange cancels all orders of the symbol at *until_us*, unless it is asked again; 0: not any more."""
 
+    def reduce_only(self, *, on: bool) -> None:
+        """The exchange takes only orders that reduce the position, or others again."""
+
     def trading_rules(self, found: Sequence[RuleSeen]) -> None:
         """How near the account's orders are to break the exchange's trading rules."""
 
@@ -157,7 +160,7 @@ class OrderReports:
             self.tell(report)
 
     def position(self, found: PositionSeen) -> None:
-        """As the exchange shows it now, once it has changed or is old."""
+        """Tell the position as the exchange shows it now, once it has changed or is old."""
         before, now_s = self._position, monotonic()
         if found._replace(**_MOVING) != before._replace(**_MOVING) or (found.qty_e8 and now_s >= self._again_s):
             self._position, self._again_s = found, now_s + POSITION_ROW_S

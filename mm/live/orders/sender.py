@@ -56,7 +56,7 @@ class OrderSender:
             self._states.refused(order, us, unsent(why))
 
     def cancel(self, order: LiveOrder, api: OrderApi | None = None) -> None:
-        """By *api* or by the best available one."""
+        """Cancel by *api* or by the best available one."""
         self._cancelling(order)
         if api is None:
             api = self._primary if self._primary.up else self._fallback

@@ -103,7 +103,7 @@ class OrderStates:
         self._steps.append(Ask(order))
 
     def add_forced(self, order: LiveOrder) -> None:
-        """By which the exchange itself closes our position; it cannot be cancelled."""
+        """Add an order by which the exchange itself closes our position; it cannot be cancelled."""
         order.order_id, order.state = EARLIER, OrderState.LIVE
         self.add(order)
 

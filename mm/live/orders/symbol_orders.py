@@ -12,6 +12,7 @@ from contextlib import suppress
 from mm.live.orders.order_steps import (
     EARLIER,
     Accepted,
+    Amended,
     AmendFailed,
     Ask,
     Contradiction,
@@ -32,6 +33,8 @@ from mm.live.venues.live_orders import RESTING, Doubt, LiveOrder, OrderState
 from mm.live.venues.refusals import FILTERS, Refusal, Why, unsent
 from mm.live.venues.requests import ApiAnswer
 
+UNANSWERED_S = 5.0
+"""Time without an answer, or with refusals alone, after which an order is no longer managed, in s."""
 _WAITED_S, _LOOK_S = 0.1, 0.001  # an order that has waited so long leaves only once what arrived meanwhile was read
 
 
@@ -51,6 +54,8 @@ class SymbolOrders:
         self._rules, self._tasks = parts.rules, parts.tasks
         self._window_ms = run.access.recv_window_ms
         self._pauses = OrderPauses(run.symbol, parts.log)
+        self._moves_refused: set[str] = set()
+        self._waits_s: dict[str, float] = {}
         apis = session.orders, session.rest
         self.sender = OrderSender(self._venue, self._window_ms, self._states, apis, parts.audit, self._answered)
         self.queries = OrderQueries(
@@ -62,10 +67,23 @@ class SymbolOrders:
             stop_ids=self._contract.sent_ids if self._contract else (),
         )
 
+    def unmanaged(self) -> list[LiveOrder]:
+        """Orders that may rest while no request reaches the exchange, or while it refuses to cancel or move them."""
+        open_ = [one for one in self._states.open.values() if not one.ending and (one.sent_ms or one.exchange_id > 0)]
+        if not self._readiness.ready:
+            return open_
+        now_s, before = asyncio.get_running_loop().time(), self._waits_s
+        waiting = [
+            one for one in open_ if one.state not in RESTING or one.cancels or one.client_id in self._moves_refused
+        ]
+        self._waits_s = {one.client_id: before.get(one.client_id, now_s) for one in waiting}
+        return [one for one in waiting if now_s - self._waits_s[one.client_id] >= UNANSWERED_S]
+
     # the trader's calls
 
     def place(self, order_id: int, side: int, price: str, qty: str, kind: str, *, reduces: bool = False) -> None:
         """If the order is refused here, the listener hears it in the next iteration of the event loop."""
+        reduces = reduces or (self._contract is not None and self._contract.reduces)
         reason = self._reason(side, price, qty, kind, reduces=reduces)
         if reason:
             self._refuse(order_id, side, reason)
@@ -92,7 +110,9 @@ class SymbolOrders:
             self._states.want_cancel(order)
 
     def amend(self, order_id: int, qty: str, price: str = "") -> None:
-        """To *qty* in all, in its place; as soon as the order is known to be open. With a *price*, there, or not."""
+        """Change an order to *qty* in all, in its place, as soon as it is known to be open. With a *price*, there, or
+        not.
+        """
         order = self.by_id.get(order_id)
         if order is None or order.ended:
             return
@@ -181,7 +201,7 @@ class SymbolOrders:
         self._leave(seq, (order,), self.sender.amend)
 
     def _leave(self, seq: int, orders: tuple[LiveOrder, ...], send: Callable[..., None]) -> None:
-        """Once their intent, row *seq*, is written; the last order is placed or amended."""
+        """Send orders once their intent, row *seq*, is written; the last one is placed or amended."""
         places = orders[-1].state is OrderState.PENDING_NEW
         if places:
             orders[-1].leaving, orders[-1].replaces = True, orders[0] if len(orders) > 1 else None
@@ -220,7 +240,7 @@ class SymbolOrders:
             self._send_cancel(old)
 
     async def close_position(self, side: int, price: str, qty: str) -> None:
-        """Once its intent is written, whatever else forbids orders."""
+        """Send an order once its intent is written, whatever else forbids orders."""
         order = self._new(EARLIER, side, price, qty, "IOC")
         order.reduces = True
         seq = self._write_intent(order)
@@ -229,7 +249,7 @@ class SymbolOrders:
         self.sender.place(order)
 
     def _send_cancel(self, order: LiveOrder) -> None:
-        """Once the exchange's silence is over."""
+        """Send a cancel once the exchange's silence is over."""
         silence_s = self._limits.silence_s
         if silence_s:
             asyncio.get_running_loop().call_later(silence_s + SILENCE_MARGIN_S, self._cancel_later, order)
@@ -251,7 +271,7 @@ class SymbolOrders:
         self.act()
 
     def act_soon(self) -> None:
-        """In the next iteration of the event loop: the listener is calling."""
+        """Act in the next iteration of the event loop: the listener is calling."""
         asyncio.get_running_loop().call_soon(self.act)
 
     def act(self) -> None:
@@ -286,22 +306,29 @@ class SymbolOrders:
                 self._note(step)
         if order.ended:
             self.by_id.pop(order.order_id, None)
+            self._moves_refused.discard(order.client_id)
 
     def _note(self, step: OrderReport) -> None:
         side = step.order.side
         if isinstance(step, Accepted):
             self._pauses.accepted(side)
+        if isinstance(step, Amended):
+            self._moves_refused.discard(step.order.client_id)
+        if isinstance(step, AmendFailed) and step.refusal.why is Why.BUSY:
+            self._moves_refused.add(step.order.client_id)
         if not isinstance(step, Rejected | AmendFailed):
             return
         why = step.refusal.why
         if why in FILTERS or why is Why.SYMBOL:
             self._rules.ask()
-        if why is Why.SETUP and self._contract:
+        if why in (Why.SETUP, Why.BRACKET) and self._contract:
             self._contract.setup_due = True
             self.queries.due.set()
-        if why is Why.RESTRICTED and self._contract:
-            self._contract.rules_due.set()
-        now_s = asyncio.get_running_loop().time()
+        if why is Why.REDUCE_ONLY and self._contract:
+            self._contract.only_reducing_taken(step.refusal)
+        now_s, refusal = asyncio.get_running_loop().time(), step.refusal
+        if why is Why.REDUCE_ONLY and step.order.reduces:
+            refusal = refusal._replace(why=Why.RESTRICTED)
         waits = (isinstance(step, Rejected) or why is Why.BUSY) and step.order.order_id != EARLIER
-        if waits and (pause_s := self._pauses.refused(side, step.refusal, now_s)):
+        if waits and (pause_s := self._pauses.refused(side, refusal, now_s)):
             self._reports.tell(lambda listener: listener.paused(side, pause_s))

@@ -11,7 +11,7 @@ from mm.instrument import Instrument, e8, short_text
 from mm.live.account.background import BackgroundTasks
 from mm.live.orders.reports import OrderReports
 from mm.live.venues.refusals import Why
-from mm.live.venues.requests import Outcome, Unanswered, answer_of, ensure_done
+from mm.live.venues.requests import Outcome, Unanswered, answer_at_last, answer_of, ensure_done
 from mm.live.venues.venue import OrderFilters
 
 if TYPE_CHECKING:
@@ -44,8 +44,10 @@ class SymbolRules:
         self._asked_s = self._doubted_s = 0.0  # until when they are not asked for, or doubted, again
 
     async def read(self) -> str:
-        """At a start; return the symbol's status if it does not trade. Raises UsageError, DataError or TryLater."""
-        answer = await answer_of(self._session.rest.request, self._venue.terms())
+        """Read the rules at a start; return the symbol's status if it does not trade. Raises UsageError, DataError or
+        TryLater.
+        """
+        answer = await answer_at_last(self._session.rest.request, self._venue.terms())
         if answer.outcome is not Outcome.DONE and answer.why is not Why.SYMBOL:
             why = self._session.limits.silence_text or f"{answer.code} {answer.message}"
             raise TryLater(f"the exchange does not answer ({why}); check REST_URL and the network, or wait")
@@ -62,7 +64,7 @@ class SymbolRules:
             self._tasks.spawn(self._compare())
 
     def doubt(self) -> None:
-        """From time to time, since the start's filters keep orders back."""
+        """Ask again from time to time, since the start's filters keep orders back."""
         now_s = asyncio.get_running_loop().time()
         if now_s >= self._doubted_s:
             self._doubted_s = now_s + DOUBTED_S
@@ -96,7 +98,7 @@ class SymbolRules:
             await self.read_mean_price()
 
     async def read_mean_price(self) -> None:
-        """By which filters judge prices; raises Unanswered."""
+        """Read the mean price by which filters judge prices; raises Unanswered."""
         call = self._venue.mean_price()
         answer = ensure_done(call, await answer_of(self._session.api.request, call))
         self.filters.average_e8 = e8(self._session.venue.price(answer))

@@ -440,9 +440,9 @@ def _notes(runs: Sequence[RunData], span: tuple[int, int]) -> list[str]:
         whole, common = run.span[1] - run.span[0], span[1] - span[0]
         if common < 0.9 * whole:
             notes.append(f"{run.kind} {run.run_id} covers more time: {100 * common / whole:.0f} % of it is compared")
-    kinds = {run.feed: run for run in reversed(runs)}
-    if len(kinds) > 1:
-        which = ", ".join(f"{run.kind} {run.run_id} {run.feed or 'unknown'}" for run in runs)
+    with_feed = [run for run in runs if not run.again]  # a trade that is played again has that trade's instants
+    if len({run.feed for run in with_feed}) > 1:
+        which = ", ".join(f"{run.kind} {run.run_id} {run.feed or 'unknown'}" for run in with_feed)
         notes.append(
             f"the feeds differ ({which}): a part of the difference is that one exchange was ahead of what it sent and "
             f"the other was not; play the day with FEED_LATENCY=recorded beside a trade, with none beside a shadow"

@@ -5,6 +5,7 @@ from html import escape
 
 import numpy as np
 
+from mm.backtest.metrics.numbers import Summary
 from mm.base.numbers import duration, number, percent, signed
 from mm.clock import US_PER_S, iso
 from mm.live.pages.compare import Agreement, RunComparison, RunData, RunFigures
@@ -110,7 +111,7 @@ def comparison_page(found: RunComparison, runs: Sequence[RunData]) -> str:
 
 def comparison_cards(found: RunComparison, runs: Sequence[RunData]) -> list[str]:
     names = [f"{run.kind} {run.run_id}" for run in found.runs]
-    terms = {"symbol": found.symbol, "base_asset": "", "quote_asset": ""}
+    terms = Summary.read({"symbol": found.symbol})
     base, quote = base_asset(terms), quote_asset(terms)
     figures = [[escape(cell) for cell in row] for row in _rows(found.runs)]
     agreement = [[escape(name), *(escape(cell(one)) for one in found.agreement)] for name, cell in AGREEMENT]

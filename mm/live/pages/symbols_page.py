@@ -59,7 +59,7 @@ class SymbolsPage:
 
     @asynccontextmanager
     async def shown(self, host: str, port: int) -> AsyncIterator[None]:
-        """As :meth:`served`, and drawn on the terminal, until the block ends."""
+        """Serve as :meth:`served`, and draw on the terminal, until the block ends."""
 
         def draw() -> str:
             return self.view(shutil.get_terminal_size())

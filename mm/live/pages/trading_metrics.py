@@ -21,10 +21,18 @@ ACCOUNT_AGE = MetricFamily(
 )
 EQUITY = MetricFamily("mm_equity", "gauge", "Value of the account, in the quote asset.")
 DISTANCE = MetricFamily(
-    "mm_quote_distance_ticks", "gauge", "From the mid to our best quote, by side; no sample without one.", ("side",)
+    "mm_quote_distance_ticks",
+    "gauge",
+    "From the mid to our best quote, by side; no sample without one, or while it cannot be managed.",
+    ("side",),
 )
 NOT_QUOTING = MetricFamily(
     "mm_not_quoting", "gauge", "1 while nothing is quoted, with the reason, in which times are left out.", ("reason",)
+)
+UNMANAGED = MetricFamily(
+    "mm_unmanaged_orders",
+    "gauge",
+    "Orders of a trade that may rest at the exchange while requests about them are not answered, or refused.",
 )
 TWO_SIDED = MetricFamily("mm_two_sided_seconds_total", "counter", "Time with open orders on both sides.")
 ORDERS = MetricFamily("mm_orders_total", "counter", "Requests sent, by action.", ("action",))
@@ -110,6 +118,7 @@ class TradingMetrics:
         book_us: Instant of the last update of a synced book, less how late it was, µs; out of sync its age increases.
         late_us: How late the last message of the book was by the exchange's clock, µs.
         distances: Distance of our best quote from the mid in ticks, by side: +1 buy, -1 sell; set by `quotes`.
+        unmanaged: Counts a trade's orders that may rest while they cannot be managed; None for a shadow.
         unjudged: Whether a trade has no mid by which limits on money are judged; None for a shadow.
     """
 
@@ -134,6 +143,7 @@ class TradingMetrics:
         self.used: dict[str, float] = {}
         self.killed = False
         self.unjudged: bool | None = None
+        self.unmanaged: Callable[[], int] | None = None
         self.transfers_e8: Mapping[str, int] = {}
         self.transferred_us: int | None = None
         self.writer: tuple[int, float] | None = None
@@ -171,6 +181,7 @@ class TradingMetrics:
             ],
             DISTANCE: [("", {"side": SIDES[side]}, float(ticks)) for side, ticks in self.distances.items()],
             NOT_QUOTING: [("", {"reason": _lasting(why)}, 1)] if (why := self.why_not_quoting) else [],
+            UNMANAGED: [("", {}, self.unmanaged())] if self.unmanaged else [],
             TWO_SIDED: [("", {}, self.two_sided_s(at_us))],
             ORDERS: [("", {"action": action}, count) for action, count in self.orders.items()],
             FILLS: [("", {"side": name}, self.fills[side]) for side, name in SIDES.items()],
@@ -212,6 +223,8 @@ class TradingMetrics:
         times = {"running_s": running_s, "two_sided_s": two_sided_s, "two_sided_uptime": share}
         total_e8 = self.pnl_all_legs_e8()
         more: dict[str, object] = {"limits_judged": not self.unjudged} if self.unjudged is not None else {}
+        if self.unmanaged:
+            more["unmanaged_orders"] = self.unmanaged()
         if self.transfers_e8:
             more["transfers"] = {asset: decimal_text(moved) for asset, moved in sorted(self.transfers_e8.items())}
         if self.contract:

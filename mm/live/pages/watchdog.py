@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from mm.base.held_file import is_held
 from mm.clock import US_PER_S, iso, now_us, us_of
 from mm.errors import BrokenFile, DataError, UsageError
 from mm.live.account.kill_switch import Kill, KillSwitch, none_open_us
+from mm.live.account.locks import KnownTrader, KnownTraders
 from mm.live.audit.books import AuditBooks, AuditOrder, Changes, summed_in_the_last
 from mm.live.audit.history import missing_log
 from mm.live.audit.log import starts_of
@@ -41,6 +42,13 @@ RUNNING = MetricFamily("mm_watchdog_running", "gauge", "1 while a process of the
 END_CODE = MetricFamily(
     "mm_watchdog_last_end_code", "gauge", "Exit code of the last ended run; -1: it died.", ("kind", "reason")
 )
+LATELY_S = 900
+FAILED = MetricFamily(
+    "mm_watchdog_failed_ends_lately",
+    "gauge",
+    "Ends within 15 minutes with another exit code than 0, kills left out.",
+    ("kind",),
+)
 END_TIME = MetricFamily("mm_watchdog_last_end_timestamp_seconds", "gauge", "When the last run ended.", ("kind",))
 ORDERS_LEFT = MetricFamily(
     "mm_watchdog_orders_left_open", "gauge", "Orders that may be open at the exchange while no trader runs."
@@ -55,6 +63,7 @@ WATCHDOG_FAMILIES = (
     RUNNING,
     END_CODE,
     END_TIME,
+    FAILED,
     ORDERS_LEFT,
     REPORT_AGE,
     OFFSET,
@@ -77,6 +86,8 @@ class WatchedSymbol:
     """The state of one symbol.
 
     Attributes:
+        folder: Folder of its results, if that is not the one that was given.
+        traders: Who trades it, as text.
         orders_left: Client ids of orders that may be open while no trader runs.
         report_age_s: Age of the last health report of a recording that has not ended; None without one.
     """
@@ -88,6 +99,9 @@ class WatchedSymbol:
     orders_left: tuple[str, ...]
     report_age_s: float | None
     offset_us: int | None
+    failed_lately: Mapping[str, int] = field(default_factory=dict)
+    traders: tuple[str, ...] = ()
+    folder: str = ""
 
     def troubles(self) -> Iterator[str]:
         if self.kill is not None:
@@ -103,9 +117,11 @@ class WatchedSymbol:
                 yield f"{self.symbol}: {kind} {end.run_id} ended with {end.code} at {iso(end.us)}: {end.reason}"
 
     def line(self) -> str:
-        running = ", ".join(sorted(self.running)) or "nothing"
+        running = ", ".join([*self.traders, *sorted(self.running - {TRADE} if self.traders else self.running)])
+        where = f" in {self.folder}" if self.folder and not self.traders else ""
         age = "" if self.report_age_s is None else f"; last report {self.report_age_s:.0f} s ago"
-        return f"{self.symbol}: {running} runs{age}; {'; '.join(self.troubles()) or 'no trouble'}"
+        what = f"{running or 'nothing'} runs{where}{age}"
+        return f"{self.symbol}: {what}; {'; '.join(self.troubles()) or 'no trouble'}"
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -113,6 +129,8 @@ class WatchedSymbol:
             "reason": self.kill.reason if self.kill else None,
             "since": self.kill.since_us if self.kill else None,
             "running": sorted(self.running),
+            "traders": list(self.traders),
+            "folder": self.folder,
             "last_end": {kind: asdict(end) for kind, end in self.ends.items()},
             "orders_left_open": list(self.orders_left),
             "report_age_s": self.report_age_s,
@@ -126,9 +144,11 @@ class WatchdogLook:
     symbols: tuple[WatchedSymbol, ...]
     unreadable: tuple[str, ...]
     free_bytes: Mapping[str, int]
+    heartbeat: str = ""
 
     def troubles(self) -> list[str]:
-        return [*(line for symbol in self.symbols for line in symbol.troubles()), *self.unreadable]
+        lines = [line for symbol in self.symbols for line in symbol.troubles()]
+        return [*lines, *self.unreadable, *([self.heartbeat] if self.heartbeat else [])]
 
     def page(self) -> str:
         filled: dict[MetricFamily, list[MetricSample]] = {family: [] for family in WATCHDOG_FAMILIES}
@@ -137,7 +157,8 @@ class WatchdogLook:
         filled[DISK_FREE] += [("", {"folder": folder}, free) for folder, free in self.free_bytes.items()]
         for symbol in self.symbols:
             for family, labels, value in _samples(symbol):
-                filled[family].append(("", {"symbol": symbol.symbol, **labels}, value))
+                where = {"folder": symbol.folder} if symbol.folder else {}
+                filled[family].append(("", {"symbol": symbol.symbol, **where, **labels}, value))
         return exposition("", filled.items())
 
 
@@ -146,6 +167,7 @@ def _samples(one: WatchedSymbol) -> Iterator[tuple[MetricFamily, dict[str, str],
     yield ORDERS_LEFT, {}, len(one.orders_left)
     for kind in KINDS:
         yield RUNNING, {"kind": kind}, kind in one.running
+        yield FAILED, {"kind": kind}, one.failed_lately.get(kind, 0)
     for kind, end in one.ends.items():
         yield END_CODE, {"kind": kind, "reason": end.reason}, end.code
         yield END_TIME, {"kind": kind}, end.us / US_PER_S
@@ -156,24 +178,65 @@ def _samples(one: WatchedSymbol) -> Iterator[tuple[MetricFamily, dict[str, str],
 
 
 class Watchdog:
+    """Watches a folder of results, and those of traders of this user that live elsewhere.
+
+    Attributes:
+        needs_folder: A folder that is missing is a trouble; not on a second machine, where no trader runs.
+    """
+
+    needs_folder = True
+
     def __init__(self, out_root: Path, data_root: Path, log_root: Path, symbols: Iterable[str] = ()) -> None:
         self._out_root, self._data_root, self._log_root = out_root, data_root, log_root
+        self._elsewhere: dict[Path, Watchdog] = {}
         self._given = tuple(symbols)
         self._orders: dict[str, AuditOrders] = {}
         self._ends: dict[Path, RunEnd] = {}
         self._unreadable: list[str] = []
 
     def check(self) -> None:
-        if not self._out_root.is_dir():
-            raise DataError("{out_root} {}: there is no such folder; create it, or give another", self._out_root)
+        known = KnownTraders.look(self._out_root)
+        if not (self._out_root.is_dir() or known.lately()):
+            raise DataError(
+                "{out_root} {}: there is no such folder, and no trader runs elsewhere ({}); create it, or give another",
+                self._out_root,
+                known.where(),
+            )
+
+    def where(self) -> str:
+        return KnownTraders.look(self._out_root).where()
+
+    def check_symbols(self) -> None:
+        """Raise DataError if nothing is known of a symbol that was given."""
+        known = KnownTraders.look(self._out_root)
+        for symbol in self._given:
+            if symbol not in known.symbols() | self._symbols():
+                raise known.unknown(symbol)
 
     def look(self) -> WatchdogLook:
-        self._unreadable = [] if self._out_root.is_dir() else [f"{self._out_root}: there is no such folder"]
-        symbols = self._given or self._symbols()
-        found = tuple(self._look_at(symbol) for symbol in sorted(symbols))
+        known = KnownTraders.look(self._out_root)
+        for trader in known.lately():
+            root = trader.out_root
+            if root is not None and root != known.given and root not in self._elsewhere:
+                data = Path(trader.holder.data_root or self._data_root)
+                logs = Path(trader.holder.log).parents[4] if trader.holder.log else root / "logs"
+                self._elsewhere[root] = Watchdog(root, data, logs)
+        looks = [self._look_here(known), *(dog._look_here(known, str(root)) for root, dog in self._elsewhere.items())]
+        found = [one for look in looks for one in look.symbols if not self._given or one.symbol in self._given]
+        missing = set(self._given).difference(one.symbol for one in found)
+        found += [self._look_at(symbol) for symbol in sorted(missing)]
+        unreadable = [line for dog in (self, *self._elsewhere.values()) for line in dog._unreadable]
+        return replace(looks[0], symbols=tuple(found), unreadable=tuple(unreadable))
+
+    def _look_here(self, known: KnownTraders, folder: str = "") -> WatchdogLook:
+        gone = self.needs_folder and not (self._out_root.is_dir() or known.lately())
+        self._unreadable = [f"{self._out_root}: there is no such folder"] if gone else []
+        living = [one for one in known.living() if one.out_root == self._out_root.resolve()]
+        symbols = sorted({*self._symbols(), *(one.holder.symbol for one in living)})
+        found = [replace(self._look_at(one), folder=folder, traders=_of(one, living)) for one in symbols]
         folders = (("out", self._out_root), ("data", self._data_root))
         free = {name: shutil.disk_usage(path).free for name, path in folders if path.is_dir()}
-        return WatchdogLook(now_us(), found, tuple(self._unreadable), free)
+        return WatchdogLook(now_us(), tuple(found), tuple(self._unreadable), free)
 
     def _symbols(self) -> set[str]:
         switches = self._children(self._out_root / "risk")
@@ -182,11 +245,13 @@ class Watchdog:
         return kills | {path.name for folder in folders for path in self._children(folder)}
 
     def _look_at(self, symbol: str) -> WatchedSymbol:
-        running, ends = set[str](), dict[str, RunEnd]()
+        running, ends, failed = set[str](), dict[str, RunEnd](), dict[str, int]()
         for kind in KINDS:
-            runs, end = self._runs(kind, symbol)
+            runs, ended = self._runs(kind, symbol)
             running |= {kind} if runs else set()
-            ends |= {kind: end} if end else {}
+            ends |= {kind: max(ended, key=lambda end: end.us)} if ended else {}
+            lately_us = now_us() - LATELY_S * US_PER_S
+            failed[kind] = sum(end.code != 0 and end.reason != "kill" and end.us > lately_us for end in ended)
         report = self._health(symbol)
         active = report is not None and report.state != ENDED
         return WatchedSymbol(
@@ -197,9 +262,10 @@ class Watchdog:
             orders_left=self._orders_left(symbol, trading=TRADE in running),
             report_age_s=max(0, now_us() - report.at_us) / US_PER_S if report and active else None,
             offset_us=report.offset_us if report else None,
+            failed_lately=failed,
         )
 
-    def _runs(self, kind: str, symbol: str) -> tuple[bool, RunEnd | None]:
+    def _runs(self, kind: str, symbol: str) -> tuple[bool, list[RunEnd]]:
         running, ends = False, list[RunEnd]()
         for day in self._children(self._log_root / kind / symbol)[-_RECENT_DAYS:]:
             for folder in self._children(day):
@@ -212,7 +278,7 @@ class Watchdog:
                     continue
                 running = running or end is None
                 ends += [end] if end else []
-        return running, max(ends, key=lambda end: end.us, default=None)
+        return running, ends
 
     def _end_of(self, log: Path) -> RunEnd | None:
         """Return None while the run goes on; an end is read once."""
@@ -263,6 +329,10 @@ class Watchdog:
         except OSError as error:
             self._unreadable.append(f"{folder}: {error.strerror}")
             return []
+
+
+def _of(symbol: str, living: Sequence[KnownTrader]) -> tuple[str, ...]:
+    return tuple(str(one) for one in living if one.holder.symbol == symbol)
 
 
 def _logged_end(log: Path) -> RunEnd | None:

@@ -14,9 +14,7 @@ from mm.instrument import Instrument, short_text
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.backtest.journal import Journal
-
-    Table = NDArray[np.int64]
+    from mm.backtest.journal import Decisions, Journal
 
 COLUMNS = (
     "us",
@@ -36,7 +34,7 @@ _WORDS = ((CANCELLED, "cancel"), (PLACED, "place"), (KEPT, "keep"), (AMENDED, "a
 QUANTILES = (0.5, 0.9, 0.99)
 
 
-def decisions_of(journal: "Journal") -> "Table":
+def decisions_of(journal: "Journal") -> "Decisions":
     if journal.decisions is None:
         raise ValueError("a journal without decisions: its rules do not record them")
     return journal.decisions
@@ -61,14 +59,14 @@ class DecisionLags:
             self._until.append(made)
             self._at_us.append(self._clock())
 
-    def lags_us(self, table: "Table") -> "NDArray[np.int64]":
-        """Of each row of a journal's decisions, in µs."""
+    def lags_us(self, table: "Decisions") -> "NDArray[np.int64]":
+        """Return the lag of each row of a journal's decisions, in µs."""
         which = np.searchsorted(np.frombuffer(self._until, np.int64), np.arange(len(table)), side="right")
-        at_us: NDArray[np.int64] = np.frombuffer(self._at_us, np.int64)[which] - table[:, 0]
+        at_us: NDArray[np.int64] = np.frombuffer(self._at_us, np.int64)[which] - table.us
         return at_us
 
 
-def write_decisions(path: Path, table: "Table", lags_us: Sequence[int], grid: Instrument) -> int:
+def write_decisions(path: Path, table: "Decisions", lags_us: Sequence[int], grid: Instrument) -> int:
     text = cache(short_text)  # prices and quantities repeat often
 
     def wanted(ticks: int, lots: int) -> str:
@@ -76,8 +74,11 @@ def write_decisions(path: Path, table: "Table", lags_us: Sequence[int], grid: In
 
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(",".join(COLUMNS) + "\n")
-        for row, (us, seq, best_bid, best_ask, *quotes) in enumerate(table.tolist()):
-            bid, bid_lots, ask, ask_lots, bid_acted, ask_acted = quotes
+        quotes = (table.bid_ticks, table.bid_lots, table.ask_ticks, table.ask_lots)
+        columns = (table.us, table.recv_seq, table.best_bid_ticks, table.best_ask_ticks, *quotes)
+        values = (column.tolist() for column in (*columns, table.bid_acted, table.ask_acted))
+        for row, (us, seq, best_bid, best_ask, *wants, bid_acted, ask_acted) in enumerate(zip(*values, strict=True)):
+            bid, bid_lots, ask, ask_lots = wants
             lag = lags_us[row] if len(lags_us) else ""
             file.write(
                 f"{us},{seq},{lag},{text(best_bid * grid.tick_e8)},{text(best_ask * grid.tick_e8)},"
@@ -94,7 +95,7 @@ def action_text(acted: int) -> str:
 
 
 def lag_quantiles(lags_us: Sequence[int]) -> dict[str, int | None]:
-    """With the greatest; None without decisions."""
+    """Return quantiles and the greatest of the lags; None without decisions."""
     names = [f"p{round(100 * share)}" for share in QUANTILES]
     if not len(lags_us):
         return dict.fromkeys([*names, "max"])

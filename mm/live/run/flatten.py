@@ -16,7 +16,7 @@ from mm.live.run.live_terms import book_of
 from mm.live.run.trade_run import OpenTrade, TradeRun
 from mm.live.venues.fills import SIDE_NAMES, AccountFill
 from mm.live.venues.refusals import Refusal
-from mm.market_data.venue import DepthSnapshot
+from mm.markets.messages import DepthSnapshot
 
 LEVELS, ANSWER_S = 1_000, 10.0
 FLATTEN = "flatten.json"
@@ -128,7 +128,7 @@ def plan(
 
 
 def _too_small(qty_e8: int, mid_e8: int, grid: Instrument, least_e8: int) -> str:
-    """At the mid; *least_e8* is the least notional."""
+    """Say why a quantity is too small at the mid; *least_e8* is the least notional."""
     if not qty_e8:
         return ""
     if qty_e8 < grid.lot_e8:

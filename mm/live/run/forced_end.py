@@ -35,7 +35,7 @@ class GuardedRun:
 
 
 def record_end(runs: Sequence[GuardedRun], locks: Sequence[Path], code: int, why: str, us: int) -> None:
-    """Of a process that is gone; what a disk refuses is lost: the process tells it on stderr too."""
+    """Record the end of a process that is gone; what a disk refuses is lost: the process tells it on stderr too."""
     for run in runs:
         shutil.rmtree(run.partial, ignore_errors=True)
     with _held(locks) as held:
@@ -46,11 +46,11 @@ def record_end(runs: Sequence[GuardedRun], locks: Sequence[Path], code: int, why
     for run in runs:  # last: by it the watchdog knows the end
         with suppress(OSError):
             if run.log:
-                _append(Path(run.log), _failed(run, code, why, us))
+                append_line(Path(run.log), _failed(run, code, why, us))
 
 
 def _failed(run: GuardedRun, code: int, why: str, us: int) -> bytes:
-    from mm.cli.console import FAILED
+    from mm.terminal.console import FAILED
 
     head = {"ts": iso(us), "level": "critical", "event": FAILED, "run_id": run.run_id, "symbol": run.symbol}
     return json.dumps({**head, "error": why, "exit_code": code}, ensure_ascii=False).encode() + b"\n"
@@ -63,7 +63,7 @@ def _stop(path: Path, why: str, us: int) -> None:
     row = decode_row(last, end.rows, path.name)
     if row["type"] != STOP:
         line, _ = seal(body(end.rows + 1, max(us, row["us"]), STOP, {"reason": "error", "why": why}), end.hash.encode())
-        _append(path, line)
+        append_line(path, line)
 
 
 def _last_line(path: Path) -> bytes:
@@ -71,7 +71,7 @@ def _last_line(path: Path) -> bytes:
         return file.readlines()[-1]
 
 
-def _append(path: Path, line: bytes) -> None:
+def append_line(path: Path, line: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
     try:
         os.write(descriptor, line)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -22,14 +22,18 @@ from mm.base._calls import SHARED_BYTES, beat, end_at_signal, limit_calls, share
 from mm.base.audit_chain import audit_folder
 from mm.base.doors import is_loopback
 from mm.errors import TryLater
+from mm.live.account.locks import Holder
 from mm.live.run.forced_end import GuardedRun
 from mm.live.run.guardian import NOTHING_OPEN, READY, TAKE_OVER, Guarded, GuardedExchange
+from mm.live.run.position_closer import RECONCILED, Closing
 from mm.live.venues.addresses import quiet_file
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
     from mm.live.account.exchange_account import ExchangeAccount
+    from mm.live.knobs import Contracts
+    from mm.play.knobs import Day
     from mm.runs.in_progress import Run
 
 BEAT_S = 0.1
@@ -47,16 +51,25 @@ class RunGuard(Protocol):
 
 
 class GuardianProcess:
-    def __init__(self, told: Guarded, log: "Logger") -> None:
-        self._told, self._log = told, log
+    """The guardian of a trader or a shadow, in a process of its own.
+
+    Args:
+        reconciled: Of each run, what `RECONCILED` packs.
+    """
+
+    def __init__(
+        self, told: Guarded, log: "Logger", reconciled: Callable[[], Sequence[tuple[float, int]]] = tuple
+    ) -> None:
+        self._told, self._log, self._reconciled = told, log, reconciled
+        self._bytes = SHARED_BYTES + RECONCILED.size * len(told.runs)
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._memory: mmap.mmap | None = None
 
     def start(self) -> None:
-        memory_fd = _memory_file()
+        memory_fd = _memory_file(self._bytes)
         try:
-            self._memory = mmap.mmap(memory_fd, SHARED_BYTES)
+            self._memory = mmap.mmap(memory_fd, self._bytes)
             self._begin(memory_fd)
         except (OSError, subprocess.SubprocessError) as error:
             raise TryLater(f"the guardian process cannot be started ({error}); start it again") from error
@@ -94,6 +107,9 @@ class GuardianProcess:
     async def keep(self) -> None:
         while True:
             beat()
+            memory = memoryview(self._memory or b"")
+            for index, seen in enumerate(self._reconciled() if memory else ()):
+                RECONCILED.pack_into(memory, SHARED_BYTES + index * RECONCILED.size, *seen)
             await asyncio.sleep(BEAT_S)
             if self._process is not None and self._process.poll() is not None:
                 self._log.error("guardian_died", exit_code=self._process.returncode, note="another one is started")
@@ -101,9 +117,9 @@ class GuardianProcess:
 
     def _restart(self) -> None:
         self._stop_signals()
-        memory_fd = _memory_file()
+        memory_fd = _memory_file(self._bytes)
         try:
-            memory = mmap.mmap(memory_fd, SHARED_BYTES)
+            memory = mmap.mmap(memory_fd, self._bytes)
             self._begin(memory_fd)
         except (OSError, subprocess.SubprocessError) as error:
             self._process = None
@@ -150,6 +166,27 @@ def guarded_run(run: "Run", key: str, out_root: Path, market: str = "") -> Guard
     )
 
 
+def guarded_closing(run: "Run", index: int, market: str, ids: str, kept: Path, wanted: "Contracts") -> Closing:
+    log = str(run.log_file.resolve()) if run.log_file else ""
+    after_s, slippage = wanted.flatten_after_s or 0.0, wanted.kill_max_slippage
+    return Closing(market, run.symbol, index, ids, run.id, log, str(kept.resolve()), after_s, slippage)
+
+
+def holder_of(run: "Run", day: "Day", venue: str, market: str = "") -> Holder:
+    return Holder(
+        symbol=run.symbol,
+        out_root=str(day.out_root.resolve()),
+        data_root=str(day.data_root.resolve()),
+        log=str(run.log_file.resolve()) if run.log_file else "",
+        kind=run.kind,
+        venue=venue,
+        market=market,
+        run_id=run.id,
+        pid=os.getpid(),
+        host=socket.gethostname(),
+    )
+
+
 def guarded_exchange(
     at: "ExchangeAccount", window_ms: int, locks: Sequence[Path], runs: Sequence[str]
 ) -> GuardedExchange:
@@ -168,13 +205,13 @@ def guarded_exchange(
     )
 
 
-def _memory_file() -> int:
+def _memory_file(size: int) -> int:
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("mm-guardian")
     else:
         descriptor, name = tempfile.mkstemp(prefix="mm-guardian-")
         os.unlink(name)
-    os.ftruncate(descriptor, SHARED_BYTES)
+    os.ftruncate(descriptor, size)
     return descriptor
 
 

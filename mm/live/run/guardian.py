@@ -17,16 +17,17 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mm.base._calls import ENDING, SHARED_BYTES, order_end, read_shared
+from mm.base._calls import ENDING, order_end, read_shared
 from mm.base.held_file import is_held
 from mm.clock import now_us
 from mm.errors import MMError
 from mm.live.account.kill_switch import KillSwitch, note_none_open
 from mm.live.run.forced_end import GuardedRun, record_end
+from mm.live.run.position_closer import Closing, PositionCloser
 from mm.live.venues.canceller import KeyRefused, NoAnswer, OrderCanceller, SignedRest, named, run_of
 from mm.live.venues.keys import Credentials
 
@@ -77,6 +78,7 @@ class Guarded:
     runs: list[GuardedRun]
     limit_s: float
     exchanges: list[GuardedExchange]
+    closings: list[Closing] = field(default_factory=list)
 
     @property
     def named(self) -> str:
@@ -86,7 +88,8 @@ class Guarded:
     def read(cls, told: dict[str, Any]) -> "Guarded":
         runs = [GuardedRun(**one) for one in told["runs"]]
         exchanges = [GuardedExchange(**one) for one in told["exchanges"]]
-        return cls(**{**told, "runs": runs, "exchanges": exchanges})
+        closings = [Closing(**one) for one in told["closings"]]
+        return cls(runs, told["limit_s"], exchanges, closings)
 
 
 class GuardedOrders:
@@ -153,8 +156,11 @@ class GuardedOrders:
     def _is_wanted(self, client_id: str) -> bool:
         return run_of(client_id) in self._told.runs
 
-    def is_of(self, run: GuardedRun) -> bool:
-        return run.market == self._told.market
+    def has(self, market: str) -> bool:
+        return market == self._told.market
+
+    def closer(self, told: Closing) -> PositionCloser:
+        return PositionCloser(told, self._rest, self._is_wanted)
 
     def _replaced(self) -> bool:
         for lock in self.locks:
@@ -171,6 +177,9 @@ class Guardian:
         self._told, self._channel, self._memory, self._parent = told, channel, memory, parent
         self._orders = [GuardedOrders(exchange) for exchange in told.exchanges]
         self._switches = [KillSwitch(Path(run.out_root), run.symbol) for run in told.runs] if self._orders else []
+        self._closers = [
+            orders.closer(one) for orders in self._orders for one in told.closings if orders.has(one.market)
+        ]
         self._noticed_s = 0.0  # since when the process is to end
         self._killed = ""
         self._poked = False
@@ -191,6 +200,9 @@ class Guardian:
             if not self._killed and any(switch.triggered for switch in self._switches):
                 self._notice("the kill switch")
             self._look()
+            if not self._noticed_s:  # an end, or a kill, leaves a position to whom it is left
+                for closer in self._closers:
+                    closer.look(memoryview(self._memory), time.monotonic())
 
     def _received(self) -> bytes:
         select.select([self._channel], [], [], LOOK_S)
@@ -227,6 +239,8 @@ class Guardian:
             os.kill(self._parent, signal.SIGUSR1)  # a call in Python code is ended by the process's own handler
         for orders in self._orders:
             orders.sweep(now_s)
+            if self._killed and orders.empty_s:
+                self._note_none_open(orders)
         over_s = call_s - self._told.limit_s
         if silent:
             over_s = max(over_s, min(call_s, now_s - self._noticed_s))
@@ -259,7 +273,7 @@ class Guardian:
             )
 
     def _empty(self, *, alone: bool) -> int:
-        """Until each exchange has listed nothing for a while; return the exit code."""
+        """Cancel until each exchange has listed nothing for a while; return the exit code."""
         left, code = list(self._orders), 0
         while left:
             now_s, gone = time.monotonic(), alone or self._gone()
@@ -269,11 +283,14 @@ class Guardian:
                     left.remove(one)
                     code = code or ended
                 if ended == 0 and one.empty_s:
-                    for run in filter(one.is_of, self._told.runs):
-                        note_none_open(Path(run.out_root), run.symbol, now_us())
+                    self._note_none_open(one)
             if left:
                 time.sleep(min(max(min(one.next_s for one in left) - time.monotonic(), 0.0), LOOK_S))
         return code
+
+    def _note_none_open(self, orders: GuardedOrders) -> None:
+        for run in (run for run in self._told.runs if orders.has(run.market)):
+            note_none_open(Path(run.out_root), run.symbol, now_us())
 
 
 def say(text: str) -> None:
@@ -295,7 +312,7 @@ def main(channel_fd: int, memory_fd: int) -> int:
             return 0
         text += part
     told: dict[str, Any] = json.loads(text)
-    memory = mmap.mmap(memory_fd, SHARED_BYTES)
+    memory = mmap.mmap(memory_fd, 0)
     guardian = Guardian(Guarded.read(told), channel, memory, parent)
     channel.setblocking(False)
     channel.send(READY)

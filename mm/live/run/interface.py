@@ -22,7 +22,9 @@ from mm.instrument import Instrument, e8, short_text, to_exchange_info
 from mm.live.account.kill_switch import KillSwitch, SwitchWatch
 from mm.live.account.ledger import Ledger
 from mm.live.account.locks import TraderLocks
+from mm.live.knobs import API
 from mm.live.run.decisions import DecisionLags
+from mm.live.run.guard import holder_of
 from mm.live.run.live_play import TradePlay, TradeStart
 from mm.live.run.live_terms import ShadowTerms
 from mm.live.run.trade_account import TradeAccount
@@ -36,9 +38,9 @@ from mm.tape.freshest import Row
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT
 
 if TYPE_CHECKING:
-    from mm.cli.interrupts import TradeSignals
     from mm.clock import SteadyClock
     from mm.runs.in_progress import Run
+    from mm.terminal.interrupts import TradeSignals
 
 AWAY_S = 1.0
 """Time between two attempts to connect, in s."""
@@ -264,11 +266,12 @@ class InterfaceTrade:
         self._switch_watch = SwitchWatch(self._switch)
 
     async def trade(self, signals: "TradeSignals") -> tuple[TradeEnd, OrderTimes]:
-        """Until a signal, a limit or the kill switch ends it; SafetyError or TryLater."""
+        """Trade until a signal, a limit or the kill switch ends it; SafetyError or TryLater."""
         if self._switch.triggered:
             raise SafetyError(self._switch.line())
         try:
-            with TraderLocks(self._day.out_root, self._at.url, self._at.client_id).alone(self._symbol):
+            locks = TraderLocks(self._day.out_root, self._at.url, self._at.client_id)
+            with locks.alone(holder_of(self._run, self._day, API)):
                 return await self._trade(signals)
         finally:
             self._switch_watch.close()

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from mm.play.artefacts import artefacts, moved_models
 from mm.play.knobs import Models
-from mm.predict.artefact import ARRAYS, MODEL
 from mm.runs.in_progress import Run
 from mm.runs.trusted import KEPT, KEPT_INDEX
+from mm.signals.artefact import ARRAYS, MODEL
 
 
 def keep_models(run: Run, models: Models) -> None:
@@ -22,7 +22,7 @@ def keep_models(run: Run, models: Models) -> None:
 
 
 def kept_models(models: Models, folder: Path) -> Models:
-    """With references to the copies in the run's *folder*."""
+    """Refer to the copies in the run's *folder*."""
     index = folder / KEPT / KEPT_INDEX
     if not index.is_file():
         return models

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from mm.backtest.engine.live_feed import EventTaker, LiveFeed
-from mm.backtest.engine.paper_exchange import PaperExchange
 from mm.backtest.market_again import head_of
 from mm.backtest.metrics.order_lives import mid_offsets
+from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.replay import leg_results, run_terms, terms_of
 from mm.backtest.result import Result
 from mm.backtest.risk import limits_of, ramped_lots
 from mm.backtest.strategy import LegModel
 from mm.clock import US_PER_MS
-from mm.dayfolder.layout import USDM
 from mm.instrument import E8, Instrument, e8, short_text
 from mm.live._live_engine import LiveEngine
 from mm.live.account.limits import NothingQuotable
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from mm.market_data.day_journal import DayJournal
     from mm.market_data.market_events import MarketEvent, Subscriber
     from mm.market_data.market_state import MarketState
-    from mm.market_data.venue import BookTicker, Funding
+    from mm.markets.messages import BookTicker, Funding
     from mm.runs.in_progress import Run
 
 STEP_S = 0.002  # interval of checks for due events while nothing arrives
@@ -229,15 +228,15 @@ class TradePlay(LivePlay):
         unvalued_fees: Mapping[str, str],
         payments: "Sequence[tuple[int, int, int]]" = (),
     ) -> Result:
-        """As a backtest's; *ended* and *unvalued_fees* as in `RunTerms`. *payments* are instant, µs, cost, and the
-        target inventory's part of the cost, in 1e-8 of the quote asset.
+        """Return a result as a backtest's; *ended* and *unvalued_fees* as in `RunTerms`. *payments* are instant, µs,
+        cost, and the target inventory's part of the cost, in 1e-8 of the quote asset.
         """
         terms = run_terms(self._opening, self.rules, (self._quotes, self._fills, None))
         known: dict[str, Any] = {"fill_model": "exchange", "fill_bias": OWN_FILLS, "feed": REAL_FEED}
         known |= {"starts_us": (max(journal.counters["first_us"], 0),), "ended": ended, "unvalued_fees": unvalued_fees}
         if (rate_e8 := paid_rate_e8(journal, terms.instrument)) is not None and not unvalued_fees:
             known["maker_fees_e8"] = rate_e8, 0
-        if self._opening.meta.venue == USDM:
+        if self._opening.meta.market.contract:
             known["funding_e8"] = sum(cost_e8 for _, cost_e8, _ in payments)
             known["target_funding"] = tuple((us, of_target_e8) for us, _, of_target_e8 in payments)
         if self._sender is not None:
@@ -249,8 +248,11 @@ class TradePlay(LivePlay):
 def paid_rate_e8(journal: "Journal", grid: Instrument) -> int | None:
     """1e-8 of the notional: the exchange's own; None without fills."""
     worth = grid.tick_e8 * grid.lot_e8 * grid.multiplier
-    notional_e16 = sum(ticks * lots * worth for ticks, lots in journal.fills[:, 3:5].tolist())
-    fees_e8 = sum(journal.fills[:, 5].tolist())
+    fills = journal.fills
+    notional_e16 = sum(
+        ticks * lots * worth for ticks, lots in zip(fills.ticks.tolist(), fills.lots.tolist(), strict=True)
+    )
+    fees_e8 = sum(fills.fee_e8.tolist())
     return round(fees_e8 * E8 * E8 / notional_e16) if notional_e16 else None
 
 
@@ -262,7 +264,7 @@ class Follower:
 
     def subscriber(self, journal: "DayJournal") -> "Subscriber":
         self.rows_run_id = journal.writer.run_id
-        freshest = FreshestBook() if journal.writer.venue == USDM else None
+        freshest = FreshestBook() if journal.writer.market.best_prices else None
         feed, watch = LiveFeed(self._player, self._grid, journal, strict=True, freshest=freshest), self._watch
         self._feed = feed
 

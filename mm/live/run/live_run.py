@@ -24,11 +24,11 @@ from mm.play.setup import PlayKnobs
 
 if TYPE_CHECKING:
     from mm.base.doors import Door
-    from mm.cli.interrupts import TradeSignals
     from mm.live.account.limits import TradedAccount
     from mm.live.run.guard import RunGuard
     from mm.play.knobs import Day
     from mm.runs.in_progress import Run
+    from mm.terminal.interrupts import TradeSignals
 
 
 ROUNDED = "rounded to the step"
@@ -205,7 +205,7 @@ def run_together(
     door: "Door | None" = None,
     watched: bool,
 ) -> list[LiveRun]:
-    """Until all have ended, the first in front; TryLater if a signal comes before the exchange has responded."""
+    """Run all until they end, the first in front; TryLater if a signal comes before the exchange has responded."""
     with ExitStack() as alone:
         for one in lives:
             one.check()

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mm.backtest.risk import NO_RISK
-from mm.dayfolder.layout import SPOT
 from mm.errors import BrokenFile, TryLater, UsageError
 from mm.instrument import e8, from_exchange_info, short_text
 from mm.live.account.limits import NothingQuotable
 from mm.live.venues.addresses import untrusted
-from mm.market_data.grid import Grid
-from mm.market_data.venue import Answer, DepthSnapshot, ExchangeInfo
+from mm.markets.grid import Grid
+from mm.markets.messages import Answer, DepthSnapshot, ExchangeInfo
+from mm.markets.registry import DEFAULT
 from mm.play.knobs import Day, Market
 from mm.play.market import Markets, micro_price_before
 from mm.play.notes import log_notes
@@ -48,6 +48,8 @@ PAPER_FEED = "paper orders meet the market as it arrives; a backtest with FEED_L
 FINER = 1_000  # lots per quantity step: recorded books have finer quantities than the step
 _BOOK_LEVELS = 50
 _RETRY_S = 1.0
+NOT_FOUND, NOT_FOUND_TRIES = 404, 5
+"""The answer of a server of another market, and after how many of them a start ends."""
 _WARN_EVERY = 60  # attempts with the same cause between two warnings
 UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 """OpenSSL's text in the cause of a request that failed by its certificate."""
@@ -72,7 +74,7 @@ class ShadowTerms:
     killed: tuple[int, str] | None = None
     micro_price: dict[str, Any] | None = None
     others: "dict[str, ShadowTerms]" = field(default_factory=dict)
-    venue: str = SPOT
+    venue: str = DEFAULT.venue
     payments: tuple[Payment, ...] = ()
     book_tick: str = ""
     book_step: str = ""
@@ -146,8 +148,11 @@ class ShadowTerms:
 
 async def learn_terms(rest: "RestClient", symbol: str, day: str, log: "Logger") -> ShadowTerms:
     """Queries are retried without limit."""
-    entry = await _until(rest, symbol, log, lambda: rest.exchange_info(symbol), ExchangeInfo)
-    us, book = await book_of(rest, symbol, log, _BOOK_LEVELS)
+    asking = (
+        _until(rest, symbol, log, lambda: rest.exchange_info(symbol), ExchangeInfo),
+        book_of(rest, symbol, log, _BOOK_LEVELS),
+    )
+    entry, (us, book) = await asyncio.gather(*asking)
     bid, ask = (side[0][0] if side else None for side in (book.bids, book.asks))
     found = msgspec.json.decode(entry[1].text)
     known, levels = from_exchange_info(found, TERMS), [*book.bids, *book.asks]
@@ -155,7 +160,7 @@ async def learn_terms(rest: "RestClient", symbol: str, day: str, log: "Logger") 
     book_step = _finer(known.lot_e8, (qty for _, qty in levels))
     if book_tick:
         log.warning("orders_off_tick", symbol=symbol, tick_size=short_text(known.tick_e8), book_tick=book_tick)
-    terms = ShadowTerms(symbol, day, found, bid, ask, us, venue=rest.venue.name)
+    terms = ShadowTerms(symbol, day, found, bid, ask, us, venue=rest.feed.market.venue)
     return replace(terms, book_tick=book_tick, book_step=book_step)
 
 
@@ -177,7 +182,7 @@ async def book_of(rest: "RestClient", symbol: str, log: "Logger", levels: int) -
 async def _until(
     rest: "RestClient", symbol: str, log: "Logger", query: Callable[[], Any], kind: type[Any]
 ) -> tuple[int, Any]:
-    decoder, last_cause, tried = rest.venue.decoder(symbol, Grid()), "", 0
+    decoder, last_cause, tried = rest.feed.decoder(symbol, Grid()), "", 0
     while True:
         answer: Answer = await query()
         cause = answer.cause
@@ -195,8 +200,15 @@ async def _until(
         if answer.status == 400:
             reply = f"responded {answer.body[:200].decode(errors='replace')}"
             raise UnlistedSymbol("{symbol} {!r} is not known: {} {}", symbol, answer.url, reply)
-        if kind is ExchangeInfo and rest.venue.refuses_symbol(answer, symbol):
+        if kind is ExchangeInfo and rest.feed.refuses_symbol(answer, symbol):
             raise UnlistedSymbol("{symbol} {!r} is not known: {} does not list it", symbol, answer.url)
+        if answer.status == NOT_FOUND and tried >= NOT_FOUND_TRIES:
+            raise TryLater(
+                "{} answers 404 again and again: it does not serve {market} {}; give its market ({market}, or of one "
+                "of {others} the key market), or another address ({rest_url}, or its key rest_url)",
+                answer.url,
+                rest.feed.market.name,
+            )
         if cause != last_cause or tried % _WARN_EVERY == 0:
             last_cause = cause
             log.warning("exchange_silent", url=answer.url, cause=cause, tried_again_after_s=_RETRY_S)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,20 +16,22 @@ from mm.live.pages.trading_metrics import TradingMetrics
 from mm.live.venues.fills import SIDE_NAMES, AccountFill
 from mm.live.venues.positions import PositionIncome
 from mm.market_data.lateness import Lateness
-from mm.market_data.market_events import BookLost, ClockRead, DepthArrived, MarketEvent, TradeArrived, TradeVerdict
+from mm.market_data.market_events import BookLost, ClockRead, DepthArrived, MarketEvent, TradeArrived
+from mm.markets.trade_ids import TradeVerdict
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
     from mm.backtest.engine._engine import Engine
-    from mm.backtest.engine.paper_exchange import PaperExchange
+    from mm.backtest.paper_exchange import PaperExchange
     from mm.backtest.rules import Rules
     from mm.live._live_engine import LiveEngine
     from mm.live.audit.history import LedgerBegin
     from mm.live.audit.log import AuditLog
     from mm.live.run.trade_account import TradeAccount
     from mm.live.state.writer import StateWriter
-    from mm.market_data.local_orderbook import LocalOrderBook
+    from mm.live.venues.live_orders import LiveOrder
+    from mm.markets.local_orderbook import LocalOrderBook
 
 REFRESH_US = 100 * US_PER_MS
 REPORT_US = 60 * US_PER_S
@@ -126,6 +128,10 @@ class Observer:
     def _equity_e8(self, mid_e8: int, total_e8: int) -> int:
         raise NotImplementedError
 
+    def _quoted(self) -> tuple[int, int]:
+        """Best buy and sell in ticks, 0 without one."""
+        return self.engine.manager.quoted
+
     # ------------------------------------------------------------------ at each update
 
     def refresh(self, us: int) -> None:
@@ -135,7 +141,7 @@ class Observer:
         self._show_breaches(us)
         self._count_rows({}, ("SKIP",))
         metrics.position_e8 = self._position_e8()
-        metrics.quotes(us, *((abs(mid2 / 2 - ticks) if ticks and mid2 else None) for ticks in manager.quoted))
+        metrics.quotes(us, *((abs(mid2 / 2 - ticks) if ticks and mid2 else None) for ticks in self._quoted()))
         metrics.why_not_ready = self._why_not_quoting(us, mid2)
         metrics.used |= manager.guard.used()
         if self._writer:
@@ -150,11 +156,15 @@ class Observer:
         if manager.stopped_for:
             age = self._lateness_text() if manager.stopped_for.upper() == "FEED_STALE_S" else ""
             return f"quotes are stopped: {manager.stopped_for}{age}"
-        if any(manager.quoted) or self._is_leg:
+        if any(self._quoted()) or self._is_leg:
             self._quoted_us = us
             return ""
         if self._quoted_us is not None and us - self._quoted_us < QUIET_US:
             return ""
+        return self._why_none()
+
+    def _why_none(self) -> str:
+        manager = self.engine.manager
         reasons = [f"{side} {why}" for side, why in zip(("buy", "sell"), manager.withheld_for, strict=True) if why]
         return f"no quotes: {', '.join(reasons) or 'the model gives none, or they are not open yet'}"
 
@@ -288,12 +298,13 @@ class TradeObserver(Observer):
         audit: "AuditLog",
         writer: "StateWriter",
         log: "Logger",
+        unmanaged: "Callable[[], Sequence[LiveOrder]]" = tuple,
         is_leg: bool = False,
     ) -> None:
         super().__init__(metrics, engine, rules, log, writer, audit, is_leg=is_leg)
         self.account, self._begin, self.tick_e8 = account, begin, rules.tick_e8
         self._fills = self._orders = self._rejects = 0
-        self._us, self._report_us = 0, 0
+        self._us, self._report_us, self._unmanaged = 0, 0, unmanaged
         self._next_us = 0
         self._accepted_us: dict[int, int | None] = {}  # of orders without a fill; None before the acceptance
 
@@ -355,6 +366,22 @@ class TradeObserver(Observer):
         self.metrics.unjudged = not all(self.engine.best)
         if self.metrics.contract:
             self.metrics.contract.paid_e8 = self.account.ledger.paid_e8
+
+    def _quoted(self) -> tuple[int, int]:
+        """Nobody can move or cancel a quote whose order is not managed: it is none."""
+        lost = {one.side for one in self._unmanaged()}
+        buy, sell = super()._quoted()
+        return 0 if 1 in lost else buy, 0 if -1 in lost else sell
+
+    def _why_none(self) -> str:
+        count = len(self._unmanaged())
+        text = f"orders that may rest and that the exchange does not answer for, or refuses to cancel: {count}"
+        return text if count else super()._why_none()
+
+    def end(self, us: int, why: str) -> None:
+        """Nothing is quoted from now on, though orders may rest until they are cancelled."""
+        self.metrics.quotes(us, None, None)
+        self.metrics.why_not_ready = f"the trade ends: {why}"
 
     def update(self, us: int) -> None:
         self._us = us

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
     from mm.backtest.engine.live_feed import FeedEvent
-    from mm.backtest.engine.paper_exchange import PaperExchange
+    from mm.backtest.paper_exchange import PaperExchange
     from mm.dayfolder.contract_rows import ContractRow
     from mm.instrument import Instrument
     from mm.live.run.live_play import TradePlay
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mm.market_data.market_events import Subscriber
     from mm.market_data.market_state import MarketState
     from mm.market_data.recording import Parts
-    from mm.market_data.venue import Funding
+    from mm.markets.messages import Funding
 
 FOREVER_US = 1 << 60
 
@@ -230,7 +230,7 @@ class PairedPlay:
 
 
 async def record_together(own: "Recording", others: "Sequence[Recording]") -> None:
-    """Until the own market's recording ends; one that fails ends all."""
+    """Record until the own market's recording ends; one that fails ends all."""
     tasks = [asyncio.create_task(one.run()) for one in others]
     for task in tasks:
         task.add_done_callback(

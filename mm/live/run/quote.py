@@ -22,7 +22,7 @@ from mm.live.run.trade_run import OpenTrade, TradeRun
 from mm.live.run.trader import KILL, Trader, TraderParts
 from mm.live.state.stores import state_writer
 from mm.live.state.writer import StateWriter
-from mm.live.venues.positions import check_bracket
+from mm.live.venues.positions import ContractSetup, check_bracket
 from mm.market_data.days import is_of_disk
 from mm.market_data.recording import Recording
 from mm.play.knobs import Market
@@ -115,13 +115,16 @@ class Quoting:
         self._lost: MMError | None = None
         self._play: TradePlay | None = None
         self._unkept: OSError | None = None
+        self._leverage, self._said_above = 0, ""  # with which MAX_POSITION was allowed, and what was said since
 
     async def play(self) -> TradeEnd:
         trade, gateway, source = self._trade, self._gateway, self._source
         history, ledger = self._opened.history, self._opened.ledger
         knobs, held = trade.knobs, history.held
+        setup = gateway.contract.setup if gateway.contract else None
+        filled = setup is not None and trade.note_leverage(setup.leverage)
         begin = history.begin or self._begin_ledger()
-        self._note_changed_knobs()
+        self._note_changed_knobs(filled=filled)
         inventory_e8 = e8(knobs.strategy.account.initial_inventory)
         transfers_e8 = transfers_value_e8(ledger, begin.mid_e8)
         day_e8, peak_e8 = marks_at(history, trade.equity.marks, begin, inventory_e8, transfers_e8)
@@ -221,16 +224,25 @@ class Quoting:
                 short_text(qty_e8),
             )
         contract = self._gateway.contract
-        setup = contract.setup if contract else None
-        if setup is None or risk.max_position is None:
-            return
+        if contract and contract.setup and risk.max_position is not None:
+            if self._trade.has_traded_with("max_position", "leverage"):
+                self._leverage = contract.setup.leverage
+            self._check_bracket(contract.setup, price_e8)
+            contract.also = lambda setup: self._check_bracket(setup, price_e8)
+
+    def _check_bracket(self, setup: ContractSetup, price_e8: int) -> None:
+        """UsageError if MAX_POSITION is above the bracket of a leverage that it was not traded with."""
         try:
-            check_bracket(symbol, setup, e8(risk.max_position), price_e8)
+            check_bracket(self._trade.key, setup, e8(self._trade.strategy.risk.max_position or "0"), price_e8)
         except UsageError as error:
-            if not self._trade.has_traded_with("max_position", "leverage"):
+            if setup.leverage != self._leverage:
                 raise
             # It was allowed: the exchange has lowered the bracket, and refuses what is above it.
-            self._trade.run.log.warning("position_above_bracket", why=str(error))
+            if self._said_above != str(error):
+                self._said_above = str(error)
+                self._trade.run.log.warning("position_above_bracket", why=str(error))
+        else:
+            self._leverage, self._said_above = setup.leverage, ""
 
     def _open_observer(
         self, play: TradePlay, account: TradeAccount, begin: LedgerBegin, writer: StateWriter
@@ -242,6 +254,7 @@ class Quoting:
             audit=self._audit,
             writer=writer,
             log=self._trade.run.log,
+            unmanaged=self._gateway.orders.unmanaged,
             is_leg=self._source.is_leg,
         )
         self._trade.metrics.legs = [leg.trade.metrics for leg in self._source.legs.values()]
@@ -258,7 +271,8 @@ class Quoting:
         self._audit.append("params", knobs=self._trade.given(), **{ACCOUNT: shown})
         return begin
 
-    def _note_changed_knobs(self) -> None:
+    def _note_changed_knobs(self, *, filled: bool) -> None:
+        """*filled*: the account has given one that was left out, and the log's first row lacks it."""
         before, now = self._opened.history.books.knobs, self._trade.given()
         if before is None:
             return
@@ -267,8 +281,9 @@ class Quoting:
             for name in sorted(before.keys() | now.keys())
             if before.get(name) != now.get(name)
         }
-        if changed:
+        if changed or filled:
             self._audit.append("params", knobs=now, changed=changed)
+        if changed:
             self._trade.run.log.info("knobs_changed", knobs=sorted(changed))
 
     def _announce_end(self, why: str) -> None:
@@ -286,7 +301,7 @@ class Quoting:
     async def _record(
         self, trader: Trader, follower: TradeFollower, others: list[Recording]
     ) -> tuple[str, OSError | None]:
-        """Until one of the two ends: the orders first, then the recording.
+        """Record and trade until one of the two ends: the orders first, then the recording.
 
         Returns:
             Why it ended, and the recording's disk error.
@@ -303,6 +318,8 @@ class Quoting:
         reason = trader.ended or "error"
         if reason == KILL:
             self._kill()
+        if self.observer:
+            self.observer.end(trade.clock(), reason)
         orders = asyncio.create_task(gateway.stop(compares=reason != KILL))  # before all else, whatever the reason
         await asyncio.sleep(0)
         recording.stop(reason)

@@ -13,9 +13,7 @@ from mm.live.run.trade_account import BookedPayment
 from mm.live.venues.fills import SIDE_NAMES
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Table = NDArray[np.int64]
+    from mm.backtest.journal import Mids, State
 
 FILLS_HEAD = (
     "recv_ms,order_id,side,price,qty,fee,reason,recv_us,mid,inventory_after,"
@@ -24,13 +22,13 @@ FILLS_HEAD = (
 STATE_HEAD = "recv_ms,inventory,cash,mid,mtm_value,open_orders,recv_us,equity"
 
 
-def write_fills(path: Path, fills: Sequence[BookedFill], mids: "Table", grid: Instrument) -> int:
-    """As the exchange's text; return the number of fills."""
-    at = np.searchsorted(mids[:, 0], [fill.us for fill in fills], side="right") - 1
+def write_fills(path: Path, fills: Sequence[BookedFill], mids: "Mids", grid: Instrument) -> int:
+    """Write fills as the exchange's text; return the number of fills."""
+    at = np.searchsorted(mids.us, [fill.us for fill in fills], side="right") - 1
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(FILLS_HEAD + "\n")
         for one, row in zip(fills, at.tolist(), strict=True):
-            mid2 = int(mids[row, 1]) if row >= 0 else 0
+            mid2 = int(mids.mid2[row]) if row >= 0 else 0
             fill = one.fill
             fee = "" if one.fee_e8 is None else decimal_text(one.fee_e8)
             reason = "exchange:maker" if fill.maker else "exchange:taker"
@@ -44,18 +42,19 @@ def write_fills(path: Path, fills: Sequence[BookedFill], mids: "Table", grid: In
 
 def write_state(
     path: Path,
-    state: "Table",
+    state: "State",
     fills: Sequence[BookedFill],
     start_e8: tuple[int, int],
     grid: Instrument,
     payments: Sequence[BookedPayment] = (),
 ) -> int:
-    """With the ledger's position and cash; return the number of rows."""
+    """Write states with the ledger's position and cash; return the number of rows."""
     position_e8, cash_e8 = start_e8
     done = paid = 0
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(STATE_HEAD + "\n")
-        for row, (us, *_, mid2, open_orders) in enumerate(state.tolist()):
+        columns = (column.tolist() for column in (state.us, state.mid2, state.open_orders))
+        for row, (us, mid2, open_orders) in enumerate(zip(*columns, strict=True)):
             while done < len(fills) and fills[done].state_row <= row:
                 position_e8, cash_e8 = fills[done].position_e8, fills[done].cash_e8
                 done += 1

@@ -5,8 +5,8 @@ gateway, which reconciles; the job. An end is in reverse order, without placing 
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -21,12 +21,14 @@ from mm.live.account.kill_switch import note_none_open
 from mm.live.account.ledger import Ledger
 from mm.live.account.limits import TradedAccount
 from mm.live.account.locks import TraderLocks
+from mm.live.account.unreconciled import UnreconciledSince
 from mm.live.audit.books import BOOKS, CLIENT_IDS, runs_in, sizing
 from mm.live.audit.history import EquityFile, RunHistory, read_history
 from mm.live.audit.log import AuditLog
 from mm.live.knobs import Contracts, OrderAccess, Trading, account_name
 from mm.live.orders.access import ClientIds, GatewayRun
 from mm.live.orders.gateway import START_S, Gateway
+from mm.live.run.guard import holder_of
 from mm.live.run.live_run import LiveRun
 from mm.live.run.live_terms import UnlistedSymbol
 from mm.live.run.trader import KILL
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 
 _Found = TypeVar("_Found")
 SETTLE_S = 0.02
+CLOSED_S = 20.0
+"""Longest time that a failed start waits for its guardian to close the position, in s."""
+IN_ORDER = (KILL, "window_end")
 ACCOUNT_FEES = "account"
 """Where a run's knobs come from that the account's commission rates have set."""
 
@@ -87,12 +92,12 @@ class TradeJob(Protocol):
 
     @property
     def position(self) -> Mapping[str, str]:
-        """For the last row of the audit log, as text."""
+        """Position for the last row of the audit log, as text."""
 
     async def work(self, opened: OpenTrade) -> None: ...
 
     def stop(self, reason: str) -> bool:
-        """For a signal or `KILL`; return whether something could end."""
+        """Stop for a signal or `KILL`; return whether something could end."""
 
     def follows(self, why: str) -> bool: ...
 
@@ -105,6 +110,8 @@ class TradeRun(LiveRun):
     """A trade of one symbol at one venue.
 
     Attributes:
+        reconciled: When it last was, in s of the monotonic clock, and the tick; zeros without a gateway, and at an end.
+        unreconciled: With FLATTEN_AFTER_S, since when it is not, from the first request of a first start on.
         unthrown: The end of a message that names a kill switch which could not be written.
     """
 
@@ -122,6 +129,8 @@ class TradeRun(LiveRun):
         self.knobs, self.at = knobs, knobs.at
         self.account = account
         self.at.balances.elsewhere = self._traded_elsewhere
+        self.at.session.elsewhere = self._note_elsewhere
+        self._elsewhere = set[str]()
         self.locks = TraderLocks(day.out_root, self.at.urls.rest, self.at.credentials.key)
         self.ids = ClientIds(run.id, self.at.session.around.nonce)
         self.equity = EquityFile(day.out_root, self.symbol, knobs.account)
@@ -130,7 +139,13 @@ class TradeRun(LiveRun):
         self._given = {name: value["value"] for name, value in run.about.knobs.items()}
         self._stop_wanted = asyncio.Event()
         self._throwing: Thread | None = None
+        self._look: Thread | None = None
+        self._others = set[str]()
+        self._locked_elsewhere = False
         self._history: RunHistory | None = None
+        self.reconciled: Callable[[], tuple[float, int]] = lambda: (0.0, 0)
+        closes = job.quotes and knobs.contracts is not None and knobs.contracts.flatten_after_s is not None
+        self.unreconciled = UnreconciledSince(day.out_root, self.symbol) if closes else None
 
     @property
     def sync(self) -> bool:
@@ -149,10 +164,24 @@ class TradeRun(LiveRun):
             self.throw(reason)
 
     def throw(self, reason: str) -> None:
-        """In a thread: orders are still being cancelled, and a disk may be slow."""
+        """Cancel and end in a thread: orders are still being cancelled, and a disk may be slow."""
         if self._throwing is None:
             self._throwing = Thread(target=self._throw, args=(reason,), name="kill")
             self._throwing.start()
+
+    @contextmanager
+    def _forgetting_unreconciled(self) -> Iterator[None]:
+        """Leave a position to a person, at an end in order or one for which a person is needed."""
+        in_order = False
+        try:
+            yield
+            in_order = self.job.ended in IN_ORDER
+        except MMError as error:
+            in_order = not isinstance(error, TryLater)
+            raise
+        finally:
+            if self.unreconciled and (in_order or self.killed_by or (self.stopped and not self.follows)):
+                self.unreconciled.end()
 
     async def thrown(self) -> None:
         if self._throwing is not None:
@@ -167,8 +196,10 @@ class TradeRun(LiveRun):
 
     async def learn(self) -> None:
         """Ask for the terms, and prepare; nothing is recorded or sent yet. Raises TryLater or UsageError."""
+        if self.unreconciled:
+            await asyncio.to_thread(self.unreconciled.begin)
         try:
-            with self.under_changed_rules():
+            with self.under_changed_rules(), self._forgetting_unreconciled():
                 await super().learn()
         except UnlistedSymbol as error:
             folder = audit_folder(self.day.out_root, self.symbol)
@@ -191,7 +222,7 @@ class TradeRun(LiveRun):
         return bool(before) and all(before.get(name) == now[name] for name in knobs)
 
     def alone(self) -> AbstractContextManager[None]:
-        return self.locks.alone(self.symbol)
+        return self.locks.alone(holder_of(self.run, self.day, self.knobs.trading.venue, self.at.market))
 
     def runs_known(self) -> set[str]:
         with suppress(DataError, OSError):  # the start says what is wrong with a log
@@ -202,18 +233,25 @@ class TradeRun(LiveRun):
         return from_exchange_info(self.terms.entry, "exchangeInfo")
 
     def _account_check(self, history: RunHistory, instrument: Instrument) -> AccountCheck:
-        """Other traders of this host may have traded an asset too.
+        """Others may trade an asset too, by a lock of theirs or by events of their orders.
 
         An asset of several symbols of this process is compared from the start of the process on.
         """
         contract = self.knobs.contracts is not None
         assets = instrument.symbol if contract else instrument.base_asset, instrument.quote_asset
-        others = sorted(self.locks.symbols() - {self.symbol})
         ours = [name for name in self.at.symbols if name != self.symbol]
         shared = [asset for asset in assets if any(asset in name for name in ours)]
-        left_out = [asset for asset in assets if asset not in shared and any(asset in name for name in others)]
-        if left_out:
-            self.run.log.info("balances_shared", assets=left_out, symbols=others, note="they are not compared")
+        said = list[str]()
+
+        def left_out() -> list[str]:
+            others = sorted(self._other_symbols())
+            found = [asset for asset in assets if asset not in shared and any(asset in name for name in others)]
+            if found != said:
+                said[:] = found
+                self.run.log.info("balances_shared", assets=found, symbols=others, note="they are not compared")
+            return found
+
+        left_out()
         return AccountCheck(
             instrument,
             history.begin_e8,
@@ -222,6 +260,13 @@ class TradeRun(LiveRun):
             shared=(shared, self.at.balances),
             ledger=history.books.ledger,
         )
+
+    def _note_elsewhere(self, symbol: str) -> None:
+        """Note the symbol for later starts too, which may find what was traded while nobody listened."""
+        if symbol not in self._elsewhere and symbol not in self.at.symbols:
+            self._elsewhere.add(symbol)
+            with suppress(OSError):
+                self.locks.note(symbol)
 
     def check(self) -> None:
         """SafetyError if the kill switch is triggered, unless that leaves the job to a person."""
@@ -236,14 +281,32 @@ class TradeRun(LiveRun):
         self.job.write(self)
 
     def _traded_elsewhere(self) -> bool:
-        return any(self.locks.is_held(name) for name in self.locks.symbols().difference(self.at.symbols))
+        self._other_symbols()
+        return bool(self._elsewhere) or self._locked_elsewhere
+
+    def _other_symbols(self) -> set[str]:
+        """Symbols that others trade by their locks, as of the last look.
+
+        After the first one a thread looks, since the disk may stall: the next comparison knows, and three count.
+        """
+        if self._look is None:
+            self._look_at_locks()
+        if self._look is None or not self._look.is_alive():
+            self._look = Thread(target=self._look_at_locks, daemon=True)
+            self._look.start()
+        return self._others
+
+    def _look_at_locks(self) -> None:
+        self._others = self.locks.symbols().difference(self.at.symbols)
+        self._locked_elsewhere = any(map(self.locks.is_held, self._others))
 
     async def play(self) -> None:
-        """Until a signal, a kill, the end of the window or of the recording; SafetyError, UsageError, DataError or
+        """Play until a signal, a kill, the end of the window or of the recording; SafetyError, UsageError, DataError or
         TryLater.
         """
         try:
-            await self._play()
+            with self._forgetting_unreconciled():
+                await self._play()
         finally:
             await self.thrown()
             if self.recording is None:
@@ -266,30 +329,55 @@ class TradeRun(LiveRun):
             run = self._gateway_run(history, check)
             gateway = Gateway(self.at.session, run, audit, log=self.run.log)
             self.may_rest = True
+            self.reconciled = lambda: (gateway.reconciled_s, instrument.tick_e8)
+            self.metrics.unmanaged = lambda: len(gateway.orders.unmanaged())
             try:
-                await self.unless_stopped(self._ready(gateway))
+                await self.unless_stopped(self._start(gateway))
                 self._take_fees(gateway)
                 await self.job.work(OpenTrade(self, history, ledger, check, audit, gateway))
             finally:
+                self.reconciled = lambda: (0.0, 0)
                 await gateway.stop()
-                self.account.left[self.key] = left = gateway.ending.left
-                self.may_rest = bool(left)
-                audit.append("stop", reason=self.job.ended or self.stopped or "error", **self.job.position)
+                left = self._leave(audit, gateway.ending.left)
         except BaseException:
             await asyncio.to_thread(audit.close)
             raise
+        await asyncio.to_thread(self._end_log, audit, left, unended=bool(gateway.states.open))
+
+    def _leave(self, audit: AuditLog, left: tuple[str, ...]) -> tuple[str, ...]:
+        """Say what may rest: in the log, to the guardian, and to all symbols of the process."""
+        self.account.left[self.key] = left
+        self.may_rest = bool(left)
+        audit.append("stop", reason=self.job.ended or self.stopped or "error", open=left, **self.job.position)
+        return left
+
+    def _end_log(self, audit: AuditLog, left: tuple[str, ...], *, unended: bool) -> None:
+        """*unended*: the log has orders without an end; without one that is *left* the exchange lists none of them."""
         try:
-            await asyncio.to_thread(audit.close)
-            if gateway.states.open and not left:  # the log has no end of theirs
-                await asyncio.to_thread(note_none_open, self.day.out_root, self.symbol, self.clock())
-            await asyncio.to_thread(self.equity.log_ended, audit.end)
+            audit.close()
+            if unended and not left:
+                note_none_open(self.day.out_root, self.symbol, self.clock())
+            self.equity.log_ended(audit.end)
         except MMError as error:
             self.job.log_unwritten(error)
         except OSError as error:
             self.run.log.warning("equity_not_kept", error=str(error), note="the end of the audit log is not in it")
 
-    async def _ready(self, gateway: Gateway) -> None:
-        await gateway.start()
+    async def _start(self, gateway: Gateway) -> None:
+        """A start that fails for too long leaves the position to the guardian, and waits for it."""
+        try:
+            await gateway.start()
+            await self._settle(gateway)
+        except TryLater:
+            kept = self.unreconciled
+            if kept and not gateway.readiness.contested and await gateway.left_to_guardian():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(CLOSED_S):
+                        while kept.path.exists():
+                            await asyncio.sleep(SETTLE_S)
+            raise
+
+    async def _settle(self, gateway: Gateway) -> None:
         for _ in range(round(START_S / SETTLE_S)):
             if not gateway.states.open or gateway.states.reset:
                 return
@@ -343,7 +431,10 @@ class TradeRun(LiveRun):
             knobs=self.given(),
             **{BOOKS: history.kept()},
         )
+        if rearm := self.switch.rearmed():
+            row = audit.append("rearm", reason=rearm.reason, was=rearm.was, at=rearm.at)
         await audit.synced(row)
+        self.switch.rearm_logged()
 
     def left_text(self) -> str:
         each = self.account.left
@@ -359,6 +450,12 @@ class TradeRun(LiveRun):
     def given(self) -> dict[str, Any]:
         return self._given
 
+    def note_leverage(self, leverage: int) -> bool:
+        """Take the account's leverage for a knob that was left out, for the audit log; return whether it was."""
+        left_out = self._given.get("leverage") is None
+        self._given["leverage"] = leverage
+        return left_out
+
     def _gateway_run(self, history: RunHistory, check: AccountCheck) -> GatewayRun:
         return GatewayRun(
             symbol=self.symbol,
@@ -370,6 +467,7 @@ class TradeRun(LiveRun):
             matched_us=history.books.matched_us,
             begun_us=history.books.begun_us or self.clock(),
             contract=self.knobs.contracts,
+            unreconciled=self.unreconciled,
             account=check,
             ids=self.ids,
             runs=history.books.runs,

@@ -408,6 +408,12 @@ class Trader(OrderListener):
         if self._observer is not None:
             self._observer.contract.forced[what] += 1
 
+    def reduce_only(self, *, on: bool) -> None:
+        us = self._clock()
+        self._note("reduce_only", on, us=us)
+        self._engine.reduce_only(on, us)
+        self.act()
+
     def trading_rules(self, found: Sequence[RuleSeen]) -> None:
         if self._observer is not None:
             self._observer.contract.rules = found

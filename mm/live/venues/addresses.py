@@ -6,10 +6,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mm.base.doors import is_loopback
-from mm.base.markets import SPOT, USDM
 from mm.errors import SafetyError, UsageError
 from mm.instrument import e8, short_text
 from mm.live.knobs import BOX, PRODUCTION, VenueUrls
+from mm.markets.registry import DEFAULT, MARKETS
 
 VENUES = {
     "testnet": VenueUrls(
@@ -62,7 +62,7 @@ def addresses(
     ws_api_url: str | None,
     *,
     remote_box: bool = False,
-    market: str = SPOT,
+    market: str = DEFAULT.name,
 ) -> VenueUrls:
     """Return the given addresses, else Binance's published ones; raises UsageError or SafetyError.
 
@@ -75,7 +75,7 @@ def addresses(
             f"--venue box needs {', '.join(missing)}: the addresses that `mm sim serve --market {market}` prints when "
             f"it is ready"
         )
-    published = (VENUES if market == SPOT else CONTRACT_VENUES).get(venue, VenueUrls("", "", ""))
+    published = (CONTRACT_VENUES if MARKETS[market].contract else VENUES).get(venue, VenueUrls("", "", ""))
     found = VenueUrls(ws_api_url or published.ws_api, rest_url or published.rest, ws_url or published.streams)
     for name, url in zip(given, (found.streams, found.rest, found.ws_api), strict=True):
         _check_market(name, url, market)
@@ -94,14 +94,15 @@ def addresses(
 
 
 def published(venue: str) -> dict[str, tuple[str, str]]:
-    by_market = {SPOT: VENUES, USDM: CONTRACT_VENUES}
+    traded = (name for name in MARKETS if MARKETS[name].account_at)
+    by_market = {name: CONTRACT_VENUES if MARKETS[name].contract else VENUES for name in traded}
     return {market: (of[venue].streams, of[venue].rest) for market, of in by_market.items() if venue in of}
 
 
 def _check_market(name: str, url: str, market: str) -> None:
     """Raise SafetyError if orders of a strategy would go to another market."""
     host = (urlsplit(url).hostname or "").lower()
-    served = _SPOT_HOSTS if market == SPOT else _CONTRACT_HOSTS
+    served = _CONTRACT_HOSTS if MARKETS[market].contract else _SPOT_HOSTS
     if _below(host, (*_PRODUCTION_DOMAINS, *_TESTNET_DOMAINS, "binancefuture.com")) and not _below(host, served):
         raise SafetyError(
             f"{name} {url!r} does not serve MARKET={market}; leave it out for the published address, or set MARKET "

@@ -20,6 +20,7 @@ from mm.live.venues.codes import (
     NOT_AUTHORIZED,
     NOT_OPENING,
     OF_MODIFYING,
+    OF_REDUCING,
     OF_RESTRICTIONS,
     OF_THE_PRICE,
     OF_THE_QUANTITY,
@@ -71,12 +72,14 @@ _WHY = {
     **dict.fromkeys(OF_THE_PRICE, Why.BAND),
     **dict.fromkeys(OF_THE_QUANTITY, Why.QUANTITY),
     **dict.fromkeys((NOT_OPENING, CLOSED), Why.FILTER),
-    **dict.fromkeys((NO_MARGIN, OVER_LEVERAGE), Why.FUNDS),
+    NO_MARGIN: Why.FUNDS,
+    OVER_LEVERAGE: Why.BRACKET,
     MOST_OPEN_ORDERS: Why.OPEN_ORDERS,
     SMALL_NOTIONAL: Why.NOTIONAL,
     WOULD_TAKE: Why.CROSSES,
     OTHER_POSITION_SIDE: Why.SETUP,
     **dict.fromkeys(OF_RESTRICTIONS, Why.RESTRICTED),
+    **dict.fromkeys(OF_REDUCING, Why.REDUCE_ONLY),
     SAME_CLIENT_ID: Why.DUPLICATE,
 }
 _FILTERS = {  # by a part of the filter's name, the longer one first

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, NamedTuple, Protocol, TypeVar
 
+from msgspec import Struct
+from msgspec.json import Decoder
+
 from mm.clock import US_PER_MS
 from mm.live.knobs import VenueUrls
 from mm.live.venues.addresses import attempts_file, quiet_file
@@ -18,6 +21,13 @@ from mm.market_data.rate_budget import RateBudget
 PAGE = 1_000
 """The most trades that an answer has."""
 _WEIGHT_S, _ATTEMPTS, _ATTEMPTS_S = 60.0, 290, 300.0  # attempts to connect; the exchange allows 300
+
+
+class OfSymbol(Struct):
+    symbol: str
+
+
+_SYMBOLS = Decoder(list[OfSymbol])
 
 
 class Entry(Protocol):
@@ -143,6 +153,9 @@ class OrderRequests:
 
     def listed_all(self, answer: ApiAnswer) -> Sequence[ListedOrder]:
         return [entry.listed(answer.us) for entry in self.answers[1].decode(answer.result)]
+
+    def symbols_of(self, answer: ApiAnswer) -> set[str]:
+        return {one.symbol for one in _SYMBOLS.decode(answer.result)}
 
     # parts of requests
 

@@ -21,9 +21,13 @@ from mm.live.venues.codes import (
     UNKNOWN_ORDER,
 )
 from mm.live.venues.keys import Credentials
+from mm.markets.binance import SPOT, USDM
+from mm.markets.registry import DEFAULT
 
 OWN_PREFIX = "mm-"
 """Begins the client id of every order of a trader."""
+CLOSING = "f"
+"""Begins the last part of the client id of an order by which a guardian closes a position."""
 SILENCE_S = {SLOW_DOWN: 1.0, BANNED: 120.0}
 """Time without requests after a refusal that names none, in s."""
 LONGEST_SILENCE_S = 3 * 86_400.0
@@ -43,7 +47,8 @@ _SINGLY = 5  # so many orders are cancelled one by one, which spares orders that
 class RestPaths(NamedTuple):
     """Paths of an exchange's REST.
 
-    *stop* and *stops* are for one order that waits for a price, and for all; empty where an exchange has none.
+    *stop* and *stops* are for one order that waits for a price, and for all; *position* is for that of a contract;
+    empty where an exchange has none.
     """
 
     time: str
@@ -52,13 +57,14 @@ class RestPaths(NamedTuple):
     cancel_all: str
     stop: str = ""
     stops: str = ""
+    position: str = ""
 
 
 PATHS = {
-    "spot": RestPaths("/api/v3/time", "/api/v3/order", "/api/v3/openOrders", "/api/v3/openOrders"),
-    "usdm": RestPaths(
+    SPOT.name: RestPaths("/api/v3/time", "/api/v3/order", "/api/v3/openOrders", "/api/v3/openOrders"),
+    USDM.name: RestPaths(
         *("/fapi/v1/time", "/fapi/v1/order", "/fapi/v1/openOrders", "/fapi/v1/allOpenOrders"),
-        *("/fapi/v1/algoOrder", "/fapi/v1/openAlgoOrders"),
+        *("/fapi/v1/algoOrder", "/fapi/v1/openAlgoOrders", "/fapi/v3/positionRisk"),
     ),
 }
 """By market."""
@@ -100,7 +106,7 @@ class Refused(Exception):
 
 class SignedRest:
     def __init__(
-        self, url: str, credentials: Credentials, quiet_file: Path | None = None, market: str = "spot"
+        self, url: str, credentials: Credentials, quiet_file: Path | None = None, market: str = DEFAULT.name
     ) -> None:
         parts = urlsplit(url)
         self.paths = PATHS[market]
@@ -219,6 +225,13 @@ class OrderCanceller:
         self._rest, self._symbols, self._wanted = rest, symbols, wanted
         self._refusals = 0
         self._delay_s = _FIRST_DELAY_S
+
+    def listed(self) -> list[OpenOrderText]:
+        """List what is open and wanted, and cancel nothing."""
+        try:
+            return [order for symbol in self._symbols for order in self._listed(symbol)[0]]
+        except Refused as error:
+            raise self._refused(error) from error
 
     def sweep(self, may: Callable[[], bool] = lambda: True) -> int | None:
         """Return how many orders were open and wanted."""
@@ -353,6 +366,11 @@ def _stop(row: dict[str, Any]) -> OpenOrderText:
 def is_ours(client_id: str) -> bool:
     """Return whether a trader of any host or folder made this client id."""
     return client_id.startswith(OWN_PREFIX)
+
+
+def is_closing(client_id: str) -> bool:
+    """Return whether a guardian made this client id, to close a position."""
+    return client_id.rpartition("-")[2].startswith(CLOSING)
 
 
 def run_of(client_id: str) -> str:

@@ -16,7 +16,9 @@ NOT_OPENING, CLOSED, SMALL_NOTIONAL, WOULD_TAKE, SAME_CLIENT_ID = -4140, -4141, 
 OF_THE_PRICE = frozenset((-4001, -4002, -4013, -4014, -4016, -4024, -4131))
 OF_THE_QUANTITY = frozenset((-1111, -4003, -4004, -4005, -4023))
 OTHER_POSITION_SIDE = -4061
-OF_RESTRICTIONS = frozenset((-4109, -4192, -4400, -4401))
-"""An inactive account, a cooling-off period, and rules by which orders may only reduce."""
+OF_RESTRICTIONS = frozenset((-4109, -4192))
+"""An inactive account, and a cooling-off period."""
+OF_REDUCING = frozenset((-4087, -4400, -4401))
+"""A permission, and rules, by which orders may only reduce."""
 OF_MODIFYING = frozenset((-5025, -5026, -5027, -5028))
 """Codes of an order that cannot be modified, for its own sake."""

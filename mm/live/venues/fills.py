@@ -45,7 +45,7 @@ class AccountFill:
 
     @property
     def paid_e8(self) -> int:
-        """In 1e-8 of the quote asset, by the exchange's own rounding."""
+        """Amount in 1e-8 of the quote asset, by the exchange's own rounding."""
         given_e8 = e8(self.quote_qty) if self.quote_qty else 0
         return given_e8 or e8(self.price) * e8(self.qty) // E8
 

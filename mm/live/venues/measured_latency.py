@@ -18,11 +18,11 @@ from mm.clock import US_PER_MS, exchange_us, now_us
 from mm.errors import DataError, TryLater, UsageError
 from mm.live.knobs import VenueUrls
 from mm.live.venues.addresses import untrusted
-from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.message_latency import RoundTrip, offset_of
 from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s, shared_path
-from mm.market_data.venue import Answer, RestRefusal, RestRequest, trusted
 from mm.market_data.ws_stream import WsStream
+from mm.markets.binance_spot import BINANCE_SPOT
+from mm.markets.messages import Answer, RestRefusal, RestRequest, trusted
 
 STREAMS = ("depth", "trade")
 _NEW_CONNECTIONS = 10  # at most

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from mm.errors import Mismatch, UsageError
-from mm.instrument import E8, decimal_text, short_text
+from mm.instrument import E8, decimal_text, e8, short_text
 
 
 class PositionSeen(NamedTuple):
@@ -56,6 +56,15 @@ class PositionIncome(NamedTuple):
     @property
     def kind(self) -> str:
         return self.id.partition(":")[0]
+
+
+def closing_order(qty_e8: int, mark_e8: int, slippage: str, tick_e8: int) -> tuple[int, str, str] | None:
+    """Return side, price and quantity of an order that closes a position, at most *slippage* from the mark price."""
+    if not qty_e8 or not mark_e8:
+        return None
+    side, far_e8 = -1 if qty_e8 > 0 else 1, mark_e8 * e8(slippage) // E8
+    price_e8 = side * (side * (mark_e8 + side * far_e8) // tick_e8) * tick_e8  # towards the mark
+    return side, short_text(price_e8), short_text(abs(qty_e8))
 
 
 class MarginCalled(NamedTuple):

@@ -46,7 +46,11 @@ class Why(Enum):
     SETUP = "setup"
     """The account is not set up for it, such as in another position mode."""
     RESTRICTED = "restricted"
-    """The exchange lets the account not trade, or only reduce its position."""
+    """The exchange does not let the account trade."""
+    REDUCE_ONLY = "reduce only"
+    """It takes only orders that reduce the position."""
+    BRACKET = "bracket"
+    """The position would be above the bracket of its leverage."""
 
 
 FILTERS = frozenset((Why.BAND, Why.NOTIONAL, Why.QUANTITY, Why.OPEN_ORDERS, Why.FILTER))

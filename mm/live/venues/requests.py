@@ -1,13 +1,14 @@
 """Requests to an exchange, their answers, and the exchange's clock, in no exchange's words."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from mm.clock import US_PER_MS, now_us
 from mm.live.venues.refusals import NOT_SENT, Refusal, Why
 
+_Found = TypeVar("_Found")
 RequestParams = Mapping[str, str | int]
 NO_ANSWER, NO_CONNECTION = 0, 1
 """Our own codes of an answer, if the exchange gave none."""
@@ -100,6 +101,10 @@ Send = Callable[[Route, RequestParams, Done], int]
 """Sends a request: `OrderApi.request`."""
 
 
+ASKED_S, ASK_AGAIN_S = 5.0, 0.25
+"""How long a start asks again for what is not answered, and the pause before, in s."""
+
+
 class Unanswered(Exception):
     """A request that must be answered was not; who sent it tries again. *answer* is what came instead."""
 
@@ -138,11 +143,36 @@ async def answer_of(send: Send, call: Call) -> ApiAnswer:
     return await future
 
 
+async def answer_at_last(send: Send, call: Call) -> ApiAnswer:
+    """Ask again for some seconds while there is no answer, so that answers to other requests need not be asked anew."""
+    loop = asyncio.get_running_loop()
+    ends_s = loop.time() + ASKED_S
+    while True:
+        answer = await answer_of(send, call)
+        if (answer.outcome is not Outcome.UNKNOWN and answer.why is not Why.BUSY) or loop.time() >= ends_s:
+            return answer
+        await asyncio.sleep(ASK_AGAIN_S)
+
+
 def ensure_done(call: Call, answer: ApiAnswer) -> ApiAnswer:
     """The answer to *call*; raises Unanswered if it was not done."""
     if answer.outcome is not Outcome.DONE:
         raise Unanswered(call[0].name, answer)
     return answer
+
+
+async def together(*asking: Coroutine[Any, Any, _Found]) -> list[_Found]:
+    """The results of requests that do not depend on each other, sent at once.
+
+    One that fails is raised once all have ended, so that what the others were answered is kept.
+    """
+    ends = await asyncio.gather(*asking, return_exceptions=True)
+    found = list[_Found]()
+    for end in ends:
+        if isinstance(end, BaseException):
+            raise end
+        found.append(end)
+    return found
 
 
 async def measure(send: Send, clock: ExchangeClock, time: Call, time_us: Callable[[ApiAnswer], int]) -> None:

@@ -142,7 +142,7 @@ class ExecutionEvent(OrderReport, gc=False):
 
     @property
     def client_ids(self) -> tuple[str, str]:
-        """In the event of a cancel, the other id belongs to the request."""
+        """Client ids of the order and of the request; in the event of a cancel, the other id belongs to the request."""
         return self.C or self.c, self.c
 
     @property

@@ -254,6 +254,9 @@ class SymbolVenue(Protocol):
 
     def every_open_order(self) -> Call: ...
 
+    def symbols_of(self, answer: ApiAnswer) -> set[str]:
+        """The symbols of listed orders."""
+
     def trades_of(self, order: LiveOrder, first_id: int | None) -> Call: ...
 
     def trades_from(self, first_id: int) -> Call: ...

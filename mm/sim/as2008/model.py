@@ -59,7 +59,7 @@ class Policy(Protocol):
     def average_spread(self) -> float | None: ...
 
     def distances(self, step: int, q: Inventories) -> tuple[Floats, Floats]:
-        """At each inventory *q*; infinite for no quote."""
+        """Return the distances at each inventory *q*; infinite for no quote."""
 
 
 class Fills(NamedTuple):

@@ -18,7 +18,7 @@ _LETTERS = 3
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """At most *limit* events of *kind* in each span of *number* units, which begins at a multiple of its length."""
+    """A limit of *limit* events of *kind* in each span of *number* units, which begins at a multiple of its length."""
 
     kind: str
     interval: str

@@ -46,7 +46,7 @@ class MarginSettlement(Settlement):
     def _pay(self, account: UserAccount, side: int, ticks: int, lots: int, *, is_maker: bool) -> int:
         assert isinstance(account, MarginAccount)
         rules, notional_e16 = self._rules, ticks * lots * self._rules.unit_e16
-        fee_e8 = rules.preset.fees.of(lots * rules.instrument.lot_e8, notional_e16, taker=not is_maker)
+        fee_e8 = rules.preset.fees.fee(lots * rules.instrument.lot_e8, notional_e16, taker=not is_maker)
         account.lots += side * lots
         account.cash_e16 -= side * notional_e16 + fee_e8 * E8
         account.fees_e8 += fee_e8

@@ -281,7 +281,7 @@ class TradeAggregator:
         aggregate, self._open = self._open, None
         return aggregate
 
-    def of(self, rows: Iterable[Row]) -> list[AggregateTrade]:
+    def aggregate(self, rows: Iterable[Row]) -> list[AggregateTrade]:
         """*rows* must end with the last row of a command, as in a drained log."""
         completed = [self.trade(row) for row in rows if row[1] == ROW_TRADE]
         return [aggregate for aggregate in (*completed, self.close()) if aggregate]
@@ -295,7 +295,7 @@ class AggregateHistory:
         self._trades: list[AggregateTrade] = []
 
     def take(self, rows: list[Row]) -> None:
-        self._trades += self._aggregator.of(rows)
+        self._trades += self._aggregator.aggregate(rows)
         if len(self._trades) > 2 * _KEEP_AGGREGATES:
             del self._trades[:-_KEEP_AGGREGATES]
 

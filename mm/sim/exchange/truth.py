@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mm.errors import DataError
 from mm.instrument import Instrument
-from mm.market_data.local_orderbook import Level
+from mm.markets.local_orderbook import Level
 from mm.sim.exchange.trades import MarketTrade, TradeHistory
 from mm.sim.matching.order_log import ROW_LEVEL, ROW_TRADE, Row
 

@@ -18,7 +18,7 @@ from mm.ids import IdSequence
 from mm.instrument import Instrument, to_exchange_info
 from mm.market_data.days import Days
 from mm.market_data.live_session import LiveSession
-from mm.market_data.venue import Answer
+from mm.markets.messages import Answer
 from mm.sim.flow.recorder import TOP_N, BookReplay, DepthMessage, Ints, SessionMessages, TradeMessage
 from mm.sim.flow.session import CRASH, DISCONNECT, LOST_DEPTH, LOST_TRADES, FaultRecord, RecordingFault, Session
 
@@ -67,7 +67,7 @@ class FaultyRecorder:
 
     def take(self, rows: Ints) -> None:
         self._exchange.feed(rows)
-        for message in self._messages.of(rows):
+        for message in self._messages.messages_of(rows):
             self._run_due(message.recv_us)
             if not self._connected:
                 continue

@@ -15,9 +15,10 @@ import mm
 from mm.clock import US_PER_MS, US_PER_S, run_stamp
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
-from mm.dayfolder.rows import Stamp, Trade
+from mm.dayfolder.rows import Stamp
 from mm.instrument import Instrument
-from mm.market_data.local_orderbook import Level, LocalOrderBook
+from mm.markets.local_orderbook import Level, LocalOrderBook
+from mm.markets.records import Trade
 from mm.sim.flow.session import STEP_US, Session
 from mm.sim.matching.order_log import COLUMNS, MOST_TICKS, ROW_LEVEL, ROW_TRADE
 
@@ -66,7 +67,7 @@ class Batches:
         self._open_us, self._step_us = open_us, step_us
         self._past_us = open_us - step_us  # latest send time of the previous chunk
 
-    def of(self, rows: Ints) -> tuple[Ints, Ints]:
+    def messages_of(self, rows: Ints) -> tuple[Ints, Ints]:
         """Return the messages of *rows*, which end at a depth message, and their levels.
 
         Messages are int64[n, 6]: `sent_us, first_id, last_id, side, ticks, lots`; both ids of a trade are its id. In a
@@ -127,8 +128,8 @@ class SessionMessages:
         self._jitter = session.random("latency")
         self._last_us = 0
 
-    def of(self, rows: Ints) -> list[DepthMessage | TradeMessage]:
-        messages, levels = self._batches.of(rows)
+    def messages_of(self, rows: Ints) -> list[DepthMessage | TradeMessage]:
+        messages, levels = self._batches.messages_of(rows)
         jitter_us = np.minimum(self._jitter.exponential(_MEAN_JITTER_US, len(messages)), _MOST_JITTER_US)
         recv_us = messages[:, _SENT_US] + _LATENCY_US + jitter_us.astype(np.int64)
         recv_us = np.maximum.accumulate(np.append(self._last_us, recv_us))
@@ -189,7 +190,7 @@ class PlainRecorder:
         writer.event(open_us + _ANSWERED_US, "resync_done", _EPOCH, {"last_update_id": last_id})
 
     def take(self, rows: Ints) -> None:
-        for message in self._messages.of(rows):
+        for message in self._messages.messages_of(rows):
             if isinstance(message, TradeMessage):
                 self._trade(message)
             else:

@@ -1,4 +1,4 @@
-"""The scenarios by name: parameters, truth and order flow. docs/exchange.md lists them."""
+"""The scenarios by name: parameters, truth and order flow. docs/specification/exchange.md lists them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass, replace
@@ -45,7 +45,7 @@ class RegularMarket(Scenario):
         self.on_grid("level_qty", "qty_step", MOST_MEAN_LOTS)
 
     def laws(self, session: Session) -> tuple[Law, ...]:
-        """In time order; the last has no end."""
+        """Return the laws in time order; the last has no end."""
         raise NotImplementedError
 
     def excitation(self) -> tuple[float, float, float]:

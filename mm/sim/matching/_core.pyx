@@ -1,10 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, annotation_typing=False
 """The compiled matching core: price-time priority in whole ticks and lots, and a log of every event.
 
-docs/exchange.md specifies each command; ``tests/plain_matching.py`` is the same engine in plain Python. The data have
-four parts, each in a separate file: prices (``_ladder.pxd``), orders with an index of their ids (``_index.pxd``),
-owners (``_owners.pxd``), and rows of the log (``_log.pxd``). Memory grows with the number of orders that rest at the
-same time, not with the number of orders over time.
+docs/specification/exchange.md specifies each command; ``tests/plain_matching.py`` is the same engine in plain Python.
+The data have four parts, each in a separate file: prices (``_ladder.pxd``), orders with an index of their ids
+(``_index.pxd``), owners (``_owners.pxd``), and rows of the log (``_log.pxd``). Memory grows with the number of orders
+that rest at the same time, not with the number of orders over time.
 
 Invariants (``Matching.check`` verifies them):
   - a level is in the tree if and only if an order rests at its price, and its lots are the sum of its queue

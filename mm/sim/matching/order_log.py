@@ -1,4 +1,4 @@
-"""The order log: rows of ten whole numbers, specified in docs/exchange.md."""
+"""The order log: rows of ten whole numbers, specified in docs/specification/exchange.md."""
 
 from mm.dayfolder.layout import ORDER_COLUMNS as COLUMNS
 from mm.dayfolder.layout import (

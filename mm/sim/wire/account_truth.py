@@ -4,7 +4,7 @@ Faults change messages to a user, not this record.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from mm.errors import MMError
@@ -13,6 +13,7 @@ from mm.sim.exchange.orders import AccountEvent
 from mm.sim.wire.answers import Json
 from mm.sim.wire.faults.fault import UserRequest
 
+PARTS = ("openOrders", "orders", "trades", "events", "requests")
 _KEEP = 200_000
 _SECRETS = ("apiKey", "signature")
 
@@ -48,20 +49,25 @@ class AccountTruth:
         }
         self._requests[arrival.call.account].append(request)
 
-    def content(self, user: str, *, micro: bool = False, since_us: int = 0) -> Json:
+    def content(self, user: str, *, micro: bool = False, since_us: int = 0, parts: Collection[str] = PARTS) -> Json:
         exchange, texts = self._exchange, self._texts[micro]
         accounts = {account.name: account for account in exchange.accounts.values()}
         if user not in accounts:
             raise NoSuchUser(f"user={user}: unknown user; known: {', '.join(accounts)}")
         account = accounts[user]
         number, users = account.number, exchange.users
+        lists: dict[str, Callable[[], list[Json]]] = {
+            "openOrders": lambda: [texts.queried(order) for order in users.open(number)],
+            "orders": lambda: [texts.queried(order) for order in users.all(number) if order.updated_us >= since_us],
+            "trades": lambda: [texts.own_trade(fill) for fill in users.fills(number) if fill.us >= since_us],
+            "events": lambda: [
+                {"us": what.us} | texts.event(what) for what in self._events[number] if what.us >= since_us
+            ],
+            "requests": lambda: [request for request in self._requests[number] if request["us"] >= since_us],
+        }
         return {
             "user": user,
             "now_us": exchange.now_us,
             **texts.truth(exchange, account),
-            "openOrders": [texts.queried(order) for order in users.open(number)],
-            "orders": [texts.queried(order) for order in users.all(number) if order.updated_us >= since_us],
-            "trades": [texts.own_trade(fill) for fill in users.fills(number) if fill.us >= since_us],
-            "events": [{"us": what.us} | texts.event(what) for what in self._events[number] if what.us >= since_us],
-            "requests": [request for request in self._requests[number] if request["us"] >= since_us],
+            **{name: lists[name]() for name in PARTS if name in parts},
         }

@@ -230,7 +230,7 @@ class SymbolTexts(GridTexts):
         if order.prevented_lots:
             fields["preventedMatchId"] = order.prevented[-1].match_id
             fields["preventedQuantity"] = self.qty(order.prevented_lots)
-        return fields | _given(strategyId=order.request.strategy_id, strategyType=order.request.strategy_type)
+        return fields | _drop_none(strategyId=order.request.strategy_id, strategyType=order.request.strategy_type)
 
     def _lost(self, match: PreventedMatch) -> Json:
         lots = {"takerPreventedQuantity": match.taker_lots, "makerPreventedQuantity": match.maker_lots}
@@ -347,7 +347,7 @@ class SymbolTexts(GridTexts):
                 "pL": self.price(match.ticks),
                 "pY": self.worth(match.ticks * execution.prevented_lots),
             }
-        return report | _given(j=request.strategy_id, J=request.strategy_type)
+        return report | _drop_none(j=request.strategy_id, J=request.strategy_type)
 
     def _balance(self, update: BalanceUpdate) -> Json:
         us = self.stamp(update.us)
@@ -366,5 +366,5 @@ class SymbolTexts(GridTexts):
         }
 
 
-def _given(**labels: int | None) -> Json:
+def _drop_none(**labels: int | None) -> Json:
     return {name: label for name, label in labels.items() if label is not None}

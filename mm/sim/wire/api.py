@@ -52,7 +52,7 @@ class Api:
         self.exchange.advance(self.clocks()[0])
         return self.exchange.now_us
 
-    def shown(self) -> Sequence[int]:
+    def shown_clocks(self) -> Sequence[int]:
         return [self.faults.shown_us(us) for us in self.clocks()] if self.faults else self.clocks()
 
     def parameters(
@@ -62,7 +62,7 @@ class Api:
         rules = self.exchange.rules
         parameters = RequestParameters(given, rules.instrument.symbol if rules.listed else "", operation.own)
         has_key = operation.signed or operation.keyed
-        parameters.check_names((*operation.parameters, *(SIGNED_PARAMETERS if has_key else ()), *extra))
+        parameters.check_names({*operation.parameters, *(SIGNED_PARAMETERS if has_key else ()), *extra})
         return parameters
 
     def arrive(self, operation: Operation, call: Call, via: str) -> UserRequest:
@@ -141,7 +141,7 @@ class RestRoutes:
         parameters = api.parameters(request.params, operation)
         if key:
             if operation.signed:
-                check_signature(key, parameters, signed_payload(request), api.shown())
+                check_signature(key, parameters, signed_payload(request), api.shown_clocks())
             account = key.account
         return api.arrive(operation, api.market.call(api.exchange, parameters, api.texts[micro], account), "rest")
 

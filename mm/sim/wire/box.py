@@ -16,7 +16,7 @@ A box runs in the event loop that opened it; closing it releases all resources.
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -35,6 +35,7 @@ from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
 from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import Row
+from mm.sim.wire.account_truth import PARTS
 from mm.sim.wire.api import Api, RestRoutes
 from mm.sim.wire.box_page import BestPriceHistory, page
 from mm.sim.wire.faults.fault import RULE_CHANGES, Fault
@@ -213,11 +214,12 @@ class Box:
         host, port = self._address
         shown = _WILDCARD_HOSTS.get(host, host)
         netloc = f"[{shown}]:{port}" if ":" in shown else f"{shown}:{port}"
+        api_path = self.market.streams.api_path
         return {
             "ready": True,
             "rest_url": f"http://{netloc}",
             "ws_url": f"ws://{netloc}",
-            "ws_api_url": f"ws://{netloc}{self.market.streams.api_path}",
+            **({"ws_api_url": f"ws://{netloc}{api_path}"} if api_path else {}),
             "symbol": self.exchange.rules.instrument.symbol,
             "accounts": described(self.exchange.accounts.values(), self._keys),
         }
@@ -236,6 +238,7 @@ class Box:
                 restart=self._restart,
             )
             self.injector.rules = self._set_rules
+            self.injector.begin_again = self.feed.begin_again
             self.exchange.shown_us = self.injector.shown_us
             self._api.faults = self.injector
             self.server.inject(self.injector)
@@ -245,8 +248,10 @@ class Box:
         self.injector.add(rules)
         self.server.flush()
 
-    def account(self, user: str, *, micro: bool = False, since_us: int = 0) -> dict[str, Any]:
-        return self._api.truth.content(user, micro=micro, since_us=since_us)
+    def account(
+        self, user: str, *, micro: bool = False, since_us: int = 0, parts: Collection[str] = PARTS
+    ) -> dict[str, Any]:
+        return self._api.truth.content(user, micro=micro, since_us=since_us, parts=parts)
 
     def _restart(self, keeps_orders: bool) -> None:
         self.server.cut()
@@ -277,11 +282,11 @@ class Box:
                 box.exchange.advance(step_us)
             self.server.passed(step_us)
 
-    def of(self, params: Mapping[str, str]) -> "Box":
+    def box_of(self, params: Mapping[str, str]) -> "Box":
         return self.symbols.get(params.get("symbol") or params.get("pair", ""), self)
 
     def _answer(self, request: Request) -> Response:
-        return self.of(request.params).rest.answer(request)
+        return self.box_of(request.params).rest.answer(request)
 
     def _open_session(self, send: Callable[[Any], None], request: Request) -> "ApiSession | SymbolSessions":
         if len(self.symbols) == 1:
@@ -299,7 +304,7 @@ class BadCall(MMError):
 
 
 class ControlCalls:
-    """The endpoints below ``/sim/``, listed in docs/faults.md."""
+    """The endpoints below ``/sim/``, listed in docs/specification/exchange.md, Truth and control."""
 
     def __init__(self, box: Box) -> None:
         self._box = box
@@ -309,7 +314,7 @@ class ControlCalls:
             ("POST", "/sim/transfer"): self._transfer,
             ("GET", "/sim/truth"): self._truth,
             ("GET", "/sim/trades"): self._trades,
-            ("GET", "/sim/sent"): self._sent,
+            ("GET", "/sim/sent"): self._list_sent,
             ("GET", "/sim/account"): self._account,
             ("GET", "/sim/state"): lambda _: box.state(),
             ("GET", "/sim/page"): lambda _: Response(200, HTML, page(box).encode()),
@@ -343,7 +348,7 @@ class ControlCalls:
         return self._box.state()
 
     def _of_market(self, route: tuple[str, str], request: Request) -> Any:
-        controls = self._box.market.controls(self._box.of(request.params).exchange)
+        controls = self._box.market.controls(self._box.box_of(request.params).exchange)
         return controls[route](_content(request))
 
     def _faults(self, request: Request) -> dict[str, Any]:
@@ -385,9 +390,13 @@ class ControlCalls:
     def _account(self, request: Request) -> dict[str, Any]:
         micro = is_micro({name: [text] for name, text in request.params.items()})
         since_us = _requested(request, "since_us", 0)
-        return self._box.of(request.params).account(request.params.get("user", ""), micro=micro, since_us=since_us)
+        parts = request.params["parts"].split(",") if "parts" in request.params else PARTS
+        if unknown := sorted(set(parts).difference(PARTS)):
+            raise BadCall(f"parts={','.join(unknown)}: unknown; known: {', '.join(PARTS)}")
+        user = request.params.get("user", "")
+        return self._box.box_of(request.params).account(user, micro=micro, since_us=since_us, parts=parts)
 
-    def _sent(self, request: Request) -> dict[str, Any]:
+    def _list_sent(self, request: Request) -> dict[str, Any]:
         injector, number = self._box.injector, _requested(request, "conn", 0)
         if injector is None:
             raise BadCall(

@@ -26,7 +26,7 @@ from mm.sim.wire.stream_messages import (
     server_shutdown,
     text_frame,
 )
-from mm.sim.wire.stream_requests import Opening, Reply, StreamControl, StreamDialect, StreamName
+from mm.sim.wire.stream_requests import Opening, Reply, StreamDialect, StreamName
 from mm.sim.wire.ws_api import ApiSession
 
 _GATHERED = 512
@@ -214,9 +214,7 @@ class StreamConnection(WebSocket):
         self.path = opening.target
         self.micro = opening.micro
         self.phase_ms = number * _PHASE_STEP % 1_000
-        self._control = StreamControl(
-            combined=opening.combined, most=server.limits.streams, dialect=server.streams_of, route=opening.route
-        )
+        self._control = server.streams_of.control(opening, server.limits.streams)
         self._received = RateWindow(server.limits.messages, server.limits.messages_s)
         self._stalled: Collection[str] | None = ()
 
@@ -240,6 +238,8 @@ class StreamConnection(WebSocket):
         return tuple(self._control.streams)
 
     def shutdown_frame(self, us: int) -> bytes:
+        if not self._server.streams_of.announces_end:
+            return b""
         return server_shutdown(us, micro=self.micro).frame(combined=self.combined)
 
     def admits(self) -> bool:

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from mm.clock import US_PER_MS
 from mm.instrument import Instrument
-from mm.market_data.local_orderbook import Level, LocalOrderBook
+from mm.markets.local_orderbook import Level, LocalOrderBook
 from mm.sim.exchange.trades import AggregateTrade, TradeAggregator
 from mm.sim.matching.order_log import ROW_CANCEL, ROW_LEVEL, ROW_NEW, ROW_TRADE, Row
 from mm.sim.wire.stream_messages import Batch, Message, Subscriber, Texts
@@ -29,7 +29,7 @@ class BatchTimer:
     def __init__(self, interval_us: int, phase_us: int, now_us: int, speed: str) -> None:
         self.key = interval_us, phase_us
         self._speed = speed
-        self.due_us = self._after(now_us)
+        self.due_us = self._next_due_us(now_us)
         self._first_id = 0
         self._bids: dict[int, str] = {}
         self._asks: dict[int, str] = {}
@@ -57,11 +57,11 @@ class BatchTimer:
         self._first_id, self._bids, self._asks = 0, {}, {}
         self._send_depth(f"{symbol}@depth{self._speed}", batch, texts)
         self._send_partial(texts, book, update_id)
-        self.due_us = self._after(self.due_us)
+        self.due_us = self._next_due_us(self.due_us)
 
     def skip_to(self, us: int) -> None:
         """Skip to the first end of a batch at *us* or later; earlier batches must be empty."""
-        self.due_us = max(self.due_us, self._after(us - 1))
+        self.due_us = max(self.due_us, self._next_due_us(us - 1))
 
     def _send_depth(self, name: str, batch: Batch | None, texts: Texts) -> None:
         made: dict[bool, Message] = {}
@@ -91,7 +91,7 @@ class BatchTimer:
             self.partial[subscriber, stream] = update_id
             subscriber.deliver(made[stream])
 
-    def _after(self, us: int) -> int:
+    def _next_due_us(self, us: int) -> int:
         interval_us, phase_us = self.key
         return us + interval_us - (us - phase_us) % interval_us
 
@@ -150,6 +150,10 @@ class StreamFeed:
 
     def end_users(self, subscriber: Subscriber) -> None:
         """A market has no streams of users."""
+
+    def begin_again(self, first_id: int) -> bool:  # noqa: ARG002 - of feeds with ids of their own
+        """Count on from *first_id*, if the messages have ids of their own; return whether they have."""
+        return False
 
     def take(self, rows: Sequence[Row]) -> None:
         traded_us = 0

@@ -13,6 +13,8 @@ from mm.sim.wire.connections import reset
 from mm.sim.wire.http_messages import CONTROL_PATH, Request, Response, read_request, refusal
 from mm.sim.wire.limits import WireLimits
 
+SLOW_READER_S = 2.0
+"""Time in which a client must take some of an unfinished answer, else the connection is aborted."""
 METHODS = ("GET", "POST", "PUT", "DELETE")
 _UNKNOWN = -1000
 _Open = h11.Request | h11.Data | h11.EndOfMessage
@@ -74,7 +76,7 @@ class HttpConnection(asyncio.Protocol):
         self._read()
 
     def sweep(self, now_s: float) -> None:
-        if not self._ended and now_s - self._received_s >= self._server.limits.idle_s:
+        if not (self._ended or self._full) and now_s - self._received_s >= self._server.limits.idle_s:
             self._end()
 
     def close(self) -> None:
@@ -187,4 +189,16 @@ class HttpConnection(asyncio.Protocol):
         if self._transport.can_write_eof() and not self._transport.is_closing():
             with suppress(OSError):  # the client may have disconnected already
                 self._transport.write_eof()
-        asyncio.get_running_loop().call_later(self._server.limits.close_s, self._transport.abort)
+        self._abort_later(self._transport.get_write_buffer_size())
+
+    def _abort_later(self, unsent: int) -> None:
+        wait_s = max(self._server.limits.close_s, SLOW_READER_S if unsent else 0.0)
+        asyncio.get_running_loop().call_later(wait_s, self._abort_unless_read, unsent)
+
+    def _abort_unless_read(self, unsent: int) -> None:
+        """Abort, but not while the client still reads: a long answer takes longer than a close."""
+        left = self._transport.get_write_buffer_size()
+        if 0 < left < unsent:
+            self._abort_later(left)
+        else:
+            self._transport.abort()

@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mm.instrument import Instrument
+from mm.markets import binance as markets
 from mm.sim.exchange.accounts import RateLimit, UserAccount, two_users
 from mm.sim.exchange.api_error import UNAUTHORIZED, ApiError
 from mm.sim.exchange.exchange import Exchange
@@ -19,9 +20,10 @@ from mm.sim.wire.stream_requests import SPOT_STREAMS, StreamDialect
 from mm.sim.wire.subscriptions import SUBSCRIBE_SIGNED
 from mm.sim.wire.summaries import add_summaries
 from mm.sim.wire.user_operations import USER_OPERATIONS
-from mm.sim.wire.wire_market import Session, StreamSource, set_fees, set_status
+from mm.sim.wire.wire_market import ALWAYS_TAKEN, Session, StreamSource, WireMarket, set_fees, set_status
 
 if TYPE_CHECKING:
+    from mm.sim.exchange.usdm.terms import UsdmTerms
     from mm.sim.matching._core import Matching
 
 OPERATIONS = (*MARKET_OPERATIONS, *USER_OPERATIONS)
@@ -35,12 +37,13 @@ _GONE = (
 class SpotMarket:
     """Binance Spot, as documented in 2026."""
 
-    name: ClassVar[str] = "spot"
+    name: ClassVar[str] = markets.SPOT.name
     operations: ClassVar[tuple[Operation, ...]] = OPERATIONS
     streams: ClassVar[StreamDialect] = SPOT_STREAMS
     weight: ClassVar[RateLimit] = WEIGHT_LIMIT
     connect_weight: ClassVar[int] = 2
     prefix: ClassVar[str] = "v3/"
+    always_taken: ClassVar[tuple[str, ...]] = ALWAYS_TAKEN
     fees_in_quote: ClassVar[bool] = False
     connections: ClassVar[WireLimits] = WireLimits()
 
@@ -106,3 +109,8 @@ class SpotMarket:
 
 
 SPOT = SpotMarket()
+
+
+def make(_terms: "UsdmTerms") -> WireMarket:
+    """Return it for the exchange in a box; it has no terms of contracts."""
+    return SPOT

@@ -13,7 +13,7 @@ from websockets.frames import Frame, Opcode
 
 from mm.clock import US_PER_MS
 from mm.instrument import Instrument
-from mm.market_data.local_orderbook import Level
+from mm.markets.local_orderbook import Level
 from mm.sim.exchange.trades import AggregateTrade
 from mm.sim.matching.order_log import Row
 from mm.sim.wire.http_messages import json_bytes

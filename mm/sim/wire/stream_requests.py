@@ -72,16 +72,23 @@ class StreamDialect:
     Attributes:
         served: Names of simulated streams: ``symbol``, and ``kind``, or for depth ``levels`` and ``speed``.
         speeds: Suffix of a depth stream by the time between two events, ms; the empty one is the default.
+        api_path: Of the WebSocket API; None: there is none.
+        announces_end: Whether connections are sent ``serverShutdown`` before they end.
         summaries: Pattern, kind (empty: the matched name) and pace, ms, of streams with a pace of their own.
     """
 
     served: re.Pattern[str]
     silent: re.Pattern[str]
     speeds: Mapping[int, str]
-    api_path: str
+    api_path: str | None
     users: re.Pattern[str] | None = None
     routes: Mapping[str, frozenset[str]] = field(default_factory=dict)
     summaries: tuple[tuple[re.Pattern[str], str, int], ...] = ()
+    announces_end: bool = True
+
+    def control(self, opening: "Opening", most: int) -> "StreamControl":
+        """Return what answers the requests of a connection with up to *most* streams."""
+        return StreamControl(combined=opening.combined, most=most, dialect=self, route=opening.route)
 
     def read(self, name: str, route: str = "") -> StreamName | None:
         stream = self._read(name)

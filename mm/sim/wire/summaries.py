@@ -90,7 +90,7 @@ class Summaries:
         self._exchange, self._texts, self._full = exchange, texts, full
         self._symbol = exchange.rules.instrument.symbol
         self._array_us = array_pace_ms * US_PER_MS
-        self._arrays_due_us = self._after(self.now_us, self._array_us)
+        self._arrays_due_us = self._next_due_us(self.now_us, self._array_us)
         self._live: dict[StreamName, dict[Subscriber, None]] = {}
         self._due_us: dict[StreamName, int] = {}
         self._sent: dict[str, tuple[int, ...]] = {}
@@ -104,7 +104,7 @@ class Summaries:
             self.arrays.join(subscriber, stream.name)
         elif stream.symbol in ("", self._symbol.lower()):
             if not self._live.get(stream):
-                self._due_us[stream] = self._after(self.now_us, stream.interval_ms * US_PER_MS)
+                self._due_us[stream] = self._next_due_us(self.now_us, stream.interval_ms * US_PER_MS)
                 self._sent.pop(stream.name, None)
                 if "line" in stream.kind:
                     self._open_us[stream] = _intervals(stream).begin(self.now_us)
@@ -228,7 +228,7 @@ class Summaries:
         return lambda micro: content | {"T": self._texts[micro].stamp(us), "E": self._texts[micro].stamp(us)}
 
     @staticmethod
-    def _after(us: int, pace_us: int) -> int:
+    def _next_due_us(us: int, pace_us: int) -> int:
         return us - us % pace_us + pace_us
 
 

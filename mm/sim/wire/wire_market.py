@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mm.sim.matching._core import Matching
 
 
+ALWAYS_TAKEN = ("apiKey", "returnRateLimits")
 _HIGHEST_FEE_E8 = E8 // 10
 
 
@@ -54,16 +55,23 @@ class Session(Protocol):
 
 
 class WireMarket(Protocol):
-    """One market; all symbols of a server have the same."""
+    """One market; all symbols of a server have the same.
+
+    Attributes:
+        always_taken: Parameters that a request of the WebSocket API may have, whatever its method reads.
+    """
 
     name: ClassVar[str]
     operations: ClassVar[tuple[Operation, ...]]
-    streams: ClassVar[StreamDialect]
     weight: ClassVar[RateLimit]
     connect_weight: ClassVar[int]
     prefix: ClassVar[str]
+    always_taken: ClassVar[tuple[str, ...]]
     fees_in_quote: ClassVar[bool]
     connections: ClassVar[WireLimits]
+
+    @property
+    def streams(self) -> StreamDialect: ...
 
     def accounts(self) -> list[UserAccount]: ...
 

@@ -21,7 +21,6 @@ from mm.sim.wire.stream_requests import is_micro, no_number
 from mm.sim.wire.subscriptions import SUBSCRIBE_SIGNED, Send, Subscriptions
 
 _SESSION_WEIGHT = 2
-_EVERYWHERE = ("apiKey", "returnRateLimits")
 _LOGON = "session.logon"
 
 
@@ -61,7 +60,7 @@ class ApiSession:
             if api.faults and not api.faults.requested(operation.method):
                 return
             api.weights.charge(self._remote, operation.weighs(given), us)
-            parameters = api.parameters(given, operation, _EVERYWHERE)
+            parameters = api.parameters(given, operation, api.market.always_taken)
             has_key = operation.signed or operation.keyed
             account = self._authenticate(operation, parameters).account if has_key else 0
             count = api.exchange.accounts[account].count if operation.counts_orders else None
@@ -116,7 +115,7 @@ class ApiSession:
 
     def _authenticate(self, operation: Operation, parameters: RequestParameters) -> ApiKey:
         """Return the key of the request's signature, else of the session's logon."""
-        clocks = self._api.shown()
+        clocks = self._api.shown_clocks()
         if not parameters["apiKey"]:
             if self.key is None or operation.method in (_LOGON, SUBSCRIBE_SIGNED):
                 raise api_error.mandatory("apiKey")

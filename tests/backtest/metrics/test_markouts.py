@@ -10,6 +10,7 @@ from scipy.stats import t as student
 
 from journals import BTCUSDT, START_US, Scribe, journal_of, run_terms, seeded
 from mm import Result
+from mm.backtest.journal import Fills, Mids
 from mm.backtest.metrics.markouts import (
     BANDS_TICKS,
     GROUPS,
@@ -78,14 +79,17 @@ def test_adverse_selection_uses_the_mid_at_the_horizon(horizon, expected, left_o
     assert mean.left_out == left_out
 
 
-def clustered_run(blocks, fills_each, length_s):
-    """Return a run with several fills in each block of *length_s*, and (block, ticks, lots) of each of them."""
+def clustered_run(blocks, fills_each, length_s, alike=False):
+    """Return a run with several fills in each block of *length_s*, and (block, ticks, lots) of each of them.
+
+    Fills of a block are *alike*, or differ as much as those of others.
+    """
     scribe, found = Scribe(fee_rate=0.0), []
     scribe.move(20_000)
     scribe.state()
     for block in range(blocks):
         for each in range(fills_each):
-            ticks, lots = 1 + (7 * block + 3 * each) % 11, 50 + 40 * (block % 4) + 10 * each
+            ticks, lots = 1 + (7 * block + 3 * each * (not alike)) % 11, 50 + 40 * (block % 4) + 10 * each
             scribe.wait(START_US + (block * length_s + each) * S - scribe.us)
             scribe.fill(scribe.place(1, 10_000 - ticks, lots), 1, 10_000 - ticks, lots)
             found.append((block, ticks, lots))
@@ -97,10 +101,13 @@ def clustered_run(blocks, fills_each, length_s):
     return scribe, found
 
 
-@pytest.mark.parametrize(("blocks", "length_s"), [(24, 300), (12, 30)])
-def test_errors_are_of_blocks_by_student_t(blocks, length_s):
-    """Block sums with the factor G/(G − 1) in two hours; in a short run the slowest cosines of blocks of 30 s."""
-    scribe, fills = clustered_run(blocks, 3, length_s)
+@pytest.mark.parametrize(("blocks", "length_s", "alike"), [(24, 300, True), (24, 300, False), (12, 30, False)])
+def test_errors_are_of_blocks_by_student_t_and_not_below_independence(blocks, length_s, alike):
+    """Block sums with the factor G/(G − 1) in two hours; in a short run the slowest cosines of blocks of 30 s.
+
+    Where blocks by chance tell of less, the error is that of the same fills as if they were independent.
+    """
+    scribe, fills = clustered_run(blocks, 3, length_s, alike)
     earned = half_spreads(scribe.journal(), BTCUSDT)[0]
     mean = sum(ticks * lots for _, ticks, lots in fills) / sum(lots for *_, lots in fills)
     scores, weights = np.zeros(blocks), np.zeros(blocks)
@@ -113,7 +120,9 @@ def test_errors_are_of_blocks_by_student_t(blocks, length_s):
         places, degrees = (np.arange(blocks) + 0.5) / blocks, 2
         waves = [(scores * np.cos(np.pi * j * places)).sum() for j in (1, 2)]
         variance = 2 / degrees * sum(wave**2 for wave in waves)
-    error = math.sqrt(variance) / weights.sum() * 0.01
+    alone = sum((lots * (ticks - mean)) ** 2 for _, ticks, lots in fills) * len(fills) / (len(fills) - 1)
+    assert bool(variance > alone) is alike
+    error = math.sqrt(max(variance, alone)) / weights.sum() * 0.01
     half = student.ppf(0.975, degrees) * error
     assert earned.error == pytest.approx(error)
     assert earned.ci95 == pytest.approx([earned.value - half, earned.value + half])
@@ -243,12 +252,12 @@ def test_moves_that_overlap_are_of_one_block(hours, after_s, block_s):
 
 def random_fills(random, count):
     """Return a random fills table; some fills have no mid."""
-    fills = np.zeros((count, 9), np.int64)
-    fills[:, 0] = np.cumsum(random.integers(0, 5, count))
-    fills[:, 2] = random.choice([-1, 1], count)
-    fills[:, 3] = random.integers(90, 110, count)
-    fills[:, 4] = random.integers(1, 8, count)
-    fills[:, 7] = np.where(random.random(count) < 0.1, 0, random.integers(180, 220, count))
+    fills = Fills.empty(count)
+    fills.us = np.cumsum(random.integers(0, 5, count))
+    fills.side = random.choice([-1, 1], count)
+    fills.ticks = random.integers(90, 110, count)
+    fills.lots = random.integers(1, 8, count)
+    fills.mid2 = np.where(random.random(count) < 0.1, 0, random.integers(180, 220, count))
     return fills
 
 
@@ -259,7 +268,7 @@ def test_mid2_at_returns_the_last_row_at_or_before(seed):
     mids = np.stack((np.cumsum(random.integers(1, 4, 30)), random.integers(0, 9, 30)), axis=1)
     us = random.integers(-2, 70, 50)
     expected = [([mid2 for since, mid2 in mids.tolist() if since <= at] or [0])[-1] for at in us.tolist()]
-    assert mid2_at(mids, us).tolist() == expected
+    assert mid2_at(Mids(mids), us).tolist() == expected
 
 
 def plain_moves(fills, mids, horizon_s, last_us):

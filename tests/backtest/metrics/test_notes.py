@@ -6,7 +6,8 @@ import pytest
 import mm
 from journals import REJECT_REASONS, reacted
 from mm import Quotes, Rules, Tape, backtest
-from mm.backtest.metrics.notes import WAYS, _other_level, one_sided, why_no_orders
+from mm.backtest.journal import Lives
+from mm.backtest.metrics.notes import WAYS, _other_level, one_sided, swapped_quotes, why_no_orders
 from mm.instrument import Instrument
 from named import model_of
 
@@ -166,3 +167,16 @@ def test_a_run_too_short_for_a_volatility_says_so(seconds, named):
     reasons = [warning for warning in result.summary["warnings"] if "the volatility waits for 30 s" in warning]
     assert bool(reasons) == named
     assert (result.summary["n_orders"] > 0) != named
+
+
+def test_bid_above_the_ask_of_the_same_instant_is_named():
+    """Swapped quotes are all rejected, and being nearer or faster would not help."""
+
+    def sent(side, ticks, us):
+        columns = [np.array(column, np.int64) for column in (us, us, side, ticks, [1] * len(us), [-1] * len(us))]
+        return Lives(1, 9, *columns, np.zeros(len(us), np.bool_))
+
+    (note,) = swapped_quotes(sent([1, -1, 1, -1], [103, 97, 100, 100], [1, 1, 2, 2]))
+    assert note.startswith("your bid is at or above your ask at 2 of 2 instants with both: ")
+    assert swapped_quotes(sent([1, -1, 1, -1], [97, 103, 104, 110], [1, 1, 2, 2])) == []
+    assert swapped_quotes(sent([1, -1], [103, 97], [1, 2])) == []

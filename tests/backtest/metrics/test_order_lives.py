@@ -14,7 +14,7 @@ import engine_chance
 from engine_cases import TABLES
 from journals import ACTIONS, journal_of, scribes, table_of
 from mm.backtest.fills.intensity import Intensity, IntensityPiece
-from mm.backtest.journal import LifeLog
+from mm.backtest.journal import Fills, LifeLog, Mids
 from mm.backtest.metrics.order_lives import (
     EDGES_US,
     RestSums,
@@ -39,8 +39,8 @@ def placed_orders(first_id, *lots):
 
 def fills_of(ids, lots):
     """Return a table of fills with order ids and lots only."""
-    fills = np.zeros((len(ids), 9), np.int64)
-    fills[:, 1], fills[:, 4] = ids, lots
+    fills = Fills.empty(len(ids))
+    fills.order_id, fills.lots = ids, lots
     return fills
 
 
@@ -290,7 +290,7 @@ def test_cuts_come_after_rows_of_the_same_time(seed):
     for us in instants.tolist():
         rows.append((us, 1, [mid2 for since, _, mid2 in rows if since <= us and _ == 0][-1]))
     expected = sorted(rows, key=lambda row: row[:2])
-    us, mid2 = _cut_at(mids, instants)
+    us, mid2 = _cut_at(Mids(mids), instants)
     assert list(zip(us.tolist(), mid2.tolist(), strict=True)) == [(us, mid2) for us, _, mid2 in expected]
 
 
@@ -298,10 +298,10 @@ def test_cuts_come_after_rows_of_the_same_time(seed):
 def test_fills_count_at_the_distance_from_their_own_mid(seed):
     """The mid of a fill is that before the event that filled it; a fill without a mid does not count."""
     random = np.random.default_rng(seed)
-    fills = np.zeros((40, 9), np.int64)
-    fills[:, 0] = np.sort(random.integers(0, 100, 40)) * UNIT
-    fills[:, 2], fills[:, 3] = random.choice([-1, 1], 40), random.integers(0, 9, 40)
-    fills[:, 7] = random.integers(0, 9, 40)
+    fills = Fills.empty(40)
+    fills.us = np.sort(random.integers(0, 100, 40)) * UNIT
+    fills.side, fills.ticks = random.choice([-1, 1], 40), random.integers(0, 9, 40)
+    fills.mid2 = random.integers(0, 9, 40)
     blocks, first, width, bins = 8, -5, 2, 4
     cells = TimeCells((1 + np.arange(blocks)) * 10 * UNIT, np.arange(blocks))
     expected = np.zeros((blocks, bins))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from journals import BTCUSDT, Scribe, run_terms, scribes
 from mm import Result
+from mm.backtest.journal import Fills, State
 from mm.backtest.metrics.pnl import EquitySeries, account_series, pairs, round_trip_stats, split, together
 from mm.errors import MMError
 from mm.instrument import Instrument
@@ -45,8 +46,8 @@ def last_valid(mids):
 @pytest.mark.parametrize("mids", [[0, 0, 7, 0, 9, 0], [0, 0], [5], [0]])
 def test_marks_are_carried_over_gaps_of_the_book(mids):
     """The last valid mid is the mark until the next one; before the first, the first is."""
-    state = np.zeros((len(mids), 6), np.int64)
-    state[:, 4] = mids
+    state = State.empty(len(mids))
+    state.mid2 = mids
     account = account_series(state, BTCUSDT, CASH_E8)
     assert account.marks2.tolist() == last_valid(mids)
     assert account.valid.tolist() == [mid > 0 for mid in mids]
@@ -55,9 +56,9 @@ def test_marks_are_carried_over_gaps_of_the_book(mids):
 def test_rows_are_released_in_pieces(monkeypatch):
     """A mark is carried from one piece to the next, and back over several pieces before the first."""
     rows = 1_000_000
-    state = np.zeros((rows, 6), np.int64)
-    state[:, 0] = np.arange(rows)
-    state[440_000, 4], state[600_000, 4] = 7, -9
+    state = State.empty(rows)
+    state.us = np.arange(rows)
+    state.mid2[[440_000, 600_000]] = 7, -9
     released = []
     monkeypatch.setattr(columns, "release", lambda piece: released.append(len(piece)))
     account = account_series(state, BTCUSDT, CASH_E8)
@@ -252,10 +253,10 @@ def test_quantities_beyond_64_bits_are_matched_exactly():
 def random_fills(seed, count):
     """Return random fills: rising instants, sides, prices, lots, and fees."""
     random = np.random.default_rng(seed)
-    fills = random.integers(-(10**6), 10**6, (count, 9))
-    fills[:, 0] = 7 + np.cumsum(random.integers(0, 10**7, count))
-    fills[:, 2] = random.choice([-1, 1], count)
-    fills[:, 3], fills[:, 4] = random.integers(90, 110, count), random.integers(0, 8, count)
+    fills = Fills(random.integers(-(10**6), 10**6, (count, Fills.width())))
+    fills.us = 7 + np.cumsum(random.integers(0, 10**7, count))
+    fills.side = random.choice([-1, 1], count)
+    fills.ticks, fills.lots = random.integers(90, 110, count), random.integers(0, 8, count)
     return fills
 
 
@@ -264,7 +265,7 @@ def test_lots_are_matched_first_in_first_out(seed):
     """Two queues, whose heads are matched while both have lots."""
     fills = random_fills(seed, 40 if seed else 0)
     queues, matched = (deque(), deque()), []
-    for row, (side, lots) in enumerate(fills[:, [2, 4]].tolist()):
+    for row, (side, lots) in enumerate(zip(fills.side.tolist(), fills.lots.tolist(), strict=True)):
         queues[side < 0].extend([row] * lots)
     while all(queues):
         pair = (queues[0].popleft(), queues[1].popleft())

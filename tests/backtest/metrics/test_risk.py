@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paths import PATH, path
-from scipy.stats import t as student
 
 from journals import Scribe, run_terms
 from mm import Result
@@ -319,18 +318,6 @@ def test_skew_and_kurtosis_equal_their_definition():
     assert of_normal["kurtosis"] == pytest.approx(3.0, abs=0.05)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("rho", [-0.3, 0.0, 0.3])
-def test_psr_of_no_skill_exceeds_95_percent_in_about_5_percent_of_runs(rho):
-    """Also if 60 s changes are autocorrelated: the variance of independent ones gives 11 % of runs at ρ = 0.3."""
-    runs = np.random.default_rng(3).normal(size=(2000, 1440))
-    for period in range(1, runs.shape[1]):
-        runs[:, period] += rho * runs[:, period - 1]
-    share = np.mean([(risk.psr(changes) or 0.0) > 0.95 for changes in runs])
-    assert share < 0.07
-    assert share > 0.03
-
-
 @pytest.mark.parametrize("period", [5, 90, 700, 3_000, 20_000])
 def test_half_life_is_the_first_lag_with_less_than_half_of_the_products(period):
     """Lag by lag from the definition, however many lags are computed."""
@@ -357,71 +344,6 @@ def test_share_beyond_is_the_time_share_of_rows_at_the_bound(rows, bound, target
     total = sum(step for step, _ in steps)
     reached = sum(step for step, lots in steps if abs(lots - target) >= bound)
     assert risk.share_beyond(us, held, bound, target) == (reached / total if total else None)
-
-
-def test_verdict_is_the_long_run_interval_of_the_sum():
-    """An independent computation: cosine averages of the deviations, and Student's t from a table."""
-    changes = np.random.default_rng(3).normal(0.4, 1.0, 120)
-    cosines = round(0.4 * 120 ** (2 / 3))
-    at = (np.arange(120) + 0.5) / 120
-    sums = [math.sqrt(2) * (np.cos(math.pi * j * at) * changes).sum() for j in range(1, cosines + 1)]
-    half = 2.228 * math.sqrt(sum(value**2 for value in sums) / cosines)  # 10 degrees of freedom
-    found = risk.verdict(changes)
-    assert cosines == 10
-    assert (found["lower95"], found["upper95"]) == pytest.approx((changes.sum() - half, changes.sum() + half), rel=1e-3)
-    assert found["text"] == "above 0"
-    assert risk.verdict(-changes)["text"] == "below 0"
-    assert risk.verdict(changes - changes.mean())["text"] == "undecided"
-    assert risk.verdict(changes[:19]) == {
-        "text": "too short to test",
-        "lower95": None,
-        "upper95": None,
-        "days_to_decide": None,
-    }
-    assert risk.verdict(np.zeros(60)) is None
-
-
-def test_days_that_would_decide_are_those_whose_error_is_half_as_large():
-    """Four days of the same mean have half the error of one, by the normal quantile."""
-    random = np.random.default_rng(9)
-    changes = random.normal(0.0, 1.0, 840)
-    low, high = (risk.verdict(changes)[name] for name in ("lower95", "upper95"))
-    error = (high - low) / 2 / student.ppf(0.975, round(0.4 * 840 ** (2 / 3)))
-    shifted = changes - changes.mean() + 1.959964 * error / 840 / 2
-    found = risk.verdict(shifted, days=3)
-    assert found["text"] == "undecided"
-    assert found["days_to_decide"] in (12, 13)
-    assert risk.verdict(shifted * 0 + random.normal(5.0, 1.0, 840))["days_to_decide"] is None
-
-
-def test_psr_is_one_less_the_p_of_the_verdicts_test():
-    """So it is above .975 just where the verdict is above 0; withheld where hardly any period earned anything."""
-    for seed in range(40):
-        changes = np.random.default_rng(seed).normal(0.1, 1.0, 300)
-        assert (risk.psr(changes) > 0.975) is (risk.verdict(changes)["text"] == "above 0")
-    sparse = np.zeros(300)
-    sparse[::16] = np.arange(19) + 1.0
-    assert risk.psr(sparse) is None
-    assert risk.psr(np.ones(300)) is None
-
-
-def undone(changes):
-    return risk.undone_by(changes, risk.verdict(changes)["text"])
-
-
-def test_a_verdict_from_few_losses_says_what_would_undo_it():
-    """The sum as one loss, in multiples of the largest; six hours exclude what comes once in two (rule of three)."""
-    changes = np.tile([1.0, 1.2, 0.8, 1.1], 90)
-    changes[7] = -0.5
-    found = undone(changes)
-    assert found["loss"] == pytest.approx(changes.sum())
-    assert found["times_the_largest"] == pytest.approx(changes.sum() / 0.5)
-    assert found["losing_periods"] == 1
-    assert math.exp(-6 * 3_600 / found["once_in_s"]) == pytest.approx(0.05)
-    assert undone(np.abs(changes))["times_the_largest"] is None
-    changes[20:40] = -0.1
-    assert undone(changes) is None
-    assert undone(-changes) is None
 
 
 @pytest.mark.parametrize(("share", "half_life", "few", "many"), [(0.0, 1.0, 0.0, 0.08), (1 / 3, 30.0, 0.8, 1.0)])

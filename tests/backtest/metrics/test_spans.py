@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from journals import Scribe, run_terms
+from mm.backtest.journal import Stretches
 from mm.backtest.metrics.pnl import account_of
 from mm.backtest.metrics.spans import PERIOD_US, PeriodBlocks, Spans, block_sizes
 
@@ -15,7 +16,7 @@ LENGTHS = st.lists(st.tuples(st.integers(1, 400), st.integers(1, 400)), max_size
 def spans_of(lengths, unit=1):
     """Return spans of the lengths at odd places, with those at even ones between them."""
     ends = np.cumsum([unit * length for pair in lengths for length in pair]).reshape(-1, 2)
-    return Spans.of(ends.astype(np.int64))
+    return Spans.of(Stretches(ends))
 
 
 @given(LENGTHS, st.lists(st.integers(0, 7_000), max_size=9))

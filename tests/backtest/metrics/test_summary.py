@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_summary import recompute
 
+from invariants import assert_pnl_sums
 from journals import Scribe, run_terms, scribes, seeded
 from mm import Result, Rules, Tape, backtest
 from mm.backtest.fills.base import PythonFillModel
@@ -85,7 +86,7 @@ def test_summary_of_a_longer_run_equals_recomputed_numbers(tmp_path):
     predicted.add("fills_ratio.given")
     times = {"quote_lifetime_s.mean", "quote_lifetime_s.p50", "quote_lifetime_s.p99", "quote_lifetime_s.p999"}
     others = {"quote_lifetime_s.max", "sharpe_daily", "inventory_at_bound", "undone_by", "verdict.days_to_decide"}
-    others |= {"undone_by_alone", "verdict_alone.days_to_decide"}
+    others |= {"undone_by_alone", "verdict_alone.days_to_decide", "verdict.tail", "verdict_alone.tail"}
     assumed = {"fit", "fill_bias", "gamma", "share_outside_fit"}
     assert missing(summary_of(scribe)) == predicted | times | others | assumed
 
@@ -415,3 +416,13 @@ def test_summary_of_a_point_is_a_part_of_the_whole(scribe, unvalued, in_sample):
     assert {name: point[name] for name in names} == {name: whole[name] for name in names}
     why = " ".join(line for line in point["warnings"] if line.startswith("null: "))
     assert unvalued or all(name.split(".")[0] in why for name in missing(point))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pnl_is_the_same_however_it_is_cut(seed):
+    """With fees, a target, a book with gaps and a position that is left."""
+    run = seeded(90, seed=seed, orders_a_second=2, fill_chance=0.5, fee_rate=0.001)
+    summary = Result(run.journal(), run_terms(target_lots=7 * seed)).summary
+    assert summary["fees"] > 0
+    assert summary["pnl_unrealised"] != 0
+    assert_pnl_sums(summary)

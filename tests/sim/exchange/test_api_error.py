@@ -1,4 +1,4 @@
-"""The exchange's errors: codes as documented in docs/exchange.md."""
+"""The exchange's errors: codes as documented in docs/specification/exchange.md."""
 
 import re
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from support import ROOT
 SOURCES = sorted((ROOT / "mm" / "sim").rglob("*.py"))
 USDM = [path for path in SOURCES if "usdm" in path.parts]
 MARGIN = sorted((ROOT / "mm" / "margin").rglob("*.py"))
-PAGE = (ROOT / "docs" / "exchange.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "specification" / "exchange.md").read_text(encoding="utf-8")
 
 
 def raised(paths: Iterable[Path]) -> set[int]:

@@ -98,7 +98,7 @@ def expected_aggregates(rows):
 @given(logs())
 def test_trades_of_one_order_at_one_price_are_aggregated(rows):
     """Quantities add up, ids run from the first to the last, and the aggregate's own id counts by one."""
-    assert TradeAggregator().of(rows) == expected_aggregates(rows)
+    assert TradeAggregator().aggregate(rows) == expected_aggregates(rows)
 
 
 @given(logs(), st.data())
@@ -107,4 +107,4 @@ def test_aggregates_are_independent_of_chunks_between_orders(rows, data):
     starts = [at for at, row in enumerate(rows) if row[1] == ROW_NEW]
     cut = data.draw(st.sampled_from([*starts, len(rows)]))
     joined = TradeAggregator()
-    assert joined.of(rows[:cut]) + joined.of(rows[cut:]) == expected_aggregates(rows)
+    assert joined.aggregate(rows[:cut]) + joined.aggregate(rows[cut:]) == expected_aggregates(rows)

@@ -105,13 +105,13 @@ def test_log_cut_within_a_step_raises_value_error():
     """Its second half would be a second depth message of the same instant."""
     _, rows = busy_log(1)
     messages = SessionMessages(SESSION)
-    messages.of(rows[:55])
+    messages.messages_of(rows[:55])
     with pytest.raises(ValueError, match="after the depth message"):
-        messages.of(rows[55:])
+        messages.messages_of(rows[55:])
 
 
 def test_log_with_decreasing_time_raises_value_error():
     """No engine produces one."""
     _, rows = busy_log(1)
     with pytest.raises(ValueError, match="after the depth message"):
-        SessionMessages(SESSION).of(np.ascontiguousarray(rows[::-1]))
+        SessionMessages(SESSION).messages_of(np.ascontiguousarray(rows[::-1]))

@@ -3,7 +3,6 @@
 import random
 
 from exchange_double import START_US
-
 from mm.sim.matching.order_log import IOC, LIMIT
 from mm.sim.wire.stream_requests import read_stream
 from plain_matching import PlainMatching

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from exchange_rig import ALICE, BOB, BUY, SELL, SYMBOL, Desk, Door
-from mm.sim.wire.account_truth import AccountTruth, NoSuchUser
+from mm.sim.wire.account_truth import PARTS, AccountTruth, NoSuchUser
 from mm.sim.wire.box import Box
 
 LIMIT = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": "100", "quantity": "1"}
@@ -82,6 +82,17 @@ def test_since_us_leaves_out_earlier_entries() -> None:
         assert (late["openOrders"], late["balances"]) == (whole["openOrders"], whole["balances"])
     empty = door.api.truth.content("alice", since_us=whole["now_us"] + 1)
     assert [empty[name] for name in ("orders", "trades", "events", "requests")] == [[], [], [], []]
+
+
+def test_parts_that_are_not_asked_for_are_left_out() -> None:
+    """An hour's account is long; balances and time are always there."""
+    door = busy_door()
+    whole = door.api.truth.content("alice")
+    for names in ((), ("trades",), ("requests", "openOrders"), PARTS):
+        found = door.api.truth.content("alice", parts=names)
+        left_out = set(PARTS).difference(names)
+        assert found == {name: value for name, value in whole.items() if name not in left_out}
+        assert found.keys() == whole.keys() - left_out
 
 
 def test_only_newest_requests_and_events_are_kept() -> None:

@@ -8,10 +8,10 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from exchange_double import START_US, receive, run, until
 from listeners import rebuilt
 from websockets.asyncio.client import connect
 
+from exchange_double import START_US, receive, run, until
 from simulation import SCENARIOS, inject, make_box
 
 DEPTH, TRADE = "simusdt@depth@100ms", "simusdt@trade"

@@ -213,6 +213,8 @@ def test_shutdown_without_lead_is_immediate_in_lockstep() -> None:
         ("GET", "/sim/truth?era=3", "", "stored are"),
         ("GET", "/sim/trades?from=5&to=99", "", "trades 5 to 99: stored are"),
         ("GET", "/sim/trades?from=1&to=999999999", "", "at most 100000 trades"),
+        ("GET", "/sim/account?user=alice&parts=orders,trade", "", "parts=trade: unknown; known: openOrders, orders"),
+        ("GET", "/sim/account?user=alice&parts=orders,trades", "", None),
         ("GET", "/sim/sent?conn=9", "", "conn=9: unknown connection; known: none"),
         ("GET", "/sim/nothing", "", "Unknown call; available: POST /sim/advance"),
         ("GET", "/sim/advance", "", "Unknown call"),

@@ -5,13 +5,16 @@ import socket
 import struct
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import httpx
 import pytest
-from exchange_double import echo_request, open_box, run, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exchange_double import echo_request, open_box, run, until
+from mm.sim.wire.http_connection import HttpConnection
 from mm.sim.wire.http_messages import Response, json_response, read_request
 from mm.sim.wire.limits import WireLimits
 
@@ -189,6 +192,44 @@ def test_incomplete_request_is_closed_after_timeout():
             box.wall.now_s += 60
             box.server.sweep()
             assert await reader.read() == b""
+            writer.close()
+
+    run(scenario)
+
+
+def test_connection_whose_answer_is_still_read_is_not_idle():
+    """A long answer on a busy machine takes longer than a connection may be idle."""
+
+    async def scenario():
+        server = SimpleNamespace(limits=SMALL, seconds=lambda: 0.0, http_connections=set())
+        transport = Mock(spec=asyncio.Transport)
+        transport.is_closing.return_value = False
+        connection = HttpConnection(server)
+        connection.connection_made(transport)
+        connection.pause_writing()
+        connection.sweep(SMALL.idle_s + 1)
+        assert not transport.write_eof.called
+        connection.resume_writing()
+        connection.sweep(SMALL.idle_s + 1)
+        assert transport.write_eof.called
+
+    run(scenario)
+
+
+def test_long_answer_is_read_to_its_end_by_a_slow_client(monkeypatch):
+    """A connection that ends with its answer stays while the client takes some of it, and no longer."""
+    monkeypatch.setattr("mm.sim.wire.http_connection.SLOW_READER_S", 0.2)
+    body = b"x" * 12_000_000
+
+    async def scenario():
+        async with open_box(SMALL, lambda _request: Response(200, {}, body)) as box:
+            reader, writer = await asyncio.open_connection("127.0.0.1", box.port, limit=2**16)
+            writer.write(request("GET /api/v3/time HTTP/1.1", "Connection: close"))
+            received = 0
+            while chunk := await reader.read(200_000):
+                received += len(chunk)
+                await asyncio.sleep(0.01)
+            assert received > len(body)
             writer.close()
 
     run(scenario)

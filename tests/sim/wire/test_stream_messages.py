@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from exchange_double import INSTRUMENT, START_US
 from listeners import DEPTH, Listener, market, one_order, play, subscribe
 
+from exchange_double import INSTRUMENT, START_US
 from mm.sim.wire.feed import StreamFeed
 from plain_matching import PlainMatching
 

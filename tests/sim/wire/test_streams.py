@@ -7,13 +7,13 @@ import random
 import socket
 
 import pytest
-from exchange_double import INSTRUMENT, START_US, open_box, receive, run, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from listeners import book_of, rebuilt
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from exchange_double import INSTRUMENT, START_US, open_box, receive, run, until
 from mm.sim.wire.limits import WireLimits
 
 DEPTH, TRADE = "simusdt@depth@100ms", "simusdt@trade"

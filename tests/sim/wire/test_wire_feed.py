@@ -1,11 +1,11 @@
 """The market streams without a socket: content, time and receiver of messages."""
 
 import pytest
-from exchange_double import INSTRUMENT, START_US
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from listeners import DEPTH, SLOW, Listener, book_of, market, one_order, play, rebuilt, subscribe
 
+from exchange_double import INSTRUMENT, START_US
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.stream_requests import read_stream
 from plain_matching import PlainMatching

@@ -5,10 +5,10 @@ import json
 import socket
 
 import pytest
-from exchange_double import START_US, open_box, receive, run, until
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
+from exchange_double import START_US, open_box, receive, run, until
 from mm.errors import UsageError
 from mm.sim.wire.limits import WireLimits
 

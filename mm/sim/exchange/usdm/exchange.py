@@ -189,7 +189,7 @@ class UsdmExchange(Exchange):
                 self._drain()
 
     def _next_look_us(self) -> int:
-        """Also the millisecond of a trade, if a conditional order waits for trades."""
+        """Return when to look next: at the end of a trade's millisecond if a conditional order waits for trades."""
         if not self.conditionals.hears_trades:
             return self._good_till[0][0] if self._good_till else self._second_us
         return self.now_us - self.now_us % US_PER_MS + US_PER_MS
@@ -207,7 +207,7 @@ class UsdmExchange(Exchange):
     def next_payment_us(self, us: int) -> int:
         return us - us % self.terms.interval_us + self.terms.interval_us
 
-    def told(self, us: int) -> MarkTold:
+    def mark_told(self, us: int) -> MarkTold:
         return MarkTold(us, self.mark.e8, self.terms.rate_e8, self.next_payment_us(us))
 
     def set_mark(self, price_e8: int | None) -> None:
@@ -233,7 +233,7 @@ class UsdmExchange(Exchange):
             amount_e8 = self.open_interest_e8
             self.interest.append(Interest(us, amount_e8, half_even(amount_e8 * self.mark.e8, E8)))
             del self.interest[:-_INTEREST_KEPT]
-        told = self.told(us)
+        told = self.mark_told(us)
         for listener in self._mark_listeners:
             listener(told)
 

@@ -1,4 +1,4 @@
-"""Margin calls, liquidations, the insurance fund and auto-deleveraging of a contract, as docs/exchange.md says."""
+"""Margin calls, liquidations, the insurance fund and auto-deleveraging (docs/specification/exchange.md)."""
 
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple, Protocol

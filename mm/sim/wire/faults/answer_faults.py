@@ -187,7 +187,7 @@ def _edited(response: Response, edit: Callable[[Any], Any], *, also_errors: bool
 
 
 def _answer(answer: Any, *, effect: Any = None, **own: Knob) -> FaultKind:
-    """For the next ``n`` requests of a path, 0 for all further ones."""
+    """Make a fault of the next ``n`` requests of a path, 0 for all further ones."""
 
     def has_path(fault: Fault, request: Request) -> bool:
         verb, _, path = str(fault["path"]).rpartition(" ")

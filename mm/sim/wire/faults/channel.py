@@ -74,7 +74,7 @@ class Channel:
         return earlier + self._note(passed, now_us)
 
     def due(self, now_us: int) -> list[Out]:
-        """Also remove faults that have ended."""
+        """Return what is due, and remove faults that have ended."""
         context, gone = self.context(now_us), list[_Marked]()
         for place, active in enumerate(self.active):
             if active.fault.kind.due:
@@ -102,7 +102,7 @@ class Channel:
         return [(out, (*marks, name)) for out in outs]
 
     def _note(self, passed: Sequence[_Marked], now_us: int) -> list[Out]:
-        self.active = [active for active in self.active if not active.over(now_us)]
+        self.active = [active for active in self.active if not active.is_over(now_us)]
         for out, marks in passed:
             self.sent.note(out, marks)
             if isinstance(out, Message):

@@ -223,7 +223,7 @@ class ActiveFault:
         early = message.kind in self.from_kinds and message.last_id < self.from_id
         unreadable = self.fault.kind.reads and isinstance(message, Damaged)
         fits = message.kind in self.fault.message_kinds and not early and not unreadable
-        return fits and not self.spent(now_us)
+        return fits and not self.is_spent(now_us)
 
     def count(self) -> None:
         self.left = None if self.left is None else self.left - 1
@@ -235,7 +235,7 @@ class ActiveFault:
     def holds(self, message: Message) -> bool:
         return any(held is message for _, held in self.held)
 
-    def late(self, now_us: int) -> bool:
+    def is_late(self, now_us: int) -> bool:
         return self.until_us is not None and now_us >= self.until_us
 
     def release(self, held_us: int) -> list[Out]:
@@ -244,11 +244,11 @@ class ActiveFault:
         del self.held[:count]
         return released
 
-    def over(self, now_us: int) -> bool:
-        return not self.held and self.spent(now_us)
+    def is_over(self, now_us: int) -> bool:
+        return not self.held and self.is_spent(now_us)
 
-    def spent(self, now_us: int) -> bool:
-        return self.left == 0 or self.late(now_us)
+    def is_spent(self, now_us: int) -> bool:
+        return self.left == 0 or self.is_late(now_us)
 
 
 def micros(seconds: float | None) -> int | None:

@@ -56,6 +56,7 @@ class FaultInjector:
         self._answers: list[ActiveFault] = []
         self._restart = restart
         self.rules: Callable[[Fault], None] | None = None  # applies a fault that changes filters or status
+        self.begin_again: Callable[[int], bool] = lambda _: False  # of `StreamFeed`
         self._restarts: list[Fault] = []
         self._down_until_us = 0
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
@@ -142,9 +143,9 @@ class FaultInjector:
         effect, now_us = RequestEffect(), self.scope.now_us
         for active in self._answers:
             kind = active.fault.kind
-            if kind.late_us and not active.spent(now_us):
+            if kind.late_us and not active.is_spent(now_us):
                 effect = effect.hit(active.fault, delay_us=effect.delay_us + kind.late_us(active, now_us))
-            if kind.effect is None or active.spent(now_us):
+            if kind.effect is None or active.is_spent(now_us):
                 continue
             changed = kind.effect(active.fault, arrival, effect)
             if changed is not None:
@@ -163,10 +164,15 @@ class FaultInjector:
         context = self.scope.newest_context()
         for state in self._answers:
             kind = state.fault.kind
-            if kind.applies and kind.answer and kind.applies(state.fault, request) and not state.spent(context.now_us):
+            if (
+                kind.applies
+                and kind.answer
+                and kind.applies(state.fault, request)
+                and not state.is_spent(context.now_us)
+            ):
                 response = kind.answer(state.fault, request, response, context)
                 state.count()
-        self._answers = [state for state in self._answers if not state.spent(context.now_us)]
+        self._answers = [state for state in self._answers if not state.is_spent(context.now_us)]
         return response
 
     def steps(self, us: int) -> Iterator[int]:
@@ -226,7 +232,7 @@ class FaultInjector:
     def _act(self, rule: Rule) -> None:
         fault, trigger = rule.fault, rule.trigger
         self.acted.append((self.scope.now_us, str(rule)))
-        if fault.kind.name == "id_reset":
+        if fault.kind.name == "id_reset" and not self.begin_again(fault["first"]):
             after_id = max(self._update_id, int(trigger.number) - 1) if trigger.kind == "id" else self._update_id
             self._truth.renumber(self._truth.named(after_id)[0], fault["first"])
             self._reset = True

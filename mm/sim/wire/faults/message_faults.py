@@ -4,13 +4,15 @@ Each function returns the replacement of a message, or None if the fault does no
 Faults do not change the true data, and the log of sent messages names the fault.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from mm.base.knobs import TEXT, Knob, integer, number, one_of
 from mm.instrument import decimal_text
-from mm.market_data.local_orderbook import Level
+from mm.markets.local_orderbook import Level
 from mm.sim.exchange.truth import UnknownId
+from mm.sim.wire.bybit.topic_messages import BookMessage, PrintsMessage
 from mm.sim.wire.faults.fault import (
     COUNT,
     FOR_S,
@@ -53,14 +55,45 @@ def overlap(message: Message, active: ActiveFault, context: FaultContext) -> lis
         bids, asks = context.truth.changed(first_id, message.last_id)
     except UnknownId:
         return None
-    event = message.event | {"U": first_id, "b": bids, "a": asks}
+    event = message.event
+    if "U" not in event:
+        return None
+    event |= {"U": first_id, "b": bids, "a": asks}
     event |= {"pu": first_id - 1} if "pu" in event else {}
     return [Message(message.stream, message.kind, first_id, message.last_id, json_bytes(event))]
 
 
 def wrong_id(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
     """A depth message ends, by its `u`, `by` ids later than it does; the next one begins where it should."""
-    return [message.changed(message.event | {"u": message.last_id + active.fault["by"]})]
+    event = message.event
+    return [message.changed(event | {"u": event["u"] + active.fault["by"]})]
+
+
+def resnapshot(message: Message, active: ActiveFault, context: FaultContext) -> list[Out] | None:
+    """A change of a book is sent as a snapshot of it, as Bybit may at any time."""
+    if not isinstance(message, BookMessage):
+        return None
+    try:
+        return [message.as_snapshot(*context.truth.book(message.last_id))]
+    except UnknownId:
+        return None
+
+
+def split_prints(message: Message, active: ActiveFault, context: FaultContext) -> list[Out] | None:
+    """The prints of a taker come in messages of `most` prints each, as Bybit splits more than 1,024."""
+    return [*message.split(active.fault["most"])] if isinstance(message, PrintsMessage) else None
+
+
+def reorder_fields(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
+    """The fields of a message stand in the opposite order."""
+    raw = json_bytes(_turned(json.loads(message.raw)))
+    return [Message(message.stream, message.kind, message.first_id, message.last_id, raw)]
+
+
+def _turned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _turned(part) for name, part in reversed(value.items())}
+    return [_turned(part) for part in value] if isinstance(value, list) else value
 
 
 def swap(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
@@ -84,7 +117,7 @@ def lag(message: Message, active: ActiveFault, context: FaultContext) -> list[Ou
 
 def lagged(active: ActiveFault, context: FaultContext) -> list[Out]:
     """Release messages whose delay has passed; all if the fault has ended."""
-    delay_us = 0 if active.late(context.now_us) else micros(active.fault["delay_s"]) or 0
+    delay_us = 0 if active.is_late(context.now_us) else micros(active.fault["delay_s"]) or 0
     return active.release(context.now_us - delay_us)
 
 
@@ -101,7 +134,7 @@ def delay(message: Message, active: ActiveFault, context: FaultContext) -> list[
 
 
 def delayed(active: ActiveFault, context: FaultContext) -> list[Out]:
-    if active.late(context.now_us):
+    if active.is_late(context.now_us):
         return active.release(context.now_us)
     due = sum(1 for since_us, _ in active.held if since_us + _delay_us(active, since_us) <= context.now_us)
     return active.release(active.held[due - 1][0]) if due else []
@@ -127,7 +160,7 @@ def hold(message: Message, active: ActiveFault, context: FaultContext) -> list[O
 
 
 def all_when_over(active: ActiveFault, context: FaultContext) -> list[Out]:
-    return active.release(context.now_us) if active.late(context.now_us) else []
+    return active.release(context.now_us) if active.is_late(context.now_us) else []
 
 
 def bad_json(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
@@ -150,7 +183,7 @@ def missing_field(message: Message, active: ActiveFault, context: FaultContext) 
     event = message.event
     if event.pop(active.fault["field"], None) is None:
         return None
-    return [_damaged(message, json_bytes(event))]
+    return [_damaged(message, message.changed(event).raw)]
 
 
 def extra_field(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
@@ -248,11 +281,14 @@ _OF_ALL, _OF_ANY_ALL = (
 )
 _OF_LINE = Knob(one_of(*KINDS), "line")
 _ALSO_USERS = (drop, duplicate, swap)
-_READERS = (missing_field, extra_field, non_ascii, foreign_symbol)
+_READERS = (reorder_fields, missing_field, extra_field, non_ascii, foreign_symbol)
 MESSAGE_FAULTS = (
     _next(drop),
     _next(duplicate),
     _next(stale, back=Knob(integer(1), 3)),
+    _next_depth(resnapshot),
+    _message(split_prints, {"n": COUNT, "most": Knob(integer(1), 1)}, of="trade"),
+    _next(reorder_fields),
     _next_depth(overlap, by=Knob(integer(1), 5)),
     _next_depth(wrong_id, by=Knob(integer(1), 50)),
     _next(swap),

@@ -1,4 +1,4 @@
-"""A script of faults: one rule per line, ``at WHEN [on TARGET] do FAULT [key=value …]``, as docs/faults.md says."""
+"""A script of faults, a rule a line: ``at WHEN [on TARGET] do FAULT [key=value …]``."""
 
 import math
 import shlex
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mm.base.knobs import closest
+from mm.base.texts import read_text
 from mm.sim.wire.faults.fault import BadScript, Fault
 from mm.sim.wire.faults.table import FAULTS
 
@@ -64,8 +65,8 @@ def read_script(text: str, source: str = "script") -> list[Rule]:
 
 def load_script(path: Path) -> list[Rule]:
     try:
-        return read_script(path.read_text(encoding="utf-8"), path.name)
-    except (OSError, UnicodeDecodeError) as error:
+        return read_script(read_text(path), path.name)
+    except (OSError, ValueError) as error:
         raise BadScript(f"{path}: cannot be read ({error}); give a text file with one rule per line") from error
 
 

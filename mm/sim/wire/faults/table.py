@@ -39,7 +39,7 @@ def _refused(fault: Fault) -> Response:
     return Response(fault["status"], retry)
 
 
-def _after(name: str) -> Callable[[Fault, int, int], int | None]:
+def _end_after(name: str) -> Callable[[Fault, int, int], int | None]:
     def end_us(fault: Fault, opened_us: int, now_us: int) -> int | None:
         lasts_us = micros(fault[name])
         return None if lasts_us is None else now_us + lasts_us
@@ -65,7 +65,7 @@ _CONNECTION_FAULTS = (
         "Nothing is sent, including pings and pongs, for `for_s` seconds or permanently; incoming data are still read.",
         {"for_s": FOR_S} | _OF,
         begin=lambda _, connection, __: connection.stall(True, silent=True),
-        end_us=_after("for_s"),
+        end_us=_end_after("for_s"),
         end=lambda _, connection: connection.stall(False, silent=True),
     ),
     FaultKind("half_open", "Nothing is sent or read any more, as in a half-open connection.", _OF, begin=_half_open),
@@ -74,7 +74,7 @@ _CONNECTION_FAULTS = (
         "The connection is sent ``serverShutdown``, and closed with 1001 after `lead_s` seconds.",
         {"lead_s": Knob(number(0), 10.0)} | _OF,
         begin=lambda _, connection, now_us: connection.write(connection.shutdown_frame(now_us)),
-        end_us=_after("lead_s"),
+        end_us=_end_after("lead_s"),
         end=_close_old,
     ),
     FaultKind(

@@ -166,7 +166,7 @@ class UsdmTexts(UsdmOrderTexts):
         return dict.fromkeys((LONG, SHORT), max(held.values())) | {"HEDGE": 0}
 
     def _quantile(self, number: int, contract: Contract) -> int:
-        """From 0 to 4: how soon a position is deleveraged, relative to its side."""
+        """Return 0 to 4: how soon a position is deleveraged, relative to its side."""
         exchange, lots = self._exchange, contract.lots
         held = [(account, one) for account in exchange.accounts for one in exchange.account(account).held]
         same = [exchange.rank(account, one.position_side) for account, one in held if one.lots * lots > 0]

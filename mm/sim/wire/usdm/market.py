@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mm.clock import US_PER_S
 from mm.instrument import E8, Instrument, decimal_text, e8
+from mm.markets.binance import USDM
 from mm.sim.exchange.accounts import QUOTE_FUNDS_E8, USER_NAMES, RateLimit, UserAccount
+from mm.sim.exchange.keys import SIGNED_PARAMETERS
 from mm.sim.exchange.usdm.contract_rules import ContractRules
 from mm.sim.exchange.usdm.exchange import RuleState, UsdmExchange
 from mm.sim.exchange.usdm.terms import UsdmTerms
@@ -26,7 +28,7 @@ from mm.sim.wire.usdm.market_operations import MARKET_OPERATIONS, WEIGHT
 from mm.sim.wire.usdm.operation import UsdmCall
 from mm.sim.wire.usdm.stream_texts import UsdmStreamTexts
 from mm.sim.wire.usdm.user_operations import USER_OPERATIONS
-from mm.sim.wire.wire_market import BadControl, Session, StreamSource, only_text, set_fees, set_status
+from mm.sim.wire.wire_market import ALWAYS_TAKEN, BadControl, Session, StreamSource, only_text, set_fees, set_status
 
 if TYPE_CHECKING:
     from mm.sim.matching._core import Matching
@@ -66,12 +68,13 @@ _RULES = ("UFR", "IFER", "GCR", "DR")
 class UsdmMarket:
     """Binance USD-M futures, as documented in 2026."""
 
-    name: ClassVar[str] = "usdm"
+    name: ClassVar[str] = USDM.name
     operations: ClassVar[tuple[Operation, ...]] = (*MARKET_OPERATIONS, *USER_OPERATIONS)
     streams: ClassVar[StreamDialect] = STREAMS
     weight: ClassVar[RateLimit] = WEIGHT
     connect_weight: ClassVar[int] = 5
     prefix: ClassVar[str] = "v1/"
+    always_taken: ClassVar[tuple[str, ...]] = (*ALWAYS_TAKEN, *SIGNED_PARAMETERS)  # ccxt signs what anybody may ask for
     fees_in_quote: ClassVar[bool] = True
     connections: ClassVar[WireLimits] = WireLimits(messages=10, ping_s=180.0, pong_s=600.0)
 

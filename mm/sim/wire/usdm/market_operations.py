@@ -118,7 +118,7 @@ def _check_pair(call: UsdmCall) -> None:
 
 
 def _premium(call: UsdmCall) -> Json | list[Json]:
-    premiums = call.texts.premium(call.exchange.told(call.us))
+    premiums = call.texts.premium(call.exchange.mark_told(call.us))
     return _one_or_all(call, premiums)
 
 

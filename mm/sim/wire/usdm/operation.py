@@ -28,7 +28,7 @@ class UsdmCall(Call):
     def owner(self) -> FuturesAccount:
         return self.exchange.account(self.account)
 
-    def of(self, given: Mapping[str, str]) -> "UsdmCall":
+    def with_parameters(self, given: Mapping[str, str]) -> "UsdmCall":
         named = [exchange for exchange in self.exchanges if exchange.rules.instrument.symbol == given.get("symbol")]
         exchange = named[0] if named else self.exchange
         parameters = RequestParameters(given, exchange.rules.instrument.symbol, USDM_PARAMETERS)

@@ -3,7 +3,7 @@
 import json
 
 from mm.instrument import decimal_text
-from mm.market_data.local_orderbook import Level
+from mm.markets.local_orderbook import Level
 from mm.sim.exchange.orders import SIDES
 from mm.sim.exchange.trades import AggregateTrade
 from mm.sim.exchange.usdm.contract_rules import ContractRules

@@ -79,7 +79,7 @@ def _cancel_batch(call: UsdmCall) -> list[Json]:
     name = "orderId" if ids else "origClientOrderId"
     _check_size(ids or names, _MOST_CANCELS)
     symbol = call.texts.symbol
-    return [_attempt(_cancel, call.of({"symbol": symbol, name: str(order)})) for order in ids or names]
+    return [_attempt(_cancel, call.with_parameters({"symbol": symbol, name: str(order)})) for order in ids or names]
 
 
 def _batch(call: UsdmCall) -> list[UsdmCall]:
@@ -87,7 +87,7 @@ def _batch(call: UsdmCall) -> list[UsdmCall]:
     _check_size(orders, _MOST_ORDERS)
     if not all(isinstance(order, dict) for order in orders):
         raise api_error.not_valid("batchOrders")
-    return [call.of({name: as_text(value) for name, value in order.items()}) for order in orders]
+    return [call.with_parameters({name: as_text(value) for name, value in order.items()}) for order in orders]
 
 
 def _check_size(entries: list[Any], most: int) -> None:
@@ -116,7 +116,7 @@ def _count_down(call: UsdmCall) -> Json:
     return {"symbol": call.texts.symbol, "countdownTime": str(ms)}
 
 
-def _found(call: UsdmCall) -> UserOrder:
+def _find_order(call: UsdmCall) -> UserOrder:
     order_id, client_id = call.parameters.order_key()
     order, _ = call.exchange.users.find(call.account, order_id, "" if order_id is not None else client_id)
     if not order:
@@ -135,14 +135,14 @@ def _is_told(call: UsdmCall, order: UserOrder | Conditional) -> bool:
 
 
 def _query(call: UsdmCall) -> Json:
-    order = _found(call)
+    order = _find_order(call)
     if not _is_told(call, order):
         raise api_error.no_such_order()
     return call.texts.queried(order)
 
 
 def _open_order(call: UsdmCall) -> Json:
-    order = _found(call)
+    order = _find_order(call)
     if not order.is_open:
         raise api_error.no_such_order()
     return call.texts.queried(order)
@@ -150,7 +150,7 @@ def _open_order(call: UsdmCall) -> Json:
 
 def _moves(call: UsdmCall) -> list[Json]:
     span, limit = call.parameters.span(), call["limit"]
-    order = _found(call)
+    order = _find_order(call)
     kept = [(at, move) for at, move in zip(order.moves[::-1], call.texts.moves(order), strict=True)]
     first_us, last_us = span.start_us or 0, span.end_us
     return [text for at, text in kept if first_us <= at[0] and (last_us is None or at[0] <= last_us)][:limit]

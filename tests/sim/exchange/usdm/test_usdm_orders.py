@@ -218,6 +218,19 @@ def test_an_order_that_only_reduces_needs_neither_margin_nor_a_notional() -> Non
     pit.limit(ALICE, SELL, 10_010, 900)
 
 
+def test_an_order_that_only_reduces_needs_none_beside_orders_that_would_turn_the_position() -> None:
+    """Counted with them it would: they alone would lead to a short of 1,500, with it to one of 2,000."""
+    pit = Pit()
+    pit.trade(ALICE, BOB, 10_000, 1_000)
+    pit.limit(ALICE, SELL, 10_050, 2_500)
+    before = pit.contract(ALICE).open_e8()
+    pit.wallet(ALICE).balance_e8 = 0
+    assert pit.wallet(ALICE).available_e8 < 0
+    refused(-2019, pit.limit, ALICE, SELL, 10_010, 500)
+    pit.limit(ALICE, SELL, 10_010, 500, reduce_only=True)
+    assert pit.contract(ALICE).open_e8() == before
+
+
 def test_self_trades_end_the_resting_order_by_default() -> None:
     """EXPIRE_MAKER: the taker goes on with others."""
     pit = Pit()

@@ -97,6 +97,6 @@ def test_missing_file_raises_bad_script_with_its_name(tmp_path: Path) -> None:
 
 def test_every_fault_is_valid_without_parameters() -> None:
     """The number of faults is fixed."""
-    assert len(FAULTS) == 53
+    assert len(FAULTS) == 56
     for name, kind in FAULTS.items():
         assert read_script(f"at id 1 do {name}") == [Rule(Trigger("id", 1), kind.make())]

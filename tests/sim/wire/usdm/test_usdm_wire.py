@@ -10,7 +10,7 @@ import pytest
 
 from exchange_rig import ALICE
 from mm.margin.wallet import Income
-from mm.market_data.binance_usdm import BINANCE_USDM
+from mm.markets.binance_usdm import BINANCE_USDM
 from mm.sim.wire.usdm.market import STREAMS
 from simulation import inject
 from usdm_desk import SYMBOL, limit, run, usdm_desk

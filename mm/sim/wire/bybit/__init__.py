@@ -1,0 +1,1 @@
+"""The public part of Bybit v5 on the wire."""

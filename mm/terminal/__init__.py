@@ -1,0 +1,1 @@
+"""What a process says and hears: terminal and log, signals, the exit code of an error."""

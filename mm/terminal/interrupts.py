@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from mm.errors import TryLater
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -93,16 +95,21 @@ class TradeSignals:
     def caught(self) -> Iterator[None]:
         """Record signals until `direct` gives them to a loop.
 
-        After a run they do nothing any more: its exit code is known, and a late SIGTERM would be another one.
+        After a run, and after a start that is to be tried later, they do nothing any more: the exit code is known, and
+        a late SIGTERM would be another one.
         """
         from mm.base._calls import stop_calls  # compiled: only a trader and a shadow need it
 
         self._hurry = stop_calls
         before = {number: signal.signal(number, self._on_signal) for number in (*ENDING, KILLING)}
+        later = False
         try:
             yield
+        except TryLater:
+            later = True
+            raise
         finally:
-            over = self.ending or self._loop is not None
+            over = later or self.ending or self._loop is not None
             for number, handler in before.items():
                 signal.signal(number, _too_late if over else handler)
             if over:

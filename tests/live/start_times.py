@@ -3,7 +3,7 @@
     PYTHONPATH=.:tests:tests/live python tests/live/start_times.py [--starts 20] [--fault-s 0 10 4] [--seed 1]
 
 A start is that of a process, with Python's own; one that ends with 75 is followed by the next, and its time counts on.
-Between two starts the trader is ended with SIGTERM, so that all but the first find a position. The faults are those of
+The trader is ended with SIGTERM some seconds later, so that all starts but the first find a position. The faults are those of
 the soak, drawn at random, at random phases of the starts. A line of JSON for each market and interval (0: no faults).
 """
 
@@ -27,6 +27,8 @@ from serving import serving
 
 MARKETS = {"spot": (Venue, OF_SPOT, ()), "usdm": (ContractBox, OF_CONTRACTS, ("--market", "usdm"))}
 LOOK_S, TRADES_S, LONGEST_S = 0.05, 3.0, 600.0
+APART_S = 20.0
+"""Between two starts: more than three a minute wait for the exchange's limit of requests, not for the trader."""
 
 
 class Faults:
@@ -60,6 +62,7 @@ def started(one: Soaked, faults: Faults) -> float:
         one.process.terminate()
     while one.process.poll() is None:
         faults.pass_for(LOOK_S)
+    faults.pass_for(max(0.0, begun_s + APART_S - time.monotonic()))
     return seconds
 
 

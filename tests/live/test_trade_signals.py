@@ -75,6 +75,30 @@ def test_handlers_return_after_a_start_that_failed():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+REFUSED = """
+import os, signal
+from mm.errors import TryLater
+from mm.terminal.exits import exit_code_of
+from mm.terminal.interrupts import TradeSignals, interruptible
+
+code = 0
+with interruptible():
+    try:
+        with TradeSignals().caught():
+            raise TryLater("another trader holds the symbol")
+    except TryLater as error:
+        os.kill(os.getpid(), signal.SIGTERM)
+        code = exit_code_of(error)
+os.kill(os.getpid(), signal.SIGTERM)
+raise SystemExit(code)
+"""
+
+
+def test_sigterm_after_a_refused_start_leaves_the_exit_code(tmp_path):
+    """A supervisor that gives a start up while it is refused sees 75, not -15."""
+    assert run_python("-c", REFUSED, cwd=tmp_path).returncode == 75
+
+
 def test_signal_after_the_end_is_ignored():
     signals = TradeSignals()
     with signals.caught():

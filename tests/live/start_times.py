@@ -3,8 +3,9 @@
     PYTHONPATH=.:tests:tests/live python tests/live/start_times.py [--starts 20] [--fault-s 0 10 4] [--seed 1]
 
 A start is that of a process, with Python's own; one that ends with 75 is followed by the next, and its time counts on.
-The trader is ended with SIGTERM some seconds later, so that all starts but the first find a position. The faults are those of
-the soak, drawn at random, at random phases of the starts. A line of JSON for each market and interval (0: no faults).
+The trader is ended with SIGTERM some seconds later, so that all starts but the first find a position. The faults are
+those of the soak, drawn at random, at random phases of the starts. A line of JSON is printed for each market and
+interval (0: no faults).
 """
 
 import argparse

@@ -10,6 +10,7 @@ from mm.backtest.metrics.numbers import NUMBERS, Summary
 from mm.backtest.metrics.summary_number import given
 from mm.backtest.metrics.verdict import GAIN, LOSS, colour, words
 from mm.backtest.run_terms import quoting_of
+from mm.base.day_notes import once_for_days
 from mm.base.numbers import (
     ABOVE,
     MINUS,
@@ -104,7 +105,7 @@ def text_of(content: Mapping[str, Any]) -> str:
     notes = [warning for warning in summary.warnings if not warning.startswith(NULL)]
     if trials := tried_of(summary):
         lines.append(f"{'trials':<18}{trials}")
-    return "\n".join([*lines, *tree(summary), *assumed(summary), *(f"note: {note}" for note in notes)])
+    return "\n".join([*lines, *tree(summary), *assumed(summary), *(f"note: {note}" for note in once_for_days(notes))])
 
 
 def reading(summary: Summary) -> list[tuple[str, str]]:

@@ -297,6 +297,12 @@ class PublicFiles:
     bybit_trades_archive: str = knob(
         "https://public.bybit.com", base_url("http", "https"), "Base URL of Bybit's archive of prints.", matters=False
     )
+    bybit_rest: str = knob(
+        "https://api.bybit.com",
+        base_url("http", "https"),
+        "Base URL of Bybit's REST interface: instrument, funding and mark prices.",
+        matters=False,
+    )
     max_download_mb: float = knob(2000.0, number(0.001, 1e6), "Maximum size of a file, in MB.", matters=False)
 
 

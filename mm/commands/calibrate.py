@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mm.backtest.rules import Account, Execution
+from mm.base.day_notes import once_for_days
 from mm.cli.config import OrdersFile
 from mm.cli.frame import runner
 from mm.clock import US_PER_S
@@ -89,7 +90,7 @@ def calibrate(
     beyond = f"; the distances of this fit are from the {reference}" if choice and choice.chosen != reference else ""
     whys = (choice and choice.why + beyond, shape and shape.why)
     notes = (*whys, permuted and str(permuted), str(clusters), *fitted.fit.warnings)
-    for note in filter(None, notes):
+    for note in once_for_days(str(note) for note in notes if note):
         run.print(f"note: {note}")
     if not fitted.fit.usable:
         raise FitError(f"{day.symbol} {day.label()}: the fit is not usable ({fitted.fit.status}: {fitted.fit.reason})")

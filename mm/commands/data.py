@@ -19,9 +19,8 @@ from mm.cli.task_knobs import BinanceMarket, PublicFiles, Streams
 from mm.clock import now_us, run_stamp
 from mm.dayfolder.held_out import FILE
 from mm.dayfolder.layout import DayFolder
-from mm.errors import BrokenFile, DataError, NeverSynced, Sentence, UsageError
+from mm.errors import BrokenFile, DataError, Incomplete, NeverSynced, RunExists, Sentence, UsageError
 from mm.markets import binance, bybit
-from mm.markets import market as markets
 from mm.markets.registry import MARKETS
 from mm.play.knobs import DamagedDay, Market, Results, Source
 from mm.terminal.console import Console
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from mm.dayfolder.check import CheckReport
     from mm.dayfolder.seal import AlteredFile
     from mm.formats.day_parquet import MovedFile
+    from mm.formats.published import Fetched
     from mm.formats.table import TableColumns
     from mm.market_data.import_session import ImportReport
     from mm.tape.warnings import BookDoubts
@@ -121,10 +121,12 @@ class Tables:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedDay:
-    """The symbol and the day; without both, the project's sample."""
+    """The symbol and the days; without both, the project's sample."""
 
     symbol: str | None = symbol_knob("Symbol, in any case; without it the sample's.", None)
-    day: str | None = day_knob("Day of UTC, YYYYMMDD; without it the sample's.", None, common="Day of UTC")
+    day: str | None = day_knob(
+        "Day of UTC, YYYYMMDD, a list or a range; without it the sample's.", None, many=True, common="Days of UTC"
+    )
     data_root: Path = data_root_knob("Folder of the day folders.", common="Folder of the days")
 
 
@@ -134,7 +136,7 @@ class NamedDays:
 
     symbol: str | None = symbol_knob("Symbol, if no DAY_FOLDER is given.", None, common="Symbol, without a folder")
     day: str | None = day_knob(
-        "YYYYMMDD, if no DAY_FOLDER is given; for coverage also a list or a range.",
+        "YYYYMMDD, if no DAY_FOLDER is given; for check and coverage also a list or a range.",
         None,
         many=True,
         common="YYYYMMDD, without a folder",
@@ -160,6 +162,7 @@ FEW_USED = 0.1
 
 
 _FOLDER = click.Argument(["folder"], type=_PATH, required=False, metavar="[DAY_FOLDER]")
+_FOLDERS = click.Argument(["folders"], type=_PATH, nargs=-1, metavar="[DAY_FOLDER]...")
 
 
 ORDER_FORMS = ("databento", "dbn", "lobster", "hftbacktest_l3")
@@ -323,61 +326,106 @@ def _columns(form: str, tables: Tables) -> "TableColumns | None":
 def data_fetch(
     console: Console, chosen: PublishedDay, of_market: BinanceMarket, published: PublicFiles, market: Market
 ) -> None:
-    """Fetch a published day of Binance or Bybit into a day folder; without --symbol and --day, the sample.
+    """Fetch published days of Binance or Bybit into day folders; without --symbol and --day, the sample.
 
-    Bybit's days have book and prints, and no funding; its archive publishes no checksums. Of Binance's days, USD-M from
-    20230516 to 20240330 has best prices and can be played; all others have only trades. Each of these files is verified
-    by its published checksum.
+    Bybit's days have book and prints, and of contracts funding and mark prices by the minute; its archive publishes no
+    checksums. Of Binance's days, USD-M from 20230516 to 20240330 has best prices and can be played; all others have
+    only trades. Each of these files is verified by its published checksum.
 
-    Example: mm data fetch --symbol XMRUSDT --day 20230920
+    Of several days those that are there already are passed over, so that the same command goes on where it was ended.
+
+    Example: mm data fetch --market bybit --symbol BTCUSDT --day 20260701:20260730
     """
-    from mm.formats.published import SAMPLE, PublishedFiles, fetch_day  # as for any format but raw captures
+    of, symbol, days = of_market.market, chosen.symbol, chosen.day
+    if symbol is None and days is None:
+        from mm.formats.published import SAMPLE
+
+        of, symbol, days = SAMPLE
+    if symbol is None or days is None:
+        raise UsageError(Sentence("{symbol} and {day} must be set together; give both, or neither for the sample"))
+    fetch = (_bybit_days if of in _BYBIT else _binance_days)(of, symbol, chosen.data_root, published, market)
+    names = day_list(days)
+    if len(names) == 1:
+        fetched = fetch(names[0], console)
+        console.set_json(fetched.to_json())
+        _require_market(fetched, of)
+        return
+    _fetch_each(names, of, fetch, console)
+
+
+_Fetch = Callable[[str, Console], "Fetched"]
+
+
+def _fetch_each(names: Sequence[str], of: str, fetch: _Fetch, console: Console) -> None:
+    """Fetch days in order; after the last raise Incomplete if some are missing. TryLater ends it at once."""
+    told, missing = list[dict[str, object]](), dict[str, DataError]()
+    for name in names:
+        try:
+            fetched = fetch(name, console)
+        except RunExists:
+            console.print(f"{name}: is there already, and was passed over")
+            continue
+        except DataError as error:
+            missing[name] = error
+            console.print(f"{name}: {error}")
+            continue
+        told.append(fetched.to_json())
+        try:
+            _require_market(fetched, of)
+        except DataError as error:
+            missing[name] = error
+    console.set_json({"days": told, "missing": {name: str(error) for name, error in missing.items()}})
+    if missing:
+        first = next(iter(missing.values()))
+        raise Incomplete(
+            f"{len(missing)} of {len(names)} days cannot be played: {', '.join(missing)}; the first: {first}",
+            first.exit_code,
+        )
+
+
+def _binance_days(of: str, symbol: str, data_root: Path, published: PublicFiles, market: Market) -> _Fetch:
+    from mm.formats.published import PublishedFiles, fetch_day  # as for any format but raw captures
     from mm.market_data.capture_import import ImportOptions
 
-    of, symbol, day = of_market.market, chosen.symbol, chosen.day
-    if symbol is None and day is None:
-        of, symbol, day = SAMPLE
-    if symbol is None or day is None:
-        raise UsageError(Sentence("{symbol} and {day} must be set together; give both, or neither for the sample"))
-    if of in _BYBIT:
-        _fetch_bybit(console, chosen, _BYBIT[of], published, market)
-        return
-    wanted = PublishedFiles(
-        market=of,
-        symbol=symbol,
-        day=day,
-        sha256=frozenset((published.sha256 or "").lower().split(",")) - {""},
-        options=ImportOptions(
-            tick_size=market.tick_size, qty_step=market.qty_step, min_notional=market.min_notional, top_n=1
-        ),
+    options = ImportOptions(
+        tick_size=market.tick_size, qty_step=market.qty_step, min_notional=market.min_notional, top_n=1
     )
+    sha256 = frozenset((published.sha256 or "").lower().split(",")) - {""}
     limit = round(published.max_download_mb * 1e6)
-    fetched = fetch_day(wanted, chosen.data_root, published.fetch_url, limit, console.progress)
-    _doubt_days(fetched.report)
-    for line in fetched.lines():
-        console.print(line)
-    console.set_json(fetched.to_json())
-    if MARKETS[of].best_prices:  # the others have no published book
-        require_synced(fetched.report)
+
+    def fetch(day: str, console: Console) -> "Fetched":
+        wanted = PublishedFiles(market=of, symbol=symbol, day=day, sha256=sha256, options=options)
+        return _told(fetch_day(wanted, data_root, published.fetch_url, limit, console.progress), console)
+
+    return fetch
 
 
-def _fetch_bybit(
-    console: Console, chosen: PublishedDay, of: markets.Market, published: PublicFiles, market: Market
-) -> None:
+def _bybit_days(of: str, symbol: str, data_root: Path, published: PublicFiles, market: Market) -> _Fetch:
     from mm.formats.bybit_days import ArchiveDay, fetch_archive_day
     from mm.market_data.capture_import import ImportOptions
 
     options = ImportOptions(tick_size=market.tick_size, qty_step=market.qty_step, min_notional=market.min_notional)
     archives = published.bybit_book_archive, published.bybit_trades_archive
-    wanted = ArchiveDay(of, chosen.symbol or "", chosen.day or "", *archives, options)
-    fetched = fetch_archive_day(wanted, chosen.data_root, round(published.max_download_mb * 1e6), console.progress)
+    limit = round(published.max_download_mb * 1e6)
+
+    def fetch(day: str, console: Console) -> "Fetched":
+        wanted = ArchiveDay(_BYBIT[of], symbol, day, *archives, options, published.bybit_rest)
+        return _told(fetch_archive_day(wanted, data_root, limit, console.progress), console)
+
+    return fetch
+
+
+def _told(fetched: "Fetched", console: Console) -> "Fetched":
     _doubt_days(fetched.report)
-    if of.contract:
-        fetched.report.warnings.append("funding and mark prices are unknown: the archive does not have them")
-    for line in fetched.report.lines():
+    for line in fetched.lines():
         console.print(line)
-    console.set_json({"files": fetched.files, **fetched.report.to_json()})
-    require_synced(fetched.report)
+    return fetched
+
+
+def _require_market(fetched: "Fetched", of: str) -> None:
+    """Raise DataError if a day that should have a book has none; Binance publishes no book of Spot."""
+    if of in _BYBIT or MARKETS[of].best_prices:
+        require_synced(fetched.report)
 
 
 def _named_after(captures: Sequence[Path]) -> str:
@@ -434,26 +482,47 @@ def _date(text: str) -> str:
     return day
 
 
-@command(arguments=[_FOLDER])
-def data_check(console: Console, days: NamedDays, folder: Path | None) -> None:
-    """Check a day folder: every file, the ledger, books, ids and hashes; a defect ends with exit code 3.
+@command(arguments=[_FOLDERS])
+def data_check(console: Console, days: NamedDays, folders: tuple[Path, ...]) -> None:
+    """Check day folders: every file, the ledger, books, ids and hashes; a defect ends with exit code 3.
 
-    Example: mm data check --symbol BTCUSDT --day 20251216
+    Example: mm data check --symbol BTCUSDT --day 20251216:20251220
     """
+    folders = days.folders(folders)
+    if len(folders) == 1:
+        content, defects = _check_day(folders[0], console)
+        console.set_json(content)
+        if defects:
+            raise DataError(defects)
+        return
+    contents, failed = list[dict[str, object]](), list[str]()
+    for folder in folders:
+        try:
+            content, defects = _check_day(folder, console)
+        except DataError as error:
+            content, defects = {"path": str(folder), "ok": False, "error": str(error)}, str(error)
+            console.print(defects)
+        contents.append(content)
+        failed += [defects] if defects else []
+    console.set_json({"days": contents})
+    if failed:
+        raise DataError(f"{len(failed)} of {len(folders)} days have defects; the first: {failed[0]}")
+
+
+def _check_day(folder: Path, console: Console) -> tuple[dict[str, object], str]:
+    """Print what is found of a day; return it, and a sentence if it has defects."""
     import msgspec
 
     from mm.dayfolder.check import check_day
     from mm.dayfolder.coverage import PROVABLE
     from mm.dayfolder.rows import Defect
 
-    folder = days.one(folder)
     day = DayFolder.at(folder)
     doubts = _doubts(day)
     report, notes = check_day(day, doubts.standing if doubts else ()), doubts.notes if doubts else ()
     if doubts and doubts.contrary:
         added = [Defect(day.trades.name, None, "aggressor", contrary) for contrary in doubts.contrary]
         report = msgspec.structs.replace(report, ok=False, defects=[*report.defects, *added])
-    console.set_json({**msgspec.to_builtins(report), "warnings": notes})
     for defect in report.defects:
         console.print(f"{defect.place}: {defect.kind}: {defect.message}")
     sealed = "sealed" if report.sealed else "not sealed, so checked without hashes"
@@ -469,9 +538,9 @@ def data_check(console: Console, days: NamedDays, folder: Path | None) -> None:
         console.print(
             "note: 0 trades: backtests fill only if the book moves through an order; calibrations have no trade flow"
         )
-    if not report.ok:
-        defects = f"{len(report.defects)} {noun(len(report.defects), 'defect')}"
-        raise DataError(f"{folder}: {defects}; `mm data repair` repairs what can be repaired")
+    defects = f"{len(report.defects)} {noun(len(report.defects), 'defect')}"
+    repaired = f"{folder}: {defects}; `mm data repair` repairs what can be repaired"
+    return {**msgspec.to_builtins(report), "warnings": notes}, "" if report.ok else repaired
 
 
 def _trade_gaps(report: "CheckReport") -> str:
@@ -511,7 +580,7 @@ def data_repair(console: Console, days: NamedDays, name: Name, folder: Path | No
         )
 
 
-@command(arguments=[click.Argument(["folders"], type=_PATH, nargs=-1, metavar="[DAY_FOLDER]...")])
+@command(arguments=[_FOLDERS])
 def data_coverage(console: Console, named: NamedDays, damaged: DamagedDay, folders: tuple[Path, ...]) -> None:
     """Report the coverage of day folders: seconds with a valid book, gaps, ids, and the spans excluded from backtests.
 

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.rules import Account, Execution
+from mm.base.day_notes import once_for_days
 from mm.base.user_code import import_trusted
 from mm.cli.frame import command, runner
 from mm.cli.task_knobs import HeldOutDays, Learning, Refereed, TrainedAgent
@@ -96,7 +97,7 @@ def rl_evaluate(
     for problem in write_openings(day.out_root, tapes, "rl"):
         console.print(f"note: {problem}")
     log_notes(console.log, agent_notes(trained.model_path, agent, execution, tapes))
-    for note in day_notes(tapes):
+    for note in once_for_days(day_notes(tapes)):
         console.print(f"note: {note}")
     recording = Recording(day.out_root, "rl evaluate")
     evaluation = evaluated(agent, tapes, knobs, recording)

@@ -19,7 +19,7 @@ FRESH_US = 5 * US_PER_S
 
 
 class MarkRow(NamedTuple):
-    """A mark price; prices and rate in 1e-8, *funding_ms* None without a next payment."""
+    """A mark price; prices and rate in 1e-8, 0 for an unknown index, *funding_ms* None without a next payment."""
 
     recv_us: int
     mark_e8: int
@@ -70,7 +70,7 @@ def _row(row: dict[str, str]) -> ContractRow:
     if kind == MARK:
         rate, paid = row["funding_rate"], row["next_funding_ms"]
         return MarkRow(
-            recv_us, e8(row["mark_price"]), e8(row["index_price"]), e8(rate or "0"), int(paid) if paid else None
+            recv_us, e8(row["mark_price"]), e8(row["index_price"] or "0"), e8(rate or "0"), int(paid) if paid else None
         )
     if kind == LIQUIDATION:
         side = {"buy": 1, "sell": -1}[row["side"]]

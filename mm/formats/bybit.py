@@ -1,15 +1,16 @@
 """Bybit's archive: a day's book as JSON lines in a ZIP, its prints as CSV, in the order in which they happened.
 
 The files have no times of receipt: a change counts as received when its orders matched (`cts`), a print when it
-happened (`T`), and a print comes before the change of its instant, which contains it. Known from ten public tools that
-read these files; one ZIP of the archive itself was read here.
+happened (`T`), and a print comes before the change of its instant, which contains it. The first book of a file, sent
+just after midnight, may have matched just before it: it counts as received at midnight. Known from ten public tools
+that read these files; one ZIP of the archive itself was read here.
 """
 
 import csv
 import gzip
 import zipfile
 import zlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -22,9 +23,10 @@ from typing import IO, NamedTuple
 
 import msgspec
 
-from mm.clock import US_PER_MS
+from mm.clock import US_PER_MS, US_PER_S, day_of, midnight_us
 from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, OffGrid, UsageError
+from mm.instrument import from_exchange_info, short_text
 from mm.market_data.capture_import import CaptureForm, Progress, captures_of
 from mm.market_data.captures import Broken, CapturedMessage, CaptureLike, FilePlace
 from mm.market_data.stamps import FAR_US, Moved
@@ -33,7 +35,7 @@ from mm.markets.bybit_stream import is_cell
 from mm.markets.feed import feed_of
 from mm.markets.grid import Grid
 from mm.markets.market import Market
-from mm.markets.messages import DepthSnapshot, DepthUpdate, TradePrint, WrongMarket
+from mm.markets.messages import DepthSnapshot, DepthUpdate, ExchangeInfo, Funding, MarkPrice, TradePrint, WrongMarket
 
 LINEAR_PRINTS = ("timestamp", "symbol", "side", "size", "price", "tickDirection", "trdMatchID")
 SPOT_PRINTS = ("id", "timestamp", "price", "volume", "side")
@@ -42,7 +44,12 @@ _SIDES = {"buy": False, "sell": True}
 _SWITCHES = {"": None, "0": False, "false": False, "1": True, "true": True}
 _ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
 _CHUNK = 1 << 20
+ZONE = "UTC"
+_EARLY_US = 5 * US_PER_S
+"""A file of a day may begin so long before its midnight."""
 _BROKEN = (OSError, EOFError, zlib.error, zipfile.BadZipFile)
+Told = ExchangeInfo | Funding | MarkPrice
+"""What only the exchange's REST interface tells of a past day."""
 Timed = tuple[int, int, tuple[Path, int], DepthUpdate | DepthSnapshot | TradePrint | Broken]
 """Instant (µs), rank at equal instants, place, message."""
 
@@ -61,10 +68,24 @@ class _Table(NamedTuple):
 
 
 class BybitArchive:
-    """The messages of one symbol from files of the archive, of any number of days."""
+    """The messages of one symbol from files of the archive, of any number of days.
 
-    def __init__(self, paths: Sequence[Path], symbol: str, market: Market, grid: Grid, progress: Progress) -> None:
+    Args:
+        beside: What REST tells of these days, with its instants in µs, in order; what is later than the files is left
+            out.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        symbol: str,
+        market: Market,
+        grid: Grid,
+        progress: Progress,
+        beside: Sequence[tuple[int, Told]] = (),
+    ) -> None:
         self.lines = FilePlace(paths[0])
+        self._beside = beside
         self.told: Sequence[str] = ()
         self._symbol, self._market, self._progress = symbol, market, progress
         self._messages = feed_of(market).decoder(symbol, grid, packs=True)
@@ -78,7 +99,21 @@ class BybitArchive:
     @property
     def warnings(self) -> list[str]:
         missing = [*([] if self._books else ["no book"]), *([] if self._tables else ["no prints"])]
-        return [*(f"the files have {what}" for what in missing), *self._raised.raised()]
+        return [*(f"the files have {what}" for what in missing), *self._raised.raised(), *self._coarser()]
+
+    def _coarser(self) -> Iterator[str]:
+        """Doubt today's instrument where all prices and quantities of the files have coarser steps."""
+        for info in [told for _, told in self._beside if isinstance(told, ExchangeInfo)]:
+            now = from_exchange_info(msgspec.json.decode(info.text), "instruments-info")
+            for name, knob, step_e8, seen_e8 in (
+                ("tick size", "--tick-size", now.tick_e8, self._grid.seen_tick_e8),
+                ("quantity step", "--qty-step", now.lot_e8, self._grid.seen_step_e8),
+            ):
+                if seen_e8 > step_e8 and seen_e8 % step_e8 == 0:
+                    yield (
+                        f"the instrument is today's, with a {name} of {short_text(step_e8)}; all that these files have "
+                        f"are multiples of {short_text(seen_e8)}: give {knob} if that was the {name} then"
+                    )
 
     @property
     def line(self) -> int:
@@ -94,9 +129,20 @@ class BybitArchive:
         books = self._never_back(chain.from_iterable(map(self._book, self._books)))
         tables = sorted(self._tables, key=lambda path: path.name)
         prints = self._never_back(chain.from_iterable(map(self._prints, tables)))
+        beside = deque(self._beside)
+        begun, early = False, list[MarkPrice]()
         for us, _, place, message in merge(prints, books, key=itemgetter(0, 1)):
             self.lines.path, self.lines.number = place
+            while beside and beside[0][0] <= us:
+                at_us, told = beside.popleft()
+                if not begun and isinstance(told, MarkPrice):
+                    early = [told]
+                else:
+                    yield CapturedMessage(at_us, told)
             yield CapturedMessage(us, message)
+            if not begun:  # a day has no rows before its first message
+                yield from (CapturedMessage(us, told) for told in early)
+                begun = True
 
     def _never_back(self, stream: Iterable[Timed]) -> Iterator[Timed]:
         last_us = 0
@@ -111,7 +157,7 @@ class BybitArchive:
         self._progress(sum(self._read.values()))
 
     def _book(self, path: Path) -> Iterator[Timed]:
-        us, received = 0, self._messages.received
+        us, begins_us, received = 0, 0, self._messages.received
         for number, line in enumerate(self._whole_lines(path), start=1):
             message: object
             try:
@@ -126,7 +172,8 @@ class BybitArchive:
                 us = (message.matched or message.E or 0) * US_PER_MS
             elif not isinstance(message, Broken):
                 continue
-            yield us, 1, (path, number), message
+            begins_us = begins_us or midnight_us(day_of(us + _EARLY_US, ZONE), ZONE)
+            yield max(us, begins_us), 1, (path, number), message
 
     def _whole_lines(self, path: Path) -> Iterator[bytes]:
         """Yield the lines of the only member of a ZIP, or of a plain file; BrokenFile if it is damaged."""
@@ -256,10 +303,13 @@ def is_archive(path: Path) -> bool:
     return False
 
 
-def form_of_files(paths: Sequence[Path], market: Market | None = None) -> CaptureForm | None:
+def form_of_files(
+    paths: Sequence[Path], market: Market | None = None, beside: Sequence[tuple[int, Told]] = ()
+) -> CaptureForm | None:
     """Return how files are read: of the archive, or captures of the stream; None if they are neither and *market* is.
 
-    Without *market* the prints' columns decide; a book alone counts as one of linear contracts.
+    Without *market* the prints' columns decide; a book alone counts as one of linear contracts. *beside* is as in
+    `BybitArchive`.
     """
     of_archive = [path for path in paths if is_archive(path)]
     if not of_archive:
@@ -273,9 +323,9 @@ def form_of_files(paths: Sequence[Path], market: Market | None = None) -> Captur
     form = captures_of(market or (tables[0] if tables else LINEAR))
 
     def opened(files: Sequence[Path], symbol: str, grid: Grid, progress: Progress) -> list[CaptureLike]:
-        return [BybitArchive(files, symbol, form.market, grid, progress)]
+        return [BybitArchive(files, symbol, form.market, grid, progress, beside)]
 
-    return replace(form, name="bybit", zone="UTC", opened=opened)
+    return replace(form, name="bybit", zone=ZONE, opened=opened)
 
 
 def _what(path: Path) -> str:

@@ -1,5 +1,7 @@
 """Days of Bybit's archive: book and prints of a day of UTC, downloaded, checked and imported.
 
+Funding as paid, mark prices by the minute and today's instrument come from the exchange's REST interface.
+
 Addresses and names are known from ten public tools that agree; they were never tried from here. Nothing publishes
 checksums: a file is checked by its length, its kind, and each of its lines when it is imported.
 """
@@ -8,30 +10,39 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from urllib.parse import urlencode
+
+import msgspec
 
 from mm.base.code_identity import hash_file
-from mm.clock import parse_day
+from mm.clock import US_PER_MS, iso, midnight_us, parse_day
 from mm.dayfolder.day_writer import lock_day
 from mm.dayfolder.layout import DayFolder
-from mm.errors import BrokenFile, RunExists
-from mm.formats.bybit import form_of_files
+from mm.errors import BrokenFile, DataError, MMError, RunExists, TryLater
+from mm.formats.bybit import ZONE, Told, form_of_files
+from mm.formats.published import DOWNLOADS, Fetched
 from mm.market_data.capture_import import ImportOptions, import_captures, steps
-from mm.market_data.downloads import Bar, Downloads, NotPublished
-from mm.market_data.import_session import ImportReport
+from mm.market_data.downloads import MOST_ANSWER_BYTES, Bar, Downloads, NotPublished
+from mm.markets.bybit_public import BybitPublic
+from mm.markets.feed import Feed, feed_of
+from mm.markets.grid import Grid
 from mm.markets.market import Market
+from mm.markets.messages import ExchangeInfo, MarkPrice, RestRequest, with_symbol
 
-DOWNLOADS = ".download"
 _DEEPER_UNTIL = "20250820"
 """The last day whose books of linear contracts have 500 levels; Spot and later days have 200."""
+_MINUTE_MS, _DAY_MS = 60_000, 86_400_000
+_PART_MS = _DAY_MS // 2
+"""Minutes of half a day are fewer than `MOST_BARS`."""
 _ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
 class ArchiveDay:
-    """A day of one symbol, and the servers of its files."""
+    """A day of one symbol, the servers of its files, and of the exchange's REST interface."""
 
     market: Market
     symbol: str
@@ -39,6 +50,7 @@ class ArchiveDay:
     books: str
     trades: str
     options: ImportOptions
+    rest: str
 
     @property
     def book_place(self) -> str:
@@ -54,20 +66,13 @@ class ArchiveDay:
         return f"/spot/{self.symbol}/{self.symbol}_{day}.csv.gz"
 
 
-class FetchedDay(NamedTuple):
-    """What was loaded, and what became of it."""
-
-    files: list[dict[str, object]]
-    report: ImportReport
-
-
 def fetch_archive_day(
     wanted: ArchiveDay,
     data_root: Path,
     most_bytes: int,
     bar: Bar,
     pause: Callable[[float], None] = time.sleep,
-) -> FetchedDay:
+) -> Fetched:
     """Load a day, check and import it; RunExists, DataError or TryLater.
 
     An interrupted call continues in ``<DATA_ROOT>/<SYMBOL>/<DAY>.download``; the day folder appears completely or not
@@ -82,7 +87,8 @@ def fetch_archive_day(
     with ExitStack() as held:
         lock_day(place, held)
         paths = [_loaded(*source, place.path, most_bytes, bar, pause) for source in sources]
-        form = form_of_files(paths, wanted.market)
+        beside, unknown = _told(wanted, place.path, bar, pause)
+        form = form_of_files(paths, wanted.market, beside)
         assert form
         with bar("import", sum(path.stat().st_size for path in paths)) as advance:
             report = import_captures(
@@ -90,7 +96,7 @@ def fetch_archive_day(
                 wanted.symbol,
                 data_root,
                 run_id=f"fetch_{min(map(hash_file, paths))[:12]}",
-                options=replace(wanted.options),
+                options=wanted.options,
                 progress=steps(advance),
                 form=form,
             )
@@ -99,7 +105,65 @@ def fetch_archive_day(
             for (base, at, _), path in zip(sources, paths, strict=True)
         ]
     shutil.rmtree(home)
-    return FetchedDay(files, report)
+    report.warnings += unknown
+    return Fetched(files, report)
+
+
+def _told(
+    wanted: ArchiveDay, folder: Path, bar: Bar, pause: Callable[[float], None]
+) -> tuple[list[tuple[int, Told]], list[str]]:
+    """Return what REST tells of the day, in order, and what it does not tell, with the reason."""
+    told: list[tuple[int, Told]] = []
+    contract, begins_us = wanted.market.contract, midnight_us(wanted.day, ZONE)
+    unknown = "instrument, funding and mark prices are unknown" if contract else "the instrument is unknown"
+    instead = "import the downloaded files, whose funding then is unknown"
+    try:
+        with Downloads(wanted.rest, folder, MOST_ANSWER_BYTES, bar, pause, instead=instead) as rest:
+            past = _Past(feed_of(wanted.market), wanted.symbol, rest)
+            told.append((begins_us, past.instrument()))
+            unknown = "funding and mark prices are unknown"
+            told += past.payments_and_marks(begins_us // US_PER_MS) if contract else []
+    except (DataError, TryLater, ValueError, msgspec.MsgspecError) as error:
+        why = str(error) if isinstance(error, MMError) else f"{wanted.rest} answered otherwise than expected ({error})"
+        return told, [f"{unknown}: {why}"]
+    return told, []
+
+
+class _Past:
+    """What REST tells of a symbol's past day; raises DataError, TryLater, ValueError or MsgspecError."""
+
+    def __init__(self, feed: Feed, symbol: str, rest: Downloads) -> None:
+        assert isinstance(feed, BybitPublic)
+        self._feed, self._symbol, self._rest = feed, symbol, rest
+
+    def _ask(self, request: RestRequest) -> bytes:
+        return self._rest.answer(f"{request.path}?{urlencode(with_symbol(request, self._symbol).params)}")
+
+    def instrument(self) -> ExchangeInfo:
+        """Return today's: the exchange publishes no earlier one."""
+        request = self._feed.exchange_info(self._symbol)
+        info = self._feed.decoder(self._symbol, Grid()).answer(urlencode(request.params), self._ask(request))
+        if not isinstance(info, ExchangeInfo):
+            raise ValueError(f"no instrument {self._symbol} of {self._feed.market.title}")
+        return info
+
+    def payments_and_marks(self, begins_ms: int) -> list[tuple[int, Told]]:
+        """Return the payments of a day, and the mark price at the begin of each minute."""
+        ends_ms, marks = begins_ms + _DAY_MS - 1, dict[int, str]()
+        for from_ms in range(begins_ms, ends_ms, _PART_MS):
+            marks |= self._feed.marks(self._ask(self._feed.marks_between(from_ms, from_ms + _PART_MS - _MINUTE_MS)))
+        paid = self._feed.payments(self._ask(self._feed.funding_between(begins_ms, ends_ms)))
+        paid = [one for one in paid if begins_ms <= one.paid_ms <= ends_ms]
+        if not paid:
+            raise ValueError(f"no payment from {iso(begins_ms * US_PER_MS)} to {iso(ends_ms * US_PER_MS)}")
+        told: list[tuple[int, Told]] = []
+        for one in paid:
+            mark = marks.get(one.paid_ms - one.paid_ms % _MINUTE_MS)
+            if mark is None:
+                raise ValueError(f"no mark price at {iso(one.paid_ms * US_PER_MS)}, of a payment")
+            told.append((one.paid_ms * US_PER_MS, one._replace(mark_price=mark)))
+        told += ((ms * US_PER_MS, MarkPrice(ms, self._symbol, price, "0", 0)) for ms, price in marks.items())
+        return sorted(told, key=itemgetter(0))
 
 
 def _loaded(  # noqa: PLR0913, PLR0917 - the parts of a download

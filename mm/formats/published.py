@@ -44,6 +44,7 @@ class Fetched:
     report: "ImportReport"
 
     def lines(self) -> list[str]:
+        """Return the files, and what became of them."""
         files = [f"{file['url']}: {file['bytes']:,} bytes, sha256 {file['sha256']}" for file in self.files]
         return [*files, *self.report.lines()]
 

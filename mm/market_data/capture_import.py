@@ -374,7 +374,7 @@ class _Import:
     def _note(
         self,
         recv_us: int,
-        message: ExchangeInfo | Connected | BookLoss | Remark | MarkPrice | ForceOrder,
+        message: ExchangeInfo | Connected | BookLoss | Remark | MarkPrice | Funding | ForceOrder,
         capture: CaptureLike,
         session: ImportSession,
     ) -> None:
@@ -391,6 +391,8 @@ class _Import:
             session.note(recv_us, "anomaly", {"kind": message.kind, **message.details})
         elif isinstance(message, ForceOrder):
             session.contract(recv_us, message)
+        elif isinstance(message, Funding):
+            self._fund(recv_us, self._funding.new([message]), session)
         else:
             self._fund(recv_us, self._funding.marked(message), session)
             session.contract(recv_us, message)

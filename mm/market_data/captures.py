@@ -27,6 +27,7 @@ from mm.markets.grid import Grid
 from mm.markets.market import Market
 from mm.markets.messages import (
     AggTrade,
+    Funding,
     Futures,
     Message,
     Other,
@@ -210,7 +211,7 @@ class CapturedMessage(NamedTuple):
     """One line: receive time (µs; None without a stamp), message, and whether it is a REST response."""
 
     recv_us: int | None
-    message: Message | Broken | BookLoss | Remark | MessageBatch
+    message: Message | Broken | BookLoss | Remark | Funding | MessageBatch
     answer: bool = False
 
 

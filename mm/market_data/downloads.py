@@ -22,7 +22,7 @@ Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 ATTEMPTS = 6
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 CHECKSUM = ".CHECKSUM"
-MOST_CHECKSUM_BYTES = 4_096
+MOST_CHECKSUM_BYTES, MOST_ANSWER_BYTES = 4_096, 1 << 20
 _TIMEOUTS = httpx.Timeout(30.0, connect=10.0)
 _LATER = frozenset((408, 425, 429, 500, 502, 503, 504))
 Found = TypeVar("Found")
@@ -115,10 +115,19 @@ class Downloads:
             part.replace(path)
         return path
 
+    def answer(self, place: str) -> bytes:
+        """Return a small response at *place*; NotPublished if the server has none."""
+        return self._retried(place, lambda: self._small(place, MOST_ANSWER_BYTES, "an answer"))
+
     def _checksum(self, place: str, name: str) -> str:
         kept = self._folder / (name + CHECKSUM)
         if not kept.is_file():
-            write_atomic(kept, self._retried(place + CHECKSUM, lambda: self._checksum_text(place + CHECKSUM)))
+            write_atomic(
+                kept,
+                self._retried(
+                    place + CHECKSUM, lambda: self._small(place + CHECKSUM, MOST_CHECKSUM_BYTES, "a checksum")
+                ),
+            )
         text = kept.read_text(encoding="utf-8", errors="replace")
         match = _SUM_LINE.fullmatch(text)
         if match is None or match[2] != name:
@@ -126,14 +135,14 @@ class Downloads:
             raise BrokenFile(f"{self._base_url}{place}{CHECKSUM}: {text[:100]!r} is not '<sha256>  {name}'")
         return match[1].lower()
 
-    def _checksum_text(self, place: str) -> bytes:
+    def _small(self, place: str, most_bytes: int, what: str) -> bytes:
         with self._client.stream("GET", self._base_url + place) as answer:
             self._require_published(self._checked(answer), place)
             data = b""
             for chunk in answer.iter_bytes():
                 data += chunk
-                if len(data) > MOST_CHECKSUM_BYTES:
-                    raise BrokenFile(f"{self._base_url}{place}: over {MOST_CHECKSUM_BYTES} bytes, so not a checksum")
+                if len(data) > most_bytes:
+                    raise BrokenFile(f"{self._base_url}{place}: over {most_bytes} bytes, so not {what}")
             return data
 
     def _fill(self, place: str, part: Path) -> None:

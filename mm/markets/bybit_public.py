@@ -31,6 +31,8 @@ _FORBIDDEN = 403
 _BEAT_S = 20.0
 _MINUTE_MS = 60_000
 _RECENT = "1000"
+MOST_BARS = 1_000
+"""Bars of a minute in one answer."""
 
 
 Form = TypeVar("Form")
@@ -168,6 +170,20 @@ class BybitPublic:
         minute_ms = paid_ms - paid_ms % _MINUTE_MS
         ends = {"start": str(minute_ms), "end": str(minute_ms)}
         return self._request("mark-price-kline", interval="1", limit="1", **ends)
+
+    def funding_between(self, from_ms: int, to_ms: int) -> RestRequest:
+        """Ask for the payments of two instants and between them, 200 at most."""
+        return self._request("funding/history", startTime=str(from_ms), endTime=str(to_ms), limit="200")
+
+    def marks_between(self, from_ms: int, to_ms: int) -> RestRequest:
+        """Ask for the minutes' mark prices of two instants and between them, `MOST_BARS` at most."""
+        ends = {"start": str(from_ms), "end": str(to_ms)}
+        return self._request("mark-price-kline", interval="1", limit=str(MOST_BARS), **ends)
+
+    def marks(self, body: bytes) -> dict[int, str]:
+        """Return the first mark price of each minute, by its instant in ms, upwards."""
+        rows = [row for row in _result(body, _Bars).rows if len(row) > 1 and row[0].isdecimal() and _is_decimal(row[1])]
+        return {int(row[0]): row[1] for row in sorted(rows, key=lambda row: int(row[0]))}
 
     def mark_of(self, body: bytes) -> str:
         """Return the first mark price of a minute's bar; empty if there is none."""

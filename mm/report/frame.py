@@ -17,6 +17,7 @@ from mm.backtest.metrics.numbers import BASE, COUNT, QUOTE, RATIO, UNIT, Summary
 from mm.backtest.metrics.summary_number import given
 from mm.backtest.summary_text import sign_of_mean, told_colour, worst
 from mm.base.atomic_file import write_atomic
+from mm.base.day_notes import once_for_days
 from mm.base.estimate import Estimate
 from mm.base.numbers import ABOVE, BELOW, SHARPE_DAYS, in_column, noun, number, signed
 from mm.clock import iso
@@ -265,7 +266,7 @@ def tile(name: str, value: str, more: str, kind: str = "", unit: str = "") -> st
 def notes(warnings: Sequence[str], details: Sequence[str] = ()) -> str:
     """Each once, in three ranks: what to do, what to know, and, folded, the *details*."""
     by_rank: dict[str, dict[str, None]] = {rank: {} for rank in RANKS}
-    for line in dict.fromkeys(warnings):
+    for line in once_for_days(warnings):
         by_rank[rank_of(line)][line] = None
     by_rank[DETAIL] |= {line: None for line in details if line not in warnings}
     ranks = [_of_rank(rank, list(lines)) for rank, lines in by_rank.items() if lines]

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from mm.base.day_notes import once_for_days
 from mm.play.knobs import NO_OTHERS, NOT_AGAIN, Day, Market, OtherMarkets, TradeAgain
 from mm.play.market import FittedMicroPrice, Markets, other_day
 from mm.play.notes import day_notes, log_notes
@@ -29,7 +30,7 @@ def opened(
 
 def said_days(run: Run, markets: Markets) -> tuple[str, ...]:
     notes = (*day_notes(markets.tapes), *(note for feed in markets.others.values() for note in feed.notes))
-    for note in notes:
+    for note in once_for_days(notes):
         run.print(f"note: {note}")
     return notes
 

@@ -377,5 +377,6 @@ def _warnings(played: Sequence[EvaluatedDay], days: int, holes: Sequence[Row]) -
     for day in played:
         for line in day.outcome["summary"].get("warnings", ()):
             if not line.startswith(("null: ", EXCLUDED)):  # the run names what is excluded
-                counts[line] = counts.get(line, 0) + 1
+                of_any = line.replace(f" {day.day}: ", ": ", 1)
+                counts[of_any] = counts.get(of_any, 0) + 1
     return lines + [f"{count} of {len(played)} days: {line}" for line, count in counts.items()]

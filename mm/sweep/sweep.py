@@ -22,6 +22,7 @@ from mm.backtest.metrics.verdict import words
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.backtest.summary_text import bounds_text, tried
+from mm.base.day_notes import once_for_days
 from mm.base.knobs import knobs
 from mm.base.knobs import plain as number_of
 from mm.base.numbers import number, probability, signed
@@ -235,7 +236,7 @@ def footer_lines(findings: SweepFindings) -> list[str]:
         rank_by = content["rank_by"]
         chosen = " ".join(f"{name}={value}" for name, value in worst.items() if name not in ("point", rank_by))
         lines.append(f"best worst case: {chosen}, {rank_by} {number(worst[rank_by])} (point {worst['point']})")
-    return [*lines, *(f"note: {line}" for line in content["warnings"] if not line.startswith("null: "))]
+    return [*lines, *(f"note: {line}" for line in once_for_days(content["warnings"]) if not line.startswith("null: "))]
 
 
 def search_lines(searched: Row) -> list[str]:

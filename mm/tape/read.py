@@ -131,7 +131,7 @@ def _read(
     best_read = best[1] if best else None
     reads = [read for read in (grid.read, *day.reads, ledger_read, marks_read, best_read) if read]
     lost, lost_warnings = lost_lines(folder, reads)
-    not_shown = unseen(folder, day.snapshots, instrument.tick_e8)
+    not_shown = unseen(folder)
     findings.note("lost_lines", lost)
     inputs = ((read.path.relative_to(folder.root).as_posix(), read.bytes, read.sha256) for read in reads)
     meta = TapeMeta(

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
     from mm.backtest.days_without_us import OwnActivity
     from mm.probes.exponent_truth import AgreedExponent
-    from mm.probes.own_orders import OwnExponent
+    from mm.probes.own_orders import HeldOut, OwnExponent
     from mm.probes.virtual_orders import OrderPlan
     from mm.runs.finished import RunFolder
     from mm.tape.tape import Tape
+
+    OwnDays = tuple[list[RunFolder], list[tuple[str, OwnActivity]], dict[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,24 +335,23 @@ def _fit_trades(console: Console, fitted: Fitted, names: str) -> None:
 
     if fitted.day is not None or fitted.truth:
         raise UsageError(Sentence("{trades} knows the days of its runs; leave out {day} and {truth}"))
-    runs, days = _own_days(fitted, names.split(","))
-    fit = own_exponent((_tape(console, fitted, fitted.data_root, fitted.symbol, day), own) for day, own in days)
+    runs, days, run_of = _own_days(fitted, names.split(","))
+    fit = own_exponent(
+        ((_tape(console, fitted, fitted.data_root, fitted.symbol, day), own) for day, own in days), run_of
+    )
     day = days[-1][0]
     path = _write_fit(console, fitted, day, fit, {"source": "trades", "runs": [run.run_id for run in runs]})
     console.print("\n".join(_lines_of_trades(fit)))
     console.print(str(path))
-    if not fit.usable:
-        why = (
-            "the likelihood is highest at the edge of the tried exponents, as these fills do not depend on it"
-            if fit.status == "at_edge"
-            else f"{fit.n_orders} orders had to wait, and {fit.n_fills} of them filled, which tells too little"
-        )
+    if not fit.shown:
         raise FitError(
-            "{} {}: the exponent is not usable ({}): {}; give more runs of mm trade to {trades}, or keep the default",
+            "{} {}: the exponent is not usable ({}): {} orders had to wait, and {} of them filled, which tells too "
+            "little; give more runs of mm trade to {trades}, or keep the default",
             fitted.symbol,
             names,
             fit.status,
-            why,
+            fit.n_orders,
+            fit.n_fills,
         )
 
 
@@ -372,7 +373,8 @@ def _write_fit(console: Console, fitted: Fitted, day: str, fit: "AgreedExponent"
     return path
 
 
-def _own_days(fitted: Fitted, names: "Sequence[str]") -> "tuple[list[RunFolder], list[tuple[str, OwnActivity]]]":
+def _own_days(fitted: Fitted, names: "Sequence[str]") -> "OwnDays":
+    """The runs, the orders of each day, and the run of each client order id."""
     from mm.backtest.days_without_us import OwnActivity
     from mm.base.audit_chain import audit_path
     from mm.play.own_activity import own_activity
@@ -381,6 +383,7 @@ def _own_days(fitted: Fitted, names: "Sequence[str]") -> "tuple[list[RunFolder],
     found = (open_run(name, fitted.out_root, ("trade",), fitted.symbol) for name in names)
     runs = {run.run_id: run for run in found}
     days: dict[str, list[OwnActivity]] = {}
+    run_of: dict[str, str] = {}
     for run in runs.values():
         if run.kind != "trade":
             raise UsageError(
@@ -410,7 +413,9 @@ def _own_days(fitted: Fitted, names: "Sequence[str]") -> "tuple[list[RunFolder],
                 f"{log}: there is no such file, and the audit log has the orders of the trade {run.run_id}; give its "
                 f"run folder where it was written, with the folder audit beside trade"
             )
-        days.setdefault(day, []).append(own_activity(log))
+        activity = own_activity(log)
+        days.setdefault(day, []).append(activity)
+        run_of |= {order.client_id: run.run_id for order in activity.orders}
     own = [(day, OwnActivity.joined(parts)) for day, parts in sorted(days.items())]
     orders = [order for _, activity in own for order in activity.orders]
     if not any(order.fills for order in orders):
@@ -422,7 +427,7 @@ def _own_days(fitted: Fitted, names: "Sequence[str]") -> "tuple[list[RunFolder],
             fitted.symbol,
             own[-1][0],
         )
-    return list(runs.values()), own
+    return list(runs.values()), own, run_of
 
 
 def _lines_of_trades(fit: "OwnExponent") -> "Iterator[str]":
@@ -434,6 +439,12 @@ def _lines_of_trades(fit: "OwnExponent") -> "Iterator[str]":
     else:
         interval = "" if fit.low is None else f" ({fit.low:.2f} to {fit.high:.2f})"
         yield f"exponent = {fit.exponent:.2f}{interval}   {fit.status}, by {waited}"
+        if not fit.usable:
+            yield "backtests keep the default: " + (
+                "the interval has every exponent tried; more runs make it narrower"
+                if fit.status == "wide"
+                else "the likelihood is highest at the edge of the tried exponents"
+            )
         yield (
             f"share filled {stated(fit.bias, 100, '+')} points off the exchange's with it, "
             f"{stated(fit.default_bias, 100, '+')} with the default"
@@ -457,7 +468,34 @@ def _lines_of_trades(fit: "OwnExponent") -> "Iterator[str]":
     ]
     if rows:
         yield from aligned([("share filled, %", "predicted", "true", "orders"), *rows])
+    yield from _held_out_lines(fit.held_out)
     yield fit.definition
+
+
+def _held_out_lines(found: "HeldOut | None") -> "Iterator[str]":
+    from mm.probes.queue_score import aligned, stated
+
+    if found is None:
+        yield "not scored on other runs: give two or more runs that filled"
+        return
+    least, most = min(found.exponents.values()), max(found.exponents.values())
+    yield (
+        f"each of {len(found.exponents)} runs with the fit to the others (exponents {least:.2f} to {most:.2f}): "
+        f"{found.n_fills:,} of {found.n_orders:,} orders filled"
+    )
+    head = ("on runs not fitted to", "hits", "misses", "false fills", "log score", "share filled off, points")
+    rows = [
+        (
+            name,
+            f"{one.hits:,}",
+            f"{one.misses:,}",
+            f"{one.false_fills:,}",
+            "–" if one.log_score is None else f"{one.log_score:.3f}",
+            stated(one.bias, 100, "+"),
+        )
+        for name, one in found.models.items()
+    ]
+    yield from aligned([head, *rows])
 
 
 def _markets(console: Console, scored: Scored) -> "Iterator[tuple[Tape, Path]]":

@@ -10,10 +10,12 @@ cancellations do:
 
 The exponent maximises the likelihood. Its interval holds the exponents whose slope of the likelihood, by blocks of
 three minutes, does not differ significantly from 0.
+
+Each run is also scored with the exponent and the scale that maximise the likelihood of the other runs.
 """
 
 from bisect import bisect
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,7 @@ import numpy as np
 
 from mm.backtest.days_without_us import OwnActivity, RecordedOrder, without_us
 from mm.backtest.fills.base import QueueByExponents
-from mm.backtest.models import queue_prob_power
+from mm.backtest.models import queue_back, queue_front, queue_prob_power
 from mm.base.estimate import NO_ESTIMATE, Estimate, column_ends
 from mm.clock import US_PER_MS, US_PER_S
 from mm.instrument import E8
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
+    Strings = NDArray[np.str_]
 
 LEAST_ORDERS = 50  # that had to wait
 LARGE = 0.5  # of the lots ahead on arrival
@@ -100,7 +103,9 @@ class Played:
 
 @dataclass(frozen=True)
 class OwnExponent(AgreedExponent):
-    """The exponent that agrees with our own fills; ``too_few`` may also be blocks of time, or what they tell.
+    """The exponent that agrees with our own fills; ``too_few`` may also be blocks of time.
+
+    ``wide`` and ``at_edge`` have an interval too, and backtests do not take the exponent up.
 
     Attributes:
         left_out: Orders that say nothing of a queue, by reason.
@@ -113,9 +118,49 @@ class OwnExponent(AgreedExponent):
     message_us: int | None
     left_out: dict[str, int]
     large: list[dict[str, Any]]
+    held_out: "HeldOut | None" = None
+
+    @property
+    def shown(self) -> bool:
+        return self.exponent is not None and self.low is not None
 
 
-def own_exponent(days: "Iterable[tuple[Tape, OwnActivity]]") -> OwnExponent:
+@dataclass(frozen=True)
+class HeldOutScore:
+    """Fills of one model on orders that it was not fitted to.
+
+    Attributes:
+        log_score: Mean log-likelihood per order, in nats; None for a model without a likelihood.
+        bias: Share filled less the exchange's.
+        missed_lots, false_lots: Lots of the orders in *misses* and *false_fills*.
+    """
+
+    hits: int
+    misses: int
+    false_fills: int
+    log_score: float | None
+    bias: Estimate
+    missed_lots: int
+    false_lots: int
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Each run scored with what the other runs tell.
+
+    Attributes:
+        exponents: Fitted to the other runs, by run; one of the tried exponents.
+        models: ``fit``, and models that were fitted to none of the runs.
+    """
+
+    n_orders: int
+    n_fills: int
+    exponents: dict[str, float]
+    models: dict[str, HeldOutScore]
+
+
+def own_exponent(days: "Iterable[tuple[Tape, OwnActivity]]", run_of: Mapping[str, str] | None = None) -> OwnExponent:
+    """*run_of*: the run of each client order id; two or more runs are scored, each with the fit to the others."""
     markets, left_out, between_us = [], dict[str, int](), []
     for tape, own in days:
         between_us.append(np.diff(tape.event_us[tape.kind == DEPTH]))
@@ -125,11 +170,25 @@ def own_exponent(days: "Iterable[tuple[Tape, OwnActivity]]") -> OwnExponent:
             left_out[reason] = left_out.get(reason, 0) + count
     messages = np.concatenate([np.empty(0, np.int64), *between_us])
     message_us = int(np.median(messages)) if len(messages) else None
+    return fit_to_orders(markets, run_of or {}, left_out, message_us)
+
+
+def fit_to_orders(
+    markets: "Sequence[tuple[Tape, OwnOrders]]",
+    run_of: Mapping[str, str],
+    left_out: Mapping[str, int],
+    message_us: int | None,
+) -> OwnExponent:
+    """*markets*: each day without our orders, and our orders of that day."""
     orders = joined([part for _, part in markets])
     default = float(queue_prob_power().exponent)
     tried = _played(markets, np.append(EXPONENTS, default))
     waits = tried.sent & (tried.joined > 0)
-    left_out |= {"crossed the book": int((~tried.sent).sum()), "nothing ahead": int((tried.sent & ~waits).sum())}
+    left_out = {
+        **left_out,
+        "crossed the book": int((~tried.sent).sum()),
+        "nothing ahead": int((tried.sent & ~waits).sum()),
+    }
     left_out = {reason: count for reason, count in left_out.items() if count}
     count, fills = int(waits.sum()), int(orders.filled[waits].sum())
     definition = DEFINITION.format(block_s=BLOCK_US / 1e6)
@@ -150,7 +209,9 @@ def own_exponent(days: "Iterable[tuple[Tape, OwnActivity]]") -> OwnExponent:
     )
     bins = _reliability(orders, fitted, waits, markets[0][0].instrument.lot_e8 / E8)
     large = _large(orders, tried.joined, waits)
-    counts = fills, message_us, left_out, large
+    runs = np.array([run_of.get(client_id, "") for client_id in orders.client_id])
+    scored = _held_out(markets, orders, tried, waits, runs) if len(set(runs[waits].tolist())) > 1 else None
+    counts = fills, message_us, left_out, large, scored
     return OwnExponent(status, definition, exponent, low, high, count, bias, default_bias, bins, *counts)
 
 
@@ -323,20 +384,85 @@ def _due(market: "Tape", orders: OwnOrders) -> list[tuple[int, int, int, int]]:
     return sorted(due)
 
 
-def _losses(played: Played, filled: "Bools", waits: "Bools") -> "Floats":
-    """Each waiting order's negative log-likelihood per exponent, each with its best scale."""
+def _losses_by_scale(played: Played, filled: "Bools", waits: "Bools") -> "Iterator[Floats]":
+    """Yield each waiting order's negative log-likelihood per exponent, for each of `SCALES`."""
     joined_lots = played.joined[waits, None]
     unit = np.sqrt(joined_lots * np.median(joined_lots))
     passed, ahead, on_arrival = (lots / unit for lots in (played.passed[waits], played.ahead[waits], joined_lots))
-    best, filled = np.full(ahead.shape, np.inf), filled[waits, None]
+    filled = filled[waits, None]
     for scale in SCALES.tolist():
         loss = np.logaddexp(0.0, -passed / scale)  # -ln P(true lots > 0), and of (true lots <= 0) thereafter
         went = np.maximum(passed - ahead, 1e-9) / scale
         loss = loss + np.where(filled, np.logaddexp(0.0, ahead / scale) - np.log(-np.expm1(-went)), 0.0)
-        loss -= np.logaddexp(0.0, -on_arrival / scale)  # it had to wait on arrival
+        yield loss - np.logaddexp(0.0, -on_arrival / scale)  # it had to wait on arrival
+
+
+def _losses(played: Played, filled: "Bools", waits: "Bools") -> "Floats":
+    """Each waiting order's negative log-likelihood per exponent, each with its best scale."""
+    best = np.full((int(waits.sum()), played.ahead.shape[1]), np.inf)
+    for loss in _losses_by_scale(played, filled, waits):
         better = loss.sum(axis=0) < best.sum(axis=0)
         best[:, better] = loss[:, better]
     return best
+
+
+def _held_out(
+    markets: "Sequence[tuple[Tape, OwnOrders]]", orders: OwnOrders, tried: Played, waits: "Bools", runs: "Strings"
+) -> HeldOut | None:
+    """*tried*: under `EXPONENTS` and the default exponent. None where fewer than two runs leave fills to fit to."""
+    names, run = np.unique(runs[waits], return_inverse=True)
+    filled = orders.filled[waits]
+    fills = np.bincount(run, filled, len(names))
+    folds = np.flatnonzero(fills.sum() - fills > 0)
+    if len(folds) < 2:
+        return None
+    sums = np.zeros((len(SCALES), len(names), tried.ahead.shape[1]))
+    for scale, loss in enumerate(_losses_by_scale(tried, orders.filled, waits)):
+        np.add.at(sums[scale], run, loss)
+    others = sums.sum(axis=1, keepdims=True) - sums
+    best_scale = others.argmin(axis=0)  # by run and exponent
+    by_run = np.take_along_axis(sums, best_scale[None], axis=0)[0]
+    chosen = others.min(axis=0)[:, : len(EXPONENTS)].argmin(axis=1)
+    scored = np.isin(run, folds)
+    fixed = {"exponent 1": int(np.abs(np.log(EXPONENTS)).argmin()), "default": len(EXPONENTS)}
+    at = {"fit": chosen, **{name: np.full(len(names), number) for name, number in fixed.items()}}
+    under = {name: tried.filled[waits][np.arange(len(run)), column[run]] for name, column in at.items()}
+    score_of = {name: -float(by_run[folds, column[folds]].sum()) / int(scored.sum()) for name, column in at.items()}
+    for name, model in (("queue_back", queue_back), ("queue_front", queue_front)):
+        under[name] = np.concatenate([_filled_under(model, market, part) for market, part in markets])[waits]
+    blocks, every = OrderBlocks(orders.us[waits][scored], 0), np.ones(int(scored.sum()))
+    truth, lots = filled[scored], orders.lots[waits][scored]
+    models = {}
+    for name, all_orders in under.items():
+        model_fills = all_orders[scored]
+        missed, false = truth & ~model_fills, model_fills & ~truth
+        models[name] = HeldOutScore(
+            hits=int((truth & model_fills).sum()),
+            misses=int(missed.sum()),
+            false_fills=int(false.sum()),
+            log_score=score_of.get(name),
+            bias=blocks.ratio(model_fills.astype(float) - truth, every),
+            missed_lots=int(lots[missed].sum()),
+            false_lots=int(lots[false].sum()),
+        )
+    exponents = {str(names[fold]): float(EXPONENTS[chosen[fold]]) for fold in folds.tolist()}
+    return HeldOut(int(scored.sum()), int(truth.sum()), exponents, models)
+
+
+def _filled_under(model: "Callable[[], object]", market: "Tape", orders: OwnOrders) -> "Bools":
+    """Which orders of one step would have filled under a queue model by their ends."""
+    exchange, ids = manual_exchange(market, model()), dict[int, int]()
+    filled = np.zeros(len(orders), bool)
+    due = [(us, 0, number) for number, us in enumerate(orders.us.tolist())]
+    due += [(us, 1, number) for number, us in enumerate(orders.end_us.tolist())]
+    for us, ends, number in sorted(due):
+        exchange.advance(us)
+        if ends:
+            filled[number] = exchange.ahead_lots(ids[number]) is None
+            exchange.cancel(ids[number])
+        else:
+            ids[number] = exchange.place(int(orders.side[number]), int(orders.ticks[number]), market.step_lots)
+    return filled
 
 
 def _best(losses: "Floats", us: "Ints") -> tuple[Estimate, str]:
@@ -346,9 +472,10 @@ def _best(losses: "Floats", us: "Ints") -> tuple[Estimate, str]:
     step = float(np.log(EXPONENTS[1] / EXPONENTS[0]))
     left, middle, right = losses[:, inside - 1 : inside + 2].T
     bend = float((left - 2 * middle + right).sum()) / step**2
-    if at != inside or bend <= 0:
-        return Estimate(float(np.log(EXPONENTS[at]))), "at_edge"
-    value = float(np.log(EXPONENTS[inside])) - float((right - left).sum()) / (2 * step) / bend
+    is_edge = at != inside or bend <= 0
+    value = float(np.log(EXPONENTS[at]))
+    if not is_edge:
+        value -= float((right - left).sum()) / (2 * step) / bend
     _, block = np.unique(us // BLOCK_US, return_inverse=True)
     slopes = np.zeros((int(block.max()) + 1, len(EXPONENTS) - 2))
     np.add.at(slopes, block, losses[:, 2:] - losses[:, :-2])
@@ -357,7 +484,8 @@ def _best(losses: "Floats", us: "Ints") -> tuple[Estimate, str]:
     mean, _, half = column_ends(slopes, np.ones(len(slopes)), least=LEAST_BLOCKS)
     low, high = _ends(mean / np.maximum(half, 1e-300), inside - 1)
     every = low <= np.log(EXPONENTS[0]) and high >= np.log(EXPONENTS[-1])
-    return Estimate(value, None, min(low, value), max(high, value), len(slopes)), "too_few" if every else "ok"
+    status = "wide" if every else "at_edge" if is_edge else "ok"
+    return Estimate(value, None, min(low, value), max(high, value), len(slopes)), status
 
 
 def _ends(slope: "Floats", at: int) -> tuple[float, float]:
@@ -371,7 +499,7 @@ def _ends(slope: "Floats", at: int) -> tuple[float, float]:
     for away in (-1, 1):
         side = away * slope[at::away]
         beyond = np.flatnonzero(side >= 1)
-        if not len(beyond):
+        if not len(beyond) or len(side) < 2:
             ends.append(float(tried[0 if away < 0 else -1]))
             continue
         last = max(int(beyond[0]), 1)

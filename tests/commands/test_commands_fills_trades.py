@@ -61,6 +61,12 @@ def test_fills_of_ours_tell_the_exponent_that_every_order_tells(tmp_path):
     fit = json.loads(answer.stdout)
     assert fit["low"] < truth["exponent"] < fit["high"]
     assert (fit["source"], truth["source"], fit["runs"]) == ("trades", "truth", ["run0", "run1"])
+    held = fit["held_out"]
+    assert set(held["exponents"]) == {"run0", "run1"}
+    assert (held["n_orders"], held["n_fills"]) == (fit["n_orders"], fit["n_fills"])
+    assert all(one["hits"] + one["misses"] == fit["n_fills"] for one in held["models"].values())
+    back, front = (held["models"][name] for name in ("queue_back", "queue_front"))
+    assert back["hits"] + back["false_fills"] < front["hits"] + front["false_fills"]
     assert 300 < fit["n_fills"] < fit["n_orders"] < 1000
     assert abs(fit["bias"]) < 0.03
     assert sum(one["n"] for one in fit["reliability"] if one["by"] == "ahead") == fit["n_orders"]

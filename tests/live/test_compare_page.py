@@ -1,7 +1,7 @@
 """The comparison as text and as a page: both contain every number."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from test_compare import Files, both  # noqa: F401 - a fixture
@@ -20,6 +20,24 @@ def test_text_and_page_show_same_numbers(both):  # noqa: F811
     (figure,) = figures_of(html)
     assert [trace["name"] for trace in figure["data"]] == ["backtest one", "shadow two"]
     assert json.loads(json.dumps(asdict(found)))["runs"][0]["kind"] == "backtest"
+
+
+def test_bounds_of_a_queue_stand_beside_the_trade(both):  # noqa: F811
+    """A replay's PnL and fills from the back of every queue to the front; a trade has none, and without any no rows."""
+    ends = {"back": -1.25, "chosen": 0.5, "front": 2.75}
+    bounds = {
+        name: {"n_fills": 10 + at, "fill_ratio": 0.25, "markout_5s": None, "pnl_quoting": pnl}
+        for at, (name, pnl) in enumerate(ends.items())
+    }
+    bounded = replace(both[0], bounded={"bounds": bounds, "open_share": 8.0})
+    found = compare_runs([bounded, both[1]])
+    text, html = comparison_text(found), comparison_page(found, [bounded, both[1]])
+    for shown in ("-1.25 to +2.75", "10 to 12", "800"):
+        assert shown in text.replace("−", "-")
+        assert shown in html.replace("−", "-")
+    assert asdict(found)["runs"][0]["bounds"] == bounds
+    assert asdict(found)["runs"][1]["bounds"] is None
+    assert "bounds" not in comparison_text(compare_runs(both))
 
 
 def test_unknown_numbers_are_shown_as_dash(tmp_path):

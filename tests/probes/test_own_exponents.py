@@ -26,29 +26,33 @@ def test_interval_has_the_exponent_of_uniform_cancellation(tmp_path, market, see
 
 
 def orders_filled_by(tape, exponent):
-    """Return orders at the best prices; each fills at the first print that finds nothing ahead of it."""
+    """Return orders at the best prices; each fills at the first print whose middle is beyond the lots ahead of it."""
     draws = np.random.default_rng(0)
     us = np.arange(tape.start_us + 60 * S, tape.end_us - LIFE_US, 2 * S) + draws.integers(0, S)
     side = draws.choice([-1, 1], len(us))
     at = np.searchsorted(tape.event_us[tape.top_event], us, side="right") - 1
     ticks = np.where(side > 0, tape.top_bid_ticks[at], tape.top_ask_ticks[at])
     trade_us, first = tape.event_us[tape.trades], tape.first_row[:-1][tape.trades]
-    taker, price = tape.row_side[first], tape.row_ticks[first]
-    due = [(joins, 0, number) for number, joins in enumerate(us.tolist())]
+    taker, price, printed = tape.row_side[first], tape.row_ticks[first], tape.row_lots[first]
+    due = [(joins, 0, number, 0) for number, joins in enumerate(us.tolist())]
     for number in range(len(us)):
         reaches = (taker == -side[number]) & (side[number] * (ticks[number] - price) >= 0)
         lives = (trade_us > us[number]) & (trade_us <= us[number] + LIFE_US)
-        due += [(print_us - 1, 1, number) for print_us in trade_us[reaches & lives].tolist()]
+        found = np.flatnonzero(reaches & lives)
+        due += [
+            (us_ - 1, 1, number, lots)
+            for us_, lots in zip(trade_us[found].tolist(), printed[found].tolist(), strict=True)
+        ]
     queues = QueueByExponents(np.array([exponent]), len(us))
     exchange, ids, known_us = manual_exchange(tape, queues, LIFE_US + 1), {}, us + LIFE_US
     filled = np.zeros(len(us), bool)
-    for at_us, is_print, number in sorted(due):
+    for at_us, is_print, number, lots in sorted(due):
         exchange.advance(at_us)
         if not is_print:
             ids[number] = exchange.place(int(side[number]), int(ticks[number]), tape.step_lots)
         elif not filled[number]:
             waits = exchange.ahead_lots(ids[number]) is not None
-            if not waits or queues.ahead_lots(ids[number])[0] <= 0:
+            if not waits or queues.ahead_lots(ids[number])[0] * tape.step_lots <= lots / 2:
                 filled[number], known_us[number] = True, at_us + 1
     lots, place = np.full(len(us), tape.step_lots), np.zeros(len(us), np.int64)
     names = [f"o{number}" for number in range(len(us))]

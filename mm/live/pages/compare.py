@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,6 +31,7 @@ BLOCK_US, LEAST_BLOCKS = 180 * US_PER_S, 5
 QUANTILES = (0.5, 0.9, 0.99)
 FILLS, INSTANTS = "fills", "instants"
 SIDES = {"BUY": 1, "SELL": -1}
+BOUNDED = ("bounds", "open_share")
 
 
 class OrderRow(NamedTuple):
@@ -57,6 +58,7 @@ class RunData:
     Attributes:
         feed: How the exchange's messages reached it: ``kind`` of ``feed`` in the summary; None in an older version.
         again: For a backtest that plays a trade again: ``fills`` with the trade's own, else ``instants`` alone.
+        bounded: ``bounds`` and ``open_share`` of the whole run; empty without bounds.
     """
 
     kind: str
@@ -70,6 +72,7 @@ class RunData:
     decisions_us: "Instants | None"
     feed: str | None = None
     again: str = ""
+    bounded: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def span(self) -> tuple[int, int]:
@@ -85,6 +88,7 @@ class RunFigures:
         quoted_share: Share of time with an order on each side: buy, sell, both.
         fill_ratio: Traded over placed quantity.
         markout_ticks: Mean gain of a fill at the mid after each horizon in seconds, weighted by quantity.
+        bounds, open_share: Of the whole run, as in its summary; None without bounds.
     """
 
     kind: str
@@ -105,6 +109,8 @@ class RunFigures:
     fees: float | None
     ack_ms: dict[str, float | None]
     cancel_ms: dict[str, float | None]
+    bounds: dict[str, dict[str, Any]] | None
+    open_share: float | None
 
 
 @dataclass(frozen=True)
@@ -186,6 +192,7 @@ def read_run(run: "RunFolder") -> RunData:
         decisions_us=decided,
         feed=(run.summary.get("feed") or {}).get("kind"),
         again=_again(run.manifest.get("knobs", {})),
+        bounded={name: run.summary.get(name) for name in BOUNDED} if run.summary.get("bounds") else {},
     )
 
 
@@ -267,6 +274,8 @@ def figures_of(run: RunData, span: tuple[int, int]) -> RunFigures:
         fees=float(fees.sum()) if valued else None,
         ack_ms=_acknowledgements(orders, run),
         cancel_ms=_cancels(orders),
+        bounds=run.bounded.get("bounds"),
+        open_share=run.bounded.get("open_share"),
     )
 
 

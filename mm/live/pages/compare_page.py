@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 
+from mm.backtest.metrics.bounds import BACK, FRONT
 from mm.backtest.metrics.numbers import Summary
 from mm.base.numbers import duration, number, percent, signed
 from mm.clock import US_PER_S, iso
@@ -22,6 +24,11 @@ def _p(found: dict[str, float | None]) -> str:
     if found["p50"] is None:
         return "–"
     return " / ".join(number(found[name], 3) for name in ("p50", "p90", "p99")) + " ms"
+
+
+def _bounds(run: RunFigures, key: str, text: Callable[[Any], str]) -> str:
+    ends = [] if run.bounds is None else [run.bounds[name][key] for name in (BACK, FRONT)]
+    return " to ".join("–" if end is None else text(end) for end in ends) or "–"
 
 
 def half(ends: list[float] | None) -> str:
@@ -47,6 +54,13 @@ ROWS: tuple[Cells, ...] = (
     ("order to acceptance, 50 / 90 / 99 %", lambda run: _p(run.ack_ms)),
     ("cancel to effect, 50 / 90 / 99 %", lambda run: _p(run.cancel_ms)),
 )
+BOUNDS: tuple[Cells, ...] = (
+    ("bounds of the whole run: quoting PnL", lambda run: _bounds(run, "pnl_quoting", signed)),
+    ("bounds: fills, back to front", lambda run: _bounds(run, "n_fills", "{:,}".format)),
+    ("bounds: share filled", lambda run: _bounds(run, "fill_ratio", percent)),
+    ("bounds: markout after 5 s", lambda run: _bounds(run, "markout_5s", signed)),
+    ("bounds: open, of the chosen PnL", lambda run: percent(run.open_share)),
+)
 AGREEMENT: tuple[tuple[str, Callable[[Agreement], str]], ...] = (
     ("equal rows of orders", lambda one: percent(one.equal_rows)),
     ("equal quotes, of seconds with both", lambda one: percent(one.equal_quotes)),
@@ -63,7 +77,8 @@ AGREEMENT: tuple[tuple[str, Callable[[Agreement], str]], ...] = (
 
 
 def _rows(runs: Sequence[RunFigures]) -> list[list[str]]:
-    rows = [[name, *(cell(run) for run in runs)] for name, cell in ROWS]
+    told = (*ROWS, *BOUNDS) if any(run.bounds for run in runs) else ROWS
+    rows = [[name, *(cell(run) for run in runs)] for name, cell in told]
     reasons = dict.fromkeys(reason for run in runs for reason in run.rejects)
     below = 1 + next(at for at, row in enumerate(rows) if row[0] == "rejected")
     rows[below:below] = [[f"– {reason}", *(f"{run.rejects.get(reason, 0):,}" for run in runs)] for reason in reasons]

@@ -9,6 +9,7 @@ import numpy as np
 
 from mm.backtest.account_text import HEAD, diversification_text
 from mm.backtest.journal import Stretches
+from mm.backtest.metrics.bounds import BACK, FRONT
 from mm.backtest.metrics.notes import NULL
 from mm.backtest.metrics.numbers import COMPARED, QUOTE, Summary, unit_of, value_at
 from mm.backtest.metrics.spans import PERIOD_US, Spans
@@ -47,6 +48,7 @@ MOST_RUNS = len(SERIES)
 NO_MATTER = ("run_id", "out_dir", "out_root", "log_root", "log_level", "data_root")
 FILLS = ("fill_model", "fill_params_json", "fill_per_side")  # knobs that are fill assumptions
 DAY_US = 86_400 * US_PER_S
+BOUNDS = (*(f"bounds.{play}.{name}" for play in (BACK, FRONT) for name in ("pnl_quoting", "n_fills")), "open_share")
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +231,7 @@ def _held_at(curve: EquityCurve, us: "np.ndarray[Any, np.dtype[np.int64]]") -> F
 
 def compared(summaries: Sequence[Summary]) -> dict[str, list[float | None]]:
     short = any(len(summary.days) < SHARPE_DAYS for summary in summaries)
-    names = [name for name in COMPARED if not (short and name == "sharpe")]
+    names = [name for name in (*COMPARED, *BOUNDS) if not (short and name == "sharpe")]
     numbers = {name: [_at(summary, name) for summary in summaries] for name in names}
     numbers |= {"pnl_per_hour": [_rate(summary, _at(summary, "seconds_covered"), 3_600) for summary in summaries]}
     numbers |= {"pnl_per_turnover_bp": [_rate(summary, _at(summary, "volume.quote"), 1e4) for summary in summaries]}
@@ -277,6 +279,7 @@ def _headline_card(sheet: TearSheet) -> str:
         "run",
         f"PnL, {unit}" if unit else "PnL",
         "less the first, 95 %",
+        f"bounds: back to front, {unit}" if unit else "bounds: back to front",
         f"worst assumption, {unit}" if unit else "worst assumption",
         f"an hour, {unit}" if unit else "an hour",
         "bp of turnover",
@@ -291,6 +294,7 @@ def _headline_card(sheet: TearSheet) -> str:
                 named(run, SERIES[place]),
                 f"{pnl} {'' if unit else escape(run.quote)}{line_below(sign_of_mean(run.summary))}",
                 difference_cell(sheet.difference(run)) if place else "",
+                _bounds_cell(run.summary),
                 signed(of.get("pnl_worst_assumption")),
                 signed(of.get("pnl_per_hour")),
                 signed(of.get("pnl_per_turnover_bp"), 3),
@@ -305,6 +309,14 @@ def _headline_card(sheet: TearSheet) -> str:
         "with the first run, with the 95 % interval of its paired minutes."
     )
     return card("Headline numbers", hint, grid(head, rows))
+
+
+def _bounds_cell(summary: Summary) -> str:
+    ends = [_at(summary, f"bounds.{play}.pnl_quoting") for play in (BACK, FRONT)]
+    if None in ends:
+        return "–"
+    share = given(summary.open_share)
+    return " to ".join(map(signed, ends)) + ("" if share is None else line_below(f"open: {percent(share)}"))
 
 
 def _time_card(sheet: TearSheet) -> str:
@@ -494,7 +506,8 @@ def _unit(name: str, runs: Sequence[ComparedRun]) -> str:
     key, _, member = name.partition(".")
     if name == "pnl_per_turnover_bp":
         return "bp"
-    unit = QUOTE if name.startswith("pnl_") or key == "own_market" else unit_of(key, member)
+    quoted = name.startswith("pnl_") or member.endswith("pnl_quoting") or key == "own_market"
+    unit = QUOTE if quoted else unit_of(key, member)
     written = {in_assets(unit, run.summary) for run in runs}
     return f"{written.pop()}{' an hour' if name == 'pnl_per_hour' else ''}" if len(written) == 1 else ""
 

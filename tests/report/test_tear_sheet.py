@@ -177,6 +177,21 @@ def test_tear_sheet_is_drawn_in_a_browser(chrome, tmp_path):
     assert observed.charts == 3
 
 
+def test_bounds_of_a_queue_are_compared():
+    """Beside a run without a queue, which has none; the numbers are named as in summary.json."""
+    ends = {"back": (-1.25, 3), "chosen": (0.5, 4), "front": (2.75, 7)}
+    bounds = {name: {"pnl_quoting": pnl, "n_fills": fills} for name, (pnl, fills) in ends.items()}
+    bounded = compared_run("queue", seeded(300))
+    summary = replace(bounded.summary, bounds=bounds, open_share=8.0)
+    sheet = TearSheet([replace(bounded, summary=summary), compared_run("cross", seeded(300))])
+    numbers = sheet.to_json()["numbers"]
+    assert numbers["bounds.back.pnl_quoting"] == [-1.25, None]
+    assert numbers["bounds.front.n_fills"] == [7, None]
+    assert numbers["open_share"] == [8.0, None]
+    assert "-1.25 to +2.75" in tear_sheet(sheet).replace("−", "-")
+    assert not any(name.startswith("bounds") for name in TearSheet(sheet.runs[1:] * 2).numbers())
+
+
 def test_numbers_are_collected_by_name():
     """A number that only one run has is None in the other; the Sharpe ratio needs twenty days in all."""
     month = [f"202601{day:02}" for day in range(1, 21)]

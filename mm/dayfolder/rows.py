@@ -58,7 +58,8 @@ def trade_row(recv_us: int, seq: int, run_id: str, trade: Trade) -> str:
     )
 
 
-_WORDS = {None: "", True: "true", False: "false"}
+YES = "true"
+_WORDS = {None: "", True: YES, False: "false"}
 
 
 def _counted_cells(trade: Trade) -> str:

@@ -154,6 +154,7 @@ class DiffStream:
     key: Ints = field(default_factory=lambda: _NONE)
     left_out: int = 0
     first_left_out: int = 0
+    blocks: int = 0
     ids_out: Ints = field(default_factory=lambda: _NONE)
     fetched: Ints = field(default_factory=lambda: _NONE)
 
@@ -206,6 +207,7 @@ def read_diffs(path: Path, steps: FileSteps, folder: Path | None, *, lenient: bo
         repeats=np.zeros(len(whole["size"]), bool),
         left_out=parser.left_out,
         first_left_out=parser.first_left_out,
+        blocks=0,
         **whole | {"exchange_us": stored(exchange_us(whole["exchange_us"]), folder)},
     )
 

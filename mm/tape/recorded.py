@@ -327,6 +327,7 @@ _SENTENCES: tuple[dict[str, str], ...] = (
         ),
     },
     {"off_tick_left_out": "{n} levels and trades off the tick{at} were left out (see the anomalies in the ledger)"},
+    {"block_trades": "{n} trades were agreed outside the book (block) and left out: they fill none of its orders"},
     {"snapshots_unused": "{n} snapshots{at} do not connect to the depth messages around them and were left out"},
     {
         "contradicting_trades": (

@@ -126,6 +126,7 @@ def sync_day(
         if part.left_out:
             place = Place(part.read.path, f"line {part.first_left_out}")
             findings.note("off_tick_left_out", part.left_out, [place])
+    findings.note("block_trades", recorded.trades.blocks)
     kept = _first_of_id(trades)
     if not kept.all():
         repeated = np.flatnonzero(~kept)

@@ -7,6 +7,7 @@ import numpy as np
 from mm.clock import MS_BELOW, US_PER_MS
 from mm.dayfolder.layout import PACKED, levels_shown
 from mm.dayfolder.line_files import first_lines
+from mm.dayfolder.rows import YES
 from mm.errors import BrokenFile
 from mm.markets.records import REST
 from mm.tape._parse import Cell, TableParser
@@ -25,6 +26,7 @@ _TRADE_CELLS = {
     "qty": int(Cell.QTY),
     "is_buyer_maker": int(Cell.FLAG),
     "source": _MAYBE_WORD,
+    "block": _MAYBE_WORD,
 }
 _SNAPSHOT_CELLS = {
     "side": int(Cell.WORD),
@@ -38,9 +40,10 @@ _TRADE_NUMBERS = ("recv_us", "recv_seq", "run", "exchange_us", "last_id")
 
 
 def read_trades(path: Path, steps: FileSteps, folder: Path | None, *, lenient: bool = False) -> DiffStream:
+    """Read the trades of the book: those that were agreed outside it (``block``) could have filled no order of it."""
     parser = TableParser(str(path), _TRADE_CELLS, 0 if lenient else steps.tick_e8, steps.lot_e8)
     parsed = ParsedFile(path, parser)
-    line, lines_out, ids_out, fetched = 2, list[int](), list[int](), list[int]()
+    line, blocks, lines_out, ids_out, fetched = 2, 0, list[int](), list[int](), list[int]()
     with growing(dict.fromkeys(_TRADE_NUMBERS, np.int64) | ROWS, folder) as columns:
         for _ in parsed:
             cell = dict(zip(_TRADE_CELLS, parser.take().T, strict=True))
@@ -49,7 +52,11 @@ def read_trades(path: Path, steps: FileSteps, folder: Path | None, *, lenient: b
             if lenient:
                 kept = cell["price"] % steps.tick_e8 == 0
                 lines_out += (np.flatnonzero(~kept) + line).tolist()
-                ids_out += cell["trade_id"][~kept].tolist()
+            if YES in parser.words:
+                agreed = kept & (cell["block"] == parser.words.index(YES))
+                blocks += int(np.count_nonzero(agreed))
+                kept &= ~agreed
+            ids_out += cell["trade_id"][~kept].tolist()
             if REST in parser.words:
                 by_rest = kept & (cell["source"] == parser.words.index(REST)) & (cell["recv_seq"] >= 0)
                 fetched += cell["recv_seq"][by_rest].tolist()
@@ -72,6 +79,7 @@ def read_trades(path: Path, steps: FileSteps, folder: Path | None, *, lenient: b
         repeats=np.zeros(count, bool),
         left_out=len(lines_out),
         first_left_out=lines_out[0] if lines_out else 0,
+        blocks=blocks,
         ids_out=np.array(ids_out, np.int64),
         fetched=np.array(fetched, np.int64),
         **whole,

@@ -6,6 +6,7 @@ from collections import Counter
 from decimal import Decimal
 from itertools import count
 
+import numpy as np
 import pytest
 
 import mm
@@ -24,6 +25,7 @@ from mm.markets.feed import feed_of
 from mm.markets.grid import Grid
 from mm.markets.messages import BookTicker, DepthSnapshot, DepthUpdate, ExchangeInfo, MarkPrice, Other, Several
 from mm.markets.registry import MARKETS
+from mm.tape.columns import TRADE
 from mm.tape.load import load_day
 
 LINEAR, SPOT = MARKETS["bybit"], MARKETS["bybit-spot"]
@@ -256,6 +258,24 @@ def test_damaged_day_is_mended_with_all_its_columns(tmp_path, lost):
     assert {*next(iter(rows(day.trades)))} >= {"venue_trade_id", "seq", "rpi", "block"}
     with gzip.open(day.diffs, "rt") as stream:
         assert all("seq" in json.loads(line) for line in stream)
+
+
+@pytest.mark.parametrize("linear", [True, False], ids=["linear", "spot"])
+def test_block_trades_are_of_the_day_and_not_of_the_tape(tmp_path, linear):
+    """They were agreed outside the book: no fill, no rate, no flow; their ids are not missing."""
+    made = BybitMarket(14, linear=linear)
+    frames = [made.snapshot()]
+    for number in range(60):
+        frames += [made.prints(2, block=number % 3 == 0), made.delta()]
+    day = imported(capture(tmp_path / "frames.txt", frames))
+    assert [row["block"] for row in rows(day.trades)].count("true") == 40
+    tape = load_day(day.path)
+    trades = tape.kind == TRADE
+    assert np.count_nonzero(trades) == 80
+    books = [int(row["trade_id"]) for row in rows(day.trades) if row["block"] == "false"]
+    assert tape.event_id[trades].tolist() == books
+    assert [line for line in tape.meta.warnings if "40 trades were agreed outside the book" in line]
+    assert not tape.meta.excluded
 
 
 def test_trade_told_twice_in_the_file_is_a_defect(tmp_path):

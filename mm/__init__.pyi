@@ -392,7 +392,17 @@ class _Windows(TypedDict, total=False):
     """
 
 class _WalkForwardKnobs(
-    _PlayedCalibration, _Fit, _Windows, _Execution, _Account, _Margin, _Models, _Risk, _Sensitivity, total=False
+    _PlayedCalibration,
+    _Fit,
+    _Windows,
+    _Execution,
+    _Account,
+    _Margin,
+    _Models,
+    _Risk,
+    _Sensitivity,
+    _AccountTerms,
+    total=False,
 ): ...
 
 class _SourceOfCaptureKnobs(TypedDict, total=False):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard, Unpack, overload
 
-from mm.backtest.account_limits import AccountBounds
+from mm.backtest.account_limits import AccountBounds, AccountTerms
 from mm.backtest.margin_terms import Margin
 from mm.backtest.models import avellaneda_stoikov, queue_prob_power
 from mm.backtest.one_account import AccountMarket, backtest_account
@@ -21,6 +21,7 @@ from mm.calibration.reference import AUTO
 from mm.calibration.schedule import Schedule, calibrator_of, schedule_by
 from mm.calibration.windows import Fallback, WindowPlan
 from mm.errors import UsageError
+from mm.play.account_play import AccountPlay
 from mm.play.calibration import calibration_config, fallback_of, plan_of, unfitted
 from mm.play.calibration_knobs import Fit, PlayedCalibration, Windows
 from mm.play.design import Design, recorded, recorded_account
@@ -30,7 +31,7 @@ from mm.play.knobs import Models, Sensitivity
 from mm.play.market import Markets
 from mm.play.models import check_names
 from mm.play.play import Play
-from mm.play.python import as_on_record, run_play
+from mm.play.python import as_on_record, check_of_account, of_symbol, of_symbols, refuse_of_account, run_play
 from mm.play.setup import PlayKnobs
 from mm.tape.load import tapes_given
 from mm.tape.tape import Tape
@@ -44,7 +45,9 @@ if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity
     from mm.play.strategy_types import StrategyOrName
 
-GROUPS: tuple[type, ...] = (PlayedCalibration, Fit, Windows, Execution, Account, Margin, Models, Risk, Sensitivity)
+GROUPS: tuple[type, ...] = (
+    *(PlayedCalibration, Fit, Windows, Execution, Account, Margin, Models, Risk, Sensitivity, AccountTerms),
+)
 """The knobs of a walk-forward of given tapes."""
 MakesModels = Callable[[Schedule], tuple[object, object]]
 Step = Callable[[int], None]
@@ -89,15 +92,31 @@ def walkforward(
     bounds: AccountBounds | None = None,
     out_root: "str | os.PathLike[str] | None" = None,
 ) -> "AccountWalkForward": ...
+@overload
+def walkforward(
+    tape: "Sequence[Tape]",
+    quotes: "StrategyOrName | Mapping[str, StrategyOrName] | None" = None,
+    /,
+    *,
+    one_account: Literal[True],
+    per_symbol: Mapping[str, Mapping[str, Any]] | None = None,
+    fills: object = None,
+    config: CalibrationConfig | None = None,
+    plan: WindowPlan | None = None,
+    fallback: Fallback | None = None,
+    step: Step | None = None,
+    **settings: Unpack["_WalkForwardKnobs"],
+) -> "AccountWalkForward": ...
 def walkforward(  # noqa: PLR0913 - arguments that no knob can express
     tape: "Tape | Sequence[Tape]",
-    rules: "Rules | Mapping[str, Rules] | StrategyOrName | None" = None,
+    rules: "Rules | Mapping[str, Rules] | StrategyOrName | Mapping[str, StrategyOrName] | None" = None,
     config: CalibrationConfig | None = None,
     plan: WindowPlan | None = None,
     fallback: Fallback | None = None,
     models: MakesModels | None = None,
     *,
     one_account: bool = False,
+    per_symbol: Mapping[str, Mapping[str, Any]] | None = None,
     bounds: AccountBounds | int | None = None,
     fills: object = None,
     others: Mapping[str, Any] | None = None,
@@ -122,7 +141,9 @@ def walkforward(  # noqa: PLR0913 - arguments that no knob can express
         models: Quote and fill model of a schedule; None is Avellaneda-Stoikov under the default fill model,
             ``queue_prob_power``.
         one_account: Whether tapes of several symbols trade on the balances of one account, each by its own schedule;
-            *rules* are then for all symbols or by symbol, and begin with the account's cash.
+            *rules* are then for all symbols or by symbol, and begin with the account's cash; without rules, models are
+            names or classes for all symbols, or by symbol.
+        per_symbol: Knobs of single symbols of the account, by symbol and field name, without rules.
         bounds: Limits over all symbols of an account; without rules the knob of `mm.backtest`, a bool.
         fills: Fill model in the forms of `mm.backtest`.
         others: Other markets that the strategy sees, as for `mm.backtest`.
@@ -136,13 +157,20 @@ def walkforward(  # noqa: PLR0913 - arguments that no knob can express
     """
     asked = _Asked(config, plan, fallback, models, out_root)
     if not (isinstance(rules, Rules) or _is_by_symbol(rules)):
-        if one_account or isinstance(bounds, AccountBounds) or models is not None:
+        if isinstance(bounds, AccountBounds) or models is not None:
             raise UsageError(
-                "one_account, bounds of an account and models go with rules; give rules, or knobs without them"
+                "bounds of an account and models go with rules; give rules, or knobs such as account_max_notional "
+                "without them"
             )
         settings |= {} if bounds is None else {"bounds": bounds}
-        return _by_knobs(tapes_given(tape, "walkforward"), asked, (rules, fills, others or {}, step), settings)
-    if names := [*settings, *(name for name, value in (("fills", fills), ("others", others)) if value is not None)]:
+        given = _Given(rules, fills, others or {}, settings)
+        if one_account:
+            return _account_by_knobs(tape, asked, given, per_symbol or {}, step)
+        refuse_of_account(settings, per_symbol)
+        fitted = _fitted(tapes_given(tape, "walkforward"), asked, given)
+        return WalkForward(fitted.schedule, run_play(fitted.play, out_root, step))
+    objects = {"fills": fills, "others": others, "per_symbol": per_symbol}
+    if names := [*settings, *(name for name, value in objects.items() if value is not None)]:
         raise UsageError(f"rules set every term, so {', '.join(names)} would have no effect; give rules or knobs")
     if isinstance(bounds, int):
         raise UsageError("bounds=True or False is a knob; with rules, play back and front as fill models of your own")
@@ -161,16 +189,30 @@ def _is_by_symbol(rules: object) -> "TypeGuard[Mapping[str, Rules]]":
     return isinstance(rules, Mapping) and all(isinstance(own, Rules) for own in rules.values())
 
 
-def _by_knobs(
-    tapes: "tuple[Tape, ...]",
-    asked: "_Asked",
-    given: "tuple[object, object, Mapping[str, Any], Step | None]",
-    settings: Mapping[str, Any],
-) -> WalkForward:
-    """Do what ``mm walkforward`` does, without a run."""
-    (quotes, fills, others, step), out_root = given, asked.out_root
-    groups = groups_of(GROUPS, with_names(quotes, fills, settings), "mm.walkforward")
-    calibration, fit, windows, execution, account, margin, models, risk, sensitivity = groups
+@dataclass(frozen=True)
+class _Given:
+    quotes: object
+    fills: object
+    others: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+    def of(self, symbol: str, own: Mapping[str, Any]) -> "_Given":
+        quotes, fills = of_symbol(self.quotes, symbol, "quotes"), of_symbol(self.fills, symbol, "fills")
+        return _Given(quotes, fills, {}, {**self.settings, **own})
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    play: Play
+    schedule: Schedule
+    limits: AccountTerms
+
+
+def _fitted(tapes: "tuple[Tape, ...]", asked: "_Asked", given: _Given) -> _Fitted:
+    """Do what ``mm walkforward`` does before it plays, without a run."""
+    out_root = asked.out_root
+    groups = groups_of(GROUPS, with_names(given.quotes, given.fills, given.settings), "mm.walkforward")
+    calibration, fit, windows, execution, account, margin, models, risk, sensitivity, limits = groups
     check_names(models)
     values = {knob.name: getattr(group, knob.name) for group in groups for knob in knobs(type(group))}
     calibration = replace(calibration, **PlayedCalibration.resolved(values))
@@ -178,13 +220,31 @@ def _by_knobs(
     if out_root is not None:
         sensitivity = as_on_record(sensitivity, tapes, Path(out_root), models.fill_model)
     played = PlayKnobs(execution=execution, account=account, margin=margin, models=unfitted(models), risk=risk)
-    play = Play.of(played, Markets.given(tapes, others), sensitivity=sensitivity)
+    play = Play.of(played, Markets.given(tapes, given.others), sensitivity=sensitivity)
     rules = replace(play.market_rules, others={}, legs={})
     config = asked.config or calibration_config(calibration, fit, account.seed, tapes[0])
     plan = asked.plan or plan_of(windows, execution, models)
     fallback = asked.fallback or fallback_of(windows, models, tapes)
     schedule = schedule_by(calibrator_of(tapes, plan, config, rules)[0], plan, fallback)
-    return WalkForward(schedule, run_play(play.with_fit(schedule), out_root, step))
+    return _Fitted(play.with_fit(schedule), schedule, limits)
+
+
+def _account_by_knobs(
+    tapes: "Tape | Sequence[Tape]",
+    asked: "_Asked",
+    given: _Given,
+    per_symbol: Mapping[str, Mapping[str, Any]],
+    step: Step | None,
+) -> "AccountWalkForward":
+    of_one = {name: given.settings.get(name) for name in ("sensitivity", "bounds")}
+    check_of_account({"others": given.others, "out_root": asked.out_root, **of_one})
+    fitted = {
+        symbol: _fitted(tapes_given(days, "walkforward"), asked, given.of(symbol, per_symbol.get(symbol, {})))
+        for symbol, days in of_symbols(tapes, per_symbol).items()
+    }
+    limits = next(iter(fitted.values())).limits
+    result = AccountPlay.of({symbol: one.play for symbol, one in fitted.items()}, limits).run(step)
+    return AccountWalkForward({symbol: one.schedule for symbol, one in fitted.items()}, result)
 
 
 @dataclass(frozen=True)
@@ -240,12 +300,7 @@ class AccountWalkForward:
 def _account(
     tapes: "Tape | Sequence[Tape]", rules: "Rules | Mapping[str, Rules]", asked: _Asked, bounds: AccountBounds
 ) -> AccountWalkForward:
-    by_symbol: dict[str, list[Tape]] = {}
-    for one in [tapes] if isinstance(tapes, Tape) else tapes:
-        by_symbol.setdefault(one.symbol, []).append(one)
-    by_symbol = dict(sorted(by_symbol.items()))  # another order is no other account
-    if len(by_symbol) < 2:
-        raise UsageError(f"one_account=True needs tapes of two symbols at least, not of {', '.join(by_symbol)} alone")
+    by_symbol = of_symbols(tapes)
     own = rules if isinstance(rules, Mapping) else dict.fromkeys(by_symbol, rules)
     if lacking := [symbol for symbol in by_symbol if symbol not in own]:
         raise UsageError(f"rules has none of {', '.join(lacking)}; give rules of each symbol")

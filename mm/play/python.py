@@ -102,13 +102,10 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
     """
     if one_account:
         given = {"rules": rules, "fit": fit, "intensity": intensity, "micro_price": micro_price, "others": others}
-        _check_of_account({**given, "out_root": out_root, "sensitivity": settings.get("sensitivity")})
+        check_of_account({**given, "out_root": out_root, "sensitivity": settings.get("sensitivity")})
         together = _one_account(tape, quotes, fills, settings, per_symbol or {}, step)
         return cast("Result", together)  # overloads would hide which knob a type checker refuses
-    if of_account := [
-        name for name in ("per_symbol", *_ACCOUNT) if name in settings or (per_symbol and name == "per_symbol")
-    ]:
-        raise UsageError(f"{', '.join(of_account)} would have no effect without one_account=True; leave it out")
+    refuse_of_account(settings, per_symbol)
     if rules is not None:
         unused = {"fit": fit, "micro_price": micro_price, "others": others, "out_root": out_root}
         _check_objects(quotes, fills, settings | unused)
@@ -155,7 +152,13 @@ def run_play(play: Play, out_root: "str | os.PathLike[str] | None", step: Step |
 _ACCOUNT = tuple(knob.name for knob in knobs(AccountTerms))
 
 
-def _check_of_account(given: Mapping[str, object]) -> None:
+def refuse_of_account(settings: Mapping[str, Any], per_symbol: object) -> None:
+    """Refuse the knobs of an account where each tape is of one symbol alone."""
+    if names := [*(["per_symbol"] if per_symbol else []), *(name for name in _ACCOUNT if name in settings)]:
+        raise UsageError(f"{', '.join(names)} would have no effect without one_account=True; leave it out")
+
+
+def check_of_account(given: Mapping[str, object]) -> None:
     if names := [name for name, value in given.items() if value]:
         raise UsageError(
             f"one_account=True does not take {', '.join(names)}; give knobs, and one symbol's by per_symbol "
@@ -173,19 +176,12 @@ def _one_account(
 ) -> "AccountResult":
     from mm.play.account_play import AccountPlay  # most backtests are of one symbol
 
-    by_symbol: dict[str, list[Tape]] = {}
-    for one in [tape] if isinstance(tape, Tape) else tape:
-        by_symbol.setdefault(one.symbol, []).append(_not_opened(one))
-    by_symbol = dict(sorted(by_symbol.items()))  # another order is no other account
-    if len(by_symbol) < 2:
-        raise UsageError(f"one_account=True needs tapes of two symbols at least, not of {', '.join(by_symbol)} alone")
-    if unknown := [symbol for symbol in per_symbol if symbol not in by_symbol]:
-        raise UsageError(f"per_symbol names {', '.join(unknown)}, of which there is no tape")
+    by_symbol = of_symbols(map(_not_opened, [tape] if isinstance(tape, Tape) else tape), per_symbol)
     plays, limits = {}, AccountTerms()
     for symbol, tapes in by_symbol.items():
         own = {**settings, **per_symbol.get(symbol, {})}
-        quoting = _without_parameters(_of_symbol(quotes, symbol, "quotes"), "quote_params_json", own)
-        filling = _without_parameters(_of_symbol(fills, symbol, "fills"), "fill_params_json", own)
+        quoting = _without_parameters(of_symbol(quotes, symbol, "quotes"), "quote_params_json", own)
+        filling = _without_parameters(of_symbol(fills, symbol, "fills"), "fill_params_json", own)
         given = _with_names({"quote_model": quoting, "fill_model": filling}, own)
         execution, account, margin, models, risk, _, limits = groups_of(GROUPS, given, "mm.backtest")
         check_names(models)
@@ -195,7 +191,21 @@ def _one_account(
     return AccountPlay.of(plays, limits).run(step)
 
 
-def _of_symbol(model: object, symbol: str, argument: str) -> object:
+def of_symbols(
+    tapes: Tape | Iterable[Tape], per_symbol: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, list[Tape]]:
+    """Return the tapes of an account by symbol, of which there are two or more, in the order of their names."""
+    by_symbol: dict[str, list[Tape]] = {}
+    for one in [tapes] if isinstance(tapes, Tape) else tapes:
+        by_symbol.setdefault(one.symbol, []).append(one)
+    if len(by_symbol) < 2:
+        raise UsageError(f"one_account=True needs tapes of two symbols at least, not of {', '.join(by_symbol)} alone")
+    if unknown := [symbol for symbol in per_symbol or {} if symbol not in by_symbol]:
+        raise UsageError(f"per_symbol names {', '.join(unknown)}, of which there is no tape")
+    return dict(sorted(by_symbol.items()))  # another order is no other account
+
+
+def of_symbol(model: object, symbol: str, argument: str) -> object:
     if isinstance(model, Mapping):
         if symbol not in model:
             raise UsageError(

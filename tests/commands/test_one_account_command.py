@@ -5,6 +5,7 @@ import re
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -164,6 +165,38 @@ def test_python_plays_the_account_of_the_command(place):
     assert [one["pnl_total"] for one in result.summary["symbols"].values()] == [
         one["pnl_total"] for one in summary["symbols"].values()
     ]
+
+
+def test_python_walks_the_account_of_the_command_forward(place):
+    """By the same knobs, names and classes, the knobs of one symbol and the limits of the account."""
+    windows = ("--day", DAY, "--wf-train-window-min", "2", "--wf-step-min", "1", "--initial-cash", "12.5")
+    limited = ("--account-max-open-orders", "3", "--per-symbol", '{"AAAUSDT": {"QUOTE_QTY": "0.06"}}')
+    both = ("walkforward", "--symbol", ",".join(SYMBOLS), "--one-account", "1", "--run-id", "PYWF")
+    mm(place, *both, *windows, *limited)
+    [folder] = (place / "out" / "walkforward" / "+".join(SYMBOLS)).glob("*_PYWF")
+    tapes = [mm_package.load_day(DayFolder(place / "data", symbol, DAY)) for symbol in SYMBOLS]
+    shared = {"one_account": True, "wf_train_window_min": 2, "wf_step_min": 1, "initial_cash": np.float64(12.5)}
+    own = {"AAAUSDT": {"quote_qty": np.float64(0.06)}}
+    walked = mm_package.walkforward(tapes, account_max_open_orders=np.int64(3), per_symbol=own, **shared)
+    assert walked.result.fills["recv_us"].to_list() == rows(folder, "fills")["recv_us"].cast(int).to_list()
+    assert walked.result.summary["balances"] == json.loads((folder / "summary.json").read_text())["balances"]
+    for symbol in SYMBOLS:
+        kept = json.loads((folder / symbol / "poisson_schedule.json").read_text())
+        assert json.loads(json.dumps(walked.schedules[symbol].to_json()["segments"])) == kept["segments"]
+    seen = []
+    quotes = {symbol: Shares(symbol, seen) for symbol in SYMBOLS}
+    played = mm_package.walkforward(tapes, quotes, fills="trade_cross", **shared)
+    alone = mm_package.backtest(tapes, quotes, "trade_cross", one_account=True, initial_cash="12.5")
+    assert played.result.fills.equals(alone.fills)
+    for wrong, said in (
+        ({"others": {"BTCUSDT": tapes[0]}}, "does not take others"),
+        ({"sensitivity": True}, "does not take sensitivity"),
+        ({"per_symbol": {"CUSDT": {}}}, "CUSDT"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            mm_package.walkforward(tapes, **shared, **wrong)
+    with pytest.raises(UsageError, match="without one_account=True"):
+        mm_package.walkforward(tapes[0], account_max_open_orders=3)
 
 
 def test_strategies_of_an_account_are_called_in_the_order_of_time(place):

@@ -11,7 +11,7 @@ from test_bybit_days import places, rest_answer, serving
 
 from support import run_mm
 
-SYMBOL, DAYS = "SIMUSDT", ("20260701", "20260702")
+SYMBOL, DAYS = "SIMUSDT", ("20260701", "20260702", "20260703")
 A, K = 0.6, 0.4
 
 
@@ -66,18 +66,18 @@ def test_fetched_days_have_the_market_that_made_them(tmp_path):
         simulated = "sim", "day", "--symbol", SYMBOL, "--day", day, "--seed", str(seed), *flow, "--data-root", "made"
         assert run_mm(*simulated, cwd=tmp_path).returncode == 0
         files |= archived(tmp_path / "made" / SYMBOL / day, day)
-    both = "--symbol", SYMBOL, "--day", ":".join(DAYS)
+    every = "--symbol", SYMBOL, "--day", f"{DAYS[0]}:{DAYS[-1]}"
     with serving(files, answers=answers) as base:
         given = dict.fromkeys(("BYBIT_BOOK_ARCHIVE", "BYBIT_TRADES_ARCHIVE", "BYBIT_REST"), base)
-        fetched = run_mm("data", "fetch", "--market", "bybit", *both, cwd=tmp_path, **given)
+        fetched = run_mm("data", "fetch", "--market", "bybit", *every, cwd=tmp_path, **given)
     assert fetched.returncode == 0, fetched.stderr
     for words in (
-        ("data", "check", *both),
-        ("calibrate", *both),
-        ("schedule", *both, "--wf-train-window-min", "20"),
-        ("backtest", *both, "--fit", "last"),
-        ("walkforward", *both, "--wf-train-window-min", "20"),
-        ("evaluate", *both),
+        ("data", "check", *every),
+        ("calibrate", *every),
+        ("schedule", *every, "--wf-train-window-min", "20"),
+        ("backtest", *every, "--fit", "last"),
+        ("walkforward", *every, "--wf-train-window-min", "20"),
+        ("evaluate", *every),
         ("sweep", "--symbol", SYMBOL, "--day", DAYS[0], "--grid", "k=0.3,0.5"),
     ):
         done = run_mm(*words, cwd=tmp_path)
@@ -87,6 +87,8 @@ def test_fetched_days_have_the_market_that_made_them(tmp_path):
     assert found["A"] == pytest.approx(A, rel=0.1)
     assert found["k"] == pytest.approx(K, rel=0.1)
     (summary,) = (tmp_path / "out" / "backtest").glob(f"{SYMBOL}/*/summary.json")
+    reported = run_mm("report", str(summary.parent), cwd=tmp_path)
+    assert reported.returncode == 0, reported.stderr
     told = json.loads(summary.read_text())
     assert not [line for line in told["warnings"] if "funding" in line]
     assert [line for line in told["warnings"] if line.startswith("fees_assumed")]

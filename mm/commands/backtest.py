@@ -45,13 +45,13 @@ def backtest(
 
     Example: DAY=20251216 SYMBOL=BTCUSDT mm backtest
     """
-    from mm.runs.noted import note_play
+    from mm.runs.noted import begin_play
 
     if one_account.one_account:
         groups = (day, market, execution, account, margin, models, others, risk, again, per_symbol)
         plays, absent = opened_plays(run, account_knobs(day.symbol, groups))
         for one in plays.values():
-            note_play(run, one)
+            begin_play(run, one)
         write_account(run, plays, limits, absent, orders_file.orders_format)
         return
     from mm.backtest.summary_text import text_of
@@ -65,7 +65,7 @@ def backtest(
     setup = Setup.of(day, market, execution, account, margin, models, risk, others, again)
     play = Play.of(setup, markets, sensitivity=sensitivity)
     note_setup(run, play)
-    note_play(run, play)
+    begin_play(run, play)
     with playing(run, play) as (base, further):
         result = run.write_result(base, further=further, orders_format=orders_file.orders_format)
 

@@ -102,7 +102,7 @@ def walkforward(
     from mm.play.setup import Setup
     from mm.report.run_columns import columns_of
     from mm.report.walkforward import page
-    from mm.runs.noted import note_play, note_setup, opened
+    from mm.runs.noted import begin_play, note_setup, opened
 
     if one_account.one_account:
         groups = (day, market, execution, account, margin, models, others, risk, per_symbol)
@@ -118,7 +118,7 @@ def walkforward(
             forward[symbol] = run.summary
             drawn = run.output(f"{symbol}/windows/{PAGE}", digest=False)
             drawn.write_text(page(run.partial / symbol, run.about), encoding="utf-8")
-            note_play(run, plays[symbol])
+            begin_play(run, plays[symbol])
         write_account(run, plays, limits, absent, orders_file.orders_format)
         run.summary = {**run.summary, "walkforward": forward}
         return
@@ -129,7 +129,7 @@ def walkforward(
     note_setup(run, play)
     play = _fitted(run, play, _measured(run, play, (calibration, fit, windows, models)))
     forward = run.summary
-    note_play(run, play)
+    begin_play(run, play)
     with playing(run, play) as (base, further):
         first, later = (base, further) if play.concurrent else (further(base), None)  # weeks need less memory then
         with run.timing("write"):

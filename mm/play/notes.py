@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.exchange_sessions import sessions_of
+from mm.backtest.metrics.notes import short_of_fee
 from mm.backtest.preset import Hours
 from mm.backtest.quotes.agent_file import SavedAgent
 from mm.backtest.rules import Execution, Rules
@@ -14,6 +15,7 @@ from mm.backtest.run_terms import (
     FEE_RATE,
     IMPLAUSIBLE_FEE,
     SPOT_FEES,
+    UNEARNED_FEE,
     fraction_of,
 )
 from mm.clock import missing_days
@@ -25,8 +27,11 @@ from mm.tape.warnings import day_warnings
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
+    from mm.backtest.result import Result
     from mm.play.market import Markets
     from mm.tape.tape import Tape
+
+FIRST_MIN = 10  # minutes that are played to see whether quotes can earn the fee
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,15 @@ def clip_note(tape: "Tape", quote_lots: int) -> Iterator[Note]:
             f"accept (5 on Binance), so these orders could not be sent: {way_out}"
         )
         yield Note.warning("small_clip", words, clip_worth=round(worth, 4), quote_asset=quote, way_out=way_out)
+
+
+def unearned_fee(first: "Result") -> Iterator[Note]:
+    """Warn, from a play of the first `FIRST_MIN` minutes, that the quotes rest nearer than the fee; at most once."""
+    short = short_of_fee(first.journal, first.terms, first.summary["quoted_half_spread_ticks"]["p50"])
+    if short is not None:
+        way_out = "quotes rest nearer; set MAKER_FEE_RATE to your account's rate, or quote wider"
+        # how far they rest is a number of the whole run, which the summary's line has
+        yield Note.warning(UNEARNED_FEE, first_minutes=FIRST_MIN, fee_ticks=round(short[1], 4), way_out=way_out)
 
 
 def fee_notes(markets: "Markets", *rules: Rules) -> Iterator[Note]:

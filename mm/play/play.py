@@ -11,11 +11,9 @@ from mm.backtest.as_traded import TradeFills
 from mm.backtest.fills.base import Queue
 from mm.backtest.journal import LONG
 from mm.backtest.market_again import rules_as_traded
-from mm.backtest.metrics.notes import short_of_fee
 from mm.backtest.models import FILL_MODELS
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.rules import Rules
-from mm.backtest.run_terms import UNEARNED_FEE
 from mm.backtest.strategy_info import trained_on
 from mm.clock import US_PER_S
 from mm.errors import Sentence, UsageError
@@ -24,6 +22,7 @@ from mm.play.knobs import Sensitivity
 from mm.play.market import MICRO_PRICE, Markets, as_traded
 from mm.play.models import Made, PlayModels, trained_days
 from mm.play.notes import (
+    FIRST_MIN,
     Note,
     agent_notes,
     clip_note,
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
 
 Step = Callable[[int], None]
 OFF = Sensitivity(sensitivity=False, bounds=False)
-FIRST_MIN = 10  # minutes that are played to see whether quotes can earn the fee
 
 
 class GivenModels(NamedTuple):
@@ -288,18 +286,13 @@ class Play:
         """An exchange to play the days step by step."""
         return PaperExchange(*self.new_models(), self.rules)
 
-    def early_fee_notes(self) -> list[Note]:
+    def play_first_minutes(self) -> "Result | None":
+        """Play `FIRST_MIN` minutes of the first day; None where a user's model would play twice, or several markets."""
         if self.given.objects() or self.sources or self.rules.others or self.rules.legs or self.rules.as_traded:
-            return []
+            return None
         first = self.tapes[0]
         window = first.between(first.start_us, first.start_us + FIRST_MIN * 60 * US_PER_S)
-        result = replay.backtest(window, *self.new_models(), self.rules)
-        short = short_of_fee(result.journal, result.terms, result.summary["quoted_half_spread_ticks"]["p50"])
-        if short is None:
-            return []
-        way_out = "quotes rest nearer; set MAKER_FEE_RATE to your account's rate, or quote wider"
-        # how far they rest is a number of the whole run, which the summary's line has
-        return [Note.warning(UNEARNED_FEE, first_minutes=FIRST_MIN, fee_ticks=round(short[1], 4), way_out=way_out)]
+        return replay.backtest(window, *self.new_models(), self.rules)
 
     def described(self, result: "Result") -> "Result":
         quoting = None if _is_object(self.given.quotes) else self.models.quoting

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from mm.base.day_notes import once_for_days
 from mm.play.knobs import NO_OTHERS, NOT_AGAIN, Day, Market, OtherMarkets, TradeAgain
 from mm.play.market import FittedMicroPrice, Markets, other_day
-from mm.play.notes import day_notes, log_notes
+from mm.play.notes import day_notes, log_notes, unearned_fee
 from mm.play.play import Play
 from mm.runs.in_progress import Run
 from mm.tape.tape import Tape
@@ -86,8 +86,10 @@ def note_made(run: Run, play: Play) -> None:
     run.keep_source(play.sources)
 
 
-def note_play(run: Run, play: Play) -> None:
+def begin_play(run: Run, play: Play) -> None:
+    """Note models and files, and play the first minutes, to warn before the whole day of a fee that is not earned."""
     note_made(run, play)
-    log_notes(run.log, play.early_fee_notes())
+    if first := play.play_first_minutes():
+        log_notes(run.log, unearned_fee(first))
     if play.reads_micro_price:
         note_micro_price(run, play.markets)

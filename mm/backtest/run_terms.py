@@ -19,6 +19,7 @@ QUOTING_OWN_MARKET = "pnl_quoting_own_market"  # its quoting PnL, in rows
 QUOTING_ALL_LEGS = "pnl_quoting_all_legs"  # of all legs, in rows of older versions
 FEE_RATE = "0.001"  # default for makers and takers: Spot's
 SPOT_FEES = "spot_fees"  # key of the warning that a perpetual is played with this fee
+ASSUMED_FEES = "fees_assumed"  # key of the note that the market's usual fees were played, not those of the knobs
 UNEARNED_FEE = "fee_not_earned"  # key of the warning that the quoted half-spread is below the maker fee
 NO_NEXT_MOVE = "no_next_move"  # key of the warning that nothing is concluded from the PnL
 NO_SENSITIVITY = "no sensitivity: "  # prefix of the note that says why

@@ -11,6 +11,7 @@ from mm.backtest.preset import Hours
 from mm.backtest.quotes.agent_file import SavedAgent
 from mm.backtest.rules import Execution, Rules
 from mm.backtest.run_terms import (
+    ASSUMED_FEES,
     DAYS_NOT_PLAYED,
     FEE_RATE,
     IMPLAUSIBLE_FEE,
@@ -121,7 +122,7 @@ def _fee_notes(tape: "Tape", rules: Sequence[Rules]) -> Iterator[Note]:
             f"fills pay {usual[0]} (maker) and {usual[1]} (taker), the fees assumed for {tape.meta.market.title}: set "
             f"MAKER_FEE_RATE and TAKER_FEE_RATE to your account's"
         )
-        yield Note.warning("fees_assumed", words, maker=usual[0], taker=usual[1])
+        yield Note.warning(ASSUMED_FEES, words, maker=usual[0], taker=usual[1])
     if tape.meta.market.contract and any("MAKER_FEE_RATE" in market_rules.default_fees for market_rules in rules):
         way_out = "set MAKER_FEE_RATE to your account's rate"
         yield Note.warning(SPOT_FEES, day=tape.days[0], rate=FEE_RATE, way_out=way_out)

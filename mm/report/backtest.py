@@ -14,7 +14,7 @@ from mm.backtest.metrics.notes import NULL, by_reason
 from mm.backtest.metrics.numbers import PARTS, QUOTE, SECONDS, SHARE, UNIT, Summary, groups, unit_of
 from mm.backtest.metrics.summary_number import given
 from mm.backtest.metrics.verdict import unseen
-from mm.backtest.run_terms import NO_SENSITIVITY, quoting_of
+from mm.backtest.run_terms import ASSUMED_FEES, NO_SENSITIVITY, quoting_of
 from mm.backtest.summary_text import (
     HORIZONS,
     assumed_rows,
@@ -331,9 +331,10 @@ def assumptions_card(summary: Summary, about: About) -> str:
         ("target inventory", short(summary.target_inventory or 0.0)),
     ]
     effective += used_parameters(summary)
+    assumed_fees = any(line.startswith(ASSUMED_FEES) for line in summary.warnings)  # a note says which were played
     for name in EFFECTIVE:
         value = about.knobs.get(name, {}).get("value")
-        if value is not None:
+        if value is not None and not (assumed_fees and name == "maker_fee_rate"):
             effective.append((name, short_value(value)))
     hint = "Ordered by the effect of an error: check from the top."
     half = -(-len(effective) // 2)

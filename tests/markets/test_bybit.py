@@ -25,6 +25,9 @@ from mm.markets.feed import feed_of
 from mm.markets.grid import Grid
 from mm.markets.messages import BookTicker, DepthSnapshot, DepthUpdate, ExchangeInfo, MarkPrice, Other, Several
 from mm.markets.registry import MARKETS
+from mm.report.backtest import page
+from mm.report.frame import About
+from mm.report.run_columns import columns_of
 from mm.tape.columns import TRADE
 from mm.tape.load import load_day
 
@@ -221,6 +224,9 @@ def test_run_says_what_a_day_does_not_show_and_which_fees_are_assumed(tmp_path):
         assert words in text
     given = mm.backtest(tape, "fixed_spread", quote_params_json='{"delta_ticks": 1}', maker_fee_rate="0.0001")
     assert "assumed" not in "\n".join(given.summary["warnings"])
+    about = About(knobs={"maker_fee_rate": {"value": "0.001", "source": "default"}})
+    for result, shown in ((told, False), (given, True)):  # the default of the knob was not played
+        assert ("<th>maker_fee_rate</th><td>0.001" in page(result.summary, columns_of(result), about)) is shown
 
 
 def test_prints_of_an_earlier_run_are_known_and_counted_on(tmp_path):

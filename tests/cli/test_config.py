@@ -42,7 +42,15 @@ def test_knobs_that_do_not_change_a_result_are_listed():
     not_relevant = {knob.name for knob in EVERY if not knob.matters}
     places = {"data_root", "out_root", "out_dir", "log_root", "fill_params_file", "queue_exponent_file", "save_path"}
     places.add("stress_moves")  # what is on record; the outputs have what came of it
-    places |= {"ws_url", "rest_url", "fetch_url", "plotlyjs", "bybit_book_archive", "bybit_trades_archive"}
+    places |= {
+        "ws_url",
+        "rest_url",
+        "fetch_url",
+        "plotlyjs",
+        "bybit_book_archive",
+        "bybit_trades_archive",
+        "bybit_rest",
+    }
     execution = {
         "jobs",
         "cluster",
